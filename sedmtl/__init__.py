@@ -1,0 +1,33 @@
+"""Weakly labelled sound event detection: mix, features, train, eval, visualize.
+
+`load` opens a trained run for use from Python; everything else is reached through the
+command line (`sedmtl --help`) or by importing the module that holds the noun.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sedmtl.detector import Detector
+
+__all__ = ["__version__", "load"]
+__version__ = "0.1.0"
+
+
+def load(run: str | Path) -> Detector:
+    """Open a trained run.
+
+    Args:
+        run: A run folder, as `sedmtl train` writes it below `work/runs`.
+
+    Returns:
+        A `Detector`, ready to predict on the CPU.
+
+    Raises:
+        SedmtlError: If the folder holds no finished network.
+    """
+    from sedmtl.detector import Detector  # torch takes seconds to import: only when asked for
+
+    return Detector.load(Path(run))

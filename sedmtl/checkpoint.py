@@ -1,0 +1,179 @@
+"""The run folder: what decides a run, what it learned, and how to go on with it.
+
+    run.yaml           the recipe, resolved, and the store it read
+    metrics.jsonl      one line an epoch
+    last.pt            the loop's state; read with `weights_only`, so it cannot run code
+    model.safetensors  weights of the epoch that the inner validation chose
+    model.json         all else that prediction needs: classes, front end, standardiser, sizes
+    scores.h5          held-out scores under both selections, written by `stores`
+
+`model.safetensors` appears last of all and marks the run as finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import sedmtl
+from sedmtl.errors import SedmtlError, suggest
+from sedmtl.files import write_text
+from sedmtl.logmel import LogMel, Standardiser
+from sedmtl.models import build_model
+from sedmtl.models.two_step_attention import AttentionForm
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """All that prediction needs beside the weights: the content of `model.json`.
+
+    Attributes:
+        classes: In the order of the scores.
+        n_samples: Length of a clip at `sample_rate`.
+        features: Arguments of `LogMel` beside the sample rate.
+        mean: (F,) of the standardiser.
+        std: (F,) of the standardiser.
+        training: Where the weights come from, for people: recipe, epoch, validation score.
+    """
+
+    model: str
+    attention: AttentionForm
+    width: int
+    n_frames: int
+    n_mels: int
+    classes: tuple[str, ...]
+    sample_rate: int
+    n_samples: int
+    features: Mapping[str, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    training: Mapping[str, Any]
+
+    def build_network(self) -> nn.Module:
+        """The network with fresh weights."""
+        return build_model(
+            self.model, len(self.classes), self.n_frames, self.n_mels, self.width, self.attention
+        )
+
+    def build_logmel(self) -> LogMel:
+        """The front end that the network was trained on."""
+        return LogMel(self.sample_rate, **self.features)  # type: ignore[arg-type]
+
+    def build_standardiser(self) -> Standardiser:
+        """The standardiser that the network was trained on."""
+        return Standardiser(self.mean, self.std)
+
+
+def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
+    """Write `model.json`, then `model.safetensors`."""
+    data = {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **asdict(card)}
+    write_text(folder / "model.json", json.dumps(data, indent=1, ensure_ascii=False))
+    partial = folder / ".model.safetensors.part"
+    save_file({key: value.contiguous() for key, value in weights.items()}, partial)
+    partial.replace(folder / "model.safetensors")
+
+
+def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
+    """Read a finished run.
+
+    Returns:
+        Its card, and its network in evaluation mode on the CPU.
+
+    Raises:
+        SedmtlError: The folder holds no finished run, or its files do not fit each other.
+    """
+    if not (folder / "model.safetensors").is_file():
+        raise SedmtlError(f"{folder} holds no trained network: train one with 'sedmtl train'")
+    try:
+        data = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if data.pop("schema") != SCHEMA:
+            raise SedmtlError(f"{folder / 'model.json'} has another schema than {SCHEMA}")
+        data.pop("sedmtl_version")
+        card = ModelCard(**{**data, "classes": tuple(data["classes"])})
+        network = card.build_network()
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SedmtlError(f"the run {folder} is damaged ({reason}): train it again") from error
+    return card, network.eval()
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the loop's state; the old one stays until the new one is whole."""
+    partial = folder / ".last.pt.part"
+    torch.save(dict(state), partial)
+    partial.replace(folder / "last.pt")
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read the loop's state, on the CPU; never runs code from it.
+
+    Raises:
+        SedmtlError: The file is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(
+            folder / "last.pt", map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # torch documents no exception types here
+        raise SedmtlError(
+            f"{folder / 'last.pt'} is damaged: start the run anew with --force"
+        ) from error
+    return state
+
+
+def write_run(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write `run.yaml`."""
+    write_text(folder / "run.yaml", yaml.safe_dump(dict(settings), sort_keys=False))
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read `run.yaml`.
+
+    Raises:
+        SedmtlError: It is missing or damaged.
+    """
+    path = folder / "run.yaml"
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return dict(settings)
+    except FileNotFoundError:
+        raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
+    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+        raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
+
+
+def finished_runs(runs_dir: Path) -> list[Path]:
+    """The finished runs of a work folder, the newest last."""
+    found = [path.parent for path in runs_dir.glob("*/model.safetensors")]
+    return sorted(found, key=lambda run: ((run / "model.safetensors").stat().st_mtime, run.name))
+
+
+def find_run(runs_dir: Path, name: str | None) -> Path:
+    """A run by name or path, or the newest finished one.
+
+    Raises:
+        SedmtlError: There is none.
+    """
+    runs = finished_runs(runs_dir)
+    if name is None:
+        if not runs:
+            raise SedmtlError(
+                f"no finished run in {runs_dir}: train one with 'sedmtl train --fold 1'"
+            )
+        return runs[-1]
+    for folder in (runs_dir / name, Path(name)):
+        if (folder / "run.yaml").is_file():
+            return folder
+    raise SedmtlError(f"no run '{name}' in {runs_dir}: {suggest(name, [run.name for run in runs])}")

@@ -1,0 +1,49 @@
+"""A CSV of one's own: `file,label`, and if known `recording` (events) or `location` (scenes)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sedmtl.config import Config, Table
+from sedmtl.corpora.recordings import EventClip, Scene
+from sedmtl.errors import SedmtlError
+from sedmtl.tables import read_table
+
+
+def events(settings: Table, config: Config) -> Sequence[EventClip]:
+    """One event clip a row; rows that share a `recording` share a fold.
+
+    Raises:
+        SedmtlError: The CSV or a column is missing, or a row has no file or label.
+    """
+    rows, root = _rows(settings, config)
+    return [
+        EventClip(
+            row["file"], root / row["file"], row["label"], row.get("recording") or row["file"]
+        )
+        for row in rows
+    ]
+
+
+def scenes(settings: Table, config: Config) -> Sequence[Scene]:
+    """One scene a row; without a `location` each file counts as a location of its own."""
+    rows, root = _rows(settings, config)
+    return [
+        Scene(row["file"], root / row["file"], row["label"], row.get("location") or row["file"])
+        for row in rows
+    ]
+
+
+def _rows(settings: Table, config: Config) -> tuple[list[dict[str, str]], Path]:
+    table = config.locate(settings.csv or settings.root or Path())
+    root = config.locate(settings.root) if settings.csv and settings.root else table.parent
+    rows = read_table(table, ("file", "label"))
+    seen: set[str] = set()
+    for row in rows:
+        if not row["file"] or not row["label"]:
+            raise SedmtlError(f"{table}: each row needs a file and a label, found {row}")
+        if row["file"] in seen:
+            raise SedmtlError(f"{table} lists {row['file']} twice: keep one of the rows")
+        seen.add(row["file"])
+    return sorted(rows, key=lambda row: row["file"]), root

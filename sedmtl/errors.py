@@ -1,0 +1,30 @@
+"""The one exception that users see.
+
+Its text is a whole sentence: what was expected, what was found, where, and what to do. The
+command line prints it and exits with 1; anything else that escapes is a defect of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SedmtlError(Exception):
+    """Bad input or an impossible request, explained in one sentence."""
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Name the known words, the nearest first: the end of an error sentence.
+
+    Args:
+        word: What was found.
+        known: What would have been understood.
+
+    Returns:
+        For instance ``"did you mean 'seed'? Known here: onsets, seed"``.
+    """
+    known = list(known)
+    nearest = get_close_matches(word, known, n=1)
+    question = f"did you mean '{nearest[0]}'? " if nearest else ""
+    return f"{question}Known here: {', '.join(known) or 'nothing'}"

@@ -1,0 +1,58 @@
+"""Strong labels: which event sounds from when to when, and the TSV that carries them.
+
+The TSV is the DCASE one: `filename onset offset event_label`, seconds, tab-separated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from sedmtl.errors import SedmtlError
+from sedmtl.tables import read_table
+
+COLUMNS = ("filename", "onset", "offset", "event_label")
+
+
+class Event(NamedTuple):
+    """A sound event in a clip."""
+
+    label: str
+    onset_s: float
+    offset_s: float
+
+
+def strong_label_text(labels: Mapping[str, Iterable[Event]]) -> str:
+    """The strong labels of many clips as the text of a TSV, one row an event."""
+    rows = [
+        f"{filename}\t{event.onset_s:.3f}\t{event.offset_s:.3f}\t{event.label}"
+        for filename, events in labels.items()
+        for event in events
+    ]
+    return "\n".join(["\t".join(COLUMNS), *rows, ""])
+
+
+def read_strong_labels(path: Path) -> dict[str, list[Event]]:
+    """Read a strong-label TSV.
+
+    Returns:
+        The events of each filename, in the file's order.
+
+    Raises:
+        SedmtlError: A column is missing, or a row's times are no numbers or in the wrong order.
+    """
+    labels: dict[str, list[Event]] = {}
+    for row in read_table(path, COLUMNS, delimiter="\t"):
+        labels.setdefault(row["filename"], []).append(_parse(row, path))
+    return labels
+
+
+def _parse(row: Mapping[str, str], path: Path) -> Event:
+    try:
+        event = Event(row["event_label"], float(row["onset"]), float(row["offset"]))
+    except ValueError:
+        raise SedmtlError(f"{path}: onset and offset should be seconds, found {row}") from None
+    if not 0 <= event.onset_s < event.offset_s or not event.label:
+        raise SedmtlError(f"{path}: expected 0 <= onset < offset and a label, found {row}")
+    return event

@@ -1,0 +1,22 @@
+"""Text files that are whole or absent. A leaf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sedmtl.errors import SedmtlError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a hidden name, then give it its own; makes its folder.
+
+    Raises:
+        SedmtlError: It cannot be written; the old file, if any, is untouched.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Metrics by family; today that of clips."""

@@ -1,0 +1,72 @@
+"""Clip metrics: micro-P, macro-P and AUC (paper, section IV-B).
+
+The "precision" of the paper's tables is average precision, and its AUC the macro average of the
+area under the ROC curve. The values are scikit-learn's; this module decides which classes count.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+Scores = npt.NDArray[np.floating]
+Targets = npt.NDArray[np.integer]
+
+
+class ClipMetrics(NamedTuple):
+    """How well clip scores rank the weak labels.
+
+    Attributes:
+        micro_p: Average precision over all pairs of clip and class; NaN without any positive.
+        macro_p: Mean of the classes' average precision, over the classes that have one.
+        auc: Mean of the classes' area under the ROC curve, likewise.
+        n_classes_scored: Classes with a positive: the others have no average precision.
+    """
+
+    micro_p: float
+    macro_p: float
+    auc: float
+    n_classes_scored: int
+
+
+def evaluate(target: Targets, score: Scores) -> ClipMetrics:
+    """Score all clips of a held-out fold at once.
+
+    Args:
+        target: (n, C) of 0 and 1.
+        score: (n, C), any scale on which more means more likely; comparable between classes.
+    """
+    precision = average_precision(target, score)
+    area = roc_auc(target, score)
+    scored = ~np.isnan(precision)
+    if not scored.any():
+        return ClipMetrics(np.nan, np.nan, np.nan, 0)
+    return ClipMetrics(
+        micro_p=float(average_precision_score(target, score, average="micro")),
+        macro_p=float(precision[scored].mean()),
+        auc=float(np.nanmean(area)) if not np.isnan(area).all() else np.nan,
+        n_classes_scored=int(scored.sum()),
+    )
+
+
+def average_precision(target: Targets, score: Scores) -> npt.NDArray[np.float64]:
+    """Average precision of each class: (C,), NaN where a class has no positive."""
+    return np.array(
+        [
+            average_precision_score(truth, s) if truth.any() else np.nan
+            for truth, s in zip(target.T, score.T, strict=True)
+        ]
+    )
+
+
+def roc_auc(target: Targets, score: Scores) -> npt.NDArray[np.float64]:
+    """Area under the ROC curve of each class: (C,), NaN where all clips have the same label."""
+    return np.array(
+        [
+            roc_auc_score(truth, s) if truth.any() and not truth.all() else np.nan
+            for truth, s in zip(target.T, score.T, strict=True)
+        ]
+    )

@@ -1,0 +1,317 @@
+"""Mixtures: `plan` decides every one of them, `render` makes one from audio. Both are pure.
+
+The protocol is the paper's (section IV-A) and that of the recipe it inherits (Kong et al., TASLP
+2019): events of one fold's recordings, one scene each, loudness set by the ratio of RMS values.
+Nothing here opens a file; `stages/mix` brings the audio.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.audio import Audio, cut_or_repeat, rms
+from sedmtl.config import Mixing
+from sedmtl.corpora import EventClip, Scene
+from sedmtl.errors import SedmtlError
+from sedmtl.events import Event
+
+FULL_SCALE = 32_767
+"""The int16 value of amplitude 1."""
+
+
+@dataclass(frozen=True)
+class PlannedEvent:
+    """One event of a mixture: which clip sounds from when to when."""
+
+    clip: EventClip
+    onset_s: float
+    offset_s: float
+
+    @property
+    def truth(self) -> Event:
+        """The event as a strong label."""
+        return Event(self.clip.label, self.onset_s, self.offset_s)
+
+
+@dataclass(frozen=True)
+class PlannedMixture:
+    """One mixture: its fold (from 1), its scene, its events in order of onset."""
+
+    name: str
+    fold: int
+    scene: Scene
+    events: tuple[PlannedEvent, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All mixtures of all folds; the same at every SNR."""
+
+    classes: tuple[str, ...]
+    mixtures: tuple[PlannedMixture, ...]
+
+    def strong_labels(self) -> dict[str, list[Event]]:
+        """The strong labels of every mixture, by its name."""
+        return {mixture.name: [e.truth for e in mixture.events] for mixture in self.mixtures}
+
+    def text(self) -> str:
+        """The plan as YAML, one mixture a line (JSON in YAML: it is written 50 times faster)."""
+        lines = [f"classes: {json.dumps(self.classes, ensure_ascii=False)}", "mixtures:"]
+        for mixture in self.mixtures:
+            row = {
+                "name": mixture.name,
+                "fold": mixture.fold,
+                "scene": mixture.scene.name,
+                "events": [
+                    {
+                        "clip": event.clip.name,
+                        "label": event.clip.label,
+                        "onset_s": round(event.onset_s, 6),
+                        "offset_s": round(event.offset_s, 6),
+                    }
+                    for event in mixture.events
+                ],
+            }
+            lines.append(f"- {json.dumps(row, ensure_ascii=False)}")
+        return "\n".join([*lines, ""])
+
+
+def plan(
+    clips: Sequence[EventClip],
+    scenes: Sequence[Scene],
+    durations_s: Mapping[str, float],
+    mixing: Mixing,
+    rng: np.random.Generator,
+) -> Plan:
+    """Decide every mixture.
+
+    Args:
+        clips: The event clips; unusable ones only take part in the assignment of folds.
+        scenes: The scenes.
+        durations_s: Length of each usable clip by its name; an event is its first
+            `mixing.event_s` seconds, or all of it.
+        mixing: The protocol.
+        rng: Decides folds, order and random onsets.
+
+    Raises:
+        SedmtlError: There are fewer scenes, or fewer recordings, than the protocol needs.
+    """
+    folds = assign_folds([clip.recording for clip in clips], mixing.folds, rng)
+    scenes_by_fold = _share_scenes(scenes, mixing, rng)
+    mixtures: list[PlannedMixture] = []
+    n_digits = len(str(mixing.folds * mixing.mixtures_per_fold))
+    for fold in range(1, mixing.folds + 1):
+        usable = [c for c, f in zip(clips, folds, strict=True) if f == fold and c.usable]
+        if not usable:
+            raise SedmtlError(
+                f"fold {fold} of {mixing.folds} has no event clip: {len(clips)} clips of "
+                f"{len({clip.recording for clip in clips})} recordings are too few; lower "
+                "mixing.folds or add recordings"
+            )
+        slots = _repeat_shuffled(usable, mixing.mixtures_per_fold * mixing.events_per_mixture, rng)
+        for scene in scenes_by_fold[fold - 1]:
+            chosen = [next(slots) for _ in range(mixing.events_per_mixture)]
+            name = f"mix_{len(mixtures) + 1:0{n_digits}d}.wav"
+            events = _place(chosen, durations_s, mixing, rng)
+            mixtures.append(PlannedMixture(name, fold, scene, events))
+    classes = sorted({clip.label for clip in clips if clip.usable})
+    return Plan(tuple(classes), tuple(mixtures))
+
+
+def assign_folds(
+    recordings: Sequence[str], n_folds: int, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Give every row a fold from 1 so that no recording is in two.
+
+    The recordings are shuffled and numbered, and fold is `n % n_folds + 1`. Where every row is a
+    recording of its own, as in FSDKaggle2018, this is the recipe's rule.
+
+    Returns:
+        (n_rows,) uint8.
+    """
+    unique, row_recording = np.unique(np.asarray(recordings), return_inverse=True)
+    number = np.empty(len(unique), np.int64)
+    number[rng.permutation(len(unique))] = np.arange(len(unique))
+    return (number[row_recording] % n_folds + 1).astype(np.uint8)
+
+
+def _repeat_shuffled(
+    clips: Sequence[EventClip], n_slots: int, rng: np.random.Generator
+) -> Iterator[EventClip]:
+    """Every clip once in random order, then all again in another, until the slots are filled."""
+    n_rounds = -(-n_slots // len(clips))
+    order = np.concatenate([rng.permutation(len(clips)) for _ in range(n_rounds)])
+    return (clips[i] for i in order[:n_slots])
+
+
+def _share_scenes(
+    scenes: Sequence[Scene], mixing: Mixing, rng: np.random.Generator
+) -> list[list[Scene]]:
+    """The scenes of each fold's mixtures: shuffled, each used once (or within one fold only)."""
+    if mixing.location_disjoint:
+        shares = _share_locations(scenes, mixing.folds, rng)
+    else:
+        shuffled = [scenes[i] for i in rng.permutation(len(scenes))]
+        # Without reuse the folds take the shuffled scenes in order, as the recipe does.
+        size = len(scenes) // mixing.folds
+        if not mixing.reuse_scenes:
+            size = min(size, mixing.mixtures_per_fold)
+        shares = [shuffled[k * size : (k + 1) * size] for k in range(mixing.folds)]
+    _check_enough(min(map(len, shares)), len(scenes), mixing)
+    return [_repeat(share, mixing.mixtures_per_fold, rng) for share in shares]
+
+
+def _check_enough(n_in_smallest: int, n_scenes: int, mixing: Mixing) -> None:
+    wanted = mixing.mixtures_per_fold
+    if n_in_smallest >= wanted or (n_in_smallest and mixing.reuse_scenes):
+        return
+    apart = " with no location in two folds" if mixing.location_disjoint else ""
+    hint = "add scenes or lower mixing.folds"
+    if n_in_smallest:
+        hint = (
+            f"set mixing.mixtures_per_fold to at most {n_in_smallest}, or mixing.reuse_scenes to "
+            "true"
+        )
+    raise SedmtlError(
+        f"{mixing.folds} folds of {wanted} mixtures need {mixing.folds * wanted} scenes{apart}, "
+        f"found {n_scenes}: {hint}"
+    )
+
+
+def _share_locations(
+    scenes: Sequence[Scene], n_folds: int, rng: np.random.Generator
+) -> list[list[Scene]]:
+    """Shuffle the locations; each goes whole to the fold that has the fewest scenes so far."""
+    locations: dict[str, list[Scene]] = {}
+    for scene in scenes:
+        locations.setdefault(scene.location, []).append(scene)
+    groups = list(locations.values())
+    shares: list[list[Scene]] = [[] for _ in range(n_folds)]
+    for i in rng.permutation(len(groups)):
+        min(shares, key=len).extend(groups[i])
+    return [[share[i] for i in rng.permutation(len(share))] for share in shares]
+
+
+def _repeat(share: list[Scene], n_wanted: int, rng: np.random.Generator) -> list[Scene]:
+    """The scenes in order, then again in other orders until there are enough."""
+    repeated = list(share)
+    while len(repeated) < n_wanted:
+        repeated += [share[i] for i in rng.permutation(len(share))]
+    return repeated[:n_wanted]
+
+
+def _place(
+    clips: Sequence[EventClip],
+    durations_s: Mapping[str, float],
+    mixing: Mixing,
+    rng: np.random.Generator,
+) -> tuple[PlannedEvent, ...]:
+    """Give each event its time."""
+    lengths_s = [min(durations_s[clip.name], mixing.event_s) for clip in clips]
+    onsets_s = (
+        _random_onsets(lengths_s, mixing, rng)
+        if mixing.onsets == "random"
+        else mixing.fixed_onsets_s
+    )
+    placed = [
+        PlannedEvent(clip, onset_s, onset_s + length_s)
+        for clip, onset_s, length_s in zip(clips, onsets_s, lengths_s, strict=True)
+    ]
+    return tuple(sorted(placed, key=lambda event: event.onset_s))
+
+
+def _random_onsets(
+    lengths_s: Sequence[float], mixing: Mixing, rng: np.random.Generator
+) -> list[float]:
+    """Uniform onsets in whole milliseconds, apart from each other unless overlap is allowed.
+
+    Without overlap the free time is cut at uniform points and the events are put at the cuts,
+    which makes every arrangement in this order equally likely.
+    """
+    if mixing.overlap:
+        rooms_ms = [int(1000 * (mixing.duration_s - length_s)) for length_s in lengths_s]
+        return [float(rng.integers(0, room, endpoint=True)) / 1000 for room in rooms_ms]
+    begins_ms = np.ceil(1000 * np.cumsum([0.0, *lengths_s])).astype(np.int64)
+    free_ms = int(1000 * mixing.duration_s) - int(begins_ms[-1])
+    cuts_ms = np.sort(rng.integers(0, free_ms, size=len(lengths_s), endpoint=True))
+    return [float(ms) / 1000 for ms in cuts_ms + begins_ms[:-1]]
+
+
+class EventAudio(NamedTuple):
+    """The audio of an event: what is heard, and the level it is scaled by.
+
+    Attributes:
+        segment: (n,) float32, the first `event_s` seconds of the clip.
+        level: The RMS that the SNR refers to: of the whole file (`snr_over: file`) or of the
+            segment (`snr_over: segment`).
+    """
+
+    segment: Audio
+    level: float
+
+    @property
+    def surplus_db(self) -> float:
+        """How far the realised SNR lies above the wanted one; -inf where nothing is heard.
+
+        The realised SNR is the RMS of the event as heard over the RMS of the whole scene.
+        """
+        heard = rms(self.segment)
+        return 20 * float(np.log10(heard / self.level)) if heard > 0 else -np.inf
+
+
+class Rendered(NamedTuple):
+    """A mixture at one SNR.
+
+    Attributes:
+        waveform: (n_samples,) int16; amplitude = value / 32767.
+        stems: (2, n_samples) int16: events, scene. They sum to the waveform exactly.
+    """
+
+    waveform: npt.NDArray[np.int16]
+    stems: npt.NDArray[np.int16]
+
+
+def render(
+    events: Sequence[EventAudio],
+    onsets: Sequence[int],
+    scene: Audio,
+    n_samples: int,
+    snrs_db: Sequence[float],
+) -> Iterator[Rendered]:
+    """Make one mixture at each SNR.
+
+    The scene is scaled to RMS 1 and each event to RMS 10^(snr/20); the mixture is
+    (events + scene) / (2 max(|events|, |scene|)), so that nothing clips.
+
+    Args:
+        events: The events, none with a level of 0.
+        onsets: Where each begins, in samples.
+        scene: The scene, not silent; cut, or repeated if it is too short.
+        n_samples: Length of the mixture.
+        snrs_db: The wanted SNRs.
+
+    Yields:
+        One `Rendered` for each SNR, in order.
+    """
+    scene = cut_or_repeat(scene, n_samples)
+    scene = scene / np.float32(rms(scene))
+    unit_events = np.zeros(n_samples, np.float32)
+    for event, onset in zip(events, onsets, strict=True):
+        segment = event.segment[: n_samples - onset]
+        unit_events[onset : onset + len(segment)] += segment / np.float32(event.level)
+    event_peak, scene_peak = float(np.abs(unit_events).max()), float(np.abs(scene).max())
+    for snr_db in snrs_db:
+        gain = 10 ** (snr_db / 20)
+        scale = FULL_SCALE / (2 * max(gain * event_peak, scene_peak))
+        loud_events = unit_events * np.float32(gain * scale)
+        waveform = np.rint(loud_events + scene * np.float32(scale)).astype(np.int16)
+        event_stem = np.rint(loud_events).astype(np.int16)
+        # The scene's stem is the rest, so that the stems sum to the mixture to the last bit.
+        stems = np.stack([event_stem, waveform - event_stem])
+        yield Rendered(waveform, stems)

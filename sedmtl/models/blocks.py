@@ -1,0 +1,46 @@
+"""The convolution block that encoder and decoder are made of (paper, tables I and III)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvBlock(nn.Module):
+    """[3x3 convolution, batch norm, ReLU] twice, then 3x3 average pooling of stride 1.
+
+    Frames and mel bins keep their number: everything is padded by one, and the padding counts
+    in the average.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(n_out)
+        self.bn2 = nn.BatchNorm2d(n_out)
+        self.pool = nn.AvgPool2d(3, stride=1, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, T, F) -> (B, D', T, F)."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn2(self.conv2(x)))
+        pooled: Tensor = self.pool(x)
+        return pooled
+
+
+def stack_blocks(n_channels: Sequence[int]) -> nn.Sequential:
+    """Blocks from each number of channels to the next."""
+    return nn.Sequential(*(ConvBlock(n_in, n_out) for n_in, n_out in pairwise(n_channels)))
+
+
+def initialise(network: nn.Module) -> None:
+    """He-uniform convolutions and zero biases, as in the recipe."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,194 @@
+"""The picture of a prediction: the seven panels of the paper's figure 3.
+
+Draws with matplotlib's object interface, so that no window system and no global state is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+
+from sedmtl.detector import Prediction
+from sedmtl.events import Event
+
+MAX_CLASSES = 16
+"""More names than this cannot be read beside a panel; the most likely classes are shown."""
+
+TICKS_HZ = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
+TRUTH = "#00c8ff"
+"""Colour of the true events: a cyan that stands out from the violet to yellow of the maps."""
+
+
+def figure_3(prediction: Prediction, title: str, truth: Sequence[Event] | None = None) -> Figure:
+    """Draw a prediction.
+
+    Panels: 1 log-mel, 2 its reconstruction, 3 and 4 attention over mel bins for the two most
+    likely classes, 5 output of the first attention step, 6 attention over time, 7 clip scores.
+
+    Args:
+        prediction: Of one clip.
+        title: Shown on top.
+        truth: The true events, if they are known: drawn as outlines.
+    """
+    shown = _shown_classes(prediction, truth)
+    height = 9.0 + 0.3 * len(shown)
+    figure = Figure(figsize=(15, height), layout="constrained", dpi=110)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        4, 2, height_ratios=[2.8, 2.8, 1.2 + 0.18 * len(shown), 1.2 + 0.1 * len(shown)]
+    )
+    axes = [figure.add_subplot(grid[row, column]) for row in range(3) for column in range(2)]
+    _draw_spectra(axes[:2], prediction)
+    _draw_mel_attention(axes[2:4], prediction)
+    _draw_classes_over_time(axes[4:6], prediction, shown)
+    _draw_clip_scores(figure.add_subplot(grid[3, :]), prediction, shown, truth)
+    for axis in axes:
+        axis.set_xlabel("time (s)")
+        axis.set_xlim(*_time_limits(prediction))
+    if truth is not None:
+        _draw_truth(axes, prediction, shown, truth)
+        title = f"{title}   (outlined: the true events)"
+    figure.suptitle(title, fontsize=14)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; the file's extension decides the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _shown_classes(prediction: Prediction, truth: Sequence[Event] | None) -> list[int]:
+    """Indices of the classes to show, the most likely first, true ones always among them."""
+    order = list(np.argsort(-prediction.clip, kind="stable"))
+    true = {event.label for event in truth or ()}
+    first = [i for i in order if prediction.classes[i] in true]
+    rest = [i for i in order if prediction.classes[i] not in true]
+    chosen = set((first + rest)[:MAX_CLASSES])
+    return [int(i) for i in order if i in chosen]
+
+
+def _time_limits(prediction: Prediction) -> tuple[float, float]:
+    return float(prediction.frame_edges_s[0]), float(prediction.frame_edges_s[-1])
+
+
+def _draw_spectra(axes: Sequence[Axes], prediction: Prediction) -> None:
+    # One scale for both, or the comparison would mean nothing.
+    limits = np.quantile(prediction.logmel, [0.005, 0.995])
+    parts = ((prediction.logmel, "1  log-mel, standardised"),
+             (prediction.reconstruction, "2  reconstruction by the decoder"))  # fmt: skip
+    for axis, (values, name) in zip(axes, parts, strict=True):
+        image = _draw_mels(axis, values, prediction, limits, "magma")
+        _finish(axis, image, name, "standard deviations")
+
+
+def _draw_mel_attention(axes: Sequence[Axes], prediction: Prediction) -> None:
+    top = np.argsort(-prediction.clip, kind="stable")[: len(axes)]
+    limits = np.array([0.0, np.quantile(prediction.mel_attention[top], 0.999)])
+    for number, (axis, i) in enumerate(zip(axes, top, strict=False), start=3):
+        image = _draw_mels(axis, prediction.mel_attention[i], prediction, limits, "viridis")
+        name = f"{number}  attention over mel bins: {prediction.classes[i]}"
+        _finish(axis, image, f"{name} ({prediction.clip[i]:.2f})", "weight")
+    for axis in axes[len(top) :]:
+        axis.set_axis_off()
+
+
+def _draw_mels(
+    axis: Axes,
+    values: npt.NDArray[np.float32],
+    prediction: Prediction,
+    limits: npt.NDArray[np.floating],
+    colours: str,
+) -> AxesImage:
+    """A (T, F) map with time in seconds and mel bins named by their frequency."""
+    n_mels = len(prediction.mel_hz)
+    image = axis.imshow(
+        values.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(*_time_limits(prediction), -0.5, n_mels - 0.5),
+        vmin=float(limits[0]),
+        vmax=float(limits[1]),
+        cmap=colours,
+    )
+    ticks = [hz for hz in TICKS_HZ if prediction.mel_hz[0] <= hz <= prediction.mel_hz[-1]]
+    places = np.interp(ticks, prediction.mel_hz, np.arange(n_mels))
+    axis.set_yticks(places, [f"{hz:,}" for hz in ticks])
+    axis.set_ylabel("frequency (Hz)")
+    return image
+
+
+def _draw_classes_over_time(
+    axes: Sequence[Axes], prediction: Prediction, shown: Sequence[int]
+) -> None:
+    parts = ((prediction.frame, "5  output of the first step", "score"),
+             (prediction.time_attention, "6  attention over time", "weight"))  # fmt: skip
+    for axis, (values, name, unit) in zip(axes, parts, strict=True):
+        image = axis.imshow(
+            values[list(shown)],
+            aspect="auto",
+            interpolation="nearest",
+            extent=(*_time_limits(prediction), len(shown) - 0.5, -0.5),
+            cmap="viridis",
+        )
+        axis.set_yticks(range(len(shown)), [prediction.classes[i] for i in shown])
+        _finish(axis, image, name, unit)
+
+
+def _draw_clip_scores(
+    axis: Axes, prediction: Prediction, shown: Sequence[int], truth: Sequence[Event] | None
+) -> None:
+    true = {event.label for event in truth or ()}
+    names = [prediction.classes[i] for i in shown]
+    edges = [TRUTH if name in true else "none" for name in names]
+    bars = axis.bar(
+        names, prediction.clip[list(shown)], color="#443983", edgecolor=edges, linewidth=3
+    )
+    axis.bar_label(bars, fmt="%.2f", padding=2)
+    axis.set_ylim(0, 1.12)
+    axis.set_ylabel("clip score")
+    axis.tick_params(axis="x", labelrotation=30 if len(names) > 8 else 0)
+    left_out = len(prediction.classes) - len(shown)
+    note = f", without the {left_out} least likely classes" if left_out else ""
+    axis.set_title(f"7  output of the second step: is it in the clip?{note}", loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_truth(
+    axes: Sequence[Axes], prediction: Prediction, shown: Sequence[int], truth: Sequence[Event]
+) -> None:
+    """Outline the events in panels 1, 2, 5 and 6, and name them in the first."""
+    begin_s, end_s = _time_limits(prediction)
+    n_mels = len(prediction.mel_hz)
+    rows = {prediction.classes[i]: row for row, i in enumerate(shown)}
+    for event in truth:
+        onset_s, offset_s = max(event.onset_s, begin_s), min(event.offset_s, end_s)
+        if offset_s <= onset_s:
+            continue
+        for axis in axes[:2]:
+            _outline(axis, onset_s, offset_s, -0.5, n_mels)
+        axes[0].text(onset_s, n_mels - 2, f" {event.label}", color=TRUTH, weight="bold", va="top")
+        if event.label in rows:
+            for axis in axes[4:6]:
+                _outline(axis, onset_s, offset_s, rows[event.label] - 0.5, 1)
+
+
+def _outline(axis: Axes, onset_s: float, offset_s: float, bottom: float, height: float) -> None:
+    axis.add_patch(
+        Rectangle((onset_s, bottom), offset_s - onset_s, height, fill=False, ec=TRUTH, lw=1.8)
+    )
+
+
+def _finish(axis: Axes, image: AxesImage, name: str, unit: str) -> None:
+    axis.set_title(name, loc="left")
+    assert axis.figure is not None
+    axis.figure.colorbar(image, ax=axis, label=unit, pad=0.01)

@@ -1,0 +1,81 @@
+"""Progress of long work on stderr: a bar in a terminal, a line at each tenth in a log file.
+
+Results never go through here; they belong on stdout.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Advance = Callable[[int], None]
+
+
+def say(text: str) -> None:
+    """One line for the user, above the bar if there is one."""
+    console.print(text, markup=False)
+
+
+@contextmanager
+def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Show progress while the block runs.
+
+    Args:
+        what: Short description.
+        total: Units in all.
+        done: Units that an earlier, interrupted attempt finished.
+
+    Yields:
+        A function to call with the number of units just finished.
+    """
+    if not console.is_terminal:
+        yield _lines(what, total, done)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("·"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+        yield lambda n: bar.advance(task, n)
+
+
+def _lines(what: str, total: int, done: int) -> Advance:
+    started, first, tenth = time.monotonic(), done, 10 * done // max(total, 1)
+
+    def advance(n: int) -> None:
+        nonlocal done, tenth
+        done += n
+        if 10 * done // max(total, 1) > tenth:
+            tenth = 10 * done // total
+            rate = (done - first) / max(time.monotonic() - started, 1e-9)
+            say(f"{what}: {done} of {total}, {duration((total - done) / rate)} left")
+
+    return advance
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,1 @@
+"""The subcommands, one file each: they bring data to the arithmetic and results to disk."""

@@ -1,0 +1,69 @@
+"""`sedmtl demo`: a whole small project on the built-in corpus, through the same stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sedmtl import progress
+from sedmtl.config import load_config
+from sedmtl.files import write_text
+from sedmtl.results import Row
+from sedmtl.stages.eval import evaluate
+from sedmtl.stages.features import features
+from sedmtl.stages.mix import MixOptions, mix
+from sedmtl.stages.train import train
+from sedmtl.stages.visualize import visualize
+from sedmtl.training import Recipe, choose_device, choose_precision
+
+SNR_DB = 10.0
+DATA_YAML = """\
+# A small project on sedmtl's built-in corpus. Change it and run the stages again:
+#   sedmtl mix --snr 10 && sedmtl features && sedmtl train --fold 1 && sedmtl eval
+workdir: work
+corpus:
+  events: {kind: synthetic}
+  scenes: {kind: synthetic}
+mixing:
+  snrs_db: [10]
+  mixtures_per_fold: 100
+  reuse_scenes: true
+"""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made."""
+
+    rows: list[Row]
+    picture_path: Path
+    clip_path: Path
+
+
+def demo(folder: Path, n_workers: int) -> Demo:
+    """Mix, make features, train, evaluate and draw, below `folder`.
+
+    What is there already is kept, so a second run takes seconds. A `data.yaml` that was edited
+    is used as it is.
+    """
+    config_path = folder / "data.yaml"
+    if not config_path.exists():
+        write_text(config_path, DATA_YAML)
+    config = load_config(config_path)
+    progress.say(f"project in {folder}: {config_path}")
+    (mixtures,) = mix(config, MixOptions((SNR_DB,), stems=False, n_wavs=4, n_workers=n_workers))
+    (store,) = features(config, [mixtures.stem], n_workers)
+    recipe = Recipe(
+        data=store.stem,
+        fold=1,
+        width=8,
+        epochs=12,
+        batch_size=12,
+        precision=choose_precision(choose_device(None)),
+    )
+    run = train(config, store, recipe, resume=True)
+    rows = evaluate(config, [run.name], None)
+    # The first mixtures are of fold 1, which this run has not heard.
+    clip_path = sorted(mixtures.with_suffix("").glob("*.wav"))[0]
+    picture_path, _, _ = visualize(config, clip_path, run_name=run.name)
+    return Demo(rows, picture_path, clip_path)
