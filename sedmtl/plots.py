@@ -130,7 +130,7 @@ def _draw_mels(
 def _draw_classes_over_time(
     axes: Sequence[Axes], prediction: Prediction, shown: Sequence[int]
 ) -> None:
-    parts = ((prediction.frame, "5  output of the first step", "score"),
+    parts = ((prediction.frame, "5  output of the first step; high or low may mean present", "score"),
              (prediction.time_attention, "6  attention over time", "weight"))  # fmt: skip
     for axis, (values, name, unit) in zip(axes, parts, strict=True):
         image = axis.imshow(

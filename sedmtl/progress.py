@@ -23,6 +23,9 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Advance = Callable[[int], None]
 
+QUIET_S = 5.0
+"""A log file gets no second line of progress sooner than this."""
+
 
 def say(text: str) -> None:
     """One line for the user, above the bar if there is one."""
@@ -61,13 +64,16 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
 
 def _lines(what: str, total: int, done: int) -> Advance:
     started, first, tenth = time.monotonic(), done, 10 * done // max(total, 1)
+    spoke = started
 
     def advance(n: int) -> None:
-        nonlocal done, tenth
+        nonlocal done, tenth, spoke
         done += n
-        if 10 * done // max(total, 1) > tenth:
-            tenth = 10 * done // total
-            rate = (done - first) / max(time.monotonic() - started, 1e-9)
+        now = time.monotonic()
+        # Not for work that is over before anybody asks.
+        if 10 * done // max(total, 1) > tenth and now - spoke > QUIET_S:
+            tenth, spoke = 10 * done // total, now
+            rate = (done - first) / (now - started)
             say(f"{what}: {done} of {total}, {duration((total - done) / rate)} left")
 
     return advance

@@ -342,8 +342,11 @@ def choose_store(folder: Path, name: str | None, made_by: str) -> Path:
     if not stores:
         raise SedmtlError(f"no store in {folder}: make one with '{made_by}'")
     if name is None and len(stores) > 1:
-        snrs = " or ".join(f"--data {known}" for known in stores)
-        raise SedmtlError(f"several stores in {folder}: choose one with {snrs}")
+        options = [
+            f"--snr {known.removeprefix('snr_')}" if known.startswith("snr_") else f"--data {known}"
+            for known in stores
+        ]
+        raise SedmtlError(f"several stores in {folder}: choose one with {' or '.join(options)}")
     if name is None:
         return next(iter(stores.values()))
     if name not in stores:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -18,12 +19,13 @@ from sedmtl.files import write_text
 from sedmtl.results import Row, ScoredRun, as_json, tabulate
 from sedmtl.stores import read_scores
 
-HEADER = ("data", "network", "α", "width", "folds")
-METRICS = ("micro-P", "macro-P", "AUC")
+COLUMNS = ("network", "α", "width", "folds", "selection", "micro-P", "macro-P", "AUC", "classes")
 NOTE = (
+    "Means over the held-out folds named.\n"
     "honest: the epoch was chosen on an inner part of the training folds.\n"
     "paper: the best epoch on the held-out fold itself, as in the paper; optimistic.\n"
-    "class frequencies: always answering how often each class occurs in the training clips."
+    "frequencies: always answering how often each class occurs in training.\n"
+    "classes: with a positive in every fold's held-out clips / in all."
 )
 
 
@@ -54,55 +56,43 @@ def evaluate(config: Config, names: Sequence[str], json_path: Path | None) -> li
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
-    """Print the results as a table."""
-    table = Table(caption=NOTE, caption_justify="left", title_justify="left")
-    for name in HEADER:
-        table.add_column(name, vertical="bottom")
-    for selection in ("honest", "paper"):
-        for name in METRICS:
-            table.add_column(f"{selection}\n{name}", justify="right", vertical="bottom")
-    table.add_column("classes\nscored", justify="right")
-    for cells in _table_rows(rows):
-        table.add_row(*cells)
-    console.print(table)
+    """Print the results: a table a store."""
+    for data, of_data in groupby(rows, key=lambda row: row.data):
+        table = Table(title=data, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for name in COLUMNS:
+            table.add_column(name, justify="left" if name in COLUMNS[:5] else "right")
+        for cells in _lines(list(of_data)):
+            table.add_row(*cells)
+        console.print(table)
+    console.print(NOTE)
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The same table in Markdown."""
-    header = [
-        *HEADER,
-        *(f"{name} ({s})" for s in ("honest", "paper") for name in METRICS),
-        "classes",
-    ]
-    lines = [header, ["---"] * len(header), *_table_rows(rows)]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{table}\n\n{NOTE}\n"
+    """The same in Markdown."""
+    parts = []
+    for data, of_data in groupby(rows, key=lambda row: row.data):
+        lines = [COLUMNS, ["---"] * len(COLUMNS), *_lines(list(of_data))]
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        parts.append(f"## {data}\n\n{table}\n")
+    return "\n".join([*parts, NOTE, ""])
 
 
-def _table_rows(rows: Sequence[Row]) -> list[list[str]]:
-    """A line a network, and under those of each store what the class frequencies score."""
+def _lines(rows: Sequence[Row]) -> list[list[str]]:
+    """The cells of one store's table: two lines a network, and last what is to be beaten."""
     lines = []
-    for _, of_data in groupby(rows, key=lambda row: row.data):
-        pairs = list(of_data)
-        lines += [_network_row(*pair) for pair in zip(pairs[::2], pairs[1::2], strict=True)]
-        lines.append(_prior_row(pairs[0]))
-    return lines
+    for row in rows:
+        form = "" if row.attention == "released" else f" ({row.attention})"
+        name = [f"{row.model}{form}", f"{row.alpha:g}", str(row.width), _span(row.folds)]
+        classes = f"{row.n_classes_scored}/{row.n_classes}"
+        lines.append([*(name if row.selection == "honest" else [""] * len(name)), row.selection,
+                      *_numbers(row.micro_p, row.macro_p, row.auc), classes])  # fmt: skip
+    prior = _numbers(rows[0].prior_micro_p, rows[0].prior_macro_p, 0.5)
+    return [*lines, ["frequencies", "", "", _span(rows[0].folds), "", *prior, ""]]
 
 
-def _network_row(honest: Row, paper: Row) -> list[str]:
-    form = "" if honest.attention == "released" else f" ({honest.attention})"
-    values = [v for row in (honest, paper) for v in (row.micro_p, row.macro_p, row.auc)]
-    return [
-        honest.data,
-        f"{honest.model}{form}",
-        f"{honest.alpha:g}",
-        str(honest.width),
-        ",".join(map(str, honest.folds)),
-        *(f"{value:.4f}" for value in values),
-        f"{honest.n_classes_scored}/{honest.n_classes}",
-    ]
+def _numbers(*values: float) -> list[str]:
+    return [f"{value:.4f}" for value in values]
 
 
-def _prior_row(row: Row) -> list[str]:
-    values = [f"{row.prior_micro_p:.4f}", f"{row.prior_macro_p:.4f}", "0.5000"]
-    return [row.data, "class frequencies", "", "", "", *values, *values, ""]
+def _span(folds: Sequence[int]) -> str:
+    return ",".join(map(str, folds))

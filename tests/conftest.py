@@ -1,0 +1,127 @@
+"""Small audio worlds that the tests make for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from sedmtl.cli import app
+
+DATA_YAML = """\
+corpus:
+  events: {kind: folder, root: events}
+  scenes: {kind: folder, root: scenes}
+mixing:
+  sample_rate: 8000
+  duration_s: 2
+  snrs_db: [0, 20]
+  folds: 4
+  mixtures_per_fold: 6
+  event_s: 0.5
+  onsets: [0.1, 0.7, 1.3]
+features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
+"""
+
+
+def write_tone(
+    path: Path,
+    hz: float,
+    seconds: float,
+    rate: int = 8000,
+    channels: int = 1,
+    subtype: str = "PCM_16",
+) -> Path:
+    """A decaying tone with a little noise."""
+    t = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(round(hz)).normal(scale=0.01, size=len(t))
+    wave = 0.5 * np.exp(-t) * np.sin(2 * np.pi * hz * t) + noise
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.tile(wave[:, None], channels), rate, subtype=subtype)
+    return path
+
+
+def write_noise(path: Path, seed: int, seconds: float, rate: int = 8000) -> Path:
+    """White noise."""
+    wave = np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * rate))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave, rate)
+    return path
+
+
+def write_project(folder: Path) -> Path:
+    """Events of three classes, scenes, and a data.yaml: a project that mixes in a moment."""
+    for k, hz in enumerate((300, 900, 2700)):
+        for n in range(8):
+            write_tone(
+                folder / "events" / f"tone_{hz}" / f"{n}.wav", hz * (1 + n / 50), 0.3 + 0.1 * n
+            )
+    for k in range(24):
+        write_noise(folder / "scenes" / "noise" / f"{k:02d}.wav", k, 2.0)
+    (folder / "data.yaml").write_text(DATA_YAML)
+    return folder
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder and its command line."""
+
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def run(self, command: str, *arguments: object) -> Result:
+        config = ["--config", str(self.folder / "data.yaml")]
+        return invoke([command, *map(str, arguments), *config])
+
+
+def invoke(arguments: Sequence[str]) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A fresh project: nothing mixed yet."""
+    return Project(write_project(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with mixtures, features and a trained network; do not write into it."""
+    made = Project(write_project(tmp_path_factory.mktemp("trained")))
+    for arguments in (
+        ("mix", "--snr", 20, "--stems", "--wav", 2),
+        ("features",),
+        ("train", "--fold", 1, "--width", 2, "--epochs", 3, "--batch-size", 6,
+         "--precision", "float32"),
+    ):  # fmt: skip
+        result = made.run(*arguments)
+        assert result.exit_code == 0, result.output
+    return made
+
+
+Expect = Callable[[Result, str], None]
+
+
+@pytest.fixture(scope="session")
+def one_sentence() -> Expect:
+    """Asserts that a command failed as bad input should: exit 1, one sentence, no traceback."""
+
+    def check(result: Result, *parts: str) -> None:
+        assert result.exit_code == 1, result.output
+        lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1, result.output
+        assert "Traceback" not in result.output
+        assert "defect" not in result.output
+        for part in parts:
+            assert part in lines[0]
+
+    return check

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import json
+
+
+def test_the_chain_leaves_what_the_design_promises(trained):
+    run = trained.work / "runs" / "2apae_snr20_fold1_alpha0.001_seed0"
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "run.yaml", "metrics.jsonl", "last.pt", "model.safetensors", "model.json", "scores.h5"
+    }  # fmt: skip
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3]
