@@ -1,0 +1,53 @@
+"""Where the stores of a work folder are, and which one is meant."""
+
+from __future__ import annotations
+
+from math import inf
+from pathlib import Path
+
+from sedmtl.errors import SedmtlError, suggest
+
+
+def mixture_path(work_dir: Path, snr_db: float) -> Path:
+    """Where the mixtures of an SNR are."""
+    return work_dir / "mixtures" / f"{data_name(snr_db)}.h5"
+
+
+def data_name(snr_db: float) -> str:
+    """What the data of an SNR are called: `snr_10`. Adding 0 turns -0 into 0."""
+    return f"snr_{snr_db + 0:g}"
+
+
+def stores_in(folder: Path) -> dict[str, Path]:
+    """The finished stores of a folder by name; those of SNRs in order of SNR."""
+
+    def order(path: Path) -> tuple[float, str]:
+        try:
+            return float(path.stem.removeprefix("snr_")), path.stem
+        except ValueError:
+            return inf, path.stem
+
+    found = [path for path in folder.glob("*.h5") if not path.name.startswith(".")]
+    return {path.stem: path for path in sorted(found, key=order)}
+
+
+def choose_store(folder: Path, name: str | None, made_by: str) -> Path:
+    """The store of that name, or the only one there is.
+
+    Raises:
+        SedmtlError: It does not exist, or there are several and none was named.
+    """
+    stores = stores_in(folder)
+    if not stores:
+        raise SedmtlError(f"no store in {folder}: make one with '{made_by}'")
+    if name is None and len(stores) > 1:
+        options = [
+            f"--snr {known.removeprefix('snr_')}" if known.startswith("snr_") else f"--data {known}"
+            for known in stores
+        ]
+        raise SedmtlError(f"several stores in {folder}: choose one with {' or '.join(options)}")
+    if name is None:
+        return next(iter(stores.values()))
+    if name not in stores:
+        raise SedmtlError(f"no store '{name}' in {folder}: {suggest(name, stores)}")
+    return stores[name]

@@ -1,0 +1,95 @@
+"""What a store says of its clips: weak labels, folds, and the events as far as they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+COLUMNS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """The true events of all clips of a store, one row an event, in order of clips.
+
+    Attributes:
+        mixture: (n,) int32, the row of the clip.
+        label: (n,) int16, index into the classes.
+        onset_s: (n,) float32.
+        offset_s: (n,) float32.
+        snr_db: (n,) float32, the realised SNR.
+        source: Names of the event clips.
+    """
+
+    mixture: npt.NDArray[np.int32]
+    label: npt.NDArray[np.int16]
+    onset_s: npt.NDArray[np.float32]
+    offset_s: npt.NDArray[np.float32]
+    snr_db: npt.NDArray[np.float32]
+    source: Sequence[str]
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No event is known: weakly labelled clips."""
+        none = np.empty(0, np.float32)
+        return cls(np.empty(0, np.int32), np.empty(0, np.int16), none, none, none, ())
+
+
+@dataclass(frozen=True)
+class ClipTable:
+    """What a store says of its clips, beside the audio or the features.
+
+    Attributes:
+        name: (n,) file names.
+        target: (n, n_classes) uint8, the weak labels.
+        fold: (n,) uint8 from 1.
+        scene: (n,) names of the scenes; empty strings where there is none.
+        events: The strong labels, as far as they are known.
+    """
+
+    name: Sequence[str]
+    target: npt.NDArray[np.uint8]
+    fold: npt.NDArray[np.uint8]
+    scene: Sequence[str]
+    events: EventTable
+
+
+def write_clips(file: h5py.File, clips: ClipTable) -> None:
+    """Write the tables into a new store."""
+    file["target"], file["fold"] = clips.target, clips.fold
+    write_strings(file, "name", clips.name)
+    write_strings(file, "scene", clips.scene)
+    group = file.create_group("events")
+    for column in COLUMNS:
+        group[column] = getattr(clips.events, column)
+    write_strings(group, "source", clips.events.source)
+
+
+def read_clips(file: h5py.File) -> ClipTable:
+    """Read what `write_clips` wrote."""
+    group = file["events"]
+    columns = {key: group[key][:] for key in COLUMNS}
+    events = EventTable(**columns, source=list(group["source"].asstr()[:]))
+    return ClipTable(
+        name=list(file["name"].asstr()[:]),
+        target=file["target"][:],
+        fold=file["fold"][:],
+        scene=list(file["scene"].asstr()[:]),
+        events=events,
+    )
+
+
+def write_strings(group: h5py.Group, name: str, values: Sequence[str]) -> None:
+    """Strings of one width, so that the bytes do not depend on when they were written."""
+    width = max((len(value.encode()) for value in values), default=0)
+    group.create_dataset(
+        name,
+        shape=(len(values),),
+        data=[value.encode() for value in values] or None,
+        dtype=h5py.string_dtype("utf-8", max(width, 1)),
+    )

@@ -1,0 +1,200 @@
+"""Writing a store: complete or absent, and resumable.
+
+`StoreWriter` fills a hidden file in the same folder, one row a chunk, and renames it at the end.
+All space is laid out when that file is made, so what an interruption leaves is a valid file, and a
+count beside it says how many rows are good.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+import sedmtl
+from sedmtl.errors import SedmtlError
+from sedmtl.files import write_text
+from sedmtl.stores.tables import COLUMNS, ClipTable, write_clips
+
+SCHEMA = 1
+
+Attributes = Mapping[str, str | int | float | Sequence[str]]
+
+
+class RowArray(NamedTuple):
+    """Shape of one row and type of a big array of a store."""
+
+    row_shape: tuple[int, ...]
+    dtype: npt.DTypeLike
+
+
+class StoreWriter:
+    """Writes one store, from where an interrupted one stopped.
+
+    Use it as a context manager: write all rows in order, then `finish`. What is not finished
+    stays hidden and is taken up by the next writer that is asked for the very same store; if
+    that store is there already, there is nothing left to do.
+
+    Attributes:
+        n_done: Rows that are written; all of them if the store was there already.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        arrays: Mapping[str, RowArray],
+        clips: ClipTable,
+        attributes: Attributes,
+    ) -> None:
+        self.path = path
+        self.n_rows = len(clips.name)
+        self._part = path.with_name(f".{path.name}.part")
+        self._progress = path.with_name(f".{path.name}.progress")
+        self._digest = _digest(arrays, clips, attributes)
+        self._file: h5py.File | None = None
+        self.n_done = self.n_rows
+        if _stored_digest(path) == self._digest:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.n_done = self._n_resumable()
+            if not self.n_done:
+                self._create(arrays, clips, {**attributes, "digest": self._digest})
+            self._file = h5py.File(self._part, "r+")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        if isinstance(error, OSError):
+            raise _unwritable(self.path, error) from error
+
+    def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
+        """Write rows of every array from row `first` on, which must leave no gap."""
+        n_new = len(next(iter(arrays.values())))
+        if self._file is None or first + n_new <= self.n_done:
+            return
+        if first > self.n_done:
+            raise ValueError(f"{self.path}: row {first} before row {self.n_done}")
+        for name, rows in arrays.items():
+            self._file[name][first : first + n_new] = rows
+        self._file.flush()
+        self.n_done = first + n_new
+        # Written after the rows: the count may lag behind the file, never run ahead of it. And
+        # replaced, not rewritten: a kill at the wrong moment would leave it empty.
+        write_text(self._progress, f"{self._digest} {self.n_done}")
+
+    def finish(self) -> None:
+        """Give the complete store its name."""
+        if self.n_done != self.n_rows:
+            raise ValueError(f"{self.path}: {self.n_done} of {self.n_rows} rows were written")
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._part.replace(self.path)
+            self._progress.unlink(missing_ok=True)
+
+    def _n_resumable(self) -> int:
+        """The good rows of the hidden file: none if it is of another store, or damaged."""
+        try:
+            digest, n_done = self._progress.read_text().split()
+            with h5py.File(self._part, "r"):
+                return int(n_done) if digest == self._digest else 0
+        except BlockingIOError:
+            raise
+        except (OSError, ValueError):
+            return 0
+
+    def _create(
+        self, arrays: Mapping[str, RowArray], clips: ClipTable, attributes: Attributes
+    ) -> None:
+        self._progress.unlink(missing_ok=True)
+        with h5py.File(self._part, "w") as file:
+            for name, array in arrays.items():
+                file.create_dataset(
+                    name,
+                    shape=(self.n_rows, *array.row_shape),
+                    dtype=array.dtype,
+                    dcpl=_one_row_a_chunk(array),
+                )
+            write_clips(file, clips)
+            for key, value in _identity(attributes).items():
+                file.attrs[key] = value if isinstance(value, str | int | float) else list(value)
+        _reserve(self._part)
+
+
+def _one_row_a_chunk(array: RowArray) -> h5py.h5p.PropDCID:
+    dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    dcpl.set_chunk((1, *array.row_shape))
+    # Laid out at once: later writes change no metadata, so a kill leaves a valid file, and the
+    # bytes do not depend on the order of writing.
+    dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return dcpl
+
+
+def _reserve(path: Path) -> None:
+    """Claim the space of a file with holes, so that a full disk shows before hours of work."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        # Some file systems cannot reserve; there the disk may still fill up on the way.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            path.unlink()
+            raise
+
+
+def _identity(attributes: Attributes) -> Attributes:
+    return {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **attributes}
+
+
+def _stored_digest(path: Path) -> str | None:
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("digest"))
+    except OSError:
+        return None
+
+
+def _digest(arrays: Mapping[str, RowArray], clips: ClipTable, attributes: Attributes) -> str:
+    """Names everything that decides the store but the big arrays themselves."""
+    digest = hashlib.sha256()
+    attributes = _identity(attributes)
+    shapes = {
+        name: [*array.row_shape, str(np.dtype(array.dtype))] for name, array in arrays.items()
+    }
+    texts = [shapes, {key: attributes[key] for key in sorted(attributes)}, list(clips.name)]
+    digest.update(json.dumps([*texts, list(clips.scene), list(clips.events.source)]).encode())
+    columns = [getattr(clips.events, column) for column in COLUMNS]
+    for table in (clips.target, clips.fold, *columns):
+        digest.update(np.ascontiguousarray(table).tobytes())
+    return digest.hexdigest()
+
+
+def _unwritable(path: Path, error: OSError) -> SedmtlError:
+    # HDF5's own text for an error of the system is long, and has a line break in it.
+    reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    if isinstance(error, BlockingIOError):
+        reason = "another process is writing it"
+    return SedmtlError(f"cannot write {path}: {reason}; what was finished is kept")
