@@ -68,6 +68,8 @@ def probe(path: Path) -> AudioInfo:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
         raise _unreadable(path, error) from error
+    except TypeError as error:  # soundfile asks for the rate of a file that is named .raw
+        raise SedmtlError(f"cannot read {path} as audio: it does not say its rate") from error
     if info.frames == 0:
         raise SedmtlError(f"{path} holds no audio: expected at least one sample, found none")
     return AudioInfo(info.frames, info.samplerate, info.channels)
@@ -113,11 +115,11 @@ def read(
         SedmtlError: The file cannot be read, ends before `start_s`, or holds NaN or infinity.
     """
     info = probe(path)
-    first = round(start_s * info.sample_rate)
-    if first >= info.n_samples:
+    if not 0 <= start_s < info.duration_s:
         raise SedmtlError(
             f"{path} is {info.duration_s:.2f} s long: nothing starts at {start_s:g} s"
         )
+    first = min(round(start_s * info.sample_rate), info.n_samples - 1)
     n_frames = -1 if duration_s is None else round(duration_s * info.sample_rate)
     try:
         samples, _ = soundfile.read(path, n_frames, first, dtype="float32", always_2d=True)
@@ -132,15 +134,22 @@ def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, wh
     """Average channels and resample: (N,) or (N, channels) at `rate` -> (N',) at `sample_rate`.
 
     Raises:
-        SedmtlError: A sample is NaN or infinite; `where` says whose.
+        SedmtlError: A sample is NaN or infinite, or too few are left at `sample_rate`; `where`
+            says whose.
     """
-    mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
-    if not np.isfinite(mono).all():
-        at_s = int(np.argmin(np.isfinite(mono))) / rate
+    finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
+    if not finite.all():
+        at_s = int(np.argmin(finite)) / rate
         raise SedmtlError(f"{where} holds NaN or infinity at {at_s:.3f} s: export the file again")
+    mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
     if rate == sample_rate:
         return np.ascontiguousarray(mono, dtype=np.float32)
     resampled: Audio = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    if not len(resampled):
+        raise SedmtlError(
+            f"{where} is too short: expected at least one sample at {sample_rate} Hz, found "
+            f"{len(mono)} at {rate} Hz"
+        )
     return resampled
 
 
@@ -162,7 +171,8 @@ def conform(waveform: Audio, n_samples: int) -> Audio:
     """
     clip = cut_or_pad(waveform, n_samples)
     peak = float(np.abs(clip).max())
-    return clip * np.float32(PEAK / peak) if peak > 0 else clip
+    # Divided before it is scaled: PEAK / peak overflows where the peak is a denormal number.
+    return clip / np.float32(peak) * np.float32(PEAK) if peak > 0 else clip
 
 
 def rms(waveform: Audio) -> float:
@@ -171,16 +181,35 @@ def rms(waveform: Audio) -> float:
 
 
 def write(path: Path, waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> None:
-    """Write a 16-bit WAV file, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, waveform, sample_rate, subtype="PCM_16")
+    """Write a 16-bit WAV file, making its folder.
+
+    Raises:
+        SedmtlError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, waveform, sample_rate, subtype="PCM_16")
+    except OSError as error:
+        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
+    except soundfile.LibsndfileError as error:
+        raise SedmtlError(f"cannot write {path}: {error.error_string.rstrip('.')}") from error
 
 
 def files_below(folder: Path) -> Iterable[Path]:
-    """The audio files below a folder, in a fixed order; hidden ones are left out."""
+    """The audio files below a folder, in a fixed order; hidden ones are left out.
+
+    Raises:
+        SedmtlError: A name is no UTF-8, so that no table and no store can hold it.
+    """
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in EXTENSIONS and not hidden and path.is_file():
+            try:
+                str(path).encode()
+            except UnicodeEncodeError:
+                raise SedmtlError(
+                    f"expected file names in UTF-8, found {str(path)!a}: rename it"
+                ) from None
             yield path
 
 

@@ -116,11 +116,15 @@ def demo_command(
     show(made.rows, Console(highlight=False))
     typer.echo(f"picture of {made.clip_path.name}, a mixture it was not trained on:")
     typer.echo(f"  {made.picture_path}")
+    other = made.clip_path.relative_to(folder).with_name(made.other_clip)
     typer.echo("what next:")
-    typer.echo(f"  cd {folder}                         the project: edit its data.yaml")
-    typer.echo(f"  sedmtl visualize {made.clip_path.relative_to(folder).with_name('*.wav')}")
-    typer.echo("  sedmtl train --fold 2                the next fold of the cross-validation")
-    typer.echo("  sedmtl --help                        all commands")
+    for command, purpose in (
+        (f"cd {folder}", "the project; edit its data.yaml"),
+        (f"sedmtl visualize {other}", "look at another mixture"),
+        (f"sedmtl train --fold 2 {made.train_options}", "the next fold of the cross-validation"),
+        ("sedmtl eval", "both folds, averaged"),
+    ):
+        typer.echo(f"  {command}\n      {purpose}")
 
 
 @app.command("mix")

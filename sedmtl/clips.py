@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +38,16 @@ def load_clips(config: Config) -> LabelledClips:
     Labels are separated by ';'. A recording without labels holds none of the classes.
 
     Raises:
-        SedmtlError: The table lacks a column, repeats a file, has no label at all, or a fold
-            that is no number from 1 to 255.
+        SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, or
+            a fold that is no number from 1 to 255.
     """
     settings = config.corpus.clips
     if settings is None:
         raise SedmtlError("data.yaml names no corpus.clips")
     table = config.locate(settings.csv)
     root = config.locate(settings.root) if settings.root else table.parent
-    rows = read_table(table, ("filename", "labels"))
+    rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
-    for name, count in Counter(names).items():
-        if count > 1 or not name:
-            raise SedmtlError(f"{table}: expected each filename once, found '{name}' {count} times")
     labels = [
         [label.strip() for label in row["labels"].split(";") if label.strip()] for row in rows
     ]

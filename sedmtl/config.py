@@ -25,10 +25,12 @@ from pydantic_core import PydanticCustomError
 
 from sedmtl.errors import SedmtlError, suggest
 
+ROUNDING_S = 1e-9
+"""Events may touch: sums of decimal seconds, 0.1 + 0.2, miss each other by less than this."""
 
-def _misfit(what: str, duration_s: float) -> PydanticCustomError:
-    text = f"{what} should fit into the {duration_s:g} s of a mixture (duration_s)"
-    return PydanticCustomError("misfit", "{text}", {"text": text})
+
+def _wrong(text: str) -> PydanticCustomError:
+    return PydanticCustomError("wrong", "{text}", {"text": text})
 
 
 class Section(BaseModel):
@@ -39,15 +41,11 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _know_every_key(cls, value: Any) -> Any:
-        unknown = (
-            [key for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
-        )
-        if unknown:
-            key = str(unknown[0])
-            hint = suggest(key, cls.model_fields)
-            raise PydanticCustomError(
-                "unknown_key", "{text}", {"text": f"'{key}' is no key; {hint}"}
-            )
+        if value is None:  # a section whose keys are all commented out
+            return {}
+        for key in value if isinstance(value, dict) else ():
+            if key not in cls.model_fields:
+                raise _wrong(f"'{key}' is no key; {suggest(str(key), cls.model_fields)}")
         return value
 
 
@@ -83,7 +81,7 @@ class Table(Section):
     @model_validator(mode="after")
     def _name_a_csv(self) -> Self:
         if self.csv is None and (self.root is None or self.root.suffix.lower() != ".csv"):
-            raise PydanticCustomError("csv", "needs a key 'csv' that names the CSV file")
+            raise _wrong("needs a key 'csv' that names the CSV file")
         return self
 
 
@@ -121,12 +119,12 @@ class Mixing(Section):
     sample_rate: int = Field(default=32_000, ge=4_000, le=384_000)
     duration_s: float = Field(default=10.0, gt=0, le=3_600)
     snrs_db: tuple[Annotated[float, Field(ge=-100, le=100)], ...] = Field(
-        default=(0, 10, 20), min_length=1
+        default=(0.0, 10.0, 20.0), min_length=1
     )
     folds: int = Field(default=4, ge=2, le=255)
     mixtures_per_fold: int = Field(default=2_000, ge=1)
     events_per_mixture: int = Field(default=3, ge=1)
-    event_s: float = Field(default=2.0, gt=0)
+    event_s: float = Field(default=2.0, ge=0.001)
     onsets: Literal["fixed", "random"] | tuple[Annotated[float, Field(ge=0)], ...] = "fixed"
     overlap: bool = False
     snr_over: Literal["file", "segment"] = "file"
@@ -149,27 +147,37 @@ class Mixing(Section):
     @field_validator("snrs_db")
     @classmethod
     def _name_each_snr_once(cls, snrs_db: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(snrs_db)) < len(snrs_db):
-            raise PydanticCustomError("snrs", "should name each SNR once")
+        # As stores are named: SNRs that print alike would share one. Adding 0 turns -0 into 0.
+        if len({f"{snr_db + 0:g}" for snr_db in snrs_db}) < len(snrs_db):
+            raise _wrong("should name each SNR once")
         return snrs_db
 
-    @model_validator(mode="after")
-    def _fit_the_events(self) -> Self:
+    def find_misfit(self) -> str | None:
+        """Why the events cannot be placed as asked; None if they can.
+
+        Not a validator: it matters only to a project that mixes.
+        """
+        n_events, event_s = self.events_per_mixture, self.event_s
         if self.onsets == "random":
-            n_in_a_row = 1 if self.overlap else self.events_per_mixture
-            if n_in_a_row * self.event_s > self.duration_s:
-                raise _misfit(f"{n_in_a_row} events of {self.event_s:g} s", self.duration_s)
-            return self
+            n_in_a_row = 1 if self.overlap else n_events
+            what = f"{n_in_a_row} events" if n_in_a_row > 1 else "an event"
+            return self._exceed(f"{what} of {event_s:g} s", n_in_a_row * event_s)
         onsets_s = sorted(self.fixed_onsets_s)
-        if len(onsets_s) != self.events_per_mixture:
-            text = f"onsets: should be {self.events_per_mixture} (events_per_mixture) onsets"
-            raise PydanticCustomError("onsets", "{text}", {"text": text})
-        if onsets_s[-1] + self.event_s > self.duration_s:
-            raise _misfit(f"an event of {self.event_s:g} s at {onsets_s[-1]:g} s", self.duration_s)
-        if not self.overlap and any(b - a < self.event_s for a, b in pairwise(onsets_s)):
-            text = f"onsets: should be {self.event_s:g} s (event_s) apart, unless overlap is true"
-            raise PydanticCustomError("onsets", "{text}", {"text": text})
-        return self
+        if len(onsets_s) != n_events:
+            return f"onsets should be {n_events} (events_per_mixture), found {len(onsets_s)}"
+        apart_s = min((b - a for a, b in pairwise(onsets_s)), default=event_s)
+        if not self.overlap and apart_s < event_s - ROUNDING_S:
+            return (
+                f"onsets should be {event_s:g} s (event_s) apart, unless overlap is true; found "
+                f"{apart_s:g} s"
+            )
+        what = f"an event of {event_s:g} s at {onsets_s[-1]:g} s"
+        return self._exceed(what, onsets_s[-1] + event_s)
+
+    def _exceed(self, what: str, needed_s: float) -> str | None:
+        if needed_s <= self.duration_s + ROUNDING_S:
+            return None
+        return f"{what} should fit into the {self.duration_s:g} s of a mixture (duration_s)"
 
 
 class Features(Section):
@@ -184,7 +192,7 @@ class Features(Section):
     @model_validator(mode="after")
     def _order_the_band(self) -> Self:
         if self.f_min >= self.f_max:
-            raise PydanticCustomError("band", "f_min should be below f_max")
+            raise _wrong(f"f_min should be below f_max, found {self.f_min:g} and {self.f_max:g}")
         return self
 
 
@@ -198,14 +206,26 @@ class Config(Section):
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
+    def _fit_the_events(self) -> Self:
+        only_clips = self.corpus.clips and not (self.corpus.events or self.corpus.scenes)
+        misfit = self.mixing.find_misfit()
+        if misfit and not only_clips:
+            raise _wrong(f"mixing: {misfit}")
+        return self
+
+    @model_validator(mode="after")
     def _match_features_to_clips(self) -> Self:
         nyquist = self.mixing.sample_rate / 2
         if self.features.f_max > nyquist:
-            text = f"features.f_max: should be at most {nyquist:g} (half of mixing.sample_rate)"
-            raise PydanticCustomError("f_max", "{text}", {"text": text})
+            raise _wrong(
+                f"features.f_max: should be at most {nyquist:g} (half of mixing.sample_rate), "
+                f"found {self.features.f_max:g}"
+            )
         if self.features.window > self.mixing.n_samples:
-            text = f"features.window: should be at most a clip's {self.mixing.n_samples} samples"
-            raise PydanticCustomError("window", "{text}", {"text": text})
+            raise _wrong(
+                f"features.window: should be at most a clip's {self.mixing.n_samples} samples, "
+                f"found {self.features.window}"
+            )
         return self
 
     def locate(self, path: Path) -> Path:
@@ -234,11 +254,12 @@ def load_config(path: Path) -> Config:
         path: The file; its folder is what relative paths in it are relative to.
 
     Raises:
-        SedmtlError: The file is missing, is no YAML, or holds an unknown key or an impossible
-            value; the sentence names the key's path and what is allowed.
+        SedmtlError: The file is missing, is no YAML, or holds an unknown key, a key twice or an
+            impossible value; the sentence names the key's path and what is allowed.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            data = yaml.load(file, _Loader)
     except FileNotFoundError:
         raise SedmtlError(
             f"no {path.name} in {path.resolve().parent}: name one with --config, copy the one of "
@@ -246,7 +267,7 @@ def load_config(path: Path) -> Config:
         ) from None
     except OSError as error:
         raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or no such date
         raise SedmtlError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if data is not None and not isinstance(data, dict):
         raise SedmtlError(f"{path} should hold keys such as 'corpus:', found {data!r:.60}")
@@ -258,21 +279,50 @@ def load_config(path: Path) -> Config:
     return config
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once: PyYAML would quietly take the last of several."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"found the key '{key.value}' twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+# What pydantic calls things, in the words of YAML; `{}` stands for a part of its context.
+WORDS = {
+    "missing": "is missing",
+    "model_type": "should hold keys and values",
+    "model_attributes_type": "should hold keys and values",
+    "path_type": "should be a path",
+    "too_short": "should list at least {min_length}",
+    "tuple_type": "should be a list",
+    "union_tag_invalid": "should be one of {expected_tags}",
+    "union_tag_not_found": "is missing",
+}
+
+
 def _sentence(error: ValidationError) -> str:
     """The first problem as one sentence: the key's path, what is allowed, what was found."""
     problems = error.errors()
     first = problems[0]
     # A corpus is a union told apart by its kind, which pydantic writes into the path; the other
     # alternatives of a plain union (onsets) show up as further problems of the same key.
-    kinds = {"fsdkaggle2018", "tau2019", "folder", "csv", "synthetic"}
-    parts = [str(part) for i, part in enumerate(first["loc"]) if not (i == 2 and part in kinds)]
-    key = ".".join(parts)
+    in_union = first["loc"][:2] in (("corpus", "events"), ("corpus", "scenes"))
+    parts = [str(part) for i, part in enumerate(first["loc"]) if not (in_union and i == 2)]
+    context = first.get("ctx", {})
     message = first["msg"].replace("Input should be", "should be")
+    if first["type"] in WORDS:
+        message = WORDS[first["type"]].format_map(context)
+    found = first["input"]
+    if first["type"].startswith("union_tag"):
+        parts, found = [*parts, "kind"], context.get("tag", found)
+    key = ".".join(parts)
     if first["type"] == "literal_error" and "onsets" in key:
         key, message = "mixing.onsets", "should be 'fixed', 'random' or a list of onsets in seconds"
-    if first["type"] == "missing":
-        message = "is missing"
-    found = "" if isinstance(first["input"], dict) or first["type"] == "missing" else first["input"]
-    tail = f", found {found!r:.60}" if found != "" else ""
+    tail = "" if isinstance(found, dict) else f", found {found!r:.60}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 and "onsets" not in key else ""
     return f"{key}: {message}{tail}{more}".removeprefix(": ")

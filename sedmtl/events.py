@@ -5,6 +5,7 @@ The TSV is the DCASE one: `filename onset offset event_label`, seconds, tab-sepa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,8 @@ def _parse(row: Mapping[str, str], path: Path) -> Event:
         event = Event(row["event_label"], float(row["onset"]), float(row["offset"]))
     except ValueError:
         raise SedmtlError(f"{path}: onset and offset should be seconds, found {row}") from None
-    if not 0 <= event.onset_s < event.offset_s or not event.label:
-        raise SedmtlError(f"{path}: expected 0 <= onset < offset and a label, found {row}")
+    if not 0 <= event.onset_s < event.offset_s < math.inf or not (event.label and row["filename"]):
+        raise SedmtlError(
+            f"{path}: expected a filename, 0 <= onset < offset and a label, found {row}"
+        )
     return event

@@ -66,8 +66,9 @@ class LogMel(nn.Module):
         n_empty = int((filters.amax(dim=0) == 0).sum())
         if n_empty:
             raise SedmtlError(
-                f"features.n_mels: {n_mels} mel bins from {f_min:g} to {f_max:g} Hz leave {n_empty} "
-                f"empty with a window of {window} samples; take fewer bins or a longer window"
+                f"features.n_mels: {n_mels} mel bins from {f_min:g} to {f_max:g} Hz leave "
+                f"{n_empty} empty with a window of {window} samples; take fewer bins or a longer "
+                "window"
             )
         self.register_buffer("taper", scaled.float(), persistent=False)
         self.register_buffer("filters", filters, persistent=False)

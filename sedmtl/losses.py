@@ -27,7 +27,10 @@ def multitask_loss(output: SedOutput, target: Tensor, logmel: Tensor, alpha: flo
         logmel: (B, T, F), what the network was given: standardised.
         alpha: Weight of the auxiliary task. Without a reconstruction its part is 0.
     """
-    detection = F.binary_cross_entropy(output.clip.float().clamp(0, 1), target)
+    clip = output.clip.float().clamp(0, 1)
+    # On a GPU a NaN in here would trip an assertion that ends the process; this way it comes out
+    # as a NaN loss, which the loop explains.
+    detection = F.binary_cross_entropy(clip.nan_to_num(0.5), target) + 0 * clip.detach().sum()
     if output.reconstruction is None:
         return Loss(detection, detection, detection.new_zeros(()))
     reconstruction = F.mse_loss(output.reconstruction.float(), logmel)

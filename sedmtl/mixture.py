@@ -163,15 +163,20 @@ def _share_scenes(
         if not mixing.reuse_scenes:
             size = min(size, mixing.mixtures_per_fold)
         shares = [shuffled[k * size : (k + 1) * size] for k in range(mixing.folds)]
-    _check_enough(min(map(len, shares)), len(scenes), mixing)
+    _check_enough(min(map(len, shares)), scenes, mixing)
     return [_repeat(share, mixing.mixtures_per_fold, rng) for share in shares]
 
 
-def _check_enough(n_in_smallest: int, n_scenes: int, mixing: Mixing) -> None:
+def _check_enough(n_in_smallest: int, scenes: Sequence[Scene], mixing: Mixing) -> None:
     wanted = mixing.mixtures_per_fold
     if n_in_smallest >= wanted or (n_in_smallest and mixing.reuse_scenes):
         return
-    apart = " with no location in two folds" if mixing.location_disjoint else ""
+    n_needed = mixing.folds * (1 if mixing.reuse_scenes else wanted)
+    found = f"found {len(scenes)}"
+    apart = ""
+    if mixing.location_disjoint:
+        apart = " with no location in two folds"
+        found += f" of {len({scene.location for scene in scenes})} locations"
     hint = "add scenes or lower mixing.folds"
     if n_in_smallest:
         hint = (
@@ -179,8 +184,7 @@ def _check_enough(n_in_smallest: int, n_scenes: int, mixing: Mixing) -> None:
             "true"
         )
     raise SedmtlError(
-        f"{mixing.folds} folds of {wanted} mixtures need {mixing.folds * wanted} scenes{apart}, "
-        f"found {n_scenes}: {hint}"
+        f"{mixing.folds} folds of {wanted} mixtures need {n_needed} scenes{apart}, {found}: {hint}"
     )
 
 
@@ -232,15 +236,17 @@ def _random_onsets(
     """Uniform onsets in whole milliseconds, apart from each other unless overlap is allowed.
 
     Without overlap the free time is cut at uniform points and the events are put at the cuts,
-    which makes every arrangement in this order equally likely.
+    which makes every arrangement in this order equally likely. Each event takes up whole
+    milliseconds; where that leaves no room for the rest, the rest goes back to back to the end.
     """
     if mixing.overlap:
         rooms_ms = [int(1000 * (mixing.duration_s - length_s)) for length_s in lengths_s]
         return [float(rng.integers(0, room, endpoint=True)) / 1000 for room in rooms_ms]
-    begins_ms = np.ceil(1000 * np.cumsum([0.0, *lengths_s])).astype(np.int64)
-    free_ms = int(1000 * mixing.duration_s) - int(begins_ms[-1])
+    begins_ms = np.cumsum([0, *np.ceil(1000 * np.asarray(lengths_s)).astype(np.int64)])
+    free_ms = max(0, int(1000 * mixing.duration_s) - int(begins_ms[-1]))
     cuts_ms = np.sort(rng.integers(0, free_ms, size=len(lengths_s), endpoint=True))
-    return [float(ms) / 1000 for ms in cuts_ms + begins_ms[:-1]]
+    latest_s = np.maximum(0, mixing.duration_s - np.cumsum(lengths_s[::-1])[::-1])
+    return [float(s) for s in np.minimum((cuts_ms + begins_ms[:-1]) / 1000, latest_s)]
 
 
 class EventAudio(NamedTuple):

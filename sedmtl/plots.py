@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -52,7 +54,7 @@ def figure_3(prediction: Prediction, title: str, truth: Sequence[Event] | None =
     _draw_clip_scores(figure.add_subplot(grid[3, :]), prediction, shown, truth)
     for axis in axes:
         axis.set_xlabel("time (s)")
-        axis.set_xlim(*_time_limits(prediction))
+        axis.set_xlim(*_round_outwards(*_time_limits(prediction)))
     if truth is not None:
         _draw_truth(axes, prediction, shown, truth)
         title = f"{title}   (outlined: the true events)"
@@ -80,68 +82,73 @@ def _time_limits(prediction: Prediction) -> tuple[float, float]:
     return float(prediction.frame_edges_s[0]), float(prediction.frame_edges_s[-1])
 
 
+def _round_outwards(begin_s: float, end_s: float) -> tuple[float, float]:
+    """To tenths of a second, so that the axis begins at 0 and not at half a window."""
+    return float(np.floor(10 * begin_s)) / 10, float(np.ceil(10 * end_s)) / 10
+
+
 def _draw_spectra(axes: Sequence[Axes], prediction: Prediction) -> None:
     # One scale for both, or the comparison would mean nothing.
-    limits = np.quantile(prediction.logmel, [0.005, 0.995])
-    parts = ((prediction.logmel, "1  log-mel, standardised"),
-             (prediction.reconstruction, "2  reconstruction by the decoder"))  # fmt: skip
-    for axis, (values, name) in zip(axes, parts, strict=True):
-        image = _draw_mels(axis, values, prediction, limits, "magma")
+    low, high = np.quantile(prediction.logmel, [0.005, 0.995])
+    panels = {
+        "1  log-mel, standardised": prediction.logmel,
+        "2  reconstruction by the decoder": prediction.reconstruction,
+    }
+    for axis, (name, values) in zip(axes, panels.items(), strict=True):
+        image = _draw_map(axis, values, prediction, cmap="magma", vmin=low, vmax=high)
+        _name_frequencies(axis, prediction)
         _finish(axis, image, name, "standard deviations")
 
 
 def _draw_mel_attention(axes: Sequence[Axes], prediction: Prediction) -> None:
     top = np.argsort(-prediction.clip, kind="stable")[: len(axes)]
-    limits = np.array([0.0, np.quantile(prediction.mel_attention[top], 0.999)])
+    norm = _weight_norm(prediction.mel_attention[top])
     for number, (axis, i) in enumerate(zip(axes, top, strict=False), start=3):
-        image = _draw_mels(axis, prediction.mel_attention[i], prediction, limits, "viridis")
+        image = _draw_map(axis, prediction.mel_attention[i], prediction, norm=norm)
+        _name_frequencies(axis, prediction)
         name = f"{number}  attention over mel bins: {prediction.classes[i]}"
         _finish(axis, image, f"{name} ({prediction.clip[i]:.2f})", "weight")
     for axis in axes[len(top) :]:
         axis.set_axis_off()
 
 
-def _draw_mels(
-    axis: Axes,
-    values: npt.NDArray[np.float32],
-    prediction: Prediction,
-    limits: npt.NDArray[np.floating],
-    colours: str,
-) -> AxesImage:
-    """A (T, F) map with time in seconds and mel bins named by their frequency."""
-    n_mels = len(prediction.mel_hz)
-    image = axis.imshow(
-        values.T,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        extent=(*_time_limits(prediction), -0.5, n_mels - 0.5),
-        vmin=float(limits[0]),
-        vmax=float(limits[1]),
-        cmap=colours,
-    )
-    ticks = [hz for hz in TICKS_HZ if prediction.mel_hz[0] <= hz <= prediction.mel_hz[-1]]
-    places = np.interp(ticks, prediction.mel_hz, np.arange(n_mels))
-    axis.set_yticks(places, [f"{hz:,}" for hz in ticks])
-    axis.set_ylabel("frequency (Hz)")
-    return image
-
-
 def _draw_classes_over_time(
     axes: Sequence[Axes], prediction: Prediction, shown: Sequence[int]
 ) -> None:
-    parts = ((prediction.frame, "5  output of the first step; high or low may mean present", "score"),
-             (prediction.time_attention, "6  attention over time", "weight"))  # fmt: skip
-    for axis, (values, name, unit) in zip(axes, parts, strict=True):
-        image = axis.imshow(
-            values[list(shown)],
-            aspect="auto",
-            interpolation="nearest",
-            extent=(*_time_limits(prediction), len(shown) - 0.5, -0.5),
-            cmap="viridis",
-        )
+    # The released form's scores are in [0, 1]; those of the equations may lie anywhere.
+    low, high = min(0.0, float(prediction.frame.min())), max(1.0, float(prediction.frame.max()))
+    frame, attention = prediction.frame[list(shown)].T, prediction.time_attention[list(shown)].T
+    image = _draw_map(axes[0], frame, prediction, vmin=low, vmax=high)
+    _finish(axes[0], image, "5  output of the first step (low may mean present)", "score")
+    image = _draw_map(axes[1], attention, prediction, norm=_weight_norm(attention))
+    _finish(axes[1], image, "6  attention over time", "weight")
+    for axis in axes:
         axis.set_yticks(range(len(shown)), [prediction.classes[i] for i in shown])
-        _finish(axis, image, name, unit)
+        axis.invert_yaxis()
+
+
+def _draw_map(
+    axis: Axes, values: npt.NDArray[np.float32], prediction: Prediction, **colours: Any
+) -> AxesImage:
+    """A (T, n) map: frames along x in seconds, the others upwards."""
+    extent = (*_time_limits(prediction), -0.5, values.shape[1] - 0.5)
+    colours = {"cmap": "viridis", **colours}
+    return axis.imshow(
+        values.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent, **colours
+    )
+
+
+def _weight_norm(weights: npt.NDArray[np.float32]) -> PowerNorm:
+    """A square-root scale: attention weights are many small ones and a few large ones."""
+    return PowerNorm(0.5, vmin=0.0, vmax=float(np.quantile(weights, 0.9995)), clip=True)
+
+
+def _name_frequencies(axis: Axes, prediction: Prediction) -> None:
+    hz = prediction.mel_hz
+    ticks = [tick for tick in TICKS_HZ if hz[0] <= tick <= hz[-1]]
+    places = np.interp(ticks, hz, np.arange(len(hz)))
+    axis.set_yticks(places, [f"{tick:,}" for tick in ticks])
+    axis.set_ylabel("frequency (Hz)")
 
 
 def _draw_clip_scores(

@@ -15,25 +15,31 @@ def events(settings: Folder, config: Config) -> Sequence[EventClip]:
     """Every audio file below `root/CLASS/`, labelled CLASS.
 
     Raises:
-        SedmtlError: The folder is missing, has no sub-folder, or one of them has no audio.
+        SedmtlError: The folder is missing, has no sub-folder, one of them has no audio, or audio
+            lies beside them, where it has no class.
     """
     root = config.locate(settings.root)
-    return [
+    clips = [
         EventClip(name, path, label, recording=name) for label, name, path in _labelled_files(root)
     ]
+    for path in files_below(root):
+        if path.parent == root:
+            raise SedmtlError(f"{path} has no class: move it into a sub-folder of {root}, or away")
+    return clips
 
 
 def scenes(settings: Folder, config: Config) -> Sequence[Scene]:
     """Every audio file below `root/KIND/`; each file counts as a location of its own.
 
     Files that lie in `root` itself are scenes of the kind 'scene', so that one flat folder of
-    background recordings will do.
+    background recordings will do; it may have sub-folders that hold none.
     """
     root = config.locate(settings.root)
-    flat = [path for path in files_below(root) if path.parent == root] if root.is_dir() else []
-    if flat:
-        return [Scene(path.name, path, "scene", path.name) for path in flat]
-    return [Scene(name, path, label, name) for label, name, path in _labelled_files(root)]
+    paths = list(files_below(root)) if root.is_dir() else []
+    loose = [Scene(path.name, path, "scene", path.name) for path in paths if path.parent == root]
+    if loose and len(loose) == len(paths):
+        return loose
+    return loose + [Scene(name, path, label, name) for label, name, path in _labelled_files(root)]
 
 
 def _labelled_files(root: Path) -> Iterator[tuple[str, str, Path]]:

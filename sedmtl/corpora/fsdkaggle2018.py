@@ -21,11 +21,13 @@ def events(settings: FsdKaggle2018, config: Config) -> Sequence[EventClip]:
     """All training clips; those that were not verified by hand are marked as not usable.
 
     Raises:
-        SedmtlError: The table or a column is missing, or `manually_verified` is neither 0 nor 1.
+        SedmtlError: The table or a column is missing, a clip has two rows, or
+            `manually_verified` is neither 0 nor 1.
     """
     root = find_root(config.locate(settings.root), TABLE, "FSDKaggle2018")
     clips = []
-    for row in read_table(root / TABLE, ("fname", "label", "manually_verified")):
+    columns = ("fname", "label", "manually_verified")
+    for row in read_table(root / TABLE, columns, unique="fname"):
         if row["manually_verified"] not in ("0", "1") or not row["label"]:
             raise SedmtlError(
                 f"{root / TABLE}: expected a label and manually_verified 0 or 1, found {row}"

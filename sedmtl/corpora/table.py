@@ -15,7 +15,8 @@ def events(settings: Table, config: Config) -> Sequence[EventClip]:
     """One event clip a row; rows that share a `recording` share a fold.
 
     Raises:
-        SedmtlError: The CSV or a column is missing, or a row has no file or label.
+        SedmtlError: The CSV or a column is missing, a row has no file or label, or a file has
+            two rows.
     """
     rows, root = _rows(settings, config)
     return [
@@ -38,12 +39,8 @@ def scenes(settings: Table, config: Config) -> Sequence[Scene]:
 def _rows(settings: Table, config: Config) -> tuple[list[dict[str, str]], Path]:
     table = config.locate(settings.csv or settings.root or Path())
     root = config.locate(settings.root) if settings.csv and settings.root else table.parent
-    rows = read_table(table, ("file", "label"))
-    seen: set[str] = set()
+    rows = read_table(table, ("file", "label"), unique="file")
     for row in rows:
-        if not row["file"] or not row["label"]:
-            raise SedmtlError(f"{table}: each row needs a file and a label, found {row}")
-        if row["file"] in seen:
-            raise SedmtlError(f"{table} lists {row['file']} twice: keep one of the rows")
-        seen.add(row["file"])
+        if not row["label"]:
+            raise SedmtlError(f"{table}: each row needs a label, found {row}")
     return sorted(rows, key=lambda row: row["file"]), root

@@ -17,11 +17,12 @@ def scenes(settings: Tau2019, config: Config) -> Sequence[Scene]:
     """All scenes of the development set.
 
     Raises:
-        SedmtlError: `meta.csv` or one of its columns is missing.
+        SedmtlError: `meta.csv` or one of its columns is missing, or a scene has two rows.
     """
     published_name = "TAU-urban-acoustic-scenes-2019-development"
     root = find_root(config.locate(settings.root), "meta.csv", published_name)
-    rows = read_table(root / "meta.csv", ("filename", "scene_label", "identifier"), "\t")
+    columns = ("filename", "scene_label", "identifier")
+    rows = read_table(root / "meta.csv", columns, "\t", unique="filename")
     found = [
         Scene(row["filename"], root / row["filename"], row["scene_label"], row["identifier"])
         for row in rows

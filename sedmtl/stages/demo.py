@@ -26,7 +26,7 @@ corpus:
   scenes: {kind: synthetic}
 mixing:
   snrs_db: [10]
-  mixtures_per_fold: 100
+  mixtures_per_fold: 80
   reuse_scenes: true
 """
 
@@ -38,6 +38,8 @@ class Demo:
     rows: list[Row]
     picture_path: Path
     clip_path: Path
+    other_clip: str
+    train_options: str
 
 
 def demo(folder: Path, n_workers: int) -> Demo:
@@ -57,13 +59,14 @@ def demo(folder: Path, n_workers: int) -> Demo:
         data=store.stem,
         fold=1,
         width=8,
-        epochs=12,
-        batch_size=12,
+        epochs=10,
+        batch_size=8,
         precision=choose_precision(choose_device(None)),
     )
     run = train(config, store, recipe, resume=True)
     rows = evaluate(config, [run.name], None)
     # The first mixtures are of fold 1, which this run has not heard.
-    clip_path = sorted(mixtures.with_suffix("").glob("*.wav"))[0]
+    clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))
     picture_path, _, _ = visualize(config, clip_path, run_name=run.name)
-    return Demo(rows, picture_path, clip_path)
+    options = f"--width {recipe.width} --epochs {recipe.epochs} --batch-size {recipe.batch_size}"
+    return Demo(rows, picture_path, clip_path, other.name, options)

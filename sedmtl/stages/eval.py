@@ -19,13 +19,13 @@ from sedmtl.files import write_text
 from sedmtl.results import Row, ScoredRun, as_json, tabulate
 from sedmtl.stores import read_scores
 
-COLUMNS = ("network", "α", "width", "folds", "selection", "micro-P", "macro-P", "AUC", "classes")
+COLUMNS = ("network", "α", "width", "folds", "selection", "micro-P", "macro-P", "AUC", "scored")
 NOTE = (
     "Means over the held-out folds named.\n"
     "honest: the epoch was chosen on an inner part of the training folds.\n"
     "paper: the best epoch on the held-out fold itself, as in the paper; optimistic.\n"
     "frequencies: always answering how often each class occurs in training.\n"
-    "classes: with a positive in every fold's held-out clips / in all."
+    "scored: classes with a positive in every fold's held-out clips / all classes."
 )
 
 
@@ -58,9 +58,15 @@ def evaluate(config: Config, names: Sequence[str], json_path: Path | None) -> li
 def show(rows: Sequence[Row], console: Console) -> None:
     """Print the results: a table a store."""
     for data, of_data in groupby(rows, key=lambda row: row.data):
-        table = Table(title=data, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        table = Table(
+            title=data,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
         for name in COLUMNS:
-            table.add_column(name, justify="left" if name in COLUMNS[:5] else "right")
+            table.add_column(name, justify="left" if name in COLUMNS[:5] else "right", no_wrap=True)
         for cells in _lines(list(of_data)):
             table.add_row(*cells)
         console.print(table)

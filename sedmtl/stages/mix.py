@@ -57,6 +57,7 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
     Returns:
         The stores, in order of the SNRs.
     """
+    _check_snrs(options.snrs_db)
     mixing = config.mixing
     clips = load_events(config)
     usable = [clip for clip in clips if clip.usable]
@@ -78,6 +79,13 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
     for path in paths:
         _write_wavs(path, mixing.sample_rate, options.n_wavs)
     return paths
+
+
+def _check_snrs(snrs_db: Sequence[float]) -> None:
+    """Those of the command line keep to the range of `mixing.snrs_db`."""
+    for snr_db in snrs_db:
+        if not -100 <= snr_db <= 100:
+            raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
 
 
 def _read_events(
@@ -205,6 +213,7 @@ def _open_writer(
 def _clip_table(planned: Plan, events: Mapping[str, EventAudio], snr_db: float) -> ClipTable:
     index = {label: i for i, label in enumerate(planned.classes)}
     target = np.zeros((len(planned.mixtures), len(index)), np.uint8)
+    surplus_db = {name: event.surplus_db for name, event in events.items()}
     rows = [(i, event) for i, mixture in enumerate(planned.mixtures) for event in mixture.events]
     for i, event in rows:
         target[i, index[event.clip.label]] = 1
@@ -218,9 +227,7 @@ def _clip_table(planned: Plan, events: Mapping[str, EventAudio], snr_db: float) 
             label=np.array([index[event.clip.label] for _, event in rows], np.int16),
             onset_s=np.array([event.onset_s for _, event in rows], np.float32),
             offset_s=np.array([event.offset_s for _, event in rows], np.float32),
-            snr_db=np.array(
-                [snr_db + events[event.clip.name].surplus_db for _, event in rows], np.float32
-            ),
+            snr_db=np.array([snr_db + surplus_db[e.clip.name] for _, e in rows], np.float32),
             source=[event.clip.name for _, event in rows],
         ),
     )

@@ -111,8 +111,8 @@ def _prepare_folder(run: Path, settings: Mapping[str, Any], resume: bool, force:
             return False
         if not resume and (run / "last.pt").is_file():
             raise SedmtlError(
-                f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, --force "
-                "starts it anew"
+                f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
+                "--force starts it anew"
             )
     write_run(run, settings)
     return True
