@@ -56,7 +56,7 @@ def write_noise(path: Path, seed: int, seconds: float, rate: int = 8000) -> Path
 
 def write_project(folder: Path) -> Path:
     """Events of three classes, scenes, and a data.yaml: a project that mixes in a moment."""
-    for k, hz in enumerate((300, 900, 2700)):
+    for hz in (300, 900, 2700):
         for n in range(8):
             write_tone(
                 folder / "events" / f"tone_{hz}" / f"{n}.wav", hz * (1 + n / 50), 0.3 + 0.1 * n

@@ -1,0 +1,274 @@
+"""Audio in: mono, float32, one rate; and a sentence for every file that cannot be used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import write_noise, write_tone
+from scipy import signal
+
+from sedmtl import audio
+from sedmtl.errors import SedmtlError
+
+
+def sine(hz, seconds, rate, peak=0.5):
+    return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+
+
+def middle(x):
+    """Without the ends, where a resampler has only half of what it needs."""
+    return x[len(x) // 10 : -len(x) // 10]
+
+
+def write_values(path, values, rate=8000, subtype="FLOAT"):
+    soundfile.write(path, np.asarray(values), rate, subtype=subtype)
+    return path
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = np.array([0.5, -0.25, 1.0]), np.array([0.25, 0.25, -1.0])
+    path = write_values(tmp_path / "a.wav", np.stack([left, right], 1))
+    mono = audio.read(path, 8000)
+    assert mono.dtype == np.float32
+    np.testing.assert_array_equal(mono, (left + right) / 2)
+
+
+@pytest.mark.parametrize(("subtype", "scale"), [("PCM_16", 2**15), ("PCM_24", 2**23)])
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_integer_samples_are_fractions_of_full_scale(tmp_path, subtype, scale, suffix):
+    values = np.array([0, 1, -1, scale - 1, -scale])
+    path = write_values(tmp_path / f"a.{suffix}", values / scale, subtype=subtype)
+    # Both scales are exact in float32.
+    np.testing.assert_array_equal(audio.read(path, 8000), np.float32(values / scale))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("rate", "subtype"), [(44_100, "PCM_16"), (48_000, "PCM_24")])
+@pytest.mark.parametrize("wanted", [8_000, 32_000])
+def test_resampling_keeps_a_tones_frequency_and_level(tmp_path, rate, subtype, wanted, channels):
+    stereo = np.tile(sine(1000, 1.0, rate)[:, None], channels)
+    wave = audio.read(write_values(tmp_path / "a.wav", stereo, rate, subtype), wanted)
+    assert abs(len(wave) - wanted) <= 1
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
+    assert np.fft.rfftfreq(len(wave), 1 / wanted)[spectrum.argmax()] == pytest.approx(1000, abs=1)
+    # 0.1 %: the ripple of a good resampler's pass band is far below.
+    assert audio.rms(middle(wave)) == pytest.approx(0.5 / np.sqrt(2), rel=1e-3)
+
+
+def test_resampling_agrees_with_scipy(tmp_path):
+    wave = sine(440, 0.5, 48_000) + sine(2500, 0.5, 48_000, 0.2)
+    ours = audio.read(write_values(tmp_path / "a.wav", wave, 48_000), 32_000)
+    theirs = signal.resample_poly(wave, 2, 3, window=("kaiser", 10.0))
+    # The two low-pass filters differ near the band's edge, not where these tones are.
+    np.testing.assert_allclose(middle(ours), middle(theirs), atol=1e-3)
+
+
+def test_what_the_wanted_rate_cannot_hold_is_gone(tmp_path):
+    path = write_values(tmp_path / "a.wav", sine(10_000, 0.5, 44_100), 44_100)
+    assert audio.rms(middle(audio.read(path, 8000))) < 1e-3 * 0.5
+
+
+def test_start_and_duration_cut_what_slicing_would(tmp_path):
+    path = write_noise(tmp_path / "a.wav", seed=1, seconds=1.0)
+    whole = audio.read(path, 8000)
+    np.testing.assert_array_equal(
+        audio.read(path, 8000, start_s=0.3, duration_s=0.1), whole[2400:3200]
+    )
+    np.testing.assert_array_equal(audio.read(path, 8000, start_s=0.9, duration_s=5), whole[7200:])
+    np.testing.assert_array_equal(audio.read(path, 8000, start_s=0.99999), whole[-1:])
+
+
+@pytest.mark.parametrize("start_s", [1.0, 2.0, -0.5, float("nan"), float("inf")])
+def test_a_start_outside_the_file_says_how_long_it_is(tmp_path, start_s):
+    path = write_noise(tmp_path / "a.wav", seed=1, seconds=1.0)
+    with pytest.raises(SedmtlError, match=r"a\.wav is 1\.00 s long: nothing starts at"):
+        audio.read(path, 8000, start_s=start_s)
+
+
+def test_the_header_tells_length_rate_and_channels(tmp_path):
+    info = audio.probe(write_tone(tmp_path / "a.wav", 440, 0.5, rate=44_100, channels=2))
+    assert info == (22_050, 44_100, 2)
+    assert info.duration_s == 0.5
+
+
+def missing(path):
+    pass
+
+
+def folder(path):
+    path.mkdir()
+
+
+def empty(path):
+    path.touch()
+
+
+def text(path):
+    path.write_text("this is no audio at all\n" * 10)
+
+
+def no_samples(path):
+    write_values(path, np.zeros(0))
+
+
+def cut_flac(path):
+    write_values(path.with_suffix(".flac"), np.random.default_rng(0).uniform(-1, 1, 40_000),
+                 subtype="PCM_16")  # fmt: skip
+    path.write_bytes(path.with_suffix(".flac").read_bytes()[:40_000])
+
+
+BROKEN = {
+    missing: "no audio file",
+    folder: "no audio file",
+    empty: "cannot read",
+    text: "as audio",
+    no_samples: "expected at least one sample, found none",
+    cut_flac: "as audio",
+}
+
+
+@pytest.mark.parametrize(("make", "sentence"), BROKEN.items())
+def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, make, sentence):
+    path = tmp_path / "a.wav"
+    make(path)
+    with pytest.raises(SedmtlError) as error:
+        audio.read(path, 8000)
+    assert str(path) in str(error.value)
+    assert sentence in str(error.value)
+
+
+def test_a_raw_file_is_no_audio_that_explains_itself(tmp_path):
+    (tmp_path / "a.raw").write_bytes(b"\0" * 100)
+    with pytest.raises(SedmtlError, match=r"cannot read .*a\.raw as audio"):
+        audio.probe(tmp_path / "a.raw")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("wanted", [8000, 4000])
+def test_nan_and_infinity_are_refused_with_their_time(tmp_path, bad, wanted):
+    values = np.zeros((8000, 2))
+    values[2000] = [bad, -bad]  # would be NaN, or a warning, if it were averaged first
+    path = write_values(tmp_path / "a.wav", values)
+    with pytest.raises(SedmtlError, match=r"a\.wav holds NaN or infinity at 0\.250 s"):
+        audio.read(path, wanted)
+
+
+def test_a_file_too_short_for_one_sample_at_the_wanted_rate_is_refused(tmp_path):
+    path = write_values(tmp_path / "a.wav", [0.5], 48_000)
+    with pytest.raises(SedmtlError, match=r"a\.wav is too short: .* found 1 at 48000 Hz"):
+        audio.read(path, 8000)
+    assert len(audio.read(path, 48_000)) == 1
+
+
+def test_probing_many_keeps_their_order(tmp_path):
+    paths = [write_noise(tmp_path / f"{k}.wav", k, 0.01 * (k + 1)) for k in range(9)]
+    assert [info.n_samples for info in audio.probe_all(paths)] == [80 * (k + 1) for k in range(9)]
+    assert audio.probe_all([]) == []
+
+
+def test_probing_many_names_the_first_broken_file_and_counts_the_others(tmp_path):
+    good = write_noise(tmp_path / "good.wav", 0, 0.01)
+    paths = [good, tmp_path / "x.wav", good, tmp_path / "y.wav"]
+    with pytest.raises(SedmtlError, match=r"no audio file .*x\.wav \(and 1 more of 4 files\)"):
+        audio.probe_all(paths)
+
+
+def test_to_mono_takes_waveforms_of_one_and_two_dimensions():
+    wave = np.linspace(-1, 1, 100, dtype=np.float32)
+    np.testing.assert_array_equal(audio.to_mono(wave, 8000, 8000, where="it"), wave)
+    both = np.stack([wave, -wave], 1)
+    np.testing.assert_array_equal(audio.to_mono(both, 8000, 8000, where="it"), np.zeros(100))
+    with pytest.raises(SedmtlError, match="it holds NaN"):
+        audio.to_mono(np.full(3, np.nan, np.float32), 8000, 8000, where="it")
+
+
+RAMP = np.arange(1, 6, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n", "expected"),
+    [
+        (audio.cut_or_pad, 3, [1, 2, 3]),
+        (audio.cut_or_pad, 5, [1, 2, 3, 4, 5]),
+        (audio.cut_or_pad, 8, [1, 2, 3, 4, 5, 0, 0, 0]),
+        (audio.cut_or_repeat, 3, [1, 2, 3]),
+        (audio.cut_or_repeat, 5, [1, 2, 3, 4, 5]),
+        (audio.cut_or_repeat, 12, [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2]),
+    ],
+)
+def test_cutting_padding_and_repeating(shape, n, expected):
+    np.testing.assert_array_equal(shape(RAMP, n), expected)
+
+
+@pytest.mark.parametrize("gain", [1, 1e-3, 1e6, 1e-40])
+@pytest.mark.parametrize("n", [400, 1000, 3000])
+def test_conform_puts_the_peak_of_what_is_kept_at_one_half(gain, n):
+    wave = np.random.default_rng(0).normal(size=1000)
+    kept = wave[:n]
+    clip = audio.conform(np.float32(gain * wave), n)
+    assert clip.dtype == np.float32
+    assert clip.shape == (n,)
+    assert np.abs(clip).max() == 0.5
+    # Denormal samples hold few bits, so only their peak is compared.
+    if gain > 1e-30:
+        np.testing.assert_allclose(
+            clip[: len(kept)], 0.5 * kept / np.abs(kept).max(), rtol=1e-5, atol=1e-7
+        )
+    assert not clip[len(kept) :].any()
+
+
+def test_conform_leaves_silence_silent():
+    np.testing.assert_array_equal(audio.conform(np.zeros(10, np.float32), 20), np.zeros(20))
+
+
+# The squares of the last two are outside the range of float32.
+@pytest.mark.parametrize("peak", [0.8, 1e-30, 1e30])
+def test_rms_of_a_sine_is_its_peak_over_root_two(peak):
+    wave = np.float32(sine(100, 1, 8000, peak))
+    assert audio.rms(wave) == pytest.approx(peak / np.sqrt(2), rel=1e-6, abs=0)
+
+
+def test_written_audio_is_16_bit_and_comes_back(tmp_path):
+    values = np.array([0, 1, -32_768, 32_767], np.int16)
+    audio.write(tmp_path / "new" / "a.wav", values, 16_000)
+    back, rate = soundfile.read(tmp_path / "new" / "a.wav", dtype="int16")
+    assert rate == 16_000
+    np.testing.assert_array_equal(back, values)
+    assert soundfile.info(tmp_path / "new" / "a.wav").subtype == "PCM_16"
+
+
+@pytest.mark.parametrize("blocked", ["a.wav", "file/a.wav"])
+def test_audio_that_cannot_be_written_is_named(tmp_path, blocked):
+    (tmp_path / "a.wav").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(SedmtlError, match=r"cannot write .*a\.wav: "):
+        audio.write(tmp_path / blocked, np.zeros(3, np.int16), 8000)
+
+
+def test_a_folder_is_searched_in_order_without_hidden_and_other_files(tmp_path):
+    for name in ("b/2.WAV", "b/1.flac", "a.ogg", ".trash/x.wav", "b/._1.flac", "b/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.wav").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in audio.files_below(tmp_path)]
+    assert found == ["a.ogg", "b/1.flac", "b/2.WAV"]
+
+
+def test_a_name_that_is_no_utf8_is_named_in_ascii(tmp_path):
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/T\xfcr.wav")).touch()
+    except OSError:
+        pytest.skip("this file system holds UTF-8 names only")
+    with pytest.raises(SedmtlError, match=r"UTF-8, found '.*T\\udcfcr\.wav': rename it"):
+        list(audio.files_below(tmp_path))
+
+
+def test_every_extension_that_is_searched_for_is_one_that_soundfile_reads():
+    known = {name.lower() for name in soundfile.available_formats()}
+    aliases = {"wave": "wav", "oga": "ogg", "opus": "ogg", "aif": "aiff", "aifc": "aiff"}
+    names = {extension[1:] for extension in audio.EXTENSIONS}
+    assert {aliases.get(name, name) for name in names} <= known

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import invoke
+
+import sedmtl
+from sedmtl import cli
+from sedmtl.config import load_config
+
+README = Path(__file__).parent.parent / "README.md"
+COMMANDS = ("demo", "mix", "features", "train", "eval", "visualize")
+
+
+def test_help_lists_every_command():
+    text = invoke(["--help"]).stdout
+    for command in COMMANDS:
+        assert re.search(rf"^. {command} ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    result = invoke([command, "--help"])
+    assert result.exit_code == 0
+    assert "--debug" in result.stdout
+
+
+def test_version():
+    assert invoke(["--version"]).stdout.strip() == f"sedmtl {sedmtl.__version__}"
+
+
+@pytest.mark.parametrize("arguments", [["mux"], ["mix", "--snrs", "1"], ["visualize"]])
+def test_wrong_usage_exits_with_2(arguments):
+    result = invoke(arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_without_a_data_yaml_the_way_out_is_named(tmp_path, monkeypatch, one_sentence):
+    monkeypatch.chdir(tmp_path)
+    one_sentence(invoke(["mix"]), "no data.yaml", "--config", "sedmtl demo")
+
+
+def test_results_go_to_stdout_and_the_rest_to_stderr(project):
+    result = project.run("mix", "--snr", 20)
+    assert result.stdout.splitlines() == [str(project.work / "mixtures" / "snr_20.h5")]
+
+
+def test_debug_shows_the_traceback_of_an_error(project):
+    result = project.run("train", "--fold", 1, "--debug")
+    assert isinstance(result.exception, sedmtl.errors.SedmtlError)
+
+
+def test_a_defect_of_ours_is_called_one(project, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(cli, "_load", broken)
+    result = project.run("mix")
+    assert result.exit_code == 1
+    assert "sedmtl has a defect: ZeroDivisionError: by zero; --debug" in result.stderr
+
+
+def test_an_interruption_says_how_to_go_on(project, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_load", interrupted)
+    result = project.run("mix")
+    assert result.exit_code == 130
+    assert "goes on where it was" in result.stderr
+
+
+def test_a_work_folder_that_cannot_be_written_is_one_sentence(project, one_sentence):
+    (project.folder / "work").write_text("a file where the folder should be")
+    one_sentence(project.run("mix"), "cannot write", "plan.yaml")
+
+
+def test_the_readme_uses_only_commands_and_options_that_exist(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    helps = {command: invoke([command, "--help"]).stdout for command in COMMANDS}
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
+    calls = re.findall(r"^sedmtl (.*?)(?:\s+#.*)?$", "".join(blocks), re.MULTILINE)
+    assert len(calls) >= 5
+    for call in calls:
+        command, *words = call.split()
+        assert command in helps, call
+        for option in (word for word in words if word.startswith("--")):
+            assert option in helps[command], call
+
+
+def test_the_yaml_of_the_readme_is_valid(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        path = tmp_path / "data.yaml"
+        path.write_text(block)
+        load_config(path)

@@ -1,0 +1,232 @@
+"""Weakly labelled recordings of one's own: `corpus.clips`, its table, and its feature store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import Project, write_noise, write_tone
+
+from sedmtl.clips import load_clips
+from sedmtl.config import load_config
+from sedmtl.errors import SedmtlError
+from sedmtl.logmel import LogMel
+from sedmtl.stores import Store
+
+DATA_YAML = """\
+corpus: {clips: {csv: clips.csv, root: recordings}}
+mixing: {sample_rate: 8000, duration_s: 1, folds: 2}
+features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
+"""
+ROWS = """\
+filename,labels
+a.wav,Dog bark; Cat
+b.wav,Cat
+c.wav,
+d.wav,Dog bark
+"""
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A project of four recordings, of 0.5, 1, 1.5 and 1 s."""
+    (tmp_path / "data.yaml").write_text(DATA_YAML)
+    (tmp_path / "clips.csv").write_text(ROWS)
+    for name, hz, seconds in (("a", 300, 0.5), ("b", 500, 1.0), ("c", 700, 1.5), ("d", 900, 1.0)):
+        write_tone(tmp_path / "recordings" / f"{name}.wav", hz, seconds)
+    return Project(tmp_path)
+
+
+def table_of(clips, rows=None):
+    if rows is not None:
+        (clips.folder / "clips.csv").write_text(rows, encoding="utf-8")
+    return load_clips(load_config(clips.folder / "data.yaml"))
+
+
+def make_features(clips):
+    result = clips.run("features")
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def read_features(clips):
+    with Store(clips.work / "features" / "clips.h5", "logmel", "sedmtl features") as store:
+        return store.read(range(len(store))), store.clips, store.classes
+
+
+def test_labels_are_separated_by_semicolons_and_may_hold_spaces(clips):
+    table = table_of(clips, "filename,labels\na.wav, Dog bark ;Cat;\nb.wav,Cat\n")
+    assert table.classes == ("Cat", "Dog bark")
+    np.testing.assert_array_equal(table.target, [[1, 1], [1, 0]])
+
+
+def test_a_recording_without_labels_holds_none_of_the_classes(clips):
+    table = table_of(clips)
+    assert list(table.names) == ["a.wav", "b.wav", "c.wav", "d.wav"]
+    np.testing.assert_array_equal(table.target, [[1, 1], [1, 0], [0, 0], [0, 1]])
+
+
+def test_given_folds_are_kept(clips):
+    rows = "filename,labels,fold\nb.wav,Dog,3\na.wav,Cat,1\nc.wav,Cat,255\n"
+    np.testing.assert_array_equal(table_of(clips, rows).fold, [3, 1, 255])
+
+
+@pytest.mark.parametrize("header", ["filename,labels", "filename,labels,fold"])
+def test_drawn_folds_are_even_and_follow_from_the_seed(clips, header):
+    rows = "\n".join([header, *(f"{n}.wav,Dog" for n in range(40))])
+    first = table_of(clips, rows).fold
+    np.testing.assert_array_equal(np.bincount(first), [0, 20, 20])
+    np.testing.assert_array_equal(table_of(clips, rows).fold, first)
+    data_yaml = clips.folder / "data.yaml"
+    data_yaml.write_text(DATA_YAML.replace("folds: 2", "folds: 2, seed: 1"))
+    assert not np.array_equal(table_of(clips, rows).fold, first)
+
+
+def test_a_drawn_fold_belongs_to_the_name_not_to_the_row(clips):
+    lines = [f"{n}.wav,Dog" for n in range(10)]
+    forth = table_of(clips, "\n".join(["filename,labels", *lines]))
+    back = table_of(clips, "\n".join(["filename,labels", *reversed(lines)]))
+    assert dict(zip(forth.names, forth.fold, strict=True)) == dict(
+        zip(back.names, back.fold, strict=True)
+    )
+
+
+def test_without_a_root_files_lie_beside_the_table(clips):
+    (clips.folder / "data.yaml").write_text(DATA_YAML.replace(", root: recordings", ""))
+    assert table_of(clips).paths[0] == clips.folder / "a.wav"
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        ("file,labels\na.wav,Dog\n", ["missing: filename", "found: file, labels"]),
+        ("filename,labels\na.wav,Dog\na.wav,Cat\n", ["each filename once", "a.wav 2 times"]),
+        ("filename,labels\n,Dog\n", ["each row needs a filename, found 1 without"]),
+        ("filename,labels\na.wav,\nb.wav, ; \n", ["labels no recording", "separated by ';'"]),
+        ("filename,labels\na.wav,Dog,Cat\n", ["line 2", "expected 2 values", "'Cat'"]),
+        ("filename,labels,fold\na.wav,Dog,1\nb.wav,Dog,\n", ["from 1 to 255, found ''"]),
+        ("filename,labels,fold\na.wav,Dog,0\n", ["from 1 to 255, found '0'"]),
+        ("filename,labels,fold\na.wav,Dog,256\n", ["from 1 to 255, found '256'"]),
+        ("filename,labels,fold\na.wav,Dog,train\n", ["from 1 to 255, found 'train'"]),
+        ("filename,labels,fold\na.wav,Dog,1.5\n", ["from 1 to 255, found '1.5'"]),
+    ],
+)
+def test_a_bad_table_fails_in_one_sentence(clips, one_sentence, rows, parts):
+    (clips.folder / "clips.csv").write_text(rows)
+    one_sentence(clips.run("features"), "clips.csv", *parts)
+    assert not clips.work.exists()
+
+
+def test_a_missing_table_fails_in_one_sentence(clips, one_sentence):
+    (clips.folder / "clips.csv").unlink()
+    one_sentence(clips.run("features"), "no table", "clips.csv", "data.yaml")
+
+
+def test_no_clips_and_no_mixtures_leave_nothing_to_do(clips, one_sentence):
+    (clips.folder / "data.yaml").write_text("mixing: {seed: 1}")
+    with pytest.raises(SedmtlError, match=r"names no corpus\.clips"):
+        table_of(clips)
+    one_sentence(clips.run("features"), "no store in", "sedmtl mix", "names no corpus.clips")
+
+
+def test_missing_and_broken_recordings_are_named_and_counted(clips, one_sentence):
+    missing = clips.folder / "recordings" / "a.wav"
+    missing.unlink()
+    (clips.folder / "recordings" / "d.wav").write_text("no audio")
+    one_sentence(clips.run("features"), f"no audio file {missing}", "and 1 more of 4 files")
+    assert not (clips.work / "features").exists()
+
+
+def test_a_recording_with_nan_is_named(clips, one_sentence):
+    path = clips.folder / "recordings" / "b.wav"
+    soundfile.write(path, np.full(8000, np.nan), 8000, subtype="FLOAT")
+    one_sentence(clips.run("features"), str(path), "NaN or infinity at 0.000 s")
+    assert not (clips.work / "features" / "clips.h5").exists()
+
+
+def test_the_store_holds_the_table_and_what_was_cut_and_padded_is_said(clips):
+    result = make_features(clips)
+    assert result.stdout.strip() == str(clips.work / "features" / "clips.h5")
+    said = "4 recordings: 1 cut to their first 1 s, 1 padded with silence"
+    assert said in result.stderr
+    logmel, table, classes = read_features(clips)
+    assert logmel.shape == (4, 1 + (8000 - 256) // 128, 16)
+    assert np.isfinite(logmel).all()
+    assert classes == ("Cat", "Dog bark")
+    np.testing.assert_array_equal(table.target, table_of(clips).target)
+    np.testing.assert_array_equal(table.fold, table_of(clips).fold)
+    assert list(table.name) == ["a.wav", "b.wav", "c.wav", "d.wav"]
+    assert len(table.events.source) == 0
+
+
+def test_features_are_those_of_the_recording_cut_padded_and_at_half_its_peak(clips):
+    make_features(clips)
+    logmel, _, _ = read_features(clips)
+    transform = LogMel(8000, window=256, hop=128, n_mels=16, f_min=50, f_max=4000)
+    for row, name in enumerate("abcd"):
+        wave, _ = soundfile.read(clips.folder / "recordings" / f"{name}.wav", dtype="float32")
+        clip = np.zeros(8000, np.float32)
+        clip[: len(wave)] = wave[:8000]
+        clip *= 0.5 / np.abs(clip).max()
+        expected = transform(torch.from_numpy(clip[None]))[0]
+        # Rounding the gain moves a log by 1e-7 of its signal, more where it is near silence.
+        np.testing.assert_allclose(logmel[row], expected, atol=1e-3)
+
+
+def test_the_level_channels_and_rate_of_a_recording_do_not_change_its_features(clips):
+    names = ("loud", "quiet", "stereo")
+    wave = np.random.default_rng(0).normal(size=8000).clip(-4, 4) / 4
+    folder = clips.folder / "recordings"
+    soundfile.write(folder / "loud.wav", wave, 8000, subtype="FLOAT")
+    soundfile.write(folder / "quiet.wav", wave / 1024, 8000, subtype="FLOAT")
+    soundfile.write(folder / "stereo.wav", np.stack([wave, 0 * wave], 1), 8000, subtype="FLOAT")
+    (clips.folder / "clips.csv").write_text(
+        "\n".join(["filename,labels", *(f"{name}.wav,Dog" for name in names)])
+    )
+    make_features(clips)
+    logmel, _, _ = read_features(clips)
+    # All three gains are powers of two: not one bit may differ.
+    np.testing.assert_array_equal(logmel[1], logmel[0])
+    np.testing.assert_array_equal(logmel[2], logmel[0])
+
+
+def test_a_silent_recording_has_the_floor_as_its_features(clips):
+    soundfile.write(clips.folder / "recordings" / "c.wav", np.zeros(8000), 8000)
+    make_features(clips)
+    logmel, _, _ = read_features(clips)
+    np.testing.assert_allclose(logmel[2], np.log(1e-8), rtol=1e-6)
+
+
+def test_recordings_of_other_rates_are_resampled(clips):
+    write_noise(clips.folder / "recordings" / "b.wav", 1, 1.0, rate=48_000)
+    make_features(clips)
+    logmel, _, _ = read_features(clips)
+    assert logmel.shape[0] == 4
+    assert logmel[1].std() > 0
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(clips):
+    path = clips.work / "features" / "clips.h5"
+    made = []
+    for n_workers in (1, 3):
+        path.unlink(missing_ok=True)
+        assert clips.run("features", "--workers", n_workers).exit_code == 0
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
+
+
+def test_new_labels_and_new_recordings_make_the_store_anew(clips):
+    make_features(clips)
+    _, before, _ = read_features(clips)
+    table_of(clips, ROWS.replace("c.wav,", "c.wav,Cat"))
+    make_features(clips)
+    _, after, _ = read_features(clips)
+    assert before.target[2].tolist() == [0, 0]
+    assert after.target[2].tolist() == [1, 0]
+    write_tone(clips.folder / "recordings" / "b.wav", 2000, 0.8)
+    old, _, _ = read_features(clips)
+    make_features(clips)
+    new, _, _ = read_features(clips)
+    assert not np.array_equal(new[1], old[1])
+    np.testing.assert_array_equal(new[0], old[0])

@@ -1,0 +1,67 @@
+"""The demo with its length taken out: the same stages on a smaller data.yaml."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import invoke
+
+from sedmtl.stages import demo
+from sedmtl.training import Recipe
+
+SMALL = """\
+corpus:
+  events: {kind: synthetic, clips_per_class: 4}
+  scenes: {kind: synthetic, clips_per_class: 4}
+mixing:
+  duration_s: 5
+  event_s: 1
+  snrs_db: [10]
+  mixtures_per_fold: 8
+  reuse_scenes: true
+"""
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A demo of one epoch: its output twice, and its folder."""
+    folder = tmp_path_factory.mktemp("demo") / "project"
+    folder.mkdir()
+    (folder / "data.yaml").write_text(SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            demo, "Recipe", lambda **settings: Recipe(**{**settings, "epochs": 1, "width": 2})
+        )
+        results = [invoke(["demo", str(folder)]) for _ in range(2)]
+    return folder, *results
+
+
+def test_the_demo_ends_with_a_table_a_picture_and_what_to_do_next(shown):
+    folder, first, _ = shown
+    assert first.exit_code == 0, first.output
+    picture = folder / "work" / "figures" / "mix_01.png"
+    assert picture.is_file()
+    for text in ("micro-P", "honest", str(picture), "what next", "sedmtl visualize work/mixtures"):
+        assert text in first.stdout
+
+
+def test_a_second_demo_keeps_what_is_there(shown):
+    _, first, second = shown
+    assert second.exit_code == 0
+    assert second.stdout == first.stdout
+    assert "finished already" in second.stderr
+
+
+def test_the_picture_is_of_a_mixture_that_was_held_out(shown):
+    folder, _, _ = shown
+    plan = (folder / "work" / "mixtures" / "plan.yaml").read_text()
+    line = next(line for line in plan.splitlines() if "mix_01.wav" in line)
+    assert '"fold": 1' in line
+
+
+def test_the_project_is_written_with_its_data_yaml(tmp_path):
+    from sedmtl.config import load_config
+
+    (tmp_path / "data.yaml").write_text(demo.DATA_YAML)
+    mixing = load_config(tmp_path / "data.yaml").mixing
+    assert mixing.snrs_db == (demo.SNR_DB,)
+    assert (mixing.duration_s, mixing.folds, mixing.onsets) == (10, 4, "fixed")

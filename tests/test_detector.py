@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import write_tone
+from scipy.signal import resample_poly
+
+import sedmtl
+from sedmtl.checkpoint import load_model
+from sedmtl.errors import SedmtlError
+from sedmtl.stores import Store
+
+RUN = "2apae_snr20_fold1_alpha0.001_seed0"
+
+
+@pytest.fixture(scope="module")
+def run(trained):
+    return trained.work / "runs" / RUN
+
+
+@pytest.fixture(scope="module")
+def detector(run):
+    return sedmtl.load(run)
+
+
+@pytest.fixture(scope="module")
+def mixture_path(trained):
+    return trained.work / "mixtures" / "snr_20" / "mix_01.wav"
+
+
+def test_a_run_is_loaded_from_its_folder_alone(run, tmp_path, mixture_path):
+    elsewhere = tmp_path / "copied"
+    elsewhere.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        (elsewhere / name).write_bytes((run / name).read_bytes())
+    here, there = sedmtl.load(run), sedmtl.load(str(elsewhere))
+    np.testing.assert_array_equal(here.predict(mixture_path).clip, there.predict(mixture_path).clip)
+
+
+def test_a_prediction_has_the_shapes_it_names(detector, mixture_path):
+    prediction = detector.predict(mixture_path)
+    n_classes, n_frames, n_mels = 3, 124, 16
+    assert prediction.classes == detector.classes == ("tone_2700", "tone_300", "tone_900")
+    assert prediction.clip.shape == (n_classes,)
+    assert prediction.frame.shape == prediction.time_attention.shape == (n_classes, n_frames)
+    assert prediction.mel_attention.shape == (n_classes, n_frames, n_mels)
+    assert prediction.logmel.shape == prediction.reconstruction.shape == (n_frames, n_mels)
+    assert prediction.frame_edges_s.shape == (n_frames + 1,)
+    assert prediction.mel_hz.shape == (n_mels,)
+
+
+def test_prediction_does_to_audio_what_training_did(detector, run, trained, mixture_path):
+    """At the recipe's own level the stored features give the very scores of the file."""
+    card, network = load_model(run)
+    waveform, rate = soundfile.read(mixture_path, dtype="float32")
+    at_peak = waveform * (0.5 / np.abs(waveform).max())
+    with torch.no_grad():
+        logmel = card.build_standardiser()(card.build_logmel()(torch.from_numpy(at_peak)[None]))
+        expected = network(logmel).clip[0].numpy()
+    np.testing.assert_allclose(detector.predict(waveform, rate).clip, expected, atol=1e-5)
+    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+        stored = store.read(range(1))[0]
+    # Only the level differs: a constant in the logarithm, wherever it is well above the floor.
+    raw = card.build_logmel()(torch.from_numpy(at_peak)[None])[0].numpy()
+    assert np.ptp((raw - stored)[stored > -10]) < 0.01
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.5])
+def test_the_level_of_a_recording_does_not_matter(detector, mixture_path, gain):
+    waveform, rate = soundfile.read(mixture_path)
+    loud, quiet = (detector.predict(waveform * g, rate).clip for g in (1, gain))
+    np.testing.assert_allclose(loud, quiet, atol=1e-4)
+
+
+def test_channels_are_averaged(detector, mixture_path):
+    waveform, rate = soundfile.read(mixture_path)
+    stereo = np.stack([1.5 * waveform, 0.5 * waveform], axis=1)
+    np.testing.assert_allclose(
+        detector.predict(waveform, rate).clip, detector.predict(stereo, rate).clip, atol=1e-5
+    )
+
+
+def test_the_rate_of_a_recording_does_not_matter(detector):
+    """The same band-limited sound at twice the rate."""
+    rng = np.random.default_rng(0)
+    low = resample_poly(rng.normal(size=8_000), 2, 1)  # 2 s at 8 kHz, nothing above 2 kHz
+    high = resample_poly(low, 2, 1)
+    clip_8k, clip_16k = detector.predict(low, 8_000).clip, detector.predict(high, 16_000).clip
+    np.testing.assert_allclose(clip_8k, clip_16k, atol=0.02)
+
+
+def test_a_file_and_its_waveform_predict_the_same(detector, mixture_path):
+    waveform, rate = soundfile.read(mixture_path, dtype="float32")
+    np.testing.assert_array_equal(
+        detector.predict(mixture_path).clip, detector.predict(waveform, rate).clip
+    )
+
+
+def test_start_chooses_the_clip_of_a_longer_file(detector, tmp_path):
+    rng = np.random.default_rng(0)
+    long = rng.normal(scale=0.1, size=5 * 8000)
+    soundfile.write(tmp_path / "long.wav", long, 8000, subtype="FLOAT")
+    part = detector.predict(tmp_path / "long.wav", start_s=1.5)
+    alone = detector.predict(long[12_000 : 12_000 + 16_000], 8000)
+    np.testing.assert_allclose(part.clip, alone.clip, atol=1e-6)
+    np.testing.assert_allclose(part.frame_edges_s, alone.frame_edges_s + 1.5)
+    np.testing.assert_allclose(
+        detector.predict(long, 8000, start_s=1.5).clip, alone.clip, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 16_000])
+def test_short_clips_and_silence_are_predicted_too(detector, n_samples):
+    prediction = detector.predict(np.zeros(n_samples), 8000)
+    assert np.isfinite(prediction.clip).all()
+    assert prediction.duration_s == pytest.approx(n_samples / 8000)
+
+
+def test_frames_stand_around_the_centre_of_their_window(detector, mixture_path):
+    edges = detector.predict(mixture_path).frame_edges_s
+    assert edges[0] == pytest.approx((128 - 64) / 8000)
+    np.testing.assert_allclose(np.diff(edges), 128 / 8000)
+    assert edges[-1] <= detector.duration_s
+
+
+def test_the_ranking_begins_with_the_likeliest_class(detector, mixture_path):
+    prediction = detector.predict(mixture_path)
+    scores = [score for _, score in prediction.ranking()]
+    assert scores == sorted(scores, reverse=True)
+    assert dict(prediction.ranking()) == dict(
+        zip(prediction.classes, map(float, prediction.clip), strict=True)
+    )
+
+
+def test_bad_audio_is_one_sentence(detector, tmp_path):
+    short = write_tone(tmp_path / "short.wav", 440, 0.5)
+    with pytest.raises(SedmtlError, match="needs its sample_rate"):
+        detector.predict(np.zeros(100))
+    with pytest.raises(SedmtlError, match="nothing starts at 3 s"):
+        detector.predict(short, start_s=3)
+    with pytest.raises(SedmtlError, match="none at 3 s"):
+        detector.predict(np.zeros(8000), 8000, start_s=3)
+    with pytest.raises(SedmtlError, match="the waveform holds NaN"):
+        detector.predict(np.array([0.0, np.nan]), 8000)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(SedmtlError, match="no trained network"):
+        sedmtl.load(tmp_path)

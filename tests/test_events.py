@@ -1,0 +1,63 @@
+"""Strong labels: the DCASE TSV, there and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from sedmtl.errors import SedmtlError
+from sedmtl.events import Event, read_strong_labels, strong_label_text
+
+LABELS = {
+    "a.wav": [Event("Dog bark", 0.5, 2.5), Event("Cat, meowing", 3.0, 3.125)],
+    "b é.wav": [Event("Dog bark", 0.0, 10.0)],
+}
+
+
+def test_labels_survive_writing_and_reading(tmp_path):
+    path = tmp_path / "strong.tsv"
+    path.write_text(strong_label_text(LABELS), encoding="utf-8")
+    assert read_strong_labels(path) == LABELS
+
+
+def test_the_text_is_the_dcase_tsv():
+    rows = list(csv.reader(io.StringIO(strong_label_text(LABELS)), delimiter="\t"))
+    assert rows[0] == ["filename", "onset", "offset", "event_label"]
+    assert rows[1] == ["a.wav", "0.500", "2.500", "Dog bark"]
+    assert len(rows) == 4
+
+
+def test_no_clips_give_a_header():
+    assert strong_label_text({}) == "filename\tonset\toffset\tevent_label\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("a.wav\tsoon\t2\tDog", "onset and offset should be seconds"),
+        ("a.wav\t\t\tDog", "onset and offset should be seconds"),
+        ("a.wav\t2\t1\tDog", "0 <= onset < offset"),
+        ("a.wav\t1\t1\tDog", "0 <= onset < offset"),
+        ("a.wav\t-1\t1\tDog", "0 <= onset < offset"),
+        ("a.wav\tnan\t1\tDog", "0 <= onset < offset"),
+        ("a.wav\t0\tinf\tDog", "0 <= onset < offset"),
+        ("a.wav\t0\t1\t", "a label"),
+        ("\t0\t1\tDog", "a filename"),
+    ],
+)
+def test_a_bad_row_is_shown_with_what_was_expected(tmp_path, row, sentence):
+    path = tmp_path / "strong.tsv"
+    path.write_text(f"filename\tonset\toffset\tevent_label\n{row}\n")
+    with pytest.raises(SedmtlError) as error:
+        read_strong_labels(path)
+    assert str(path) in str(error.value)
+    assert sentence in str(error.value)
+    assert "'event_label':" in str(error.value)
+
+
+def test_a_missing_column_is_named(tmp_path):
+    (tmp_path / "strong.tsv").write_text("filename\tonset\tevent_label\na.wav\t0\tDog\n")
+    with pytest.raises(SedmtlError, match="missing: offset"):
+        read_strong_labels(tmp_path / "strong.tsv")

@@ -1,0 +1,117 @@
+"""The house from its imports: which module may know which."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sedmtl
+
+ROOT = Path(sedmtl.__file__).parent
+
+# From the top; a module imports from its own rung or from below.
+LADDER = [
+    ["cli", "__main__"],
+    ["stages"],
+    ["training", "plots", "results"],
+    ["detector", "clips", "losses"],
+    ["mixture", "dataset", "checkpoint"],
+    ["corpora", "stores", "logmel", "models", "metrics"],
+    ["audio", "config", "events"],
+    ["errors", "files", "progress", "tables", "workers"],
+    ["__init__"],
+]
+RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
+
+# Libraries that one module alone may know.
+KEEPERS = {
+    "h5py": {"stores"},
+    "torchaudio": {"logmel"},
+    "soundfile": {"audio"},
+    "soxr": {"audio"},
+    "safetensors": {"checkpoint"},
+    "matplotlib": {"plots"},
+    "sklearn": {"metrics"},
+    "pydantic": {"config"},
+    "typer": {"cli"},
+}
+
+
+def noun_of(path):
+    """The module or package directly below sedmtl that a file belongs to."""
+    relative = path.relative_to(ROOT)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_downwards(path):
+    own = noun_of(path)
+    if own == "__init__":
+        return  # opens the detector for `sedmtl.load`, when called
+    for name in imports_of(path):
+        if name.startswith("sedmtl."):
+            other = name.split(".")[1]
+            other = other if other in RUNG else "__init__"
+            assert RUNG[other] >= RUNG[own], f"{own} imports {name}, which stands above it"
+
+
+@pytest.mark.parametrize(("library", "keepers"), KEEPERS.items())
+def test_a_library_is_known_to_its_keeper_alone(library, keepers):
+    found = {
+        noun_of(path)
+        for path in FILES
+        for name in imports_of(path)
+        if name.split(".")[0] == library
+    }
+    assert found == keepers
+
+
+def test_models_import_torch_only():
+    for path in (ROOT / "models").glob("*.py"):
+        for name in imports_of(path):
+            library = name.split(".")[0]
+            allowed = library in sys.stdlib_module_names or library == "torch"
+            inside = name.startswith(("sedmtl.models", "sedmtl.errors"))
+            assert allowed or inside, f"{path.name} imports {name}"
+
+
+def test_every_stage_has_its_command():
+    from sedmtl.cli import app
+
+    commands = {command.name for command in app.registered_commands}
+    assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == commands
+
+
+@pytest.mark.parametrize("arguments", ["--help", "train --help", "--version"])
+def test_help_imports_neither_torch_nor_anything_else_that_is_slow(arguments):
+    code = (
+        "import sys; from sedmtl.cli import app\n"
+        f"try: app({arguments.split()!r})\n"
+        "except SystemExit: pass\n"
+        "slow = {'torch', 'numpy', 'scipy', 'sklearn', 'matplotlib', 'h5py', 'yaml'}\n"
+        "sys.exit(f'imported {slow & set(sys.modules)}' if slow & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_functions_are_short():
+    """Hardly ever over 60 lines, docstring included."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name}"

@@ -1,0 +1,161 @@
+"""The network against values made with the reference code, and against its own claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sedmtl.errors import SedmtlError
+from sedmtl.losses import multitask_loss
+from sedmtl.models import SedOutput, build_model, count_parameters
+from sedmtl.models.blocks import ConvBlock
+from sedmtl.models.two_step_attention import AttentionStep, TwoStepAttention
+
+N_CLASSES, N_FRAMES, N_MELS, WIDTH = 5, 23, 16, 2
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(Path(__file__).parent / "data" / "networks.npz") as file:
+        return {key: torch.from_numpy(np.array(file[key])) for key in file}
+
+
+@pytest.fixture
+def golden_network(golden):
+    """2APAE with the reference's weights, which are listed in the order of definition."""
+    network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, WIDTH)
+    weights = [value for key, value in golden.items() if key.startswith("2apae/weights/")]
+    names = list(network.state_dict())
+    assert len(names) == len(weights)
+    network.load_state_dict(dict(zip(names, weights, strict=True)))
+    return network
+
+
+@pytest.mark.parametrize("field", SedOutput._fields)
+def test_every_output_equals_the_reference(golden, golden_network, field):
+    with torch.no_grad():
+        output = golden_network.eval()(golden["input"])
+    torch.testing.assert_close(
+        getattr(output, field), golden[f"2apae/eval/{field}"], rtol=0, atol=1e-5
+    )
+
+
+def test_five_adam_steps_lose_what_the_reference_loses(golden, golden_network):
+    optimiser = torch.optim.Adam(golden_network.train().parameters(), lr=1e-3)
+    losses = []
+    for _ in range(5):
+        output = golden_network(golden["input"])
+        loss = multitask_loss(output, golden["target"], golden["input"], alpha=0.001).total
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    np.testing.assert_allclose(losses, golden["2apae/train/losses"].numpy(), rtol=0, atol=1e-5)
+
+
+def test_the_paper_size_has_the_papers_number_of_parameters():
+    assert count_parameters(build_model("2apae", 41, 311, 64)) == 1_967_366
+
+
+@pytest.mark.parametrize("attention", ["released", "equations"])
+@pytest.mark.parametrize(
+    ("n_classes", "n_frames", "n_mels", "width"), [(1, 7, 4, 1), (9, 40, 24, 3)]
+)
+def test_shapes_follow_from_the_sizes(attention, n_classes, n_frames, n_mels, width):
+    network = build_model("2apae", n_classes, n_frames, n_mels, width, attention)
+    output = network(torch.randn(2, n_frames, n_mels))
+    assert output.clip.shape == (2, n_classes)
+    assert output.frame.shape == output.time_attention.shape == (2, n_classes, n_frames)
+    assert output.class_map.shape == output.mel_attention.shape == (2, n_classes, n_frames, n_mels)
+    assert output.reconstruction.shape == (2, n_frames, n_mels)
+
+
+@pytest.mark.parametrize("attention", ["released", "equations"])
+def test_attention_sums_to_one_and_scores_are_probabilities(attention):
+    network = build_model("2apae", 3, 31, 8, 2, attention)
+    with torch.no_grad():
+        output = network(10 * torch.randn(4, 31, 8))
+    torch.testing.assert_close(output.mel_attention.sum(-1), torch.ones(4, 3, 31))
+    torch.testing.assert_close(output.time_attention.sum(-1), torch.ones(4, 3))
+    assert ((output.clip >= 0) & (output.clip <= 1)).all()
+
+
+def test_the_released_step_is_a_weighted_mean_of_sigmoids():
+    step = AttentionStep(6, "released").double()
+    z = torch.randn(2, 3, 6, dtype=torch.float64)
+    cla = 1 / (1 + torch.exp(-(z @ step.classification.weight.T + step.classification.bias)))
+    att = torch.exp(z @ step.attention.weight.T + step.attention.bias)
+    att = att / att.sum(-1, keepdim=True)
+    summary, weights = step(z)
+    torch.testing.assert_close(weights, att)
+    torch.testing.assert_close(summary, (cla * att).sum(-1))
+
+
+def test_the_equations_step_has_its_sigmoid_inside_the_softmax():
+    step = AttentionStep(6, "equations").double()
+    z = torch.randn(2, 3, 6, dtype=torch.float64)
+    cla = z @ step.classification.weight.T + step.classification.bias  # equation 9
+    squashed = 1 / (1 + torch.exp(-(z @ step.attention.weight.T + step.attention.bias)))  # 8
+    att = torch.exp(squashed) / torch.exp(squashed).sum(-1, keepdim=True)  # 10
+    summary, weights = step(z)
+    torch.testing.assert_close(weights, att)
+    torch.testing.assert_close(summary, (cla * att).sum(-1))  # 11
+
+
+def test_weights_of_the_equations_differ_by_no_more_than_a_factor_of_e():
+    """The sigmoid confines the logits to (0, 1): such attention can never be sharp."""
+    _, weights = AttentionStep(50, "equations")(100 * torch.randn(8, 50))
+    assert (weights.amax(-1) / weights.amin(-1)).max() <= np.e + 1e-4
+
+
+def test_only_the_equations_need_the_clamp():
+    class_map = 50 * torch.randn(4, 3, 20, 8)
+    torch.manual_seed(0)
+    released = TwoStepAttention(20, 8, "released")
+    unclamped = released.over_time(released.over_mels(class_map).summary).summary
+    torch.testing.assert_close(unclamped, released(class_map)[1].summary)
+    equations = TwoStepAttention(20, 8, "equations")
+    unclamped = equations.over_time(equations.over_mels(class_map).summary).summary
+    assert (unclamped < 0).any()
+    assert (equations(class_map)[1].summary >= 0).all()
+
+
+def test_a_reconstruction_is_never_negative():
+    output = build_model("2apae", 2, 20, 8, 2)(torch.randn(3, 20, 8))
+    assert (output.reconstruction >= 0).all()
+
+
+def test_without_reconstruction_the_decoder_is_not_run():
+    network = build_model("2apae", 2, 20, 8, 2).eval()
+    calls = []
+    network.decoder.register_forward_hook(lambda *_: calls.append(1))
+    x = torch.randn(1, 20, 8)
+    with torch.no_grad():
+        full, short = network(x), network(x, reconstruct=False)
+    assert short.reconstruction is None
+    assert len(calls) == 1
+    torch.testing.assert_close(short.clip, full.clip, rtol=0, atol=0)
+
+
+def test_the_pooling_counts_its_padding():
+    """A corner of a map of ones has 4 of its 9 neighbours inside."""
+    pooled = ConvBlock(1, 1).pool(torch.ones(1, 1, 4, 4))
+    np.testing.assert_allclose(pooled[0, 0, 0].numpy(), np.array([4, 6, 6, 4]) / 9, rtol=1e-6)
+
+
+def test_biases_begin_at_zero_and_convolutions_within_the_bound_of_he():
+    network = build_model("2apae", 5, 30, 8, 4)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            assert (parameter == 0).all(), name
+    weight = network.encoder[1].conv2.weight.detach()
+    bound = np.sqrt(6 / (weight.shape[1] * 9))
+    assert 0.9 * bound < weight.abs().max() <= bound
+
+
+def test_an_unknown_network_is_named_with_the_known_ones():
+    with pytest.raises(SedmtlError, match=r"2apa.*2apae"):
+        build_model("2apa", 1, 1, 1)

@@ -1,0 +1,95 @@
+"""Progress goes to stderr: a bar for people, rare lines for log files."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from sedmtl import progress
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+def advance(clock, steps, total, done=0):
+    with progress.progress("mixing", total, done) as step:
+        for n, seconds in steps:
+            clock.now += seconds
+            step(n)
+
+
+def test_what_is_said_goes_to_stderr_word_for_word(capsys):
+    long = "word " * 60
+    progress.say(f"[red]not markup[/red] /a/[b].wav {long}")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"[red]not markup[/red] /a/[b].wav {long}\n"
+
+
+def test_a_log_file_gets_a_line_a_tenth_with_the_time_left(clock, capsys):
+    advance(clock, [(1, 1.0)] * 100, total=100)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[0] == "mixing: 10 of 100, 1 min 30 s left"
+    assert lines[-1] == "mixing: 100 of 100, 0 s left"
+
+
+def test_work_that_is_over_at_once_says_nothing(clock, capsys):
+    advance(clock, [(1, 0.01)] * 100, total=100)
+    assert capsys.readouterr().err == ""
+
+
+def test_no_two_lines_are_closer_than_the_quiet_time(clock, capsys):
+    advance(clock, [(10, progress.QUIET_S * 0.6)] * 10, total=100)
+    assert len(capsys.readouterr().err.splitlines()) == 5
+
+
+def test_resumed_work_counts_all_and_times_only_its_own(clock, capsys):
+    advance(clock, [(10, 10.0)], total=100, done=80)
+    assert capsys.readouterr().err == "mixing: 90 of 100, 10 s left\n"
+
+
+def test_nothing_to_do_says_nothing(clock, capsys):
+    advance(clock, [], total=0)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar_that_ends_full(monkeypatch):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(progress, "console", console)
+    with progress.progress("log-mel", 5, done=2) as step:
+        step(3)
+    assert "log-mel" in screen.getvalue()
+    assert "5/5" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (45.4, "45 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_durations_read_as_people_say_them(seconds, text):
+    assert progress.duration(seconds) == text

@@ -1,0 +1,459 @@
+"""The stores: complete or absent, resumable to the byte, and fussy about what they open."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import sedmtl
+from sedmtl.errors import SedmtlError
+from sedmtl.stores import (
+    SCHEMA,
+    ClipTable,
+    EventTable,
+    HeldOutScores,
+    RowArray,
+    Store,
+    StoreWriter,
+    choose_store,
+    data_name,
+    mixture_path,
+    read_scores,
+    stores_in,
+    write_scores,
+)
+
+N_ROWS, N_SAMPLES = 12, 50
+ARRAYS = {
+    "waveform": RowArray((N_SAMPLES,), np.int16),
+    "stems": RowArray((2, N_SAMPLES), np.int16),
+}
+ATTRIBUTES = {"snr_db": 10.0, "sample_rate": 8_000, "classes": ("bell", "Türglocke"), "config": "a"}
+CLIPS = ClipTable(
+    name=[f"mix_{i:02d}.wav" for i in range(N_ROWS)],
+    target=np.tile(np.array([[1, 0], [1, 1]], np.uint8), (N_ROWS // 2, 1)),
+    fold=np.arange(N_ROWS, dtype=np.uint8) % 4 + 1,
+    scene=[f"straße/{i}.wav" for i in range(N_ROWS)],
+    events=EventTable(
+        mixture=np.array([0, 0, 3], np.int32),
+        label=np.array([0, 1, 1], np.int16),
+        onset_s=np.array([0.5, 3.0, 5.5], np.float32),
+        offset_s=np.array([2.5, 3.5, 7.5], np.float32),
+        snr_db=np.array([10, 12.5, -np.inf], np.float32),
+        source=["bell/1.wav", "Türglocke/2.wav", "bell/3.wav"],
+    ),
+)
+WAVEFORM = np.random.default_rng(0).integers(-9_000, 9_000, (N_ROWS, N_SAMPLES)).astype(np.int16)
+STEMS = np.stack([WAVEFORM // 2, WAVEFORM - WAVEFORM // 2], axis=1)
+
+
+def writer(path, **attributes):
+    return StoreWriter(path, ARRAYS, CLIPS, {**ATTRIBUTES, **attributes})
+
+
+def write(store, last=N_ROWS, block=3):
+    for i in range(store.n_done, last, block):
+        end = min(i + block, last)
+        store.write(i, waveform=WAVEFORM[i:end], stems=STEMS[i:end])
+
+
+def write_whole(path, **attributes):
+    with writer(path, **attributes) as store:
+        write(store)
+        store.finish()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "mixtures" / "snr_10.h5"
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+class Stop(Exception):  # noqa: N818 - an interruption, not an error
+    """What interrupts a writer."""
+
+
+def interrupt(path, last, **attributes):
+    def write_some():
+        with writer(path, **attributes) as store:
+            write(store, last)
+            raise Stop
+
+    with pytest.raises(Stop):
+        write_some()
+
+
+def test_what_is_written_is_read_back(path):
+    write_whole(path)
+    with Store(path, "waveform", "sedmtl mix") as store:
+        assert len(store) == N_ROWS
+        assert store.row_shape == (N_SAMPLES,)
+        assert store.classes == ATTRIBUTES["classes"]
+        assert np.array_equal(store.read(range(N_ROWS)), WAVEFORM)
+        assert store.clips.name == CLIPS.name
+        assert store.clips.scene == CLIPS.scene
+        for column in ("target", "fold"):
+            stored = getattr(store.clips, column)
+            assert stored.dtype == np.uint8
+            assert np.array_equal(stored, getattr(CLIPS, column))
+        for column in ("mixture", "label", "onset_s", "offset_s", "snr_db", "source"):
+            stored, meant = getattr(store.clips.events, column), getattr(CLIPS.events, column)
+            assert np.array_equal(stored, meant)
+            assert getattr(stored, "dtype", None) == getattr(meant, "dtype", None)
+        assert store.attributes["schema"] == SCHEMA
+        assert store.attributes["sedmtl_version"] == sedmtl.__version__
+        assert {key: store.attributes[key] for key in ("snr_db", "sample_rate", "config")} == {
+            "snr_db": 10.0, "sample_rate": 8_000, "config": "a"
+        }  # fmt: skip
+    with Store(path, "stems", "sedmtl mix") as store:
+        assert np.array_equal(store.read(range(N_ROWS)), STEMS)
+
+
+@pytest.mark.parametrize("rows", [[5, 2, 2, 11], [], [0]])
+def test_rows_come_in_the_order_asked_for(path, rows):
+    write_whole(path)
+    with Store(path, "waveform", "sedmtl mix") as store:
+        assert np.array_equal(store.read(np.array(rows, int)), WAVEFORM[rows])
+
+
+def test_a_row_is_a_chunk_and_nothing_carries_a_time_stamp(path):
+    write_whole(path)
+    with h5py.File(path, "r") as file:
+        assert file["waveform"].chunks == (1, N_SAMPLES)
+        assert file["stems"].chunks == (1, 2, N_SAMPLES)
+        stamps = {}
+        file.visititems(lambda key, item: stamps.update({key: h5py.h5g.get_objinfo(item.id).mtime}))
+    assert "events/source" in stamps
+    assert set(stamps.values()) == {0}
+
+
+def test_clips_without_known_events_are_stored(path):
+    clips = ClipTable(CLIPS.name, CLIPS.target, CLIPS.fold, [""] * N_ROWS, EventTable.empty())
+    with StoreWriter(path, {"waveform": ARRAYS["waveform"]}, clips, ATTRIBUTES) as store:
+        store.write(0, waveform=WAVEFORM)
+        store.finish()
+    with Store(path, "waveform", "sedmtl mix") as store:
+        assert store.clips.scene == [""] * N_ROWS
+        assert not len(store.clips.events.onset_s)
+        assert not store.clips.events.source
+
+
+def test_a_store_is_absent_until_it_is_finished(path):
+    with writer(path) as store:
+        write(store)
+        assert not path.exists()
+        assert not stores_in(path.parent)
+        store.finish()
+    assert names(path.parent) == ["snr_10.h5"]
+
+
+@pytest.mark.parametrize("n_before", [0, 3, 6, 11])
+def test_a_resumed_store_has_the_bytes_of_an_uninterrupted_one(path, tmp_path, n_before):
+    interrupt(path, n_before)
+    assert not path.exists()
+    with writer(path) as store:
+        assert store.n_done == n_before
+        write(store)
+        store.finish()
+    assert path.read_bytes() == write_whole(tmp_path / "whole" / "other_name.h5")
+    assert names(path.parent) == ["snr_10.h5"]
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_stores
+with test_stores.writer(Path(sys.argv[2])) as store:
+    for i in range(test_stores.N_ROWS - 1):
+        test_stores.write(store, i + 1, block=1)
+        print(i, flush=True)
+    sys.stdin.read()  # never answered: the last row is never written
+"""
+
+
+def test_a_store_survives_a_kill_in_the_middle_of_writing(path, tmp_path):
+    here = os.path.dirname(__file__)  # noqa: PTH120 - an argument of the child
+    command = [sys.executable, "-c", CHILD, here, str(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as child:
+        assert child.stdout.readline() == b"0\n"
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    assert not path.exists()
+    with writer(path) as store:
+        assert 1 <= store.n_done < N_ROWS
+        write(store)
+        store.finish()
+    assert path.read_bytes() == write_whole(tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("change", [{"config": "b"}, {"snr_db": 0.0}, {"classes": ("a", "b")}])
+def test_a_store_of_other_settings_is_not_resumed(path, tmp_path, change):
+    interrupt(path, 6)
+    with writer(path, **change) as store:
+        assert store.n_done == 0
+        write(store)
+        store.finish()
+    assert path.read_bytes() == write_whole(tmp_path / "whole.h5", **change)
+
+
+def test_the_finished_store_stays_until_its_successor_is_finished(path):
+    before = write_whole(path)
+    interrupt(path, 6, config="b")
+    assert path.read_bytes() == before
+
+
+def test_a_store_that_is_there_is_left_untouched(path):
+    write_whole(path)
+    before = path.stat().st_mtime_ns
+    with writer(path) as store:
+        assert store.n_done == N_ROWS
+        store.write(0, waveform=WAVEFORM[:3] + 1)
+        store.finish()
+    assert path.stat().st_mtime_ns == before
+    assert names(path.parent) == ["snr_10.h5"]
+
+
+@pytest.mark.parametrize("count", ["", "nonsense", "x y z", "\0"])
+def test_a_damaged_count_starts_over(path, tmp_path, count):
+    interrupt(path, 6)
+    (progress,) = path.parent.glob(".*.progress")
+    digest = progress.read_text().split()[0]
+    progress.write_text(count if count != "nonsense" else f"{digest} {count}")
+    with writer(path) as store:
+        assert store.n_done == 0
+        write(store)
+        store.finish()
+    assert path.read_bytes() == write_whole(tmp_path / "whole.h5")
+
+
+def test_a_damaged_part_starts_over(path, tmp_path):
+    interrupt(path, 6)
+    (part,) = path.parent.glob(".*.part")
+    part.write_bytes(part.read_bytes()[:2_000])
+    with writer(path) as store:
+        assert store.n_done == 0
+        write(store)
+        store.finish()
+    assert path.read_bytes() == write_whole(tmp_path / "whole.h5")
+
+
+def test_rows_must_leave_no_gap(path):
+    with writer(path) as store, pytest.raises(ValueError, match="row 3 before row 0"):
+        store.write(3, waveform=WAVEFORM[3:6], stems=STEMS[3:6])
+
+
+def test_an_unfinished_store_cannot_be_finished(path):
+    with writer(path) as store:
+        write(store, 6)
+        with pytest.raises(ValueError, match="6 of 12 rows"):
+            store.finish()
+    assert not path.exists()
+
+
+def test_a_full_disk_is_found_before_the_first_row_and_leaves_nothing(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(SedmtlError, match=r"cannot write .*snr_10\.h5: No space left on device"):
+        writer(path)
+    assert not names(path.parent)
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_cannot_reserve_space_is_written_to_all_the_same(
+    path, monkeypatch, code
+):
+    def unsupported(*_):
+        raise OSError(code, "")
+
+    expected = write_whole(path)
+    path.unlink()
+    monkeypatch.setattr(os, "posix_fallocate", unsupported, raising=False)
+    assert write_whole(path) == expected
+
+
+def test_the_space_of_a_store_is_claimed_at_once(path):
+    with writer(path):
+        (part,) = path.parent.glob(".*.part")
+        before = part.stat().st_size
+        assert before >= WAVEFORM.nbytes + STEMS.nbytes
+    assert len(write_whole(path)) == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "work").write_text("a file")
+    with pytest.raises(SedmtlError, match=r"cannot write .*snr_10\.h5: (Not a directory|File ex)"):
+        writer(tmp_path / "work" / "mixtures" / "snr_10.h5")
+
+
+def test_a_folder_in_the_place_of_a_store_is_one_sentence(path):
+    path.mkdir(parents=True)
+    with pytest.raises(SedmtlError, match=r"cannot write .*snr_10\.h5: Is a directory"):
+        write_whole(path)
+
+
+def test_two_processes_do_not_write_one_store(path):
+    holder = (
+        "import sys, h5py\n"
+        "with h5py.File(sys.argv[1], 'r+'):\n"
+        "    print('open', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    interrupt(path, 6)
+    (part,) = path.parent.glob(".*.part")
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", holder, str(part)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout.readline() == b"open\n"
+        for config in ("a", "b"):
+            with pytest.raises(SedmtlError, match="another process is writing it"):
+                writer(path, config=config)
+        other.stdin.close()
+
+
+def change_schema(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema"] = SCHEMA + 1
+
+
+def drop_schema(path):
+    with h5py.File(path, "r+") as file:
+        del file.attrs["schema"]
+
+
+def drop_events(path):
+    with h5py.File(path, "r+") as file:
+        del file["events"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda path: path.unlink(), r"^no store .*snr_10\.h5: make it with 'sedmtl mix'$"),
+        (lambda path: path.write_text("text"), r"snr_10\.h5 is no readable HDF5 store.*sedmtl mix"),
+        (change_schema, r"snr_10\.h5 has schema 2, this sedmtl reads schema 1: make it again"),
+        (drop_schema, r"has schema None, this sedmtl reads schema 1"),
+        (drop_events, r"snr_10\.h5 is damaged \(.*events.*\): delete it .* 'sedmtl mix'"),
+    ],
+)
+def test_what_is_no_store_is_refused_in_a_sentence(path, spoil, sentence):
+    write_whole(path)
+    spoil(path)
+    with pytest.raises(SedmtlError, match=sentence):
+        Store(path, "waveform", "sedmtl mix")
+
+
+def test_a_store_of_another_kind_is_refused(path):
+    write_whole(path)
+    with pytest.raises(SedmtlError, match=r"holds no 'logmel': make such .* 'sedmtl features'"):
+        Store(path, "logmel", "sedmtl features")
+
+
+def test_a_store_without_rows_where_they_should_be_is_damaged(path):
+    write_whole(path)
+    with h5py.File(path, "r") as file:
+        chunk = file["waveform"].id.get_chunk_info(N_ROWS - 1)
+    with path.open("r+b") as file:
+        file.truncate(chunk.byte_offset)
+    with pytest.raises(SedmtlError, match=r"is (damaged|no readable HDF5 store).*sedmtl mix"):  # noqa: SIM117
+        with Store(path, "waveform", "sedmtl mix") as store:
+            store.read(range(N_ROWS))
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "name"), [(10, "snr_10"), (-5.0, "snr_-5"), (2.5, "snr_2.5"), (-0.0, "snr_0")]
+)
+def test_the_data_of_an_snr_are_named_after_it(tmp_path, snr_db, name):
+    assert data_name(snr_db) == name
+    assert mixture_path(tmp_path, snr_db) == tmp_path / "mixtures" / f"{name}.h5"
+
+
+def test_stores_are_listed_in_order_of_snr(tmp_path):
+    listed = ["snr_-5", "snr_0", "snr_2.5", "snr_10", "clips"]
+    for name in sorted(listed):
+        (tmp_path / f"{name}.h5").touch()
+    for name in (".snr_20.h5", ".snr_20.h5.part", "plan.yaml"):
+        (tmp_path / name).touch()
+    assert list(stores_in(tmp_path)) == listed
+    assert not stores_in(tmp_path / "missing")
+
+
+def test_the_only_store_is_chosen_without_a_name(tmp_path):
+    only = tmp_path / "snr_10.h5"
+    only.touch()
+    assert choose_store(tmp_path, None, "sedmtl features") == only
+    assert choose_store(tmp_path, "snr_10", "sedmtl features") == only
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "sentence"),
+    [
+        ([], None, r"no store in .*: make one with 'sedmtl features'"),
+        (["snr_0", "snr_10", "clips"], None, r"one with --snr 0 or --snr 10 or --data clips$"),
+        (["snr_0", "snr_10"], "snr_11", r"no store 'snr_11' in .*Known here: snr_0, snr_10"),
+    ],
+)
+def test_a_store_that_cannot_be_chosen_is_one_sentence(tmp_path, there, name, sentence):
+    for known in there:
+        (tmp_path / f"{known}.h5").touch()
+    with pytest.raises(SedmtlError, match=sentence):
+        choose_store(tmp_path, name, "sedmtl features")
+
+
+def test_features_of_the_papers_size_take_at_most_85_kb_a_clip(path):
+    n, n_classes, n_events = 40, 41, 3
+    row = np.repeat(np.arange(n, dtype=np.int32), n_events)
+    seconds = np.zeros(len(row), np.float32)
+    events = EventTable(row, row.astype(np.int16), seconds, seconds, seconds, ["0" * 12] * len(row))
+    clips = ClipTable(
+        [f"mix_{i:04d}.wav" for i in range(n)],
+        np.zeros((n, n_classes), np.uint8),
+        np.ones(n, np.uint8),
+        ["audio/metro_station-stockholm-168-5077-a.wav"] * n,
+        events,
+    )
+    attributes = {**ATTRIBUTES, "classes": ["Acoustic_guitar"] * n_classes, "config": "x" * 2_000}
+    with StoreWriter(path, {"logmel": RowArray((311, 64), np.float32)}, clips, attributes) as store:
+        store.write(0, logmel=np.zeros((n, 311, 64), np.float32))
+        store.finish()
+    assert 311 * 64 * 4 < path.stat().st_size / n <= 85_000
+
+
+def test_scores_are_read_back_and_refused_when_they_are_none(tmp_path):
+    path = tmp_path / "scores.h5"
+    rng = np.random.default_rng(0)
+    scores = HeldOutScores(
+        classes=["bell", "Türglocke"],
+        name=["a.wav", "b.wav", "c.wav"],
+        target=np.array([[1, 0], [0, 1], [0, 0]], np.uint8),
+        prior=np.array([0.5, 0.25], np.float32),
+        score={key: rng.random((3, 2), np.float32) for key in ("honest", "paper")},
+        epoch={"honest": 3, "paper": 7},
+    )
+    write_scores(path, scores)
+    back = read_scores(path)
+    assert (back.classes, back.name, back.epoch) == (scores.classes, scores.name, scores.epoch)
+    for array in ("target", "prior"):
+        assert np.array_equal(getattr(back, array), getattr(scores, array))
+    for key in scores.score:
+        assert np.array_equal(back.score[key], scores.score[key])
+    change_schema(path)
+    with pytest.raises(SedmtlError, match="another schema than 1"):
+        read_scores(path)
+    path.write_text("text")
+    with pytest.raises(SedmtlError, match=r"cannot read .*scores\.h5: train the run again"):
+        read_scores(path)

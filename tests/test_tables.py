@@ -1,0 +1,81 @@
+"""Tables that people wrote: what is forgiven, and what stops with a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from sedmtl.errors import SedmtlError
+from sedmtl.tables import read_table
+
+
+@pytest.fixture
+def table(tmp_path):
+    return tmp_path / "table.csv"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"file,label\na.wav,Dog bark\n",
+        b"\xef\xbb\xbffile,label\r\na.wav,Dog bark\r\n",  # as Excel saves it
+        b" file , label \n  a.wav , Dog bark  \n\n",
+        b'"file","label"\n"a.wav","Dog bark"',
+        b"file,label\na.wav,Dog bark,,\n",  # empty cells of a spreadsheet
+        b",file,label\n0,a.wav,Dog bark\n",  # an index column without a name
+    ],
+)
+def test_the_ways_in_which_programs_write_a_table_read_alike(table, data):
+    table.write_bytes(data)
+    assert read_table(table, ("file", "label")) == [{"file": "a.wav", "label": "Dog bark"}]
+
+
+def test_other_columns_are_kept_and_missing_cells_are_empty(table):
+    table.write_text("label,file,note\nDog,a.wav,loud\nCat,b.wav\n", encoding="utf-8")
+    rows = read_table(table, ("file", "label"))
+    assert [row["note"] for row in rows] == ["loud", ""]
+
+
+def test_quotes_hold_the_separator(table):
+    table.write_text('file,label\n"a,b.wav","Cat, meowing"\n')
+    assert read_table(table, ("file",)) == [{"file": "a,b.wav", "label": "Cat, meowing"}]
+
+
+def test_tabs_separate_a_tsv(table):
+    table.write_text("file\tlabel\na b.wav\tDog, Cat\n")
+    assert read_table(table, ("file",), "\t") == [{"file": "a b.wav", "label": "Dog, Cat"}]
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        (b"file,lable\na,b\n", ["file, label", "missing: label", "found: file, lable"]),
+        (b"file;label\na;b\n", ["missing: file, label", "found: file;label"]),
+        (b"", ["missing: file, label", "found: nothing"]),
+        (b"file,label\n", ["has a header and no row"]),
+        (b"file,label\na.wav,Dog\nb.wav,Dog,Cat\n", ["line 3", "expected 2 values", "'Cat'"]),
+        (b"file,label\na.wav,D\xf6g\n", ["cannot read the table", "utf-8"]),
+        (b"file,label\na.wav,Dog\na.wav,Cat\n", ["expected each file once", "a.wav 2 times"]),
+        (b"file,label\n,Dog\n,Cat\n", ["each row needs a file, found 2 without"]),
+    ],
+)
+def test_a_bad_table_names_itself_what_was_expected_and_what_was_found(table, data, parts):
+    table.write_bytes(data)
+    with pytest.raises(SedmtlError) as error:
+        read_table(table, ("file", "label"), unique="file")
+    for part in [str(table), *parts]:
+        assert part in str(error.value)
+
+
+def test_repeated_values_are_fine_where_no_column_is_unique(table):
+    table.write_text("file,label\na.wav,Dog\na.wav,Cat\n")
+    assert len(read_table(table, ("file", "label"))) == 2
+
+
+def test_a_missing_table_points_to_data_yaml(table):
+    with pytest.raises(SedmtlError, match=r"no table .*table\.csv: check the paths in data\.yaml"):
+        read_table(table, ("file",))
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(SedmtlError, match="cannot read the table"):
+        read_table(tmp_path, ("file",))

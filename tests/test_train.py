@@ -1,0 +1,167 @@
+"""`sedmtl train` through the command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Project, invoke, write_project
+
+from sedmtl.checkpoint import load_model, load_state
+from sedmtl.stores import Store, read_scores
+
+SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
+RUN = "2apae_snr20_fold1_alpha0.001_seed0"
+
+
+@pytest.fixture
+def featured(tmp_path):
+    """A project with one feature store."""
+    made = Project(write_project(tmp_path))
+    for arguments in (("mix", "--snr", 20), ("features",)):
+        assert made.run(*arguments).exit_code == 0
+    return made
+
+
+def test_run_yaml_holds_all_that_decides_the_run(trained):
+    settings = yaml.safe_load((trained.work / "runs" / RUN / "run.yaml").read_text())
+    expected = {
+        "data": "snr_20", "fold": 1, "model": "2apae", "attention": "released", "width": 2,
+        "alpha": 0.001, "epochs": 3, "batch_size": 6, "lr": 0.001, "seed": 0,
+        "precision": "float32",
+    }  # fmt: skip
+    assert expected.items() <= settings.items()
+    assert yaml.safe_load(settings["config"])["mixing"]["sample_rate"] == 8000
+
+
+def test_metrics_are_recorded_for_both_parts_every_epoch(trained):
+    lines = (trained.work / "runs" / RUN / "metrics.jsonl").read_text().splitlines()
+    for number, record in enumerate(map(json.loads, lines), start=1):
+        assert record["epoch"] == number
+        for part in ("validation", "held_out"):
+            assert 0 <= record[part]["micro_p"] <= 1
+            assert record[part].keys() == {"micro_p", "macro_p", "auc", "n_classes_scored"}
+        assert record["loss"] == pytest.approx(
+            record["detection_loss"] + 0.001 * record["reconstruction_loss"], rel=1e-5
+        )
+
+
+def test_the_standardiser_never_saw_the_held_out_fold(trained):
+    card, _ = load_model(trained.work / "runs" / RUN)
+    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+        training = np.flatnonzero(store.clips.fold != 1)
+        frames = store.read(training).reshape(-1, store.row_shape[-1]).astype(np.float64)
+    np.testing.assert_allclose(card.mean, frames.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(card.std, frames.std(axis=0), rtol=1e-5)
+
+
+def test_scores_are_of_the_held_out_fold_and_of_no_other(trained):
+    scores = read_scores(trained.work / "runs" / RUN / "scores.h5")
+    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+        rows = np.flatnonzero(store.clips.fold == 1)
+        assert list(scores.name) == [store.clips.name[row] for row in rows]
+        np.testing.assert_array_equal(scores.target, store.clips.target[rows])
+        prior = store.clips.target[store.clips.fold != 1].mean(axis=0)
+    np.testing.assert_allclose(scores.prior, prior, rtol=1e-6)
+
+
+def test_a_finished_run_is_not_trained_again(featured):
+    first = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL)
+    weights = featured.work / "runs" / RUN / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL)
+    assert first.exit_code == again.exit_code == 0
+    assert "finished already" in again.stderr
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_a_finished_run_can_go_on_for_more_epochs(featured):
+    for epochs in (1, 2):
+        result = featured.run("train", "--fold", 1, "--epochs", epochs, "--resume", *SMALL)
+        assert result.exit_code == 0, result.output
+    assert len(load_state(featured.work / "runs" / RUN)["history"]) == 2
+
+
+def test_other_settings_do_not_overwrite_a_run(featured, one_sentence):
+    featured.run("train", "--fold", 1, "--epochs", 1, *SMALL)
+    clash = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL, "--lr", 0.01)
+    one_sentence(clash, "lr 0.001, now 0.01", "--name", "--force")
+    named = featured.run(
+        "train", "--fold", 1, "--epochs", 1, *SMALL, "--lr", 0.01, "--name", "fast"
+    )
+    assert named.exit_code == 0
+    assert (featured.work / "runs" / "fast" / "model.safetensors").is_file()
+    forced = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL, "--lr", 0.01, "--force")
+    assert forced.exit_code == 0
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(featured):
+    """SIGKILL once the first epoch is on disk, then --resume: as if never interrupted."""
+    command = ["train", "--fold", "1", "--epochs", "40", *map(str, SMALL)]
+    config = ["--config", str(featured.folder / "data.yaml")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sedmtl", *command, *config],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    run = featured.work / "runs" / RUN
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").is_file() and time.monotonic() < deadline:
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (run / "model.safetensors").exists()
+
+    refused = featured.run(*command)
+    assert refused.exit_code == 1
+    assert "--resume" in refused.stderr
+    assert featured.run(*command, "--resume").exit_code == 0
+    assert featured.run(*command, "--name", "whole").exit_code == 0
+    resumed, whole = (
+        (featured.work / "runs" / name / "model.safetensors").read_bytes()
+        for name in (RUN, "whole")
+    )
+    assert resumed == whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("--fold", 7), ("no fold 7", "1, 2, 3, 4")),
+        (("--fold", 1, "--snr", 5), ("no store 'snr_5'", "snr_20")),
+        (("--fold", 1, "--data", "snr20"), ("no store 'snr20'", "did you mean 'snr_20'")),
+        (("--fold", 1, "--model", "2apa"), ("no network", "2apae")),
+        (("--fold", 1, "--gpus", 400), ("--gpus 400", "found")),
+    ],
+)
+def test_an_impossible_request_is_one_sentence_and_leaves_no_run(
+    trained, tmp_path, one_sentence, arguments, parts
+):
+    config = yaml.safe_load((trained.folder / "data.yaml").read_text())
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "features").symlink_to(trained.work / "features")
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(config))
+    here = Project(tmp_path)
+    one_sentence(here.run("train", *arguments, *SMALL), *parts)
+    assert not list(here.work.glob("runs/*/model*"))
+
+
+def test_without_a_store_train_says_how_to_make_one(project, one_sentence):
+    one_sentence(project.run("train", "--fold", 1), "no store", "sedmtl features")
+
+
+def test_several_stores_must_be_told_apart(project, one_sentence):
+    project.run("mix")
+    project.run("features")
+    one_sentence(project.run("train", "--fold", 1), "several stores", "--snr 0 or --snr 20")
+
+
+@pytest.mark.parametrize("arguments", [["--fold", "x"], [], ["--fold", "1", "--epochs", "0"]])
+def test_wrong_usage_exits_with_2(arguments):
+    assert invoke(["train", *arguments]).exit_code == 2

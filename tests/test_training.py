@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sedmtl.dataset import split_rows
+from sedmtl.errors import SedmtlError
+from sedmtl.logmel import Standardiser
+from sedmtl.models import build_model
+from sedmtl.training import SELECTIONS, Recipe, Trainer, choose_device, choose_precision
+
+N_CLIPS, N_FRAMES, N_MELS, N_CLASSES = 40, 12, 8, 3
+RECIPE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Clips whose classes can be heard: class c is loud in its own mel bins."""
+    rng = np.random.default_rng(1)
+    target = (rng.random((N_CLIPS, N_CLASSES)) < 0.5).astype(np.uint8)
+    logmel = rng.normal(size=(N_CLIPS, N_FRAMES, N_MELS)).astype(np.float32)
+    for c in range(N_CLASSES):
+        logmel[:, :, 2 * c] += 4 * target[:, c, None]
+    return logmel, target, (np.arange(N_CLIPS) % 4 + 1).astype(np.uint8)
+
+
+def trainer_of(clips, recipe=RECIPE):
+    logmel, target, fold = clips
+    split = split_rows(fold, recipe.fold, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, recipe.width)
+    standardiser = Standardiser.fit([logmel[split.training_folds]])
+    cpu = torch.device("cpu")
+    return Trainer(network, standardiser, lambda rows: logmel[rows], target, split, recipe, cpu)
+
+
+def weights_of(trainer):
+    return {key: value.clone() for key, value in trainer.network.state_dict().items()}
+
+
+def assert_same(left, right):
+    assert left.keys() == right.keys()
+    for key in left:
+        torch.testing.assert_close(left[key], right[key], rtol=0, atol=0)
+
+
+def run_to_end(trainer):
+    return list(trainer.fit(lambda _: None))
+
+
+def test_the_same_seed_gives_the_same_losses_and_weights(clips):
+    first, second = trainer_of(clips), trainer_of(clips)
+    losses = [[record["loss"] for record in run_to_end(t)] for t in (first, second)]
+    assert losses[0] == losses[1]
+    assert_same(weights_of(first), weights_of(second))
+
+
+def test_another_seed_gives_other_losses(clips):
+    losses = [run_to_end(trainer_of(clips, replace(RECIPE, seed=s)))[0]["loss"] for s in (5, 6)]
+    assert losses[0] != losses[1]
+
+
+def test_going_on_from_a_saved_state_is_as_if_never_interrupted(clips, tmp_path):
+    whole = trainer_of(clips)
+    run_to_end(whole)
+    stopped = trainer_of(clips)
+    epochs = stopped.fit(lambda _: None)
+    next(epochs)
+    torch.save(stopped.state(), tmp_path / "last.pt")
+    epochs.close()
+    resumed = trainer_of(clips)
+    resumed.restore(torch.load(tmp_path / "last.pt", weights_only=True))
+    run_to_end(resumed)
+    assert_same(weights_of(whole), weights_of(resumed))
+    for selection in SELECTIONS:
+        assert_same(whole.best[selection].weights, resumed.best[selection].weights)
+    without_time = [{k: v for k, v in r.items() if k != "seconds"} for r in resumed.history]
+    assert without_time == [{k: v for k, v in r.items() if k != "seconds"} for r in whole.history]
+
+
+def test_training_learns_what_can_be_heard(clips):
+    trainer = trainer_of(clips, replace(RECIPE, epochs=25, lr=1e-2))
+    records = run_to_end(trainer)
+    prior = trainer._target[trainer.split.held_out].mean()
+    assert records[-1]["loss"] < records[0]["loss"]
+    assert max(record["held_out"]["micro_p"] for record in records) > prior + 0.2
+
+
+def test_each_selection_keeps_the_epoch_that_is_best_on_its_own_part(clips):
+    trainer = trainer_of(clips, replace(RECIPE, epochs=6))
+    records = run_to_end(trainer)
+    for selection, part in SELECTIONS.items():
+        scores = [record[part]["micro_p"] for record in records]
+        assert trainer.best[selection].epoch == 1 + int(np.argmax(scores))
+        assert trainer.best[selection].micro_p == max(scores)
+
+
+def test_kept_scores_are_those_of_the_kept_weights(clips):
+    trainer = trainer_of(clips, replace(RECIPE, epochs=4))
+    run_to_end(trainer)
+    best = trainer.best["honest"]
+    trainer.network.load_state_dict(best.weights)
+    score = trainer.score(trainer.split.held_out)
+    np.testing.assert_array_equal(score, best.held_out_score.numpy())
+
+
+def test_the_rate_falls_by_ten_when_validation_stalls(clips, monkeypatch):
+    trainer = trainer_of(clips, replace(RECIPE, epochs=8))
+    metrics = {"micro_p": 0.5, "macro_p": 0.5, "auc": 0.5, "n_classes_scored": 3}
+    monkeypatch.setattr(trainer, "_metrics", lambda *_: dict(metrics))
+    rates = [record["lr"] for record in run_to_end(trainer)]
+    assert rates[:5] == [1e-3] * 5
+    assert rates[5:] == pytest.approx([1e-4] * 3)
+
+
+def test_the_held_out_fold_has_no_say_in_the_weights(clips):
+    """Its labels may be anything: nothing but what is reported on it changes."""
+    logmel, target, fold = clips
+    flipped = target.copy()
+    flipped[fold == 1] = 1 - flipped[fold == 1]
+    trainers = [trainer_of((logmel, t, fold)) for t in (target, flipped)]
+    records = [run_to_end(trainer) for trainer in trainers]
+    assert_same(weights_of(trainers[0]), weights_of(trainers[1]))
+    assert_same(trainers[0].best["honest"].weights, trainers[1].best["honest"].weights)
+    assert [r["validation"] for r in records[0]] == [r["validation"] for r in records[1]]
+    assert [r["held_out"] for r in records[0]] != [r["held_out"] for r in records[1]]
+
+
+def test_every_clip_is_counted(clips):
+    trainer, counted = trainer_of(clips), []
+    list(trainer.fit(counted.append))
+    assert sum(counted) == RECIPE.epochs * N_CLIPS
+
+
+def test_without_alpha_the_decoder_does_not_learn(clips):
+    trainer = trainer_of(clips, replace(RECIPE, alpha=0.0))
+    before = {key: value.clone() for key, value in trainer.network.decoder.state_dict().items()}
+    records = run_to_end(trainer)
+    assert_same(before, trainer.network.decoder.state_dict())
+    assert {record["reconstruction_loss"] for record in records} == {0.0}
+
+
+def test_alpha_weighs_the_reconstruction(clips):
+    record = run_to_end(trainer_of(clips, replace(RECIPE, alpha=0.01, epochs=1)))[0]
+    expected = record["detection_loss"] + 0.01 * record["reconstruction_loss"]
+    assert record["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(clips):
+    logmel, target, fold = clips
+    trainer = trainer_of((np.where(logmel > 3, np.nan, logmel), target, fold))
+    with pytest.raises(SedmtlError, match=r"diverged.*--lr"):
+        run_to_end(trainer)
+
+
+def test_bfloat16_trains_to_about_the_same_loss(clips):
+    """Eight bits of mantissa: the mean loss of an epoch agrees to some percent."""
+    losses = [
+        run_to_end(trainer_of(clips, replace(RECIPE, precision=p, epochs=1)))[0]["loss"]
+        for p in ("float32", "bfloat16")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_a_run_is_named_after_what_it_is():
+    recipe = Recipe(data="snr_10", fold=1)
+    assert recipe.name == "2apae_snr10_fold1_alpha0.001_seed0"
+    assert replace(recipe, attention="equations", data="clips", seed=3).name == (
+        "2apae_clips_fold1_alpha0.001_seed3_equations"
+    )
+
+
+def test_the_defaults_are_the_papers():
+    recipe = Recipe(data="snr_10", fold=1)
+    assert (recipe.model, recipe.attention, recipe.width) == ("2apae", "released", 32)
+    assert (recipe.alpha, recipe.batch_size, recipe.lr) == (0.001, 24, 1e-3)
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(SedmtlError, match="--gpus 4: found 0 GPUs"):
+        choose_device(4)
+    assert choose_device(None).type == "cpu"
+
+
+def test_a_gpu_is_used_if_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device(None).type == "cuda"
+    assert choose_device(0).type == "cpu"
+
+
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_precision_follows_the_hardware(monkeypatch, has_bf16, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
+    assert choose_precision(torch.device("cpu")) == expected
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
+    assert choose_precision(torch.device("cuda")) == expected
