@@ -33,19 +33,20 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
+def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Iterator[Advance]:
     """Show progress while the block runs.
 
     Args:
         what: Short description.
         total: Units in all.
         done: Units that an earlier, interrupted attempt finished.
+        log: Whether a log file gets lines, too; not if the block writes its own.
 
     Yields:
         A function to call with the number of units just finished.
     """
     if not console.is_terminal:
-        yield _lines(what, total, done)
+        yield _lines(what, total, done) if log else lambda _: None
         return
     columns = (
         TextColumn("{task.description}"),

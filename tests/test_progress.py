@@ -93,3 +93,10 @@ def test_a_terminal_gets_a_bar_that_ends_full(monkeypatch):
 )
 def test_durations_read_as_people_say_them(seconds, text):
     assert progress.duration(seconds) == text
+
+
+def test_a_block_that_writes_its_own_lines_gets_none_in_a_log_file(clock, capsys):
+    with progress.progress("training", 10, log=False) as step:
+        clock.now += 100
+        step(5)
+    assert capsys.readouterr().err == ""

@@ -148,7 +148,7 @@ def _run_epochs(run: Path, trainer: Trainer) -> None:
     n_clips = sum(len(rows) for rows in trainer.split)
     n_epochs, n_done = trainer.recipe.epochs, len(trainer.history)
     started = time.monotonic()
-    with progress.progress("training", n_epochs * n_clips, n_done * n_clips) as advance:
+    with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
         for record in trainer.fit(advance):
             save_state(run, trainer.state())
             lines = [json.dumps(each) for each in trainer.history]
