@@ -28,7 +28,8 @@ import sedmtl
 from sedmtl.errors import SedmtlError, suggest
 from sedmtl.files import write_text
 from sedmtl.logmel import LogMel, Standardiser
-from sedmtl.models import build_model
+from sedmtl.models import build_model, has_decoder
+from sedmtl.models.autoencoder import ReconstructionEnd
 from sedmtl.models.two_step_attention import AttentionForm
 
 SCHEMA = 1
@@ -49,6 +50,7 @@ class ModelCard:
 
     model: str
     attention: AttentionForm
+    reconstruction: ReconstructionEnd
     width: int
     n_frames: int
     n_mels: int
@@ -60,10 +62,21 @@ class ModelCard:
     std: tuple[float, ...]
     training: Mapping[str, Any]
 
+    @property
+    def reconstructs(self) -> bool:
+        """Whether there is a decoder, and it was trained."""
+        return has_decoder(self.model) and self.training["alpha"] != 0
+
     def build_network(self) -> nn.Module:
         """The network with fresh weights."""
         return build_model(
-            self.model, len(self.classes), self.n_frames, self.n_mels, self.width, self.attention
+            self.model,
+            len(self.classes),
+            self.n_frames,
+            self.n_mels,
+            self.width,
+            self.attention,
+            self.reconstruction,
         )
 
     def build_logmel(self) -> LogMel:

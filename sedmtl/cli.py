@@ -7,17 +7,21 @@ at once.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
 import sedmtl
+from sedmtl import options
 from sedmtl.errors import SedmtlError
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
+
+
+DATA_YAML = Path("data.yaml")
 
 
 class Commands(TyperGroup):
@@ -58,11 +62,6 @@ def _explain(error: Exception) -> str:
     return f"sedmtl has a defect: {type(error).__name__}: {error}"
 
 
-def _remember_debug(ctx: typer.Context, value: bool) -> bool:
-    ctx.find_root().ensure_object(dict)["debug"] = value
-    return value
-
-
 def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"sedmtl {sedmtl.__version__}")
@@ -77,19 +76,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigPath = Annotated[Path, typer.Option("--config", metavar="FILE", help="The data.yaml to use.")]
-Debug = Annotated[
-    bool,
-    typer.Option("--debug", callback=_remember_debug, help="Show the traceback of an error."),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Threads; by default one a core.")
-]
-Snrs = Annotated[
-    list[float] | None,
-    typer.Option("--snr", help="SNR in dB; may be given several times. Default: all."),
-]
-
 
 @app.callback()
 def main(
@@ -102,11 +88,9 @@ def main(
 
 @app.command("demo")
 def demo_command(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to make it.")] = Path(
-        "demo"
-    ),
-    workers: Workers = None,
-    debug: Debug = False,  # noqa: ARG001 - its callback acts
+    folder: options.DemoDir = Path("demo"),
+    workers: options.Workers = None,
+    debug: options.Debug = False,  # noqa: ARG001 - its callback acts
 ) -> None:
     """Make a whole small project on the built-in corpus: no data needed, some minutes."""
     from sedmtl.stages.demo import demo
@@ -129,14 +113,12 @@ def demo_command(
 
 @app.command("mix")
 def mix_command(
-    snr: Snrs = None,
-    stems: Annotated[bool, typer.Option("--stems", help="Store events and scene apart.")] = False,
-    wav: Annotated[
-        int, typer.Option("--wav", min=0, help="Also write the first N mixtures as WAV files.")
-    ] = 0,
-    workers: Workers = None,
-    config: ConfigPath = Path("data.yaml"),
-    debug: Debug = False,  # noqa: ARG001
+    snr: options.Snrs = None,
+    stems: options.Stems = False,
+    wav: options.Wav = 0,
+    workers: options.Workers = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
     """Mix events into scenes: one store an SNR, and the plan with its strong labels."""
     from sedmtl.stages.mix import MixOptions, mix
@@ -149,10 +131,10 @@ def mix_command(
 
 @app.command("features")
 def features_command(
-    snr: Snrs = None,
-    workers: Workers = None,
-    config: ConfigPath = Path("data.yaml"),
-    debug: Debug = False,  # noqa: ARG001
+    snr: options.Snrs = None,
+    workers: options.Workers = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
     """Log-mel features of the mixtures, or of your own recordings (corpus.clips)."""
     from sedmtl.stages.features import features
@@ -165,66 +147,54 @@ def features_command(
 
 @app.command("train")
 def train_command(
-    fold: Annotated[int, typer.Option("--fold", help="The fold to hold out, from 1.")],
-    snr: Annotated[
-        float | None, typer.Option("--snr", help="SNR in dB of the store; if there are several.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="The store by name: snr_10, clips.")
-    ] = None,
-    model: Annotated[str, typer.Option("--model", help="The network.")] = "2apae",
-    attention: Annotated[
-        Literal["released", "equations"], typer.Option(help="Form of the attention.")
-    ] = "released",
-    alpha: Annotated[
-        float, typer.Option("--alpha", min=0, help="Weight of the reconstruction.")
-    ] = 0.001,
-    gpus: Annotated[
-        int | None, typer.Option("--gpus", min=0, help="Default: a GPU if there is one.")
-    ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 50,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 24,
-    lr: Annotated[float, typer.Option("--lr", help="Learning rate of Adam.")] = 1e-3,
-    width: Annotated[
-        int, typer.Option("--width", min=1, help="Channels of the first block; 32 is the paper's.")
-    ] = 32,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="auto: bfloat16 where the hardware computes in it."),
-    ] = "auto",
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run folder.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with it.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
-    config: ConfigPath = Path("data.yaml"),
-    debug: Debug = False,  # noqa: ARG001
+    fold: options.Folds,
+    snr: options.StoreSnrs = None,
+    data: options.StoreNames = None,
+    model: options.Models = ["2apae"],  # noqa: B006 - typer shows it and does not change it
+    alpha: options.Alphas = ["0.001"],  # noqa: B006
+    seed: options.Seeds = [0],  # noqa: B006
+    attention: options.Attention = "released",
+    reconstruction: options.Reconstruction = "relu",
+    gpus: options.Gpus = None,
+    epochs: options.Epochs = 50,
+    batch_size: options.BatchSize = 24,
+    lr: options.Rate = 1e-3,
+    width: options.Width = 32,
+    precision: options.Precision = "auto",
+    name: options.RunName = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
-    """Train a network with one fold held out."""
-    from sedmtl.stages.train import train
-    from sedmtl.stores import choose_store, data_name
+    """Train a network with one fold held out; or a grid of them.
+
+    A grid is every combination of the repeatable options: finished runs are skipped, interrupted
+    ones go on.
+    """
+    from sedmtl import grid
+    from sedmtl.stages.train import TrainOptions, train
     from sedmtl.training import Recipe, choose_device, choose_precision
 
     settings = _load(config)
-    wanted = data or (data_name(snr) if snr is not None else None)
-    store = choose_store(settings.work_dir / "features", wanted, "sedmtl features")
-    recipe = Recipe(
-        data=store.stem, fold=fold, model=model, attention=attention, width=width, alpha=alpha,
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
-        precision=choose_precision(choose_device(gpus)) if precision == "auto" else precision,
+    if precision == "auto":
+        precision = choose_precision(choose_device(gpus))
+    base = Recipe(
+        data="", fold=0, attention=attention, reconstruction=reconstruction, width=width,
+        epochs=epochs, batch_size=batch_size, lr=lr, precision=precision,
     )  # fmt: skip
-    typer.echo(
-        train(settings, store, recipe, run_name=name, n_gpus=gpus, resume=resume, force=force)
-    )
+    stores = _choose_stores(settings, data, snr)
+    recipes = grid.plan_runs(base, stores, model, alpha, seed, fold)
+    for run in train(settings, recipes, TrainOptions(name, gpus, resume, force)):
+        typer.echo(run)
 
 
 @app.command("eval")
 def eval_command(
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="Default: all finished runs.")
-    ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the table here, too.")] = None,
-    config: ConfigPath = Path("data.yaml"),
-    debug: Debug = False,  # noqa: ARG001
+    runs: options.Runs = None,
+    json: options.JsonPath = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
     """Score the held-out folds: micro-P, macro-P and AUC, averaged over folds."""
     from sedmtl.stages.eval import evaluate, show
@@ -234,17 +204,13 @@ def eval_command(
 
 @app.command("visualize")
 def visualize_command(
-    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="Any audio file.")],
-    run: Annotated[str | None, typer.Option("--run", help="Default: the newest one.")] = None,
-    start: Annotated[
-        float, typer.Option("--start", min=0, help="Where in a longer file to begin, in seconds.")
-    ] = 0.0,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="Strong labels (TSV) to draw, if you have any.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The picture's path.")] = None,
-    config: ConfigPath = Path("data.yaml"),
-    debug: Debug = False,  # noqa: ARG001
+    audio: options.AudioPath,
+    run: options.Run = None,
+    start: options.Start = 0.0,
+    labels: options.Labels = None,
+    out: options.PicturePath = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
     """Draw what the network saw in an audio file: the seven panels of the paper's figure 3."""
     from sedmtl.stages.visualize import visualize
@@ -262,6 +228,16 @@ def _load(path: Path) -> Config:
     from sedmtl.config import load_config
 
     return load_config(path)
+
+
+def _choose_stores(
+    settings: Config, names: list[str] | None, snrs_db: list[float] | None
+) -> list[Path]:
+    from sedmtl.stores import choose_store, data_name
+
+    wanted: list[str | None] = [*(names or []), *(data_name(snr_db) for snr_db in snrs_db or [])]
+    features_dir = settings.work_dir / "features"
+    return [choose_store(features_dir, name, "sedmtl features") for name in wanted or [None]]
 
 
 def _n_workers(asked: int | None) -> int:

@@ -27,10 +27,10 @@ class Prediction:
         classes: Names of the C classes, in the order of every axis of classes.
         clip: (C,) in [0, 1], presence in the clip.
         frame: (C, T), the first attention step's output.
-        mel_attention: (C, T, F), sums to 1 over mel bins.
-        time_attention: (C, T), sums to 1 over frames.
+        mel_attention: (C, T, F), sums to 1 over mel bins; None if the network has none.
+        time_attention: (C, T), sums to 1 over frames; None if the network has none.
         logmel: (T, F), the standardised log-mel that the network was given.
-        reconstruction: (T, F), the decoder's version of it.
+        reconstruction: (T, F), the decoder's version of it; None if none was trained.
         frame_edges_s: (T + 1,) where frames begin and end in the file, in seconds; a frame stands
             for the hop around the centre of its window.
         mel_hz: (F,) centre frequencies of the mel bins.
@@ -40,10 +40,10 @@ class Prediction:
     classes: tuple[str, ...]
     clip: Array
     frame: Array
-    mel_attention: Array
-    time_attention: Array
+    mel_attention: Array | None
+    time_attention: Array | None
     logmel: Array
-    reconstruction: Array
+    reconstruction: Array | None
     frame_edges_s: npt.NDArray[np.float64]
     mel_hz: Array
     duration_s: float
@@ -110,7 +110,7 @@ class Detector:
         clip = audio.conform(waveform, self.card.n_samples)
         with torch.inference_mode():
             logmel = self._standardiser(self._logmel(torch.from_numpy(clip)[None]))
-            output: SedOutput = self._network(logmel)
+            output: SedOutput = self._network(logmel, reconstruct=self.card.reconstructs)
         duration_s = min(len(waveform) / self.card.sample_rate, self.duration_s)
         return self._prediction(logmel, output, start_s, duration_s)
 
@@ -136,17 +136,20 @@ class Detector:
     ) -> Prediction:
         window, hop = self.card.features["window"], self.card.features["hop"]
         edges = np.arange(self.card.n_frames + 1) * hop + (window - hop) / 2
-        reconstruction = output.reconstruction
-        assert reconstruction is not None  # it was asked for
         return Prediction(
             classes=self.classes,
             clip=output.clip[0].numpy(),
             frame=output.frame[0].numpy(),
-            mel_attention=output.mel_attention[0].numpy(),
-            time_attention=output.time_attention[0].numpy(),
+            mel_attention=_first(output.mel_attention),
+            time_attention=_first(output.time_attention),
             logmel=logmel[0].numpy(),
-            reconstruction=reconstruction[0].numpy(),
+            reconstruction=_first(output.reconstruction),
             frame_edges_s=start_s + edges / self.card.sample_rate,
             mel_hz=self._logmel.centres_hz(),
             duration_s=duration_s,
         )
+
+
+def _first(batch: torch.Tensor | None) -> Array | None:
+    """The only clip of a batch, if there is a batch."""
+    return None if batch is None else batch[0].numpy()

@@ -1,10 +1,11 @@
-"""The multi-task loss (paper, equations 7 and 17)."""
+"""The multi-task loss (paper, equations 7 and 17), and a way to learn its weight."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models import SedOutput
@@ -18,14 +19,41 @@ class Loss(NamedTuple):
     reconstruction: Tensor
 
 
-def multitask_loss(output: SedOutput, target: Tensor, logmel: Tensor, alpha: float) -> Loss:
+class Uncertainty(nn.Module):
+    """The weight of the auxiliary task, learned (Kendall, Gal and Cipolla, CVPR 2018).
+
+    Each task has a variance: the loss is L1 / s1 + log(s1) / 2 + L2 / (2 s2) + log(s2) / 2, with
+    s1 of the classification and s2 of the regression. What the paper calls alpha is the ratio of
+    the two weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.zeros(2))
+
+    def forward(self, detection: Tensor, reconstruction: Tensor) -> Tensor:
+        """Two scalars -> one."""
+        weights = torch.exp(-self.log_variance)
+        weighted = weights[0] * detection + weights[1] / 2 * reconstruction
+        return weighted + self.log_variance.sum() / 2
+
+    @property
+    def alpha(self) -> Tensor:
+        """Weight of the reconstruction over that of the detection, a scalar."""
+        return torch.exp(self.log_variance[0] - self.log_variance[1]).detach() / 2
+
+
+def multitask_loss(
+    output: SedOutput, target: Tensor, logmel: Tensor, alpha: float | Uncertainty
+) -> Loss:
     """Binary cross-entropy of the clip scores + alpha x mean squared error of the log-mel.
 
     Args:
         output: Of the network.
         target: (B, C) of 0 and 1.
         logmel: (B, T, F), what the network was given: standardised.
-        alpha: Weight of the auxiliary task. Without a reconstruction its part is 0.
+        alpha: Weight of the auxiliary task, given or learned. Without a reconstruction its part
+            is 0.
     """
     clip = output.clip.float().clamp(0, 1)
     # On a GPU a NaN in here would trip an assertion that ends the process; this way it comes out
@@ -34,4 +62,6 @@ def multitask_loss(output: SedOutput, target: Tensor, logmel: Tensor, alpha: flo
     if output.reconstruction is None:
         return Loss(detection, detection, detection.new_zeros(()))
     reconstruction = F.mse_loss(output.reconstruction.float(), logmel)
+    if isinstance(alpha, Uncertainty):
+        return Loss(alpha(detection, reconstruction), detection, reconstruction)
     return Loss(detection + alpha * reconstruction, detection, reconstruction)

@@ -95,6 +95,9 @@ def _draw_spectra(axes: Sequence[Axes], prediction: Prediction) -> None:
         "2  reconstruction by the decoder": prediction.reconstruction,
     }
     for axis, (name, values) in zip(axes, panels.items(), strict=True):
+        if values is None:
+            _leave_out(axis, name, "no decoder was trained")
+            continue
         image = _draw_map(axis, values, prediction, cmap="magma", vmin=low, vmax=high)
         _name_frequencies(axis, prediction)
         _finish(axis, image, name, "standard deviations")
@@ -102,6 +105,10 @@ def _draw_spectra(axes: Sequence[Axes], prediction: Prediction) -> None:
 
 def _draw_mel_attention(axes: Sequence[Axes], prediction: Prediction) -> None:
     top = np.argsort(-prediction.clip, kind="stable")[: len(axes)]
+    if prediction.mel_attention is None:
+        for number, axis in enumerate(axes, start=3):
+            _leave_out(axis, f"{number}  attention over mel bins", "this network has none")
+        return
     norm = _weight_norm(prediction.mel_attention[top])
     for number, (axis, i) in enumerate(zip(axes, top, strict=False), start=3):
         image = _draw_map(axis, prediction.mel_attention[i], prediction, norm=norm)
@@ -115,16 +122,33 @@ def _draw_mel_attention(axes: Sequence[Axes], prediction: Prediction) -> None:
 def _draw_classes_over_time(
     axes: Sequence[Axes], prediction: Prediction, shown: Sequence[int]
 ) -> None:
-    # The released form's scores are in [0, 1]; those of the equations may lie anywhere.
+    # Scores are in [0, 1], but for the form of the equations, whose may lie anywhere.
     low, high = min(0.0, float(prediction.frame.min())), max(1.0, float(prediction.frame.max()))
-    frame, attention = prediction.frame[list(shown)].T, prediction.time_attention[list(shown)].T
+    frame, attention = prediction.frame[list(shown)].T, prediction.time_attention
     image = _draw_map(axes[0], frame, prediction, vmin=low, vmax=high)
-    _finish(axes[0], image, "5  output of the first step (low may mean present)", "score")
-    image = _draw_map(axes[1], attention, prediction, norm=_weight_norm(attention))
+    name = "5  classes over time" if attention is None else "5  output of the first step"
+    # The dense layer over frames has weights of either sign.
+    doubt = "" if attention is None else " (low may mean present)"
+    _finish(axes[0], image, f"{name}{doubt}", "score")
+    _name_classes(axes[0], prediction, shown)
+    if attention is None:
+        _leave_out(axes[1], "6  attention over time", "this network has none")
+        return
+    weights = attention[list(shown)].T
+    image = _draw_map(axes[1], weights, prediction, norm=_weight_norm(weights))
     _finish(axes[1], image, "6  attention over time", "weight")
-    for axis in axes:
-        axis.set_yticks(range(len(shown)), [prediction.classes[i] for i in shown])
-        axis.invert_yaxis()
+    _name_classes(axes[1], prediction, shown)
+
+
+def _name_classes(axis: Axes, prediction: Prediction, shown: Sequence[int]) -> None:
+    axis.set_yticks(range(len(shown)), [prediction.classes[i] for i in shown])
+    axis.invert_yaxis()
+
+
+def _leave_out(axis: Axes, name: str, reason: str) -> None:
+    axis.set_title(name, loc="left", color="grey")
+    axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center", color="grey")
+    axis.set_yticks([])
 
 
 def _draw_map(

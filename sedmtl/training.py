@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,15 @@ from torch import Tensor, nn
 from sedmtl.dataset import Rows, Split, batches, shuffled
 from sedmtl.errors import SedmtlError
 from sedmtl.logmel import Standardiser
-from sedmtl.losses import multitask_loss
+from sedmtl.losses import Uncertainty, multitask_loss
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.models import SedOutput
+from sedmtl.models.autoencoder import ReconstructionEnd
 from sedmtl.models.two_step_attention import AttentionForm
 
 Precision = Literal["float32", "bfloat16"]
 Selection = Literal["honest", "paper"]
+Alpha = float | Literal["auto"]
 ReadRows = Callable[[Rows], npt.NDArray[np.float32]]
 CountClips = Callable[[int], None]
 
@@ -41,7 +43,8 @@ class Recipe:
     Attributes:
         data: Name of the feature store.
         fold: The held-out fold.
-        alpha: Weight of the reconstruction loss; at 0 the decoder is not run.
+        alpha: Weight of the reconstruction loss, or 'auto' to learn it; at 0 the decoder is not
+            run. A network without a decoder has 0.
         precision: What convolutions and dense layers are computed in; losses, batch norm's
             statistics and the weights are float32.
     """
@@ -50,8 +53,9 @@ class Recipe:
     fold: int
     model: str = "2apae"
     attention: AttentionForm = "released"
+    reconstruction: ReconstructionEnd = "relu"
     width: int = 32
-    alpha: float = 0.001
+    alpha: Alpha = 0.001
     epochs: int = 50
     batch_size: int = 24
     lr: float = 1e-3
@@ -62,8 +66,15 @@ class Recipe:
     def name(self) -> str:
         """Name of the run's folder, unless the user gives another."""
         data = self.data.replace("_", "")
+        alpha = self.alpha if self.alpha == "auto" else f"{self.alpha:g}"
         form = "" if self.attention == "released" else f"_{self.attention}"
-        return f"{self.model}_{data}_fold{self.fold}_alpha{self.alpha:g}_seed{self.seed}{form}"
+        end = "" if self.reconstruction == "relu" else f"_{self.reconstruction}"
+        return f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}{form}{end}"
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the auxiliary task takes part."""
+        return self.alpha == "auto" or self.alpha > 0
 
 
 @dataclass
@@ -129,7 +140,9 @@ class Trainer:
         self.standardiser = standardiser.to(device)
         self._read = read
         self._target = target
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=recipe.lr)
+        self._uncertainty = Uncertainty().to(device) if recipe.alpha == "auto" else None
+        learned = [*network.parameters(), *(self._uncertainty or nn.Module()).parameters()]
+        self.optimiser = torch.optim.Adam(learned, lr=recipe.lr)
         # The recipe lowers the rate when the held-out score stalls. Here the inner validation
         # decides, or the honest column would not be honest.
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -177,6 +190,7 @@ class Trainer:
         """All that going on needs: tensors and plain Python values only."""
         return {
             "network": self.network.state_dict(),
+            "uncertainty": self._uncertainty.state_dict() if self._uncertainty else {},
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "best": {selection: asdict(best) for selection, best in self.best.items()},
@@ -186,21 +200,24 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
         self.network.load_state_dict(state["network"])
+        if self._uncertainty:
+            self._uncertainty.load_state_dict(state["uncertainty"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.best = {selection: Best(**best) for selection, best in state["best"].items()}
         self.history = state["history"]
 
-    def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, float]:
+    def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()
         rows = shuffled(self.split.train, self.recipe.seed, epoch)
+        alpha = self._uncertainty or cast(float, self.recipe.alpha)
         # Summed on the device: asking for the loss at each step would wait for the GPU each time.
         sums = torch.zeros(3, device=self.device)
         for batch in batches(rows, self.recipe.batch_size):
             features = self._features(batch)
             target = torch.from_numpy(self._target[batch]).to(self.device, torch.float32)
-            output = self._forward(features, self.recipe.alpha > 0)
-            loss = multitask_loss(output, target, features, self.recipe.alpha)
+            output = self._forward(features, self.recipe.reconstructs)
+            loss = multitask_loss(output, target, features, alpha)
             self.optimiser.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
@@ -216,6 +233,7 @@ class Trainer:
             "loss": total,
             "detection_loss": detection,
             "reconstruction_loss": reconstruction,
+            "alpha": self._uncertainty.alpha.item() if self._uncertainty else alpha,
         }
 
     def _features(self, rows: Rows) -> Tensor:

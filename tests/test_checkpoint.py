@@ -18,6 +18,7 @@ def card():
     return ModelCard(
         model="2apae",
         attention="equations",
+        reconstruction="linear",
         width=2,
         n_frames=14,
         n_mels=8,
@@ -27,7 +28,7 @@ def card():
         features={"window": 256, "hop": 128, "n_mels": 8, "f_min": 50.0, "f_max": 4000.0},
         mean=tuple(np.linspace(-9, -5, 8).tolist()),
         std=tuple(np.linspace(1, 2, 8).tolist()),
-        training={"fold": 1},
+        training={"fold": 1, "alpha": 0.001},
     )
 
 

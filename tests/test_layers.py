@@ -16,7 +16,8 @@ ROOT = Path(sedmtl.__file__).parent
 # From the top; a module imports from its own rung or from below.
 LADDER = [
     ["cli", "__main__"],
-    ["stages"],
+    ["stages", "options"],
+    ["grid"],
     ["training", "plots", "results"],
     ["detector", "clips", "losses"],
     ["mixture", "dataset", "checkpoint"],
@@ -37,7 +38,7 @@ KEEPERS = {
     "matplotlib": {"plots"},
     "sklearn": {"metrics"},
     "pydantic": {"config"},
-    "typer": {"cli"},
+    "typer": {"cli", "options"},
 }
 
 

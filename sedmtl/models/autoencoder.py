@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from sedmtl.models.blocks import initialise, stack_blocks
 from sedmtl.models.output import SedOutput
 from sedmtl.models.two_step_attention import AttentionForm, TwoStepAttention
+
+ReconstructionEnd = Literal["relu", "linear"]
 
 
 class TwoStepAttentionAutoEncoder(nn.Module):
@@ -14,7 +18,7 @@ class TwoStepAttentionAutoEncoder(nn.Module):
 
     The decoder reads what the class convolution reads, not its output (section IV-D). Its last
     block ends in a ReLU and an average, so a reconstruction is never negative although the
-    standardised log-mel often is; that is the paper's, and kept.
+    standardised log-mel often is; that is the paper's. `linear` leaves that ReLU out.
 
     Args:
         n_classes: C.
@@ -22,6 +26,7 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         n_mels: F.
         width: Channels of the first block; the others have 2, 4 and 8 times as many.
         attention: Form of the attention.
+        reconstruction: End of the decoder.
     """
 
     def __init__(
@@ -31,12 +36,15 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         n_mels: int,
         width: int = 32,
         attention: AttentionForm = "released",
+        reconstruction: ReconstructionEnd = "relu",
     ) -> None:
         super().__init__()
         channels = [width, 2 * width, 4 * width, 8 * width]
         self.encoder = stack_blocks([1, *channels])
         self.class_conv = nn.Conv2d(channels[-1], n_classes, 1)
         self.decoder = stack_blocks([*reversed(channels), 1])
+        if reconstruction == "linear":
+            self.decoder[-1].activation = nn.Identity()
         self.attention = TwoStepAttention(n_frames, n_mels, attention)
         initialise(self)
 

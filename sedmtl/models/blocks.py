@@ -14,27 +14,34 @@ class ConvBlock(nn.Module):
 
     Frames and mel bins keep their number: everything is padded by one, and the padding counts
     in the average.
+
+    Args:
+        n_in: Channels before.
+        n_out: Channels after.
+        pool: Whether to average at the end. GAP, GMP and GWRP do not.
     """
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_in: int, n_out: int, *, pool: bool = True) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(n_out)
         self.bn2 = nn.BatchNorm2d(n_out)
-        self.pool = nn.AvgPool2d(3, stride=1, padding=1)
+        self.activation: nn.Module = nn.ReLU()
+        self.pool = nn.AvgPool2d(3, stride=1, padding=1) if pool else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, T, F) -> (B, D', T, F)."""
         x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
+        x = self.activation(self.bn2(self.conv2(x)))
         pooled: Tensor = self.pool(x)
         return pooled
 
 
-def stack_blocks(n_channels: Sequence[int]) -> nn.Sequential:
+def stack_blocks(n_channels: Sequence[int], *, pool: bool = True) -> nn.Sequential:
     """Blocks from each number of channels to the next."""
-    return nn.Sequential(*(ConvBlock(n_in, n_out) for n_in, n_out in pairwise(n_channels)))
+    pairs = pairwise(n_channels)
+    return nn.Sequential(*(ConvBlock(n_in, n_out, pool=pool) for n_in, n_out in pairs))
 
 
 def initialise(network: nn.Module) -> None:

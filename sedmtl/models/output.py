@@ -11,18 +11,21 @@ class SedOutput(NamedTuple):
     """Scores of a batch and what led to them.
 
     Attributes:
-        clip: (B, C) in [0, 1], the presence of each class in the clip: Z_p2 of equation 15.
-        frame: (B, C, T), the first attention step's output: Z_p1 of equation 11. In [0, 1] in the
-            released form; unbounded in the form of the equations.
-        class_map: (B, C, T, F), the output of the class convolution: Z of equation 2.
-        mel_attention: (B, C, T, F), sums to 1 over F: equation 10.
-        time_attention: (B, C, T), sums to 1 over T: equation 14.
-        reconstruction: (B, T, F), the decoder's log-mel (equation 5), or None if not asked for.
+        clip: (B, C) in [0, 1], the presence of each class in the clip. Of 2APAE: Z_p2, equation 15.
+        frame: (B, C, T), the class over time. Of 2APAE the first attention step's output, Z_p1 of
+            equation 11: in [0, 1] in the released form, unbounded in that of the equations. Of
+            GAP, GMP and GWRP the mask's mean over mel bins, of Atrous the mean class probability.
+        class_map: (B, C, T, F), the output of the class convolution: Z of equation 2. Of Atrous
+            the log-softmax over classes.
+        mel_attention: (B, C, T, F), sums to 1 over F: equation 10. Only 2APAE has it.
+        time_attention: (B, C, T), sums to 1 over T: equation 14. Only 2APAE has it.
+        reconstruction: (B, T, F), the decoder's log-mel (equation 5); None if the network has no
+            decoder or it was not asked for.
     """
 
     clip: Tensor
     frame: Tensor
     class_map: Tensor
-    mel_attention: Tensor
-    time_attention: Tensor
-    reconstruction: Tensor | None
+    mel_attention: Tensor | None = None
+    time_attention: Tensor | None = None
+    reconstruction: Tensor | None = None

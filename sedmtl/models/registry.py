@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from torch import nn
 
 from sedmtl.errors import SedmtlError, suggest
-from sedmtl.models.autoencoder import TwoStepAttentionAutoEncoder
+from sedmtl.models.atrous import AtrousAttention
+from sedmtl.models.autoencoder import ReconstructionEnd, TwoStepAttentionAutoEncoder
+from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalWeightedRank
 from sedmtl.models.two_step_attention import AttentionForm
+from sedmtl.models.vggish import Vggish
 
-MODELS: Mapping[str, Callable[[int, int, int, int, AttentionForm], nn.Module]] = {
-    "2apae": TwoStepAttentionAutoEncoder,
-}
+MODELS = ("2apae", "gap", "gmp", "gwrp", "atrous")
+"""The paper's network and the four that it is compared with, in the order of its table IV."""
 
 
 def build_model(
@@ -22,19 +22,37 @@ def build_model(
     n_mels: int,
     width: int = 32,
     attention: AttentionForm = "released",
+    reconstruction: ReconstructionEnd = "relu",
 ) -> nn.Module:
     """Build a network with fresh weights.
 
-    Its `forward(logmel (B, T, F)) -> SedOutput`; the log-mel is standardised before.
+    Its `forward(logmel (B, T, F)) -> SedOutput`; the log-mel is standardised before. `attention`
+    and `reconstruction` are about 2APAE alone.
 
     Raises:
         SedmtlError: There is no network of that name.
     """
-    if name not in MODELS:
-        raise SedmtlError(f"no network is called '{name}': {suggest(name, MODELS)}")
-    return MODELS[name](n_classes, n_frames, n_mels, width, attention)
+    match name:
+        case "2apae":
+            return TwoStepAttentionAutoEncoder(
+                n_classes, n_frames, n_mels, width, attention, reconstruction
+            )
+        case "gap":
+            return Vggish(n_classes, GlobalAverage(), width)
+        case "gmp":
+            return Vggish(n_classes, GlobalMaximum(), width)
+        case "gwrp":
+            return Vggish(n_classes, GlobalWeightedRank(n_frames * n_mels), width)
+        case "atrous":
+            return AtrousAttention(n_classes, width)
+    raise SedmtlError(f"no network is called '{name}': {suggest(name, MODELS)}")
+
+
+def has_decoder(name: str) -> bool:
+    """Whether the network of that name has the auxiliary task."""
+    return name == "2apae"
 
 
 def count_parameters(network: nn.Module) -> int:
     """How many numbers are learned."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -12,7 +12,7 @@ from sedmtl.results import Row
 from sedmtl.stages.eval import evaluate
 from sedmtl.stages.features import features
 from sedmtl.stages.mix import MixOptions, mix
-from sedmtl.stages.train import train
+from sedmtl.stages.train import TrainOptions, train_one
 from sedmtl.stages.visualize import visualize
 from sedmtl.training import Recipe, choose_device, choose_precision
 
@@ -63,7 +63,7 @@ def demo(folder: Path, n_workers: int) -> Demo:
         batch_size=8,
         precision=choose_precision(choose_device(None)),
     )
-    run = train(config, store, recipe, resume=True)
+    run = train_one(config, recipe, TrainOptions(resume=True))
     rows = evaluate(config, [run.name], None)
     # The first mixtures are of fold 1, which this run has not heard.
     clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import sedmtl
 from sedmtl import progress
@@ -35,26 +36,59 @@ from sedmtl.training import SELECTIONS, Recipe, Trainer, choose_device
 FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
 
 
-def train(
-    config: Config,
-    store_path: Path,
-    recipe: Recipe,
-    *,
-    run_name: str | None = None,
-    n_gpus: int | None = None,
-    resume: bool = False,
-    force: bool = False,
-) -> Path:
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to run, as against what.
+
+    Attributes:
+        run_name: Name of the run folder, for a single run; by default the recipe's.
+        n_gpus: None for the GPU if there is one.
+        resume: Go on with an interrupted run. The runs of a grid always do.
+        force: Throw away what is in the run folder.
+    """
+
+    run_name: str | None = None
+    n_gpus: int | None = None
+    resume: bool = False
+    force: bool = False
+
+
+def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> list[Path]:
+    """Train every recipe, one after the other; finished runs are skipped.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        SedmtlError: A run could not be trained. Those of a grid that could are finished first.
+    """
+    if len(recipes) == 1:
+        return [train_one(config, recipes[0], options)]
+    if options.run_name:
+        raise SedmtlError(f"--name is for a single run: this grid has {len(recipes)}")
+    stores = {recipe.data: config.work_dir / "features" / f"{recipe.data}.h5" for recipe in recipes}
+    for path in stores.values():
+        Store(path, "logmel", "sedmtl features").__exit__()
+    runs, failed = [], []
+    for number, recipe in enumerate(recipes, start=1):
+        progress.say(f"run {number} of {len(recipes)}")
+        try:
+            runs.append(train_one(config, recipe, replace(options, resume=True)))
+        except SedmtlError as error:
+            progress.say(f"failed: {error}")
+            failed.append(f"{recipe.name} ({error})")
+    if failed:
+        raise SedmtlError(f"{len(failed)} of {len(recipes)} runs failed: {'; '.join(failed)}")
+    return runs
+
+
+def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
     """Train one network with one fold held out.
 
     Args:
-        config: Of the project; says where runs are.
-        store_path: The feature store.
+        config: Of the project; says where stores and runs are.
         recipe: What to train, and how.
-        run_name: Name of the run folder; by default the recipe's.
-        n_gpus: None for the GPU if there is one.
-        resume: Go on with an interrupted run.
-        force: Throw away what is in the run folder.
+        options: How to run.
 
     Returns:
         The run folder.
@@ -63,37 +97,49 @@ def train(
         SedmtlError: The fold does not exist, the run folder holds something else, or training
             diverges.
     """
-    device = choose_device(n_gpus)
-    run = config.work_dir / "runs" / (run_name or recipe.name)
+    device = choose_device(options.n_gpus)
+    run = config.work_dir / "runs" / (options.run_name or recipe.name)
+    store_path = config.work_dir / "features" / f"{recipe.data}.h5"
     with Store(store_path, "logmel", "sedmtl features") as store:
         split = split_rows(store.clips.fold, recipe.fold, recipe.seed)
-        settings = _settings(recipe, store)
-        if not _prepare_folder(run, settings, resume, force):
+        torch.manual_seed(recipe.seed)
+        network = _build(recipe, store)
+        settings = _settings(recipe, store, count_parameters(network))
+        if not _prepare_folder(run, settings, options.resume, options.force):
             progress.say(f"{run} is finished already (--force trains it anew)")
             return run
         standardiser = Standardiser.fit(
             store.read(rows) for rows in batches(split.training_folds, 256)
-        )
-        n_frames, n_mels = store.row_shape
-        torch.manual_seed(recipe.seed)
-        network = build_model(
-            recipe.model, len(store.classes), n_frames, n_mels, recipe.width, recipe.attention
         )
         trainer = Trainer(
             network, standardiser, store.read, store.clips.target, split, recipe, device
         )
         if (run / "last.pt").is_file():
             trainer.restore(load_state(run))
-        _announce(run, trainer, count_parameters(network), device)
+        _announce(run, trainer, settings["n_parameters"], device)
         _run_epochs(run, trainer)
         _finish(run, trainer, store)
     return run
 
 
-def _settings(recipe: Recipe, store: Store) -> dict[str, Any]:
+def _build(recipe: Recipe, store: Store) -> nn.Module:
+    n_frames, n_mels = store.row_shape
+    return build_model(
+        recipe.model,
+        len(store.classes),
+        n_frames,
+        n_mels,
+        recipe.width,
+        recipe.attention,
+        recipe.reconstruction,
+    )
+
+
+def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
     """Content of `run.yaml`."""
     return {
         **asdict(recipe),
+        "n_parameters": n_parameters,
         "sedmtl_version": sedmtl.__version__,
         "torch_version": str(torch.__version__),
         "store_digest": store.attributes.get("digest", ""),
@@ -192,6 +238,7 @@ def _card(trainer: Trainer, store: Store, split: Split) -> ModelCard:
     return ModelCard(
         model=recipe.model,
         attention=recipe.attention,
+        reconstruction=recipe.reconstruction,
         width=recipe.width,
         n_frames=n_frames,
         n_mels=n_mels,

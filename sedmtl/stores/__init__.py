@@ -5,7 +5,7 @@ A store is complete or absent. One row a chunk; tables of the clips beside the b
 
 from sedmtl.stores.reader import Store
 from sedmtl.stores.scores import HeldOutScores, read_scores, write_scores
-from sedmtl.stores.shelf import choose_store, data_name, mixture_path, stores_in
+from sedmtl.stores.shelf import choose_store, data_name, folds_of, mixture_path, stores_in
 from sedmtl.stores.tables import ClipTable, EventTable
 from sedmtl.stores.writer import SCHEMA, Attributes, RowArray, StoreWriter
 
@@ -20,6 +20,7 @@ __all__ = [
     "StoreWriter",
     "choose_store",
     "data_name",
+    "folds_of",
     "mixture_path",
     "read_scores",
     "stores_in",

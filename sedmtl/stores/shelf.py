@@ -5,7 +5,10 @@ from __future__ import annotations
 from math import inf
 from pathlib import Path
 
+import numpy as np
+
 from sedmtl.errors import SedmtlError, suggest
+from sedmtl.stores.reader import Store
 
 
 def mixture_path(work_dir: Path, snr_db: float) -> Path:
@@ -29,6 +32,12 @@ def stores_in(folder: Path) -> dict[str, Path]:
 
     found = [path for path in folder.glob("*.h5") if not path.name.startswith(".")]
     return {path.stem: path for path in sorted(found, key=order)}
+
+
+def folds_of(path: Path) -> list[int]:
+    """The folds that a store has, in order."""
+    with Store(path, "logmel", "sedmtl features") as store:
+        return [int(fold) for fold in np.unique(store.clips.fold)]
 
 
 def choose_store(folder: Path, name: str | None, made_by: str) -> Path:

@@ -1,0 +1,60 @@
+"""Which runs a command asks for: every combination of data, network, weight, seed and fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from sedmtl.models import MODELS, has_decoder
+from sedmtl.stores import folds_of
+from sedmtl.training import Alpha, Recipe
+
+ALL = "all"
+
+
+def plan_runs(
+    base: Recipe,
+    store_paths: Sequence[Path],
+    models: Sequence[str],
+    alphas: Sequence[str],
+    seeds: Sequence[int],
+    folds: Sequence[str],
+) -> list[Recipe]:
+    """One recipe a run, each once, folds innermost.
+
+    A network without a decoder has no auxiliary task to weigh: it is run once, with alpha 0.
+
+    Args:
+        base: All that the runs have in common.
+        store_paths: Feature stores.
+        models: Names of networks; `all` stands for the paper's five.
+        alphas: Weights of the auxiliary task: numbers, or `auto`.
+        seeds: Seeds.
+        folds: Held-out folds; `all` stands for those of the store.
+    """
+    names = [name for word in models for name in (MODELS if word == ALL else [word])]
+    weights = [_read_alpha(word) for word in alphas]
+    recipes = [
+        replace(
+            base,
+            data=path.stem,
+            model=model,
+            alpha=alpha if has_decoder(model) else 0.0,
+            seed=seed,
+            fold=fold,
+        )
+        for path in store_paths
+        for model, alpha, seed, fold in product(names, weights, seeds, _read_folds(folds, path))
+    ]
+    return list(dict.fromkeys(recipes))
+
+
+def _read_alpha(word: str) -> Alpha:
+    return "auto" if word == "auto" else float(word)
+
+
+def _read_folds(words: Sequence[str], store_path: Path) -> list[int]:
+    known = folds_of(store_path) if ALL in words else []
+    return [fold for word in words for fold in (known if word == ALL else [int(word)])]

@@ -1,0 +1,50 @@
+"""Atrous attention: dilated convolutions, and attention over the whole map at once.
+
+The benchmark of Ren et al. (ICASSP 2019), as the paper compared with it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedmtl.models.blocks import initialise
+from sedmtl.models.output import SedOutput
+
+DILATIONS = (1, 2, 4)
+
+
+class AtrousAttention(nn.Module):
+    """5x5 convolutions of growing dilation, then attention normalised over frames and mel bins.
+
+    The classification branch is a log-softmax over classes and never positive, so that the score,
+    a sigmoid of its weighted mean, never exceeds 0.5.
+
+    Args:
+        n_classes: C.
+        width: Half the channels of the first convolution; the others have 2 and 4 times as many.
+    """
+
+    def __init__(self, n_classes: int, width: int = 32) -> None:
+        super().__init__()
+        channels = [1, 2 * width, 4 * width, 8 * width]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(n_in, n_out, 5, padding=2 * dilation, dilation=dilation, bias=False)
+            for n_in, n_out, dilation in zip(channels, channels[1:], DILATIONS, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(n_out) for n_out in channels[1:])
+        self.attention = nn.Conv2d(channels[-1], n_classes, 1)
+        self.classification = nn.Conv2d(channels[-1], n_classes, 1)
+        initialise(self)
+
+    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
+        """Score a batch (B, T, F), standardised. There is no decoder to `reconstruct`."""
+        x = logmel.unsqueeze(1)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu(norm(conv(x)))  # (B, D, T, F)
+        weights = torch.clamp(self.attention(x).float().sigmoid(), 0.1, 0.9)
+        weights = weights / weights.sum(dim=(-2, -1), keepdim=True)  # (B, C, T, F), sums to 1
+        class_map = self.classification(x).float().log_softmax(dim=1)  # (B, C, T, F)
+        clip = (weights * class_map).sum(dim=(-2, -1)).sigmoid()  # (B, C)
+        return SedOutput(clip=clip, frame=class_map.exp().mean(dim=-1), class_map=class_map)

@@ -1,0 +1,48 @@
+"""Global pooling of a map per class to a score per class: average, maximum, weighted rank.
+
+The paper compares with these (section II-C); GWRP is Kolesnikov and Lampert's, with the rank weight
+of Kong et al. (TASLP 2019).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class GlobalAverage(nn.Module):
+    """GAP: the mean over frames and mel bins."""
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, C)."""
+        return mask.mean(dim=(-2, -1))
+
+
+class GlobalMaximum(nn.Module):
+    """GMP: the largest value over frames and mel bins."""
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, C)."""
+        return mask.amax(dim=(-2, -1))
+
+
+class GlobalWeightedRank(nn.Module):
+    """GWRP: the mean with weight r^k for the k-th largest value.
+
+    It is GMP at r = 0 and GAP at r = 1.
+
+    Args:
+        n_values: T x F, how many values a map has.
+        decay: r.
+    """
+
+    def __init__(self, n_values: int, decay: float = 0.9998) -> None:
+        super().__init__()
+        weights = decay ** torch.arange(n_values, dtype=torch.float64)
+        self.register_buffer("weights", (weights / weights.sum()).float(), persistent=False)
+        self.weights: Tensor
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, C)."""
+        ranked = mask.flatten(start_dim=2).sort(dim=-1, descending=True).values  # (B, C, T * F)
+        return (ranked.float() * self.weights).sum(dim=-1)

@@ -1,0 +1,133 @@
+"""The options of the command line, each defined once: name, meaning, bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+AGAIN = "Repeatable."
+
+
+def _fold(text: str) -> str:
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise typer.BadParameter("should be a number from 1, or 'all'")
+    return text
+
+
+def _alpha(text: str) -> str:
+    try:
+        fits = text == "auto" or 0 <= float(text) < float("inf")
+    except ValueError:
+        fits = False
+    if not fits:
+        raise typer.BadParameter("should be a number from 0, or 'auto'")
+    return text
+
+
+def _remember_debug(ctx: typer.Context, value: bool) -> bool:
+    ctx.find_root().ensure_object(dict)["debug"] = value
+    return value
+
+
+# Every command.
+ConfigPath = Annotated[Path, typer.Option("--config", metavar="FILE", help="The data.yaml to use.")]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", callback=_remember_debug, help="Show the traceback of an error."),
+]
+
+# mix and features.
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Threads; by default one a core.")
+]
+Snrs = Annotated[
+    list[float] | None,
+    typer.Option("--snr", metavar="DB", help=f"SNR in dB; by default all. {AGAIN}"),
+]
+Stems = Annotated[bool, typer.Option("--stems", help="Store events and scene apart, too.")]
+Wav = Annotated[
+    int, typer.Option("--wav", min=0, help="Also write the first so many mixtures as WAV files.")
+]
+
+# train: what to run.
+Folds = Annotated[
+    list[str],
+    typer.Option(
+        "--fold", parser=_fold, metavar="N|all", help=f"The fold to hold out, from 1. {AGAIN}"
+    ),
+]
+StoreSnrs = Annotated[
+    list[float] | None,
+    typer.Option("--snr", metavar="DB", help=f"SNR of the store, if there are several. {AGAIN}"),
+]
+StoreNames = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="NAME", help=f"The store by name: snr_10, clips. {AGAIN}"),
+]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model", metavar="NAME", help=f"2apae, gap, gmp, gwrp, atrous, or all five. {AGAIN}"
+    ),
+]
+Alphas = Annotated[
+    list[str],
+    typer.Option(
+        "--alpha",
+        parser=_alpha,
+        metavar="X|auto",
+        help=f"Weight of the reconstruction; auto learns it. {AGAIN}",
+    ),
+]
+Seeds = Annotated[list[int], typer.Option("--seed", min=0, help=f"Of weights and order. {AGAIN}")]
+
+# train: how.
+Attention = Annotated[
+    Literal["released", "equations"], typer.Option(help="Form of 2APAE's attention.")
+]
+Reconstruction = Annotated[Literal["relu", "linear"], typer.Option(help="End of 2APAE's decoder.")]
+Gpus = Annotated[
+    int | None, typer.Option("--gpus", min=0, help="By default a GPU if there is one.")
+]
+Epochs = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training clips.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Clips a step.")]
+Rate = Annotated[float, typer.Option("--lr", help="Learning rate of Adam.")]
+Width = Annotated[
+    int, typer.Option("--width", min=1, help="Channels of the first block; 32 is the paper's.")
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(help="auto: bfloat16 where the hardware computes in it."),
+]
+RunName = Annotated[
+    str | None, typer.Option("--name", help="Name of the run folder; for a single run.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted run; a grid always does.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Throw the old run away and start anew.")]
+
+# eval and visualize.
+Runs = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN]...", help="By default all finished runs.")
+]
+JsonPath = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the table here, too.")
+]
+AudioPath = Annotated[Path, typer.Argument(metavar="AUDIO", help="Any audio file.")]
+Run = Annotated[
+    str | None, typer.Option("--run", help="The run to use; by default the newest finished one.")
+]
+Start = Annotated[
+    float, typer.Option("--start", min=0, help="Where in a longer file to begin, in seconds.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="TSV", help="Strong labels to draw, if you have any."),
+]
+PicturePath = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Where to write the picture.")
+]
+DemoDir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to make it.")]
