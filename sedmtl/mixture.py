@@ -97,13 +97,15 @@ def plan(
         durations_s: Length of each usable clip by its name; an event is its first
             `mixing.event_s` seconds, or all of it.
         mixing: The protocol.
-        rng: Decides folds, order and random onsets.
+        rng: Decides folds, order and random onsets, each with a stream of its own: the same events
+            meet the same scenes whether onsets are fixed or random.
 
     Raises:
         SedmtlError: There are fewer scenes, or fewer recordings, than the protocol needs.
     """
-    folds = assign_folds([clip.recording for clip in clips], mixing.folds, rng)
-    scenes_by_fold = _share_scenes(scenes, mixing, rng)
+    fold_rng, scene_rng, event_rng, onset_rng = rng.spawn(4)
+    folds = assign_folds([clip.recording for clip in clips], mixing.folds, fold_rng)
+    scenes_by_fold = _share_scenes(scenes, mixing, scene_rng)
     mixtures: list[PlannedMixture] = []
     n_digits = len(str(mixing.folds * mixing.mixtures_per_fold))
     for fold in range(1, mixing.folds + 1):
@@ -114,11 +116,13 @@ def plan(
                 f"{len({clip.recording for clip in clips})} recordings are too few; lower "
                 "mixing.folds or add recordings"
             )
-        slots = _repeat_shuffled(usable, mixing.mixtures_per_fold * mixing.events_per_mixture, rng)
+        slots = _repeat_shuffled(
+            usable, mixing.mixtures_per_fold * mixing.events_per_mixture, event_rng
+        )
         for scene in scenes_by_fold[fold - 1]:
             chosen = [next(slots) for _ in range(mixing.events_per_mixture)]
             name = f"mix_{len(mixtures) + 1:0{n_digits}d}.wav"
-            events = _place(chosen, durations_s, mixing, rng)
+            events = _place(chosen, durations_s, mixing, onset_rng)
             mixtures.append(PlannedMixture(name, fold, scene, events))
     classes = sorted({clip.label for clip in clips if clip.usable})
     return Plan(tuple(classes), tuple(mixtures))

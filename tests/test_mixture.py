@@ -417,3 +417,13 @@ def test_an_event_that_begins_with_silence_leaves_the_scene_alone(sounds):
     (rendered,) = render([silent], [0], sounds[1], N_SAMPLES, [0])
     assert not rendered.stems[0].any()
     assert np.abs(rendered.waveform).max() == pytest.approx(16_383.5, abs=1)
+
+
+def test_moved_onsets_leave_events_scenes_and_folds_as_they_were():
+    fixed, moved = (make_plan(onsets=onsets) for onsets in ("fixed", "random"))
+    assert [m.scene for m in fixed.mixtures] == [m.scene for m in moved.mixtures]
+    assert [m.fold for m in fixed.mixtures] == [m.fold for m in moved.mixtures]
+    assert [[e.clip for e in m.events] for m in fixed.mixtures] == [
+        [e.clip for e in m.events] for m in moved.mixtures
+    ]
+    assert fixed.strong_labels() != moved.strong_labels()
