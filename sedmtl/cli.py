@@ -97,7 +97,7 @@ def demo_command(
     from sedmtl.stages.eval import show
 
     made = demo(folder, _n_workers(workers))
-    show(made.rows, Console(highlight=False))
+    show(made.sheets, Console(highlight=False))
     typer.echo(f"picture of {made.clip_path.name}, a mixture it was not trained on:")
     typer.echo(f"  {made.picture_path}")
     other = made.clip_path.relative_to(folder).with_name(made.other_clip)
@@ -192,6 +192,7 @@ def train_command(
 @app.command("eval")
 def eval_command(
     runs: options.Runs = None,
+    on: options.OtherStore = None,
     json: options.JsonPath = None,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,  # noqa: ARG001
@@ -199,7 +200,7 @@ def eval_command(
     """Score the held-out folds: micro-P, macro-P and AUC, averaged over folds."""
     from sedmtl.stages.eval import evaluate, show
 
-    show(evaluate(_load(config), runs or [], json), Console(highlight=False))
+    show(evaluate(_load(config), runs or [], json, on), Console(highlight=False))
 
 
 @app.command("visualize")

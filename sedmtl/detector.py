@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ from torch import nn
 
 from sedmtl import audio
 from sedmtl.checkpoint import ModelCard, load_model
+from sedmtl.dataset import Rows, batches
 from sedmtl.errors import SedmtlError
 from sedmtl.models import SedOutput
 
@@ -113,6 +115,28 @@ class Detector:
             output: SedOutput = self._network(logmel, reconstruct=self.card.reconstructs)
         duration_s = min(len(waveform) / self.card.sample_rate, self.duration_s)
         return self._prediction(logmel, output, start_s, duration_s)
+
+    def score(
+        self, read: Callable[[Rows], npt.NDArray[np.float32]], rows: Rows, batch_size: int = 24
+    ) -> Array:
+        """Clip scores of stored log-mels.
+
+        Args:
+            read: Log-mels (n, T, F) of rows, not standardised.
+            rows: Which.
+            batch_size: How many at a time.
+
+        Returns:
+            (n, C) in [0, 1].
+        """
+        with torch.inference_mode():
+            scores = [
+                self._network(
+                    self._standardiser(torch.from_numpy(read(batch))), reconstruct=False
+                ).clip.numpy()
+                for batch in batches(rows, batch_size)
+            ]
+        return np.concatenate(scores)
 
     def _read(
         self, sound: str | Path | npt.NDArray[np.floating], rate: int | None, start_s: float

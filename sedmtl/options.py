@@ -113,6 +113,14 @@ Force = Annotated[bool, typer.Option("--force", help="Throw the old run away and
 Runs = Annotated[
     list[str] | None, typer.Argument(metavar="[RUN]...", help="By default all finished runs.")
 ]
+OtherStore = Annotated[
+    Path | None,
+    typer.Option(
+        "--on",
+        metavar="STORE",
+        help="Score on another feature store of the same plan: onsets moved, another SNR.",
+    ),
+]
 JsonPath = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the table here, too.")
 ]

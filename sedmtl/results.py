@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import yaml
 
 from sedmtl.errors import SedmtlError
 from sedmtl.metrics import clip as clip_metrics
+from sedmtl.metrics.bootstrap import Values, bootstrap, interval
+from sedmtl.models import MODELS
 from sedmtl.stores import HeldOutScores
 
 SCHEMA = 1
 
-# What two runs may differ in and still be folds of one cross-validation.
 PER_FOLD = ("fold",)
+"""What two runs may differ in and still be folds of one cross-validation."""
+
+FROM_RECIPE = ("data", "model", "attention", "reconstruction", "alpha", "width", "seed",
+               "n_parameters")  # fmt: skip
+METRICS = ("micro_p", "macro_p", "auc")
+N_DRAWS = 500
 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A finished run: its name, its recipe (`run.yaml`), its held-out scores."""
+    """A finished run: its name, its recipe (`run.yaml`), its held-out scores.
+
+    Attributes:
+        on: The store that was scored, if it is another than the one trained on.
+    """
 
     name: str
     recipe: Mapping[str, Any]
     scores: HeldOutScores
+    on: str = ""
+
+
+@dataclass(frozen=True)
+class Average:
+    """A metric over the folds that were run.
+
+    Attributes:
+        mean: Over folds; NaN where it does not exist.
+        std: Over folds; None of a single one.
+        interval: 95 % of the means over 500 draws of the clips of each fold.
+    """
+
+    mean: float
+    std: float | None
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -32,63 +60,100 @@ class Row:
     """One network under one selection, averaged over the folds that were run.
 
     Attributes:
-        snr_db: None for recordings that were not mixed.
+        recipe: What the runs have in common (`run.yaml`).
+        on: The store that was scored, if it is another than the one trained on.
+        folds: The held-out folds.
         selection: `honest`: epoch chosen on inner validation. `paper`: the best epoch on the very
             fold that is reported, as in the paper; optimistic.
         epochs: The chosen epoch of each fold.
         n_classes_scored: Classes with a positive in their held-out fold (least over the folds).
         prior_micro_p: What always answering the training clips' class frequencies scores.
+        runs: Names of the runs.
     """
 
-    data: str
-    snr_db: float | None
-    model: str
-    attention: str
-    alpha: float
-    width: int
-    seed: int
+    recipe: Mapping[str, Any]
+    on: str
     folds: tuple[int, ...]
     selection: str
     epochs: tuple[int, ...]
-    micro_p: float
-    macro_p: float
-    auc: float
+    micro_p: Average
+    macro_p: Average
+    auc: Average
     n_classes: int
     n_classes_scored: int
     prior_micro_p: float
     prior_macro_p: float
     runs: tuple[str, ...]
 
+    @property
+    def snr_db(self) -> float | None:
+        """None for recordings that were not mixed."""
+        data: str = self.recipe["data"]
+        return float(data.removeprefix("snr_")) if data.startswith("snr_") else None
+
+    @property
+    def averages(self) -> tuple[Average, Average, Average]:
+        """micro-P, macro-P, AUC."""
+        return self.micro_p, self.macro_p, self.auc
+
+    @property
+    def is_of_paper_data(self) -> bool:
+        """Whether the corpora are laid out as the paper's are."""
+        corpus = (yaml.safe_load(self.recipe.get("config", "")) or {}).get("corpus") or {}
+        kinds = [(corpus.get(part) or {}).get("kind") for part in ("events", "scenes")]
+        return kinds == ["fsdkaggle2018", "tau2019"]
+
 
 def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
-    """Average the folds of each network; two rows each, honest first.
+    """Average the folds of each network; a row a selection, honest first.
 
     Raises:
         SedmtlError: Two of the runs are the same fold of the same network.
     """
     groups: dict[str, list[ScoredRun]] = {}
     for run in runs:
-        groups.setdefault(_group_key(run.recipe), []).append(run)
+        groups.setdefault(_group_key(run), []).append(run)
     rows = []
     for group in groups.values():
         group.sort(key=lambda run: int(run.recipe["fold"]))
         _check_folds(group)
-        rows += [_average(group, selection) for selection in ("honest", "paper")]
+        rows += [_average(group, selection) for selection in sorted(group[0].scores.score)]
     return sorted(rows, key=_order)
 
 
 def as_json(rows: Sequence[Row]) -> dict[str, Any]:
     """The rows as `eval --json` writes them; a value that does not exist is null."""
-    return {"schema": SCHEMA, "rows": [_without_nan(asdict(row)) for row in rows]}
+    return {"schema": SCHEMA, "rows": [_json_row(row) for row in rows]}
+
+
+def _json_row(row: Row) -> dict[str, Any]:
+    values: dict[str, Any] = {key: row.recipe[key] for key in FROM_RECIPE}
+    values |= {"snr_db": row.snr_db, "on": row.on, "folds": row.folds}
+    values |= {"selection": row.selection, "epochs": row.epochs}
+    for key, average in zip(METRICS, row.averages, strict=True):
+        values[key], values[f"{key}_std"] = _or_null(average.mean), _or_null(average.std)
+        values[f"{key}_interval"] = [_or_null(end) for end in average.interval]
+    values |= {"n_classes": row.n_classes, "n_classes_scored": row.n_classes_scored}
+    values |= {"prior_micro_p": _or_null(row.prior_micro_p)}
+    values |= {"prior_macro_p": _or_null(row.prior_macro_p), "runs": row.runs}
+    return values
+
+
+def _or_null(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value
 
 
 def _order(row: Row) -> tuple[Any, ...]:
     snr_db = np.inf if row.snr_db is None else row.snr_db
-    return snr_db, row.data, row.model, row.attention, row.width, row.alpha, row.seed, row.selection
+    r = row.recipe
+    network = (MODELS.index(r["model"]), r["attention"] != "released", r["reconstruction"])
+    return (snr_db, r["data"], row.on, *network, r["width"], str(r["alpha"]), r["seed"],
+            row.runs, row.selection)  # fmt: skip
 
 
-def _group_key(recipe: Mapping[str, Any]) -> str:
-    return repr(sorted((key, value) for key, value in recipe.items() if key not in PER_FOLD))
+def _group_key(run: ScoredRun) -> str:
+    same = sorted((key, value) for key, value in run.recipe.items() if key not in PER_FOLD)
+    return repr((same, run.on))
 
 
 def _check_folds(group: Sequence[ScoredRun]) -> None:
@@ -104,46 +169,38 @@ def _check_folds(group: Sequence[ScoredRun]) -> None:
 
 
 def _average(group: Sequence[ScoredRun], selection: str) -> Row:
-    recipe = group[0].recipe
     metrics = [clip_metrics.evaluate(r.scores.target, r.scores.score[selection]) for r in group]
     priors = [_prior_metrics(run.scores) for run in group]
+    draws = [
+        bootstrap(run.scores.target, run.scores.score[selection], N_DRAWS, np.random.default_rng(0))
+        for run in group
+    ]
+    micro_p, macro_p, auc = (
+        _average_of([m[i] for m in metrics], [folds[i] for folds in draws]) for i in range(3)
+    )
     return Row(
-        data=recipe["data"],
-        snr_db=_snr_db(recipe["data"]),
-        model=recipe["model"],
-        attention=recipe["attention"],
-        alpha=recipe["alpha"],
-        width=recipe["width"],
-        seed=recipe["seed"],
+        recipe=group[0].recipe,
+        on=group[0].on,
         folds=tuple(int(run.recipe["fold"]) for run in group),
         selection=selection,
         epochs=tuple(run.scores.epoch[selection] for run in group),
-        micro_p=_mean([each.micro_p for each in metrics]),
-        macro_p=_mean([each.macro_p for each in metrics]),
-        auc=_mean([each.auc for each in metrics]),
+        micro_p=micro_p,
+        macro_p=macro_p,
+        auc=auc,
         n_classes=len(group[0].scores.classes),
         n_classes_scored=min(each.n_classes_scored for each in metrics),
-        prior_micro_p=_mean([each.micro_p for each in priors]),
-        prior_macro_p=_mean([each.macro_p for each in priors]),
+        prior_micro_p=float(np.mean([each.micro_p for each in priors])),
+        prior_macro_p=float(np.mean([each.macro_p for each in priors])),
         runs=tuple(run.name for run in group),
     )
+
+
+def _average_of(values: Sequence[float], draws: Sequence[Values]) -> Average:
+    """Of one metric: its value and its draws, an item a fold."""
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Average(float(np.mean(values)), std, interval(np.mean(draws, axis=0)))
 
 
 def _prior_metrics(scores: HeldOutScores) -> clip_metrics.ClipMetrics:
     always = np.broadcast_to(scores.prior, scores.target.shape)
     return clip_metrics.evaluate(scores.target, always)
-
-
-def _snr_db(data: str) -> float | None:
-    return float(data.removeprefix("snr_")) if data.startswith("snr_") else None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
-
-
-def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and np.isnan(value) else value
-        for key, value in row.items()
-    }

@@ -14,7 +14,8 @@ from sedmtl.stores import HeldOutScores
 
 RECIPE = {
     "data": "snr_10", "fold": 1, "model": "2apae", "attention": "released", "alpha": 0.001,
-    "width": 8, "seed": 0, "epochs": 5, "store_digest": "abc",
+    "width": 8, "seed": 0, "epochs": 5, "store_digest": "abc", "reconstruction": "relu",
+    "n_parameters": 1234, "config": "corpus: {}",
 }  # fmt: skip
 
 
@@ -39,9 +40,9 @@ def test_folds_are_averaged_not_pooled():
     honest, paper = tabulate(runs)
     for row in (honest, paper):
         each = [clip_metrics.evaluate(r.scores.target, r.scores.score[row.selection]) for r in runs]
-        assert row.micro_p == pytest.approx(np.mean([m.micro_p for m in each]))
-        assert row.macro_p == pytest.approx(np.mean([m.macro_p for m in each]))
-        assert row.auc == pytest.approx(np.mean([m.auc for m in each]))
+        for i, average in enumerate(row.averages):
+            assert average.mean == pytest.approx(np.mean([metrics[i] for metrics in each]))
+            assert average.std == pytest.approx(np.std([metrics[i] for metrics in each], ddof=1))
 
 
 def test_each_network_has_an_honest_and_a_paper_row():
@@ -54,7 +55,7 @@ def test_each_network_has_an_honest_and_a_paper_row():
 @pytest.mark.parametrize(
     "other",
     [{"alpha": 0.01}, {"width": 16}, {"seed": 1}, {"data": "snr_0"}, {"attention": "equations"},
-     {"epochs": 9}, {"store_digest": "other"}],
+     {"epochs": 9}, {"store_digest": "other"}, {"reconstruction": "linear"}, {"model": "gap"}],
 )  # fmt: skip
 def test_what_differs_in_more_than_the_fold_is_never_averaged(other):
     rows = tabulate([scored(1), scored(2, **other)])
@@ -87,12 +88,61 @@ def test_absent_classes_are_counted():
 def test_rows_come_in_order_of_snr_and_unmixed_recordings_last():
     data = ["clips", "snr_20", "snr_-5", "snr_0"]
     rows = tabulate([scored(1, data=name) for name in data])
-    assert [row.data for row in rows[::2]] == ["snr_-5", "snr_0", "snr_20", "clips"]
+    assert [row.recipe["data"] for row in rows[::2]] == ["snr_-5", "snr_0", "snr_20", "clips"]
     assert [row.snr_db for row in rows[::2]] == [-5, 0, 20, None]
 
 
-def test_json_has_no_nan():
+def test_networks_come_in_the_order_of_the_papers_table():
+    models = ["atrous", "gap", "2apae", "gwrp", "gmp"]
+    rows = tabulate([scored(1, model=model) for model in models])
+    assert [row.recipe["model"] for row in rows[::2]] == ["2apae", "gap", "gmp", "gwrp", "atrous"]
+
+
+def test_a_single_fold_has_no_deviation_but_an_interval():
+    row = tabulate([scored(1)])[0]
+    assert row.micro_p.std is None
+    low, high = row.micro_p.interval
+    assert low < row.micro_p.mean < high
+
+
+def test_the_interval_of_two_folds_is_narrower_than_that_of_one():
+    def width(*folds):
+        low, high = tabulate([scored(fold) for fold in folds])[0].micro_p.interval
+        return high - low
+
+    assert width(1, 2) < (width(1) + width(2)) / 2
+
+
+def test_a_run_scored_on_another_store_is_a_row_of_its_own():
+    moved = replace(scored(1), on="moved.h5")
+    rows = tabulate([scored(1), moved])
+    assert [row.on for row in rows] == ["", "", "moved.h5", "moved.h5"]
+
+
+def test_a_run_that_was_scored_under_one_selection_has_one_row():
+    run = scored(1)
+    honest = replace(run.scores, score={"honest": run.scores.score["honest"]})
+    assert [row.selection for row in tabulate([replace(run, scores=honest)])] == ["honest"]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}", True),
+        ("corpus: {events: {kind: folder}, scenes: {kind: tau2019}}", False),
+        ("corpus: {events: null, clips: {csv: a.csv}}", False),
+        ("", False),
+    ],
+)
+def test_the_papers_data_are_known_by_their_kinds(config, expected):
+    assert tabulate([scored(1, config=config)])[0].is_of_paper_data is expected
+
+
+def test_json_is_flat_and_has_no_nan():
     run = scored(1)
     empty = replace(run.scores, target=np.zeros_like(run.scores.target))
     text = json.dumps(results.as_json(tabulate([replace(run, scores=empty)])), allow_nan=False)
-    assert json.loads(text)["rows"][0]["micro_p"] is None
+    row = json.loads(text)["rows"][0]
+    assert row["micro_p"] is row["micro_p_std"] is None
+    assert row["auc_interval"] == [None, None]
+    assert (row["model"], row["n_parameters"], row["snr_db"]) == ("2apae", 1234, 10)

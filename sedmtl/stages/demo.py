@@ -8,7 +8,7 @@ from pathlib import Path
 from sedmtl import progress
 from sedmtl.config import load_config
 from sedmtl.files import write_text
-from sedmtl.results import Row
+from sedmtl.sheets import Sheet
 from sedmtl.stages.eval import evaluate
 from sedmtl.stages.features import features
 from sedmtl.stages.mix import MixOptions, mix
@@ -35,7 +35,7 @@ mixing:
 class Demo:
     """What the demo made."""
 
-    rows: list[Row]
+    sheets: list[Sheet]
     picture_path: Path
     clip_path: Path
     other_clip: str
@@ -64,9 +64,9 @@ def demo(folder: Path, n_workers: int) -> Demo:
         precision=choose_precision(choose_device(None)),
     )
     run = train_one(config, recipe, TrainOptions(resume=True))
-    rows = evaluate(config, [run.name], None)
+    sheets = evaluate(config, [run.name])
     # The first mixtures are of fold 1, which this run has not heard.
     clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))
     picture_path, _, _ = visualize(config, clip_path, run_name=run.name)
     options = f"--width {recipe.width} --epochs {recipe.epochs} --batch-size {recipe.batch_size}"
-    return Demo(rows, picture_path, clip_path, other.name, options)
+    return Demo(sheets, picture_path, clip_path, other.name, options)

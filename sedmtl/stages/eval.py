@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -14,91 +15,99 @@ from rich.table import Table
 from sedmtl import progress
 from sedmtl.checkpoint import find_run, finished_runs, read_run
 from sedmtl.config import Config
+from sedmtl.detector import Detector
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
 from sedmtl.results import Row, ScoredRun, as_json, tabulate
-from sedmtl.stores import read_scores
-
-COLUMNS = ("network", "α", "width", "folds", "selection", "micro-P", "macro-P", "AUC", "scored")
-NOTE = (
-    "Means over the held-out folds named.\n"
-    "honest: the epoch was chosen on an inner part of the training folds.\n"
-    "paper: the best epoch on the held-out fold itself, as in the paper; optimistic.\n"
-    "frequencies: always answering how often each class occurs in training.\n"
-    "scored: classes with a positive in every fold's held-out clips / all classes."
-)
+from sedmtl.sheets import Sheet, paper_sheets, result_sheets, to_markdown
+from sedmtl.stores import Store, read_scores
 
 
-def evaluate(config: Config, names: Sequence[str], json_path: Path | None) -> list[Row]:
+def evaluate(
+    config: Config, names: Sequence[str], json_path: Path | None = None, on: Path | None = None
+) -> list[Sheet]:
     """Average the named runs, or all finished ones, over their folds; write the tables.
 
+    Args:
+        config: Of the project; says where the runs are.
+        names: Of runs.
+        json_path: Where to write the rows, too.
+        on: Another store of the same plan to score the runs on.
+
+    Returns:
+        The tables to show.
+
     Raises:
-        SedmtlError: A run does not exist or is not finished, or there is none at all.
+        SedmtlError: A run does not exist or is not finished, there is none at all, or the other
+            store is of another plan.
     """
     runs_dir = config.work_dir / "runs"
     folders = [find_run(runs_dir, name) for name in names] or finished_runs(runs_dir)
     if not folders:
         raise SedmtlError(f"no finished run in {runs_dir}: train one with 'sedmtl train --fold 1'")
-    rows = tabulate(
-        [ScoredRun(run.name, read_run(run), read_scores(run / "scores.h5")) for run in folders]
-    )
-    unfinished = [path.parent.name for path in runs_dir.glob("*/run.yaml")
-                  if not (path.parent / "model.safetensors").is_file()]  # fmt: skip
-    if unfinished and not names:
-        progress.say(f"left out, not finished: {', '.join(sorted(unfinished))}")
-    text = json.dumps(as_json(rows), indent=1, ensure_ascii=False)
-    out = config.work_dir / "eval"
-    write_text(out / "eval.json", text)
-    write_text(out / "eval.md", markdown(rows))
-    if json_path is not None:
-        write_text(json_path, text)
-    return rows
+    if not names:
+        _name_unfinished(runs_dir)
+    runs = [_score(folder, on) for folder in folders]
+    with progress.progress("drawing clips for the intervals", 1) as advance:
+        rows = tabulate(runs)
+        advance(1)
+    sheets = [*result_sheets(rows), *paper_sheets(rows)]
+    _write(config.work_dir / "eval", rows, sheets, json_path)
+    return sheets
 
 
-def show(rows: Sequence[Row], console: Console) -> None:
-    """Print the results: a table a store."""
-    for data, of_data in groupby(rows, key=lambda row: row.data):
-        table = Table(
-            title=data,
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-        )
-        for name in COLUMNS:
-            table.add_column(name, justify="left" if name in COLUMNS[:5] else "right", no_wrap=True)
-        for cells in _lines(list(of_data)):
+def show(sheets: Sequence[Sheet], console: Console) -> None:
+    """Print tables."""
+    for sheet in sheets:
+        table = Table(title=sheet.title, title_justify="left", title_style="bold",
+                      box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fmt: skip
+        for i, name in enumerate(sheet.columns):
+            table.add_column(name, justify="left" if i < sheet.n_left else "right", no_wrap=True)
+        for cells in sheet.rows:
             table.add_row(*cells)
         console.print(table)
-    console.print(NOTE)
+        for note in sheet.notes:
+            console.print(note, markup=False)
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The same in Markdown."""
-    parts = []
-    for data, of_data in groupby(rows, key=lambda row: row.data):
-        lines = [COLUMNS, ["---"] * len(COLUMNS), *_lines(list(of_data))]
-        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        parts.append(f"## {data}\n\n{table}\n")
-    return "\n".join([*parts, NOTE, ""])
+def _name_unfinished(runs_dir: Path) -> None:
+    started = {path.parent for path in runs_dir.glob("*/run.yaml")}
+    unfinished = sorted(run.name for run in started - set(finished_runs(runs_dir)))
+    if unfinished:
+        progress.say(f"left out, not finished: {', '.join(unfinished)}")
 
 
-def _lines(rows: Sequence[Row]) -> list[list[str]]:
-    """The cells of one store's table: two lines a network, and last what is to be beaten."""
-    lines = []
-    for row in rows:
-        form = "" if row.attention == "released" else f" ({row.attention})"
-        name = [f"{row.model}{form}", f"{row.alpha:g}", str(row.width), _span(row.folds)]
-        classes = f"{row.n_classes_scored}/{row.n_classes}"
-        lines.append([*(name if row.selection == "honest" else [""] * len(name)), row.selection,
-                      *_numbers(row.micro_p, row.macro_p, row.auc), classes])  # fmt: skip
-    prior = _numbers(rows[0].prior_micro_p, rows[0].prior_macro_p, 0.5)
-    return [*lines, ["frequencies", "", "", _span(rows[0].folds), "", *prior, ""]]
+def _score(folder: Path, on: Path | None) -> ScoredRun:
+    run = ScoredRun(folder.name, read_run(folder), read_scores(folder / "scores.h5"))
+    return run if on is None else _score_on(run, folder, on)
 
 
-def _numbers(*values: float) -> list[str]:
-    return [f"{value:.4f}" for value in values]
+def _score_on(run: ScoredRun, folder: Path, path: Path) -> ScoredRun:
+    """Score the honest network of a run on the same held-out mixtures in another store."""
+    detector = Detector.load(folder)
+    with Store(path, "logmel", "sedmtl features") as store:
+        rows = np.flatnonzero(store.clips.fold == run.recipe["fold"])
+        same_plan = (
+            tuple(store.classes) == detector.classes
+            and [store.clips.name[int(row)] for row in rows] == list(run.scores.name)
+            and np.array_equal(store.clips.target[rows], run.scores.target)
+        )
+        if not same_plan or store.row_shape != (detector.card.n_frames, detector.card.n_mels):
+            raise SedmtlError(
+                f"{path} is of another plan than {folder.name}: its fold {run.recipe['fold']} "
+                "should hold the same mixtures; make it with the same seed, corpora and counts"
+            )
+        score = detector.score(store.read, rows)
+    epoch = {"honest": run.scores.epoch["honest"]}
+    scores = replace(run.scores, score={"honest": score}, epoch=epoch)
+    return replace(run, scores=scores, on=str(path))
 
 
-def _span(folds: Sequence[int]) -> str:
-    return ",".join(map(str, folds))
+def _write(
+    folder: Path, rows: Sequence[Row], sheets: Sequence[Sheet], json_path: Path | None
+) -> None:
+    text = json.dumps(as_json(rows), indent=1, ensure_ascii=False)
+    write_text(folder / "eval.json", text)
+    write_text(folder / "eval.md", to_markdown(sheets))
+    if json_path is not None:
+        write_text(json_path, text)

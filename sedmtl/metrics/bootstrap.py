@@ -1,0 +1,111 @@
+"""How sure the clip metrics are: the same values on clips drawn again with replacement.
+
+scikit-learn would sort all scores anew for each draw; here they are sorted once and a draw is a
+weight a clip, which makes 1,000 draws of 2,000 clips and 41 classes take seconds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.metrics.clip import Scores, Targets
+
+Values = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.int32]
+
+CHUNK = 50
+"""Draws at a time: 50 x 82,000 pairs of clip and class are 16 MB an array."""
+
+
+class Draws(NamedTuple):
+    """The clip metrics of each draw: three arrays (n_draws,)."""
+
+    micro_p: Values
+    macro_p: Values
+    auc: Values
+
+
+def bootstrap(target: Targets, score: Scores, n_draws: int, rng: np.random.Generator) -> Draws:
+    """Score draws of as many clips as there are.
+
+    Args:
+        target: (n, C) of 0 and 1.
+        score: (n, C).
+        n_draws: How many draws.
+        rng: Draws the clips.
+    """
+    n = len(target)
+    draws = [
+        _score_draws(target, score, _draw(n, min(CHUNK, left), rng))
+        for left in range(n_draws, 0, -CHUNK)
+    ]
+    return Draws(*(np.concatenate(parts) for parts in zip(*draws, strict=True)))
+
+
+def _draw(n: int, n_draws: int, rng: np.random.Generator) -> Weights:
+    """How often each of n clips is drawn: (n_draws, n)."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.int32)
+
+
+def interval(values: Values, share: float = 0.95) -> tuple[float, float]:
+    """The middle `share` of the draws; NaN if there is none."""
+    if np.isnan(values).all():
+        return np.nan, np.nan
+    tail = (1 - share) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _score_draws(target: Targets, score: Scores, weights: Weights) -> Draws:
+    n, n_classes = target.shape
+    clips = np.arange(n)
+    micro_p, _ = _weighted(target.ravel(), score.ravel(), clips.repeat(n_classes), weights)
+    pairs = [_weighted(t, s, clips, weights) for t, s in zip(target.T, score.T, strict=True)]
+    precision, area = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a draw without any positive is NaN
+        return Draws(micro_p, np.nanmean(precision, axis=0), np.nanmean(area, axis=0))
+
+
+def _weighted(
+    truth: npt.NDArray[np.integer], score: Scores, clip: npt.NDArray[np.int64], weights: Weights
+) -> tuple[Values, Values]:
+    """Average precision and area under the ROC curve of one ranking, for many weightings.
+
+    Both are sums over the thresholds at which a positive is found, which are few.
+
+    Args:
+        truth: (n,) of 0 and 1.
+        score: (n,).
+        clip: (n,) to which clip each belongs.
+        weights: (n_draws, n_clips).
+
+    Returns:
+        Two arrays (n_draws,), NaN where a draw has no positive (or, for the area, no negative).
+    """
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))  # of groups of ties
+    ends = np.append(starts[1:], len(order))
+    n_positives = np.add.reduceat(truth[order].astype(np.int64), starts)
+    found = n_positives > 0
+    if not found.any():
+        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+    positives = order[truth[order] == 1]
+    first = np.cumsum(n_positives[found]) - n_positives[found]
+    new_hits = np.add.reduceat(weights[:, clip[positives]], first, axis=1)
+    hits = np.cumsum(new_hits, axis=1)
+    taken = np.zeros((len(weights), len(order) + 1), weights.dtype)
+    np.cumsum(weights[:, clip[order]], axis=1, out=taken[:, 1:])
+    before, after = taken[:, starts[found]], taken[:, ends[found]]
+    n_hits = hits[:, -1].astype(np.float64)
+    n_misses = taken[:, -1] - n_hits
+    # Misses above a positive; those of equal score count half.
+    above = (after - hits + before - hits + new_hits) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = (new_hits * (hits / np.maximum(after, 1))).sum(axis=1) / n_hits
+        area = 1 - (new_hits * above).sum(axis=1) / (n_hits * n_misses)
+    return precision, area

@@ -1,0 +1,158 @@
+"""Results as sheets of text cells: what a terminal and a Markdown file both show. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sedmtl import paper
+from sedmtl.paper import Reported
+from sedmtl.results import Average, Row
+
+COLUMNS = ("network", "α", "folds", "chosen", "micro-P", "macro-P", "AUC", "scored")
+LEGEND = (
+    "Means over the held-out folds named, ± standard deviation over folds; 95 %: of 500 draws of "
+    "the clips.",
+    "honest: the epoch was chosen on an inner part of the training folds.",
+    "paper: the best epoch on the held-out fold itself, as in the paper; optimistic.",
+    "frequencies: always answering how often each class occurs in training.",
+    "scored: classes with a positive in every fold's held-out clips / all classes.",
+)
+PAPER_COLUMNS = ("network", "ours", *(["paper", "ours", "diff"] * 3))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: title, names of columns, rows of cells, lines below."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    n_left: int = 1
+    """Columns of words, set left; the others are numbers."""
+
+
+def result_sheets(rows: Sequence[Row]) -> list[Sheet]:
+    """A sheet a store: every network under both selections, and the score to beat."""
+    sheets = []
+    for (data, on), group in groupby(rows, key=lambda row: (row.recipe["data"], row.on)):
+        of_store = list(group)
+        lines = [cells for row in of_store for cells in _network_lines(row)]
+        title = f"{data}, scored on {on}" if on else data
+        sheets.append(Sheet(title, COLUMNS, [*lines, _prior_line(of_store[0])], n_left=4))
+    parameters = dict.fromkeys(f"{_name(row)} {row.recipe['n_parameters']:,}" for row in rows)
+    legend = [*LEGEND, f"Parameters: {', '.join(parameters)}."]
+    sheets[-1] = Sheet(**{**vars(sheets[-1]), "notes": legend})
+    return sheets
+
+
+def paper_sheets(rows: Sequence[Row]) -> list[Sheet]:
+    """Tables IV and V with the paper's figures, ours and the difference, a sheet an SNR.
+
+    Of runs on the paper's corpora only; empty if there is none.
+    """
+    ours = [row for row in rows if row.is_of_paper_data and not row.on]
+    sheets = []
+    for snr_db in paper.SNRS_DB:
+        at_snr = [row for row in ours if row.snr_db == snr_db and _is_in_form(row)]
+        iv, v = [], []
+        for row in at_snr:
+            model, alpha = row.recipe["model"], row.recipe["alpha"]
+            if model != "2apae" or alpha == paper.ALPHA:
+                iv.append(_comparison(row, paper.TABLE_IV[model][snr_db], model))
+            if model == "2apae" and alpha in paper.TABLE_V:
+                v.append(_comparison(row, paper.TABLE_V[alpha][snr_db], f"α {alpha:g}"))
+        sheets += [_paper_sheet("IV", snr_db, iv, at_snr), _paper_sheet("V", snr_db, v, at_snr)]
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def _is_in_form(row: Row) -> bool:
+    """Whether it is the network that the paper's figures are of."""
+    return bool(row.recipe["attention"] == "released" and row.recipe["reconstruction"] == "relu")
+
+
+def to_markdown(sheets: Sequence[Sheet]) -> str:
+    """All sheets as one Markdown text."""
+    parts = []
+    for sheet in sheets:
+        lines = [sheet.columns, ["---"] * len(sheet.columns), *sheet.rows]
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        notes = "".join(f"\n- {note}" for note in sheet.notes)
+        parts.append(f"## {sheet.title}\n\n{table}\n{notes}".rstrip() + "\n")
+    return "\n".join(parts)
+
+
+def _network_lines(row: Row) -> list[list[str]]:
+    """One line; under an honest one also the interval."""
+    alpha = row.recipe["alpha"]
+    name = [_name(row), alpha if alpha == "auto" else f"{alpha:g}", _folds(row)]
+    honest = row.selection == "honest"
+    name = name if honest else [""] * len(name)
+    values = [_with_std(average) for average in row.averages]
+    lines = [[*name, row.selection, *values, f"{row.n_classes_scored}/{row.n_classes}"]]
+    if honest:
+        lines.append(["", "", "", "  95 %", *(_interval(each) for each in row.averages), ""])
+    return lines
+
+
+def _folds(row: Row) -> str:
+    """`1-4` of folds in a row, `1,3` of others."""
+    first, last = row.folds[0], row.folds[-1]
+    in_a_row = len(row.folds) > 2 and row.folds == tuple(range(first, last + 1))
+    return f"{first}-{last}" if in_a_row else ",".join(map(str, row.folds))
+
+
+def _prior_line(row: Row) -> list[str]:
+    values = [_short(row.prior_micro_p), _short(row.prior_macro_p), _short(0.5)]
+    return ["frequencies", "", _folds(row), "", *values, ""]
+
+
+def _name(row: Row) -> str:
+    """What tells one network from another within a store."""
+    r = row.recipe
+    parts = [f"{r['model']}/{r['width']}"]
+    parts += [r["attention"]] if r["attention"] != "released" else []
+    parts += [r["reconstruction"]] if r["reconstruction"] != "relu" else []
+    return " ".join([*parts, f"s{r['seed']}"] if r["seed"] else parts)
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Three decimals, without the leading zero that no metric needs."""
+    return f"{value:{sign}.3f}".replace("0.", ".", 1)
+
+
+def _with_std(average: Average) -> str:
+    return _short(average.mean) + ("" if average.std is None else f"±{_short(average.std)}")
+
+
+def _interval(average: Average) -> str:
+    low, high = average.interval
+    return f"{_short(low)}-{_short(high)}"
+
+
+def _comparison(row: Row, reported: Reported, name: str) -> list[str]:
+    cells = [name if row.selection == "honest" else "", row.selection]
+    for theirs, ours in zip(reported, row.averages, strict=True):
+        cells += [_short(theirs), _short(ours.mean), _short(ours.mean - theirs, "+")]
+    return cells
+
+
+def _paper_sheet(
+    number: str, snr_db: int, lines: Sequence[list[str]], rows: Sequence[Row]
+) -> Sheet:
+    notes = [
+        "micro-P, macro-P, AUC: the paper's, ours, ours minus the paper's. The paper chose its "
+        "epochs as the line 'paper' does.",
+    ]
+    sizes = {(row.recipe["width"], row.n_classes, len(row.folds)) for row in rows}
+    for width, n_classes, n_folds in sorted(sizes - {(32, 41, 4)}):
+        notes.append(
+            f"Ours: width {width}, {n_classes} classes, {n_folds} of the folds. The paper's: width "
+            "32, 41 classes, 4 folds. The difference is not one of method."
+        )
+    if number == "IV":
+        notes.append("The networks differ in size: see the parameters above.")
+        notes += [paper.MISPRINT] if snr_db == 10 else []
+    return Sheet(f"Table {number}, {snr_db} dB", PAPER_COLUMNS, lines, notes, n_left=2)
