@@ -201,9 +201,10 @@ def files_below(folder: Path) -> Iterable[Path]:
     Raises:
         SedmtlError: A name is no UTF-8, so that no table and no store can hold it.
     """
+    # A dangling link counts: its recording is missing, not absent.
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in EXTENSIONS and not hidden and path.is_file():
+        if path.suffix.lower() in EXTENSIONS and not hidden and not path.is_dir():
             try:
                 str(path).encode()
             except UnicodeEncodeError:

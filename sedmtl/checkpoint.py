@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,18 +22,22 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import sedmtl
 from sedmtl.errors import SedmtlError, suggest
-from sedmtl.files import write_text
+from sedmtl.files import write_bytes, write_text
 from sedmtl.logmel import LogMel, Standardiser
 from sedmtl.models import build_model, has_decoder
 from sedmtl.models.autoencoder import ReconstructionEnd
 from sedmtl.models.two_step_attention import AttentionForm
 
 SCHEMA = 1
+
+REQUIRED = ("data", "fold", "model", "attention", "reconstruction", "alpha", "width", "epochs",
+            "seed", "n_parameters")  # fmt: skip
+"""What a `run.yaml` must say for others to speak of the run."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,8 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
     """Write `model.json`, then `model.safetensors`."""
     data = {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **asdict(card)}
     write_text(folder / "model.json", json.dumps(data, indent=1, ensure_ascii=False))
-    partial = folder / ".model.safetensors.part"
-    save_file({key: value.contiguous() for key, value in weights.items()}, partial)
-    partial.replace(folder / "model.safetensors")
+    content = save({key: value.contiguous() for key, value in weights.items()})
+    write_bytes(folder / "model.safetensors", content)
 
 
 def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
@@ -124,9 +128,9 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write the loop's state; the old one stays until the new one is whole."""
-    partial = folder / ".last.pt.part"
-    torch.save(dict(state), partial)
-    partial.replace(folder / "last.pt")
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    write_bytes(folder / "last.pt", content.getvalue())
 
 
 def load_state(folder: Path) -> dict[str, Any]:
@@ -159,12 +163,15 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / "run.yaml"
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return dict(settings)
+        settings = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        missing = [key for key in REQUIRED if key not in settings]
+        if missing:
+            raise ValueError(f"no {missing[0]}")
     except FileNotFoundError:
         raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
+    return settings
 
 
 def finished_runs(runs_dir: Path) -> list[Path]:

@@ -141,12 +141,17 @@ class Detector:
     def _read(
         self, sound: str | Path | npt.NDArray[np.floating], rate: int | None, start_s: float
     ) -> audio.Audio:
-        if not isinstance(sound, np.ndarray):
+        if isinstance(sound, str | Path):
             return audio.read(
                 Path(sound), self.card.sample_rate, start_s=start_s, duration_s=self.duration_s
             )
         if not rate:
             raise SedmtlError("a waveform needs its sample_rate: predict(waveform, sample_rate)")
+        sound = np.asarray(sound)
+        if sound.ndim not in (1, 2) or (sound.ndim == 2 and sound.shape[0] < sound.shape[1]):
+            raise SedmtlError(
+                f"a waveform should be (N,) or (N, channels), found {sound.shape}: transpose it"
+            )
         first = round(start_s * rate)
         samples = sound[first : first + round(self.duration_s * rate)].astype(np.float32)
         if not len(samples):

@@ -26,5 +26,5 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """
     known = list(known)
     nearest = get_close_matches(word, known, n=1)
-    question = f"did you mean '{nearest[0]}'? " if nearest else ""
-    return f"{question}Known here: {', '.join(known) or 'nothing'}"
+    question = f"did you mean '{nearest[0]}'? Known" if nearest else "known"
+    return f"{question} here: {', '.join(known) or 'nothing'}"

@@ -17,6 +17,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from sedmtl.detector import Prediction
 from sedmtl.events import Event
@@ -87,9 +88,16 @@ def _round_outwards(begin_s: float, end_s: float) -> tuple[float, float]:
     return float(np.floor(10 * begin_s)) / 10, float(np.ceil(10 * end_s)) / 10
 
 
+def _share_heard(prediction: Prediction) -> float:
+    """The part of the clip that is audio and not padding."""
+    begin_s, end_s = _time_limits(prediction)
+    return min(1.0, prediction.duration_s / (end_s - begin_s))
+
+
 def _draw_spectra(axes: Sequence[Axes], prediction: Prediction) -> None:
     # One scale for both, or the comparison would mean nothing.
-    low, high = np.quantile(prediction.logmel, [0.005, 0.995])
+    n_heard = int(np.ceil(len(prediction.logmel) * _share_heard(prediction)))
+    low, high = np.quantile(prediction.logmel[:n_heard], [0.005, 0.995])
     panels = {
         "1  log-mel, standardised": prediction.logmel,
         "2  reconstruction by the decoder": prediction.reconstruction,
@@ -187,10 +195,11 @@ def _draw_clip_scores(
     axis.bar_label(bars, fmt="%.2f", padding=2)
     axis.set_ylim(0, 1.12)
     axis.set_ylabel("clip score")
-    axis.tick_params(axis="x", labelrotation=30 if len(names) > 8 else 0)
-    left_out = len(prediction.classes) - len(shown)
-    note = f", without the {left_out} least likely classes" if left_out else ""
-    axis.set_title(f"7  output of the second step: is it in the clip?{note}", loc="left")
+    if len(names) > 8:
+        axis.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
+    n_all, n_shown = len(prediction.classes), len(shown)
+    note = f" ({n_shown} of {n_all} classes: the likeliest and the true)" if n_all > n_shown else ""
+    axis.set_title(f"7  is it in the clip? {note}", loc="left")
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -201,16 +210,25 @@ def _draw_truth(
     begin_s, end_s = _time_limits(prediction)
     n_mels = len(prediction.mel_hz)
     rows = {prediction.classes[i]: row for row, i in enumerate(shown)}
-    for event in truth:
+    for number, event in enumerate(truth):
+        _name_event(axes[0], event, 0.97 - 0.09 * (number % 3))
         onset_s, offset_s = max(event.onset_s, begin_s), min(event.offset_s, end_s)
         if offset_s <= onset_s:
             continue
         for axis in axes[:2]:
             _outline(axis, onset_s, offset_s, -0.5, n_mels)
-        axes[0].text(onset_s, n_mels - 2, f" {event.label}", color=TRUTH, weight="bold", va="top")
         if event.label in rows:
             for axis in axes[4:6]:
                 _outline(axis, onset_s, offset_s, rows[event.label] - 0.5, 1)
+
+
+def _name_event(axis: Axes, event: Event, height: float) -> None:
+    """Names stand in three rows by turns, so that those of near events do not collide."""
+    axis.text(
+        event.onset_s, height, f" {event.label}", color=TRUTH, weight="bold", va="top",
+        transform=axis.get_xaxis_transform(), clip_on=True,
+        path_effects=[withStroke(linewidth=3, foreground="black")],
+    )  # fmt: skip
 
 
 def _outline(axis: Axes, onset_s: float, offset_s: float, bottom: float, height: float) -> None:
@@ -222,4 +240,8 @@ def _outline(axis: Axes, onset_s: float, offset_s: float, bottom: float, height:
 def _finish(axis: Axes, image: AxesImage, name: str, unit: str) -> None:
     axis.set_title(name, loc="left")
     assert axis.figure is not None
-    axis.figure.colorbar(image, ax=axis, label=unit, pad=0.01)
+    bar = axis.figure.colorbar(image, ax=axis, label=unit, pad=0.01)
+    if isinstance(image.norm, PowerNorm):  # its ticks would crowd at the upper end
+        top = image.norm.vmax or 1.0
+        bar.set_ticks([0, top / 16, top / 4, top])
+        bar.ax.set_yticklabels([f"{value:.2g}" for value in (0, top / 16, top / 4, top)])

@@ -145,7 +145,7 @@ def test_a_run_is_found_by_name_and_by_path(run):
 
 
 def test_a_run_that_does_not_exist_is_named_with_the_known_ones(run):
-    with pytest.raises(SedmtlError, match=r"no run 'x'.*Known here"):
+    with pytest.raises(SedmtlError, match=r"no run 'x'.*known here"):
         checkpoint.find_run(run[0].parent, "x")
     with pytest.raises(SedmtlError, match="train one with"):
         checkpoint.find_run(run[0] / "empty", None)

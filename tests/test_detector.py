@@ -134,6 +134,12 @@ def test_the_ranking_begins_with_the_likeliest_class(detector, mixture_path):
     )
 
 
+@pytest.mark.parametrize("shape", [(2, 8000), (8000, 1, 1)])
+def test_channels_come_last(detector, shape):
+    with pytest.raises(SedmtlError, match=r"\(N, channels\), found .*transpose it"):
+        detector.predict(np.zeros(shape), 8000)
+
+
 def test_bad_audio_is_one_sentence(detector, tmp_path):
     short = write_tone(tmp_path / "short.wav", 440, 0.5)
     with pytest.raises(SedmtlError, match="needs its sample_rate"):

@@ -27,11 +27,12 @@ def test_an_old_file_is_replaced(tmp_path):
 def test_an_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
     write_text(tmp_path / "x", "old")
 
-    def fill_the_disk(path, text, **_):
-        path.write_bytes(text[:2].encode())
+    def fill_the_disk(path, content):
+        with path.open("wb") as file:
+            file.write(content[:2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", fill_the_disk)
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(SedmtlError, match=r"cannot write .*x: No space left on device"):
         write_text(tmp_path / "x", "new and longer")
     assert (tmp_path / "x").read_text() == "old"

@@ -392,3 +392,24 @@ def test_stems_are_kept_only_if_asked_for(project):
     mix(project, "--snr", 20)
     with pytest.raises(SedmtlError, match="holds no 'stems'"):
         open_store(project, array="stems")
+
+
+def test_a_failing_mix_leaves_the_plan_of_the_mixtures_that_are_there(project):
+    project.run("mix", "--snr", 0, "--wav", 1)
+    plan = (project.work / "mixtures" / "plan.tsv").read_text()
+    write_tone(project.folder / "events" / "tone_300" / "silent.wav", 300, 0.5)
+    soundfile.write(project.folder / "events" / "tone_300" / "silent.wav", np.zeros(4000), 8000)
+    assert project.run("mix", "--snr", 0).exit_code == 1
+    assert (project.work / "mixtures" / "plan.tsv").read_text() == plan
+
+
+def test_wav_files_of_an_earlier_plan_do_not_stay(project):
+    project.run("mix", "--snr", 0, "--wav", 2)
+    wav = project.work / "mixtures" / "snr_0" / "mix_01.wav"
+    before = wav.read_bytes()
+    config = project.folder / "data.yaml"
+    config.write_text(config.read_text().replace("mixing:", "mixing:\n  seed: 5"))
+    project.run("mix", "--snr", 0)
+    assert not wav.exists()
+    project.run("mix", "--snr", 0, "--wav", 2)
+    assert wav.read_bytes() != before

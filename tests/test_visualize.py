@@ -48,7 +48,7 @@ def outlines(axis):
 def test_there_are_seven_panels_in_the_papers_order():
     names = [axis.get_title(loc="left") for axis in panels(plots.figure_3(prediction_of(5), "x"))]
     words = ("log-mel", "reconstruction", "mel bins", "mel bins", "first step", "over time",
-             "second step")  # fmt: skip
+             "in the clip")  # fmt: skip
     assert len(names) == 7
     for number, (name, word) in enumerate(zip(names, words, strict=True), start=1):
         assert name.startswith(str(number))
@@ -122,7 +122,7 @@ def test_of_many_classes_the_likeliest_and_the_true_are_shown():
     assert len(names) == plots.MAX_CLASSES
     assert least in names
     assert prediction.ranking()[0][0] in names
-    assert "without the 25 least likely" in panels(figure)[6].get_title(loc="left")
+    assert "16 of 41 classes" in panels(figure)[6].get_title(loc="left")
 
 
 @pytest.mark.parametrize("n_classes", [1, 2])
@@ -166,6 +166,22 @@ def test_strong_labels_of_a_mixture_are_known(trained, drawn, tmp_path):
     elsewhere.write_bytes(wav.read_bytes())
     trained.run("visualize", elsewhere, "--out", tmp_path / "b.png")
     assert drawn[1][2] is None
+
+
+def test_labels_are_those_of_the_store_that_the_mixture_is_of(trained, drawn, tmp_path):
+    """A plan of later mixtures says nothing about this one."""
+    plan = trained.work / "mixtures" / "plan.tsv"
+    content = plan.read_text()
+    plan.write_text("filename\tonset\toffset\tevent_label\nmix_01.wav\t0\t1\tother\n")
+    try:
+        wav = trained.work / "mixtures" / "snr_20" / "mix_01.wav"
+        trained.run("visualize", wav, "--out", tmp_path / "a.png")
+    finally:
+        plan.write_text(content)
+    rows = [line.split("\t") for line in content.splitlines() if line.startswith("mix_01.wav")]
+    assert [event.label for event in drawn[0][2]] == [row[3] for row in rows]
+    onsets_s = [event.onset_s for event in drawn[0][2]]
+    assert onsets_s == pytest.approx([float(row[1]) for row in rows])
 
 
 def test_strong_labels_of_ones_own_can_be_given(trained, drawn, tmp_path):

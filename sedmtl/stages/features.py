@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import yaml
 
 from sedmtl import audio, progress
 from sedmtl.clips import load_clips
@@ -18,6 +19,7 @@ from sedmtl.config import Config
 from sedmtl.errors import SedmtlError
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.mixture import FULL_SCALE
+from sedmtl.provenance import check_settings
 from sedmtl.stores import (
     ClipTable,
     EventTable,
@@ -63,13 +65,11 @@ def features(config: Config, names: Sequence[str], n_workers: int) -> list[Path]
 def _of_mixtures(source: Path, config: Config, n_workers: int) -> Path:
     path = config.work_dir / "features" / source.name
     with Store(source, "waveform", "sedmtl mix") as store:
-        expected = (config.mixing.n_samples,)
-        rate = store.attributes["sample_rate"]
-        if store.row_shape != expected or rate != config.mixing.sample_rate:
-            raise SedmtlError(
-                f"{source} holds {store.row_shape[0]} samples at {rate} Hz, data.yaml asks for "
-                f"{expected[0]} at {config.mixing.sample_rate}: run 'sedmtl mix' again"
-            )
+        made_with = yaml.safe_load(store.attributes["config"])["mixing"]
+        wanted = config.model_dump(mode="json")["mixing"]
+        # Which SNRs data.yaml lists says nothing about any one store.
+        wanted.pop("snrs_db")
+        check_settings(source, made_with, wanted, "sedmtl mix")
 
         def read(rows: range) -> Waveforms:
             return store.read(rows).astype(np.float32) / np.float32(FULL_SCALE)

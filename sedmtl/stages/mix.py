@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from sedmtl.config import Config, Mixing
 from sedmtl.corpora import EventClip, Scene, load_events, load_scenes
 from sedmtl.errors import SedmtlError
 from sedmtl.events import strong_label_text
-from sedmtl.files import write_text
+from sedmtl.files import make_folder, write_text
 from sedmtl.mixture import EventAudio, Plan, PlannedMixture, Rendered, plan, render
 from sedmtl.stores import (
     Attributes,
@@ -69,8 +70,7 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
     audio.probe_all(sorted({mixture.scene.path for mixture in planned.mixtures}))
 
     folder = config.work_dir / "mixtures"
-    write_text(folder / "plan.yaml", planned.text())
-    write_text(folder / "plan.tsv", strong_label_text(planned.strong_labels()))
+    make_folder(folder)
     paths = [mixture_path(config.work_dir, snr_db) for snr_db in options.snrs_db]
     with tempfile.TemporaryFile(dir=folder) as cache:
         events = _read_events(planned, mixing, cache, options.n_workers)
@@ -126,7 +126,8 @@ def _warn_of_silence(events: Mapping[str, EventAudio]) -> None:
     if silent:
         progress.say(
             f"warning: {len(silent)} of {len(events)} event clips begin with silence longer than "
-            f"mixing.event_s and cannot be heard in their mixtures, for instance {silent[0]}"
+            f"mixing.event_s and cannot be heard in their mixtures, for instance {silent[0]}: trim "
+            "them or take them out"
         )
 
 
@@ -144,6 +145,9 @@ def _write_stores(
             for path, snr_db in zip(paths, options.snrs_db, strict=True)
         ]
         n_done = min(writer.n_done for writer in writers)
+        for writer in writers:
+            if writer.n_done < writer.n_rows:  # WAV files of an earlier plan
+                shutil.rmtree(writer.path.with_suffix(""), ignore_errors=True)
         todo = planned.mixtures[n_done:]
         blocks = [todo[i : i + BLOCK] for i in range(0, len(todo), BLOCK)]
         work = partial(_render, events=events, mixing=config.mixing, snrs_db=options.snrs_db)
@@ -157,6 +161,10 @@ def _write_stores(
                     writer.write(n_done, **rows)
                 n_done += len(block)
                 advance(len(block))
+        # Only now, when nothing can go wrong with the audio any more: a plan without its mixtures
+        # would be believed.
+        write_text(paths[0].with_name("plan.yaml"), planned.text())
+        write_text(paths[0].with_name("plan.tsv"), strong_label_text(planned.strong_labels()))
         for writer in writers:
             writer.finish()
 

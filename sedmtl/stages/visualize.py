@@ -11,6 +11,7 @@ from sedmtl.config import Config
 from sedmtl.detector import Detector, Prediction
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event, read_strong_labels
+from sedmtl.stores import Store
 
 
 def visualize(
@@ -29,7 +30,7 @@ def visualize(
         audio_path: Any audio file; of a longer one the clip from `start_s` on.
         run_name: By default the newest finished run.
         start_s: In seconds.
-        labels_path: A strong-label TSV; by default that of the mixtures, if it knows the file.
+        labels_path: A strong-label TSV; by default those of the mixture, if it is one of ours.
         out_path: By default `work/figures/<file>.png`.
 
     Returns:
@@ -39,8 +40,9 @@ def visualize(
     prediction = Detector.load(run).predict(audio_path, start_s=start_s)
     truth = _truth(config, audio_path, labels_path)
     begin, end = start_s, start_s + prediction.duration_s
-    title = f"{audio_path.name}, {begin:g} to {end:.4g} s · {run.name}"
+    title = f"{audio_path.name}, {begin:.1f} to {end:.1f} s · {run.name}"
     path = out_path or config.work_dir / "figures" / f"{audio_path.stem}.png"
+    path = path if path.suffix else path.with_suffix(".png")
     try:
         plots.save(plots.figure_3(prediction, title, truth), path)
     except (OSError, ValueError) as error:
@@ -54,9 +56,20 @@ def _truth(config: Config, audio_path: Path, labels_path: Path | None) -> Sequen
         if audio_path.name not in labels:
             raise SedmtlError(f"{labels_path} has no row for {audio_path.name}")
         return labels[audio_path.name]
-    # A file of the same name from elsewhere is not one of our mixtures.
-    plan_path = config.work_dir / "mixtures" / "plan.tsv"
-    ours = audio_path.resolve().is_relative_to(plan_path.parent.resolve())
-    return (
-        read_strong_labels(plan_path).get(audio_path.name) if ours and plan_path.is_file() else None
-    )
+    # A WAV file that `mix` wrote lies in a folder that is named after its store.
+    store_path = audio_path.resolve().parent.with_suffix(".h5")
+    ours = store_path.parent == (config.work_dir / "mixtures").resolve()
+    return _truth_of_mixture(store_path, audio_path.name) if ours and store_path.is_file() else None
+
+
+def _truth_of_mixture(store_path: Path, name: str) -> Sequence[Event] | None:
+    with Store(store_path, "waveform", "sedmtl mix") as store:
+        if name not in store.clips.name:
+            return None
+        events = store.clips.events
+        ours = events.mixture == list(store.clips.name).index(name)
+        columns = (events.label[ours], events.onset_s[ours], events.offset_s[ours])
+        return [
+            Event(store.classes[label], float(onset_s), float(offset_s))
+            for label, onset_s, offset_s in zip(*columns, strict=True)
+        ]
