@@ -85,15 +85,16 @@ def to_markdown(sheets: Sequence[Sheet]) -> str:
 
 
 def _network_lines(row: Row) -> list[list[str]]:
-    """One line; under an honest one also the interval."""
+    """One line; under an honest one what is special about the network, and the interval."""
+    honest = row.selection == "honest"
     alpha = row.recipe["alpha"]
     name = [_name(row), alpha if alpha == "auto" else f"{alpha:g}", _folds(row)]
-    honest = row.selection == "honest"
-    name = name if honest else [""] * len(name)
     values = [_with_std(average) for average in row.averages]
-    lines = [[*name, row.selection, *values, f"{row.n_classes_scored}/{row.n_classes}"]]
+    scored = f"{row.n_classes_scored}/{row.n_classes}"
+    lines = [[*(name if honest else [""] * len(name)), row.selection, *values, scored]]
     if honest:
-        lines.append(["", "", "", "  95 %", *(_interval(each) for each in row.averages), ""])
+        intervals = [_interval(average) for average in row.averages]
+        lines.append([_variant(row), "", "", "  95 %", *intervals, ""])
     return lines
 
 
@@ -110,12 +111,16 @@ def _prior_line(row: Row) -> list[str]:
 
 
 def _name(row: Row) -> str:
-    """What tells one network from another within a store."""
+    return f"{row.recipe['model']}/{row.recipe['width']}"
+
+
+def _variant(row: Row) -> str:
+    """What tells a network from others of its name: attention, decoder, seed."""
     r = row.recipe
-    parts = [f"{r['model']}/{r['width']}"]
-    parts += [r["attention"]] if r["attention"] != "released" else []
+    parts = [r["attention"]] if r["attention"] != "released" else []
     parts += [r["reconstruction"]] if r["reconstruction"] != "relu" else []
-    return " ".join([*parts, f"s{r['seed']}"] if r["seed"] else parts)
+    parts += [f"seed {r['seed']}"] if r["seed"] else []
+    return "  " + " ".join(parts) if parts else ""
 
 
 def _short(value: float, sign: str = "") -> str:
