@@ -6,6 +6,7 @@ at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -164,29 +165,41 @@ def train_command(
     name: options.RunName = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    dry_run: options.DryRun = False,
     config: options.ConfigPath = DATA_YAML,
-    debug: options.Debug = False,  # noqa: ARG001
+    debug: options.Debug = False,
 ) -> None:
     """Train a network with one fold held out; or a grid of them.
 
     A grid is every combination of the repeatable options: finished runs are skipped, interrupted
-    ones go on.
+    ones go on. Several GPUs train one run together, or a run of a grid each.
     """
-    from sedmtl import grid
+    from sedmtl import distributed, grid
+    from sedmtl.forecast import describe, forecast
     from sedmtl.stages.train import TrainOptions, train
     from sedmtl.training import Recipe, choose_device, choose_precision
 
-    settings = _load(config)
-    if precision == "auto":
-        precision = choose_precision(choose_device(gpus))
-    base = Recipe(
-        data="", fold=0, attention=attention, reconstruction=reconstruction, width=width,
-        epochs=epochs, batch_size=batch_size, lr=lr, precision=precision,
-    )  # fmt: skip
-    stores = _choose_stores(settings, data, snr)
-    recipes = grid.plan_runs(base, stores, model, alpha, seed, fold)
-    for run in train(settings, recipes, TrainOptions(name, gpus, resume, force)):
-        typer.echo(run)
+    with distributed.session(gpus):
+        settings = _load(config)
+        device = choose_device(gpus)
+        # The first chooses for all, also for those on machines that compute in something else.
+        computed = (
+            distributed.first(lambda: choose_precision(device))
+            if precision == "auto"
+            else precision
+        )
+        base = Recipe(
+            data="", fold=0, attention=attention, reconstruction=reconstruction, width=width,
+            epochs=epochs, batch_size=batch_size, lr=lr, precision=computed,
+        )  # fmt: skip
+        stores = _choose_stores(settings, data, snr)
+        recipes = grid.plan_runs(base, stores, model, alpha, seed, fold)
+        if dry_run:
+            _say_all(describe(forecast(settings.work_dir, recipes, device), max(gpus or 1, 1)))
+            return
+        shared = ("--config", str(config), *(["--debug"] if debug else []))
+        runs = train(settings, recipes, TrainOptions(name, gpus, resume, force, shared))
+        _say_all(runs if distributed.rank() == 0 else [])
 
 
 @app.command("eval")
@@ -223,6 +236,11 @@ def visualize_command(
     for label, score in prediction.ranking()[:5]:
         typer.echo(f"{score:6.3f}  {label}")
     typer.echo(path)
+
+
+def _say_all(lines: Sequence[object]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def _load(path: Path) -> Config:

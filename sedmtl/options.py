@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,18 @@ def _alpha(text: str) -> str:
     if not fits:
         raise typer.BadParameter("should be a number from 0, or 'auto'")
     return text
+
+
+def _rate(rate: float) -> float:
+    if not 0 < rate < float("inf"):
+        raise typer.BadParameter("should be a number above 0")
+    return rate
+
+
+def _run_name(name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"\w[\w.+-]*", name):
+        raise typer.BadParameter("should be letters, digits, '_', '.', '+' and '-', as of a folder")
+    return name
 
 
 def _remember_debug(ctx: typer.Context, value: bool) -> bool:
@@ -89,11 +102,17 @@ Attention = Annotated[
 ]
 Reconstruction = Annotated[Literal["relu", "linear"], typer.Option(help="End of 2APAE's decoder.")]
 Gpus = Annotated[
-    int | None, typer.Option("--gpus", min=0, help="By default a GPU if there is one.")
+    int | None,
+    typer.Option(
+        "--gpus",
+        min=0,
+        help="By default a GPU if there is one; 0 is the CPU. Several share one run's batches, or "
+        "take a run of a grid each. Across machines: torchrun -m sedmtl train, without --gpus.",
+    ),
 ]
 Epochs = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training clips.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Clips a step.")]
-Rate = Annotated[float, typer.Option("--lr", help="Learning rate of Adam.")]
+Rate = Annotated[float, typer.Option("--lr", callback=_rate, help="Learning rate of Adam.")]
 Width = Annotated[
     int, typer.Option("--width", min=1, help="Channels of the first block; 32 is the paper's.")
 ]
@@ -102,10 +121,15 @@ Precision = Annotated[
     typer.Option(help="auto: bfloat16 where the hardware computes in it."),
 ]
 RunName = Annotated[
-    str | None, typer.Option("--name", help="Name of the run folder; for a single run.")
+    str | None,
+    typer.Option("--name", callback=_run_name, help="Name of the run folder; for a single run."),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with an interrupted run; a grid always does.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Train nothing: say what would be run and how long it takes."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Throw the old run away and start anew.")]
 

@@ -6,10 +6,11 @@ Results never go through here; they belong on stdout.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -61,6 +63,20 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, completed=done)
         yield lambda n: bar.advance(task, n)
+
+
+@contextmanager
+def board() -> Iterator[Callable[[Sequence[str]], None]]:
+    """Lines that stay in place in a terminal and are rewritten there; a log file gets none.
+
+    Yields:
+        A function to call with the lines, each cut to the width of the terminal.
+    """
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with Live(console=console) as live:
+        yield lambda lines: live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
 
 
 def _lines(what: str, total: int, done: int) -> Advance:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
@@ -17,14 +18,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sedmtl.dataset import Rows, Split, batches, shuffled
+from sedmtl import distributed
+from sedmtl.dataset import Rows, Split, batches, shuffled, split_rows
 from sedmtl.errors import SedmtlError
 from sedmtl.logmel import Standardiser
-from sedmtl.losses import Uncertainty, multitask_loss
+from sedmtl.losses import Objective, Uncertainty
 from sedmtl.metrics import clip as clip_metrics
-from sedmtl.models import SedOutput
+from sedmtl.models import build_model, has_decoder
 from sedmtl.models.autoencoder import ReconstructionEnd
 from sedmtl.models.two_step_attention import AttentionForm
+from sedmtl.stores import Store
 
 Precision = Literal["float32", "bfloat16"]
 Selection = Literal["honest", "paper"]
@@ -88,11 +91,13 @@ class Best:
 
 
 def choose_device(n_gpus: int | None) -> torch.device:
-    """The device for a run: by default the GPU if there is one.
+    """The device for a run, or for this process's part in it: by default a GPU if there is one.
 
     Raises:
         SedmtlError: GPUs are asked for that are not there.
     """
+    if distributed.world_size() > 1:
+        return distributed.device()
     found = torch.cuda.device_count()
     if n_gpus is None:
         n_gpus = min(found, 1)
@@ -100,11 +105,6 @@ def choose_device(n_gpus: int | None) -> torch.device:
         raise SedmtlError(
             f"--gpus {n_gpus}: found {found} GPU{'s' * (found != 1)} on this machine; ask for "
             f"--gpus {found}, or leave the option out"
-        )
-    if n_gpus > 1:
-        raise SedmtlError(
-            f"--gpus {n_gpus}: a run trains on one GPU so far; start one run a GPU with "
-            "CUDA_VISIBLE_DEVICES and --gpus 1"
         )
     return torch.device("cuda" if n_gpus else "cpu")
 
@@ -120,6 +120,39 @@ def choose_precision(device: torch.device) -> Precision:
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
 
 
+@contextmanager
+def _enough_memory(batch_size: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise SedmtlError(
+            f"the GPU ran out of memory at --batch-size {batch_size}: try --batch-size "
+            f"{max(1, batch_size // 2)}, or a smaller --width"
+        ) from error
+
+
+def open_trainer(recipe: Recipe, store: Store, device: torch.device) -> Trainer:
+    """A trainer at its beginning: rows split, standardiser fitted, fresh weights from the seed.
+
+    Raises:
+        SedmtlError: The fold or the network does not exist.
+    """
+    split = split_rows(store.clips.fold, recipe.fold, recipe.seed)
+    n_frames, n_mels = store.row_shape
+    torch.manual_seed(recipe.seed)
+    network = build_model(
+        recipe.model,
+        len(store.classes),
+        n_frames,
+        n_mels,
+        recipe.width,
+        recipe.attention,
+        recipe.reconstruction,
+    )
+    standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
+    return Trainer(network, standardiser, store.read, store.clips.target, split, recipe, device)
+
+
 class Trainer:
     """A network with its optimiser, the clips it learns from and the best it has been."""
 
@@ -133,6 +166,10 @@ class Trainer:
         recipe: Recipe,
         device: torch.device,
     ) -> None:
+        if has_decoder(recipe.model) and not recipe.reconstructs:
+            # It is not run, and processes that train together would wait for its gradients.
+            network.get_submodule("decoder").requires_grad_(False)
+        network = distributed.join_batch_norm(network)
         self.recipe = recipe
         self.split = split
         self.device = device
@@ -141,6 +178,10 @@ class Trainer:
         self._read = read
         self._target = target
         self._uncertainty = Uncertainty().to(device) if recipe.alpha == "auto" else None
+        alpha = self._uncertainty or cast(float, recipe.alpha)
+        in_bfloat16 = recipe.precision == "bfloat16"
+        self._objective = Objective(self.network, alpha, recipe.reconstructs, in_bfloat16)
+        self._joint_objective = distributed.average_gradients(self._objective)
         learned = [*network.parameters(), *(self._uncertainty or nn.Module()).parameters()]
         self.optimiser = torch.optim.Adam(learned, lr=recipe.lr)
         # The recipe lowers the rate when the held-out score stalls. Here the inner validation
@@ -155,14 +196,15 @@ class Trainer:
         """Train to the recipe's last epoch; yields a record an epoch: a line of `metrics.jsonl`.
 
         Raises:
-            SedmtlError: The loss is no longer finite.
+            SedmtlError: The loss is no longer finite, or the GPU ran out of memory.
         """
         for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
             started = time.monotonic()
             rate = float(self.optimiser.param_groups[0]["lr"])
-            losses = self._train_epoch(epoch, count)
-            validation = self.score(self.split.validation, count)
-            held_out = self.score(self.split.held_out, count)
+            with _enough_memory(self.recipe.batch_size):
+                losses = self._train_epoch(epoch, count)
+                validation = self.score(self.split.validation, count)
+                held_out = self.score(self.split.held_out, count)
             record: dict[str, Any] = {
                 "epoch": epoch,
                 "lr": rate,
@@ -179,12 +221,27 @@ class Trainer:
     def score(self, rows: Rows, count: CountClips = lambda _: None) -> npt.NDArray[np.float32]:
         """Clip scores of rows: (n, C) in [0, 1]; the decoder is not run."""
         self.network.eval()
-        scores = []
+        scores = torch.zeros(len(rows), self._target.shape[1], device=self.device)
         with torch.inference_mode():
-            for batch in batches(rows, self.recipe.batch_size):
-                scores.append(self._forward(self._features(batch), False).clip.float().cpu())
+            for batch in batches(np.arange(len(rows)), self.recipe.batch_size):
+                share = distributed.share(batch)
+                scores[share] = self._objective.run(self._features(rows[share]), False).clip.float()
                 count(len(batch))
-        return torch.cat(scores).numpy()
+        # A clip's scores are zero but in one process: their sum is exact, and in order.
+        return distributed.add_up(scores).cpu().numpy()
+
+    def step(self, batch: Rows) -> Tensor:
+        """Learn from one global batch; returns (3,): the parts of the loss, summed over clips."""
+        share = distributed.share(batch)
+        features = self._features(share)
+        target = torch.from_numpy(self._target[share]).to(self.device, torch.float32)
+        loss = self._joint_objective(features, target)
+        # The mean over processes of these weights times gradients is that of the whole batch.
+        weight = distributed.world_size() * len(share) / len(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        (weight * loss.total).backward()
+        self.optimiser.step()
+        return len(share) * torch.stack([part.detach() for part in loss])
 
     def state(self) -> dict[str, Any]:
         """All that going on needs: tensors and plain Python values only."""
@@ -210,20 +267,12 @@ class Trainer:
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()
         rows = shuffled(self.split.train, self.recipe.seed, epoch)
-        alpha = self._uncertainty or cast(float, self.recipe.alpha)
         # Summed on the device: asking for the loss at each step would wait for the GPU each time.
         sums = torch.zeros(3, device=self.device)
         for batch in batches(rows, self.recipe.batch_size):
-            features = self._features(batch)
-            target = torch.from_numpy(self._target[batch]).to(self.device, torch.float32)
-            output = self._forward(features, self.recipe.reconstructs)
-            loss = multitask_loss(output, target, features, alpha)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.total.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-            sums += len(batch) * torch.stack([part.detach() for part in loss])
+            sums += self.step(batch)
             count(len(batch))
-        total, detection, reconstruction = (sums / len(rows)).tolist()
+        total, detection, reconstruction = (distributed.add_up(sums) / len(rows)).tolist()
         if not np.isfinite(total):
             raise SedmtlError(
                 f"the loss is {total} in epoch {epoch}: training diverged; try --lr "
@@ -233,19 +282,13 @@ class Trainer:
             "loss": total,
             "detection_loss": detection,
             "reconstruction_loss": reconstruction,
-            "alpha": self._uncertainty.alpha.item() if self._uncertainty else alpha,
+            "alpha": self._uncertainty.alpha.item() if self._uncertainty else self.recipe.alpha,
         }
 
     def _features(self, rows: Rows) -> Tensor:
         block = torch.from_numpy(self._read(rows)).to(self.device)
         standardised: Tensor = self.standardiser(block)
         return standardised
-
-    def _forward(self, features: Tensor, reconstruct: bool) -> SedOutput:
-        fast = self.recipe.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast):
-            output: SedOutput = self.network(features, reconstruct=reconstruct)
-        return output
 
     def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:
         return clip_metrics.evaluate(self._target[rows], score)._asdict()

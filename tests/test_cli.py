@@ -75,7 +75,7 @@ def test_an_interruption_says_how_to_go_on(project, monkeypatch):
 
 def test_a_work_folder_that_cannot_be_written_is_one_sentence(project, one_sentence):
     (project.folder / "work").write_text("a file where the folder should be")
-    one_sentence(project.run("mix"), "cannot write", "plan.yaml")
+    one_sentence(project.run("mix"), "cannot write into", "work/mixtures")
 
 
 def test_the_readme_uses_only_commands_and_options_that_exist(monkeypatch):

@@ -17,13 +17,14 @@ ROOT = Path(sedmtl.__file__).parent
 LADDER = [
     ["cli", "__main__"],
     ["stages", "options"],
-    ["grid"],
-    ["training", "plots", "results"],
+    ["grid", "launch", "forecast"],
+    ["training", "plots", "results", "sheets"],
     ["detector", "clips", "losses"],
     ["mixture", "dataset", "checkpoint"],
     ["corpora", "stores", "logmel", "models", "metrics"],
     ["audio", "config", "events"],
-    ["errors", "files", "progress", "tables", "workers"],
+    ["distributed"],
+    ["errors", "files", "paper", "pool", "progress", "provenance", "tables", "workers"],
     ["__init__"],
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss, mean_squared_error
 
-from sedmtl.losses import multitask_loss
+from sedmtl.losses import Uncertainty, multitask_loss
 from sedmtl.models import SedOutput
 
 
@@ -61,3 +61,13 @@ def test_a_score_that_is_no_number_gives_a_loss_that_is_none(batch):
     clip = torch.tensor([[0.5, float("nan")]])
     loss = multitask_loss(output_of(clip), torch.tensor([[1.0, 0.0]]), logmel, alpha=0)
     assert loss.total.isnan()
+
+
+def test_a_share_without_clips_has_no_loss_and_finite_gradients(batch):
+    """A process may have none of a small batch; a mean over nothing would be NaN."""
+    clip, target, logmel, reconstruction = (each[:0].requires_grad_() for each in batch)
+    alpha = Uncertainty()
+    loss = multitask_loss(output_of(clip, reconstruction), target.detach(), logmel.detach(), alpha)
+    (0 * loss.total).backward()
+    assert [part.item() for part in loss] == [0, 0, 0]
+    assert alpha.log_variance.grad.tolist() == [0, 0]

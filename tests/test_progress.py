@@ -100,3 +100,17 @@ def test_a_block_that_writes_its_own_lines_gets_none_in_a_log_file(clock, capsys
         clock.now += 100
         step(5)
     assert capsys.readouterr().err == ""
+
+
+def test_a_board_stays_in_place_in_a_terminal_and_out_of_log_files(monkeypatch):
+    for is_terminal in (True, False):
+        written = io.StringIO()
+        console = Console(file=written, force_terminal=is_terminal, width=20)
+        monkeypatch.setattr(progress, "console", console)
+        with progress.board() as draw:
+            draw(["0 of 2 runs done", "  fold 1: epoch 1/50 and all that follows"])
+            draw(["1 of 2 runs done"])
+        if is_terminal:
+            assert "1 of 2 runs done" in written.getvalue()
+        else:
+            assert written.getvalue() == ""

@@ -162,6 +162,21 @@ def test_several_stores_must_be_told_apart(project, one_sentence):
     one_sentence(project.run("train", "--fold", 1), "several stores", "--snr 0 or --snr 20")
 
 
-@pytest.mark.parametrize("arguments", [["--fold", "x"], [], ["--fold", "1", "--epochs", "0"]])
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden", ""])
+def test_a_run_name_that_is_no_name_of_a_folder_is_wrong_usage(trained, name):
+    assert trained.run("train", "--fold", 2, "--name", name, *SMALL).exit_code == 2
+
+
+def test_features_of_other_settings_are_refused(featured, one_sentence):
+    config = featured.folder / "data.yaml"
+    config.write_text(config.read_text().replace("n_mels: 16", "n_mels: 8"))
+    result = featured.run("train", "--fold", 1, *SMALL)
+    one_sentence(result, "made with n_mels 16", "asks for 8", "run 'sedmtl features' again")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--fold", "x"], ["--fold", "1", "--lr", "-1"], [], ["--fold", "1", "--epochs", "0"]],
+)
 def test_wrong_usage_exits_with_2(arguments):
     assert invoke(["train", *arguments]).exit_code == 2

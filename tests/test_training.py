@@ -156,6 +156,19 @@ def test_a_loss_that_is_not_finite_stops_with_advice(clips):
         run_to_end(trainer)
 
 
+@pytest.mark.parametrize(("asked", "advised"), [(24, 12), (7, 3), (1, 1)])
+def test_a_gpu_without_memory_is_a_sentence_with_advice(clips, monkeypatch, asked, advised):
+    trainer = trainer_of(clips, replace(RECIPE, batch_size=asked))
+
+    def forward(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
+
+    monkeypatch.setattr(trainer.network, "forward", forward)
+    expected = f"out of memory at --batch-size {asked}: try --batch-size {advised}, or a smaller"
+    with pytest.raises(SedmtlError, match=expected):
+        run_to_end(trainer)
+
+
 def test_bfloat16_trains_to_about_the_same_loss(clips):
     """Eight bits of mantissa: the mean loss of an epoch agrees to some percent."""
     losses = [
@@ -190,6 +203,7 @@ def test_a_gpu_is_used_if_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device(None).type == "cuda"
     assert choose_device(0).type == "cpu"
+    assert choose_device(2).type == "cuda"
 
 
 @pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bfloat16"), (False, "float32")])

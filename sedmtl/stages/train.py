@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import sedmtl
-from sedmtl import progress
+from sedmtl import distributed, launch, progress
 from sedmtl.checkpoint import (
     ModelCard,
     load_state,
@@ -25,13 +24,13 @@ from sedmtl.checkpoint import (
     write_run,
 )
 from sedmtl.config import Config
-from sedmtl.dataset import Split, batches, split_rows
+from sedmtl.dataset import Split
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
-from sedmtl.logmel import Standardiser
-from sedmtl.models import build_model, count_parameters
+from sedmtl.models import count_parameters
+from sedmtl.provenance import check_settings
 from sedmtl.stores import HeldOutScores, Store, write_scores
-from sedmtl.training import SELECTIONS, Recipe, Trainer, choose_device
+from sedmtl.training import SELECTIONS, Recipe, Trainer, choose_device, open_trainer
 
 FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
 
@@ -45,41 +44,93 @@ class TrainOptions:
         n_gpus: None for the GPU if there is one.
         resume: Go on with an interrupted run. The runs of a grid always do.
         force: Throw away what is in the run folder.
+        shared: Options of the command line, beside these and the recipe's, for the processes that
+            are started: `--config` and its like.
     """
 
     run_name: str | None = None
     n_gpus: int | None = None
     resume: bool = False
     force: bool = False
+    shared: tuple[str, ...] = ()
 
 
 def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> list[Path]:
-    """Train every recipe, one after the other; finished runs are skipped.
+    """Train every recipe; finished runs are skipped.
+
+    Several GPUs are given to one run together, to the runs of a grid one each.
 
     Returns:
-        The run folders.
+        The run folders; none if other processes trained a single run, and so named it.
 
     Raises:
         SedmtlError: A run could not be trained. Those of a grid that could are finished first.
     """
+    choose_device(options.n_gpus)
+    n_gpus = options.n_gpus or 0
     if len(recipes) == 1:
-        return [train_one(config, recipes[0], options)]
+        if n_gpus < 2 or distributed.world_size() > 1:
+            return [train_one(config, recipes[0], options)]
+        launch.launch(launch.command_of(recipes[0], *_words(options)), n_gpus)
+        return []
+    if distributed.world_size() > 1:
+        raise SedmtlError(
+            f"processes that train together train one run, and this grid has {len(recipes)}: "
+            "without torchrun, --gpus gives each GPU a run"
+        )
     if options.run_name:
         raise SedmtlError(f"--name is for a single run: this grid has {len(recipes)}")
     stores = {recipe.data: config.work_dir / "features" / f"{recipe.data}.h5" for recipe in recipes}
     for path in stores.values():
         Store(path, "logmel", "sedmtl features").__exit__()
-    runs, failed = [], []
+    options = replace(options, resume=True)
+    train_all = _side_by_side if n_gpus > 1 else _one_after_the_other
+    failed = train_all(config, recipes, options)
+    if failed:
+        listed = "; ".join(f"{run.name} ({reason})" for run, reason in failed.items())
+        raise SedmtlError(f"{len(failed)} of {len(recipes)} runs failed: {listed}")
+    return [_run_folder(config, recipe, options) for recipe in recipes]
+
+
+def _one_after_the_other(
+    config: Config, recipes: Sequence[Recipe], options: TrainOptions
+) -> dict[Path, str]:
+    """Train a grid in this process; returns why runs failed."""
+    failed = {}
     for number, recipe in enumerate(recipes, start=1):
         progress.say(f"run {number} of {len(recipes)}")
         try:
-            runs.append(train_one(config, recipe, replace(options, resume=True)))
+            train_one(config, recipe, options)
         except SedmtlError as error:
             progress.say(f"failed: {error}")
-            failed.append(f"{recipe.name} ({error})")
-    if failed:
-        raise SedmtlError(f"{len(failed)} of {len(recipes)} runs failed: {'; '.join(failed)}")
-    return runs
+            failed[_run_folder(config, recipe, options)] = str(error)
+    return failed
+
+
+def _side_by_side(
+    config: Config, recipes: Sequence[Recipe], options: TrainOptions
+) -> dict[Path, str]:
+    """Train a grid in a process a GPU; returns why runs failed."""
+    n_gpus = min(options.n_gpus or 1, len(recipes))
+    commands = {
+        _run_folder(config, recipe, options): launch.command_of(
+            recipe, "--gpus", "1", *_words(options)
+        )
+        for recipe in recipes
+    }
+    progress.say(f"{len(recipes)} runs, {n_gpus} at a time; what each says is in its train.log")
+    return launch.run_grid(commands, launch.gpu_environments(n_gpus))
+
+
+def _words(options: TrainOptions) -> list[str]:
+    """How to run, for the command line of another process; the GPUs are the caller's to say."""
+    name = ["--name", options.run_name] if options.run_name else []
+    flags = {"--resume": options.resume, "--force": options.force}
+    return [*name, *(flag for flag, given in flags.items() if given), *options.shared]
+
+
+def _run_folder(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
+    return config.work_dir / "runs" / (options.run_name or recipe.name)
 
 
 def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
@@ -94,45 +145,35 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
         The run folder.
 
     Raises:
-        SedmtlError: The fold does not exist, the run folder holds something else, or training
-            diverges.
+        SedmtlError: The fold does not exist, the run folder holds something else, a batch has
+            fewer clips than there are processes, or training diverges.
     """
     device = choose_device(options.n_gpus)
-    run = config.work_dir / "runs" / (options.run_name or recipe.name)
+    if recipe.batch_size < distributed.world_size():
+        raise SedmtlError(
+            f"--batch-size {recipe.batch_size} is too small for {distributed.world_size()} "
+            "processes: each takes its part of every batch"
+        )
+    run = _run_folder(config, recipe, options)
     store_path = config.work_dir / "features" / f"{recipe.data}.h5"
     with Store(store_path, "logmel", "sedmtl features") as store:
-        split = split_rows(store.clips.fold, recipe.fold, recipe.seed)
-        torch.manual_seed(recipe.seed)
-        network = _build(recipe, store)
-        settings = _settings(recipe, store, count_parameters(network))
-        if not _prepare_folder(run, settings, options.resume, options.force):
+        wanted = {**config.features.model_dump(), "sample_rate": config.mixing.sample_rate}
+        check_settings(store_path, store.attributes, wanted, "sedmtl features")
+        trainer = open_trainer(recipe, store, device)
+        settings = _settings(recipe, store, count_parameters(trainer.network))
+        if not distributed.first(
+            lambda: _prepare_folder(run, settings, options.resume, options.force)
+        ):
             progress.say(f"{run} is finished already (--force trains it anew)")
             return run
-        standardiser = Standardiser.fit(
-            store.read(rows) for rows in batches(split.training_folds, 256)
-        )
-        trainer = Trainer(
-            network, standardiser, store.read, store.clips.target, split, recipe, device
-        )
-        if (run / "last.pt").is_file():
-            trainer.restore(load_state(run))
+        # The first process reads it for all: the others may be on machines without this folder.
+        state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
+        if state is not None:
+            trainer.restore(state)
         _announce(run, trainer, settings["n_parameters"], device)
         _run_epochs(run, trainer)
-        _finish(run, trainer, store)
+        distributed.first(lambda: _finish(run, trainer, store))
     return run
-
-
-def _build(recipe: Recipe, store: Store) -> nn.Module:
-    n_frames, n_mels = store.row_shape
-    return build_model(
-        recipe.model,
-        len(store.classes),
-        n_frames,
-        n_mels,
-        recipe.width,
-        recipe.attention,
-        recipe.reconstruction,
-    )
 
 
 def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
@@ -150,7 +191,11 @@ def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]
 def _prepare_folder(run: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> bool:
     """Make the run folder ready; False if there is nothing left to train."""
     if force and run.is_dir():
-        shutil.rmtree(run)
+        for path in run.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != launch.LOG_NAME:  # this process may be writing it
+                path.unlink()
     if (run / "run.yaml").is_file():
         _check_same_run(run, settings)
         if (run / "model.safetensors").is_file() and read_run(run)["epochs"] >= settings["epochs"]:
@@ -183,8 +228,10 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
 def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.device) -> None:
     recipe, split = trainer.recipe, trainer.split
     done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
+    n_processes = distributed.world_size()
+    where = f"{n_processes} x {device.type}" if n_processes > 1 else device.type
     progress.say(
-        f"{run.name}: {n_parameters:,} parameters, {recipe.precision} on {device.type}; "
+        f"{run.name}: {n_parameters:,} parameters, {recipe.precision} on {where}; "
         f"{len(split.train)} clips to train on, {len(split.validation)} for inner validation, "
         f"{len(split.held_out)} held out{done}"
     )
@@ -196,11 +243,15 @@ def _run_epochs(run: Path, trainer: Trainer) -> None:
     started = time.monotonic()
     with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
         for record in trainer.fit(advance):
-            save_state(run, trainer.state())
-            lines = [json.dumps(each) for each in trainer.history]
-            write_text(run / "metrics.jsonl", "\n".join([*lines, ""]))
+            distributed.first(lambda: _save_epoch(run, trainer))
             per_epoch = (time.monotonic() - started) / (record["epoch"] - n_done)
             progress.say(_epoch_line(record, n_epochs, per_epoch))
+
+
+def _save_epoch(run: Path, trainer: Trainer) -> None:
+    save_state(run, trainer.state())
+    lines = [json.dumps(each) for each in trainer.history]
+    write_text(run / "metrics.jsonl", "\n".join([*lines, ""]))
 
 
 def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str:

@@ -1,0 +1,92 @@
+"""How long a grid takes, from a few steps of each kind of run. What they learn is thrown away."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sedmtl.progress import duration
+from sedmtl.stores import Store
+from sedmtl.training import Recipe, Trainer, open_trainer
+
+N_STEPS = 2
+"""Steps that are timed, after one that is not."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is left of one run.
+
+    Attributes:
+        n_epochs_left: 0 of a finished run.
+        seconds: For those epochs.
+    """
+
+    recipe: Recipe
+    n_epochs_left: int
+    seconds: float
+
+
+def forecast(work_dir: Path, recipes: Sequence[Recipe], device: torch.device) -> list[Forecast]:
+    """Look at what is there, and time each kind of network on each store once.
+
+    Raises:
+        SedmtlError: A store, a fold or a network does not exist.
+    """
+    epoch_seconds: dict[tuple[str, str, bool], float] = {}
+    forecasts = []
+    for recipe in recipes:
+        n_left = recipe.epochs - _n_epochs_done(work_dir / "runs" / recipe.name)
+        kind = (recipe.data, recipe.model, recipe.reconstructs)
+        if n_left > 0 and kind not in epoch_seconds:
+            path = work_dir / "features" / f"{recipe.data}.h5"
+            with Store(path, "logmel", "sedmtl features") as store:
+                epoch_seconds[kind] = seconds_an_epoch(open_trainer(recipe, store, device))
+        forecasts.append(Forecast(recipe, max(n_left, 0), n_left * epoch_seconds.get(kind, 0.0)))
+    return forecasts
+
+
+def seconds_an_epoch(trainer: Trainer) -> float:
+    """From `N_STEPS` steps and as many scored batches."""
+    split, size = trainer.split, trainer.recipe.batch_size
+    batch = split.train[:size]
+    trainer.network.train()
+    trainer.step(batch).cpu()
+    started = time.monotonic()
+    for _ in range(N_STEPS):
+        trainer.step(batch).cpu()
+    trained = time.monotonic()
+    for _ in range(N_STEPS):
+        trainer.score(batch)
+    scored = time.monotonic()
+    n_scored = len(split.validation) + len(split.held_out)
+    return ((trained - started) * len(split.train) + (scored - trained) * n_scored) / (
+        N_STEPS * len(batch)
+    )
+
+
+def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
+    """The plan as lines for people: a line a network, and the sum."""
+    lines = []
+    for model in dict.fromkeys(each.recipe.model for each in forecasts):
+        of_model = [each for each in forecasts if each.recipe.model == model]
+        n_to_do = sum(each.n_epochs_left > 0 for each in of_model)
+        seconds = sum(each.seconds for each in of_model)
+        lines.append(f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}")
+    total = sum(each.seconds for each in forecasts) / n_at_once
+    n_to_do = sum(each.n_epochs_left > 0 for each in forecasts)
+    at_once = f", {n_at_once} at once" if n_at_once > 1 else ""
+    return [*lines, f"in all: {n_to_do} of {len(forecasts)} runs{at_once}, {duration(total)}"]
+
+
+def _n_epochs_done(run: Path) -> int:
+    try:
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        return int(json.loads(lines[-1])["epoch"])
+    except (OSError, ValueError, IndexError, KeyError):
+        return 0

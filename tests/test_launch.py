@@ -1,0 +1,125 @@
+"""Starting processes, with commands that need no GPU."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import Project
+
+from sedmtl import launch
+from sedmtl.errors import SedmtlError
+from sedmtl.training import Recipe
+
+SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
+ONE_FAILS = """
+import sys
+import torch
+from sedmtl import distributed
+from sedmtl.errors import SedmtlError
+try:
+    with distributed.session(None):
+        if distributed.rank() == 1:
+            raise SedmtlError("this one alone ran out of memory")
+        distributed.add_up(torch.zeros(1))
+except SedmtlError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.fixture
+def here(trained, tmp_path):
+    """A project of its own with the features of `trained`."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "features").symlink_to(trained.work / "features")
+    (tmp_path / "data.yaml").write_text((trained.folder / "data.yaml").read_text())
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """This process believes in two GPUs; those that it starts know better."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_a_command_trains_its_recipe(here):
+    recipe = Recipe(
+        data="snr_20", fold=2, model="2apae", attention="equations", reconstruction="linear",
+        width=2, alpha=1 / 3, epochs=1, batch_size=6, lr=1 / 7000, seed=3, precision="float32",
+    )  # fmt: skip
+    module, name, command, *words = launch.command_of(recipe, "--name", "again")
+    assert (module, name) == ("-m", "sedmtl")
+    assert here.run(command, *words).exit_code == 0
+    settings = yaml.safe_load((here.work / "runs" / "again" / "run.yaml").read_text())
+    assert Recipe(**{key: settings[key] for key in vars(recipe)}) == recipe
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_several_gpus_train_one_run_together(here, capfd):
+    arguments = ("--fold", 1, "--gpus", 2, "--epochs", 2, "--name", "joint", *SMALL)
+    assert here.run("train", *arguments).exit_code == 0
+    written = capfd.readouterr()
+    assert written.out.split() == [str(here.work / "runs" / "joint")]
+    assert "on 2 x cpu" in written.err
+    assert (here.work / "runs" / "joint" / "model.safetensors").is_file()
+
+
+def test_one_process_that_fails_takes_the_others_along_and_is_alone_to_speak(capfd):
+    with pytest.raises(SystemExit) as exit_info:
+        launch.launch(["-c", ONE_FAILS], 2)
+    assert exit_info.value.code == 1
+    assert capfd.readouterr().err == "error: this one alone ran out of memory\n"
+
+
+def test_a_killed_process_is_named_in_one_sentence(capfd):
+    code = "import os; os.environ['RANK'] == '1' and os.kill(os.getpid(), 9)"
+    with pytest.raises(SedmtlError, match=r"process 2 of 2 was ended by SIGKILL.*--resume"):
+        launch.launch(["-c", code], 2)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_told(here, one_sentence):
+    """The processes find no GPU, and say so in their logs."""
+    result = here.run("train", "--fold", 1, "--fold", 2, "--gpus", 2, *SMALL)
+    one_sentence(result, "2 of 2 runs failed", "fold1", "fold2", "--gpus 1: found 0 GPUs")
+    assert "0 of 2 runs done, 2 failed" in result.stderr
+    logs = [path.read_text() for path in here.work.glob("runs/*/train.log")]
+    assert [log.count("error:") for log in logs] == [1, 1]
+
+
+def test_a_failed_run_of_a_grid_leaves_the_others_alone(tmp_path):
+    commands = {
+        tmp_path / "good": ["-c", "print('fine')"],
+        tmp_path / "bad": ["-c", "import sys; sys.exit('error: no clips')"],
+        tmp_path / "killed": ["-c", "import os; os.kill(os.getpid(), 9)"],
+        tmp_path / "last": ["-c", "import os; print(os.environ['SLOT'])"],
+    }
+    failed = launch.run_grid(commands, [{"SLOT": "a"}])
+    assert failed == {
+        tmp_path / "bad": "no clips",
+        tmp_path / "killed": "was ended by SIGKILL, as by a machine that is out of memory; see "
+        f"{tmp_path / 'killed' / 'train.log'}",
+    }
+    assert (tmp_path / "last" / "train.log").read_text() == "a\n"
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"), [(None, ["0", "1"]), ("5,7,9", ["5", "7"]), ("GPU-ab, GPU-cd", None)]
+)
+def test_gpus_are_those_that_this_process_may_use(monkeypatch, visible, expected):
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    else:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = [each["CUDA_VISIBLE_DEVICES"] for each in launch.gpu_environments(2)]
+    assert found == (expected or ["GPU-ab", "GPU-cd"])
+
+
+def test_the_interpreter_is_this_one(tmp_path):
+    launch.run_grid({tmp_path: ["-c", "import sys; print(sys.executable)"]}, [{}])
+    assert Path((tmp_path / launch.LOG_NAME).read_text().strip()) == Path(sys.executable)

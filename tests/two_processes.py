@@ -1,0 +1,100 @@
+"""What one process of several does in test_distributed: `torchrun two_processes.py FOLDER`.
+
+Saves what it found as `FOLDER/RANK.pt`. It imports no pytest, and no test runs here.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sedmtl import distributed
+from sedmtl.dataset import split_rows
+from sedmtl.logmel import Standardiser
+from sedmtl.models import build_model
+from sedmtl.training import Recipe, Trainer
+
+BASE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)
+# Of 24 clips to train on; 2 processes share batches of ...
+RECIPES = {
+    "24": replace(BASE, batch_size=24, epochs=12),  # a step an epoch
+    "7, 7, 7, 3": BASE,  # unequal shares
+    "23, 1": replace(BASE, batch_size=23, alpha="auto"),  # an empty share
+    "without decoder": replace(BASE, alpha=0.0),
+    "gmp": replace(BASE, model="gmp", alpha=0.0, batch_size=23),
+    "atrous": replace(BASE, model="atrous", alpha=0.0, batch_size=23),
+}
+N_JOINED = (7, 1)
+"""Clips of the batches that batch norm is tried on; the second leaves a share empty."""
+
+
+def make_clips():
+    """Log-mel (n, T, F), target (n, C) and fold (n,) of 40 clips."""
+    rng = np.random.default_rng(1)
+    target = (rng.random((40, 3)) < 0.5).astype(np.uint8)
+    logmel = rng.normal(size=(40, 12, 8)).astype(np.float32)
+    logmel[:, :, :6:2] += 4 * target[:, None, :]
+    return logmel, target, (np.arange(40) % 4 + 1).astype(np.uint8)
+
+
+def train(recipe):
+    """Train, and return all that should not depend on the number of processes."""
+    logmel, target, fold = make_clips()
+    split = split_rows(fold, recipe.fold, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    network = build_model(recipe.model, 3, 12, 8, recipe.width)
+    standardiser = Standardiser.fit([logmel[split.training_folds]])
+    cpu = torch.device("cpu")
+    trainer = Trainer(network, standardiser, lambda r: logmel[r], target, split, recipe, cpu)
+    before = torch.from_numpy(trainer.score(np.arange(40)))
+    history = list(trainer.fit(lambda _: None))
+    return {
+        "before": before,
+        "history": [{k: v for k, v in r.items() if k != "seconds"} for r in history],
+        "weights": dict(network.state_dict()),
+        "honest": trainer.best["honest"].weights,
+    }
+
+
+def normalise(n):
+    """Batch norm of a batch of n clips that the processes share: outputs, gradients, state."""
+    generator = torch.Generator().manual_seed(n)
+    whole = 3 + 2 * torch.randn(n, 4, 5, 6, generator=generator)
+    wanted = torch.randn(n, 4, 5, 6, generator=generator)
+    mine = torch.from_numpy(distributed.share(np.arange(n)))
+    network = nn.Sequential(nn.BatchNorm2d(4))
+    nn.init.uniform_(network[0].weight, generator=generator)
+    network = distributed.join_batch_norm(network)
+    x = whole[mine].requires_grad_()
+    y = network(x)
+    (y * wanted[mine]).sum().backward()
+    joined, gradient = torch.zeros_like(whole), torch.zeros_like(whole)
+    joined[mine], gradient[mine] = y.detach(), x.grad
+    return {
+        "output": distributed.add_up(joined),
+        "input gradient": distributed.add_up(gradient),
+        "weight gradient": distributed.add_up(network[0].weight.grad),
+        "bias gradient": distributed.add_up(network[0].bias.grad),
+        **network.state_dict(),
+    }
+
+
+def main(folder):
+    with distributed.session(None):
+        rank = distributed.rank()
+        found = {
+            "shares": [distributed.share(np.arange(n)).tolist() for n in (7, 1)],
+            "first": distributed.first(lambda: f"said by {rank}"),
+            "normalised": {n: normalise(n) for n in N_JOINED},
+            "trained": {name: train(recipe) for name, recipe in RECIPES.items()},
+        }
+        torch.save(found, folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
