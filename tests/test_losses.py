@@ -71,3 +71,29 @@ def test_a_share_without_clips_has_no_loss_and_finite_gradients(batch):
     (0 * loss.total).backward()
     assert [part.item() for part in loss] == [0, 0, 0]
     assert alpha.log_variance.grad.tolist() == [0, 0]
+
+
+def test_a_learned_weight_is_kendalls_formula(batch):
+    clip, target, logmel, reconstruction = batch
+    learned = Uncertainty()
+    with torch.no_grad():
+        learned.log_variance.copy_(torch.tensor([0.3, -0.7]))
+    loss = multitask_loss(output_of(clip, reconstruction), target, logmel, learned)
+    variance = np.exp([0.3, -0.7])
+    expected = (
+        loss.detection.item() / variance[0]
+        + loss.reconstruction.item() / (2 * variance[1])
+        + np.log(variance).sum() / 2
+    )
+    assert loss.total.item() == pytest.approx(expected, rel=1e-6)
+    assert learned.alpha.item() == pytest.approx(variance[0] / (2 * variance[1]), rel=1e-6)
+
+
+def test_the_learned_variances_are_least_where_they_equal_the_losses():
+    """d/ds of L1 / s + log(s) / 2 vanishes at s = 2 L1, of L2 / (2 s) + log(s) / 2 at s = L2."""
+    learned = Uncertainty()
+    detection, reconstruction = torch.tensor(0.2), torch.tensor(1.5)
+    with torch.no_grad():
+        learned.log_variance.copy_(torch.log(torch.tensor([2 * 0.2, 1.5])))
+    learned(detection, reconstruction).backward()
+    np.testing.assert_allclose(learned.log_variance.grad, 0, atol=1e-6)

@@ -10,8 +10,9 @@ import torch
 
 from sedmtl.errors import SedmtlError
 from sedmtl.losses import multitask_loss
-from sedmtl.models import SedOutput, build_model, count_parameters
+from sedmtl.models import MODELS, SedOutput, build_model, count_parameters, has_decoder
 from sedmtl.models.blocks import ConvBlock
+from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalWeightedRank
 from sedmtl.models.two_step_attention import AttentionStep, TwoStepAttention
 
 N_CLASSES, N_FRAMES, N_MELS, WIDTH = 5, 23, 16, 2
@@ -23,41 +24,117 @@ def golden():
         return {key: torch.from_numpy(np.array(file[key])) for key in file}
 
 
-@pytest.fixture
-def golden_network(golden):
-    """2APAE with the reference's weights, which are listed in the order of definition."""
-    network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, WIDTH)
-    weights = [value for key, value in golden.items() if key.startswith("2apae/weights/")]
+def golden_network(golden, name):
+    """A network with the reference's weights, which are listed in the order of definition."""
+    network = build_model(name, N_CLASSES, N_FRAMES, N_MELS, WIDTH)
+    weights = [value for key, value in golden.items() if key.startswith(f"{name}/weights/")]
     names = list(network.state_dict())
     assert len(names) == len(weights)
     network.load_state_dict(dict(zip(names, weights, strict=True)))
     return network
 
 
-@pytest.mark.parametrize("field", SedOutput._fields)
-def test_every_output_equals_the_reference(golden, golden_network, field):
+def golden_output(golden, name):
     with torch.no_grad():
-        output = golden_network.eval()(golden["input"])
-    torch.testing.assert_close(
-        getattr(output, field), golden[f"2apae/eval/{field}"], rtol=0, atol=1e-5
-    )
+        return golden_network(golden, name).eval()(golden["input"])
 
 
-def test_five_adam_steps_lose_what_the_reference_loses(golden, golden_network):
-    optimiser = torch.optim.Adam(golden_network.train().parameters(), lr=1e-3)
+def assert_near(ours, reference):
+    torch.testing.assert_close(ours, reference, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("field", SedOutput._fields)
+def test_every_output_of_2apae_equals_the_reference(golden, field):
+    output = golden_output(golden, "2apae")
+    assert_near(getattr(output, field), golden[f"2apae/eval/{field}"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_clip_scores_equal_the_reference(golden, name):
+    assert_near(golden_output(golden, name).clip, golden[f"{name}/eval/clip"])
+
+
+@pytest.mark.parametrize("name", ["gap", "gmp", "gwrp"])
+def test_masks_equal_the_reference(golden, name):
+    mask = golden_output(golden, name).class_map.sigmoid()
+    assert_near(mask, golden[f"{name}/eval/mask"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_five_adam_steps_lose_what_the_reference_loses(golden, name):
+    network = golden_network(golden, name).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(5):
-        output = golden_network(golden["input"])
+        output = network(golden["input"])
         loss = multitask_loss(output, golden["target"], golden["input"], alpha=0.001).total
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    np.testing.assert_allclose(losses, golden["2apae/train/losses"].numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(losses, golden[f"{name}/train/losses"].numpy(), rtol=0, atol=1e-5)
 
 
-def test_the_paper_size_has_the_papers_number_of_parameters():
-    assert count_parameters(build_model("2apae", 41, 311, 64)) == 1_967_366
+@pytest.mark.parametrize(
+    ("name", "n_parameters"),
+    [("2apae", 1_967_366), ("gap", 587_593), ("gmp", 587_593), ("gwrp", 587_593),
+     ("atrous", 1_047_570)],
+)  # fmt: skip
+def test_the_paper_size_has_the_papers_number_of_parameters(name, n_parameters):
+    assert count_parameters(build_model(name, 41, 311, 64)) == n_parameters
+
+
+@pytest.mark.parametrize("name", MODELS[1:])
+def test_a_benchmark_takes_any_sizes_and_has_no_decoder(name):
+    output = build_model(name, 3, 19, 9, 2)(torch.randn(2, 19, 9))
+    assert output.clip.shape == (2, 3)
+    assert output.frame.shape == (2, 3, 19)
+    assert output.class_map.shape == (2, 3, 19, 9)
+    assert output.reconstruction is output.mel_attention is output.time_attention is None
+    assert not has_decoder(name)
+    for scores in (output.clip, output.frame):
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_gap_and_gmp_are_mean_and_maximum():
+    mask = torch.rand(2, 3, 5, 4)
+    assert_near(GlobalAverage()(mask), mask.flatten(2).mean(-1))
+    assert_near(GlobalMaximum()(mask), mask.flatten(2).max(-1).values)
+
+
+@pytest.mark.parametrize(("decay", "limit"), [(1.0, GlobalAverage()), (0.0, GlobalMaximum())])
+def test_weighted_rank_pooling_lies_between_average_and_maximum(decay, limit):
+    mask = torch.rand(2, 3, 5, 4)
+    assert_near(GlobalWeightedRank(20, decay)(mask), limit(mask))
+    between = GlobalWeightedRank(20, 0.8)(mask)
+    assert ((between > GlobalAverage()(mask)) & (between < GlobalMaximum()(mask))).all()
+
+
+def test_weighted_rank_pooling_weighs_the_kth_largest_by_r_to_the_k():
+    values = torch.tensor([0.1, 0.9, 0.4, 0.6]).reshape(1, 1, 2, 2)
+    expected = (0.9 + 0.5 * 0.6 + 0.25 * 0.4 + 0.125 * 0.1) / (1 + 0.5 + 0.25 + 0.125)
+    assert GlobalWeightedRank(4, 0.5)(values).item() == pytest.approx(expected)
+
+
+def test_rank_weights_are_a_buffer_that_no_checkpoint_holds():
+    network = build_model("gwrp", 2, 10, 8, 2)
+    assert "pooling.weights" in dict(network.named_buffers())
+    assert "pooling.weights" not in network.state_dict()
+
+
+def test_atrous_attention_never_scores_above_a_half():
+    with torch.no_grad():
+        clip = build_model("atrous", 3, 30, 8, 4)(20 * torch.randn(16, 30, 8)).clip
+    assert (clip <= 0.5).all()
+
+
+def test_a_linear_end_lets_the_reconstruction_be_negative():
+    torch.manual_seed(0)
+    x = torch.randn(3, 20, 8)
+    linear = build_model("2apae", 2, 20, 8, 2, reconstruction="linear")
+    assert (linear(x).reconstruction < 0).any()
+    relu = build_model("2apae", 2, 20, 8, 2)
+    assert list(relu.state_dict()) == list(linear.state_dict())
 
 
 @pytest.mark.parametrize("attention", ["released", "equations"])
