@@ -6,6 +6,8 @@ at once.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +42,10 @@ class Commands(TyperGroup):
             _fail("interrupted: the same command goes on where it was (train: with --resume)", 130)
         except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:
+            # The reader of our output, such as `head`, has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
         except Exception as error:
             if _debug(ctx) or type(error).__module__.startswith(("click", "typer")):
                 raise
