@@ -174,6 +174,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     return settings
 
 
+def is_finished(run: Path) -> bool:
+    """Whether the folder holds a run that was trained to its end."""
+    return (run / "model.safetensors").is_file()
+
+
 def finished_runs(runs_dir: Path) -> list[Path]:
     """The finished runs of a work folder, the newest last."""
     found = [path.parent for path in runs_dir.glob("*/model.safetensors")]

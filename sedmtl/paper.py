@@ -20,7 +20,7 @@ ALPHA = 0.001
 """Weight of the auxiliary task in table IV."""
 
 # By network and SNR.
-TABLE_IV: Mapping[str, Mapping[int, Reported]] = {
+TABLE_IV: Mapping[str, Mapping[float, Reported]] = {
     "gap": {
         20: Reported(0.5067, 0.6127, 0.9338),
         10: Reported(0.4291, 0.5390, 0.5390),
@@ -49,7 +49,7 @@ TABLE_IV: Mapping[str, Mapping[int, Reported]] = {
 }
 
 # 2APAE, by alpha and SNR.
-TABLE_V: Mapping[float, Mapping[int, Reported]] = {
+TABLE_V: Mapping[float, Mapping[float, Reported]] = {
     0.0: {
         20: Reported(0.7772, 0.7648, 0.9389),
         10: Reported(0.7430, 0.7383, 0.9299),
@@ -65,3 +65,12 @@ TABLE_V: Mapping[float, Mapping[int, Reported]] = {
 
 MISPRINT = "The paper's AUC of GAP at 10 dB repeats its macro-P: a misprint."
 """About one cell of table IV, which is shown as printed."""
+
+
+def reported(model: str, alpha: float | str, snr_db: float | None) -> Reported | None:
+    """The paper's figures of a network at an SNR; None where it prints none."""
+    if model == "2apae":
+        by_snr = TABLE_V.get(alpha) if isinstance(alpha, float) else None
+    else:
+        by_snr = TABLE_IV.get(model)
+    return by_snr.get(snr_db) if by_snr and snr_db is not None else None

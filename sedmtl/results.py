@@ -13,6 +13,7 @@ from sedmtl.errors import SedmtlError
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.metrics.bootstrap import Values, bootstrap, interval
 from sedmtl.models import MODELS
+from sedmtl.paper import Reported, reported
 from sedmtl.stores import HeldOutScores
 
 SCHEMA = 1
@@ -97,6 +98,14 @@ class Row:
         return self.micro_p, self.macro_p, self.auc
 
     @property
+    def reported(self) -> Reported | None:
+        """The paper's figures of this network on these data, if it printed any."""
+        r = self.recipe
+        in_form = r["attention"] == "released" and r["reconstruction"] == "relu"
+        comparable = self.is_of_paper_data and in_form and not self.on
+        return reported(r["model"], r["alpha"], self.snr_db) if comparable else None
+
+    @property
     def is_of_paper_data(self) -> bool:
         """Whether the corpora are laid out as the paper's are."""
         corpus = (yaml.safe_load(self.recipe.get("config", "")) or {}).get("corpus") or {}
@@ -133,6 +142,7 @@ def _json_row(row: Row) -> dict[str, Any]:
     for key, average in zip(METRICS, row.averages, strict=True):
         values[key], values[f"{key}_std"] = _or_null(average.mean), _or_null(average.std)
         values[f"{key}_interval"] = [_or_null(end) for end in average.interval]
+        values[f"paper_{key}"] = getattr(row.reported, key, None)
     values |= {"n_classes": row.n_classes, "n_classes_scored": row.n_classes_scored}
     values |= {"prior_micro_p": _or_null(row.prior_micro_p)}
     values |= {"prior_macro_p": _or_null(row.prior_macro_p), "runs": row.runs}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sedmtl import paper
-from sedmtl.paper import Reported
 from sedmtl.results import Average, Row
 
 COLUMNS = ("network", "α", "folds", "chosen", "micro-P", "macro-P", "AUC", "scored")
@@ -53,24 +52,13 @@ def paper_sheets(rows: Sequence[Row]) -> list[Sheet]:
 
     Of runs on the paper's corpora only; empty if there is none.
     """
-    ours = [row for row in rows if row.is_of_paper_data and not row.on]
     sheets = []
     for snr_db in paper.SNRS_DB:
-        at_snr = [row for row in ours if row.snr_db == snr_db and _is_in_form(row)]
-        iv, v = [], []
-        for row in at_snr:
-            model, alpha = row.recipe["model"], row.recipe["alpha"]
-            if model != "2apae" or alpha == paper.ALPHA:
-                iv.append(_comparison(row, paper.TABLE_IV[model][snr_db], model))
-            if model == "2apae" and alpha in paper.TABLE_V:
-                v.append(_comparison(row, paper.TABLE_V[alpha][snr_db], f"α {alpha:g}"))
-        sheets += [_paper_sheet("IV", snr_db, iv, at_snr), _paper_sheet("V", snr_db, v, at_snr)]
+        at_snr = [row for row in rows if row.reported and row.snr_db == snr_db]
+        iv = [r for r in at_snr if r.recipe["model"] != "2apae" or r.recipe["alpha"] == paper.ALPHA]
+        v = [row for row in at_snr if row.recipe["model"] == "2apae"]
+        sheets += [_paper_sheet("IV", snr_db, iv), _paper_sheet("V", snr_db, v)]
     return [sheet for sheet in sheets if sheet.rows]
-
-
-def _is_in_form(row: Row) -> bool:
-    """Whether it is the network that the paper's figures are of."""
-    return bool(row.recipe["attention"] == "released" and row.recipe["reconstruction"] == "relu")
 
 
 def to_markdown(sheets: Sequence[Sheet]) -> str:
@@ -137,16 +125,17 @@ def _interval(average: Average) -> str:
     return f"{_short(low)}-{_short(high)}"
 
 
-def _comparison(row: Row, reported: Reported, name: str) -> list[str]:
+def _comparison(row: Row, name: str) -> list[str]:
+    assert row.reported is not None
     cells = [name if row.selection == "honest" else "", row.selection]
-    for theirs, ours in zip(reported, row.averages, strict=True):
+    for theirs, ours in zip(row.reported, row.averages, strict=True):
         cells += [_short(theirs), _short(ours.mean), _short(ours.mean - theirs, "+")]
     return cells
 
 
-def _paper_sheet(
-    number: str, snr_db: int, lines: Sequence[list[str]], rows: Sequence[Row]
-) -> Sheet:
+def _paper_sheet(number: str, snr_db: float, rows: Sequence[Row]) -> Sheet:
+    names = [r.recipe["model"] if number == "IV" else f"α {r.recipe['alpha']:g}" for r in rows]
+    lines = [_comparison(row, name) for row, name in zip(rows, names, strict=True)]
     notes = [
         "micro-P, macro-P, AUC: the paper's, ours, ours minus the paper's. The paper chose its "
         "epochs as the line 'paper' does.",

@@ -146,3 +146,21 @@ def test_json_is_flat_and_has_no_nan():
     assert row["micro_p"] is row["micro_p_std"] is None
     assert row["auc_interval"] == [None, None]
     assert (row["model"], row["n_parameters"], row["snr_db"]) == ("2apae", 1234, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 0.7603),
+        ({"alpha": 0.01}, 0.7428),
+        ({"alpha": "auto"}, None),
+        ({"model": "gwrp", "alpha": 0.0, "data": "snr_0"}, 0.5285),
+        ({"data": "snr_5"}, None),
+        ({"attention": "equations"}, None),
+        ({"config": "corpus: {}"}, None),
+    ],
+)
+def test_json_holds_the_papers_figure_where_it_printed_one(changes, expected):
+    config = "corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}"
+    rows = tabulate([scored(1, **{"config": config, **changes})])
+    assert results.as_json(rows)["rows"][0]["paper_micro_p"] == expected

@@ -17,6 +17,7 @@ import sedmtl
 from sedmtl import distributed, launch, progress
 from sedmtl.checkpoint import (
     ModelCard,
+    is_finished,
     load_state,
     read_run,
     save_model,
@@ -96,11 +97,16 @@ def _one_after_the_other(
     config: Config, recipes: Sequence[Recipe], options: TrainOptions
 ) -> dict[Path, str]:
     """Train a grid in this process; returns why runs failed."""
-    failed = {}
+    failed: dict[Path, str] = {}
+    started, n_trained = time.monotonic(), 0
     for number, recipe in enumerate(recipes, start=1):
-        progress.say(f"run {number} of {len(recipes)}")
+        seconds = (time.monotonic() - started) / max(n_trained, 1) * (len(recipes) - number + 1)
+        left = f", about {progress.duration(seconds)} left" if n_trained else ""
+        progress.say(f"run {number} of {len(recipes)}, {len(failed)} failed{left}")
+        is_new = not is_finished(_run_folder(config, recipe, options))
         try:
             train_one(config, recipe, options)
+            n_trained += is_new
         except SedmtlError as error:
             progress.say(f"failed: {error}")
             failed[_run_folder(config, recipe, options)] = str(error)
