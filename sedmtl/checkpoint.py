@@ -110,7 +110,7 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
     Raises:
         SedmtlError: The folder holds no finished run, or its files do not fit each other.
     """
-    if not (folder / "model.safetensors").is_file():
+    if not is_finished(folder):
         raise SedmtlError(f"{folder} holds no trained network: train one with 'sedmtl train'")
     try:
         data = json.loads((folder / "model.json").read_text(encoding="utf-8"))

@@ -131,16 +131,15 @@ def _enough_memory(batch_size: int) -> Iterator[None]:
         ) from error
 
 
-def open_trainer(recipe: Recipe, store: Store, device: torch.device) -> Trainer:
-    """A trainer at its beginning: rows split, standardiser fitted, fresh weights from the seed.
+def build_network(recipe: Recipe, store: Store) -> nn.Module:
+    """The recipe's network for a store, with fresh weights from the seed.
 
     Raises:
-        SedmtlError: The fold or the network does not exist.
+        SedmtlError: The network does not exist.
     """
-    split = split_rows(store.clips.fold, recipe.fold, recipe.seed)
     n_frames, n_mels = store.row_shape
     torch.manual_seed(recipe.seed)
-    network = build_model(
+    return build_model(
         recipe.model,
         len(store.classes),
         n_frames,
@@ -149,6 +148,16 @@ def open_trainer(recipe: Recipe, store: Store, device: torch.device) -> Trainer:
         recipe.attention,
         recipe.reconstruction,
     )
+
+
+def open_trainer(recipe: Recipe, store: Store, device: torch.device) -> Trainer:
+    """A trainer at its beginning: rows split, standardiser fitted, fresh weights.
+
+    Raises:
+        SedmtlError: The fold or the network does not exist.
+    """
+    split = split_rows(store.clips.fold, recipe.fold, recipe.seed)
+    network = build_network(recipe, store)
     standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
     return Trainer(network, standardiser, store.read, store.clips.target, split, recipe, device)
 

@@ -25,13 +25,20 @@ from sedmtl.checkpoint import (
     write_run,
 )
 from sedmtl.config import Config
-from sedmtl.dataset import Split
+from sedmtl.dataset import Split, split_rows
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
 from sedmtl.models import count_parameters
 from sedmtl.provenance import check_settings
 from sedmtl.stores import HeldOutScores, Store, write_scores
-from sedmtl.training import SELECTIONS, Recipe, Trainer, choose_device, open_trainer
+from sedmtl.training import (
+    SELECTIONS,
+    Recipe,
+    Trainer,
+    build_network,
+    choose_device,
+    open_trainer,
+)
 
 FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
 
@@ -83,7 +90,8 @@ def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> l
         raise SedmtlError(f"--name is for a single run: this grid has {len(recipes)}")
     stores = {recipe.data: config.work_dir / "features" / f"{recipe.data}.h5" for recipe in recipes}
     for path in stores.values():
-        Store(path, "logmel", "sedmtl features").__exit__()
+        with Store(path, "logmel", "sedmtl features"):
+            pass  # it is there, and whole enough to open
     options = replace(options, resume=True)
     train_all = _side_by_side if n_gpus > 1 else _one_after_the_other
     failed = train_all(config, recipes, options)
@@ -165,13 +173,16 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
     with Store(store_path, "logmel", "sedmtl features") as store:
         wanted = {**config.features.model_dump(), "sample_rate": config.mixing.sample_rate}
         check_settings(store_path, store.attributes, wanted, "sedmtl features")
-        trainer = open_trainer(recipe, store, device)
-        settings = _settings(recipe, store, count_parameters(trainer.network))
+        # Whatever is wrong with the request is found before there is a folder, and a finished run
+        # before its features are read.
+        split_rows(store.clips.fold, recipe.fold, recipe.seed)
+        settings = _settings(recipe, store, count_parameters(build_network(recipe, store)))
         if not distributed.first(
             lambda: _prepare_folder(run, settings, options.resume, options.force)
         ):
             progress.say(f"{run} is finished already (--force trains it anew)")
             return run
+        trainer = open_trainer(recipe, store, device)
         # The first process reads it for all: the others may be on machines without this folder.
         state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
         if state is not None:
@@ -204,7 +215,7 @@ def _prepare_folder(run: Path, settings: Mapping[str, Any], resume: bool, force:
                 path.unlink()
     if (run / "run.yaml").is_file():
         _check_same_run(run, settings)
-        if (run / "model.safetensors").is_file() and read_run(run)["epochs"] >= settings["epochs"]:
+        if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
             return False
         if not resume and (run / "last.pt").is_file():
             raise SedmtlError(
