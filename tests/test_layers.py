@@ -19,12 +19,14 @@ LADDER = [
     ["stages", "options"],
     ["grid", "launch", "forecast"],
     ["training", "plots", "results", "sheets"],
-    ["detector", "clips", "losses"],
-    ["mixture", "dataset", "checkpoint"],
-    ["corpora", "stores", "logmel", "models", "metrics"],
+    ["detector", "recordings", "clips", "localisation", "losses"],
+    ["mixture", "dataset", "checkpoint", "tuning"],
+    ["labels", "postprocess"],
+    ["corpora", "stores", "logmel", "models", "metrics", "windows", "journal", "sources"],
     ["audio", "config", "events"],
+    ["devices"],
     ["distributed"],
-    ["errors", "files", "paper", "pool", "progress", "provenance", "tables", "workers"],
+    ["errors", "files", "paper", "pool", "prefetch", "progress", "provenance", "tables", "workers"],
     ["__init__"],
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}

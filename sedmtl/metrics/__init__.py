@@ -1,1 +1,1 @@
-"""Metrics by family; today that of clips."""
+"""Metrics by family: of clips, frames, segments and events, at one threshold or at all."""

@@ -1,0 +1,122 @@
+"""Annotations: events of many clips as arrays, the common input of the localisation metrics.
+
+Times are float seconds at the door. Inside, the metrics compare them as whole microseconds, which
+is the rounding to six decimals of the field's tools: sums are exact and ties are ties.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+Seconds = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Which class sounds from when to when in which clip: truths or detections.
+
+    Attributes:
+        clip: (n_events,) row of the clip, from 0.
+        label: (n_events,) index of the class, from 0.
+        onset_s: (n_events,).
+        offset_s: (n_events,), after the onset.
+    """
+
+    clip: Whole
+    label: Whole
+    onset_s: Seconds
+    offset_s: Seconds
+
+    def __len__(self) -> int:
+        """How many events."""
+        return len(self.clip)
+
+    @property
+    def onset_us(self) -> Whole:
+        """(n_events,) the onsets in whole microseconds."""
+        return microseconds(self.onset_s)
+
+    @property
+    def offset_us(self) -> Whole:
+        """(n_events,) the offsets in whole microseconds."""
+        return microseconds(self.offset_s)
+
+    def take(self, rows: Whole | Mask) -> Annotation:
+        """Some of the events, by index or mask."""
+        return Annotation(
+            self.clip[rows], self.label[rows], self.onset_s[rows], self.offset_s[rows]
+        )
+
+    def of_classes(self, keep: Mask) -> Annotation:
+        """The events of the classes that `keep`, (n_classes,), marks."""
+        return self.take(keep[self.label])
+
+    def merged(self) -> Annotation:
+        """Sorted by clip, class and onset; events that overlap or touch have become one."""
+        if not len(self):
+            return self
+        events = self.take(np.lexsort((self.onset_s, self.label, self.clip)))
+        # Clips and classes lie on one line of time, one after the other, too far apart to touch.
+        span_us = events.offset_us.max() + 2
+        group = events.clip * (events.label.max() + 1) + events.label
+        reached_us = np.maximum.accumulate(group * span_us + events.offset_us)
+        apart = group[1:] * span_us + events.onset_us[1:] > reached_us[:-1]
+        starts = np.flatnonzero(np.append(True, apart))
+        offset_s = np.maximum.reduceat(events.offset_s, starts)
+        return Annotation(
+            events.clip[starts], events.label[starts], events.onset_s[starts], offset_s
+        )
+
+
+def microseconds(time_s: npt.ArrayLike) -> Whole:
+    """The nearest whole microseconds."""
+    return np.rint(np.asarray(time_s, np.float64) * 1e6).astype(np.int64)
+
+
+def detections(active: Mask, edges_s: Seconds) -> Annotation:
+    """Make each maximal run of active frames an event.
+
+    Args:
+        active: (n, C, T) where frame t of clip n is taken to hold class C.
+        edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
+
+    Returns:
+        The events, sorted by clip, class and onset.
+    """
+    begins, ends = active.copy(), active.copy()
+    begins[..., 1:] &= ~active[..., :-1]
+    ends[..., :-1] &= ~active[..., 1:]
+    clip, label, first = np.nonzero(begins)
+    last = np.nonzero(ends)[2]
+    return Annotation(clip, label, edges_s[first], edges_s[last + 1])
+
+
+def with_truth(truth: Annotation, n_classes: int) -> Mask:
+    """The classes that have a truth in any clip: (n_classes,)."""
+    return np.bincount(truth.label, minlength=n_classes) > 0
+
+
+def pairs_between(low: Whole, high: Whole, place: Whole) -> tuple[Whole, Whole]:
+    """All i and j with ``low[i] <= place[j] <= high[i]``.
+
+    Args:
+        low: (n,).
+        high: (n,).
+        place: (m,), in any order.
+
+    Returns:
+        i and j of each pair, sorted by i, then by place.
+    """
+    order = np.argsort(place, kind="stable")
+    first = np.searchsorted(place, low, "left", sorter=order)
+    n_found = np.searchsorted(place, high, "right", sorter=order) - first
+    i = np.repeat(np.arange(len(low)), n_found)
+    skipped = np.cumsum(n_found) - n_found
+    j = np.arange(len(i)) + np.repeat(first - skipped, n_found)
+    return i, order[j]

@@ -1,0 +1,47 @@
+"""Intersection metrics: how much of the detections and of the truths overlap.
+
+Bilen et al., A framework for the robust evaluation of sound event detection, ICASSP 2020; at one
+threshold. `sweep` counts the same at all of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sedmtl.metrics.annotation import Annotation, pairs_between, with_truth
+from sedmtl.metrics.counts import EventMetrics, summarise
+
+
+def evaluate(
+    truth: Annotation, detected: Annotation, n_classes: int, dtc: float = 0.5, gtc: float = 0.5
+) -> EventMetrics:
+    """Count by the detection and the ground truth tolerance criteria.
+
+    A detection passes if truths of its class cover at least `dtc` of its length; else it is a false
+    positive. A truth is found if detections that passed cover at least `gtc` of its length. Shares
+    are compared in whole microseconds.
+
+    Args:
+        truth: The true events; overlapping ones of a class count as one.
+        detected: The detections, which do not overlap within a class; those of classes without a
+            truth are dropped.
+        n_classes: How many classes there are.
+        dtc: The detection tolerance criterion.
+        gtc: The ground truth tolerance criterion.
+    """
+    truth = truth.merged()
+    detected = detected.of_classes(with_truth(truth, n_classes))
+    true_group = truth.clip * n_classes + truth.label
+    i, j = pairs_between(true_group, true_group, detected.clip * n_classes + detected.label)
+    shared_us = np.minimum(truth.offset_us[i], detected.offset_us[j])
+    shared_us -= np.maximum(truth.onset_us[i], detected.onset_us[j])
+    shared_us = np.maximum(shared_us, 0)
+    covered_us = np.bincount(j, shared_us, len(detected))
+    passes = covered_us >= np.rint(dtc * (detected.offset_us - detected.onset_us))
+    found_us = np.bincount(i, shared_us * passes[j], len(truth))
+    found = found_us >= np.rint(gtc * (truth.offset_us - truth.onset_us))
+    n_truths, tp, fp = (
+        np.bincount(label, minlength=n_classes)
+        for label in (truth.label, truth.label[found], detected.label[~passes])
+    )
+    return summarise(tp, fp, n_truths)

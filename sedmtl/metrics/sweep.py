@@ -1,0 +1,223 @@
+"""Counts of the intersection criterion at every threshold, for the frame scores of one class.
+
+Ebbers, Haeb-Umbach and Serizel, Threshold independent evaluation of sound event detection scores,
+ICASSP 2022, is the idea; here frames are activated one by one instead, the loudest of each clip
+first. A frame joins the run of active frames on its left and the one on its right, and only these
+three can change a count. Changes are whole numbers, so sorting them by score and adding them up
+gives the exact count at each distinct score, ties included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.metrics.annotation import Annotation, Mask, Seconds, Values, Whole, microseconds
+
+Changes = npt.NDArray[np.signedinteger]
+Scores = npt.NDArray[np.floating]
+
+
+class Sweep(NamedTuple):
+    """The counts of one class as the threshold falls.
+
+    Detections are the runs of frames whose score is at least the threshold. Between two scores
+    listed here nothing changes in any clip; above the first, all counts are 0.
+
+    Attributes:
+        score: (n_points,) the thresholds at which a count of some clip changes, falling.
+        tp: (n_points,) truths found at that threshold.
+        fp: (n_points,) detections that fail the detection tolerance criterion.
+        n_truths: Truths in all clips.
+    """
+
+    score: Values
+    tp: Whole
+    fp: Whole
+    n_truths: int
+
+
+def sweep(
+    truth: Annotation, label: int, frame: Scores, edges_s: Seconds, dtc: float, gtc: float
+) -> Sweep:
+    """Count the hits and false alarms of one class at every threshold.
+
+    Args:
+        truth: The true events of all classes; overlapping ones of a class count as one.
+        label: Which class.
+        frame: (n, T) its scores.
+        edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
+        dtc: The detection tolerance criterion: the share of a detection that truths must cover.
+        gtc: The ground truth tolerance criterion: the share of a truth that detections which pass
+            must cover.
+    """
+    events = truth.take(truth.label == label).merged()
+    steps = activate(events, frame, microseconds(edges_s), dtc, gtc)
+    points = Points.where((steps.tp != 0) | (steps.fp != 0), steps.score)
+    return Sweep(points.score, points.total(steps.tp), points.total(steps.fp), len(events))
+
+
+class Steps(NamedTuple):
+    """What activating the frames of each clip does, the loudest first.
+
+    Attributes:
+        score: (n, T) the score of the frame that is activated, falling along T.
+        begin: (3, n, T) the edge at which three runs begin: the new one, and those at the left and
+            the right of the frame that it replaces. They are empty where there is none.
+        end: (3, n, T) where they end.
+        fails: (3, n, T) whether they fail the detection tolerance criterion; no empty run does.
+        tp: (n, T) change of the true positives.
+        fp: (n, T) change of the false positives.
+    """
+
+    score: Scores
+    begin: Whole
+    end: Whole
+    fails: Mask
+    tp: Changes
+    fp: Changes
+
+
+def activate(truth: Annotation, frame: Scores, edges_us: Whole, dtc: float, gtc: float) -> Steps:
+    """Activate the frames of all clips and follow the counts.
+
+    Args:
+        truth: The true events of this class, merged.
+        frame: (n, T).
+        edges_us: (T + 1,).
+        dtc: The detection tolerance criterion.
+        gtc: The ground truth tolerance criterion.
+    """
+    order = np.argsort(-frame.astype(np.float64), axis=1, kind="stable")
+    begin, end = _runs(order)
+    coverage = cover(truth, edges_us)
+    covered_us = np.zeros((len(frame), len(edges_us)), np.int64)
+    covered_us[coverage.clip] = coverage.until_us
+    length_us = edges_us[end] - edges_us[begin]
+    fails = _between(covered_us, begin, end) < np.rint(dtc * length_us)
+    return Steps(
+        score=np.take_along_axis(frame, order, axis=1),
+        begin=begin,
+        end=end,
+        fails=fails,
+        tp=_found(truth, begin, end, fails, edges_us, gtc),
+        fp=_change(fails.astype(np.int8)),
+    )
+
+
+class Coverage(NamedTuple):
+    """How much of each clip the truths of a class cover, in the clips where it has any.
+
+    Attributes:
+        clip: (m,) the clips, rising.
+        until_us: (m, T + 1) covered time before each edge.
+    """
+
+    clip: Whole
+    until_us: Whole
+
+
+def cover(truth: Annotation, edges_us: Whole) -> Coverage:
+    """Add up the truths of one class, merged."""
+    clip, row = np.unique(truth.clip, return_inverse=True)
+    until_us = np.zeros((len(clip), len(edges_us)), np.int64)
+    onset_us, offset_us = truth.onset_us[:, None], truth.offset_us[:, None]
+    np.add.at(until_us, row, np.clip(edges_us, onset_us, offset_us) - onset_us)
+    return Coverage(clip, until_us)
+
+
+def cross_triggers(steps: Steps, coverage: Coverage, edges_us: Whole, cttc: float) -> Changes:
+    """Follow the failing detections that trigger on another class.
+
+    Args:
+        steps: Of this class.
+        coverage: Of the other class.
+        edges_us: (T + 1,).
+        cttc: The cross-trigger tolerance criterion: the share of a failing detection that truths
+            of the other class must cover.
+
+    Returns:
+        (m, T) the changes in the clips of `coverage`.
+    """
+    begin, end = steps.begin[:, coverage.clip], steps.end[:, coverage.clip]
+    wanted_us = np.rint(cttc * (edges_us[end] - edges_us[begin]))
+    triggers = _between(coverage.until_us, begin, end) >= wanted_us
+    return _change((triggers & steps.fails[:, coverage.clip]).astype(np.int8))
+
+
+@dataclass(frozen=True)
+class Points:
+    """The operating points: the distinct scores at which something changes.
+
+    Attributes:
+        score: (n_points,) falling.
+        index: (n, T) the point of each step; meaningless where nothing changes.
+    """
+
+    score: Values
+    index: Whole
+
+    @classmethod
+    def where(cls, changed: Mask, score: Scores) -> Points:
+        """Number the scores of the steps marked in `changed`; both are (n, T)."""
+        falling, index = np.unique(-score[changed].astype(np.float64), return_inverse=True)
+        all_index = np.zeros(score.shape, np.int64)
+        all_index[changed] = index
+        return cls(-falling, all_index)
+
+    def total(self, change: Changes, clips: Whole | slice = slice(None)) -> Whole:
+        """Add changes up to the count at each point: (n_points,).
+
+        Args:
+            change: (m, T), in the clips given; 0 at all steps that were not marked.
+            clips: (m,), or all.
+        """
+        hit = change != 0
+        totals = np.bincount(self.index[clips][hit], change[hit], len(self.score))
+        return np.cumsum(totals).astype(np.int64)
+
+
+def _runs(order: Whole) -> tuple[Whole, Whole]:
+    """First and last edge of the runs that each step joins and replaces: twice (3, n, T)."""
+    n, n_frames = order.shape
+    rows = np.arange(n)
+    edges = np.arange(n_frames + 1)
+    begin_of, end_of = np.tile(edges, (n, 1)), np.tile(edges, (n, 1))  # empty runs at first
+    begin, end = (np.empty((3, n, n_frames), np.int64) for _ in range(2))
+    for k, frame in enumerate(order.T):
+        first, last = begin_of[rows, frame], end_of[rows, frame + 1]
+        begin_of[rows, last], end_of[rows, first] = first, last
+        begin[0, :, k], end[0, :, k] = first, last
+    begin[1], end[1] = begin[0], order
+    begin[2], end[2] = order + 1, end[0]
+    return begin, end
+
+
+def _between(until_us: Whole, begin: Whole, end: Whole) -> Whole:
+    """Covered time from one edge to another: (3, m, T), from (m, T + 1)."""
+    rows = np.arange(len(until_us))[:, None]
+    return until_us[rows, end] - until_us[rows, begin]
+
+
+def _change(run: Changes) -> Changes:
+    """What the new run brings less what the two that it replaces take away: (m, T) of (3, m, T)."""
+    change: Changes = run[0] - run[1] - run[2]
+    return change
+
+
+def _found(
+    truth: Annotation, begin: Whole, end: Whole, fails: Mask, edges_us: Whole, gtc: float
+) -> Changes:
+    """Changes of the true positives: (n, T)."""
+    onset_us, offset_us = truth.onset_us[:, None], truth.offset_us[:, None]
+    shared_us = np.clip(edges_us[end[:, truth.clip]], onset_us, offset_us)
+    shared_us -= np.clip(edges_us[begin[:, truth.clip]], onset_us, offset_us)
+    shared_us[fails[:, truth.clip]] = 0
+    found_us = np.cumsum(_change(shared_us), axis=1)
+    found = found_us >= np.rint(gtc * (offset_us - onset_us))
+    change = np.zeros(begin.shape[1:], np.int32)
+    np.add.at(change, truth.clip, np.diff(found.astype(np.int32), axis=1, prepend=0))
+    return change
