@@ -5,6 +5,8 @@ The TSV is the DCASE one: `filename onset offset event_label`, seconds, tab-sepa
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,14 +26,29 @@ class Event(NamedTuple):
     offset_s: float
 
 
+class Detection(NamedTuple):
+    """A sound event that a network found; its score is the highest frame score within."""
+
+    label: str
+    onset_s: float
+    offset_s: float
+    score: float
+
+
 def strong_label_text(labels: Mapping[str, Iterable[Event]]) -> str:
-    """The strong labels of many clips as the text of a TSV, one row an event."""
-    rows = [
-        f"{filename}\t{event.onset_s:.3f}\t{event.offset_s:.3f}\t{event.label}"
+    """The strong labels of many clips as the text of a TSV, one row an event.
+
+    A value with a tab, a line break or a double quote is quoted as in CSV.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, delimiter="\t", lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows(
+        (filename, f"{event.onset_s:.3f}", f"{event.offset_s:.3f}", event.label)
         for filename, events in labels.items()
         for event in events
-    ]
-    return "\n".join(["\t".join(COLUMNS), *rows, ""])
+    )
+    return text.getvalue()
 
 
 def read_strong_labels(path: Path) -> dict[str, list[Event]]:

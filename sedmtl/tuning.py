@@ -1,0 +1,140 @@
+"""Thresholds and median filter from validation clips, so that scores can become events.
+
+Every distinct score is tried. What is chosen is stored with the run as a `PostProcessing`; the
+clips must be ones that the network was not trained on and that no result is reported on.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.metrics.annotation import Annotation
+from sedmtl.metrics.sweep import Sweep, sweep
+from sedmtl.postprocess import PostProcessing, median_filter, odd_frames
+
+Scores = npt.NDArray[np.floating]
+Targets = npt.NDArray[np.integer]
+Values = npt.NDArray[np.float64]
+
+MEDIANS_S = (0.0, 0.2, 0.4, 0.8, 1.6)
+SHARE = 0.5
+"""Of an event and of its detection that the other must cover (GTC and DTC) to be found."""
+
+NEUTRAL = 0.5
+"""The threshold where validation says nothing about any class."""
+
+
+class Best(NamedTuple):
+    """The best that a threshold does for one class.
+
+    Attributes:
+        f1: NaN if there is nothing to find.
+        threshold: NaN if nothing is found.
+    """
+
+    f1: float
+    threshold: float
+
+
+def tune(
+    frame: Scores,
+    clip: Scores,
+    target: Targets,
+    truth: Annotation | None,
+    edges_s: Values,
+    hop_s: float,
+) -> PostProcessing:
+    """Choose how frame scores become events.
+
+    Each class gets the threshold of its best F1; all share the median filter and the gating
+    (frame scores times clip score) with which the mean of these F1 over the classes that occur is
+    best. The shorter filter wins ties, then no gating.
+
+    With strong labels it is intersection F1 (Bilen et al., ICASSP 2020: DTC and GTC 0.5); with
+    weak labels alone the F1 of saying that a class is in a clip wherever one of its frames is
+    above the threshold.
+
+    Args:
+        frame: (n, C, T) in [0, 1].
+        clip: (n, C) in [0, 1].
+        target: (n, C) of 0 and 1, the weak labels.
+        truth: The strong labels of all these clips, if known.
+        edges_s: (T + 1,) where frames begin and end.
+        hop_s: Length of a frame.
+
+    Returns:
+        Thresholds in [0, 1), median and gating. A class that does not occur, or that no
+        threshold finds, has the median of the other thresholds (0.5 if there is none).
+    """
+    settings = [(median_s, gated) for median_s in MEDIANS_S for gated in (False, True)]
+    best = np.empty((len(settings), target.shape[1], len(Best._fields)))
+    for label in range(target.shape[1]):
+        ungated = frame[:, label].astype(np.float32)
+        for i, (median_s, gated) in enumerate(settings):
+            score = ungated * clip[:, label, None] if gated else ungated
+            score = median_filter(score, odd_frames(median_s, hop_s))
+            best[i, label] = _best(
+                _tag_sweep(target[:, label], score.max(axis=1))
+                if truth is None
+                else sweep(truth, label, score, edges_s, SHARE, SHARE)
+            )
+    f1, threshold = best[..., 0], best[..., 1]
+    occurs = ~np.isnan(f1[0])
+    chosen = int(f1[:, occurs].mean(axis=1).argmax()) if occurs.any() else 0
+    median_s, gated = settings[chosen]
+    return PostProcessing(_complete(threshold[chosen]), median_s=median_s, gated=gated)
+
+
+def tune_tags(clip: Scores, target: Targets) -> tuple[float, ...]:
+    """Choose the score above which a class is said to be in a clip: that of its best F1.
+
+    Args:
+        clip: (n, C) in [0, 1].
+        target: (n, C) of 0 and 1.
+
+    Returns:
+        (C,) thresholds in [0, 1), completed as those of `tune`.
+    """
+    columns = zip(clip.T, target.T, strict=True)
+    return _complete(np.array([_best(_tag_sweep(t, s)).threshold for s, t in columns]))
+
+
+def _tag_sweep(target: npt.NDArray[np.integer], score: Scores) -> Sweep:
+    """Clips as events: what is found at every score (n,) as a threshold."""
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)  # of equal scores
+    hits = np.cumsum(target[order], dtype=np.int64)
+    misses = np.arange(1, len(order) + 1) - hits
+    return Sweep(ranked[last], hits[last], misses[last], int(target.sum()))
+
+
+def _best(points: Sweep) -> Best:
+    """The best F1, and the threshold in the middle of where it holds.
+
+    An operating point (active from its score on) holds for all thresholds from the next lower
+    score up to, not including, its own. Where neighbouring points are equally good, they hold
+    together; of several such ranges the widest is taken. The lowest ends at 0.
+    """
+    if not points.n_truths:
+        return Best(np.nan, np.nan)
+    above = points.score > 0  # no threshold from 0 on makes a frame of score 0 active
+    score = np.append(points.score[above].astype(np.float64), 0.0)
+    tp, fp = points.tp[above], points.fp[above]
+    f1 = 2 * tp / (tp + fp + points.n_truths)
+    if not f1.any():
+        return Best(0.0, np.nan)
+    is_best = np.concatenate([[0], f1 == f1.max(), [0]])
+    begin, end = np.flatnonzero(np.diff(is_best)).reshape(-1, 2).T
+    widest = np.argmax(score[begin] - score[end])
+    return Best(float(f1.max()), float((score[begin] + score[end])[widest]) / 2)
+
+
+def _complete(threshold: Values) -> tuple[float, ...]:
+    """The thresholds, the missing ones (NaN) being the median of the others."""
+    known = threshold[~np.isnan(threshold)]
+    fallback = np.median(known) if len(known) else NEUTRAL
+    return tuple(np.where(np.isnan(threshold), fallback, threshold).tolist())
