@@ -6,7 +6,8 @@ corpora. Both libraries let other threads run while they work, so threads use al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +45,13 @@ PEAK = 0.5
 """Where `conform` puts a clip's peak. The recipe divides a mixture by twice the greater peak of
 its two parts, so this is the level that a network trained on mixtures knows."""
 
+UNKNOWN = (1 << 63) - 1
+"""Samples of a FLAC that was written to a pipe and leaves its length open, as soundfile gives them;
+it cannot read such a file to the end."""
+
+BLOCK = 1 << 16
+"""Samples a channel that `stream` reads at a time: 1.4 s at 48 kHz."""
+
 
 class AudioInfo(NamedTuple):
     """What a file's header says."""
@@ -62,7 +70,7 @@ def probe(path: Path) -> AudioInfo:
     """Read a file's header.
 
     Raises:
-        SedmtlError: The file is missing, is no audio, or holds no sample.
+        SedmtlError: The file is missing, is no audio, holds no sample, or does not say how many.
     """
     try:
         info = soundfile.info(path)
@@ -72,15 +80,13 @@ def probe(path: Path) -> AudioInfo:
         raise SedmtlError(f"cannot read {path} as audio: it does not say its rate") from error
     if info.frames == 0:
         raise SedmtlError(f"{path} holds no audio: expected at least one sample, found none")
+    if info.frames == UNKNOWN:
+        raise SedmtlError(f"{path} does not say how long it is: convert it again")
     return AudioInfo(info.frames, info.samplerate, info.channels)
 
 
-def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
-    """Read many headers, so that a broken file is found before hours of work, not after.
-
-    Raises:
-        SedmtlError: Names the first unusable file and counts the others.
-    """
+def probe_each(paths: Sequence[Path]) -> list[AudioInfo | SedmtlError]:
+    """Read many headers: of a file that is unusable the error that says so."""
 
     def attempt(path: Path) -> AudioInfo | SedmtlError:
         try:
@@ -89,7 +95,16 @@ def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
             return error
 
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(attempt, paths))
+        return list(pool.map(attempt, paths))
+
+
+def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
+    """Read many headers, so that a broken file is found before hours of work, not after.
+
+    Raises:
+        SedmtlError: Names the first unusable file and counts the others.
+    """
+    results = probe_each(paths)
     errors = [result for result in results if isinstance(result, SedmtlError)]
     if errors:
         others = f" (and {len(errors) - 1} more of {len(paths)} files)" if errors[1:] else ""
@@ -130,6 +145,57 @@ def read(
     return to_mono(samples, info.sample_rate, sample_rate, where=str(path))
 
 
+def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
+    """Read a file of any length piece by piece: together the very samples of `read`.
+
+    Args:
+        path: Any format that soundfile reads.
+        sample_rate: Wanted rate in Hz.
+
+    Yields:
+        (n,) float32, in order; some megabytes are held, however long the file is.
+
+    Raises:
+        SedmtlError: The file cannot be read, ends before its header says, or holds NaN or
+            infinity.
+    """
+    info = probe(path)
+    if info.sample_rate == sample_rate:
+        yield from _stream_mono(path, info)
+        return
+    resampler = soxr.ResampleStream(info.sample_rate, sample_rate, 1, "float32", "HQ")
+    n_resampled = 0
+    for mono in _stream_mono(path, info):
+        resampled: Audio = resampler.resample_chunk(mono)
+        n_resampled += len(resampled)
+        yield resampled
+    rest: Audio = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if not n_resampled + len(rest):
+        raise _too_short(str(path), info.n_samples, info.sample_rate, sample_rate)
+    yield rest
+
+
+def _stream_mono(path: Path, info: AudioInfo) -> Iterator[Audio]:
+    """The blocks of a file at its own rate."""
+    n_read = 0
+    try:
+        with soundfile.SoundFile(path) as file:
+            while n_read < info.n_samples:
+                samples = file.read(BLOCK, dtype="float32", always_2d=True)
+                if not len(samples):
+                    raise SedmtlError(
+                        f"{path} is cut short: its header promises {info.duration_s:.2f} s of "
+                        f"audio, found {n_read / info.sample_rate:.2f} s"
+                    )
+                yield _average(samples, n_read, info.sample_rate, str(path))
+                n_read += len(samples)
+    except soundfile.LibsndfileError as error:
+        raise SedmtlError(
+            f"{path} is damaged or cut short after {n_read / info.sample_rate:.2f} of "
+            f"{info.duration_s:.2f} s: {_reason(error)}"
+        ) from error
+
+
 def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, where: str) -> Audio:
     """Average channels and resample: (N,) or (N, channels) at `rate` -> (N',) at `sample_rate`.
 
@@ -137,20 +203,30 @@ def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, wh
         SedmtlError: A sample is NaN or infinite, or too few are left at `sample_rate`; `where`
             says whose.
     """
-    finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
-    if not finite.all():
-        at_s = int(np.argmin(finite)) / rate
-        raise SedmtlError(f"{where} holds NaN or infinity at {at_s:.3f} s: export the file again")
-    mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
+    mono = _average(samples, 0, rate, where)
     if rate == sample_rate:
-        return np.ascontiguousarray(mono, dtype=np.float32)
+        return mono
     resampled: Audio = soxr.resample(mono, rate, sample_rate, quality="HQ")
     if not len(resampled):
-        raise SedmtlError(
-            f"{where} is too short: expected at least one sample at {sample_rate} Hz, found "
-            f"{len(mono)} at {rate} Hz"
-        )
+        raise _too_short(where, len(mono), rate, sample_rate)
     return resampled
+
+
+def _average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
+    """Average the channels of finite samples, of which `first` have gone before."""
+    finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
+    if not finite.all():
+        at_s = (first + int(np.argmin(finite))) / rate
+        raise SedmtlError(f"{where} holds NaN or infinity at {at_s:.3f} s: export the file again")
+    mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def _too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> SedmtlError:
+    return SedmtlError(
+        f"{where} is too short: expected at least one sample at {sample_rate} Hz, found "
+        f"{n_samples} at {rate} Hz"
+    )
 
 
 def cut_or_pad(waveform: Audio, n_samples: int) -> Audio:
@@ -215,7 +291,14 @@ def files_below(folder: Path) -> Iterable[Path]:
 
 
 def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:
-    if not path.is_file():
+    # Those of Path raise where a folder on the way may not be read.
+    if os.path.isdir(path):  # noqa: PTH112
+        return SedmtlError(f"no audio file in the folder {path}")
+    if not os.path.exists(path):  # noqa: PTH110
         return SedmtlError(f"no audio file {path}")
-    reason = error.error_string.rstrip(".")
-    return SedmtlError(f"cannot read {path} as audio: {reason}")
+    return SedmtlError(f"cannot read {path} as audio: {_reason(error)}")
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    text: str = error.error_string
+    return text.removeprefix("Error : ").rstrip(".")

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import yaml
 from safetensors import SafetensorError
@@ -30,13 +32,15 @@ from sedmtl.errors import SedmtlError, suggest
 from sedmtl.files import write_bytes, write_text
 from sedmtl.logmel import LogMel, Standardiser
 from sedmtl.models import build_model, has_decoder
+from sedmtl.models.attention_step import AttentionForm
 from sedmtl.models.autoencoder import ReconstructionEnd
-from sedmtl.models.two_step_attention import AttentionForm
+from sedmtl.models.two_step_attention import TimeAttention
+from sedmtl.postprocess import PostProcessing
 
-SCHEMA = 1
+SCHEMA = 2
 
-REQUIRED = ("data", "fold", "model", "attention", "reconstruction", "alpha", "width", "epochs",
-            "seed", "n_parameters")  # fmt: skip
+REQUIRED = ("data", "fold", "model", "attention", "time_attention", "reconstruction", "alpha",
+            "width", "epochs", "seed", "n_parameters")  # fmt: skip
 """What a `run.yaml` must say for others to speak of the run."""
 
 
@@ -50,11 +54,14 @@ class ModelCard:
         features: Arguments of `LogMel` beside the sample rate.
         mean: (F,) of the standardiser.
         std: (F,) of the standardiser.
+        postprocessing: How frame scores become events: tuned on inner validation.
+        tag_threshold: (C,) above which a clip score says that the class is there; likewise.
         training: Where the weights come from, for people: recipe, epoch, validation score.
     """
 
     model: str
     attention: AttentionForm
+    time_attention: TimeAttention
     reconstruction: ReconstructionEnd
     width: int
     n_frames: int
@@ -65,12 +72,25 @@ class ModelCard:
     features: Mapping[str, float]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    postprocessing: PostProcessing
+    tag_threshold: tuple[float, ...]
     training: Mapping[str, Any]
 
     @property
     def reconstructs(self) -> bool:
         """Whether there is a decoder, and it was trained."""
         return has_decoder(self.model) and self.training["alpha"] != 0
+
+    @property
+    def hop_s(self) -> float:
+        """From frame to frame."""
+        return float(self.features["hop"]) / self.sample_rate
+
+    @property
+    def frame_edges_s(self) -> npt.NDArray[np.float64]:
+        """(T + 1,) where frames begin and end: a frame stands for the hop around its centre."""
+        first = (self.features["window"] - self.features["hop"]) / 2
+        return (first + np.arange(self.n_frames + 1) * self.features["hop"]) / self.sample_rate
 
     def build_network(self) -> nn.Module:
         """The network with fresh weights."""
@@ -82,6 +102,7 @@ class ModelCard:
             self.width,
             self.attention,
             self.reconstruction,
+            self.time_attention,
         )
 
     def build_logmel(self) -> LogMel:
@@ -110,20 +131,45 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
     Raises:
         SedmtlError: The folder holds no finished run, or its files do not fit each other.
     """
+    card = load_card(folder)
+    try:
+        network = card.build_network()
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+    return card, network.eval()
+
+
+def load_card(folder: Path) -> ModelCard:
+    """Read what a finished run says of itself, without its weights.
+
+    Raises:
+        SedmtlError: The folder holds no finished run, or its card is damaged.
+    """
     if not is_finished(folder):
         raise SedmtlError(f"{folder} holds no trained network: train one with 'sedmtl train'")
     try:
         data = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         if data.pop("schema") != SCHEMA:
-            raise SedmtlError(f"{folder / 'model.json'} has another schema than {SCHEMA}")
+            raise SedmtlError(
+                f"{folder / 'model.json'} has another schema than {SCHEMA}: train the run again"
+            )
         data.pop("sedmtl_version")
-        card = ModelCard(**{**data, "classes": tuple(data["classes"])})
-        network = card.build_network()
-        network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise SedmtlError(f"the run {folder} is damaged ({reason}): train it again") from error
-    return card, network.eval()
+        return _read_card(data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> SedmtlError:
+    reason = " ".join(str(error).split())[:200]
+    return SedmtlError(f"the run {folder} is damaged ({reason}): train it again")
+
+
+def _read_card(data: dict[str, Any]) -> ModelCard:
+    lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold")}
+    settings = data["postprocessing"]
+    settings = PostProcessing(**{**settings, "threshold": tuple(settings["threshold"])})
+    return ModelCard(**{**data, **lists, "postprocessing": settings})
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -161,6 +161,7 @@ def train_command(
     alpha: options.Alphas = ["0.001"],  # noqa: B006
     seed: options.Seeds = [0],  # noqa: B006
     attention: options.Attention = "released",
+    time_attention: options.TimeAttention = "dense",
     reconstruction: options.Reconstruction = "relu",
     gpus: options.Gpus = None,
     epochs: options.Epochs = 50,
@@ -181,9 +182,10 @@ def train_command(
     ones go on. Several GPUs train one run together, or a run of a grid each.
     """
     from sedmtl import distributed, grid
+    from sedmtl.devices import choose_device, choose_precision
     from sedmtl.forecast import describe, forecast
     from sedmtl.stages.train import TrainOptions, train
-    from sedmtl.training import Recipe, choose_device, choose_precision
+    from sedmtl.training import Recipe
 
     with distributed.session(gpus):
         settings = _load(config)
@@ -195,8 +197,9 @@ def train_command(
             else precision
         )
         base = Recipe(
-            data="", fold=0, attention=attention, reconstruction=reconstruction, width=width,
-            epochs=epochs, batch_size=batch_size, lr=lr, precision=computed,
+            data="", fold=0, attention=attention, time_attention=time_attention,
+            reconstruction=reconstruction, width=width, epochs=epochs, batch_size=batch_size,
+            lr=lr, precision=computed,
         )  # fmt: skip
         stores = _choose_stores(settings, data, snr)
         recipes = grid.plan_runs(base, stores, model, alpha, seed, fold)
@@ -213,13 +216,15 @@ def eval_command(
     runs: options.Runs = None,
     on: options.OtherStore = None,
     json: options.JsonPath = None,
+    per_class: options.PerClass = False,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
-    """Score the held-out folds: micro-P, macro-P and AUC, averaged over folds."""
+    """Score the held-out folds: which sounds, and where they are known when; over folds."""
     from sedmtl.stages.eval import evaluate, show
 
-    show(evaluate(_load(config), runs or [], json, on), Console(highlight=False))
+    sheets = evaluate(_load(config), runs or [], json, on, per_class=per_class)
+    show(sheets, Console(highlight=False))
 
 
 @app.command("visualize")
@@ -235,13 +240,46 @@ def visualize_command(
     """Draw what the network saw in an audio file: the seven panels of the paper's figure 3."""
     from sedmtl.stages.visualize import visualize
 
-    path, used, prediction = visualize(
+    path, used, inspection = visualize(
         _load(config), audio, run_name=run, start_s=start, labels_path=labels, out_path=out
     )
     typer.echo(f"run {used.name}")
-    for label, score in prediction.ranking()[:5]:
+    for label, score in inspection.ranking()[:5]:
         typer.echo(f"{score:6.3f}  {label}")
     typer.echo(path)
+
+
+@app.command("predict")
+def predict_command(
+    audio: options.AudioPaths,
+    run: options.Run = None,
+    out: options.PredictionsDir = None,
+    format: options.Formats = None,
+    tags: options.Tags = False,
+    threshold: options.Threshold = None,
+    median: options.Median = None,
+    gap: options.Gap = None,
+    min_duration: options.MinDuration = None,
+    batch_size: options.Windows = 8,
+    gpus: options.OneGpu = None,
+    workers: options.Workers = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
+) -> None:
+    """Find the events in recordings of any length and number: a table, and other tools' files.
+
+    An interrupted batch goes on where it was. Prints the table, which is in events.tsv, too.
+    """
+    from sedmtl.stages.predict import PredictOptions, predict
+
+    said = PredictOptions(
+        run, out, tuple(format or ()), tags, threshold, median, gap, min_duration, batch_size,
+        gpus, _n_workers(workers),
+    )  # fmt: skip
+    outcome = predict(_load(config), audio, said)
+    typer.echo(outcome.table, nl=False)
+    if outcome.error:
+        raise outcome.error
 
 
 def _say_all(lines: Sequence[object]) -> None:

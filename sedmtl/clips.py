@@ -1,4 +1,8 @@
-"""Weakly labelled recordings of one's own: `corpus.clips`, a CSV `filename,labels[,fold]`."""
+"""Weakly labelled recordings of one's own: `corpus.clips`, a CSV `filename,labels[,fold]`.
+
+Their true events, where somebody has marked them, come from a strong-label TSV. They are there to
+evaluate with: nothing is trained on them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,9 @@ import numpy.typing as npt
 
 from sedmtl.config import Config
 from sedmtl.errors import SedmtlError
+from sedmtl.events import read_strong_labels
 from sedmtl.mixture import assign_folds
+from sedmtl.stores import EventTable
 from sedmtl.tables import read_table
 
 
@@ -23,6 +29,7 @@ class LabelledClips:
         classes: All labels that occur, sorted.
         target: (n, n_classes) uint8.
         fold: (n,) uint8 from 1; from the CSV, or drawn with the seed of `mixing`.
+        events: The strong labels, as far as they are known, within the clip length.
     """
 
     names: Sequence[str]
@@ -30,6 +37,7 @@ class LabelledClips:
     classes: tuple[str, ...]
     target: npt.NDArray[np.uint8]
     fold: npt.NDArray[np.uint8]
+    events: EventTable
 
 
 def load_clips(config: Config) -> LabelledClips:
@@ -39,7 +47,8 @@ def load_clips(config: Config) -> LabelledClips:
 
     Raises:
         SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, or
-            a fold that is no number from 1 to 255.
+            a fold that is no number from 1 to 255; or the strong labels speak of other recordings
+            or contradict the weak ones.
     """
     settings = config.corpus.clips
     if settings is None:
@@ -60,7 +69,48 @@ def load_clips(config: Config) -> LabelledClips:
         fold = np.array([_parse_fold(text, table) for text in folds], np.uint8)
     else:
         fold = assign_folds(names, config.mixing.folds, np.random.default_rng(config.mixing.seed))
-    return LabelledClips(names, [root / name for name in names], classes, target, fold)
+    events = EventTable.empty()
+    if settings.strong is not None:
+        strong = config.locate(settings.strong)
+        events = _strong_labels(strong, names, classes, target, config.mixing.duration_s)
+    return LabelledClips(names, [root / name for name in names], classes, target, fold, events)
+
+
+def _strong_labels(
+    path: Path,
+    names: Sequence[str],
+    classes: Sequence[str],
+    target: npt.NDArray[np.uint8],
+    duration_s: float,
+) -> EventTable:
+    """The events of the TSV that begin within the clip, in order of clips."""
+    labels = read_strong_labels(path)
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        raise SedmtlError(
+            f"{path}: expected recordings that corpus.clips lists, found '{unknown[0]}' and "
+            f"{len(unknown) - 1} others that it does not: name them as there"
+        )
+    rows = []
+    for clip, name in enumerate(names):
+        for event in labels.get(name, ()):
+            label = classes.index(event.label) if event.label in classes else -1
+            if label < 0 or not target[clip, label]:
+                raise SedmtlError(
+                    f"{path}: {name} holds the event '{event.label}', which is none of its labels "
+                    "in corpus.clips: add it there or remove it here"
+                )
+            if event.onset_s < duration_s:
+                rows.append((clip, label, event.onset_s, min(event.offset_s, duration_s)))
+    clip_, label_, onset_s, offset_s = np.array(rows, np.float32).reshape(-1, 4).T
+    return EventTable(
+        mixture=clip_.astype(np.int32),
+        label=label_.astype(np.int16),
+        onset_s=onset_s,
+        offset_s=offset_s,
+        snr_db=np.full(len(rows), np.nan, np.float32),
+        source=[""] * len(rows),
+    )
 
 
 def _parse_fold(text: str, table: Path) -> int:

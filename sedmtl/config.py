@@ -95,10 +95,14 @@ class Synthetic(Section):
 
 
 class Clips(Section):
-    """Weakly labelled recordings of one's own: `filename,labels[,fold]`, no mixing needed."""
+    """Weakly labelled recordings of one's own: `filename,labels[,fold]`, no mixing needed.
+
+    `strong` is a TSV of the true events of some or all of them, to evaluate with.
+    """
 
     csv: Path
     root: Path | None = None
+    strong: Path | None = None
 
 
 EventCorpus = Annotated[FsdKaggle2018 | Folder | Table | Synthetic, Field(discriminator="kind")]

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from sedmtl import audio
+from sedmtl import audio, recordings
 from sedmtl.checkpoint import ModelCard, load_model
 from sedmtl.dataset import Rows, batches
+from sedmtl.devices import choose_precision
 from sedmtl.errors import SedmtlError
 from sedmtl.models import SedOutput
+from sedmtl.recordings import Prediction
 
 Array = npt.NDArray[np.float32]
 
 
+class Scores(NamedTuple):
+    """Of several clips: clip (n, C) and frame (n, C, T), float32 in [0, 1]."""
+
+    clip: Array
+    frame: Array
+
+
 @dataclass(frozen=True)
-class Prediction:
+class Inspection:
     """What a network says about one clip, and what it looked at.
 
     Attributes:
         classes: Names of the C classes, in the order of every axis of classes.
         clip: (C,) in [0, 1], presence in the clip.
-        frame: (C, T), the first attention step's output.
+        frame: (C, T) in [0, 1], over time; `SedOutput.frame` says what it is of each network.
         mel_attention: (C, T, F), sums to 1 over mel bins; None if the network has none.
         time_attention: (C, T), sums to 1 over frames; None if the network has none.
         logmel: (T, F), the standardised log-mel that the network was given.
@@ -63,20 +73,26 @@ class Detector:
         card: What the run says of itself: classes, front end, sizes.
     """
 
-    def __init__(self, card: ModelCard, network: nn.Module) -> None:
+    def __init__(
+        self, card: ModelCard, network: nn.Module, device: torch.device | str = "cpu"
+    ) -> None:
         self.card = card
-        self._network = network.eval()
-        self._logmel = card.build_logmel()
-        self._standardiser = card.build_standardiser()
+        self._device = torch.device(device)
+        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._logmel = card.build_logmel().to(self._device)
+        self._standardiser = card.build_standardiser().to(self._device)
+        # Scored as it was trained, where the hardware can.
+        trained_in, computed_in = card.training["precision"], choose_precision(self._device)
+        self._in_bfloat16 = trained_in == computed_in == "bfloat16"
 
     @classmethod
-    def load(cls, run: Path) -> Self:
+    def load(cls, run: str | Path, device: torch.device | str = "cpu") -> Self:
         """Open a finished run.
 
         Raises:
             SedmtlError: The folder holds no finished run, or a damaged one.
         """
-        return cls(*load_model(run))
+        return cls(*load_model(Path(run)), device)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -89,13 +105,37 @@ class Detector:
         return self.card.n_samples / self.card.sample_rate
 
     def predict(
+        self, sound: str | Path | npt.NDArray[np.floating], sample_rate: int | None = None
+    ) -> Prediction:
+        """Find the events of a recording of any length.
+
+        What training did to the audio is done here: channels averaged, resampled, and window by
+        window scaled to the same peak. The events follow from the run's own post-processing.
+
+        >>> prediction = detector.predict("clip.wav")
+        >>> for event in prediction.events:
+        ...     print(f"{event.onset_s:.1f} to {event.offset_s:.1f} s: {event.label}")
+        0.1 to 0.6 s: tone_2700
+
+        Args:
+            sound: An audio file, or a waveform (N,) or (N, channels).
+            sample_rate: Of the waveform in Hz; not for files.
+
+        Raises:
+            SedmtlError: The audio cannot be read, or has no rate.
+        """
+        if isinstance(sound, str | Path):
+            return recordings.predict(self, audio.stream(Path(sound), self.card.sample_rate))
+        return recordings.predict(self, [self._mono(sound, sample_rate)])
+
+    def inspect(
         self,
         sound: str | Path | npt.NDArray[np.floating],
         sample_rate: int | None = None,
         *,
         start_s: float = 0.0,
-    ) -> Prediction:
-        """Predict on one clip: `duration_s` of audio from `start_s` on.
+    ) -> Inspection:
+        """Look into one clip: `duration_s` of audio from `start_s` on, in float32.
 
         What training did to the audio is done here: channels averaged, resampled, cut or padded
         with silence, scaled to the same peak.
@@ -111,40 +151,73 @@ class Detector:
         waveform = self._read(sound, sample_rate, start_s)
         clip = audio.conform(waveform, self.card.n_samples)
         with torch.inference_mode():
-            logmel = self._standardiser(self._logmel(torch.from_numpy(clip)[None]))
+            logmel = self._front_end(clip[None])
             output: SedOutput = self._network(logmel, reconstruct=self.card.reconstructs)
         duration_s = min(len(waveform) / self.card.sample_rate, self.duration_s)
-        return self._prediction(logmel, output, start_s, duration_s)
+        return self._inspection(logmel, output, start_s, duration_s)
+
+    def score_windows(self, waveforms: Array) -> Scores:
+        """Score a batch of clips.
+
+        Args:
+            waveforms: (B, N), of the clip length and rate, gone through `audio.conform`.
+        """
+        with torch.inference_mode():
+            return self._score(self._front_end(waveforms))
 
     def score(
-        self, read: Callable[[Rows], npt.NDArray[np.float32]], rows: Rows, batch_size: int = 24
-    ) -> Array:
-        """Clip scores of stored log-mels.
+        self,
+        read: Callable[[Rows], npt.NDArray[np.float32]],
+        rows: Rows,
+        batch_size: int = 24,
+        count: Callable[[int], None] = lambda _: None,
+    ) -> Scores:
+        """Score stored log-mels.
 
         Args:
             read: Log-mels (n, T, F) of rows, not standardised.
             rows: Which.
             batch_size: How many at a time.
-
-        Returns:
-            (n, C) in [0, 1].
+            count: Called with the number of clips just scored.
         """
+        clip = np.empty((len(rows), len(self.classes)), np.float32)
+        frame = np.empty((*clip.shape, self.card.n_frames), np.float32)
         with torch.inference_mode():
-            scores = [
-                self._network(
-                    self._standardiser(torch.from_numpy(read(batch))), reconstruct=False
-                ).clip.numpy()
-                for batch in batches(rows, batch_size)
-            ]
-        return np.concatenate(scores)
+            for batch in batches(np.arange(len(rows)), batch_size):
+                logmel = torch.from_numpy(read(rows[batch])).to(self._device)
+                clip[batch], frame[batch] = self._score(self._standardiser(logmel))
+                count(len(batch))
+        return Scores(clip, frame)
+
+    def _front_end(self, waveforms: Array) -> torch.Tensor:
+        """(B, N) -> (B, T, F), standardised."""
+        standardised: torch.Tensor = self._standardiser(
+            self._logmel(torch.from_numpy(waveforms).to(self._device))
+        )
+        return standardised
+
+    def _score(self, logmel: torch.Tensor) -> Scores:
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
+            output: SedOutput = self._network(logmel, reconstruct=False)
+        return Scores(output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy())
 
     def _read(
         self, sound: str | Path | npt.NDArray[np.floating], rate: int | None, start_s: float
     ) -> audio.Audio:
+        """The clip from `start_s` on, mono and at the network's rate."""
         if isinstance(sound, str | Path):
             return audio.read(
                 Path(sound), self.card.sample_rate, start_s=start_s, duration_s=self.duration_s
             )
+        return self._mono(sound, rate, start_s, self.duration_s)
+
+    def _mono(
+        self,
+        sound: npt.NDArray[np.floating],
+        rate: int | None,
+        start_s: float = 0.0,
+        duration_s: float = math.inf,
+    ) -> audio.Audio:
         if not rate:
             raise SedmtlError("a waveform needs its sample_rate: predict(waveform, sample_rate)")
         sound = np.asarray(sound)
@@ -153,32 +226,32 @@ class Detector:
                 f"a waveform should be (N,) or (N, channels), found {sound.shape}: transpose it"
             )
         first = round(start_s * rate)
-        samples = sound[first : first + round(self.duration_s * rate)].astype(np.float32)
+        last = round(min(start_s + duration_s, len(sound) / rate) * rate)
+        samples = sound[first:last].astype(np.float32)
         if not len(samples):
             raise SedmtlError(
                 f"the waveform holds {len(sound) / rate:.2f} s: none at {start_s:g} s"
             )
         return audio.to_mono(samples, rate, self.card.sample_rate, where="the waveform")
 
-    def _prediction(
+    def _inspection(
         self, logmel: torch.Tensor, output: SedOutput, start_s: float, duration_s: float
-    ) -> Prediction:
-        window, hop = self.card.features["window"], self.card.features["hop"]
-        edges = np.arange(self.card.n_frames + 1) * hop + (window - hop) / 2
-        return Prediction(
+    ) -> Inspection:
+        return Inspection(
             classes=self.classes,
-            clip=output.clip[0].numpy(),
-            frame=output.frame[0].numpy(),
-            mel_attention=_first(output.mel_attention),
-            time_attention=_first(output.time_attention),
-            logmel=logmel[0].numpy(),
-            reconstruction=_first(output.reconstruction),
-            frame_edges_s=start_s + edges / self.card.sample_rate,
+            clip=_first(output.clip),
+            frame=_first(output.frame),
+            mel_attention=None if output.mel_attention is None else _first(output.mel_attention),
+            time_attention=None if output.time_attention is None else _first(output.time_attention),
+            logmel=_first(logmel),
+            reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
+            frame_edges_s=start_s + self.card.frame_edges_s,
             mel_hz=self._logmel.centres_hz(),
             duration_s=duration_s,
         )
 
 
-def _first(batch: torch.Tensor | None) -> Array | None:
-    """The only clip of a batch, if there is a batch."""
-    return None if batch is None else batch[0].numpy()
+def _first(batch: torch.Tensor) -> Array:
+    """The only clip of a batch."""
+    only: Array = batch[0].cpu().numpy()
+    return only

@@ -24,7 +24,8 @@ def plan_runs(
 ) -> list[Recipe]:
     """One recipe a run, each once, folds innermost.
 
-    A network without a decoder has no auxiliary task to weigh: it is run once, with alpha 0.
+    A network without a decoder has no auxiliary task to weigh: it is run once, with alpha 0. What
+    is said of 2APAE's attention and decoder is not said of the others.
 
     Args:
         base: All that the runs have in common.
@@ -37,18 +38,20 @@ def plan_runs(
     names = [name for word in models for name in (MODELS if word == ALL else [word])]
     weights = [_read_alpha(word) for word in alphas]
     recipes = [
-        replace(
-            base,
-            data=path.stem,
-            model=model,
-            alpha=alpha if has_decoder(model) else 0.0,
-            seed=seed,
-            fold=fold,
-        )
+        _of_network(replace(base, data=path.stem, model=model, alpha=alpha, seed=seed, fold=fold))
         for path in store_paths
         for model, alpha, seed, fold in product(names, weights, seeds, _read_folds(folds, path))
     ]
     return list(dict.fromkeys(recipes))
+
+
+def _of_network(recipe: Recipe) -> Recipe:
+    """The recipe without what its network does not have."""
+    if has_decoder(recipe.model):
+        return recipe
+    return replace(
+        recipe, alpha=0.0, attention="released", time_attention="dense", reconstruction="relu"
+    )
 
 
 def _read_alpha(word: str) -> Alpha:

@@ -39,6 +39,7 @@ def command_of(recipe: Recipe, *options: str) -> list[str]:
         "--alpha": recipe.alpha,
         "--seed": recipe.seed,
         "--attention": recipe.attention,
+        "--time-attention": recipe.time_attention,
         "--reconstruction": recipe.reconstruction,
         "--width": recipe.width,
         "--epochs": recipe.epochs,

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sedmtl.labels import FORMATS
+
 AGAIN = "Repeatable."
 
 
@@ -25,6 +27,12 @@ def _alpha(text: str) -> str:
     if not fits:
         raise typer.BadParameter("should be a number from 0, or 'auto'")
     return text
+
+
+def _format(name: str) -> str:
+    if name not in FORMATS:
+        raise typer.BadParameter(f"should be one of {', '.join(FORMATS)}")
+    return name
 
 
 def _rate(rate: float) -> float:
@@ -100,6 +108,13 @@ Seeds = Annotated[list[int], typer.Option("--seed", min=0, help=f"Of weights and
 Attention = Annotated[
     Literal["released", "equations"], typer.Option(help="Form of 2APAE's attention.")
 ]
+TimeAttention = Annotated[
+    Literal["dense", "local"],
+    typer.Option(
+        help="2APAE's second step: dense is the paper's and knows each frame's position; local "
+        "knows none, and its frame scores are presences."
+    ),
+]
 Reconstruction = Annotated[Literal["relu", "linear"], typer.Option(help="End of 2APAE's decoder.")]
 Gpus = Annotated[
     int | None,
@@ -148,6 +163,7 @@ OtherStore = Annotated[
 JsonPath = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the table here, too.")
 ]
+PerClass = Annotated[bool, typer.Option("--per-class", help="Show every class of each network.")]
 AudioPath = Annotated[Path, typer.Argument(metavar="AUDIO", help="Any audio file.")]
 Run = Annotated[
     str | None, typer.Option("--run", help="The run to use; by default the newest finished one.")
@@ -161,5 +177,45 @@ Labels = Annotated[
 ]
 PicturePath = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Where to write the picture.")
+]
+# predict; also --run, --workers.
+AudioPaths = Annotated[
+    list[Path], typer.Argument(metavar="AUDIO", help="Audio files, and folders of them.")
+]
+PredictionsDir = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where to write; by default work/predictions."),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        parser=_format,
+        metavar="NAME",
+        help=f"A file for each recording, too: {', '.join(FORMATS)}. {AGAIN}",
+    ),
+]
+Tags = Annotated[bool, typer.Option("--tags", help="Also write which classes each one holds.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", min=0, max=1, help="Score above which a class is on; by default tuned."
+    ),
+]
+Median = Annotated[
+    float | None,
+    typer.Option("--median", min=0, metavar="S", help="Length of the median filter in seconds."),
+]
+Gap = Annotated[
+    float | None, typer.Option("--gap", min=0, metavar="S", help="Pauses up to this are filled.")
+]
+MinDuration = Annotated[
+    float | None,
+    typer.Option("--min-duration", min=0, metavar="S", help="Shorter events are dropped."),
+]
+Windows = Annotated[int, typer.Option("--batch-size", min=1, help="Windows at a time.")]
+OneGpu = Annotated[
+    int | None,
+    typer.Option("--gpus", min=0, max=1, help="By default a GPU if there is one; 0 is the CPU."),
 ]
 DemoDir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to make it.")]

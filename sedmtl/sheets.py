@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,6 +19,32 @@ LEGEND = (
     "frequencies: always answering how often each class occurs in training.",
     "scored: classes with a positive in every fold's held-out clips / all classes.",
 )
+LOCALISATION = {
+    "PSDS1": "psds1",
+    "PSDS2": "psds2",
+    "collar": "collar_f1_macro",
+    "segment": "segment_f1_macro",
+    "inters.": "intersection_f1_macro",
+    "frame AP": "frame_ap_micro",
+}
+"""Columns of the localisation tables, and the metrics they show."""
+LOCALISATION_LEGEND = (
+    "When: the network of the honest selection; ± over folds; F1 at thresholds tuned on inner "
+    "validation, macro.",
+    "PSDS1, PSDS2: over all thresholds. F1 by collar: onset within 0.2 s; by segment of 1 s; by "
+    "intersection: half of each within the other. frame AP: micro.",
+)
+PER_CLASS = {
+    "AP": "ap",
+    "AUC": "auc",
+    "PSDS1": "psds1",
+    "PSDS2": "psds2",
+    "collar": "collar_f1",
+    "segment": "segment_f1",
+    "inters.": "intersection_f1",
+    "frame AP": "frame_ap",
+}
+"""Columns of the tables of classes, and the metrics they show."""
 PAPER_COLUMNS = ("network", "ours", *(["paper", "ours", "diff"] * 3))
 
 
@@ -36,14 +63,44 @@ class Sheet:
 def result_sheets(rows: Sequence[Row]) -> list[Sheet]:
     """A sheet a store: every network under both selections, and the score to beat."""
     sheets = []
-    for (data, on), group in groupby(rows, key=lambda row: (row.recipe["data"], row.on)):
+    for _, group in groupby(rows, key=lambda row: (row.recipe["data"], row.on)):
         of_store = list(group)
         lines = [cells for row in of_store for cells in _network_lines(row)]
-        title = f"{data}, scored on {on}" if on else data
+        title = title_of(of_store[0])
         sheets.append(Sheet(title, COLUMNS, [*lines, _prior_line(of_store[0])], n_left=4))
     parameters = dict.fromkeys(f"{_name(row)} {row.recipe['n_parameters']:,}" for row in rows)
     legend = [*LEGEND, f"Parameters: {', '.join(parameters)}."]
     sheets[-1] = Sheet(**{**vars(sheets[-1]), "notes": legend})
+    return sheets
+
+
+def localisation_sheets(rows: Sequence[Row]) -> list[Sheet]:
+    """A sheet a store: how well every network says when; empty without strong labels."""
+    sheets = []
+    columns = ("network", "α", "folds", *LOCALISATION)
+    measured = [row for row in rows if row.localisation]
+    for _, group in groupby(measured, key=lambda row: (row.recipe["data"], row.on)):
+        of_store = list(group)
+        lines = [line for row in of_store for line in _localisation_lines(row)]
+        title = f"{title_of(of_store[0])}: when"
+        sheets.append(Sheet(title, columns, lines, LOCALISATION_LEGEND, n_left=3))
+    return sheets
+
+
+def class_sheets(rows: Sequence[Row]) -> list[Sheet]:
+    """A sheet a network: every metric of every class, of the honest selection."""
+    sheets = []
+    for row in rows:
+        if row.selection == "honest":
+            columns = {
+                name: row.per_class[key] for name, key in PER_CLASS.items() if key in row.per_class
+            }
+            lines = [
+                [name, *(_short(values[i]) for values in columns.values())]
+                for i, name in enumerate(row.classes)
+            ]
+            title = f"{_name(row)}{_variant(row).rstrip()}, {title_of(row)}"
+            sheets.append(Sheet(f"{title}: classes", ("class", *columns), lines))
     return sheets
 
 
@@ -72,11 +129,41 @@ def to_markdown(sheets: Sequence[Sheet]) -> str:
     return "\n".join(parts)
 
 
+def _class_sheet(row: Row) -> Sheet:
+    shown = {name: row.per_class[key] for name, key in PER_CLASS.items() if key in row.per_class}
+    lines = [
+        [name, *(_short(float(values[i])) for values in shown.values())]
+        for i, name in enumerate(row.classes)
+    ]
+    title = f"{full_name(row)}, {title_of(row)}: classes"
+    return Sheet(title, ("class", *shown), lines)
+
+
+def full_name(row: Row) -> str:
+    """Of a network: model, width and what is special about it."""
+    return f"{_name(row)}{_variant(row).rstrip()}"
+
+
+def title_of(row: Row) -> str:
+    """Of what is about one store: its name, its onsets, where else it was scored."""
+    data, on = row.recipe["data"], row.on
+    onsets = f", {row.onsets} onsets" if row.onsets else ""
+    return f"{data}, scored on {on}{onsets}" if on else f"{data}{onsets}"
+
+
+def _localisation_lines(row: Row) -> list[list[str]]:
+    """One line; under it what is special about the network, and deviations over folds."""
+    averages = [row.localisation[key] for key in LOCALISATION.values()]
+    lines = [[_name(row), _alpha(row), _folds(row), *(_short(each.mean) for each in averages)]]
+    deviations = ["" if each.std is None else f"±{_short(each.std)}" for each in averages]
+    below = [_variant(row), "", "", *deviations]
+    return [*lines, below] if any(below) else lines
+
+
 def _network_lines(row: Row) -> list[list[str]]:
     """One line; under an honest one what is special about the network, and the interval."""
     honest = row.selection == "honest"
-    alpha = row.recipe["alpha"]
-    name = [_name(row), alpha if alpha == "auto" else f"{alpha:g}", _folds(row)]
+    name = [_name(row), _alpha(row), _folds(row)]
     values = [_with_std(average) for average in row.averages]
     scored = f"{row.n_classes_scored}/{row.n_classes}"
     lines = [[*(name if honest else [""] * len(name)), row.selection, *values, scored]]
@@ -84,6 +171,11 @@ def _network_lines(row: Row) -> list[list[str]]:
         intervals = [_interval(average) for average in row.averages]
         lines.append([_variant(row), "", "", "  95 %", *intervals, ""])
     return lines
+
+
+def _alpha(row: Row) -> str:
+    alpha = row.recipe["alpha"]
+    return alpha if alpha == "auto" else f"{alpha:g}"
 
 
 def _folds(row: Row) -> str:
@@ -106,13 +198,16 @@ def _variant(row: Row) -> str:
     """What tells a network from others of its name: attention, decoder, seed."""
     r = row.recipe
     parts = [r["attention"]] if r["attention"] != "released" else []
+    parts += [r["time_attention"]] if r["time_attention"] != "dense" else []
     parts += [r["reconstruction"]] if r["reconstruction"] != "relu" else []
     parts += [f"seed {r['seed']}"] if r["seed"] else []
     return "  " + " ".join(parts) if parts else ""
 
 
 def _short(value: float, sign: str = "") -> str:
-    """Three decimals, without the leading zero that no metric needs."""
+    """Three decimals, without the leading zero that no metric needs; a dash for no number."""
+    if math.isnan(value):
+        return "-"
     return f"{value:{sign}.3f}".replace("0.", ".", 1)
 
 
@@ -121,6 +216,8 @@ def _with_std(average: Average) -> str:
 
 
 def _interval(average: Average) -> str:
+    if average.interval is None:
+        return ""
     low, high = average.interval
     return f"{_short(low)}-{_short(high)}"
 

@@ -20,16 +20,17 @@ from torch import Tensor, nn
 
 from sedmtl import distributed
 from sedmtl.dataset import Rows, Split, batches, shuffled, split_rows
+from sedmtl.devices import Precision
 from sedmtl.errors import SedmtlError
 from sedmtl.logmel import Standardiser
 from sedmtl.losses import Objective, Uncertainty
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.models import build_model, has_decoder
+from sedmtl.models.attention_step import AttentionForm
 from sedmtl.models.autoencoder import ReconstructionEnd
-from sedmtl.models.two_step_attention import AttentionForm
+from sedmtl.models.two_step_attention import TimeAttention
 from sedmtl.stores import Store
 
-Precision = Literal["float32", "bfloat16"]
 Selection = Literal["honest", "paper"]
 Alpha = float | Literal["auto"]
 ReadRows = Callable[[Rows], npt.NDArray[np.float32]]
@@ -56,6 +57,7 @@ class Recipe:
     fold: int
     model: str = "2apae"
     attention: AttentionForm = "released"
+    time_attention: TimeAttention = "dense"
     reconstruction: ReconstructionEnd = "relu"
     width: int = 32
     alpha: Alpha = 0.001
@@ -71,8 +73,9 @@ class Recipe:
         data = self.data.replace("_", "")
         alpha = self.alpha if self.alpha == "auto" else f"{self.alpha:g}"
         form = "" if self.attention == "released" else f"_{self.attention}"
+        time = "" if self.time_attention == "dense" else f"_{self.time_attention}"
         end = "" if self.reconstruction == "relu" else f"_{self.reconstruction}"
-        return f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}{form}{end}"
+        return f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}{form}{time}{end}"
 
     @property
     def reconstructs(self) -> bool:
@@ -88,36 +91,6 @@ class Best:
     micro_p: float = -1.0
     held_out_score: Tensor = field(default_factory=lambda: torch.empty(0))
     weights: dict[str, Tensor] = field(default_factory=dict)
-
-
-def choose_device(n_gpus: int | None) -> torch.device:
-    """The device for a run, or for this process's part in it: by default a GPU if there is one.
-
-    Raises:
-        SedmtlError: GPUs are asked for that are not there.
-    """
-    if distributed.world_size() > 1:
-        return distributed.device()
-    found = torch.cuda.device_count()
-    if n_gpus is None:
-        n_gpus = min(found, 1)
-    if n_gpus > found:
-        raise SedmtlError(
-            f"--gpus {n_gpus}: found {found} GPU{'s' * (found != 1)} on this machine; ask for "
-            f"--gpus {found}, or leave the option out"
-        )
-    return torch.device("cuda" if n_gpus else "cpu")
-
-
-def choose_precision(device: torch.device) -> Precision:
-    """bfloat16 where the hardware computes in it, float32 elsewhere.
-
-    On a CPU with AVX512-BF16 it made the training step 2.5 times as fast (channels last); on one
-    without, it is emulated and slower.
-    """
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
 
 
 @contextmanager
@@ -147,6 +120,7 @@ def build_network(recipe: Recipe, store: Store) -> nn.Module:
         recipe.width,
         recipe.attention,
         recipe.reconstruction,
+        recipe.time_attention,
     )
 
 

@@ -89,6 +89,60 @@ def test_a_start_outside_the_file_says_how_long_it_is(tmp_path, start_s):
         audio.read(path, 8000, start_s=start_s)
 
 
+@pytest.mark.parametrize("block", [1 << 16, 1000, 37])
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44_100, 2), (48_000, 6), (4000, 1)])
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_stream_holds_the_very_samples_of_the_file(
+    tmp_path, monkeypatch, block, rate, channels, suffix
+):
+    values = np.random.default_rng(0).uniform(-1, 1, (3333, channels))
+    path = write_values(tmp_path / f"a.{suffix}", values, rate, "PCM_16")
+    monkeypatch.setattr(audio, "BLOCK", block)
+    pieces = list(audio.stream(path, 8000))
+    assert len(pieces) >= 3333 // block
+    whole = audio.read(path, 8000)
+    assert pieces[0].dtype == whole.dtype
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+def test_a_stream_is_read_as_it_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK", 1000)
+    path = write_values(tmp_path / "a.wav", [*np.zeros(5000), np.nan])
+    stream = audio.stream(path, 8000)
+    for _ in range(5):
+        np.testing.assert_array_equal(next(stream), np.zeros(1000))
+    with pytest.raises(SedmtlError, match=r"a\.wav holds NaN or infinity at 0\.625 s"):
+        next(stream)
+
+
+@pytest.mark.parametrize("wanted", [8000, 16_000])
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "sentence"),
+    [
+        ("flac", "PCM_16", r"a\.flac is damaged or cut short after \d\.\d\d of 9\.00 s: "),
+        ("mp3", "MPEG_LAYER_III", r"a\.mp3 is cut short: .* promises 9\.00 s .* found [34]\.\d"),
+    ],
+)
+def test_a_stream_of_a_file_that_was_cut_short_says_so(tmp_path, wanted, suffix, subtype, sentence):
+    noise = np.random.default_rng(0).uniform(-1, 1, 72_000)
+    path = write_values(tmp_path / f"a.{suffix}", noise, subtype=subtype)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(SedmtlError, match=sentence):
+        list(audio.stream(path, wanted))
+
+
+def test_a_file_that_does_not_say_how_long_it_is_is_refused(tmp_path):
+    path = write_values(tmp_path / "a.flac", np.zeros(9000), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    # Behind "fLaC" and its header of 4 bytes: bytes 13 (low half) to 17 count the samples.
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(SedmtlError, match=r"a\.flac does not say how long it is"):
+        audio.probe(path)
+
+
 def test_the_header_tells_length_rate_and_channels(tmp_path):
     info = audio.probe(write_tone(tmp_path / "a.wav", 440, 0.5, rate=44_100, channels=2))
     assert info == (22_050, 44_100, 2)
@@ -127,7 +181,7 @@ BROKEN = {
     empty: "cannot read",
     text: "as audio",
     no_samples: "expected at least one sample, found none",
-    cut_flac: "as audio",
+    cut_flac: "flac decoder lost sync",
 }
 
 
@@ -135,10 +189,11 @@ BROKEN = {
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, make, sentence):
     path = tmp_path / "a.wav"
     make(path)
-    with pytest.raises(SedmtlError) as error:
-        audio.read(path, 8000)
-    assert str(path) in str(error.value)
-    assert sentence in str(error.value)
+    for use in (audio.read, lambda *arguments: list(audio.stream(*arguments))):
+        with pytest.raises(SedmtlError) as error:
+            use(path, 8000)
+        assert str(path) in str(error.value)
+        assert sentence in str(error.value)
 
 
 def test_a_raw_file_is_no_audio_that_explains_itself(tmp_path):
@@ -161,6 +216,8 @@ def test_a_file_too_short_for_one_sample_at_the_wanted_rate_is_refused(tmp_path)
     path = write_values(tmp_path / "a.wav", [0.5], 48_000)
     with pytest.raises(SedmtlError, match=r"a\.wav is too short: .* found 1 at 48000 Hz"):
         audio.read(path, 8000)
+    with pytest.raises(SedmtlError, match=r"a\.wav is too short: .* found 1 at 48000 Hz"):
+        list(audio.stream(path, 8000))
     assert len(audio.read(path, 48_000)) == 1
 
 

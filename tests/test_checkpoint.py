@@ -11,6 +11,7 @@ import torch
 from sedmtl import checkpoint
 from sedmtl.checkpoint import ModelCard
 from sedmtl.errors import SedmtlError
+from sedmtl.postprocess import PostProcessing
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def card():
     return ModelCard(
         model="2apae",
         attention="equations",
+        time_attention="local",
         reconstruction="linear",
         width=2,
         n_frames=14,
@@ -28,7 +30,9 @@ def card():
         features={"window": 256, "hop": 128, "n_mels": 8, "f_min": 50.0, "f_max": 4000.0},
         mean=tuple(np.linspace(-9, -5, 8).tolist()),
         std=tuple(np.linspace(1, 2, 8).tolist()),
-        training={"fold": 1, "alpha": 0.001},
+        postprocessing=PostProcessing((0.25, 0.75), median_s=0.4, gated=True),
+        tag_threshold=(0.3, 0.6),
+        training={"fold": 1, "alpha": 0.001, "precision": "float32"},
     )
 
 
@@ -68,7 +72,7 @@ def test_the_model_folder_holds_no_pickle(run):
     "damage",
     [
         lambda folder: (folder / "model.json").write_text("{"),
-        lambda folder: (folder / "model.json").write_text('{"schema": 1}'),
+        lambda folder: (folder / "model.json").write_text('{"schema": 2}'),
         lambda folder: (folder / "model.json").unlink(),
         lambda folder: (folder / "model.safetensors").write_bytes(b"\x10" * 100),
         lambda folder: os.truncate(folder / "model.safetensors", 500),

@@ -11,7 +11,7 @@ from sedmtl import cli
 from sedmtl.config import load_config
 
 README = Path(__file__).parent.parent / "README.md"
-COMMANDS = ("demo", "mix", "features", "train", "eval", "visualize")
+COMMANDS = tuple(command.name for command in cli.app.registered_commands)
 
 
 def test_help_lists_every_command():

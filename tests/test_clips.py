@@ -230,3 +230,54 @@ def test_new_labels_and_new_recordings_make_the_store_anew(clips):
     new, _, _ = read_features(clips)
     assert not np.array_equal(new[1], old[1])
     np.testing.assert_array_equal(new[0], old[0])
+
+
+STRONG = """\
+filename\tonset\toffset\tevent_label
+d.wav\t0.2\t1.6\tDog bark
+a.wav\t0.1\t0.3\tCat
+a.wav\t0.25\t0.4\tDog bark
+d.wav\t1.5\t1.6\tDog bark
+"""
+
+
+def with_strong(clips, text):
+    settings = DATA_YAML.replace("root: recordings}", "root: recordings, strong: strong.tsv}")
+    (clips.folder / "data.yaml").write_text(settings)
+    (clips.folder / "strong.tsv").write_text(text)
+    return clips
+
+
+def test_strong_labels_are_kept_in_the_store_and_cut_to_the_clip(clips):
+    make_features(with_strong(clips, STRONG))
+    _, table, classes = read_features(clips)
+    events = table.events
+    found = [
+        (table.name[clip], classes[label], onset_s, offset_s)
+        for clip, label, onset_s, offset_s in zip(
+            events.mixture, events.label,
+            events.onset_s.round(6).tolist(), events.offset_s.round(6).tolist(), strict=True,
+        )
+    ]  # fmt: skip
+    assert [(name, label) for name, label, *_ in found] == [
+        ("a.wav", "Cat"), ("a.wav", "Dog bark"), ("d.wav", "Dog bark"),
+    ]  # fmt: skip
+    assert found[2][2:] == pytest.approx((0.2, 1.0), abs=1e-6)
+
+
+def test_without_strong_labels_no_event_is_known(clips):
+    assert len(table_of(clips).events) == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "parts"),
+    [
+        ("x.wav\t0\t1\tCat", ("'x.wav' and 0 others", "name them as there")),
+        ("b.wav\t0\t1\tDog bark", ("b.wav", "'Dog bark'", "none of its labels")),
+        ("b.wav\t0\t1\tHorse", ("b.wav", "'Horse'", "none of its labels")),
+        ("b.wav\t1\t0.5\tCat", ("0 <= onset < offset",)),
+    ],
+)
+def test_strong_labels_that_do_not_fit_are_one_sentence(clips, one_sentence, row, parts):
+    with_strong(clips, f"filename\tonset\toffset\tevent_label\n{row}\n")
+    one_sentence(clips.run("features"), "strong.tsv", *parts)

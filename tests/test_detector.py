@@ -36,22 +36,22 @@ def test_a_run_is_loaded_from_its_folder_alone(run, tmp_path, mixture_path):
     for name in ("model.json", "model.safetensors"):
         (elsewhere / name).write_bytes((run / name).read_bytes())
     here, there = sedmtl.load(run), sedmtl.load(str(elsewhere))
-    np.testing.assert_array_equal(here.predict(mixture_path).clip, there.predict(mixture_path).clip)
+    np.testing.assert_array_equal(here.inspect(mixture_path).clip, there.inspect(mixture_path).clip)
 
 
-def test_a_prediction_has_the_shapes_it_names(detector, mixture_path):
-    prediction = detector.predict(mixture_path)
+def test_an_inspection_has_the_shapes_it_names(detector, mixture_path):
+    inspection = detector.inspect(mixture_path)
     n_classes, n_frames, n_mels = 3, 124, 16
-    assert prediction.classes == detector.classes == ("tone_2700", "tone_300", "tone_900")
-    assert prediction.clip.shape == (n_classes,)
-    assert prediction.frame.shape == prediction.time_attention.shape == (n_classes, n_frames)
-    assert prediction.mel_attention.shape == (n_classes, n_frames, n_mels)
-    assert prediction.logmel.shape == prediction.reconstruction.shape == (n_frames, n_mels)
-    assert prediction.frame_edges_s.shape == (n_frames + 1,)
-    assert prediction.mel_hz.shape == (n_mels,)
+    assert inspection.classes == detector.classes == ("tone_2700", "tone_300", "tone_900")
+    assert inspection.clip.shape == (n_classes,)
+    assert inspection.frame.shape == inspection.time_attention.shape == (n_classes, n_frames)
+    assert inspection.mel_attention.shape == (n_classes, n_frames, n_mels)
+    assert inspection.logmel.shape == inspection.reconstruction.shape == (n_frames, n_mels)
+    assert inspection.frame_edges_s.shape == (n_frames + 1,)
+    assert inspection.mel_hz.shape == (n_mels,)
 
 
-def test_prediction_does_to_audio_what_training_did(detector, run, trained, mixture_path):
+def test_inspection_does_to_audio_what_training_did(detector, run, trained, mixture_path):
     """At the recipe's own level the stored features give the very scores of the file."""
     card, network = load_model(run)
     waveform, rate = soundfile.read(mixture_path, dtype="float32")
@@ -59,7 +59,7 @@ def test_prediction_does_to_audio_what_training_did(detector, run, trained, mixt
     with torch.no_grad():
         logmel = card.build_standardiser()(card.build_logmel()(torch.from_numpy(at_peak)[None]))
         expected = network(logmel).clip[0].numpy()
-    np.testing.assert_allclose(detector.predict(waveform, rate).clip, expected, atol=1e-5)
+    np.testing.assert_allclose(detector.inspect(waveform, rate).clip, expected, atol=1e-5)
     with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
         stored = store.read(range(1))[0]
     # Only the level differs: a constant in the logarithm, wherever it is well above the floor.
@@ -70,7 +70,7 @@ def test_prediction_does_to_audio_what_training_did(detector, run, trained, mixt
 @pytest.mark.parametrize("gain", [0.01, 0.5])
 def test_the_level_of_a_recording_does_not_matter(detector, mixture_path, gain):
     waveform, rate = soundfile.read(mixture_path)
-    loud, quiet = (detector.predict(waveform * g, rate).clip for g in (1, gain))
+    loud, quiet = (detector.inspect(waveform * g, rate).clip for g in (1, gain))
     np.testing.assert_allclose(loud, quiet, atol=1e-4)
 
 
@@ -78,7 +78,7 @@ def test_channels_are_averaged(detector, mixture_path):
     waveform, rate = soundfile.read(mixture_path)
     stereo = np.stack([1.5 * waveform, 0.5 * waveform], axis=1)
     np.testing.assert_allclose(
-        detector.predict(waveform, rate).clip, detector.predict(stereo, rate).clip, atol=1e-5
+        detector.inspect(waveform, rate).clip, detector.inspect(stereo, rate).clip, atol=1e-5
     )
 
 
@@ -87,14 +87,14 @@ def test_the_rate_of_a_recording_does_not_matter(detector):
     rng = np.random.default_rng(0)
     low = resample_poly(rng.normal(size=8_000), 2, 1)  # 2 s at 8 kHz, nothing above 2 kHz
     high = resample_poly(low, 2, 1)
-    clip_8k, clip_16k = detector.predict(low, 8_000).clip, detector.predict(high, 16_000).clip
+    clip_8k, clip_16k = detector.inspect(low, 8_000).clip, detector.inspect(high, 16_000).clip
     np.testing.assert_allclose(clip_8k, clip_16k, atol=0.02)
 
 
 def test_a_file_and_its_waveform_predict_the_same(detector, mixture_path):
     waveform, rate = soundfile.read(mixture_path, dtype="float32")
     np.testing.assert_array_equal(
-        detector.predict(mixture_path).clip, detector.predict(waveform, rate).clip
+        detector.inspect(mixture_path).clip, detector.inspect(waveform, rate).clip
     )
 
 
@@ -102,54 +102,54 @@ def test_start_chooses_the_clip_of_a_longer_file(detector, tmp_path):
     rng = np.random.default_rng(0)
     long = rng.normal(scale=0.1, size=5 * 8000)
     soundfile.write(tmp_path / "long.wav", long, 8000, subtype="FLOAT")
-    part = detector.predict(tmp_path / "long.wav", start_s=1.5)
-    alone = detector.predict(long[12_000 : 12_000 + 16_000], 8000)
+    part = detector.inspect(tmp_path / "long.wav", start_s=1.5)
+    alone = detector.inspect(long[12_000 : 12_000 + 16_000], 8000)
     np.testing.assert_allclose(part.clip, alone.clip, atol=1e-6)
     np.testing.assert_allclose(part.frame_edges_s, alone.frame_edges_s + 1.5)
     np.testing.assert_allclose(
-        detector.predict(long, 8000, start_s=1.5).clip, alone.clip, atol=1e-6
+        detector.inspect(long, 8000, start_s=1.5).clip, alone.clip, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("n_samples", [1, 100, 16_000])
 def test_short_clips_and_silence_are_predicted_too(detector, n_samples):
-    prediction = detector.predict(np.zeros(n_samples), 8000)
-    assert np.isfinite(prediction.clip).all()
-    assert prediction.duration_s == pytest.approx(n_samples / 8000)
+    inspection = detector.inspect(np.zeros(n_samples), 8000)
+    assert np.isfinite(inspection.clip).all()
+    assert inspection.duration_s == pytest.approx(n_samples / 8000)
 
 
 def test_frames_stand_around_the_centre_of_their_window(detector, mixture_path):
-    edges = detector.predict(mixture_path).frame_edges_s
+    edges = detector.inspect(mixture_path).frame_edges_s
     assert edges[0] == pytest.approx((128 - 64) / 8000)
     np.testing.assert_allclose(np.diff(edges), 128 / 8000)
     assert edges[-1] <= detector.duration_s
 
 
 def test_the_ranking_begins_with_the_likeliest_class(detector, mixture_path):
-    prediction = detector.predict(mixture_path)
-    scores = [score for _, score in prediction.ranking()]
+    inspection = detector.inspect(mixture_path)
+    scores = [score for _, score in inspection.ranking()]
     assert scores == sorted(scores, reverse=True)
-    assert dict(prediction.ranking()) == dict(
-        zip(prediction.classes, map(float, prediction.clip), strict=True)
+    assert dict(inspection.ranking()) == dict(
+        zip(inspection.classes, map(float, inspection.clip), strict=True)
     )
 
 
 @pytest.mark.parametrize("shape", [(2, 8000), (8000, 1, 1)])
 def test_channels_come_last(detector, shape):
     with pytest.raises(SedmtlError, match=r"\(N, channels\), found .*transpose it"):
-        detector.predict(np.zeros(shape), 8000)
+        detector.inspect(np.zeros(shape), 8000)
 
 
 def test_bad_audio_is_one_sentence(detector, tmp_path):
     short = write_tone(tmp_path / "short.wav", 440, 0.5)
     with pytest.raises(SedmtlError, match="needs its sample_rate"):
-        detector.predict(np.zeros(100))
+        detector.inspect(np.zeros(100))
     with pytest.raises(SedmtlError, match="nothing starts at 3 s"):
-        detector.predict(short, start_s=3)
+        detector.inspect(short, start_s=3)
     with pytest.raises(SedmtlError, match="none at 3 s"):
-        detector.predict(np.zeros(8000), 8000, start_s=3)
+        detector.inspect(np.zeros(8000), 8000, start_s=3)
     with pytest.raises(SedmtlError, match="the waveform holds NaN"):
-        detector.predict(np.array([0.0, np.nan]), 8000)
+        detector.inspect(np.array([0.0, np.nan]), 8000)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

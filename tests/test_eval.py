@@ -11,6 +11,8 @@ from conftest import Project, write_project
 from sklearn.metrics import average_precision_score
 
 import sedmtl
+from sedmtl.checkpoint import load_card
+from sedmtl.localisation import measure
 from sedmtl.stores import Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
@@ -153,3 +155,72 @@ def test_damaged_scores_are_one_sentence(crossvalidated, one_sentence):
         one_sentence(crossvalidated.run("eval"), "scores.h5")
     finally:
         path.write_bytes(content)
+
+
+def rows_of(project, tmp_path, *arguments):
+    result = project.run("eval", *arguments, "--json", tmp_path / "rows.json")
+    assert result.exit_code == 0, result.output
+    return json.loads((tmp_path / "rows.json").read_text())["rows"], result.stdout
+
+
+def test_localisation_is_measured_of_the_honest_network_alone(crossvalidated, tmp_path):
+    (honest, paper), _ = rows_of(crossvalidated, tmp_path)
+    for key in ("psds1", "psds2", "collar_f1_macro", "segment_f1_micro", "frame_ap_micro"):
+        assert 0 <= honest[key] <= 1
+        assert honest[f"{key}_std"] >= 0
+        assert key not in paper
+
+
+def test_localisation_averages_what_is_measured_on_the_held_out_scores(trained, tmp_path):
+    (honest, _), _ = rows_of(trained, tmp_path, RUN)
+    run = trained.work / "runs" / RUN
+    measured = measure(read_scores(run / "scores.h5"), load_card(run).postprocessing)
+    for key, value in measured.values().items():
+        assert honest[key] == pytest.approx(value)
+
+
+def test_the_stored_frame_scores_are_those_of_the_network(trained):
+    run = trained.work / "runs" / RUN
+    scores, detector = read_scores(run / "scores.h5"), sedmtl.load(run)
+    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+        rows = np.flatnonzero(store.clips.fold == 1)
+        frame = detector.score(store.read, rows).frame
+        names = [store.clips.name[row] for row in rows]
+    np.testing.assert_allclose(scores.frame, frame, atol=1e-3)
+    assert list(scores.name) == names
+
+
+def test_every_class_has_a_line_when_asked(crossvalidated, tmp_path):
+    (honest, _), plain = rows_of(crossvalidated, tmp_path)
+    _, table = rows_of(crossvalidated, tmp_path, "--per-class")
+    assert "onsets: classes" not in plain
+    for name in ("tone_300", "tone_900", "tone_2700"):
+        assert name in table
+        assert honest["per_class"]["frame_ap"].keys() >= {name}
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_the_curves_are_drawn(crossvalidated, tmp_path):
+    rows_of(crossvalidated, tmp_path)
+    picture = crossvalidated.work / "eval" / "psds_snr_20.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_measured_is_not_measured_again(crossvalidated, tmp_path, monkeypatch):
+    rows_of(crossvalidated, tmp_path)
+    calls = []
+    monkeypatch.setattr("sedmtl.stages.eval.measure", lambda *a: calls.append(a) or measure(*a))
+    rows_of(crossvalidated, tmp_path)
+    assert not calls
+    path = crossvalidated.work / "runs" / RUN / "localisation.json"
+    for damage in ("{", '{"made_from": {}}', "[]"):
+        path.write_text(damage)
+        rows_of(crossvalidated, tmp_path)
+    assert len(calls) == 3
+
+
+def test_onsets_that_move_are_named_in_the_table(crossvalidated, moved, tmp_path):
+    (row,), table = rows_of(crossvalidated, tmp_path, "--on", moved)
+    assert row["onsets"] == "random"
+    assert "random onsets" in table
+    assert row["psds1"] is not None

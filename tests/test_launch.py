@@ -48,7 +48,8 @@ def two_gpus(monkeypatch):
 
 def test_a_command_trains_its_recipe(here):
     recipe = Recipe(
-        data="snr_20", fold=2, model="2apae", attention="equations", reconstruction="linear",
+        data="snr_20", fold=2, model="2apae", attention="equations", time_attention="local",
+        reconstruction="linear",
         width=2, alpha=1 / 3, epochs=1, batch_size=6, lr=1 / 7000, seed=3, precision="float32",
     )  # fmt: skip
     module, name, command, *words = launch.command_of(recipe, "--name", "again")

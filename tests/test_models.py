@@ -13,7 +13,8 @@ from sedmtl.losses import multitask_loss
 from sedmtl.models import MODELS, SedOutput, build_model, count_parameters, has_decoder
 from sedmtl.models.blocks import ConvBlock
 from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalWeightedRank
-from sedmtl.models.two_step_attention import AttentionStep, TwoStepAttention
+from sedmtl.models.attention_step import AttentionStep
+from sedmtl.models.two_step_attention import TwoStepAttention
 
 N_CLASSES, N_FRAMES, N_MELS, WIDTH = 5, 23, 16, 2
 
@@ -150,14 +151,16 @@ def test_shapes_follow_from_the_sizes(attention, n_classes, n_frames, n_mels, wi
     assert output.reconstruction.shape == (2, n_frames, n_mels)
 
 
+@pytest.mark.parametrize("time_attention", ["dense", "local"])
 @pytest.mark.parametrize("attention", ["released", "equations"])
-def test_attention_sums_to_one_and_scores_are_probabilities(attention):
-    network = build_model("2apae", 3, 31, 8, 2, attention)
+def test_attention_sums_to_one_and_scores_are_probabilities(attention, time_attention):
+    network = build_model("2apae", 3, 31, 8, 2, attention, time_attention=time_attention)
     with torch.no_grad():
         output = network(10 * torch.randn(4, 31, 8))
     torch.testing.assert_close(output.mel_attention.sum(-1), torch.ones(4, 3, 31))
     torch.testing.assert_close(output.time_attention.sum(-1), torch.ones(4, 3))
-    assert ((output.clip >= 0) & (output.clip <= 1)).all()
+    for scores in (output.clip, output.frame, output.gated):
+        assert ((scores >= 0) & (scores <= 1)).all()
 
 
 def test_the_released_step_is_a_weighted_mean_of_sigmoids():
@@ -191,13 +194,13 @@ def test_weights_of_the_equations_differ_by_no_more_than_a_factor_of_e():
 def test_only_the_equations_need_the_clamp():
     class_map = 50 * torch.randn(4, 3, 20, 8)
     torch.manual_seed(0)
-    released = TwoStepAttention(20, 8, "released")
+    released = TwoStepAttention(3, 20, 8, "released", "dense")
     unclamped = released.over_time(released.over_mels(class_map).summary).summary
-    torch.testing.assert_close(unclamped, released(class_map)[1].summary)
-    equations = TwoStepAttention(20, 8, "equations")
+    torch.testing.assert_close(unclamped, released(class_map).clip)
+    equations = TwoStepAttention(3, 20, 8, "equations", "dense")
     unclamped = equations.over_time(equations.over_mels(class_map).summary).summary
     assert (unclamped < 0).any()
-    assert (equations(class_map)[1].summary >= 0).all()
+    assert (equations(class_map).clip >= 0).all()
 
 
 def test_a_reconstruction_is_never_negative():

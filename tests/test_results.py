@@ -8,12 +8,15 @@ import pytest
 
 from sedmtl import results
 from sedmtl.errors import SedmtlError
+from sedmtl.localisation import measure
 from sedmtl.metrics import clip as clip_metrics
+from sedmtl.postprocess import PostProcessing
 from sedmtl.results import ScoredRun, tabulate
-from sedmtl.stores import HeldOutScores
+from sedmtl.stores import EventTable, HeldOutScores
 
 RECIPE = {
     "data": "snr_10", "fold": 1, "model": "2apae", "attention": "released", "alpha": 0.001,
+    "time_attention": "dense",
     "width": 8, "seed": 0, "epochs": 5, "store_digest": "abc", "reconstruction": "relu",
     "n_parameters": 1234, "config": "corpus: {}",
 }  # fmt: skip
@@ -30,9 +33,23 @@ def scored(fold=1, name=None, seed=0, **changes):
         prior=np.array([0.4, 0.3, 0.2, 0.1], np.float32),
         score={s: rng.random((30, 4)).astype(np.float32) for s in ("honest", "paper")},
         epoch={"honest": fold + 1, "paper": fold + 2},
+        frame=rng.random((30, 4, 20)).astype(np.float16),
+        frame_edges_s=np.linspace(0, 2, 21),
+        duration_s=2.0,
+        events=events_of(target),
     )
     recipe = {**RECIPE, "fold": fold, "seed": seed, **changes}
-    return ScoredRun(name or f"run_{fold}_{seed}_{changes}", recipe, scores)
+    measured = measure(scores, PostProcessing((0.5,) * 4, median_s=0.3))
+    name = name or f"run_{fold}_{seed}_{changes}"
+    return ScoredRun(name, recipe, scores, recipe["config"], measured)
+
+
+def events_of(target):
+    """An event for each weak label, in the middle of its clip."""
+    clip, label = np.nonzero(target)
+    time_s = np.ones(len(clip), np.float32)
+    columns = (clip.astype(np.int32), label.astype(np.int16), 0.5 * time_s, 1.2 * time_s, time_s)
+    return EventTable(*columns, source=[""] * len(clip))
 
 
 def test_folds_are_averaged_not_pooled():
@@ -55,7 +72,8 @@ def test_each_network_has_an_honest_and_a_paper_row():
 @pytest.mark.parametrize(
     "other",
     [{"alpha": 0.01}, {"width": 16}, {"seed": 1}, {"data": "snr_0"}, {"attention": "equations"},
-     {"epochs": 9}, {"store_digest": "other"}, {"reconstruction": "linear"}, {"model": "gap"}],
+     {"epochs": 9}, {"store_digest": "other"}, {"reconstruction": "linear"}, {"model": "gap"},
+     {"time_attention": "local"}],
 )  # fmt: skip
 def test_what_differs_in_more_than_the_fold_is_never_averaged(other):
     rows = tabulate([scored(1), scored(2, **other)])
@@ -157,6 +175,7 @@ def test_json_is_flat_and_has_no_nan():
         ({"model": "gwrp", "alpha": 0.0, "data": "snr_0"}, 0.5285),
         ({"data": "snr_5"}, None),
         ({"attention": "equations"}, None),
+        ({"time_attention": "local"}, None),
         ({"config": "corpus: {}"}, None),
     ],
 )

@@ -443,16 +443,24 @@ def test_scores_are_read_back_and_refused_when_they_are_none(tmp_path):
         prior=np.array([0.5, 0.25], np.float32),
         score={key: rng.random((3, 2), np.float32) for key in ("honest", "paper")},
         epoch={"honest": 3, "paper": 7},
+        frame=rng.random((3, 2, 7)).astype(np.float16),
+        frame_edges_s=np.linspace(0.1, 0.8, 8),
+        duration_s=1.0,
+        events=CLIPS.events.of_clips(np.array([3, 5, 0])),
     )
     write_scores(path, scores)
     back = read_scores(path)
     assert (back.classes, back.name, back.epoch) == (scores.classes, scores.name, scores.epoch)
-    for array in ("target", "prior"):
+    assert back.duration_s == scores.duration_s
+    assert list(back.events.mixture) == [0, 2, 2]
+    assert list(back.events.source) == list(scores.events.source)
+    for array in ("target", "prior", "frame", "frame_edges_s"):
         assert np.array_equal(getattr(back, array), getattr(scores, array))
     for key in scores.score:
         assert np.array_equal(back.score[key], scores.score[key])
-    change_schema(path)
-    with pytest.raises(SedmtlError, match="another schema than 1"):
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema"] = 1
+    with pytest.raises(SedmtlError, match="schema 1, this sedmtl reads 2"):
         read_scores(path)
     path.write_text("text")
     with pytest.raises(SedmtlError, match=r"cannot read .*scores\.h5: train the run again"):

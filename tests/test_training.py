@@ -10,7 +10,7 @@ from sedmtl.dataset import split_rows
 from sedmtl.errors import SedmtlError
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
-from sedmtl.training import SELECTIONS, Recipe, Trainer, choose_device, choose_precision
+from sedmtl.training import SELECTIONS, Recipe, Trainer
 
 N_CLIPS, N_FRAMES, N_MELS, N_CLASSES = 40, 12, 8, 3
 RECIPE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)
@@ -190,25 +190,3 @@ def test_the_defaults_are_the_papers():
     recipe = Recipe(data="snr_10", fold=1)
     assert (recipe.model, recipe.attention, recipe.width) == ("2apae", "released", 32)
     assert (recipe.alpha, recipe.batch_size, recipe.lr) == (0.001, 24, 1e-3)
-
-
-def test_gpus_that_are_not_there_are_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(SedmtlError, match="--gpus 4: found 0 GPUs"):
-        choose_device(4)
-    assert choose_device(None).type == "cpu"
-
-
-def test_a_gpu_is_used_if_there_is_one(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert choose_device(None).type == "cuda"
-    assert choose_device(0).type == "cpu"
-    assert choose_device(2).type == "cuda"
-
-
-@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bfloat16"), (False, "float32")])
-def test_precision_follows_the_hardware(monkeypatch, has_bf16, expected):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
-    assert choose_precision(torch.device("cpu")) == expected
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
-    assert choose_precision(torch.device("cuda")) == expected

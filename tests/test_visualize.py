@@ -1,4 +1,4 @@
-"""The picture: `plots` on made-up predictions, `sedmtl visualize` through the command line."""
+"""The picture: `plots` on made-up inspections, `sedmtl visualize` through the command line."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from conftest import write_tone
 from matplotlib.patches import Rectangle
 
 from sedmtl import plots
-from sedmtl.detector import Prediction
+from sedmtl.detector import Inspection
 from sedmtl.events import Event
 
 N_FRAMES, N_MELS = 30, 12
 
 
-def prediction_of(n_classes, seed=0):
+def inspection_of(n_classes, seed=0):
     rng = np.random.default_rng(seed)
     softmax = rng.dirichlet(np.ones(N_MELS), size=(n_classes, N_FRAMES)).astype(np.float32)
-    return Prediction(
+    return Inspection(
         classes=tuple(f"class_{i}" for i in range(n_classes)),
         clip=rng.random(n_classes).astype(np.float32),
         frame=rng.random((n_classes, N_FRAMES)).astype(np.float32),
@@ -46,7 +46,7 @@ def outlines(axis):
 
 
 def test_there_are_seven_panels_in_the_papers_order():
-    names = [axis.get_title(loc="left") for axis in panels(plots.figure_3(prediction_of(5), "x"))]
+    names = [axis.get_title(loc="left") for axis in panels(plots.figure_3(inspection_of(5), "x"))]
     words = ("log-mel", "reconstruction", "mel bins", "mel bins", "first step", "over time",
              "in the clip")  # fmt: skip
     assert len(names) == 7
@@ -56,84 +56,84 @@ def test_there_are_seven_panels_in_the_papers_order():
 
 
 def test_the_two_likeliest_classes_have_their_attention_shown():
-    prediction = prediction_of(6)
-    top = [name for name, _ in prediction.ranking()[:2]]
-    names = [axis.get_title(loc="left") for axis in panels(plots.figure_3(prediction, "x"))[2:4]]
+    inspection = inspection_of(6)
+    top = [name for name, _ in inspection.ranking()[:2]]
+    names = [axis.get_title(loc="left") for axis in panels(plots.figure_3(inspection, "x"))[2:4]]
     for name, label in zip(names, top, strict=True):
         assert label in name
 
 
 def test_panels_over_time_share_their_axis_in_seconds():
-    for axis in panels(plots.figure_3(prediction_of(5), "x"))[:6]:
+    for axis in panels(plots.figure_3(inspection_of(5), "x"))[:6]:
         assert axis.get_xlim() == pytest.approx((2, 5))
         assert axis.get_xlabel() == "time (s)"
 
 
 def test_mel_bins_are_labelled_in_hertz_at_their_place():
-    prediction = prediction_of(5)
-    axis = panels(plots.figure_3(prediction, "x"))[0]
+    inspection = inspection_of(5)
+    axis = panels(plots.figure_3(inspection, "x"))[0]
     labels = [int(label.get_text().replace(",", "")) for label in axis.get_yticklabels()]
     assert labels == [100, 200, 500, 1000, 2000]
-    at_bins = np.interp(axis.get_yticks(), np.arange(N_MELS), prediction.mel_hz)
+    at_bins = np.interp(axis.get_yticks(), np.arange(N_MELS), inspection.mel_hz)
     np.testing.assert_allclose(at_bins, labels, rtol=1e-3)
 
 
 def test_panels_that_are_compared_share_their_colours():
-    axes = panels(plots.figure_3(prediction_of(5), "x"))
+    axes = panels(plots.figure_3(inspection_of(5), "x"))
     limits = [axis.get_images()[0].get_clim() for axis in axes[:4]]
     assert limits[0] == limits[1]
     assert limits[2] == limits[3]
 
 
-def test_the_maps_show_the_prediction_the_right_way_up():
-    prediction = prediction_of(4)
-    axes = panels(plots.figure_3(prediction, "x"))
-    np.testing.assert_array_equal(axes[0].get_images()[0].get_array(), prediction.logmel.T)
-    order = np.argsort(-prediction.clip)
-    np.testing.assert_array_equal(axes[4].get_images()[0].get_array(), prediction.frame[order])
+def test_the_maps_show_the_inspection_the_right_way_up():
+    inspection = inspection_of(4)
+    axes = panels(plots.figure_3(inspection, "x"))
+    np.testing.assert_array_equal(axes[0].get_images()[0].get_array(), inspection.logmel.T)
+    order = np.argsort(-inspection.clip)
+    np.testing.assert_array_equal(axes[4].get_images()[0].get_array(), inspection.frame[order])
     names = [label.get_text() for label in axes[4].get_yticklabels()]
-    assert names == [prediction.classes[i] for i in order]
+    assert names == [inspection.classes[i] for i in order]
     assert axes[4].yaxis_inverted()
 
 
 def test_true_events_are_outlined_at_their_time():
-    prediction = prediction_of(4)
+    inspection = inspection_of(4)
     truth = [Event("class_1", 2.5, 3.5), Event("class_2", 4.0, 99.0), Event("class_0", 0.0, 1.0)]
-    axes = panels(plots.figure_3(prediction, "x", truth))
+    axes = panels(plots.figure_3(inspection, "x", truth))
     for number in (0, 1, 4, 5):
         boxes = outlines(axes[number])
         spans = [(box.get_x(), box.get_x() + box.get_width()) for box in boxes]
         np.testing.assert_allclose(spans, [(2.5, 3.5), (4.0, 5.0)])
-    row = [name for name, _ in prediction.ranking()].index("class_1")
+    row = [name for name, _ in inspection.ranking()].index("class_1")
     assert outlines(axes[4])[0].get_y() == row - 0.5
     assert not outlines(axes[2])
 
 
 def test_without_truth_nothing_is_outlined():
-    assert not any(outlines(axis) for axis in panels(plots.figure_3(prediction_of(3), "x"))[:6])
+    assert not any(outlines(axis) for axis in panels(plots.figure_3(inspection_of(3), "x"))[:6])
 
 
 def test_of_many_classes_the_likeliest_and_the_true_are_shown():
-    prediction = prediction_of(41)
-    least = prediction.ranking()[-1][0]
-    figure = plots.figure_3(prediction, "x", [Event(least, 2.0, 3.0)])
+    inspection = inspection_of(41)
+    least = inspection.ranking()[-1][0]
+    figure = plots.figure_3(inspection, "x", [Event(least, 2.0, 3.0)])
     axis = panels(figure)[4]
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert len(names) == plots.MAX_CLASSES
     assert least in names
-    assert prediction.ranking()[0][0] in names
+    assert inspection.ranking()[0][0] in names
     assert "16 of 41 classes" in panels(figure)[6].get_title(loc="left")
 
 
 @pytest.mark.parametrize("n_classes", [1, 2])
 def test_few_classes_are_drawn_too(tmp_path, n_classes):
-    plots.save(plots.figure_3(prediction_of(n_classes), "x"), tmp_path / "few.png")
+    plots.save(plots.figure_3(inspection_of(n_classes), "x"), tmp_path / "few.png")
     assert (tmp_path / "few.png").stat().st_size > 10_000
 
 
 def test_scores_of_the_equations_may_leave_0_to_1():
-    prediction = replace(prediction_of(3), frame=np.linspace(-3, 2, 90, dtype="f4").reshape(3, 30))
-    axis = panels(plots.figure_3(prediction, "x"))[4]
+    inspection = replace(inspection_of(3), frame=np.linspace(-3, 2, 90, dtype="f4").reshape(3, 30))
+    axis = panels(plots.figure_3(inspection, "x"))[4]
     assert axis.get_images()[0].get_clim() == pytest.approx((-3, 2))
 
 

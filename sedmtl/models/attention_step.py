@@ -1,4 +1,4 @@
-"""Two-step attention: over mel bins, then over frames (paper, section III-C, equations 8-15).
+"""One step of the paper's attention: equations 8 to 11 over mel bins, 12 to 15 over frames.
 
 There are two forms of it. `released` is what the authors' network does and what their results
 were made with; `equations` is what the paper prints. They differ in where the sigmoid stands.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 AttentionForm = Literal["released", "equations"]
@@ -48,22 +47,3 @@ class AttentionStep(nn.Module):
             attention = attention.sigmoid()  # equations 8, 12
         weights = attention.softmax(dim=-1)  # equations 10, 14
         return Attended((classification * weights).sum(dim=-1), weights)  # equations 11, 15
-
-
-class TwoStepAttention(nn.Module):
-    """From a map per class to a score per class.
-
-    The result is clamped to [0, 1]. In the released form a weighted mean of sigmoids lies there
-    already but for rounding; the linear classification branch of the equations leaves it.
-    """
-
-    def __init__(self, n_frames: int, n_mels: int, form: AttentionForm) -> None:
-        super().__init__()
-        self.over_mels = AttentionStep(n_mels, form)
-        self.over_time = AttentionStep(n_frames, form)
-
-    def forward(self, class_map: Tensor) -> tuple[Attended, Attended]:
-        """(B, C, T, F) -> over mel bins: (B, C, T), (B, C, T, F); over time: (B, C), (B, C, T)."""
-        mel_step = self.over_mels(class_map)
-        time_step = self.over_time(mel_step.summary)
-        return mel_step, Attended(torch.clamp(time_step.summary, 0, 1), time_step.weights)

@@ -6,9 +6,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from sedmtl.models.attention_step import AttentionForm
 from sedmtl.models.blocks import initialise, stack_blocks
 from sedmtl.models.output import SedOutput
-from sedmtl.models.two_step_attention import AttentionForm, TwoStepAttention
+from sedmtl.models.two_step_attention import TimeAttention, TwoStepAttention
 
 ReconstructionEnd = Literal["relu", "linear"]
 
@@ -22,11 +23,12 @@ class TwoStepAttentionAutoEncoder(nn.Module):
 
     Args:
         n_classes: C.
-        n_frames: T, fixed by the dense layers over time.
+        n_frames: T; fixed where the attention over time is dense, any where it is local.
         n_mels: F.
         width: Channels of the first block; the others have 2, 4 and 8 times as many.
         attention: Form of the attention.
         reconstruction: End of the decoder.
+        time_attention: The second step.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         width: int = 32,
         attention: AttentionForm = "released",
         reconstruction: ReconstructionEnd = "relu",
+        time_attention: TimeAttention = "dense",
     ) -> None:
         super().__init__()
         channels = [width, 2 * width, 4 * width, 8 * width]
@@ -45,7 +48,7 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         self.decoder = stack_blocks([*reversed(channels), 1])
         if reconstruction == "linear":
             self.decoder[-1].activation = nn.Identity()
-        self.attention = TwoStepAttention(n_frames, n_mels, attention)
+        self.attention = TwoStepAttention(n_classes, n_frames, n_mels, attention, time_attention)
         initialise(self)
 
     def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
@@ -57,12 +60,12 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         """
         encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T, F)
         class_map = self.class_conv(encoded)  # (B, C, T, F)
-        mel_step, time_step = self.attention(class_map)
+        attended = self.attention(class_map)
         return SedOutput(
-            clip=time_step.summary,
-            frame=mel_step.summary,
+            clip=attended.clip,
+            frame=attended.frame,
             class_map=class_map,
-            mel_attention=mel_step.weights,
-            time_attention=time_step.weights,
+            mel_attention=attended.mel_weights,
+            time_attention=attended.time_weights,
             reconstruction=self.decoder(encoded).squeeze(1) if reconstruct else None,  # (B, T, F)
         )

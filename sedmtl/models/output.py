@@ -12,9 +12,11 @@ class SedOutput(NamedTuple):
 
     Attributes:
         clip: (B, C) in [0, 1], the presence of each class in the clip. Of 2APAE: Z_p2, equation 15.
-        frame: (B, C, T), the class over time. Of 2APAE the first attention step's output, Z_p1 of
-            equation 11: in [0, 1] in the released form, unbounded in that of the equations. Of
-            GAP, GMP and GWRP the mask's mean over mel bins, of Atrous the mean class probability.
+        frame: (B, C, T) in [0, 1], the class over time. Of 2APAE the first attention step's output,
+            Z_p1 of equation 11, in the form of the equations through a sigmoid; under the dense
+            second step nothing makes it high where the class sounds; before the local one it is
+            averaged over neighbouring frames and is the presence of the class. Of GAP and GWRP the
+            mask's mean over mel bins, of GMP its maximum, of Atrous the mean class probability.
         class_map: (B, C, T, F), the output of the class convolution: Z of equation 2. Of Atrous
             the log-softmax over classes.
         mel_attention: (B, C, T, F), sums to 1 over F: equation 10. Only 2APAE has it.
@@ -29,3 +31,8 @@ class SedOutput(NamedTuple):
     mel_attention: Tensor | None = None
     time_attention: Tensor | None = None
     reconstruction: Tensor | None = None
+
+    @property
+    def gated(self) -> Tensor:
+        """(B, C, T): the frame scores times their clip's."""
+        return self.frame * self.clip.unsqueeze(-1)

@@ -17,6 +17,10 @@ class GlobalAverage(nn.Module):
         """(B, C, T, F) -> (B, C)."""
         return mask.mean(dim=(-2, -1))
 
+    def over_mels(self, mask: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, C, T): the score is their mean."""
+        return mask.mean(dim=-1)
+
 
 class GlobalMaximum(nn.Module):
     """GMP: the largest value over frames and mel bins."""
@@ -24,6 +28,10 @@ class GlobalMaximum(nn.Module):
     def forward(self, mask: Tensor) -> Tensor:
         """(B, C, T, F) -> (B, C)."""
         return mask.amax(dim=(-2, -1))
+
+    def over_mels(self, mask: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, C, T): the score is their maximum."""
+        return mask.amax(dim=-1)
 
 
 class GlobalWeightedRank(nn.Module):
@@ -46,3 +54,13 @@ class GlobalWeightedRank(nn.Module):
         """(B, C, T, F) -> (B, C)."""
         ranked = mask.flatten(start_dim=2).sort(dim=-1, descending=True).values  # (B, C, T * F)
         return (ranked.float() * self.weights).sum(dim=-1)
+
+    def over_mels(self, mask: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, C, T): the mean, as Kong et al. take it.
+
+        The weights of one frame's few bins differ by a percent.
+        """
+        return mask.mean(dim=-1)
+
+
+GlobalPooling = GlobalAverage | GlobalMaximum | GlobalWeightedRank

@@ -6,9 +6,10 @@ from torch import nn
 
 from sedmtl.errors import SedmtlError, suggest
 from sedmtl.models.atrous import AtrousAttention
+from sedmtl.models.attention_step import AttentionForm
 from sedmtl.models.autoencoder import ReconstructionEnd, TwoStepAttentionAutoEncoder
 from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalWeightedRank
-from sedmtl.models.two_step_attention import AttentionForm
+from sedmtl.models.two_step_attention import TimeAttention
 from sedmtl.models.vggish import Vggish
 
 MODELS = ("2apae", "gap", "gmp", "gwrp", "atrous")
@@ -23,11 +24,12 @@ def build_model(
     width: int = 32,
     attention: AttentionForm = "released",
     reconstruction: ReconstructionEnd = "relu",
+    time_attention: TimeAttention = "dense",
 ) -> nn.Module:
     """Build a network with fresh weights.
 
-    Its `forward(logmel (B, T, F)) -> SedOutput`; the log-mel is standardised before. `attention`
-    and `reconstruction` are about 2APAE alone.
+    Its `forward(logmel (B, T, F)) -> SedOutput`; the log-mel is standardised before. `attention`,
+    `reconstruction` and `time_attention` are about 2APAE alone.
 
     Raises:
         SedmtlError: There is no network of that name.
@@ -35,7 +37,7 @@ def build_model(
     match name:
         case "2apae":
             return TwoStepAttentionAutoEncoder(
-                n_classes, n_frames, n_mels, width, attention, reconstruction
+                n_classes, n_frames, n_mels, width, attention, reconstruction, time_attention
             )
         case "gap":
             return Vggish(n_classes, GlobalAverage(), width)

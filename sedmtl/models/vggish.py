@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sedmtl.models.blocks import initialise, stack_blocks
 from sedmtl.models.output import SedOutput
+from sedmtl.models.pooling import GlobalPooling
 
 
 class Vggish(nn.Module):
@@ -13,11 +14,11 @@ class Vggish(nn.Module):
 
     Args:
         n_classes: C.
-        pooling: From (B, C, T, F) to (B, C).
+        pooling: From (B, C, T, F) to (B, C), and over mel bins alone to (B, C, T).
         width: Channels of the first block; the others have 2, 4 and 4 times as many.
     """
 
-    def __init__(self, n_classes: int, pooling: nn.Module, width: int = 32) -> None:
+    def __init__(self, n_classes: int, pooling: GlobalPooling, width: int = 32) -> None:
         super().__init__()
         channels = [width, 2 * width, 4 * width, 4 * width]
         self.encoder = stack_blocks([1, *channels], pool=False)
@@ -29,4 +30,5 @@ class Vggish(nn.Module):
         """Score a batch (B, T, F), standardised. There is no decoder to `reconstruct`."""
         class_map = self.class_conv(self.encoder(logmel.unsqueeze(1)))  # (B, C, T, F)
         mask = class_map.sigmoid()
-        return SedOutput(clip=self.pooling(mask), frame=mask.mean(dim=-1), class_map=class_map)
+        clip, frame = self.pooling(mask), self.pooling.over_mels(mask)
+        return SedOutput(clip=clip, frame=frame, class_map=class_map)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sedmtl import progress
 from sedmtl.config import load_config
+from sedmtl.devices import choose_device, choose_precision
 from sedmtl.files import write_text
 from sedmtl.sheets import Sheet
 from sedmtl.stages.eval import evaluate
@@ -14,7 +15,7 @@ from sedmtl.stages.features import features
 from sedmtl.stages.mix import MixOptions, mix
 from sedmtl.stages.train import TrainOptions, train_one
 from sedmtl.stages.visualize import visualize
-from sedmtl.training import Recipe, choose_device, choose_precision
+from sedmtl.training import Recipe
 
 SNR_DB = 10.0
 DATA_YAML = """\

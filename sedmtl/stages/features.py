@@ -22,7 +22,6 @@ from sedmtl.mixture import FULL_SCALE
 from sedmtl.provenance import check_settings
 from sedmtl.stores import (
     ClipTable,
-    EventTable,
     RowArray,
     Store,
     StoreWriter,
@@ -96,7 +95,7 @@ def _of_clips(config: Config, n_workers: int) -> Path:
         return np.stack([audio.conform(waveform, n_samples) for waveform in waveforms])
 
     table = ClipTable(
-        clips.names, clips.target, clips.fold, [""] * len(clips.names), EventTable.empty()
+        clips.names, clips.target, clips.fold, [""] * len(clips.names), clips.events
     )
     sizes = ",".join(str(path.stat().st_size) for path in clips.paths)
     made_from = {"source": sizes, "config": config.describe("corpus", "mixing")}

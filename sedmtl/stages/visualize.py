@@ -8,7 +8,7 @@ from pathlib import Path
 from sedmtl import plots
 from sedmtl.checkpoint import find_run
 from sedmtl.config import Config
-from sedmtl.detector import Detector, Prediction
+from sedmtl.detector import Detector, Inspection
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event, read_strong_labels
 from sedmtl.stores import Store
@@ -22,7 +22,7 @@ def visualize(
     start_s: float = 0.0,
     labels_path: Path | None = None,
     out_path: Path | None = None,
-) -> tuple[Path, Path, Prediction]:
+) -> tuple[Path, Path, Inspection]:
     """Draw one clip of a file.
 
     Args:
@@ -34,20 +34,20 @@ def visualize(
         out_path: By default `work/figures/<file>.png`.
 
     Returns:
-        The picture, the run it was made with, and the prediction.
+        The picture, the run it was made with, and the inspection.
     """
     run = find_run(config.work_dir / "runs", run_name)
-    prediction = Detector.load(run).predict(audio_path, start_s=start_s)
+    inspection = Detector.load(run).inspect(audio_path, start_s=start_s)
     truth = _truth(config, audio_path, labels_path)
-    begin, end = start_s, start_s + prediction.duration_s
+    begin, end = start_s, start_s + inspection.duration_s
     title = f"{audio_path.name}, {begin:.1f} to {end:.1f} s · {run.name}"
     path = out_path or config.work_dir / "figures" / f"{audio_path.stem}.png"
     path = path if path.suffix else path.with_suffix(".png")
     try:
-        plots.save(plots.figure_3(prediction, title, truth), path)
+        plots.save(plots.figure_3(inspection, title, truth), path)
     except (OSError, ValueError) as error:
         raise SedmtlError(f"cannot write the picture {path}: {error}") from error
-    return path, run, prediction
+    return path, run, inspection
 
 
 def _truth(config: Config, audio_path: Path, labels_path: Path | None) -> Sequence[Event] | None:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.errors import SedmtlError
-from sedmtl.stores.tables import write_strings
-from sedmtl.stores.writer import SCHEMA
+from sedmtl.stores.tables import EventTable, read_events, write_events, write_strings
+
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class HeldOutScores:
         prior: (C,) share of the training clips that have each class: the score to beat.
         score: (n, C) float32 under each selection.
         epoch: That each selection chose.
+        frame: (n, C, T) float16 in [0, 1], of the network that the honest selection chose.
+        frame_edges_s: (T + 1,) where frames begin and end.
+        duration_s: Length of a clip.
+        events: The strong labels, as far as they are known.
     """
 
     classes: Sequence[str]
@@ -33,6 +38,10 @@ class HeldOutScores:
     prior: npt.NDArray[np.float32]
     score: Mapping[str, npt.NDArray[np.float32]]
     epoch: Mapping[str, int]
+    frame: npt.NDArray[np.float16]
+    frame_edges_s: npt.NDArray[np.float64]
+    duration_s: float
+    events: EventTable
 
 
 def write_scores(path: Path, scores: HeldOutScores) -> None:
@@ -41,11 +50,17 @@ def write_scores(path: Path, scores: HeldOutScores) -> None:
     with h5py.File(partial, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["classes"] = list(scores.classes)
+        file.attrs["duration_s"] = scores.duration_s
         write_strings(file, "name", scores.name)
         file["target"], file["prior"] = scores.target, scores.prior
         for selection, score in scores.score.items():
             file[f"score/{selection}"] = score
             file[f"score/{selection}"].attrs["epoch"] = scores.epoch[selection]
+        # A row a chunk; compressed to about two thirds.
+        file.create_dataset("frame", data=scores.frame, chunks=(1, *scores.frame.shape[1:]),
+                            compression="gzip", compression_opts=1, shuffle=True)  # fmt: skip
+        file["frame_edges_s"] = scores.frame_edges_s
+        write_events(file, scores.events)
     partial.replace(path)
 
 
@@ -58,7 +73,10 @@ def read_scores(path: Path) -> HeldOutScores:
     try:
         with h5py.File(path, "r") as file:
             if file.attrs["schema"] != SCHEMA:
-                raise SedmtlError(f"{path} has another schema than {SCHEMA}: train the run again")
+                raise SedmtlError(
+                    f"{path} has schema {file.attrs['schema']}, this sedmtl reads {SCHEMA}: train "
+                    "the run again with --force"
+                )
             return HeldOutScores(
                 classes=list(file.attrs["classes"]),
                 name=list(file["name"].asstr()[:]),
@@ -66,6 +84,10 @@ def read_scores(path: Path) -> HeldOutScores:
                 prior=file["prior"][:],
                 score={selection: score[:] for selection, score in file["score"].items()},
                 epoch={name: int(score.attrs["epoch"]) for name, score in file["score"].items()},
+                frame=file["frame"][:],
+                frame_edges_s=file["frame_edges_s"][:],
+                duration_s=float(file.attrs["duration_s"]),
+                events=read_events(file),
             )
     except (OSError, KeyError) as error:
         raise SedmtlError(f"cannot read {path}: train the run again with --force") from error

@@ -39,6 +39,18 @@ class EventTable:
         none = np.empty(0, np.float32)
         return cls(np.empty(0, np.int32), np.empty(0, np.int16), none, none, none, ())
 
+    def __len__(self) -> int:
+        return len(self.mixture)
+
+    def of_clips(self, rows: npt.NDArray[np.integer]) -> EventTable:
+        """The events of some clips, whose rows are counted anew, in the order given."""
+        kept = [np.flatnonzero(self.mixture == row) for row in rows]
+        number = np.repeat(np.arange(len(rows), dtype=np.int32), [len(each) for each in kept])
+        order = np.concatenate([np.empty(0, np.int64), *kept])
+        columns = {column: getattr(self, column)[order] for column in COLUMNS}
+        columns["mixture"] = number
+        return EventTable(**columns, source=[self.source[i] for i in order])
+
 
 @dataclass(frozen=True)
 class ClipTable:
@@ -64,23 +76,32 @@ def write_clips(file: h5py.File, clips: ClipTable) -> None:
     file["target"], file["fold"] = clips.target, clips.fold
     write_strings(file, "name", clips.name)
     write_strings(file, "scene", clips.scene)
+    write_events(file, clips.events)
+
+
+def write_events(file: h5py.File, events: EventTable) -> None:
+    """Write the table of events into a new store."""
     group = file.create_group("events")
     for column in COLUMNS:
-        group[column] = getattr(clips.events, column)
-    write_strings(group, "source", clips.events.source)
+        group[column] = getattr(events, column)
+    write_strings(group, "source", events.source)
+
+
+def read_events(file: h5py.File) -> EventTable:
+    """Read what `write_events` wrote."""
+    group = file["events"]
+    columns = {key: group[key][:] for key in COLUMNS}
+    return EventTable(**columns, source=list(group["source"].asstr()[:]))
 
 
 def read_clips(file: h5py.File) -> ClipTable:
     """Read what `write_clips` wrote."""
-    group = file["events"]
-    columns = {key: group[key][:] for key in COLUMNS}
-    events = EventTable(**columns, source=list(group["source"].asstr()[:]))
     return ClipTable(
         name=list(file["name"].asstr()[:]),
         target=file["target"][:],
         fold=file["fold"][:],
         scene=list(file["scene"].asstr()[:]),
-        events=events,
+        events=read_events(file),
     )
 
 

@@ -1,0 +1,158 @@
+"""The journal of a batch: what was found in each recording, a line as soon as it is done.
+
+An interrupted batch goes on from it. Its first line says what decides the results; a batch of
+which that is not true any more begins a new one. A line that a kill left half written is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from sedmtl.errors import SedmtlError
+from sedmtl.events import Detection
+from sedmtl.files import make_folder
+
+SCHEMA = 1
+
+
+class Stamp(NamedTuple):
+    """What shows that a file has changed."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Of a file as it is now; below zero if it cannot be looked at."""
+        try:
+            status = path.stat()
+        except OSError:
+            return cls(-1, -1)
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was found in one recording.
+
+    Attributes:
+        stamp: Of the file before it was read.
+        duration_s: Its length.
+        events: By onset.
+        tags: Labels and clip scores.
+    """
+
+    stamp: Stamp
+    duration_s: float
+    events: Sequence[Detection]
+    tags: Sequence[tuple[str, float]]
+
+
+class Journal:
+    """A journal that is open; a context manager.
+
+    Args:
+        path: The file; its folder is made.
+        basis: What decides the results: plain values by what they are called.
+
+    Raises:
+        SedmtlError: It cannot be written.
+
+    Attributes:
+        changed: What is not as in the journal that was there, for which a new one was begun.
+    """
+
+    def __init__(self, path: Path, basis: Mapping[str, Any]) -> None:
+        self.path = path
+        self.changed: list[str] = []
+        self._entries: dict[str, Entry] = {}
+        header = {"schema": SCHEMA, **json.loads(json.dumps(basis))}
+        make_folder(path.parent)
+        try:
+            self._file = path.open("a+b")
+            self._resume(header)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Each line was flushed: what closing can fail at has been said.
+        with suppress(OSError):
+            self._file.close()
+
+    def find(self, path: Path) -> Entry | None:
+        """The entry of a file; None if there is none, or the file has changed since."""
+        entry = self._entries.get(_key(path))
+        return entry if entry is not None and entry.stamp == Stamp.of(path) else None
+
+    def add(self, path: Path, entry: Entry) -> None:
+        """Write the entry of a file.
+
+        Raises:
+            SedmtlError: It cannot be written.
+        """
+        self._entries[_key(path)] = entry
+        self._write({"path": _key(path), **vars(entry)})
+
+    def _resume(self, header: Mapping[str, Any]) -> None:
+        """Read what is there, up to the first line that is not whole; cut the rest off."""
+        self._file.seek(0)
+        found = _parse(self._file.readline())
+        if found != header:
+            keys = {*header, *found} if self._file.tell() else set()
+            self.changed = sorted(key for key in keys if header.get(key) != found.get(key))
+            self._file.truncate(0)
+            self._write(header)
+            return
+        end = self._file.tell()
+        for line in self._file:
+            if not (content := _parse(line)):
+                break
+            self._entries[content["path"]] = _entry(content)
+            end += len(line)
+        self._file.truncate(end)
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(content).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> SedmtlError:
+        return SedmtlError(f"cannot write {self.path}: {error.strerror}")
+
+
+def _key(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """The object on a line; nothing if the line is not whole."""
+    try:
+        content = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _entry(content: Mapping[str, Any]) -> Entry:
+    return Entry(
+        stamp=Stamp(*content["stamp"]),
+        duration_s=content["duration_s"],
+        events=[Detection(*event) for event in content["events"]],
+        tags=[(label, score) for label, score in content["tags"]],
+    )

@@ -1,0 +1,60 @@
+"""Two-step attention: over mel bins, then over frames (paper, section III-C, equations 8-15)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sedmtl.models.attention_step import AttentionForm, AttentionStep
+from sedmtl.models.local_step import LocalStep
+
+TimeAttention = Literal["dense", "local"]
+"""The second step: `dense` is the paper's, `local` knows no position and takes any length."""
+
+
+class TwoSteps(NamedTuple):
+    """What both steps give.
+
+    Attributes:
+        frame: (B, C, T) in [0, 1]: the first step's output, before a local second step its
+            presence.
+        mel_weights: (B, C, T, F), sum to 1 over F.
+        clip: (B, C) in [0, 1].
+        time_weights: (B, C, T), sum to 1 over T.
+    """
+
+    frame: Tensor
+    mel_weights: Tensor
+    clip: Tensor
+    time_weights: Tensor
+
+
+class TwoStepAttention(nn.Module):
+    """From a map per class to scores per frame and per clip.
+
+    In the released form a weighted mean of sigmoids lies in [0, 1] already but for rounding, which
+    the clip's is clamped for. The linear classification branch of the equations leaves [0, 1]: its
+    frame scores are sent through a sigmoid, which keeps their order, its clip scores are clamped.
+    """
+
+    def __init__(
+        self, n_classes: int, n_frames: int, n_mels: int, form: AttentionForm, time: TimeAttention
+    ) -> None:
+        super().__init__()
+        self.form = form
+        self.over_mels = AttentionStep(n_mels, form)
+        self.over_time: AttentionStep | LocalStep = (
+            LocalStep(n_classes) if time == "local" else AttentionStep(n_frames, form)
+        )
+
+    def forward(self, class_map: Tensor) -> TwoSteps:
+        """(B, C, T, F) -> scores and weights."""
+        first, mel_weights = self.over_mels(class_map)  # (B, C, T), (B, C, T, F)
+        frame = first if self.form == "released" else first.sigmoid()
+        if isinstance(self.over_time, LocalStep):
+            frame, (clip, time_weights) = self.over_time(frame)
+        else:
+            clip, time_weights = self.over_time(first)
+        return TwoSteps(frame, mel_weights, torch.clamp(clip, 0, 1), time_weights)

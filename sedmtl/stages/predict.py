@@ -1,0 +1,180 @@
+"""`sedmtl predict`: audio files and folders -> events, as tables and as files of other tools."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sedmtl
+from sedmtl import progress
+from sedmtl.checkpoint import ModelCard, find_run
+from sedmtl.config import Config
+from sedmtl.detector import Detector
+from sedmtl.devices import choose_device
+from sedmtl.errors import SedmtlError
+from sedmtl.files import write_text
+from sedmtl.journal import Entry, Journal, Stamp
+from sedmtl.labels import FORMATS, Recording, tag_text, tsv_text
+from sedmtl.postprocess import PostProcessing
+from sedmtl.recordings import find_events, seconds_of, tags_of
+from sedmtl.sources import Source, files_about, find_sources
+
+Result = Entry | SedmtlError
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What the command line says.
+
+    Attributes:
+        run_name: By default the newest finished run.
+        out_dir: By default `work/predictions`.
+        formats: In which each recording gets a file of its own: names in `labels.FORMATS`.
+        tags: Whether to write which classes each recording holds, too.
+        threshold: Of all classes, in place of the run's; None: the run's. So the lengths.
+        batch_size: Windows at a time.
+        n_gpus: 1 or 0; by default one if there is one.
+        n_workers: Recordings that are read at once.
+    """
+
+    run_name: str | None
+    out_dir: Path | None
+    formats: Sequence[str]
+    tags: bool
+    threshold: float | None
+    median_s: float | None
+    gap_s: float | None
+    min_duration_s: float | None
+    batch_size: int
+    n_gpus: int | None
+    n_workers: int
+
+    def adjust(self, settings: PostProcessing) -> PostProcessing:
+        """The post-processing of a run, but for what is said here."""
+        names = ("median_s", "gap_s", "min_duration_s")
+        asked: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if self.threshold is not None:
+            asked["threshold"] = (self.threshold,) * len(settings.threshold)
+        return replace(settings, **{k: value for k, value in asked.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What to show: all events as a TSV, and the error to end with if recordings have failed."""
+
+    table: str
+    error: SedmtlError | None
+
+
+def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> Outcome:
+    """Find the events of every recording, but of those that an earlier attempt has done.
+
+    Args:
+        config: Of the project; says where runs and predictions are.
+        paths: Files and folders.
+        options: The rest.
+
+    Raises:
+        SedmtlError: There is no run, nothing can be written, or the only recording is broken.
+    """
+    run = find_run(config.work_dir / "runs", options.run_name)
+    detector = Detector.load(run, choose_device(options.n_gpus))
+    settings = options.adjust(detector.card.postprocessing)
+    sources = find_sources(paths)
+    out_dir = options.out_dir or config.work_dir / "predictions"
+    files = {name: files_about(sources, out_dir, FORMATS[name].suffix) for name in options.formats}
+    with Journal(out_dir / "journal.jsonl", _basis(run, settings)) as journal:
+        if journal.changed:
+            changed = ", ".join(journal.changed)
+            progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
+        results = _find(detector, sources, settings, journal, options)
+    errors = [result for result in results if isinstance(result, SedmtlError)]
+    if errors and len(results) == 1:
+        raise errors[0]
+    recordings = {
+        number: _recording(sources[number].name, result, detector.card, options.tags)
+        for number, result in enumerate(results)
+        if isinstance(result, Entry)
+    }
+    table = _write(out_dir, recordings, files, options.tags)
+    return Outcome(table, _tell_errors(errors, len(results)))
+
+
+def _basis(run: Path, settings: PostProcessing) -> dict[str, Any]:
+    """What decides the results, by what it is called where it has changed."""
+    contents = [(run / name).read_bytes() for name in ("model.json", "model.safetensors")]
+    return {
+        "run": run.name,
+        "network": hashlib.sha256(b"".join(contents)).hexdigest(),
+        "post-processing": asdict(settings),
+        "version of sedmtl": sedmtl.__version__,
+    }
+
+
+def _find(
+    detector: Detector,
+    sources: Sequence[Source],
+    settings: PostProcessing,
+    journal: Journal,
+    options: PredictOptions,
+) -> list[Result]:
+    """What was found in each recording, now or by an earlier attempt, or why it is broken."""
+    results: dict[Path, Result] = {
+        source.path: entry for source in sources if (entry := journal.find(source.path))
+    }
+    if results:
+        progress.say(f"{len(results)} of {len(sources)} recordings were done before")
+    todo = [source.path for source in sources if source.path not in results]
+    stamps = [Stamp.of(path) for path in todo]
+    with (
+        progress.progress("predicting, seconds of audio", seconds_of(todo)) as advance,
+        closing(
+            find_events(detector, todo, settings, options.batch_size, options.n_workers, advance)
+        ) as findings,
+    ):
+        for number, found in findings:
+            if isinstance(found, SedmtlError):
+                results[todo[number]] = found
+                continue
+            tags = tags_of(detector.card, found.clip)
+            entry = Entry(stamps[number], found.duration_s, found.events, tags)
+            journal.add(todo[number], entry)
+            results[todo[number]] = entry
+    return [results[source.path] for source in sources]
+
+
+def _recording(name: str, entry: Entry, card: ModelCard, tags: bool) -> Recording:
+    band_hz = (card.features["f_min"], card.features["f_max"])
+    return Recording(name, entry.duration_s, band_hz, entry.events, entry.tags if tags else None)
+
+
+def _write(
+    out_dir: Path,
+    recordings: Mapping[int, Recording],
+    files: Mapping[str, Sequence[Path]],
+    tags: bool,
+) -> str:
+    """Write the tables and the files of the recordings; returns the table of all events."""
+    for name, paths in files.items():
+        for number, recording in recordings.items():
+            write_text(paths[number], FORMATS[name].text(recording))
+    if tags:
+        write_text(out_dir / "tags.tsv", tag_text(*recordings.values()))
+    table = tsv_text(*recordings.values())
+    write_text(out_dir / "events.tsv", table)
+    return table
+
+
+def _tell_errors(errors: Sequence[SedmtlError], n_recordings: int) -> SedmtlError | None:
+    for error in errors:
+        progress.say(str(error))
+    if not errors:
+        return None
+    return SedmtlError(
+        f"{len(errors)} of {n_recordings} recordings cannot be used, for the reasons above; the "
+        "others are done"
+    )

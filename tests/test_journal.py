@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sedmtl.errors import SedmtlError
+from sedmtl.events import Detection
+from sedmtl.journal import Entry, Journal, Stamp
+
+BASIS = {"run": "a", "settings": {"threshold": (0.5, 0.1)}}
+
+
+@pytest.fixture
+def journal_path(tmp_path):
+    return tmp_path / "new" / "journal.jsonl"
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    paths = [tmp_path / name for name in ("a.wav", "b ä\t.wav", "c.wav")]
+    for path in paths:
+        path.write_bytes(b"audio")
+    return paths
+
+
+def entry_of(path, onset_s=1 / 3):
+    events = [Detection("dog \"ä\"", onset_s, onset_s + 0.1, 0.7), Detection("x", 2.0, 3.0, 0.1)]
+    return Entry(Stamp.of(path), 12.5, events, [("x", 1 / 7)])
+
+
+def write(path, sounds, basis=BASIS):
+    with Journal(path, basis) as journal:
+        for sound in sounds:
+            journal.add(sound, entry_of(sound))
+    return path.read_bytes()
+
+
+def found(path, sounds, basis=BASIS):
+    with Journal(path, basis) as journal:
+        return [journal.find(sound) is not None for sound in sounds]
+
+
+def test_entries_come_back_exactly(journal_path, sounds):
+    write(journal_path, sounds[:2])
+    with Journal(journal_path, BASIS) as journal:
+        assert journal.changed == []
+        assert journal.find(sounds[0]) == entry_of(sounds[0])
+        assert journal.find(sounds[1]) == entry_of(sounds[1])
+        assert journal.find(sounds[2]) is None
+
+
+def test_an_entry_is_on_disk_as_soon_as_it_is_added(journal_path, sounds):
+    with Journal(journal_path, BASIS) as journal:
+        for n_done, sound in enumerate(sounds, start=1):
+            journal.add(sound, entry_of(sound))
+            lines = journal_path.read_text().splitlines()
+            assert len(lines) == 1 + n_done
+            assert json.loads(lines[-1])["path"] == str(sound)
+            assert journal.find(sound) == entry_of(sound)
+
+
+@pytest.mark.parametrize("n_lost", range(1, 60, 7))
+def test_a_line_that_was_cut_off_is_dropped_and_written_again(journal_path, sounds, n_lost):
+    content = write(journal_path, sounds[:2])
+    journal_path.write_bytes(content[:-n_lost])
+    assert found(journal_path, sounds) == [True, False, False]
+    assert write(journal_path, sounds[1:2]) == content
+
+
+def test_what_stands_behind_a_damaged_line_is_dropped(journal_path, sounds):
+    lines = write(journal_path, sounds).splitlines(keepends=True)
+    journal_path.write_bytes(b"".join([lines[0], lines[1], b"\0\0\0\n", lines[3]]))
+    assert found(journal_path, sounds) == [True, False, False]
+    assert journal_path.read_bytes() == lines[0] + lines[1]
+
+
+def test_a_changed_file_has_no_entry(journal_path, sounds):
+    write(journal_path, sounds)
+    sounds[0].write_bytes(b"other audio")
+    stat = sounds[1].stat()
+    os.utime(sounds[1], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert found(journal_path, sounds) == [False, False, True]
+
+
+def test_the_newest_entry_of_a_file_counts(journal_path, sounds):
+    write(journal_path, sounds)
+    with Journal(journal_path, BASIS) as journal:
+        journal.add(sounds[0], entry_of(sounds[0], 5.0))
+    with Journal(journal_path, BASIS) as journal:
+        assert journal.find(sounds[0]) == entry_of(sounds[0], 5.0)
+
+
+def test_a_file_that_is_gone_has_no_entry(journal_path, sounds):
+    write(journal_path, sounds)
+    sounds[0].unlink()
+    assert found(journal_path, sounds) == [False, True, True]
+
+
+def test_a_file_is_the_same_from_any_folder(journal_path, sounds, monkeypatch):
+    write(journal_path, sounds)
+    monkeypatch.chdir(sounds[0].parent)
+    relative = [sound.relative_to(sounds[0].parent) for sound in sounds]
+    assert found(journal_path, relative) == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("basis", "changed"),
+    [
+        ({**BASIS, "run": "b"}, ["run"]),
+        ({"run": "a", "settings": {"threshold": [0.5, 0.2]}}, ["settings"]),
+        ({"run": "a"}, ["settings"]),
+        ({**BASIS, "run": "b", "version": 1}, ["run", "version"]),
+    ],
+)
+def test_another_basis_begins_anew_and_says_what_changed(journal_path, sounds, basis, changed):
+    write(journal_path, sounds)
+    with Journal(journal_path, basis) as journal:
+        assert journal.changed == changed
+        assert journal.find(sounds[0]) is None
+    assert len(journal_path.read_bytes().splitlines()) == 1
+    with Journal(journal_path, basis) as journal:
+        assert journal.changed == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no journal\n", b"[1]\n", b"\xff\xfe\n", b'{"schema": 1'])
+def test_a_file_that_is_no_journal_becomes_one(journal_path, sounds, content):
+    expected = write(journal_path, sounds)
+    journal_path.write_bytes(content)
+    with Journal(journal_path, BASIS) as journal:
+        assert bool(journal.changed) == bool(content)
+    assert write(journal_path, sounds) == expected
+
+
+def test_a_journal_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / "journal.jsonl").mkdir(parents=True)
+    with pytest.raises(SedmtlError, match="cannot write into .*file"):
+        Journal(tmp_path / "file" / "journal.jsonl", BASIS)
+    with pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: Is a directory"):
+        Journal(tmp_path / "folder" / "journal.jsonl", BASIS)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_sentence(journal_path, sounds):
+    with (
+        pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: No space left"),
+        Journal(journal_path, BASIS) as journal,
+    ):
+        journal._file.close()
+        journal._file = Path("/dev/full").open("r+b")
+        journal.add(sounds[0], entry_of(sounds[0]))

@@ -1,0 +1,319 @@
+"""`sedmtl predict` through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import write_tone
+
+import sedmtl
+from sedmtl import audio, recordings
+from sedmtl.detector import Detector
+from sedmtl.events import read_strong_labels
+
+RUN = "2apae_snr20_fold1_alpha0.001_seed0"
+LOW = ("--threshold", 0.3, "--median", 0.1, "--gap", 0.2)
+
+
+def write_melody(path, seconds, rate=8000, channels=1, seed=0, subtype=None):
+    """The tones that the network knows, in turns, with pauses."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * rate)) / rate
+    hz = np.array([300, 900, 2700])[(t / 1.5).astype(int) % 3]
+    wave = 0.4 * np.sin(2 * np.pi * hz * t) * (t % 1.5 < 0.6) + rng.normal(scale=0.01, size=len(t))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.tile(wave[:, None], channels), rate, subtype=subtype)
+    return path
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """Recordings of several lengths, rates and folders."""
+    folder = tmp_path / "in"
+    write_melody(folder / "long.wav", 21.3)
+    write_melody(folder / "day 1" / "flöte.flac", 5.0, rate=44_100, channels=2, seed=1)
+    write_melody(folder / "day 1" / "short.wav", 0.7, seed=2)
+    write_melody(folder / "eight bits.wav", 2.0, seed=3, subtype="PCM_U8")
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def read_tsv(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_events_are_printed_and_written_as_one_table(trained, sounds, out):
+    result = trained.run("predict", sounds, "--out", out, *LOW)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (out / "events.tsv").read_text(encoding="utf-8")
+    rows = read_tsv(out / "events.tsv")
+    assert list(rows[0]) == ["filename", "onset", "offset", "event_label", "score"]
+    assert {row["event_label"] for row in rows} <= {"tone_300", "tone_900", "tone_2700"}
+    names = list(dict.fromkeys(row["filename"] for row in rows))
+    assert names == sorted(names)
+    durations_s = {path.relative_to(sounds).as_posix(): audio.probe(path).duration_s
+                   for path in audio.files_below(sounds)}  # fmt: skip
+    assert "long.wav" in names
+    assert set(names) <= set(durations_s)
+    for name, events in read_strong_labels(out / "events.tsv").items():
+        assert max(event.offset_s for event in events) <= durations_s[name] + 5e-4
+
+
+def test_python_and_the_command_line_find_the_same(trained, sounds, out):
+    trained.run("predict", sounds, "--out", out, "--tags", *LOW)
+    detector = sedmtl.load(trained.work / "runs" / RUN)
+    settings = replace(
+        detector.card.postprocessing, threshold=(0.3,) * 3, median_s=0.1, gap_s=0.2
+    )
+    detector.card = replace(detector.card, postprocessing=settings)
+    rows, tags = read_tsv(out / "events.tsv"), read_tsv(out / "tags.tsv")
+    for path in audio.files_below(sounds):
+        prediction = recordings.predict(detector, audio.stream(path, 8000))
+        name = path.relative_to(sounds).as_posix()
+        found = [
+            (row["event_label"], float(row["onset"]), float(row["offset"]))
+            for row in rows
+            if row["filename"] == name
+        ]
+        expected = [(e.label, e.onset_s, e.offset_s) for e in prediction.events]
+        # The order of events that begin in the same frame differs by rounding; times are in ms.
+        assert [label for label, *_ in found] == [label for label, *_ in expected]
+        np.testing.assert_allclose(
+            [times for _, *times in found], [times for _, *times in expected], atol=6e-4
+        )
+        scores = {row["event_label"]: float(row["score"]) for row in tags if row["filename"] == name}
+        assert scores == pytest.approx(dict(recordings.tags_of(detector.card, prediction.clip)),
+                                       abs=1e-4)  # fmt: skip
+
+
+def test_each_recording_gets_its_files_in_the_folders_of_the_input(trained, sounds, out):
+    formats = ("csv", "json", "audacity", "raven")
+    wanted = [word for name in formats for word in ("--format", name)]
+    result = trained.run("predict", sounds, "--out", out, "--tags", *wanted, *LOW)
+    assert result.exit_code == 0, result.output
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    suffixes = (".csv", ".json", ".txt", ".selections.txt")
+    names = [path.relative_to(sounds).as_posix() for path in audio.files_below(sounds)]
+    assert found == {name + suffix for name in names for suffix in suffixes} | {
+        "events.tsv", "tags.tsv", "journal.jsonl",
+    }  # fmt: skip
+    rows = [row for row in read_tsv(out / "events.tsv") if row["filename"] == "long.wav"]
+    content = json.loads((out / "long.wav.json").read_text(encoding="utf-8"))
+    assert content["duration_s"] == pytest.approx(21.3)
+    assert [event["label"] for event in content["events"]] == [r["event_label"] for r in rows]
+    assert "tags" in content
+    labels = (out / "long.wav.txt").read_text().splitlines()
+    assert [float(line.split("\t")[0]) for line in labels] == pytest.approx(
+        [float(row["onset"]) for row in rows], abs=6e-4
+    )
+    boxes = (out / "long.wav.selections.txt").read_text().splitlines()
+    assert len(boxes) == 1 + len(rows)
+    assert boxes[1].split("\t")[5:7] == ["50.0", "4000.0"]
+
+
+def test_by_default_only_tables_are_written_below_the_work_folder(project, trained, sounds):
+    (project.work / "runs").mkdir(parents=True)
+    (project.work / "runs" / RUN).symlink_to(trained.work / "runs" / RUN)
+    result = project.run("predict", sounds / "long.wav")
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in (project.work / "predictions").iterdir()}
+    assert names == {"events.tsv", "journal.jsonl"}
+
+
+@pytest.mark.parametrize(("rate", "channels", "gain"), [(16_000, 1, 1), (8000, 2, 1), (8000, 1, 0.1)])
+def test_rate_channels_and_loudness_do_not_matter(trained, tmp_path, out, rate, channels, gain):
+    path = write_melody(tmp_path / "a.wav", 4.0, subtype="FLOAT")
+    wave, _ = soundfile.read(path)
+    # Nothing above 4 kHz: the network's band is all there is.
+    other = audio.soxr.resample(wave, 8000, rate) * gain
+    soundfile.write(tmp_path / "b.wav", np.tile(other[:, None], channels), rate, subtype="FLOAT")
+    result = trained.run("predict", path, tmp_path / "b.wav", "--out", out, "--tags")
+    assert result.exit_code == 0, result.output
+    tags = read_tsv(out / "tags.tsv")
+    scores = [
+        {row["event_label"]: float(row["score"]) for row in tags if row["filename"].endswith(name)}
+        for name in ("a.wav", "b.wav")
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)
+
+
+def test_thresholds_and_lengths_are_obeyed(trained, sounds, out):
+    def events(*options):
+        result = trained.run("predict", sounds / "long.wav", "--out", out, *options)
+        assert result.exit_code == 0, result.output
+        return [
+            (float(row["onset"]), float(row["offset"]), float(row["score"]), row["event_label"])
+            for row in read_tsv(out / "events.tsv")
+        ]
+
+    everything = events("--threshold", 0)
+    assert len(everything) == 3
+    assert {onset for onset, *_ in everything} == {0.008}
+    assert events("--threshold", 1) == []
+    middle = sorted(score for *_, score, _ in everything)[1]
+    assert all(score > middle - 0.05 for *_, score, _ in events("--threshold", middle - 0.05))
+    short = events("--threshold", 0.5, "--median", 0, "--gap", 0, "--min-duration", 0)
+    long = events("--threshold", 0.5, "--median", 0, "--gap", 0, "--min-duration", 0.5)
+    assert all(offset - onset >= 0.499 for onset, offset, *_ in long)
+    assert [event for event in short if event[1] - event[0] >= 0.5] == long
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Counts the windows that the network scores."""
+    counts = []
+    true = Detector.score_windows
+
+    def count(self, waveforms):
+        counts.append(len(waveforms))
+        return true(self, waveforms)
+
+    monkeypatch.setattr(Detector, "score_windows", count)
+    return counts
+
+
+def test_the_same_command_again_redoes_nothing(trained, sounds, out, scored):
+    first = trained.run("predict", sounds, "--out", out, *LOW)
+    n_scored = sum(scored)
+    again = trained.run("predict", sounds, "--out", out, *LOW)
+    assert sum(scored) == n_scored > 0
+    assert again.stdout == first.stdout
+    assert "4 of 4 recordings were done before" in again.stderr
+    # Tables in more formats need no network either.
+    trained.run("predict", sounds, "--out", out, "--format", "json", "--tags", *LOW)
+    assert sum(scored) == n_scored
+    assert (out / "day 1" / "short.wav.json").is_file()
+
+
+def test_an_interrupted_batch_goes_on_where_it_was(trained, sounds, out, monkeypatch):
+    expected = trained.run("predict", sounds, "--out", out.with_name("whole"), *LOW).stdout
+    true, n_calls = Detector.score_windows, 0
+
+    def interrupted(self, waveforms):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 5:
+            raise KeyboardInterrupt
+        return true(self, waveforms)
+
+    monkeypatch.setattr(Detector, "score_windows", interrupted)
+    options = ("--out", out, "--batch-size", 1, *LOW)
+    stopped = trained.run("predict", sounds, *options)
+    assert stopped.exit_code == 130
+    assert "goes on where it was" in stopped.stderr
+    assert not (out / "events.tsv").exists()
+    n_done = len((out / "journal.jsonl").read_text().splitlines()) - 1
+    assert n_done == 1  # the flute's four windows
+    result = trained.run("predict", sounds, *options)
+    assert "1 of 4 recordings were done before" in result.stderr
+    assert result.stdout == expected
+
+
+def test_changed_and_new_recordings_are_done_others_are_not(trained, sounds, out, scored):
+    trained.run("predict", sounds, "--out", out, *LOW)
+    write_melody(sounds / "eight bits.wav", 1.0, seed=9)
+    write_melody(sounds / "new.wav", 1.0)
+    scored.clear()
+    result = trained.run("predict", sounds, "--out", out, *LOW)
+    assert sum(scored) == 2
+    assert "3 of 5 recordings were done before" in result.stderr
+
+
+def test_other_settings_begin_anew_and_say_so(trained, sounds, out, scored):
+    trained.run("predict", sounds, "--out", out, *LOW)
+    n_scored = sum(scored)
+    result = trained.run("predict", sounds, "--out", out)
+    assert "is of another post-processing: every recording is done anew" in result.stderr
+    assert sum(scored) == 2 * n_scored
+
+
+def test_other_weights_begin_anew_and_say_so(project, trained, sounds, out, scored):
+    copied = project.work / "runs" / RUN
+    copied.mkdir(parents=True)
+    for path in (trained.work / "runs" / RUN).iterdir():
+        (copied / path.name).write_bytes(path.read_bytes())
+    project.run("predict", sounds, "--out", out)
+    n_scored = sum(scored)
+    assert "anew" not in trained.run("predict", sounds, "--out", out).stderr
+    assert sum(scored) == n_scored
+    card = (copied / "model.json").read_text()
+    (copied / "model.json").write_text(card.replace('"best_epoch"', '"the_epoch"'))
+    result = project.run("predict", sounds, "--out", out)
+    assert "is of another network: every recording is done anew" in result.stderr
+    assert sum(scored) == 2 * n_scored
+
+
+def test_broken_recordings_are_named_with_their_reason_and_the_others_are_done(
+    trained, sounds, out, one_sentence
+):
+    (sounds / "text.wav").write_text("no audio")
+    (sounds / "empty.wav").touch()
+    soundfile.write(sounds / "nothing.wav", np.zeros(0), 8000)
+    nan = np.append(np.zeros(20_000), np.nan)
+    soundfile.write(sounds / "nan.wav", nan, 8000, subtype="FLOAT")
+    content = write_melody(sounds / "cut.flac", 30.0).read_bytes()
+    (sounds / "cut.flac").write_bytes(content[: len(content) // 2])
+    result = trained.run("predict", sounds, sounds / "none.wav", "--out", out, *LOW)
+    one_sentence(result, "6 of 10 recordings cannot be used", "the others are done")
+    for name, reason in (
+        ("text.wav", "as audio"),
+        ("empty.wav", "as audio"),
+        ("nothing.wav", "holds no audio"),
+        ("nan.wav", "NaN or infinity at 2.500 s"),
+        ("cut.flac", "damaged or cut short"),
+        ("none.wav", "no audio file"),
+    ):
+        (line,) = [line for line in result.stderr.splitlines() if name in line]
+        assert reason in line
+    assert "long.wav" in result.stdout
+    assert "long.wav" in (out / "events.tsv").read_text()
+    again = trained.run("predict", sounds, sounds / "none.wav", "--out", out, *LOW)
+    one_sentence(again, "6 of 10 recordings cannot be used")
+    assert "4 of 10 recordings were done before" in again.stderr
+
+
+def test_what_is_wrong_with_the_only_input_is_the_sentence(trained, tmp_path, out, one_sentence):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.wav").write_text("no audio")
+    for name, sentence in (
+        ("none.wav", "no audio file"),
+        ("empty", "no audio file in the folder"),
+        ("text.wav", "cannot read"),
+    ):
+        result = trained.run("predict", tmp_path / name, "--out", out)
+        one_sentence(result, sentence, name)
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_recording_without_events_has_an_empty_table(trained, tmp_path, out):
+    sound = write_tone(tmp_path / "a.wav", 300, 0.01)
+    result = trained.run("predict", sound, "--out", out, "--format", "csv", "--threshold", 1)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == ["filename\tonset\toffset\tevent_label\tscore"]
+    (path,) = out.rglob("a.wav.csv")
+    assert path.read_text().splitlines() == ["filename,onset,offset,event_label,score"]
+
+
+def test_bad_requests_are_one_sentence(trained, project, sounds, tmp_path, one_sentence):
+    (tmp_path / "file").touch()
+    one_sentence(
+        trained.run("predict", sounds, "--out", tmp_path / "file"), "cannot write into", "file"
+    )
+    one_sentence(trained.run("predict", sounds, "--run", "x"), "no run 'x'")
+    one_sentence(project.run("predict", sounds), "no finished run", "sedmtl train --fold 1")
+    one_sentence(
+        trained.run("predict", sounds, "--out", tmp_path / "out", "--median", "nan"), "median_s"
+    )
+    result = trained.run("predict", sounds, "--format", "xml")
+    assert result.exit_code == 2
+    assert "tsv, csv, json, audacity, raven" in " ".join(result.stderr.split())

@@ -1,0 +1,218 @@
+"""Whole recordings through the windows, with a network whose scores can be foretold."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.lib.stride_tricks import sliding_window_view
+
+from sedmtl import audio
+from sedmtl.checkpoint import ModelCard
+from sedmtl.errors import SedmtlError
+from sedmtl.postprocess import PostProcessing
+from sedmtl.recordings import find_events, predict, seconds_of, tags_of
+
+RATE, N_SAMPLES, WINDOW, HOP, N_FRAMES = 1000, 2000, 40, 20, 99
+CARD = ModelCard(
+    model="gap", attention="released", time_attention="dense", reconstruction="relu", width=1,
+    n_frames=N_FRAMES, n_mels=2, classes=("up", "down"), sample_rate=RATE, n_samples=N_SAMPLES,
+    features={"window": WINDOW, "hop": HOP, "n_mels": 2, "f_min": 50.0, "f_max": 500.0},
+    mean=(0.0, 0.0), std=(1.0, 1.0), postprocessing=PostProcessing((0.6, 0.7), median_s=0.06),
+    tag_threshold=(0.8, 0.9), training={},
+)  # fmt: skip
+
+
+class Fake:
+    """A frame's scores are 0.5 plus and minus the mean of its window."""
+
+    def __init__(self, **settings):
+        self.card = replace(CARD, postprocessing=replace(CARD.postprocessing, **settings))
+        self.batches = []
+
+    def score_windows(self, waveforms):
+        self.batches.append(len(waveforms))
+        level = sliding_window_view(waveforms, WINDOW, axis=1)[:, ::HOP].mean(axis=2)
+        frame = np.stack([0.5 + level, 0.5 - level], axis=1).astype(np.float32)
+        return frame.max(axis=2), frame
+
+
+def telegraph(n_samples, seed=0):
+    """1 and -1 in turns of random length: the same peak in every window."""
+    rng = np.random.default_rng(seed)
+    turns = np.cumsum(rng.integers(1, 400, size=n_samples // 50 + 2))
+    return np.where(np.searchsorted(turns, np.arange(n_samples)) % 2, 1, -1).astype(np.float32)
+
+
+def frames_at_once(wave):
+    """What the fake says of a whole recording at this peak, without any window."""
+    padded = audio.cut_or_pad(0.5 * wave, max(len(wave), N_SAMPLES))
+    level = sliding_window_view(padded, WINDOW)[::HOP].mean(axis=1)
+    if len(wave) < N_SAMPLES:
+        level = level[np.arange(len(level)) * HOP + WINDOW / 2 < len(wave)]
+    return np.stack([0.5 + level, 0.5 - level])
+
+
+def write(folder, name, wave):
+    soundfile.write(folder / name, wave, RATE, subtype="FLOAT")
+    return folder / name
+
+
+def run(scorer, paths, **options):
+    found = find_events(scorer, paths, scorer.card.postprocessing, **options)
+    return dict(found)
+
+
+LENGTHS = [1, 19, 20, 21, 700, 1999, 2000, 2020, 2999, 3020, 9000, 12_345]
+
+
+@pytest.mark.parametrize("n_samples", LENGTHS)
+def test_scores_that_know_no_window_come_out_as_if_there_were_none(n_samples):
+    wave = telegraph(n_samples)
+    prediction = predict(Fake(), np.array_split(wave, 1 + n_samples // 300))
+    expected = frames_at_once(wave)
+    n_frames = prediction.frame.shape[1]
+    # Less than a hop at the very end is in no window.
+    assert expected.shape[1] - 1 <= n_frames <= expected.shape[1]
+    np.testing.assert_allclose(prediction.frame, expected[:, :n_frames], atol=1e-6)
+    assert prediction.duration_s == n_samples / RATE
+    assert prediction.classes == ("up", "down")
+
+
+def test_frames_cover_the_recording_at_their_place():
+    prediction = predict(Fake(), [telegraph(5000)])
+    np.testing.assert_allclose(prediction.frame_edges_s, 0.01 + 0.02 * np.arange(250))
+    assert prediction.frame.shape == (2, 249)
+
+
+def test_a_sound_at_the_very_end_is_found():
+    wave = -np.ones(7777, np.float32)
+    wave[-200:] = 1
+    prediction = predict(Fake(median_s=0), [wave])
+    (up,) = [event for event in prediction.events if event.label == "up"]
+    assert up.onset_s == pytest.approx(7.577, abs=0.02)
+    assert up.offset_s == pytest.approx(7.777, abs=0.04)
+
+
+def test_an_event_across_the_seam_of_windows_is_one():
+    wave = -np.ones(10_000, np.float32)
+    wave[500:8000] = 1
+    ups = [event for event in predict(Fake(), [wave]).events if event.label == "up"]
+    assert len(ups) == 1
+    assert ups[0].onset_s == pytest.approx(0.5, abs=0.03)
+    assert ups[0].offset_s == pytest.approx(8.0, abs=0.03)
+    assert ups[0].score == 1.0
+
+
+@pytest.mark.parametrize("n_samples", [1, 20, 21, 30, 45, 450])
+def test_no_event_of_a_short_recording_ends_after_it(n_samples):
+    scorer = Fake(threshold=(0.0, 0.0), median_s=0)
+    prediction = predict(scorer, [telegraph(n_samples)])
+    assert bool(prediction.events) == (n_samples > WINDOW / 2)  # the centre of the first frame
+    for event in prediction.events:
+        assert 0 <= event.onset_s < event.offset_s <= n_samples / RATE
+
+
+def test_events_begin_at_zero_where_the_first_frame_begins_before():
+    scorer = Fake(threshold=(0.0, 0.0), median_s=0)
+    scorer.card = replace(scorer.card, n_frames=49, features={**CARD.features, "hop": 60})
+    scorer.score_windows = lambda waves: (np.ones((1, 2), "f4"), np.ones((1, 2, 49), "f4"))
+    assert {event.onset_s for event in predict(scorer, [telegraph(500)]).events} == {0.0}
+
+
+def test_a_class_is_in_a_recording_if_it_is_in_one_of_its_windows():
+    wave = -np.ones(20_000, np.float32)
+    wave[9000:9050] = 1
+    np.testing.assert_allclose(predict(Fake(), [wave]).clip, [1, 1])
+    np.testing.assert_allclose(predict(Fake(), [wave[:8000]]).clip, [0, 1])
+
+
+def test_gated_scores_are_multiplied_by_the_clip_score_of_their_window():
+    class Steady(Fake):
+        """Clip scores 0.5 and 0.25 of all windows, frame scores 1."""
+
+        def score_windows(self, waveforms):
+            n = len(waveforms)
+            return np.tile(np.float32([0.5, 0.25]), (n, 1)), np.ones((n, 2, N_FRAMES), np.float32)
+
+    wave = telegraph(7000)
+    plain, gated = predict(Steady(), [wave]), predict(Steady(gated=True), [wave])
+    assert (plain.frame == 1).all()
+    np.testing.assert_allclose(gated.frame, np.tile([[0.5], [0.25]], (1, gated.frame.shape[1])))
+    assert len(plain.events) == 2
+    assert gated.events == []
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Recordings of many lengths, some of them broken."""
+    waves = {f"{k}.wav": telegraph(n_samples, k) for k, n_samples in enumerate(LENGTHS)}
+    paths = [write(tmp_path, name, wave) for name, wave in waves.items()]
+    (tmp_path / "text.wav").write_text("no audio")
+    nan = write(tmp_path, "nan.wav", np.append(telegraph(8000), np.nan))
+    return [*paths[:3], tmp_path / "text.wav", *paths[3:7], nan, *paths[7:], tmp_path / "none.wav"]
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize(("batch_size", "n_workers"), [(1, 1), (4, 1), (8, 3), (100, 2)])
+def test_many_recordings_are_found_to_hold_what_each_holds_alone(
+    many, batch_size, n_workers, gated
+):
+    scorer = Fake(gated=gated, median_s=0.1, min_duration_s=0.06)
+    found = run(scorer, many, batch_size=batch_size, n_workers=n_workers)
+    assert list(found) == list(range(len(many)))
+    for number, path in enumerate(many):
+        if path.name in ("text.wav", "nan.wav", "none.wav"):
+            assert path.name in str(found[number])
+            continue
+        alone = predict(scorer, audio.stream(path, RATE))
+        assert found[number].events == alone.events
+        assert found[number].duration_s == alone.duration_s
+        np.testing.assert_array_equal(found[number].clip, alone.clip)
+    assert sum(len(each.events) for each in found.values() if hasattr(each, "events")) > 100
+
+
+def test_batches_hold_windows_of_several_recordings(tmp_path):
+    paths = [write(tmp_path, f"{k}.wav", telegraph(3000, k)) for k in range(10)]
+    scorer = Fake()
+    run(scorer, paths, batch_size=8)
+    assert scorer.batches == [8, 8, 4]
+
+
+def test_seconds_heard_add_up_to_those_of_the_headers(tmp_path):
+    paths = [write(tmp_path, f"{k}.wav", telegraph(700 * k + 300, k)) for k in range(12)]
+    (tmp_path / "text.wav").write_text("no audio")
+    heard = []
+    run(Fake(), [*paths, tmp_path / "text.wav"], advance=heard.append)
+    assert sum(heard) == seconds_of([*paths, tmp_path / "text.wav"]) == 49
+    assert max(heard) <= 2
+    assert seconds_of([]) == 0
+
+
+def test_closing_early_ends_the_threads(many):
+    with closing(find_events(Fake(), many * 5, CARD.postprocessing, 2, 3)) as found:
+        assert next(found)[0] == 0
+    assert list(found) == []
+
+
+def test_a_defect_of_the_network_is_raised(many):
+    scorer = Fake()
+    scorer.score_windows = lambda _: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        run(scorer, many)
+
+
+def test_one_broken_recording_raises():
+    with pytest.raises(SedmtlError, match="no audio file"):
+        predict(Fake(), audio.stream(Path("none.wav"), RATE))
+
+
+def test_tags_are_the_classes_above_their_thresholds_the_likeliest_first():
+    score = np.array([0.81, 0.95], np.float32)
+    assert tags_of(CARD, score) == [("down", float(score[1])), ("up", float(score[0]))]
+    assert tags_of(CARD, np.array([0.9, 0.9])) == [("up", 0.9)]  # above, not at
+    assert tags_of(CARD, np.array([0.1, 0.1])) == []
