@@ -10,13 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import sedmtl
 from sedmtl import distributed, launch, progress
 from sedmtl.checkpoint import (
-    ModelCard,
     is_finished,
     load_state,
     read_run,
@@ -25,26 +23,20 @@ from sedmtl.checkpoint import (
     write_run,
 )
 from sedmtl.config import Config
-from sedmtl.dataset import Rows, split_rows
-from sedmtl.detector import Detector
+from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
-from sedmtl.localisation import annotation_of, known_clips
 from sedmtl.models import count_parameters
-from sedmtl.postprocess import PostProcessing
+from sedmtl.outcome import conclude
 from sedmtl.provenance import check_settings
-from sedmtl.stores import HeldOutScores, Store, write_scores
+from sedmtl.stores import Store, write_scores
 from sedmtl.training import (
-    SELECTIONS,
     Recipe,
     Trainer,
     build_network,
     open_trainer,
 )
-from sedmtl.tuning import tune, tune_tags
-
-FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
 
 
 @dataclass(frozen=True)
@@ -288,71 +280,6 @@ def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str
 
 def _finish(run: Path, trainer: Trainer, store: Store) -> None:
     """Write what others read: scores, card, and last of all the weights."""
-    best = trainer.best["honest"]
-    card = _card(trainer, store)
-    network = card.build_network()
-    network.load_state_dict(best.weights)
-    detector = Detector(card, network, trainer.device)
-    card = _tune(detector, store, trainer.split.validation)
-    write_scores(run / "scores.h5", _held_out_scores(trainer, store, detector))
-    save_model(run, card, best.weights)
-
-
-def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
-    """The card with the thresholds that suit the inner validation."""
-    card, target = detector.card, store.clips.target[rows]
-    scores = detector.score(store.read, rows)
-    tag_threshold = tune_tags(scores.clip, target)
-    known = known_clips(target, store.clips.events.of_clips(rows))
-    truth = annotation_of(store.clips.events.of_clips(rows[known])) if len(known) else None
-    chosen = known if len(known) else np.arange(len(rows))
-    settings = tune(
-        scores.frame[chosen], scores.clip[chosen], target[chosen], truth,
-        card.frame_edges_s, card.hop_s,
-    )  # fmt: skip
-    return replace(card, postprocessing=settings, tag_threshold=tag_threshold)
-
-
-def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> HeldOutScores:
-    rows, target = trainer.split.held_out, store.clips.target
-    return HeldOutScores(
-        classes=store.classes,
-        name=[store.clips.name[row] for row in rows],
-        target=target[rows],
-        prior=target[trainer.split.training_folds].mean(axis=0).astype(np.float32),
-        score={key: trainer.best[key].held_out_score.numpy() for key in SELECTIONS},
-        epoch={key: trainer.best[key].epoch for key in SELECTIONS},
-        frame=detector.score(store.read, rows).frame.astype(np.float16),
-        frame_edges_s=detector.card.frame_edges_s,
-        duration_s=detector.duration_s,
-        events=store.clips.events.of_clips(rows),
-    )
-
-
-def _card(trainer: Trainer, store: Store) -> ModelCard:
-    """All that the run knows of itself before its thresholds are tuned."""
-    recipe, best = trainer.recipe, trainer.best["honest"]
-    n_frames, n_mels = store.row_shape
-    return ModelCard(
-        model=recipe.model,
-        attention=recipe.attention,
-        time_attention=recipe.time_attention,
-        reconstruction=recipe.reconstruction,
-        width=recipe.width,
-        n_frames=n_frames,
-        n_mels=n_mels,
-        classes=store.classes,
-        sample_rate=store.attributes["sample_rate"],
-        n_samples=store.attributes["n_samples"],
-        features={key: store.attributes[key] for key in FEATURE_KEYS},
-        mean=tuple(trainer.standardiser.mean.tolist()),
-        std=tuple(trainer.standardiser.std.tolist()),
-        postprocessing=PostProcessing(threshold=(0.5,) * len(store.classes)),
-        tag_threshold=(0.5,) * len(store.classes),
-        training={
-            **asdict(recipe),
-            "n_train": len(trainer.split.train),
-            "best_epoch": best.epoch,
-            "validation_micro_p": best.micro_p,
-        },
-    )
+    card, scores = conclude(trainer, store)
+    write_scores(run / "scores.h5", scores)
+    save_model(run, card, trainer.best["honest"].weights)
