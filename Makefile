@@ -20,7 +20,7 @@ SNRS := 0 10 20
 WORK := work
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check clean mixtures table4 table5 fig3 reproduce plan
+.PHONY: help setup demo test check bench clean mixtures table4 table5 fig3 reproduce plan
 
 help:            ## this list
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -37,6 +37,9 @@ check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## speed and memory on this machine
+	$(BIN)/python bench/predict.py
 
 reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; goes on where it was
 
