@@ -1,0 +1,52 @@
+"""One process at a time in a folder. A leaf."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from sedmtl.errors import SedmtlError
+from sedmtl.files import make_folder
+
+NAME = ".sedmtl-download.lock"
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder, which is made, while the block runs.
+
+    The system releases the lock with the process, however that ends; the file stays.
+
+    Raises:
+        SedmtlError: Another process has the lock; names it.
+    """
+    make_folder(folder)
+    path = folder / NAME
+    try:
+        file = path.open("a+")
+    except OSError as error:
+        raise SedmtlError(f"cannot write into {folder}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            raise SedmtlError(
+                f"{folder} is in use by {owner}: wait until it has ended, or stop it"
+            ) from error
+        except OSError as error:
+            raise SedmtlError(f"cannot lock {path}: {error.strerror}") from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}\n")
+        file.flush()
+        yield
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(" ", "seconds")

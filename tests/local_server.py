@@ -1,0 +1,166 @@
+"""A web server in a thread that misbehaves as it is told, and archives for it to serve."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from unittest import mock
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How one request is answered; by default as a good server does.
+
+    Attributes:
+        status: Anything but 200: no file is sent.
+        headers: Beside the usual ones.
+        cut_at: The connection is cut after so many bytes of the answer.
+        ignores_range: All is sent, whatever was asked for.
+        body: Sent in place of the file.
+        states_length: Whether there is a Content-Length.
+        shift: Added to the first byte asked for.
+        hold: Called before the answer.
+        stall: Called after it, while the connection is open.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cut_at: int | None = None
+    ignores_range: bool = False
+    body: bytes | None = None
+    states_length: bool = True
+    shift: int = 0
+    hold: Callable[[], object] = lambda: None
+    stall: Callable[[], object] = lambda: None
+
+
+class LocalServer:
+    """The server while it runs.
+
+    Attributes:
+        url: Of its files, without the last slash.
+        files: By name.
+        replies: To the next requests, in order; then all are answered as by a good server.
+        requests: Name and headers of each.
+        n_sent: Bytes of files in all.
+        busiest: Most requests at a time.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.files: dict[str, bytes] = {}
+        self.replies: list[Reply] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.n_sent = 0
+        self.busiest = 0
+        self._busy = 0
+        self._lock = threading.Lock()
+
+    @property
+    def ranges(self) -> list[str | None]:
+        """The Range of each request."""
+        return [headers.get("Range") for _, headers in self.requests]
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each request."""
+        return [name for name, _ in self.requests]
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        name = handler.path.partition("?")[0].lstrip("/")
+        with self._lock:
+            reply = self.replies.pop(0) if self.replies else Reply()
+            self.requests.append((name, dict(handler.headers)))
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+        try:
+            reply.hold()
+            self._send(handler, reply, self.files.get(name))
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def _send(self, handler: BaseHTTPRequestHandler, reply: Reply, content: bytes | None) -> None:
+        body = reply.body if reply.body is not None else content
+        status = reply.status if reply.status != 200 or body is not None else 404
+        if status != 200 or body is None:
+            handler.send_response(status)
+            _send_headers(handler, reply.headers)
+            return
+        start = 0
+        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        if asked and not reply.ignores_range:
+            start = int(asked[1]) + reply.shift
+        if start >= len(body) > 0:
+            handler.send_response(416)
+            _send_headers(handler, {"Content-Range": f"bytes */{len(body)}"})
+            return
+        handler.send_response(206 if start else 200)
+        headers = dict(reply.headers)
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        if reply.states_length:
+            headers["Content-Length"] = str(len(body) - start)
+        _send_headers(handler, headers)
+        end = len(body) if reply.cut_at is None else start + reply.cut_at
+        with self._lock:
+            self.n_sent += len(body[start:end])
+        handler.wfile.write(body[start:end])
+        reply.stall()
+
+
+def _send_headers(handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
+    for key, value in headers.items():
+        handler.send_header(key, value)
+    handler.end_headers()
+
+
+NO_PROXY = {"no_proxy": "127.0.0.1,localhost"}
+
+
+@contextmanager
+def local_server() -> Iterator[LocalServer]:
+    """Serve while the block runs, past any proxy of the environment."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.answer(self)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass  # a client that goes away is part of the tests
+
+    with Server(("127.0.0.1", 0), Handler) as server, mock.patch.dict(os.environ, NO_PROXY):
+        made = LocalServer(server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield made
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """An archive of files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

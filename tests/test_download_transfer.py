@@ -1,0 +1,340 @@
+"""A file from a server that does what servers do: it is whole in the end, or there is a reason."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import ssl
+import subprocess
+import threading
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request
+
+import pytest
+from local_server import Reply, local_server
+
+import sedmtl
+from sedmtl.downloads import transfer
+from sedmtl.downloads.transfer import Remote, UnreachableError, fetch
+from sedmtl.errors import SedmtlError
+
+CONTENT = random.Random(0).randbytes(10_000)
+NAME = "corpus.zip"
+
+
+@pytest.fixture
+def server():
+    with local_server() as running:
+        running.files[NAME] = CONTENT
+        yield running
+
+
+class Fetching:
+    """Calls `fetch` and notes what it says."""
+
+    def __init__(self, server, tmp_path, *, n_bytes=10_000, max_bytes=10_000):
+        self.part = tmp_path / f".{NAME}.part"
+        self.remote = Remote(f"{server.url}/{NAME}", n_bytes, max_bytes)
+        self.advances, self.waits, self.reasons = [], [], []
+
+    def wait(self, seconds, reason):
+        self.waits.append(seconds)
+        self.reasons.append(reason)
+
+    def run(self):
+        return fetch(self.remote, self.part, self.advances.append, self.wait)
+
+
+@pytest.fixture
+def fetching(server, tmp_path):
+    return Fetching(server, tmp_path)
+
+
+def test_a_file_comes_whole_in_one_answer_under_our_own_name(server, fetching):
+    assert fetching.run() is False
+    assert fetching.part.read_bytes() == CONTENT
+    assert sum(fetching.advances) == len(CONTENT)
+    assert fetching.waits == []
+    [(_, headers)] = server.requests
+    assert headers["User-Agent"] == f"sedmtl/{sedmtl.__version__}"
+    assert "Range" not in headers
+
+
+def test_cut_connections_go_on_where_they_were_cut_and_nothing_comes_twice(server, fetching):
+    server.replies = [Reply(cut_at=3000), Reply(cut_at=1), Reply(cut_at=0)]
+    assert fetching.run() is True
+    assert fetching.part.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=3000-", "bytes=3001-", "bytes=3001-"]
+    assert server.n_sent == sum(fetching.advances) == len(CONTENT)
+    assert fetching.waits == [1, 2, 4]
+    assert "cut after 3,000 of 10,000 bytes" in fetching.reasons[0]
+
+
+def test_what_an_earlier_attempt_has_fetched_is_not_fetched_again(server, fetching):
+    fetching.part.write_bytes(CONTENT[:4000])
+    assert fetching.run() is True
+    assert fetching.part.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=4000-"]
+    assert sum(fetching.advances) == server.n_sent == 6000
+
+
+def test_a_file_that_is_complete_is_not_asked_for(server, fetching):
+    fetching.part.write_bytes(CONTENT)
+    fetching.run()
+    assert server.requests == []
+
+
+def test_a_server_that_ignores_ranges_sends_all_and_that_is_what_is_kept(server, fetching):
+    server.replies = [Reply(ignores_range=True)]
+    fetching.part.write_bytes(b"x" * 4000)
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert 4000 + sum(fetching.advances) == len(CONTENT)
+
+
+def test_an_answer_from_another_place_of_the_file_is_thrown_away(server, fetching):
+    server.replies = [Reply(shift=10)]
+    fetching.part.write_bytes(CONTENT[:4000])
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=4000-", None]
+    assert "sends byte 4,010 where 4,000 was asked for" in fetching.reasons[0]
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(fetching):
+    fetching.part.write_bytes(CONTENT + b"more")
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert len(CONTENT) + 4 + sum(fetching.advances) == len(CONTENT)
+
+
+def test_without_a_published_size_a_complete_part_is_recognised(server, tmp_path):
+    fetching = Fetching(server, tmp_path, n_bytes=None)
+    fetching.part.write_bytes(CONTENT)
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert server.n_sent == 0
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_answers_that_may_pass_are_tried_again(server, fetching, status):
+    server.replies = [Reply(status=status)] * 3
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert fetching.waits == [1, 2, 4]
+    assert f"answers {status}" in fetching.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "0"}, 0),
+        # A date is compared with the server's clock, which need not be ours.
+        (
+            {
+                "Date": "Wed, 21 Oct 2015 07:28:00 GMT",
+                "Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT",
+            },
+            30,
+        ),
+        (
+            {
+                "Date": "Wed, 21 Oct 2015 07:28:00 GMT",
+                "Retry-After": "Wed, 21 Oct 2015 07:27:00 GMT",
+            },
+            0,
+        ),
+        ({"Retry-After": "soon"}, 1),
+        ({}, 1),
+    ],
+)
+def test_the_wait_that_a_server_asks_for_is_kept(headers, seconds):
+    made = Message()
+    for key, value in headers.items():
+        made[key] = value
+    trouble = transfer._judge(HTTPError("http://a/b", 429, "slow down", made, None), "http://a/b")
+    assert transfer._pause_s(trouble, failures=1) == seconds
+
+
+def test_retry_after_comes_from_the_wire(server, fetching):
+    server.replies = [Reply(status=503, headers={"Retry-After": "42"})]
+    fetching.run()
+    assert fetching.waits == [42]
+
+
+def test_a_server_that_asks_for_hours_is_not_waited_for(server, fetching):
+    server.replies = [Reply(status=429, headers={"Retry-After": "7200"})]
+    with pytest.raises(UnreachableError, match=r"429.*asks to wait 2 h 00 min"):
+        fetching.run()
+    assert fetching.waits == []
+
+
+def test_after_failures_in_a_row_it_gives_up_and_keeps_what_has_come(server, fetching):
+    server.replies = [Reply(cut_at=500), *[Reply(status=503)] * 50]
+    with pytest.raises(UnreachableError, match=r"503.* 8 times in a row; what has come is kept"):
+        fetching.run()
+    assert fetching.waits == [1, 2, 4, 8, 16, 32, 64]
+    assert fetching.part.read_bytes() == CONTENT[:500]
+
+
+def test_answers_that_bring_something_are_not_counted_as_failures(server, fetching, monkeypatch):
+    monkeypatch.setattr(transfer, "PROGRESS_BYTES", 100)
+    n_cuts = 3 * transfer.N_TRIES
+    server.replies = [Reply(cut_at=100)] * n_cuts
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert fetching.waits == [1] * n_cuts
+
+
+def test_a_server_that_ignores_ranges_and_cuts_is_given_up(server, fetching, monkeypatch):
+    monkeypatch.setattr(transfer, "PROGRESS_BYTES", 100)
+    server.replies = [Reply(ignores_range=True, cut_at=n) for n in (5000, 4000) * 20]
+    with pytest.raises(UnreachableError):
+        fetching.run()
+    assert len(server.requests) == transfer.N_TRIES
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_refusal_is_not_asked_again(server, fetching, status):
+    server.replies = [Reply(status=status)]
+    with pytest.raises(SedmtlError, match=rf"{NAME}: the server answers {status}.*--mirror"):
+        fetching.run()
+    assert len(server.requests) == 1
+    assert not fetching.part.exists()
+
+
+def test_a_file_of_another_size_than_published_is_not_fetched(server, fetching):
+    server.replies = [Reply(body=b"<html>please log in</html>")]
+    with pytest.raises(SedmtlError, match=r"expected 10,000 bytes as published, the server has 26"):
+        fetching.run()
+    assert not fetching.part.exists()
+
+
+@pytest.mark.parametrize("states_length", [True, False])
+def test_more_than_the_limit_is_never_written(server, tmp_path, states_length):
+    fetching = Fetching(server, tmp_path, n_bytes=None, max_bytes=9_999)
+    server.replies = [Reply(states_length=states_length)]
+    with pytest.raises(SedmtlError, match="expected at most 9,999 bytes, the server has more"):
+        fetching.run()
+    assert not fetching.part.exists() or fetching.part.stat().st_size <= 9_999
+
+
+def test_an_answer_without_length_is_checked_against_the_published_size(server, fetching):
+    server.replies = [Reply(states_length=False, cut_at=6000)]
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=6000-"]
+
+
+def test_where_nobody_listens_it_gives_up_with_the_reason(tmp_path):
+    with local_server() as gone:
+        pass
+    fetching = Fetching(gone, tmp_path)
+    with pytest.raises(UnreachableError, match=r"no connection .*refused"):
+        fetching.run()
+    assert len(fetching.waits) == transfer.N_TRIES - 1
+
+
+def test_a_server_that_falls_silent_is_left(server, fetching, monkeypatch):
+    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.1)
+    heard = threading.Event()
+    server.replies = [Reply(hold=heard.wait)]
+    fetching.run()
+    heard.set()
+    assert fetching.part.read_bytes() == CONTENT
+    assert "timed out" in fetching.reasons[0]
+
+
+def test_what_came_before_the_silence_is_kept(server, fetching, monkeypatch):
+    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.1)
+    heard = threading.Event()
+    server.replies = [Reply(cut_at=4000, stall=heard.wait)]
+    fetching.run()
+    heard.set()
+    assert fetching.part.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=4000-"]
+
+
+def test_redirections_are_followed_with_the_range(server, fetching):
+    server.files["elsewhere"] = CONTENT
+    server.replies = [Reply(status=302, headers={"Location": "/elsewhere"})]
+    fetching.part.write_bytes(CONTENT[:4000])
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert server.names == [NAME, "elsewhere"]
+    assert server.ranges == ["bytes=4000-"] * 2
+
+
+@pytest.mark.parametrize(
+    ("url", "to", "follows"),
+    [
+        ("https://a.org/x", "https://b.org/x", True),
+        ("http://a.org/x", "http://b.org/x", True),
+        ("http://a.org/x", "https://b.org/x", True),
+        ("https://a.org/x", "http://b.org/x", False),
+        ("https://a.org/x", "ftp://b.org/x", False),
+    ],
+)
+def test_no_redirection_leaves_https(url, to, follows):
+    def redirect():
+        return transfer._StaySecure().redirect_request(
+            Request(url), None, 302, "Found", Message(), to
+        )
+
+    if follows:
+        assert redirect().full_url == to
+    else:
+        with pytest.raises(HTTPError, match="it leads from https to http"):
+            redirect()
+
+
+def test_the_certificate_of_a_server_is_checked(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "localhost")
+    openssl = shutil.which("openssl") or pytest.skip("openssl makes the certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out",
+         certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        remote = Remote(f"https://localhost:{server.server_port}/{NAME}", None, 10)
+        with pytest.raises(SedmtlError, match=r"certificate is not valid: self.signed"):
+            fetch(remote, tmp_path / "part", len, lambda *_: pytest.fail("it was tried again"))
+        thread.join()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is made of /dev/full")
+def test_a_full_disk_is_named_and_not_tried_again(fetching):
+    fetching.part.symlink_to("/dev/full")
+    with pytest.raises(SedmtlError, match=r"cannot write .*part: No space left on device"):
+        fetching.run()
+    assert fetching.waits == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
+    fetching = Fetching(server, tmp_path / "gone")
+    with pytest.raises(SedmtlError, match=r"cannot write .*part: No such file"):
+        fetching.run()
+
+
+def test_the_caller_can_end_it_and_what_has_come_is_kept(fetching):
+    def end(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(fetching.remote, fetching.part, end, fetching.wait)
+    assert CONTENT.startswith(fetching.part.read_bytes())
+    assert fetching.part.stat().st_size > 0
