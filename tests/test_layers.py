@@ -17,16 +17,20 @@ ROOT = Path(sedmtl.__file__).parent
 LADDER = [
     ["cli", "__main__"],
     ["stages", "options"],
-    ["grid", "launch", "forecast"],
-    ["training", "plots", "results", "sheets"],
-    ["detector", "recordings", "clips", "localisation", "losses"],
+    ["grid", "launch", "forecast", "outcome"],
+    ["reports"],
+    ["curves", "pages"],
+    ["training", "plots", "results", "sheets", "stem_scores", "stem_sheets"],
+    ["separability", "separation", "denoising"],
+    ["graph"],
+    ["detector", "recordings", "clips", "localisation", "losses", "interior", "masks", "stems"],
     ["mixture", "dataset", "checkpoint", "tuning"],
     ["labels", "postprocess"],
     ["corpora", "stores", "logmel", "models", "metrics", "windows", "journal", "sources"],
-    ["audio", "config", "events"],
+    ["audio", "config", "downloads", "events"],
     ["devices"],
     ["distributed"],
-    ["errors", "files", "paper", "pool", "prefetch", "progress", "provenance", "tables", "workers"],
+    ["errors", "files", "html", "paper", "pool", "prefetch", "progress", "provenance", "tables", "workers"],
     ["__init__"],
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
@@ -35,13 +39,15 @@ RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
 KEEPERS = {
     "h5py": {"stores"},
     "torchaudio": {"logmel"},
-    "soundfile": {"audio"},
+    "soundfile": {"audio", "reports"},
     "soxr": {"audio"},
     "safetensors": {"checkpoint"},
     "matplotlib": {"plots"},
     "sklearn": {"metrics"},
     "pydantic": {"config"},
     "typer": {"cli", "options"},
+    "jinja2": {"html"},
+    "onnxscript": {"graph"},
 }
 
 

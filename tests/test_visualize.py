@@ -1,140 +1,20 @@
-"""The picture: `plots` on made-up inspections, `sedmtl visualize` through the command line."""
+"""`sedmtl visualize` through the command line; `test_plots` and `test_page` see what it makes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+import shutil
 
 import numpy as np
 import pytest
-from conftest import write_tone
-from matplotlib.patches import Rectangle
+import soundfile
+from conftest import Project, write_tone
+from matplotlib.figure import Figure
 
 from sedmtl import plots
-from sedmtl.detector import Inspection
 from sedmtl.events import Event
 
-N_FRAMES, N_MELS = 30, 12
-
-
-def inspection_of(n_classes, seed=0):
-    rng = np.random.default_rng(seed)
-    softmax = rng.dirichlet(np.ones(N_MELS), size=(n_classes, N_FRAMES)).astype(np.float32)
-    return Inspection(
-        classes=tuple(f"class_{i}" for i in range(n_classes)),
-        clip=rng.random(n_classes).astype(np.float32),
-        frame=rng.random((n_classes, N_FRAMES)).astype(np.float32),
-        mel_attention=softmax,
-        time_attention=rng.dirichlet(np.ones(N_FRAMES), size=n_classes).astype(np.float32),
-        logmel=rng.normal(size=(N_FRAMES, N_MELS)).astype(np.float32),
-        reconstruction=rng.random((N_FRAMES, N_MELS)).astype(np.float32),
-        frame_edges_s=np.linspace(2, 5, N_FRAMES + 1),
-        mel_hz=np.geomspace(60, 3500, N_MELS).astype(np.float32),
-        duration_s=3.0,
-    )
-
-
-def panels(figure):
-    """The axes whose title begins with a number, in its order."""
-    titled = {
-        axis.get_title(loc="left"): axis for axis in figure.axes if axis.get_title(loc="left")
-    }
-    return [titled[title] for title in sorted(titled)]
-
-
-def outlines(axis):
-    return [patch for patch in axis.patches if isinstance(patch, Rectangle) and not patch.fill]
-
-
-def test_there_are_seven_panels_in_the_papers_order():
-    names = [axis.get_title(loc="left") for axis in panels(plots.figure_3(inspection_of(5), "x"))]
-    words = ("log-mel", "reconstruction", "mel bins", "mel bins", "first step", "over time",
-             "in the clip")  # fmt: skip
-    assert len(names) == 7
-    for number, (name, word) in enumerate(zip(names, words, strict=True), start=1):
-        assert name.startswith(str(number))
-        assert word in name
-
-
-def test_the_two_likeliest_classes_have_their_attention_shown():
-    inspection = inspection_of(6)
-    top = [name for name, _ in inspection.ranking()[:2]]
-    names = [axis.get_title(loc="left") for axis in panels(plots.figure_3(inspection, "x"))[2:4]]
-    for name, label in zip(names, top, strict=True):
-        assert label in name
-
-
-def test_panels_over_time_share_their_axis_in_seconds():
-    for axis in panels(plots.figure_3(inspection_of(5), "x"))[:6]:
-        assert axis.get_xlim() == pytest.approx((2, 5))
-        assert axis.get_xlabel() == "time (s)"
-
-
-def test_mel_bins_are_labelled_in_hertz_at_their_place():
-    inspection = inspection_of(5)
-    axis = panels(plots.figure_3(inspection, "x"))[0]
-    labels = [int(label.get_text().replace(",", "")) for label in axis.get_yticklabels()]
-    assert labels == [100, 200, 500, 1000, 2000]
-    at_bins = np.interp(axis.get_yticks(), np.arange(N_MELS), inspection.mel_hz)
-    np.testing.assert_allclose(at_bins, labels, rtol=1e-3)
-
-
-def test_panels_that_are_compared_share_their_colours():
-    axes = panels(plots.figure_3(inspection_of(5), "x"))
-    limits = [axis.get_images()[0].get_clim() for axis in axes[:4]]
-    assert limits[0] == limits[1]
-    assert limits[2] == limits[3]
-
-
-def test_the_maps_show_the_inspection_the_right_way_up():
-    inspection = inspection_of(4)
-    axes = panels(plots.figure_3(inspection, "x"))
-    np.testing.assert_array_equal(axes[0].get_images()[0].get_array(), inspection.logmel.T)
-    order = np.argsort(-inspection.clip)
-    np.testing.assert_array_equal(axes[4].get_images()[0].get_array(), inspection.frame[order])
-    names = [label.get_text() for label in axes[4].get_yticklabels()]
-    assert names == [inspection.classes[i] for i in order]
-    assert axes[4].yaxis_inverted()
-
-
-def test_true_events_are_outlined_at_their_time():
-    inspection = inspection_of(4)
-    truth = [Event("class_1", 2.5, 3.5), Event("class_2", 4.0, 99.0), Event("class_0", 0.0, 1.0)]
-    axes = panels(plots.figure_3(inspection, "x", truth))
-    for number in (0, 1, 4, 5):
-        boxes = outlines(axes[number])
-        spans = [(box.get_x(), box.get_x() + box.get_width()) for box in boxes]
-        np.testing.assert_allclose(spans, [(2.5, 3.5), (4.0, 5.0)])
-    row = [name for name, _ in inspection.ranking()].index("class_1")
-    assert outlines(axes[4])[0].get_y() == row - 0.5
-    assert not outlines(axes[2])
-
-
-def test_without_truth_nothing_is_outlined():
-    assert not any(outlines(axis) for axis in panels(plots.figure_3(inspection_of(3), "x"))[:6])
-
-
-def test_of_many_classes_the_likeliest_and_the_true_are_shown():
-    inspection = inspection_of(41)
-    least = inspection.ranking()[-1][0]
-    figure = plots.figure_3(inspection, "x", [Event(least, 2.0, 3.0)])
-    axis = panels(figure)[4]
-    names = [label.get_text() for label in axis.get_yticklabels()]
-    assert len(names) == plots.MAX_CLASSES
-    assert least in names
-    assert inspection.ranking()[0][0] in names
-    assert "16 of 41 classes" in panels(figure)[6].get_title(loc="left")
-
-
-@pytest.mark.parametrize("n_classes", [1, 2])
-def test_few_classes_are_drawn_too(tmp_path, n_classes):
-    plots.save(plots.figure_3(inspection_of(n_classes), "x"), tmp_path / "few.png")
-    assert (tmp_path / "few.png").stat().st_size > 10_000
-
-
-def test_scores_of_the_equations_may_leave_0_to_1():
-    inspection = replace(inspection_of(3), frame=np.linspace(-3, 2, 90, dtype="f4").reshape(3, 30))
-    axis = panels(plots.figure_3(inspection, "x"))[4]
-    assert axis.get_images()[0].get_clim() == pytest.approx((-3, 2))
+RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 
 def test_visualize_writes_a_png_and_names_run_scores_and_path(trained, tmp_path):
@@ -143,7 +23,7 @@ def test_visualize_writes_a_png_and_names_run_scores_and_path(trained, tmp_path)
     assert result.exit_code == 0, result.output
     picture = trained.work / "figures" / "my tone.png"
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    assert result.stdout.splitlines()[0] == "run 2apae_snr20_fold1_alpha0.001_seed0"
+    assert result.stdout.splitlines()[0] == f"run {RUN}"
     assert result.stdout.splitlines()[-1] == str(picture)
     assert "tone_900" in result.stdout
 
@@ -152,20 +32,18 @@ def test_visualize_writes_a_png_and_names_run_scores_and_path(trained, tmp_path)
 def drawn(monkeypatch):
     """Collects what visualize hands to the plot."""
     calls = []
-    monkeypatch.setattr(
-        plots, "figure_3", lambda *arguments: calls.append(arguments) or plots.Figure()
-    )
+    monkeypatch.setattr(plots, "figure_3", lambda *arguments: calls.append(arguments) or Figure())
     return calls
 
 
 def test_strong_labels_of_a_mixture_are_known(trained, drawn, tmp_path):
     wav = trained.work / "mixtures" / "snr_20" / "mix_01.wav"
     trained.run("visualize", wav, "--out", tmp_path / "a.png")
-    assert len(drawn[0][2]) == 3
+    assert len(drawn[0][3]) == 3
     elsewhere = tmp_path / "mix_01.wav"
     elsewhere.write_bytes(wav.read_bytes())
     trained.run("visualize", elsewhere, "--out", tmp_path / "b.png")
-    assert drawn[1][2] is None
+    assert drawn[1][3] is None
 
 
 def test_labels_are_those_of_the_store_that_the_mixture_is_of(trained, drawn, tmp_path):
@@ -179,8 +57,8 @@ def test_labels_are_those_of_the_store_that_the_mixture_is_of(trained, drawn, tm
     finally:
         plan.write_text(content)
     rows = [line.split("\t") for line in content.splitlines() if line.startswith("mix_01.wav")]
-    assert [event.label for event in drawn[0][2]] == [row[3] for row in rows]
-    onsets_s = [event.onset_s for event in drawn[0][2]]
+    assert [event.label for event in drawn[0][3]] == [row[3] for row in rows]
+    onsets_s = [event.onset_s for event in drawn[0][3]]
     assert onsets_s == pytest.approx([float(row[1]) for row in rows])
 
 
@@ -189,7 +67,7 @@ def test_strong_labels_of_ones_own_can_be_given(trained, drawn, tmp_path):
     labels = tmp_path / "labels.tsv"
     labels.write_text("filename\tonset\toffset\tevent_label\na.wav\t0.25\t0.5\ttone_300\n")
     trained.run("visualize", sound, "--labels", labels, "--out", tmp_path / "a.png")
-    assert drawn[0][2] == [Event("tone_300", 0.25, 0.5)]
+    assert drawn[0][3] == [Event("tone_300", 0.25, 0.5)]
 
 
 def test_bad_input_is_one_sentence(trained, tmp_path, one_sentence):
@@ -211,3 +89,125 @@ def test_bad_input_is_one_sentence(trained, tmp_path, one_sentence):
 def test_without_a_run_visualize_says_how_to_make_one(project, tmp_path, one_sentence):
     sound = write_tone(tmp_path / "a.wav", 300, 1.0)
     one_sentence(project.run("visualize", sound), "no finished run", "sedmtl train --fold 1")
+
+
+@pytest.fixture(scope="module")
+def two_runs(trained, tmp_path_factory):
+    """A copy of the project with a second run, "bare": no decoder, no attention."""
+    copy = Project(tmp_path_factory.mktemp("two_runs") / "project")
+    shutil.copytree(trained.folder, copy.folder)
+    result = copy.run(
+        "train", "--fold", 1, "--model", "gap", "--width", 2, "--epochs", 1, "--batch-size", 6,
+        "--precision", "float32", "--name", "bare",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return copy
+
+
+def test_two_runs_are_drawn_side_by_side(two_runs, drawn, tmp_path):
+    sound = write_tone(tmp_path / "a.wav", 300, 1.0)
+    result = two_runs.run(
+        "visualize", sound, "--run", RUN, "--compare", "bare", "--out", tmp_path / "a.png"
+    )
+    assert result.exit_code == 0, result.output
+    ((views, *_),) = drawn
+    assert [view.name for view in views] == [RUN, "bare"]
+    assert [view.inspection.mel_attention is None for view in views] == [False, True]
+    assert [view.no_decoder for view in views][1] == "this network has no decoder"
+
+
+@pytest.mark.parametrize("asked", [["tone_900,tone_300"], ["tone_900", "tone_300"]])
+def test_classes_are_shown_as_they_were_asked_for(trained, drawn, tmp_path, asked):
+    sound = write_tone(tmp_path / "a.wav", 300, 1.0)
+    options = [part for name in asked for part in ("--classes", name)]
+    trained.run("visualize", sound, "--run", RUN, *options, "--out", tmp_path / "a.png")
+    ((_, title, shown, _),) = drawn
+    assert shown == ["tone_900", "tone_300"]
+    assert title == "a.wav, 0 to 1 s; 2 of 3 classes"
+
+
+def test_the_ending_of_the_file_decides_what_is_written(trained, tmp_path):
+    sound = write_tone(tmp_path / "a.v2.wav", 300, 1.0)
+    for name, begins in (("a.svg", b"<?xml"), ("a.html", b"<!DOCTYPE html>"), ("a", b"\x89PNG")):
+        result = trained.run("visualize", sound, "--run", RUN, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        written = tmp_path / (name if "." in name else f"{name}.png")
+        assert written.read_bytes().startswith(begins)
+        assert result.stdout.splitlines()[-1] == str(written)
+
+
+def page_of(trained, sound, *options):
+    result = trained.run("visualize", sound, "--run", RUN, "--html", *options)
+    assert result.exit_code == 0, result.output
+    path = trained.work / "figures" / f"{sound.stem}.html"
+    assert result.stdout.splitlines()[-1] == str(path)
+    return path.read_text()
+
+
+def test_the_page_lists_the_true_events_of_a_mixture(trained):
+    html = page_of(trained, trained.work / "mixtures" / "snr_20" / "mix_01.wav")
+    plan = (trained.work / "mixtures" / "plan.tsv").read_text().splitlines()
+    rows = [line.split("\t") for line in plan if line.startswith("mix_01.wav")]
+    assert len(rows) == 3
+    for _, onset, offset, label in rows:
+        assert f"<b>{label}</b> {float(onset):.2f} to {float(offset):.2f} s" in html
+
+
+def test_times_on_the_page_are_those_of_the_file(trained, tmp_path):
+    sound = write_tone(tmp_path / "long.wav", 900, 7.0)
+    html = page_of(trained, sound, "--start", 4.5, "--classes", "tone_900")
+    assert "4.5 to 6.5 s, as the network" in html
+    assert '"start_s":4.5' in html
+    onsets_s = [float(text) for text in re.findall(r'data-onset="([\d.]+)"', html)]
+    assert all(4.5 <= onset_s < 6.5 for onset_s in onsets_s)
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "seconds"),
+    [(8_000, 1, 0.01), (8_000, 1, 3), (96_000, 6, 3)],
+    ids=["shorter than a frame", "8 kHz mono", "96 kHz, 6 channels"],
+)
+@pytest.mark.parametrize("level", [0.0, 0.1], ids=["silence", "noise"])
+def test_any_audio_is_shown(trained, tmp_path, rate, channels, seconds, level):
+    noise = np.random.default_rng(0).normal(scale=level, size=(round(seconds * rate), channels))
+    soundfile.write(tmp_path / "any.wav", noise, rate)
+    html = page_of(trained, tmp_path / "any.wav")
+    assert f"0 to {min(seconds, 2):g} s" in html
+    result = trained.run("visualize", tmp_path / "any.wav", "--out", tmp_path / "any.png")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_a_network_lacks_is_said(two_runs, tmp_path):
+    sound = write_tone(tmp_path / "a.wav", 300, 1.0)
+    result = two_runs.run("visualize", sound, "--run", "bare", "--out", tmp_path / "a.html")
+    assert result.exit_code == 0, result.output
+    html = (tmp_path / "a.html").read_text()
+    assert "Left out: this network has no decoder." in html
+    assert html.count("Left out: this network has none.") == 2
+
+
+def test_an_impossible_wish_is_one_sentence(trained, tmp_path, one_sentence):
+    sound = write_tone(tmp_path / "a.wav", 300, 1.0)
+    one_sentence(
+        trained.run("visualize", sound, "--classes", "tone_30"),
+        "no class 'tone_30'", "nearest are tone_300",
+    )  # fmt: skip
+    one_sentence(
+        trained.run("visualize", sound, "--html", "--out", tmp_path / "a.png"), "end in .html"
+    )
+    one_sentence(
+        trained.run("visualize", sound, "--html", "--compare", RUN), "a page is of one network"
+    )
+    one_sentence(trained.run("visualize", sound, "--compare", "x"), "no run 'x'")
+
+
+def test_runs_of_other_classes_are_not_compared(two_runs, tmp_path, one_sentence):
+    runs_dir = two_runs.work / "runs"
+    shutil.copytree(runs_dir / "bare", runs_dir / "other")
+    card = runs_dir / "other" / "model.json"
+    card.write_text(card.read_text().replace("tone_900", "tone_901"))
+    sound = write_tone(tmp_path / "a.wav", 300, 1.0)
+    one_sentence(
+        two_runs.run("visualize", sound, "--run", RUN, "--compare", "other"),
+        "same classes", "found 3 and 3, of which 2",
+    )  # fmt: skip

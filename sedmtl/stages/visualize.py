@@ -1,16 +1,20 @@
-"""`sedmtl visualize`: an audio file -> the picture of what the network saw in it."""
+"""`sedmtl visualize`: an audio file -> the picture, or the page, of what networks saw in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from sedmtl import plots
+from sedmtl import audio, plots
 from sedmtl.checkpoint import find_run
 from sedmtl.config import Config
 from sedmtl.detector import Detector, Inspection
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event, read_strong_labels
+from sedmtl.files import write_text
+from sedmtl.models import has_decoder
+from sedmtl.pages import Clip, clip_page
+from sedmtl.plots.view import View, check_classes, choose_classes
 from sedmtl.stores import Store
 
 
@@ -19,38 +23,126 @@ def visualize(
     audio_path: Path,
     *,
     run_name: str | None = None,
+    compare_name: str | None = None,
     start_s: float = 0.0,
+    classes: Sequence[str] = (),
     labels_path: Path | None = None,
+    as_page: bool = False,
     out_path: Path | None = None,
 ) -> tuple[Path, Path, Inspection]:
-    """Draw one clip of a file.
+    """Show one clip of a file.
 
     Args:
         config: Of the project; says where runs and figures are.
         audio_path: Any audio file; of a longer one the clip from `start_s` on.
         run_name: By default the newest finished run.
+        compare_name: Another run, drawn beside the first.
         start_s: In seconds.
+        classes: Those to show, one by one or with commas between; by default those that matter.
         labels_path: A strong-label TSV; by default those of the mixture, if it is one of ours.
-        out_path: By default `work/figures/<file>.png`.
+        as_page: Whether to write the interactive page and not the picture.
+        out_path: By default `work/figures/<file>.png`, or `.html`; that ending asks for the page.
 
     Returns:
-        The picture, the run it was made with, and the inspection.
+        The picture or page, the run it was made with, and the inspection.
+
+    Raises:
+        SedmtlError: There is no such run or class, or a file cannot be read or written.
     """
-    run = find_run(config.work_dir / "runs", run_name)
-    inspection = Detector.load(run).inspect(audio_path, start_s=start_s)
-    truth = _truth(config, audio_path, labels_path)
-    begin, end = start_s, start_s + inspection.duration_s
-    title = f"{audio_path.name}, {begin:.1f} to {end:.1f} s · {run.name}"
-    path = out_path or config.work_dir / "figures" / f"{audio_path.stem}.png"
-    path = path if path.suffix else path.with_suffix(".png")
-    try:
-        plots.save(plots.figure_3(inspection, title, truth), path)
-    except (OSError, ValueError) as error:
-        raise SedmtlError(f"cannot write the picture {path}: {error}") from error
-    return path, run, inspection
+    path = _path_of(out_path, config.work_dir / "figures" / audio_path.stem, as_page)
+    runs = [find_run(config.work_dir / "runs", run_name)]
+    if compare_name is not None:
+        runs.append(find_run(config.work_dir / "runs", compare_name))
+    detectors = [Detector.load(run) for run in runs]
+    _check_together(detectors, path)
+    asked = check_classes(classes, detectors[0].classes)
+    views = [
+        _look(detector, run.name, audio_path, start_s)
+        for detector, run in zip(detectors, runs, strict=True)
+    ]
+    truth = _truth(config, audio_path, labels_path, views[0])
+    if path.suffix.lower() == ".html":
+        clip = _clip(detectors[0], views[0], audio_path, truth)
+        write_text(path, clip_page(clip, asked))
+    else:
+        _draw(path, views, audio_path.name, asked, truth)
+    return path, runs[0], views[0].inspection
 
 
-def _truth(config: Config, audio_path: Path, labels_path: Path | None) -> Sequence[Event] | None:
+def _path_of(out_path: Path | None, default: Path, as_page: bool) -> Path:
+    ending = ".html" if as_page else ".png"
+    if out_path is None:
+        return default.with_name(f"{default.name}{ending}")
+    path = out_path if out_path.suffix else out_path.with_suffix(ending)
+    if as_page and path.suffix.lower() != ".html":
+        raise SedmtlError(f"expected the file of the page to end in .html, found {out_path}")
+    return path
+
+
+def _check_together(detectors: Sequence[Detector], path: Path) -> None:
+    if len(detectors) == 1:
+        return
+    if path.suffix.lower() == ".html":
+        raise SedmtlError("a page is of one network: compare two in a picture, without --html")
+    first, second = (set(detector.classes) for detector in detectors)
+    if first != second:
+        raise SedmtlError(
+            f"expected two runs of the same classes, found {len(first)} and {len(second)}, of "
+            f"which {len(first & second)} are in both"
+        )
+
+
+def _look(detector: Detector, name: str, audio_path: Path, start_s: float) -> View:
+    card = detector.card
+    inspection = detector.inspect(audio_path, start_s=start_s)
+    not_trained = "its decoder was not trained (alpha 0)"
+    return View(
+        name,
+        inspection,
+        start_s,
+        start_s + detector.duration_s,
+        dense=card.time_attention == "dense",
+        no_decoder=not_trained if has_decoder(card.model) else "this network has no decoder",
+    )
+
+
+def _clip(detector: Detector, view: View, audio_path: Path, truth: Sequence[Event] | None) -> Clip:
+    """The clip with its audio, and with the events that the run's post-processing finds in it."""
+    rate, start_s = detector.card.sample_rate, view.start_s
+    waveform = audio.read(audio_path, rate, start_s=start_s, duration_s=detector.duration_s)
+    detected = [
+        event._replace(onset_s=start_s + event.onset_s, offset_s=start_s + event.offset_s)
+        for event in detector.predict(waveform, rate).events
+    ]
+    return Clip(audio_path.name, view, waveform, rate, detected, truth)
+
+
+def _draw(
+    path: Path,
+    views: Sequence[View],
+    name: str,
+    asked: Sequence[str],
+    truth: Sequence[Event] | None,
+) -> None:
+    view = views[0]
+    shown = asked or choose_classes(views, truth, plots.MAX_CLASSES)
+    title = f"{name}, {view.times}"
+    if len(shown) < len(view.inspection.classes):
+        title = f"{title}; {len(shown)} of {len(view.inspection.classes)} classes"
+    plots.save(plots.figure_3(views, title, shown, truth), path)
+
+
+def _truth(
+    config: Config, audio_path: Path, labels_path: Path | None, view: View
+) -> Sequence[Event] | None:
+    """The true events of the clip, if they are known."""
+    events = _truth_of_file(config, audio_path, labels_path)
+    return None if events is None else view.within(events)
+
+
+def _truth_of_file(
+    config: Config, audio_path: Path, labels_path: Path | None
+) -> Sequence[Event] | None:
     if labels_path is not None:
         labels = read_strong_labels(labels_path)
         if audio_path.name not in labels:
