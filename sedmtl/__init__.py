@@ -1,7 +1,7 @@
 """Weakly labelled sound event detection: mix, features, train, eval, visualize.
 
-`load` opens a trained run for use from Python; everything else is reached through the
-command line (`sedmtl --help`) or by importing the module that holds the noun.
+`load` opens a trained run for use from Python, `SedmtlError` is what it raises; everything else is
+reached through the command line (`sedmtl --help`) or by importing the module that holds the noun.
 """
 
 from __future__ import annotations
@@ -9,15 +9,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sedmtl.errors import SedmtlError
+
 if TYPE_CHECKING:
     from sedmtl.detector import Detector
 
-__all__ = ["__version__", "load"]
+__all__ = ["SedmtlError", "__version__", "load"]
 __version__ = "0.1.0"
 
 
 def load(run: str | Path) -> Detector:
     """Open a trained run.
+
+    >>> detector = sedmtl.load(run)
+    >>> prediction = detector.predict("clip.wav")
+    >>> event = max(prediction.events, key=lambda event: event.score)
+    >>> event.label in prediction.classes
+    True
+    >>> 0 <= event.onset_s < event.offset_s <= prediction.duration_s
+    True
+    >>> prediction.frame.shape == (len(prediction.classes), len(prediction.frame_edges_s) - 1)
+    True
 
     Args:
         run: A run folder, as `sedmtl train` writes it below `work/runs`.

@@ -245,6 +245,6 @@ def find_run(runs_dir: Path, name: str | None) -> Path:
             )
         return runs[-1]
     for folder in (runs_dir / name, Path(name)):
-        if (folder / "run.yaml").is_file():
+        if (folder / "run.yaml").is_file() or is_finished(folder):
             return folder
     raise SedmtlError(f"no run '{name}' in {runs_dir}: {suggest(name, [run.name for run in runs])}")

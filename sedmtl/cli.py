@@ -173,6 +173,7 @@ def train_command(
     resume: options.Resume = False,
     force: options.Force = False,
     dry_run: options.DryRun = False,
+    tensorboard: options.TensorBoard = False,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,
 ) -> None:
@@ -207,7 +208,8 @@ def train_command(
             _say_all(describe(forecast(settings.work_dir, recipes, device), max(gpus or 1, 1)))
             return
         shared = ("--config", str(config), *(["--debug"] if debug else []))
-        runs = train(settings, recipes, TrainOptions(name, gpus, resume, force, shared))
+        how = TrainOptions(name, gpus, resume, force, tensorboard, shared)
+        runs = train(settings, recipes, how)
         _say_all(runs if distributed.rank() == 0 else [])
 
 
@@ -217,32 +219,60 @@ def eval_command(
     on: options.OtherStore = None,
     json: options.JsonPath = None,
     per_class: options.PerClass = False,
+    denoise: options.Denoise = False,
+    separation: options.Separation = False,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
     """Score the held-out folds: which sounds, and where they are known when; over folds."""
     from sedmtl.stages.eval import evaluate, show
 
-    sheets = evaluate(_load(config), runs or [], json, on, per_class=per_class)
+    sheets = evaluate(
+        _load(config), runs or [], json, on,
+        per_class=per_class, denoise=denoise, separation=separation,
+    )  # fmt: skip
     show(sheets, Console(highlight=False))
+
+
+@app.command("report")
+def report_command(
+    runs: options.Runs = None,
+    out: options.ReportPath = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
+) -> None:
+    """Write one page about all finished runs: tables, curves, classes, clips to look at and hear.
+
+    It needs nothing but a browser: no network, no other file.
+    """
+    from sedmtl.stages.report import report
+
+    typer.echo(report(_load(config), runs or [], out))
 
 
 @app.command("visualize")
 def visualize_command(
     audio: options.AudioPath,
     run: options.Run = None,
+    compare: options.Compare = None,
     start: options.Start = 0.0,
+    classes: options.Classes = None,
     labels: options.Labels = None,
+    html: options.Html = False,
     out: options.PicturePath = None,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
-    """Draw what the network saw in an audio file: the seven panels of the paper's figure 3."""
+    """Draw what the network saw in an audio file: the seven panels of the paper's figure 3.
+
+    Or write it as a page to play and explore in a browser: --html.
+    """
     from sedmtl.stages.visualize import visualize
 
     path, used, inspection = visualize(
-        _load(config), audio, run_name=run, start_s=start, labels_path=labels, out_path=out
-    )
+        _load_if_any(config), audio, run_name=run, compare_name=compare, start_s=start,
+        classes=classes or (), labels_path=labels, as_page=html, out_path=out,
+    )  # fmt: skip
     typer.echo(f"run {used.name}")
     for label, score in inspection.ranking()[:5]:
         typer.echo(f"{score:6.3f}  {label}")
@@ -276,10 +306,88 @@ def predict_command(
         run, out, tuple(format or ()), tags, threshold, median, gap, min_duration, batch_size,
         gpus, _n_workers(workers),
     )  # fmt: skip
-    outcome = predict(_load(config), audio, said)
+    outcome = predict(_load_if_any(config), audio, said)
     typer.echo(outcome.table, nl=False)
     if outcome.error:
         raise outcome.error
+
+
+@app.command("separate")
+def separate_command(
+    audio: options.AudioPath,
+    run: options.Run = None,
+    classes: options.SourceClasses = None,
+    out: options.SourcesDir = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
+) -> None:
+    """Take a recording apart: a WAV file for each class that is heard, and one for the rest.
+
+    The files are mono, at the network's sample rate, and sum to the recording.
+    """
+    from sedmtl.stages.separate import separate
+
+    made = separate(_load_if_any(config), audio, run_name=run, out_dir=out, classes=classes or ())
+    typer.echo(f"run {made.run.name}")
+    for score, path in made.sources:
+        typer.echo(f"{score:6.3f}  {path}")
+    typer.echo(f"        {made.rest}")
+
+
+@app.command("download")
+def download_command(
+    corpora: options.CorpusNames = None,
+    to: options.DataDir = Path("data"),
+    accept_license: options.AcceptLicense = False,
+    mirror: options.Mirror = None,
+    from_dir: options.ArchivesDir = None,
+    keep_archives: options.KeepArchives = False,
+    debug: options.Debug = False,  # noqa: ARG001
+) -> None:
+    """Bring the paper's corpora here, checked and unpacked; without names, list them.
+
+    An interrupted download goes on where it was.
+    """
+    from sedmtl.downloads.catalogue import CORPORA
+    from sedmtl.stages.download import DownloadOptions, describe, download
+
+    if mirror and from_dir:
+        raise typer.BadParameter("--mirror and --from exclude each other")
+    if not corpora:
+        _say_all([describe(corpus) for corpus in CORPORA.values()])
+        typer.echo(f"what next: sedmtl download {' '.join(CORPORA)} --accept-license")
+        return
+    chosen = [CORPORA[name] for name in dict.fromkeys(corpora)]
+    said = DownloadOptions(to, accept_license, mirror, from_dir, keep_archives)
+    _say_all(download(chosen, said))
+
+
+@app.command("verify")
+def verify_command(
+    corpora: options.CorpusNames = None,
+    to: options.DataDir = Path("data"),
+    debug: options.Debug = False,  # noqa: ARG001
+) -> None:
+    """Read downloaded corpora again: which files are missing or have changed."""
+    from sedmtl.downloads.catalogue import CORPORA
+    from sedmtl.stages.verify import judge, table, verify
+
+    reports = verify([CORPORA[name] for name in dict.fromkeys(corpora or [])], to)
+    typer.echo(table(reports))
+    judge(reports)
+
+
+@app.command("export")
+def export_command(
+    run: options.OneRun,
+    out: options.GraphPath = None,
+    config: options.ConfigPath = DATA_YAML,
+    debug: options.Debug = False,  # noqa: ARG001
+) -> None:
+    """Write a network as ONNX, for use without sedmtl: waveform in, scores out."""
+    from sedmtl.stages.export import export
+
+    typer.echo(export(_load(config), run, out))
 
 
 def _say_all(lines: Sequence[object]) -> None:
@@ -291,6 +399,13 @@ def _load(path: Path) -> Config:
     from sedmtl.config import load_config
 
     return load_config(path)
+
+
+def _load_if_any(path: Path) -> Config:
+    """For commands that need a run and no project: without a data.yaml, the current folder."""
+    from sedmtl.config import Config
+
+    return Config() if path == DATA_YAML and not path.exists() else _load(path)
 
 
 def _choose_stores(

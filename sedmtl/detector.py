@@ -112,11 +112,6 @@ class Detector:
         What training did to the audio is done here: channels averaged, resampled, and window by
         window scaled to the same peak. The events follow from the run's own post-processing.
 
-        >>> prediction = detector.predict("clip.wav")
-        >>> for event in prediction.events:
-        ...     print(f"{event.onset_s:.1f} to {event.offset_s:.1f} s: {event.label}")
-        0.1 to 0.6 s: tone_2700
-
         Args:
             sound: An audio file, or a waveform (N,) or (N, channels).
             sample_rate: Of the waveform in Hz; not for files.

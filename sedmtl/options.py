@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sedmtl.downloads.catalogue import CORPORA
 from sedmtl.labels import FORMATS
 
 AGAIN = "Repeatable."
@@ -33,6 +34,18 @@ def _format(name: str) -> str:
     if name not in FORMATS:
         raise typer.BadParameter(f"should be one of {', '.join(FORMATS)}")
     return name
+
+
+def _corpus(name: str) -> str:
+    if name not in CORPORA:
+        raise typer.BadParameter(f"should be one of {', '.join(CORPORA)}")
+    return name
+
+
+def _mirror(url: str | None) -> str | None:
+    if url is not None and not url.lower().startswith(("https://", "http://")):
+        raise typer.BadParameter("should be an address that begins with https:// or http://")
+    return url
 
 
 def _rate(rate: float) -> float:
@@ -147,6 +160,16 @@ DryRun = Annotated[
     typer.Option("--dry-run", help="Train nothing: say what would be run and how long it takes."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Throw the old run away and start anew.")]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write TensorBoard's event files into the run folder.")
+]
+
+# export.
+OneRun = Annotated[str, typer.Argument(metavar="RUN", help="Name or path of a finished run.")]
+GraphPath = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="By default model.onnx in the run folder."),
+]
 
 # eval and visualize.
 Runs = Annotated[
@@ -163,7 +186,19 @@ OtherStore = Annotated[
 JsonPath = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the table here, too.")
 ]
+ReportPath = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Where to write; by default work/report.html."),
+]
 PerClass = Annotated[bool, typer.Option("--per-class", help="Show every class of each network.")]
+Denoise = Annotated[
+    bool,
+    typer.Option("--denoise", help="Measure decoders, too: against the events without the scene."),
+]
+Separation = Annotated[
+    bool,
+    typer.Option("--separation", help="Measure masks, too: against the events of each class."),
+]
 AudioPath = Annotated[Path, typer.Argument(metavar="AUDIO", help="Any audio file.")]
 Run = Annotated[
     str | None, typer.Option("--run", help="The run to use; by default the newest finished one.")
@@ -175,8 +210,27 @@ Labels = Annotated[
     Path | None,
     typer.Option("--labels", metavar="TSV", help="Strong labels to draw, if you have any."),
 ]
+Compare = Annotated[
+    str | None, typer.Option("--compare", metavar="RUN", help="A second run, drawn beside it.")
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        metavar="A,B,C",
+        help=f"Those to show; the first two with their attention over mel bins. {AGAIN}",
+    ),
+]
+Html = Annotated[
+    bool, typer.Option("--html", help="Write a page to play and explore, not the picture.")
+]
 PicturePath = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Where to write the picture.")
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Where to write; png, pdf, svg or html by the ending.",
+    ),
 ]
 # predict; also --run, --workers.
 AudioPaths = Annotated[
@@ -219,3 +273,42 @@ OneGpu = Annotated[
     typer.Option("--gpus", min=0, max=1, help="By default a GPU if there is one; 0 is the CPU."),
 ]
 DemoDir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to make it.")]
+
+# separate; also AUDIO, --run.
+SourceClasses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        metavar="A,B,C",
+        help=f"Those to take out; by default those that are heard. {AGAIN}",
+    ),
+]
+SourcesDir = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where to write; by default work/separated."),
+]
+
+# download and verify.
+CorpusNames = Annotated[
+    list[str] | None,
+    typer.Argument(parser=_corpus, metavar="NAME", help=f"{', '.join(CORPORA)}."),
+]
+DataDir = Annotated[
+    Path, typer.Option("--to", metavar="DIR", help="The folder that holds the corpora's own.")
+]
+AcceptLicense = Annotated[
+    bool, typer.Option("--accept-license", help="You have read the licence, and accept it.")
+]
+Mirror = Annotated[
+    str | None,
+    typer.Option(
+        "--mirror", callback=_mirror, metavar="URL", help="Where archives are, if not at Zenodo."
+    ),
+]
+ArchivesDir = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="DIR", help="Take the archives from here; download nothing."),
+]
+KeepArchives = Annotated[
+    bool, typer.Option("--keep-archives", help="Do not delete an archive when it is unpacked.")
+]

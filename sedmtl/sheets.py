@@ -68,7 +68,7 @@ def result_sheets(rows: Sequence[Row]) -> list[Sheet]:
         lines = [cells for row in of_store for cells in _network_lines(row)]
         title = title_of(of_store[0])
         sheets.append(Sheet(title, COLUMNS, [*lines, _prior_line(of_store[0])], n_left=4))
-    parameters = dict.fromkeys(f"{_name(row)} {row.recipe['n_parameters']:,}" for row in rows)
+    parameters = dict.fromkeys(f"{full_name(row)} {row.recipe['n_parameters']:,}" for row in rows)
     legend = [*LEGEND, f"Parameters: {', '.join(parameters)}."]
     sheets[-1] = Sheet(**{**vars(sheets[-1]), "notes": legend})
     return sheets
@@ -89,19 +89,7 @@ def localisation_sheets(rows: Sequence[Row]) -> list[Sheet]:
 
 def class_sheets(rows: Sequence[Row]) -> list[Sheet]:
     """A sheet a network: every metric of every class, of the honest selection."""
-    sheets = []
-    for row in rows:
-        if row.selection == "honest":
-            columns = {
-                name: row.per_class[key] for name, key in PER_CLASS.items() if key in row.per_class
-            }
-            lines = [
-                [name, *(_short(values[i]) for values in columns.values())]
-                for i, name in enumerate(row.classes)
-            ]
-            title = f"{_name(row)}{_variant(row).rstrip()}, {title_of(row)}"
-            sheets.append(Sheet(f"{title}: classes", ("class", *columns), lines))
-    return sheets
+    return [_class_sheet(row) for row in rows if row.selection == "honest"]
 
 
 def paper_sheets(rows: Sequence[Row]) -> list[Sheet]:
@@ -141,7 +129,7 @@ def _class_sheet(row: Row) -> Sheet:
 
 def full_name(row: Row) -> str:
     """Of a network: model, width and what is special about it."""
-    return f"{_name(row)}{_variant(row).rstrip()}"
+    return " ".join([_name(row), *_variant(row).split()])
 
 
 def title_of(row: Row) -> str:

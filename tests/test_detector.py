@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import doctest
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -155,3 +158,34 @@ def test_bad_audio_is_one_sentence(detector, tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(SedmtlError, match="no trained network"):
         sedmtl.load(tmp_path)
+
+
+def test_the_example_of_load_runs(run, mixture_path, tmp_path, monkeypatch):
+    shutil.copy(mixture_path, tmp_path / "clip.wav")
+    monkeypatch.chdir(tmp_path)
+    names = {"sedmtl": sedmtl, "run": run}
+    (test,) = doctest.DocTestFinder().find(sedmtl.load, "load", globs=names)
+    result = doctest.DocTestRunner().run(test)
+    assert result.attempted >= 5
+    assert result.failed == 0
+
+
+def test_a_recording_is_predicted_as_its_clips_are_inspected(detector, mixture_path):
+    """Of clip length: the same scores, but for frames that the first and last half windows hold."""
+    prediction, inspection = detector.predict(mixture_path), detector.inspect(mixture_path)
+    np.testing.assert_allclose(prediction.clip, inspection.clip, atol=1e-5)
+    gate = inspection.clip[:, None] if detector.card.postprocessing.gated else 1
+    np.testing.assert_allclose(prediction.frame, inspection.frame * gate, atol=1e-5)
+    np.testing.assert_allclose(prediction.frame_edges_s, inspection.frame_edges_s)
+
+
+def test_a_waveform_is_predicted_as_its_file(detector, mixture_path):
+    waveform, rate = soundfile.read(mixture_path, dtype="float32")
+    from_file, from_array = detector.predict(mixture_path), detector.predict(waveform, rate)
+    np.testing.assert_allclose(from_file.frame, from_array.frame, atol=1e-5)
+    assert from_file.events == from_array.events
+
+
+def test_a_waveform_without_its_rate_is_refused(detector):
+    with pytest.raises(SedmtlError, match="needs its sample_rate"):
+        detector.predict(np.zeros(8000))

@@ -27,7 +27,7 @@ def sounds(tmp_path):
 
 
 def entry_of(path, onset_s=1 / 3):
-    events = [Detection("dog \"ä\"", onset_s, onset_s + 0.1, 0.7), Detection("x", 2.0, 3.0, 0.1)]
+    events = [Detection('dog "ä"', onset_s, onset_s + 0.1, 0.7), Detection("x", 2.0, 3.0, 0.1)]
     return Entry(Stamp.of(path), 12.5, events, [("x", 1 / 7)])
 
 
@@ -125,7 +125,9 @@ def test_another_basis_begins_anew_and_says_what_changed(journal_path, sounds, b
         assert journal.changed == []
 
 
-@pytest.mark.parametrize("content", [b"", b"no journal\n", b"[1]\n", b"\xff\xfe\n", b'{"schema": 1'])
+@pytest.mark.parametrize(
+    "content", [b"", b"no journal\n", b"[1]\n", b"\xff\xfe\n", b'{"schema": 1']
+)
 def test_a_file_that_is_no_journal_becomes_one(journal_path, sounds, content):
     expected = write(journal_path, sounds)
     journal_path.write_bytes(content)
@@ -137,7 +139,7 @@ def test_a_file_that_is_no_journal_becomes_one(journal_path, sounds, content):
 def test_a_journal_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder" / "journal.jsonl").mkdir(parents=True)
-    with pytest.raises(SedmtlError, match="cannot write into .*file"):
+    with pytest.raises(SedmtlError, match=r"cannot write into .*file"):
         Journal(tmp_path / "file" / "journal.jsonl", BASIS)
     with pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: Is a directory"):
         Journal(tmp_path / "folder" / "journal.jsonl", BASIS)
@@ -145,10 +147,11 @@ def test_a_journal_that_cannot_be_written_is_named(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_one_sentence(journal_path, sounds):
-    with (
-        pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: No space left"),
-        Journal(journal_path, BASIS) as journal,
-    ):
-        journal._file.close()
-        journal._file = Path("/dev/full").open("r+b")
-        journal.add(sounds[0], entry_of(sounds[0]))
+    def fill_up():
+        with Journal(journal_path, BASIS) as journal:
+            journal._file.close()
+            journal._file = Path("/dev/full").open("r+b")  # noqa: SIM115 - closed by the journal
+            journal.add(sounds[0], entry_of(sounds[0]))
+
+    with pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: No space left"):
+        fill_up()

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import pytest
 
 from sedmtl.prefetch import prefetch
 
 PATIENCE_S = 10.0
-
-
-def watched(items, made, number):
-    for item in items:
-        made[number] = made.get(number, 0) + 1
-        yield item
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 5])
@@ -86,7 +81,7 @@ def test_an_error_is_raised_where_the_item_would_have_come():
 
 def test_leaving_the_block_ends_the_threads():
     n_before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt), prefetch([iter(int, 1)] * 5, 3, 2) as items:
+    with suppress(KeyboardInterrupt), prefetch([iter(int, 1)] * 5, 3, 2) as items:
         next(items)
         raise KeyboardInterrupt
     assert threading.active_count() == n_before

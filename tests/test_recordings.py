@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_no_event_of_a_short_recording_ends_after_it(n_samples):
 def test_events_begin_at_zero_where_the_first_frame_begins_before():
     scorer = Fake(threshold=(0.0, 0.0), median_s=0)
     scorer.card = replace(scorer.card, n_frames=49, features={**CARD.features, "hop": 60})
-    scorer.score_windows = lambda waves: (np.ones((1, 2), "f4"), np.ones((1, 2, 49), "f4"))
+    scorer.score_windows = lambda _: (np.ones((1, 2), "f4"), np.ones((1, 2, 49), "f4"))
     assert {event.onset_s for event in predict(scorer, [telegraph(500)]).events} == {0.0}
 
 
@@ -191,6 +192,24 @@ def test_seconds_heard_add_up_to_those_of_the_headers(tmp_path):
     assert sum(heard) == seconds_of([*paths, tmp_path / "text.wav"]) == 49
     assert max(heard) <= 2
     assert seconds_of([]) == 0
+
+
+def test_memory_does_not_grow_with_the_recording(monkeypatch):
+    def peak_bytes(minutes):
+        blocks = (np.ones(RATE, np.float32) for _ in range(60 * minutes))
+        monkeypatch.setattr(audio, "stream", lambda *_: blocks)
+        tracemalloc.start()
+        try:
+            found = run(Fake(), [Path("long.wav")])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            assert found[0].duration_s == 60 * minutes
+            assert len(found[0].events) == 1
+
+    peak_bytes(20)  # what is allocated once
+    # 19 minutes more are 4,560 kB of audio and 456 kB of scores.
+    assert peak_bytes(20) < peak_bytes(1) + 100_000
 
 
 def test_closing_early_ends_the_threads(many):

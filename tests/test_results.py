@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,8 +23,9 @@ RECIPE = {
 }  # fmt: skip
 
 
-def scored(fold=1, name=None, seed=0, **changes):
-    """A run with random scores: each selection has its own."""
+@cache
+def scores_of(fold, seed):
+    """Random scores, each selection its own, and how well they tell time."""
     rng = np.random.default_rng([fold, seed])
     target = (rng.random((30, 4)) < 0.4).astype(np.uint8)
     scores = HeldOutScores(
@@ -38,8 +40,13 @@ def scored(fold=1, name=None, seed=0, **changes):
         duration_s=2.0,
         events=events_of(target),
     )
+    return scores, measure(scores, PostProcessing((0.5,) * 4, median_s=0.3))
+
+
+def scored(fold=1, name=None, seed=0, **changes):
+    """A run with random scores."""
+    scores, measured = scores_of(fold, seed)
     recipe = {**RECIPE, "fold": fold, "seed": seed, **changes}
-    measured = measure(scores, PostProcessing((0.5,) * 4, median_s=0.3))
     name = name or f"run_{fold}_{seed}_{changes}"
     return ScoredRun(name, recipe, scores, recipe["config"], measured)
 

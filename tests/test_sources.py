@@ -34,7 +34,8 @@ def test_files_of_a_folder_are_called_by_their_path_from_there(here):
     assert [source.path for source in find_sources([here / "b"])] == [here / "b" / "x.wav"]
 
 
-def test_names_that_would_be_two_recordings_are_the_paths_as_typed(here):
+@pytest.mark.usefixtures("here")
+def test_names_that_would_be_two_recordings_are_the_paths_as_typed():
     assert names("a", "b") == ["a/sub/y.flac", "a/x.wav", "b/x.wav"]
 
 
@@ -42,7 +43,8 @@ def test_a_recording_that_is_named_twice_is_one(here):
     assert names("a", "a/x.wav", here / "a", "a") == ["sub/y.flac", "x.wav"]
 
 
-def test_what_is_missing_stays_to_fail_later(here):
+@pytest.mark.usefixtures("here")
+def test_what_is_missing_stays_to_fail_later():
     assert names("none.wav", "empty", "z.ogg") == ["none.wav", "empty", "z.ogg"]
 
 

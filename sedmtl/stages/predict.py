@@ -82,6 +82,7 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> O
         SedmtlError: There is no run, nothing can be written, or the only recording is broken.
     """
     run = find_run(config.work_dir / "runs", options.run_name)
+    progress.say(f"run {run.name}")
     detector = Detector.load(run, choose_device(options.n_gpus))
     settings = options.adjust(detector.card.postprocessing)
     sources = find_sources(paths)

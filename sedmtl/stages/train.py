@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import sedmtl
-from sedmtl import distributed, launch, progress
+from sedmtl import curves, distributed, launch, progress
 from sedmtl.checkpoint import (
     is_finished,
     load_state,
@@ -48,6 +48,7 @@ class TrainOptions:
         n_gpus: None for the GPU if there is one.
         resume: Go on with an interrupted run. The runs of a grid always do.
         force: Throw away what is in the run folder.
+        tensorboard: Write TensorBoard's event files, too.
         shared: Options of the command line, beside these and the recipe's, for the processes that
             are started: `--config` and its like.
     """
@@ -56,6 +57,7 @@ class TrainOptions:
     n_gpus: int | None = None
     resume: bool = False
     force: bool = False
+    tensorboard: bool = False
     shared: tuple[str, ...] = ()
 
 
@@ -71,6 +73,8 @@ def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> l
         SedmtlError: A run could not be trained. Those of a grid that could are finished first.
     """
     choose_device(options.n_gpus)
+    if options.tensorboard:
+        curves.summary_writer()  # it is there, before there is a folder
     n_gpus = options.n_gpus or 0
     if len(recipes) == 1:
         if n_gpus < 2 or distributed.world_size() > 1:
@@ -135,7 +139,11 @@ def _side_by_side(
 def _words(options: TrainOptions) -> list[str]:
     """How to run, for the command line of another process; the GPUs are the caller's to say."""
     name = ["--name", options.run_name] if options.run_name else []
-    flags = {"--resume": options.resume, "--force": options.force}
+    flags = {
+        "--resume": options.resume,
+        "--force": options.force,
+        "--tensorboard": options.tensorboard,
+    }
     return [*name, *(flag for flag, given in flags.items() if given), *options.shared]
 
 
@@ -184,7 +192,8 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
         if state is not None:
             trainer.restore(state)
         _announce(run, trainer, settings["n_parameters"], device)
-        _run_epochs(run, trainer)
+        with curves.follow(run, trainer, store, wanted=options.tensorboard) as add_to_curves:
+            _run_epochs(run, trainer, add_to_curves)
         distributed.first(lambda: _finish(run, trainer, store))
     return run
 
@@ -250,18 +259,19 @@ def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.devi
     )
 
 
-def _run_epochs(run: Path, trainer: Trainer) -> None:
+def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
     n_clips = sum(len(rows) for rows in trainer.split)
     n_epochs, n_done = trainer.recipe.epochs, len(trainer.history)
     started = time.monotonic()
     with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
         for record in trainer.fit(advance):
-            distributed.first(lambda: _save_epoch(run, trainer))
+            distributed.first(lambda: _save_epoch(run, trainer, add_to_curves))
             per_epoch = (time.monotonic() - started) / (record["epoch"] - n_done)
             progress.say(_epoch_line(record, n_epochs, per_epoch))
 
 
-def _save_epoch(run: Path, trainer: Trainer) -> None:
+def _save_epoch(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
+    add_to_curves(trainer.history[-1])
     save_state(run, trainer.state())
     lines = [json.dumps(each) for each in trainer.history]
     write_text(run / "metrics.jsonl", "\n".join([*lines, ""]))

@@ -1,0 +1,160 @@
+"""A run as TensorBoard shows it: what `metrics.jsonl` says, and a picture every few epochs.
+
+The only module that imports tensorboard, when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sedmtl import distributed
+from sedmtl.detector import Inspection
+from sedmtl.errors import SedmtlError
+from sedmtl.events import Event
+from sedmtl.logmel import LogMel
+from sedmtl.models import SedOutput
+from sedmtl.stores import Store
+from sedmtl.training import Trainer
+from sedmtl.windows import Grid
+
+Record = Mapping[str, Any]
+Add = Callable[[Record], None]
+
+FIGURE_EVERY = 5
+"""Epochs from picture to picture: 50 make ten, as many as TensorBoard shows of a run. One takes a
+second and 0.2 MB."""
+
+SCREEN_DPI = 150
+"""Of the pictures, which are made for print."""
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class that writes event files.
+
+    Raises:
+        SedmtlError: It is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SedmtlError(
+            "--tensorboard needs tensorboard: install it with pip install 'sedmtl[tensorboard]'"
+        ) from error
+    return SummaryWriter
+
+
+@contextmanager
+def follow(run: Path, trainer: Trainer, store: Store, *, wanted: bool) -> Iterator[Add]:
+    """Write event files into a run folder while the block trains; one process does it for all.
+
+    A step is an epoch. Epochs that the trainer has forgotten, because the process ended before its
+    state was saved, are taken back; those from before TensorBoard was asked for are added.
+
+    Args:
+        run: The folder.
+        trainer: Restored, if it goes on.
+        store: What it is trained on.
+        wanted: Whether to write at all.
+
+    Yields:
+        A function to call with the record of each epoch, before the state is saved.
+    """
+    if not wanted or distributed.rank() > 0:
+        yield lambda _: None
+        return
+    n_done, n_epochs = len(trainer.history), trainer.recipe.epochs
+    is_new = not any(run.glob("events.out.tfevents.*"))
+    with summary_writer()(run, purge_step=n_done + 1) as writer:
+        for record in trainer.history if is_new else ():
+            _add_scalars(writer, record)
+
+        def add(record: Record) -> None:
+            _add_scalars(writer, record)
+            if record["epoch"] % FIGURE_EVERY == 0 or record["epoch"] == n_epochs:
+                _add_figure(writer, run.name, trainer, store)
+            writer.flush()
+
+        yield add
+
+
+def _add_scalars(writer: Any, record: Record) -> None:
+    """The numbers of an epoch under the names of `metrics.jsonl`, as `held_out/micro_p`."""
+    epoch = record["epoch"]
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            for name, number in value.items():
+                writer.add_scalar(f"{key}/{name}", number, epoch)
+        elif key != "epoch":
+            writer.add_scalar(key, value, epoch)
+
+
+def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store) -> None:
+    """Figure 3 of a clip that is not trained on, as the network sees it now.
+
+    It is the first clip of the held-out fold that holds a class: always the same one.
+    """
+    # Here, because matplotlib takes long to import and most trainings do without.
+    from sedmtl.plots import MAX_CLASSES, figure_3
+    from sedmtl.plots.view import View, choose_classes
+
+    held_out, epoch = trainer.split.held_out, len(trainer.history)
+    row = int(held_out[np.argmax(store.clips.target[held_out].any(axis=1))])
+    inspection, truth = _inspect(trainer, store, row), _truth(store, row)
+    view = View(
+        run_name, inspection, 0.0, inspection.duration_s,
+        dense=trainer.recipe.time_attention == "dense", no_decoder="no decoder was trained",
+    )  # fmt: skip
+    shown = choose_classes([view], truth, MAX_CLASSES)
+    title = f"{store.clips.name[row]}, held out, after epoch {epoch}"
+    figure = figure_3([view], title, shown, truth)
+    figure.set_dpi(SCREEN_DPI)
+    writer.add_figure("held_out", figure, epoch, close=False)
+
+
+def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
+    """Look into a stored clip with the weights of the moment, in float32."""
+    stored = torch.from_numpy(store.read(range(row, row + 1))).to(trainer.device)
+    trainer.network.eval()
+    with torch.inference_mode():
+        logmel = trainer.standardiser(stored)
+        output: SedOutput = trainer.network(logmel, reconstruct=trainer.recipe.reconstructs)
+    facts, n_frames = store.attributes, store.row_shape[0]
+    edges = np.arange(n_frames + 1, dtype=np.float64)
+    grid = Grid(facts["sample_rate"], facts["n_samples"], n_frames, facts["window"], facts["hop"])
+    front_end = {key: facts[key] for key in ("window", "hop", "n_mels", "f_min", "f_max")}
+    return Inspection(
+        classes=store.classes,
+        clip=_first(output.clip),
+        frame=_first(output.frame),
+        mel_attention=None if output.mel_attention is None else _first(output.mel_attention),
+        time_attention=None if output.time_attention is None else _first(output.time_attention),
+        logmel=_first(logmel),
+        reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
+        frame_edges_s=grid.first_edge_s + edges * grid.hop_s,
+        mel_hz=LogMel(facts["sample_rate"], **front_end).centres_hz(),
+        duration_s=grid.n_samples / grid.sample_rate,
+    )
+
+
+def _first(batch: Tensor) -> npt.NDArray[np.float32]:
+    """The only clip of a batch."""
+    only: npt.NDArray[np.float32] = batch[0].cpu().numpy()
+    return only
+
+
+def _truth(store: Store, row: int) -> list[Event] | None:
+    """The events of a clip, if they are known."""
+    events = store.clips.events.of_clips(np.array([row]))
+    columns = (events.label, events.onset_s, events.offset_s)
+    return [
+        Event(store.classes[label], float(onset_s), float(offset_s))
+        for label, onset_s, offset_s in zip(*columns, strict=True)
+    ] or None

@@ -1,0 +1,233 @@
+"""`sedmtl export`: the same scores from onnxruntime as from the detector, and all they mean."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import soundfile
+import torch
+from conftest import Project
+
+import sedmtl
+from sedmtl.audio import conform
+from sedmtl.checkpoint import ModelCard, load_model
+from sedmtl.config import load_config
+from sedmtl.detector import Detector
+from sedmtl.graph import OPSET, build_graph
+from sedmtl.logmel import n_frames
+from sedmtl.postprocess import PostProcessing
+from sedmtl.recordings import tags_of
+from sedmtl.stages.export import export
+
+RUN = "2apae_snr20_fold1_alpha0.001_seed0"
+README = Path(sedmtl.__file__).parents[1] / "README.md"
+
+
+def card_of(model, time_attention="dense", attention="released", window=256):
+    """A card of 0.5 s clips at 8 kHz."""
+    return ModelCard(
+        model=model, attention=attention, time_attention=time_attention, reconstruction="relu",
+        width=2, n_frames=n_frames(4000, window, 128), n_mels=8,
+        classes=("dog", "Glöckchen", "rain"), sample_rate=8000, n_samples=4000,
+        features={"window": window, "hop": 128, "n_mels": 8, "f_min": 50.0, "f_max": 4000.0},
+        mean=tuple(np.linspace(-6, -4, 8).tolist()), std=tuple(np.linspace(1, 2, 8).tolist()),
+        postprocessing=PostProcessing((0.25, 0.5, 0.75), low=0.5, median_s=0.4, gated=True),
+        tag_threshold=(0.3, 0.6, 0.9), training={"alpha": 0.001, "precision": "float32"},
+    )  # fmt: skip
+
+
+def network_of(card):
+    """A network that was not trained, but whose batch norm fits its weights."""
+    torch.manual_seed(1)
+    network = card.build_network().train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the statistics of all batches: of the next one
+    with torch.no_grad():
+        network(3 * torch.randn(4, card.n_frames, card.n_mels))
+    return network.eval()
+
+
+def open_graph(content):
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+def facts_of(session):
+    return session.get_modelmeta().custom_metadata_map
+
+
+@pytest.fixture(scope="module")
+def written(trained, tmp_path_factory):
+    """What the command prints, and the folder that it was asked to write into."""
+    folder = tmp_path_factory.mktemp("onnx")
+    command = ["export", RUN, "--config", str(trained.folder / "data.yaml")]
+    result = subprocess.run(
+        [sys.executable, "-m", "sedmtl", *command, "--out", str(folder / "detector.onnx")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result, folder
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        card_of("2apae"),
+        card_of("2apae", "local", "equations"),
+        card_of("gap", window=200),  # no power of two, for which onnxruntime has another transform
+        card_of("gmp"),
+        card_of("gwrp"),
+        card_of("atrous"),
+    ],
+    ids=lambda card: f"{card.model}-{card.time_attention}-{card.features['window']}",
+)
+def test_onnxruntime_scores_as_the_detector_does(card):
+    """Any number of clips at any level, silence among them."""
+    network = network_of(card)
+    detector = Detector(card, network)  # first, for it lays out the weights anew
+    session = open_graph(build_graph(card, network, "run"))
+    rng = np.random.default_rng(2)
+    levels = np.array([[1.0], [1e-3], [1e-41]])  # the last is of denormal numbers
+    noise = (levels * rng.normal(size=(3, card.n_samples))).astype(np.float32)
+    silence = np.zeros((1, card.n_samples), np.float32)
+    found = []
+    for waveforms in (noise[:1], noise, silence):
+        clip, frame = session.run(["clip", "frame"], {"waveform": waveforms})
+        conformed = np.stack([conform(each, card.n_samples) for each in waveforms])
+        expected = detector.score_windows(conformed)
+        # Rounding makes 2e-6.
+        np.testing.assert_allclose(clip, expected.clip, atol=1e-5)
+        np.testing.assert_allclose(frame, expected.frame, atol=1e-5)
+        found.append(frame)
+    assert np.abs(found[0] - found[2]).max() > 0.01, "noise and silence should differ"
+
+
+def test_export_says_nothing_but_the_path(written):
+    result, folder = written
+    assert result.stdout == f"{folder / 'detector.onnx'}\n"
+    assert result.stderr == ""
+
+
+def test_there_is_one_file_and_it_is_valid(written):
+    _, folder = written
+    (path,) = folder.iterdir()
+    model = onnx.load(path, load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", OPSET)]
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    assert batch.dim_param
+    assert not batch.dim_value
+
+
+def test_the_decoder_stays_behind(trained, written):
+    _, network = load_model(trained.work / "runs" / RUN)
+    names = {each.name for each in onnx.load(written[1] / "detector.onnx").graph.initializer}
+    assert any("encoder" in name for name in names)
+    assert any("decoder" in name for name in network.state_dict())
+    assert not any("decoder" in name for name in names)
+
+
+def test_nothing_of_the_machine_is_in_the_file(written):
+    content = (written[1] / "detector.onnx").read_bytes()
+    assert b".py" not in content
+    assert str(Path.home()).encode() not in content
+
+
+def test_by_default_the_same_bytes_are_written_into_the_run_folder(trained, written, tmp_path):
+    shutil.copytree(trained.work / "runs" / RUN, tmp_path / "work" / "runs" / RUN)
+    shutil.copy(trained.folder / "data.yaml", tmp_path)
+    path = export(load_config(tmp_path / "data.yaml"), RUN)
+    assert path == tmp_path / "work" / "runs" / RUN / "model.onnx"
+    assert path.read_bytes() == (written[1] / "detector.onnx").read_bytes()
+
+
+def test_the_metadata_hold_what_the_scores_mean(trained, written):
+    card, _ = load_model(trained.work / "runs" / RUN)
+    facts = facts_of(open_graph((written[1] / "detector.onnx").read_bytes()))
+    assert facts["run"] == RUN
+    assert facts["sedmtl_version"] == sedmtl.__version__
+    assert tuple(json.loads(facts["classes"])) == card.classes
+    assert int(facts["sample_rate"]) == 8000
+    assert int(facts["n_samples"]) == 16_000
+    assert float(facts["hop_s"]) == 128 / 8000
+    assert float(facts["first_edge_s"]) == 64 / 8000
+    assert tuple(json.loads(facts["tag_threshold"])) == card.tag_threshold
+    settings = json.loads(facts["postprocessing"])
+    settings["threshold"] = tuple(settings["threshold"])
+    assert PostProcessing(**settings) == card.postprocessing
+
+
+def readme_script():
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+    (script,) = (block for block in blocks if "onnxruntime" in block)
+    return script
+
+
+def test_the_script_of_the_readme_finds_what_the_detector_finds(trained, tmp_path):
+    card, network = load_model(trained.work / "runs" / RUN)
+    sound = trained.work / "mixtures" / "snr_20" / "mix_01.wav"
+    waveform, _ = soundfile.read(sound, dtype="float32")
+    clip = Detector(card, network).score_windows(conform(waveform, card.n_samples)[None]).clip[0]
+    # Two of the three classes are above their threshold.
+    card = replace(card, tag_threshold=tuple((clip + np.array([-0.01, 0.01, -0.01])).tolist()))
+    (tmp_path / "model.onnx").write_bytes(build_graph(card, network, RUN))
+    (tmp_path / "clip.wav").symlink_to(sound)
+    found = subprocess.run(
+        [sys.executable, "-c", readme_script()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = {(label, f"{score:.2f}") for label, score in tags_of(card, clip)}
+    assert len(expected) == 2
+    assert {tuple(line.split()[1::-1]) for line in found.stdout.splitlines()} == expected
+    assert found.stderr == ""
+
+
+def test_without_onnxscript_one_sentence_says_what_to_install(
+    trained, tmp_path, one_sentence, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "onnxscript.optimizer", None)
+    result = trained.run("export", RUN, "--out", tmp_path / "model.onnx")
+    one_sentence(result, "onnxscript", "pip install 'sedmtl[onnx]'")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"), [("2apae", ("no run '2apae'", RUN)), ("stopped", ("no trained network",))]
+)
+def test_only_a_finished_run_is_exported(project: Project, trained, one_sentence, name, parts):
+    runs = project.work / "runs"
+    shutil.copytree(trained.work / "runs" / RUN, runs / RUN)
+    (runs / "stopped").mkdir()
+    shutil.copy(runs / RUN / "run.yaml", runs / "stopped")
+    one_sentence(project.run("export", name), *parts)
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    trained, tmp_path, one_sentence, monkeypatch
+):
+    monkeypatch.setattr("sedmtl.stages.export.build_graph", lambda *_: b"")
+    (tmp_path / "file").touch()
+    one_sentence(trained.run("export", RUN, "--out", tmp_path / "file" / "x.onnx"), "cannot write")
+
+
+def test_the_extras_are_imported_only_when_they_are_asked_for():
+    code = (
+        "import sys, sedmtl.cli, sedmtl.stages.export, sedmtl.stages.train\n"
+        "early = {'onnx', 'onnxruntime', 'onnxscript', 'tensorboard'} & set(sys.modules)\n"
+        "sys.exit(f'imported {early}' if early else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
