@@ -30,7 +30,8 @@ LADDER = [
     ["audio", "config", "downloads", "events"],
     ["devices"],
     ["distributed"],
-    ["errors", "files", "html", "paper", "pool", "prefetch", "progress", "provenance", "tables", "workers"],
+    ["errors", "files", "html", "paper", "pool", "prefetch", "progress", "provenance", "tables",
+     "workers"],
     ["__init__"],
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}

@@ -30,7 +30,7 @@ def psd_roc(curves: Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]], title: 
             folds is drawn.
         title: Shown on top.
     """
-    figure = new_figure(13, 5, dpi=110)
+    figure = new_figure(13, 5.8, dpi=110)
     for scenario, axis in enumerate(figure.subplots(1, 2, sharey=True)):
         for (name, by_scenario), (colour, dashes) in zip(curves.items(), cycle(LINES)):
             folds = by_scenario[scenario]
@@ -42,7 +42,9 @@ def psd_roc(curves: Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]], title: 
         axis.set_xlabel("effective false positives an hour")
         axis.set_xlim(0, PER_HOUR[-1])
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(title=f"PSDS{scenario + 1}", alignment="left", frameon=False)
+        # Below, where no curve can run through it.
+        axis.legend(title=f"PSDS{scenario + 1}", alignment="left", frameon=False, ncols=2,
+                    loc="upper left", bbox_to_anchor=(-0.05, -0.13))  # fmt: skip
     figure.axes[0].set_ylim(bottom=0)  # of both, and only now that all curves are there
     figure.axes[0].set_ylabel("effective true positive rate")
     figure.suptitle(title, fontsize=14)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -23,19 +23,26 @@ from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
 from sedmtl.localisation import Localisation, from_json, measure
 from sedmtl.localisation import as_json as localisation_json
+from sedmtl.metrics.psds import Psds
 from sedmtl.postprocess import PostProcessing
+from sedmtl.reports.networks import names_of
 from sedmtl.results import Row, ScoredRun, as_json, tabulate
 from sedmtl.sheets import (
     Sheet,
     class_sheets,
-    full_name,
     localisation_sheets,
     paper_sheets,
     result_sheets,
     title_of,
     to_markdown,
 )
+from sedmtl.stem_scores import Measured
+from sedmtl.stem_scores import measure as measure_stems
+from sedmtl.stem_sheets import as_json as stems_json
+from sedmtl.stem_sheets import denoising_sheets, separation_sheets
 from sedmtl.stores import HeldOutScores, Store, read_scores
+
+Curves = Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]]
 
 
 def evaluate(
@@ -45,6 +52,8 @@ def evaluate(
     on: Path | None = None,
     *,
     per_class: bool = False,
+    denoise: bool = False,
+    separation: bool = False,
 ) -> list[Sheet]:
     """Average the named runs, or all finished ones, over their folds; write the tables.
 
@@ -54,20 +63,54 @@ def evaluate(
         json_path: Where to write the rows, too.
         on: Another store of the same plan to score the runs on.
         per_class: Whether to show a table of the classes of each network, too.
+        denoise: Whether to measure decoders against the events without the scene.
+        separation: Whether to measure masks against the events of each class alone.
 
     Returns:
         The tables to show.
 
     Raises:
+        SedmtlError: A run does not exist or is not finished, there is none at all, the other
+            store is of another plan, or there are no stems to measure against.
+    """
+    folders, runs, rows = score_runs(config.work_dir / "runs", names, on)
+    sheets = [*result_sheets(rows), *localisation_sheets(rows), *paper_sheets(rows)]
+    sheets += class_sheets(rows) if per_class else []
+    against_stems: Measured = {}
+    if denoise or separation:
+        against_stems = measure_stems(
+            config.work_dir, folders, runs, denoise=denoise, separation=separation
+        )
+    sheets += denoising_sheets(rows, against_stems)
+    sheets += separation_sheets(rows, against_stems, per_class)
+    _draw(config.work_dir / "eval", rows)
+    _write(config.work_dir / "eval", rows, against_stems, sheets, json_path)
+    return sheets
+
+
+def score_runs(
+    runs_dir: Path, names: Sequence[str], on: Path | None = None
+) -> tuple[list[Path], list[ScoredRun], list[Row]]:
+    """Score the named runs, or all finished ones, and average them over their folds.
+
+    Args:
+        runs_dir: Where they are.
+        names: Of runs.
+        on: Another store of the same plan to score them on.
+
+    Returns:
+        The run folders, their scores in the same order, and the rows of the results.
+
+    Raises:
         SedmtlError: A run does not exist or is not finished, there is none at all, or the other
             store is of another plan.
     """
-    runs_dir = config.work_dir / "runs"
     folders = [find_run(runs_dir, name) for name in names] or finished_runs(runs_dir)
     if not folders:
         raise SedmtlError(f"no finished run in {runs_dir}: train one with 'sedmtl train --fold 1'")
-    if not names:
-        _name_unfinished(runs_dir)
+    left_out = unfinished_runs(runs_dir) if not names else []
+    if left_out:
+        progress.say(f"left out, not finished: {', '.join(left_out)}")
     with progress.progress("scoring runs", len(folders)) as advance:
         runs = []
         for folder in folders:
@@ -76,11 +119,29 @@ def evaluate(
     with progress.progress("drawing clips for the intervals", 1) as advance:
         rows = tabulate(runs)
         advance(1)
-    sheets = [*result_sheets(rows), *localisation_sheets(rows), *paper_sheets(rows)]
-    sheets += class_sheets(rows) if per_class else []
-    _draw(config.work_dir / "eval", rows)
-    _write(config.work_dir / "eval", rows, sheets, json_path)
-    return sheets
+    return folders, runs, rows
+
+
+def unfinished_runs(runs_dir: Path) -> list[str]:
+    """Names of the runs that were begun and not finished."""
+    started = {path.parent for path in runs_dir.glob("*/run.yaml")}
+    return sorted(run.name for run in started - set(finished_runs(runs_dir)))
+
+
+def score_curves(rows: Sequence[Row]) -> Iterator[tuple[Row, Curves]]:
+    """The score curves of each store's networks, as `plots.psd_roc` draws them.
+
+    Yields:
+        A row of the store, and the curves of scenarios 1 and 2 by the network's name.
+    """
+    measured = [row for row in rows if row.measured]
+    for _, group in groupby(measured, key=title_of):
+        of_store = list(group)
+        curves = {
+            name: ([m.psds1 for m in row.measured], [m.psds2 for m in row.measured])
+            for name, row in zip(names_of(of_store), of_store, strict=True)
+        }
+        yield of_store[0], curves
 
 
 def show(sheets: Sequence[Sheet], console: Console) -> None:
@@ -95,13 +156,6 @@ def show(sheets: Sequence[Sheet], console: Console) -> None:
         console.print(table)
         for note in sheet.notes:
             console.print(note, markup=False)
-
-
-def _name_unfinished(runs_dir: Path) -> None:
-    started = {path.parent for path in runs_dir.glob("*/run.yaml")}
-    unfinished = sorted(run.name for run in started - set(finished_runs(runs_dir)))
-    if unfinished:
-        progress.say(f"left out, not finished: {', '.join(unfinished)}")
 
 
 def _score(folder: Path, on: Path | None) -> ScoredRun:
@@ -164,14 +218,7 @@ def _score_on(
 
 def _draw(folder: Path, rows: Sequence[Row]) -> None:
     """A picture a store: the score curves of its networks."""
-    measured = [row for row in rows if row.measured]
-    for _, group in groupby(measured, key=title_of):
-        of_store = list(group)
-        curves = {
-            full_name(row): ([m.psds1 for m in row.measured], [m.psds2 for m in row.measured])
-            for row in of_store
-        }
-        first = of_store[0]
+    for first, curves in score_curves(rows):
         moved = f"_on_{first.onsets or 'another'}" if first.on else ""
         path = folder / f"psds_{first.recipe['data']}{moved}.png"
         plots.save(plots.psd_roc(curves, title_of(first)), path)
@@ -179,9 +226,16 @@ def _draw(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def _write(
-    folder: Path, rows: Sequence[Row], sheets: Sequence[Sheet], json_path: Path | None
+    folder: Path,
+    rows: Sequence[Row],
+    against_stems: Measured,
+    sheets: Sequence[Sheet],
+    json_path: Path | None,
 ) -> None:
-    text = json.dumps(as_json(rows), indent=1, ensure_ascii=False)
+    data = as_json(rows)
+    for values, row in zip(data["rows"], rows, strict=True):
+        values |= stems_json(row, against_stems)
+    text = json.dumps(data, indent=1, ensure_ascii=False)
     write_text(folder / "eval.json", text)
     write_text(folder / "eval.md", to_markdown(sheets))
     if json_path is not None:
