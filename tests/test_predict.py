@@ -299,7 +299,7 @@ def test_what_is_wrong_with_the_only_input_is_the_sentence(trained, tmp_path, ou
     ):
         result = trained.run("predict", tmp_path / name, "--out", out)
         one_sentence(result, sentence, name)
-        assert len(result.stderr.splitlines()) == 1
+        assert len(result.stderr.splitlines()) == 2  # the run, and the sentence
 
 
 def test_a_recording_without_events_has_an_empty_table(trained, tmp_path, out):
