@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from sedmtl import distributed
-from sedmtl.detector import Inspection
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event
-from sedmtl.logmel import LogMel
+from sedmtl.inspection import Inspection
 from sedmtl.models import SedOutput
+from sedmtl.outcome import card_of
 from sedmtl.stores import Store
 from sedmtl.training import Trainer
-from sedmtl.windows import Grid
 
 Record = Mapping[str, Any]
 Add = Callable[[Record], None]
@@ -126,28 +123,7 @@ def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
     with torch.inference_mode():
         logmel = trainer.standardiser(stored)
         output: SedOutput = trainer.network(logmel, reconstruct=trainer.recipe.reconstructs)
-    facts, n_frames = store.attributes, store.row_shape[0]
-    edges = np.arange(n_frames + 1, dtype=np.float64)
-    grid = Grid(facts["sample_rate"], facts["n_samples"], n_frames, facts["window"], facts["hop"])
-    front_end = {key: facts[key] for key in ("window", "hop", "n_mels", "f_min", "f_max")}
-    return Inspection(
-        classes=store.classes,
-        clip=_first(output.clip),
-        frame=_first(output.frame),
-        mel_attention=None if output.mel_attention is None else _first(output.mel_attention),
-        time_attention=None if output.time_attention is None else _first(output.time_attention),
-        logmel=_first(logmel),
-        reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
-        frame_edges_s=grid.first_edge_s + edges * grid.hop_s,
-        mel_hz=LogMel(facts["sample_rate"], **front_end).centres_hz(),
-        duration_s=grid.n_samples / grid.sample_rate,
-    )
-
-
-def _first(batch: Tensor) -> npt.NDArray[np.float32]:
-    """The only clip of a batch."""
-    only: npt.NDArray[np.float32] = batch[0].cpu().numpy()
-    return only
+    return Inspection.of(card_of(trainer, store), logmel, output)
 
 
 def _truth(store: Store, row: int) -> list[Event] | None:

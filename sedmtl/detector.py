@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,6 +17,7 @@ from sedmtl.checkpoint import ModelCard, load_model
 from sedmtl.dataset import Rows, batches
 from sedmtl.devices import choose_precision
 from sedmtl.errors import SedmtlError
+from sedmtl.inspection import Inspection
 from sedmtl.models import SedOutput
 from sedmtl.recordings import Prediction
 
@@ -29,41 +29,6 @@ class Scores(NamedTuple):
 
     clip: Array
     frame: Array
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What a network says about one clip, and what it looked at.
-
-    Attributes:
-        classes: Names of the C classes, in the order of every axis of classes.
-        clip: (C,) in [0, 1], presence in the clip.
-        frame: (C, T) in [0, 1], over time; `SedOutput.frame` says what it is of each network.
-        mel_attention: (C, T, F), sums to 1 over mel bins; None if the network has none.
-        time_attention: (C, T), sums to 1 over frames; None if the network has none.
-        logmel: (T, F), the standardised log-mel that the network was given.
-        reconstruction: (T, F), the decoder's version of it; None if none was trained.
-        frame_edges_s: (T + 1,) where frames begin and end in the file, in seconds; a frame stands
-            for the hop around the centre of its window.
-        mel_hz: (F,) centre frequencies of the mel bins.
-        duration_s: How much of the clip is audio; the rest, if any, is padding.
-    """
-
-    classes: tuple[str, ...]
-    clip: Array
-    frame: Array
-    mel_attention: Array | None
-    time_attention: Array | None
-    logmel: Array
-    reconstruction: Array | None
-    frame_edges_s: npt.NDArray[np.float64]
-    mel_hz: Array
-    duration_s: float
-
-    def ranking(self) -> list[tuple[str, float]]:
-        """The classes with their clip scores, the most likely first."""
-        order = np.argsort(-self.clip, kind="stable")
-        return [(self.classes[i], float(self.clip[i])) for i in order]
 
 
 class Detector:
@@ -149,7 +114,7 @@ class Detector:
             logmel = self._front_end(clip[None])
             output: SedOutput = self._network(logmel, reconstruct=self.card.reconstructs)
         duration_s = min(len(waveform) / self.card.sample_rate, self.duration_s)
-        return self._inspection(logmel, output, start_s, duration_s)
+        return Inspection.of(self.card, logmel, output, start_s, duration_s)
 
     def score_windows(self, waveforms: Array) -> Scores:
         """Score a batch of clips.
@@ -228,25 +193,3 @@ class Detector:
                 f"the waveform holds {len(sound) / rate:.2f} s: none at {start_s:g} s"
             )
         return audio.to_mono(samples, rate, self.card.sample_rate, where="the waveform")
-
-    def _inspection(
-        self, logmel: torch.Tensor, output: SedOutput, start_s: float, duration_s: float
-    ) -> Inspection:
-        return Inspection(
-            classes=self.classes,
-            clip=_first(output.clip),
-            frame=_first(output.frame),
-            mel_attention=None if output.mel_attention is None else _first(output.mel_attention),
-            time_attention=None if output.time_attention is None else _first(output.time_attention),
-            logmel=_first(logmel),
-            reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
-            frame_edges_s=start_s + self.card.frame_edges_s,
-            mel_hz=self._logmel.centres_hz(),
-            duration_s=duration_s,
-        )
-
-
-def _first(batch: torch.Tensor) -> Array:
-    """The only clip of a batch."""
-    only: Array = batch[0].cpu().numpy()
-    return only

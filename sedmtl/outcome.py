@@ -25,7 +25,7 @@ def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores]:
         trainer: After its last epoch.
         store: What it was trained on.
     """
-    card = _card(trainer, store)
+    card = card_of(trainer, store)
     network = card.build_network()
     network.load_state_dict(trainer.best["honest"].weights)
     detector = Detector(card, network, trainer.device)
@@ -64,8 +64,8 @@ def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> Held
     )
 
 
-def _card(trainer: Trainer, store: Store) -> ModelCard:
-    """All that the run knows of itself before its thresholds are tuned."""
+def card_of(trainer: Trainer, store: Store) -> ModelCard:
+    """All that a run knows of itself before its thresholds are tuned."""
     recipe, best = trainer.recipe, trainer.best["honest"]
     n_frames, n_mels = store.row_shape
     return ModelCard(

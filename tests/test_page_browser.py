@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 
 import numpy as np
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -23,31 +20,11 @@ from sedmtl import plots
 from sedmtl.events import Detection, Event
 from sedmtl.pages import Clip, clip_page
 
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--window-size=1280,1000",
-)  # fmt: skip
 LONG = tuple(f"Very_long_name_of_a_class_{i}_with_an_end" for i in range(8))
 DETECTED = [Detection(LONG[1], 2.5, 2.75, 0.75), Detection(LONG[3], 3.25, 4.5, 0.5)]
 TRUTH = [Event(LONG[3], 3.0, 4.0)]
 VIEW = view_of(inspection_of(8, names=LONG))
 SHOWN = [name for name, _ in VIEW.inspection.ranking()]
-
-
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory):
-    browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not browser or not chromedriver:
-        pytest.skip("no chromium and chromedriver are installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(chromedriver))
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,6 @@ import pytest
 import soundfile
 from conftest import Project, write_project
 from matplotlib.image import imread
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from sklearn.metrics import average_precision_score, log_loss
 
@@ -29,10 +27,6 @@ from sedmtl.results import ScoredRun, tabulate
 from sedmtl.stores import EventTable, HeldOutScores, Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 class Reader(HTMLParser):
@@ -394,21 +388,6 @@ def test_curves_are_drawn_where_their_values_are():
     assert len(validation.points.split()) == 3
     assert len(held_out.points.split()) == 2  # the value that is no number is left out
     assert micro_p.dots == [(frame.left, frame.bottom)]  # epoch 1 was chosen
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not browser or not chromedriver:
-        pytest.skip("no chromium and chromedriver are installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(chromedriver))
-    yield started
-    started.quit()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

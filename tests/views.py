@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sedmtl.detector import Inspection
+from sedmtl.inspection import Inspection
 from sedmtl.plots.view import View
 
 N_FRAMES, N_MELS = 30, 12

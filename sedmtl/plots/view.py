@@ -11,9 +11,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.detector import Inspection
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection, Event
+from sedmtl.inspection import Inspection
 
 TICKS_HZ = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50)
 

@@ -13,9 +13,9 @@ from markupsafe import Markup
 from sedmtl import plots
 from sedmtl.audio import Audio
 from sedmtl.checkpoint import ModelCard
-from sedmtl.detector import Inspection
 from sedmtl.events import Detection, Event
 from sedmtl.html import data_uri
+from sedmtl.inspection import Inspection
 from sedmtl.metrics.clip import average_precision
 from sedmtl.pages import timeline
 from sedmtl.plots.view import (

@@ -8,10 +8,11 @@ from pathlib import Path
 from sedmtl import audio, plots
 from sedmtl.checkpoint import find_run
 from sedmtl.config import Config
-from sedmtl.detector import Detector, Inspection
+from sedmtl.detector import Detector
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event, read_strong_labels
 from sedmtl.files import write_text
+from sedmtl.inspection import Inspection
 from sedmtl.models import has_decoder
 from sedmtl.pages import Clip, clip_page
 from sedmtl.plots.view import View, check_classes, choose_classes
