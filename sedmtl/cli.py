@@ -287,6 +287,7 @@ def predict_command(
     format: options.Formats = None,
     tags: options.Tags = False,
     threshold: options.Threshold = None,
+    hysteresis: options.Hysteresis = None,
     median: options.Median = None,
     gap: options.Gap = None,
     min_duration: options.MinDuration = None,
@@ -303,8 +304,8 @@ def predict_command(
     from sedmtl.stages.predict import PredictOptions, predict
 
     said = PredictOptions(
-        run, out, tuple(format or ()), tags, threshold, median, gap, min_duration, batch_size,
-        gpus, _n_workers(workers),
+        run, out, tuple(format or ()), tags, threshold, hysteresis, median, gap, min_duration,
+        batch_size, gpus, _n_workers(workers),
     )  # fmt: skip
     outcome = predict(_load_if_any(config), audio, said)
     typer.echo(outcome.table, nl=False)

@@ -256,6 +256,13 @@ Threshold = Annotated[
         "--threshold", min=0, max=1, help="Score above which a class is on; by default tuned."
     ),
 ]
+Hysteresis = Annotated[
+    float | None,
+    typer.Option(
+        "--hysteresis", min=0, max=1, metavar="SHARE",
+        help="An event goes on while scores are above this share of the threshold.",
+    ),
+]  # fmt: skip
 Median = Annotated[
     float | None,
     typer.Option("--median", min=0, metavar="S", help="Length of the median filter in seconds."),

@@ -324,3 +324,18 @@ def test_bad_requests_are_one_sentence(trained, project, sounds, tmp_path, one_s
     result = trained.run("predict", sounds, "--format", "xml")
     assert result.exit_code == 2
     assert "tsv, csv, json" in result.stderr
+
+
+def test_with_hysteresis_events_go_on_where_scores_only_fall_a_little(trained, tmp_path, out):
+    sound = write_melody(tmp_path / "a.wav", 12)
+    found = {}
+    for share in (1, 0.5):
+        trained.run("predict", sound, "--out", out, "--threshold", 0.5, "--hysteresis", share)
+        found[share] = read_tsv(out / "events.tsv")
+    assert found[1]
+    seconds = {
+        share: sum(float(row["offset"]) - float(row["onset"]) for row in rows)
+        for share, rows in found.items()
+    }
+    assert seconds[0.5] > seconds[1]
+    assert len(found[0.5]) <= len(found[1])

@@ -35,7 +35,8 @@ class PredictOptions:
         out_dir: By default `work/predictions`.
         formats: In which each recording gets a file of its own: names in `labels.FORMATS`.
         tags: Whether to write which classes each recording holds, too.
-        threshold: Of all classes, in place of the run's; None: the run's. So the lengths.
+        threshold: Of all classes, in place of the run's; None: the run's. So `low`, the share of
+            it above which an event goes on, and the lengths.
         batch_size: Windows at a time.
         n_gpus: 1 or 0; by default one if there is one.
         n_workers: Recordings that are read at once.
@@ -46,6 +47,7 @@ class PredictOptions:
     formats: Sequence[str]
     tags: bool
     threshold: float | None
+    low: float | None
     median_s: float | None
     gap_s: float | None
     min_duration_s: float | None
@@ -55,7 +57,7 @@ class PredictOptions:
 
     def adjust(self, settings: PostProcessing) -> PostProcessing:
         """The post-processing of a run, but for what is said here."""
-        names = ("median_s", "gap_s", "min_duration_s")
+        names = ("low", "median_s", "gap_s", "min_duration_s")
         asked: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.threshold is not None:
             asked["threshold"] = (self.threshold,) * len(settings.threshold)
