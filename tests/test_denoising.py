@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from sedmtl.checkpoint import load_card, load_model
-from sedmtl.denoising import Denoising, Distances, Spectrograms, compare, measure
 from sedmtl.errors import SedmtlError
-from sedmtl.interior import Interior
+from sedmtl.hearing.denoising import Denoising, Distances, Spectrograms, compare, measure
+from sedmtl.hearing.interior import Interior
+from sedmtl.hearing.stems import Stems, read_fold
 from sedmtl.metrics.spectral import DB
 from sedmtl.mixture import FULL_SCALE
-from sedmtl.stems import Stems, read_fold
 from sedmtl.stores import Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"

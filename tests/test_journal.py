@@ -8,7 +8,7 @@ import pytest
 
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection
-from sedmtl.journal import Entry, Journal, Stamp
+from sedmtl.recordings.journal import Entry, Journal, Stamp
 
 BASIS = {"run": "a", "settings": {"threshold": (0.5, 0.1)}}
 

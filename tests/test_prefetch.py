@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from sedmtl.prefetch import prefetch
+from sedmtl.recordings.prefetch import prefetch
 
 PATIENCE_S = 10.0
 

@@ -106,7 +106,7 @@ def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said
 ):
     """A source that is the recording upside down leaves twice the recording as the rest."""
     monkeypatch.setattr(
-        "sedmtl.separation.Separator.separate", lambda *given: -given[1] * given[3][:, None]
+        "sedmtl.hearing.separation.Separator.separate", lambda *given: -given[1] * given[3][:, None]
     )
     path = tmp_path / "loud.wav"
     soundfile.write(path, np.array([0.1, 0.9, -0.9, 1.5]), 8000, subtype="FLOAT")
@@ -119,7 +119,7 @@ def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said
 def test_where_nothing_is_heard_the_rest_is_the_recording(
     separate, mixture_path, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("sedmtl.separation.Separator.heard", lambda _, clip: clip > 1)
+    monkeypatch.setattr("sedmtl.hearing.separation.Separator.heard", lambda _, clip: clip > 1)
     result = separate(mixture_path)
     assert "no class was heard" in result.stderr
     rest = samples_of(tmp_path / "mix_01" / "rest.wav")

@@ -10,13 +10,13 @@ import torch
 
 from sedmtl.checkpoint import load_card
 from sedmtl.errors import SedmtlError
-from sedmtl.interior import Interior
-from sedmtl.masks import AROUND, MaskedStft, mel_masks, share
+from sedmtl.hearing.interior import Interior
+from sedmtl.hearing.masks import AROUND, MaskedStft, mel_masks, share
+from sedmtl.hearing.separability import Separability, measure, sources_of
+from sedmtl.hearing.separation import Separator, take_apart
+from sedmtl.hearing.stems import Stems
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.models import MODELS, build_model
-from sedmtl.separability import Separability, measure, sources_of
-from sedmtl.separation import Separator, take_apart
-from sedmtl.stems import Stems
 from sedmtl.stores import EventTable
 
 RATE = 8000

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sedmtl.errors import SedmtlError
-from sedmtl.sources import Source, files_about, find_sources
+from sedmtl.recordings.sources import Source, files_about, find_sources
 
 
 @pytest.fixture

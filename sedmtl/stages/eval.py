@@ -21,6 +21,10 @@ from sedmtl.config import Config
 from sedmtl.detector import Detector
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
+from sedmtl.hearing.scores import Measured
+from sedmtl.hearing.scores import measure as measure_stems
+from sedmtl.hearing.sheets import as_json as stems_json
+from sedmtl.hearing.sheets import denoising_sheets, separation_sheets
 from sedmtl.localisation import Localisation, from_json, measure
 from sedmtl.localisation import as_json as localisation_json
 from sedmtl.metrics.psds import Psds
@@ -36,10 +40,6 @@ from sedmtl.sheets import (
     title_of,
     to_markdown,
 )
-from sedmtl.stem_scores import Measured
-from sedmtl.stem_scores import measure as measure_stems
-from sedmtl.stem_sheets import as_json as stems_json
-from sedmtl.stem_sheets import denoising_sheets, separation_sheets
 from sedmtl.stores import HeldOutScores, Store, read_scores
 
 Curves = Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]]

@@ -94,9 +94,7 @@ def _of_clips(config: Config, n_workers: int) -> Path:
         waveforms = [audio.read(clips.paths[row], rate, duration_s=duration_s) for row in rows]
         return np.stack([audio.conform(waveform, n_samples) for waveform in waveforms])
 
-    table = ClipTable(
-        clips.names, clips.target, clips.fold, [""] * len(clips.names), clips.events
-    )
+    table = ClipTable(clips.names, clips.target, clips.fold, [""] * len(clips.names), clips.events)
     sizes = ",".join(str(path.stat().st_size) for path in clips.paths)
     made_from = {"source": sizes, "config": config.describe("corpus", "mixing")}
     _write(path, table, clips.classes, read, config, made_from, n_workers)

@@ -17,11 +17,11 @@ from sedmtl.detector import Detector
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
-from sedmtl.journal import Entry, Journal, Stamp
 from sedmtl.labels import FORMATS, Recording, tag_text, tsv_text
 from sedmtl.postprocess import PostProcessing
 from sedmtl.recordings import find_events, seconds_of, tags_of
-from sedmtl.sources import Source, files_about, find_sources
+from sedmtl.recordings.journal import Entry, Journal, Stamp
+from sedmtl.recordings.sources import Source, files_about, find_sources
 
 Result = Entry | SedmtlError
 

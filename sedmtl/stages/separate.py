@@ -18,9 +18,9 @@ from sedmtl.config import Config
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files import make_folder
-from sedmtl.interior import Interior
+from sedmtl.hearing.interior import Interior
+from sedmtl.hearing.separation import Piece, Separator, take_apart
 from sedmtl.plots.view import check_classes
-from sedmtl.separation import Piece, Separator, take_apart
 
 FULL_SCALE = 1 << 15
 """The amplitude 1 in a 16-bit file, one more than the highest value."""

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from sedmtl.audio import Audio
 from sedmtl.checkpoint import ModelCard
-from sedmtl.interior import Interior
-from sedmtl.masks import MaskedStft, mel_masks, share
+from sedmtl.hearing.interior import Interior
+from sedmtl.hearing.masks import MaskedStft, mel_masks, share
 from sedmtl.recordings import grid_of
-from sedmtl.windows import CrossFade, Scores, cut
+from sedmtl.recordings.windows import CrossFade, Scores, cut
 
 Marks = npt.NDArray[np.bool_]
 

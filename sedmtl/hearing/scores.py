@@ -8,17 +8,17 @@ from pathlib import Path
 
 from sedmtl import progress
 from sedmtl.checkpoint import load_card
-from sedmtl.denoising import Denoising
-from sedmtl.denoising import measure as measure_decoder
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
-from sedmtl.interior import Interior
+from sedmtl.hearing.denoising import Denoising
+from sedmtl.hearing.denoising import measure as measure_decoder
+from sedmtl.hearing.interior import Interior
+from sedmtl.hearing.separability import Separability
+from sedmtl.hearing.separability import measure as measure_masks
+from sedmtl.hearing.separation import Separator
+from sedmtl.hearing.stems import Stems, read_fold
 from sedmtl.progress import Advance
 from sedmtl.results import ScoredRun
-from sedmtl.separability import Separability
-from sedmtl.separability import measure as measure_masks
-from sedmtl.separation import Separator
-from sedmtl.stems import Stems, read_fold
 
 
 @dataclass(frozen=True)

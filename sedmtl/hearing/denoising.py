@@ -28,9 +28,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from sedmtl.errors import SedmtlError
-from sedmtl.interior import Interior
+from sedmtl.hearing.interior import Interior
+from sedmtl.hearing.stems import Stems
 from sedmtl.metrics.spectral import DB, Bins, Spectra, rms_distance
-from sedmtl.stems import Stems
 
 AUDIBLE_DB = 60.0
 """How far below the loudest bin of a clip's clean events a bin still counts as audible."""

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from sedmtl.audio import Audio, conform
 from sedmtl.errors import SedmtlError
+from sedmtl.hearing.separation import Separator
+from sedmtl.hearing.stems import Stems
 from sedmtl.metrics.si_sdr import si_sdr
-from sedmtl.separation import Separator
-from sedmtl.stems import Stems
 
 KINDS = ("mixture", "told", "heard", "times", "ideal")
 

@@ -21,8 +21,8 @@ from sedmtl.checkpoint import ModelCard
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection
 from sedmtl.postprocess import PostProcessing, RawEvent, Segmenter
-from sedmtl.prefetch import prefetch
-from sedmtl.windows import CrossFade, Grid, Scores, Window, cut
+from sedmtl.recordings.prefetch import prefetch
+from sedmtl.recordings.windows import CrossFade, Grid, Scores, Window, cut
 
 BATCH_SIZE = 8
 """Windows at a time."""

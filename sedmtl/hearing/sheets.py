@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.denoising import Denoising, Distances
+from sedmtl.hearing.denoising import Denoising, Distances
+from sedmtl.hearing.scores import Measured
+from sedmtl.hearing.separability import KINDS, Separability
 from sedmtl.results import Row
-from sedmtl.separability import KINDS, Separability
 from sedmtl.sheets import Sheet, full_name, title_of
-from sedmtl.stem_scores import Measured
 
 LABELS = ("audible, dB", "all, dB", "audible, σ", "all, σ")
 """Of the fields of `Denoising`."""

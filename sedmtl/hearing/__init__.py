@@ -1,0 +1,1 @@
+"""What maps are worth as sound: separation and denoising, measured against the stems."""
