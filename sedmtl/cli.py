@@ -112,8 +112,14 @@ def demo_command(
     for command, purpose in (
         (f"cd {folder}", "the project; edit its data.yaml"),
         (f"sedmtl visualize {other}", "look at another mixture"),
+        (f"sedmtl visualize {other} --html", "the same as a page to play and explore"),
         (f"sedmtl train --fold 2 {made.train_options}", "the next fold of the cross-validation"),
         ("sedmtl eval", "both folds, averaged"),
+        (
+            f"sedmtl train --fold 1 {made.train_options} --time-attention local",
+            "a network that tells when, too",
+        ),
+        (f"sedmtl predict {other}", "its events; works on any recordings"),
     ):
         typer.echo(f"  {command}\n      {purpose}")
 
