@@ -84,8 +84,8 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> O
         SedmtlError: There is no run, nothing can be written, or the only recording is broken.
     """
     run = find_run(config.work_dir / "runs", options.run_name)
-    progress.say(f"run {run.name}")
     detector = Detector.load(run, choose_device(options.n_gpus))
+    progress.say(f"run {run.name}{_doubt(detector.card)}")
     settings = options.adjust(detector.card.postprocessing)
     sources = find_sources(paths)
     out_dir = options.out_dir or config.work_dir / "predictions"
@@ -105,6 +105,16 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> O
     }
     table = _write(out_dir, recordings, files, options.tags)
     return Outcome(table, _tell_errors(errors, len(results)))
+
+
+def _doubt(card: ModelCard) -> str:
+    """What to know of a network whose frame scores need not be presences."""
+    if card.model != "2apae" or card.time_attention == "local":
+        return ""
+    return (
+        ": its dense second step tells which sounds, not when (docs/localisation.md); a run of "
+        "'sedmtl train --time-attention local' does"
+    )
 
 
 def _basis(run: Path, settings: PostProcessing) -> dict[str, Any]:
