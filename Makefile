@@ -40,6 +40,7 @@ check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 
 bench: $(VENV)/.installed  ## speed and memory on this machine
 	$(BIN)/python bench/predict.py
+	$(BIN)/python bench/metrics.py
 
 reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; goes on where it was
 
