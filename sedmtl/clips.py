@@ -88,8 +88,8 @@ def _strong_labels(
     unknown = sorted(set(labels) - set(names))
     if unknown:
         raise SedmtlError(
-            f"{path}: expected recordings that corpus.clips lists, found '{unknown[0]}' and "
-            f"{len(unknown) - 1} others that it does not: name them as there"
+            f"{path}: expected recordings that corpus.clips lists, found '{unknown[0]}'"
+            f"{f' and {len(unknown) - 1} others' if unknown[1:] else ''}: name them as there"
         )
     rows = []
     for clip, name in enumerate(names):

@@ -31,8 +31,8 @@ LOCALISATION = {
 LOCALISATION_LEGEND = (
     "When: the network of the honest selection; ± over folds; F1 at thresholds tuned on inner "
     "validation, macro.",
-    "PSDS1, PSDS2: over all thresholds. F1 by collar: onset within 0.2 s; by segment of 1 s; by "
-    "intersection: half of each within the other. frame AP: micro.",
+    "PSDS1, PSDS2: over all thresholds, less the spread over classes. F1 by collar: onset within "
+    "0.2 s; by segment of 1 s; by intersection: half of each within the other. frame AP: micro.",
 )
 PER_CLASS = {
     "AP": "ap",

@@ -251,7 +251,7 @@ def test_other_weights_begin_anew_and_say_so(project, trained, sounds, out, scor
         (copied / path.name).write_bytes(path.read_bytes())
     project.run("predict", sounds, "--out", out)
     n_scored = sum(scored)
-    assert "anew" not in trained.run("predict", sounds, "--out", out).stderr
+    assert "done anew" not in trained.run("predict", sounds, "--out", out).stderr
     assert sum(scored) == n_scored
     card = (copied / "model.json").read_text()
     (copied / "model.json").write_text(card.replace('"best_epoch"', '"the_epoch"'))

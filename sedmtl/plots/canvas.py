@@ -62,7 +62,9 @@ def save(figure: Figure, path: Path) -> None:
         with rc_context(FILES):
             figure.savefig(content, format=kind, metadata=UNDATED.get(kind, {}))
     except ValueError as error:
-        raise SedmtlError(f"cannot write the picture {path}: {error}") from error
+        raise SedmtlError(
+            f"cannot write the picture {path}: expected a name that ends in .png, .pdf or .svg"
+        ) from error
     write_bytes(path, content.getvalue())
 
 

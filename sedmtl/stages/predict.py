@@ -179,6 +179,7 @@ def _write(
         write_text(out_dir / "tags.tsv", tag_text(*recordings.values()))
     table = tsv_text(*recordings.values())
     write_text(out_dir / "events.tsv", table)
+    progress.say(f"written into {out_dir}")
     return table
 
 
