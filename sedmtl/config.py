@@ -25,6 +25,9 @@ from pydantic_core import PydanticCustomError
 
 from sedmtl.errors import SedmtlError, suggest
 
+PAPER_F_MAX = 16_000.0
+"""Upper edge of the mel filters in Hz: half of the paper's sample rate."""
+
 ROUNDING_S = 1e-9
 """Events may touch: sums of decimal seconds, 0.1 + 0.2, miss each other by less than this."""
 
@@ -191,7 +194,7 @@ class Features(Section):
     hop: int = Field(default=1_024, ge=1)
     n_mels: int = Field(default=64, ge=2)
     f_min: float = Field(default=50.0, ge=0)
-    f_max: float = Field(default=16_000.0, gt=0)
+    f_max: float = Field(default=PAPER_F_MAX, gt=0)
 
     @model_validator(mode="after")
     def _order_the_band(self) -> Self:
@@ -208,6 +211,18 @@ class Config(Section):
     mixing: Mixing = Mixing()
     features: Features = Features()
     _folder: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _end_the_band_at_half_the_rate(cls, value: Any) -> Any:
+        """The paper's upper edge, where nobody gave one, is not for lower sample rates."""
+        value = value or {}
+        mixing, features = value.get("mixing"), value.get("features") or {}
+        rate = mixing.get("sample_rate") if isinstance(mixing, dict) else None
+        given = not isinstance(features, dict) or "f_max" in features
+        if not given and isinstance(rate, int | float) and 0 < rate / 2 < PAPER_F_MAX:
+            return {**value, "features": {**features, "f_max": rate / 2}}
+        return value
 
     @model_validator(mode="after")
     def _fit_the_events(self) -> Self:

@@ -143,7 +143,7 @@ def test_a_wrong_type_names_the_key_what_is_expected_and_what_was_found(load, te
             "an event of 11 s should fit into the 10 s",
         ),
         (
-            "mixing: {sample_rate: 16000}",
+            "{mixing: {sample_rate: 16000}, features: {f_max: 16000}}",
             "features.f_max: should be at most 8000 (half of mixing.sample_rate), found 16000",
         ),
         (
@@ -232,3 +232,12 @@ def test_every_command_checks_the_file_at_the_door(project, one_sentence, comman
     (project.folder / "data.yaml").write_text("mixing: {folds: 1}")
     one_sentence(project.run(command), "mixing.folds", "found 1")
     assert not project.work.exists()
+
+
+@pytest.mark.parametrize(("rate", "f_max"), [(8_000, 4_000), (32_000, 16_000), (48_000, 16_000)])
+def test_the_band_ends_at_half_the_rate_where_the_papers_does_not_fit(tmp_path, rate, f_max):
+    path = tmp_path / "data.yaml"
+    path.write_text(f"mixing: {{sample_rate: {rate}}}")
+    assert load_config(path).features.f_max == f_max
+    path.write_text(f"mixing: {{sample_rate: {rate}}}\nfeatures: {{f_max: 3000}}")
+    assert load_config(path).features.f_max == 3_000
