@@ -15,7 +15,6 @@ import torch
 
 from sedmtl import distributed
 from sedmtl.errors import SedmtlError
-from sedmtl.events import Event
 from sedmtl.inspection import Inspection
 from sedmtl.models import SedOutput
 from sedmtl.outcome import card_of
@@ -104,7 +103,8 @@ def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store) -> N
 
     held_out, epoch = trainer.split.held_out, len(trainer.history)
     row = int(held_out[np.argmax(store.clips.target[held_out].any(axis=1))])
-    inspection, truth = _inspect(trainer, store, row), _truth(store, row)
+    inspection = _inspect(trainer, store, row)
+    truth = store.clips.events.of_clip(row, store.classes) or None  # none is known
     view = View(
         run_name, inspection, 0.0, inspection.duration_s,
         dense=trainer.recipe.time_attention == "dense", no_decoder="no decoder was trained",
@@ -124,13 +124,3 @@ def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
         logmel = trainer.standardiser(stored)
         output: SedOutput = trainer.network(logmel, reconstruct=trainer.recipe.reconstructs)
     return Inspection.of(card_of(trainer, store), logmel, output)
-
-
-def _truth(store: Store, row: int) -> list[Event] | None:
-    """The events of a clip, if they are known."""
-    events = store.clips.events.of_clips(np.array([row]))
-    columns = (events.label, events.onset_s, events.offset_s)
-    return [
-        Event(store.classes[label], float(onset_s), float(offset_s))
-        for label, onset_s, offset_s in zip(*columns, strict=True)
-    ] or None

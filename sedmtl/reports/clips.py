@@ -110,7 +110,10 @@ def picture(network: Network, pick: Pick, recording: Recording) -> dict[str, Any
     """What the page shows of a clip, but for its sound."""
     run, card = network.runs[pick.run], network.cards[pick.run]
     view = _view(run, card, pick.row, recording.logmel)
-    truth, detected = _truth(run.scores, pick.row), _detected(run.scores, card, pick.row)
+    truth, detected = (
+        run.scores.events.of_clip(pick.row, run.scores.classes),
+        _detected(run.scores, card, pick.row),
+    )
     shown = choose_classes([view], truth, MAX_CLASSES)
     short = short_names(shown, N_CHARACTERS)
     of_shown = [event for event in detected if event.label in shown]
@@ -155,16 +158,6 @@ def _view(
     )
     dense = card.time_attention == "dense"
     return View(run.name, inspection, 0.0, scores.duration_s, dense=dense)
-
-
-def _truth(scores: HeldOutScores, row: int) -> list[Event]:
-    events = scores.events
-    ours = events.mixture == row
-    columns = (events.label[ours], events.onset_s[ours], events.offset_s[ours])
-    return [
-        Event(scores.classes[label], float(onset_s), float(offset_s))
-        for label, onset_s, offset_s in zip(*columns, strict=True)
-    ]
 
 
 def _detected(scores: HeldOutScores, card: ModelCard, row: int) -> list[Detection]:

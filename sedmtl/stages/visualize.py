@@ -159,10 +159,4 @@ def _truth_of_mixture(store_path: Path, name: str) -> Sequence[Event] | None:
     with Store(store_path, "waveform", "sedmtl mix") as store:
         if name not in store.clips.name:
             return None
-        events = store.clips.events
-        ours = events.mixture == list(store.clips.name).index(name)
-        columns = (events.label[ours], events.onset_s[ours], events.offset_s[ours])
-        return [
-            Event(store.classes[label], float(onset_s), float(offset_s))
-            for label, onset_s, offset_s in zip(*columns, strict=True)
-        ]
+        return store.clips.events.of_clip(list(store.clips.name).index(name), store.classes)

@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl.events import Event
+
 COLUMNS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
 
 
@@ -41,6 +43,15 @@ class EventTable:
 
     def __len__(self) -> int:
         return len(self.mixture)
+
+    def of_clip(self, row: int, classes: Sequence[str]) -> list[Event]:
+        """The events of one clip, their classes by name."""
+        ours = self.mixture == row
+        columns = (self.label[ours], self.onset_s[ours], self.offset_s[ours])
+        return [
+            Event(classes[label], float(onset_s), float(offset_s))
+            for label, onset_s, offset_s in zip(*columns, strict=True)
+        ]
 
     def of_clips(self, rows: npt.NDArray[np.integer]) -> EventTable:
         """The events of some clips, whose rows are counted anew, in the order given."""
