@@ -345,8 +345,8 @@ def drop_events(path):
     [
         (lambda path: path.unlink(), r"^no store .*snr_10\.h5: make it with 'sedmtl mix'$"),
         (lambda path: path.write_text("text"), r"snr_10\.h5 is no readable HDF5 store.*sedmtl mix"),
-        (change_schema, r"snr_10\.h5 has schema 2, this sedmtl reads schema 1: make it again"),
-        (drop_schema, r"has schema None, this sedmtl reads schema 1"),
+        (change_schema, r"snr_10\.h5 has schema 3, this sedmtl reads schema 2: make it again"),
+        (drop_schema, r"has schema None, this sedmtl reads schema 2"),
         (drop_events, r"snr_10\.h5 is damaged \(.*events.*\): delete it .* 'sedmtl mix'"),
     ],
 )
@@ -355,6 +355,70 @@ def test_what_is_no_store_is_refused_in_a_sentence(path, spoil, sentence):
     spoil(path)
     with pytest.raises(SedmtlError, match=sentence):
         Store(path, "waveform", "sedmtl mix")
+
+
+@pytest.mark.parametrize("array", ["waveform", "stems"])
+@pytest.mark.parametrize("row", [0, 7, N_ROWS - 1])
+def test_one_flipped_bit_of_a_row_is_noticed_when_the_row_is_read(path, array, row):
+    write_whole(path)
+    with h5py.File(path, "r") as file:
+        chunk = file[array].id.get_chunk_info(row)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + 5] ^= 1
+    path.write_bytes(content)
+    with Store(path, array, "sedmtl mix") as store:
+        others = [i for i in range(N_ROWS) if i != row]
+        assert len(store.read(np.array(others))) == N_ROWS - 1
+        with pytest.raises(SedmtlError, match=rf"row {row}, mix_{row:02d}\.wav, is not what was"):
+            store.read(range(N_ROWS))
+
+
+def change_attribute(file):
+    file.attrs["sample_rate"] = 16_000
+
+
+def change_target(file):
+    file["target"][2, 0] ^= 1
+
+
+def change_fold(file):
+    file["fold"][3] += 1
+
+
+def change_onset(file):
+    file["events/onset_s"][0] += 1
+
+
+def change_name(file):
+    file["name"][0] = b"mix_99.wav"
+
+
+@pytest.mark.parametrize(
+    "change", [change_attribute, change_target, change_fold, change_onset, change_name]
+)
+def test_a_changed_table_or_attribute_is_noticed_when_the_store_is_opened(path, change):
+    write_whole(path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(SedmtlError, match=r"damaged \(its tables are not what was written\)"):
+        Store(path, "waveform", "sedmtl mix")
+
+
+def content_of(path, array="waveform"):
+    with Store(path, array, "sedmtl mix") as store:
+        return store.content
+
+
+def test_the_content_names_what_is_held_and_not_what_it_was_made_with(path, tmp_path):
+    write_whole(path)
+    write_whole(tmp_path / "other.h5", config="b")
+    content = content_of(path)
+    assert content == content_of(path, "stems") == content_of(tmp_path / "other.h5")
+    louder = tmp_path / "louder.h5"
+    with writer(louder) as store:
+        store.write(0, waveform=WAVEFORM + (np.arange(N_ROWS) == 4)[:, None], stems=STEMS)
+        store.finish()
+    assert content_of(louder) != content
 
 
 def test_a_store_of_another_kind_is_refused(path):

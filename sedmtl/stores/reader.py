@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.errors import SedmtlError
+from sedmtl.stores import digests
 from sedmtl.stores.tables import read_clips
 from sedmtl.stores.writer import SCHEMA
 
@@ -32,7 +34,8 @@ class Store:
             made_by: The command that makes such a store, for the error sentence.
 
         Raises:
-            SedmtlError: The file is missing, is no store of this kind, or has another schema.
+            SedmtlError: The file is missing, is no store of this kind, has another schema, or its
+                tables have changed since they were written.
         """
         self.path = path
         if not path.is_file():
@@ -54,14 +57,17 @@ class Store:
             self._file.close()
             raise SedmtlError(f"{path} holds no '{array}': make such a store with '{made_by}'")
         self._rows = self._file[array]
+        self._array = array
         self._made_by = made_by
-        self.attributes = {key: _plain(value) for key, value in self._file.attrs.items()}
         try:
+            self.attributes = {key: _plain(value) for key, value in self._file.attrs.items()}
             self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
             self.clips = read_clips(self._file)
-        except (KeyError, OSError) as error:
+            self._digests = {name: rows[:] for name, rows in self._file["sha256"].items()}
+            self._check_identity()
+        except (KeyError, OSError, TypeError, ValueError) as error:
             self._file.close()
-            raise self._damaged(error) from error
+            raise self._damaged(str(error.args[-1])) from error
 
     def __enter__(self) -> Self:
         return self
@@ -77,6 +83,11 @@ class Store:
         """Shape of one row of the big array."""
         return tuple(self._rows.shape[1:])
 
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of what the store holds: tables and big arrays."""
+        return digests.content(self.clips, self._digests)
+
     def read(self, rows: npt.NDArray[np.integer] | range) -> npt.NDArray[Any]:
         """Read rows of the big array, in the order asked for.
 
@@ -90,13 +101,34 @@ class Store:
             for i, row in enumerate(rows):
                 self._rows.read_direct(block, np.s_[int(row)], np.s_[i])
         except OSError as error:
-            raise self._damaged(error) from error
+            raise self._damaged(str(error.args[-1])) from error
+        changed = digests.of_rows(block) != self._digests[self._array][np.asarray(rows, int)]
+        if changed.any():
+            row = int(rows[int(changed.any(axis=1).argmax())])
+            raise self._damaged(f"row {row}, {self.clips.name[row]}, is not what was written")
         return block
 
-    def _damaged(self, error: Exception) -> SedmtlError:
-        reason = " ".join(str(error.args[-1]).split())
+    def _check_identity(self) -> None:
+        """Whether the tables and attributes are those that were written.
+
+        Raises:
+            ValueError: They are not.
+        """
+        shapes = {
+            name: [*self._file[name].shape[1:], str(self._file[name].dtype)]
+            for name in self._digests
+        }
+        said = {key: value for key, value in self.attributes.items() if key != "digest"}
+        if self.attributes["digest"] != digests.identity(shapes, self.clips, said):
+            raise ValueError("its tables are not what was written")
+        for name, of_rows in self._digests.items():
+            if not len(of_rows) == len(self._file[name]) == len(self.clips.name):
+                raise ValueError(f"its tables and '{name}' have another number of rows")
+
+    def _damaged(self, reason: str) -> SedmtlError:
         return SedmtlError(
-            f"{self.path} is damaged ({reason}): delete it and make it again with '{self._made_by}'"
+            f"{self.path} is damaged ({' '.join(reason.split())}): delete it and make it again "
+            f"with '{self._made_by}'"
         )
 
 

@@ -8,10 +8,9 @@ count beside it says how many rows are good.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -23,11 +22,11 @@ import numpy.typing as npt
 import sedmtl
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
-from sedmtl.stores.tables import COLUMNS, ClipTable, write_clips
+from sedmtl.stores import digests
+from sedmtl.stores.digests import Attributes
+from sedmtl.stores.tables import ClipTable, write_clips
 
-SCHEMA = 1
-
-Attributes = Mapping[str, str | int | float | Sequence[str]]
+SCHEMA = 2
 
 
 class RowArray(NamedTuple):
@@ -35,6 +34,16 @@ class RowArray(NamedTuple):
 
     row_shape: tuple[int, ...]
     dtype: npt.DTypeLike
+
+    @property
+    def n_bytes(self) -> int:
+        """Of one row."""
+        return math.prod(self.row_shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def description(self) -> list[Any]:
+        """Shape and type as plain values."""
+        return [*self.row_shape, str(np.dtype(self.dtype))]
 
 
 class StoreWriter:
@@ -59,7 +68,9 @@ class StoreWriter:
         self.n_rows = len(clips.name)
         self._part = path.with_name(f".{path.name}.part")
         self._progress = path.with_name(f".{path.name}.progress")
-        self._digest = _digest(arrays, clips, attributes)
+        attributes = {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **attributes}
+        shapes = {name: array.description for name, array in arrays.items()}
+        self._digest = digests.identity(shapes, clips, attributes)
         self._file: h5py.File | None = None
         self.n_done = self.n_rows
         if _stored_digest(path) == self._digest:
@@ -96,6 +107,9 @@ class StoreWriter:
             raise ValueError(f"{self.path}: row {first} before row {self.n_done}")
         for name, rows in arrays.items():
             self._file[name][first : first + n_new] = rows
+            # As it is stored, which need not be the type that it came in.
+            stored = rows.astype(self._file[name].dtype, copy=False)
+            self._file[f"sha256/{name}"][first : first + n_new] = digests.of_rows(stored)
         self._file.flush()
         self.n_done = first + n_new
         # Written after the rows: the count may lag behind the file, never run ahead of it. And
@@ -133,17 +147,24 @@ class StoreWriter:
                     name,
                     shape=(self.n_rows, *array.row_shape),
                     dtype=array.dtype,
-                    dcpl=_one_row_a_chunk(array),
+                    dcpl=_laid_out_at_once((1, *array.row_shape)),
+                )
+                file.create_dataset(
+                    f"sha256/{name}",
+                    shape=(self.n_rows, digests.N_BYTES),
+                    dtype=np.uint8,
+                    dcpl=_laid_out_at_once(),
                 )
             write_clips(file, clips)
-            for key, value in _identity(attributes).items():
+            for key, value in attributes.items():
                 file.attrs[key] = value if isinstance(value, str | int | float) else list(value)
         _reserve(self._part)
 
 
-def _one_row_a_chunk(array: RowArray) -> h5py.h5p.PropDCID:
+def _laid_out_at_once(chunk: tuple[int, ...] | None = None) -> h5py.h5p.PropDCID:
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    dcpl.set_chunk((1, *array.row_shape))
+    if chunk:
+        dcpl.set_chunk(chunk)
     # Laid out at once: later writes change no metadata, so a kill leaves a valid file, and the
     # bytes do not depend on the order of writing.
     dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -165,31 +186,12 @@ def _reserve(path: Path) -> None:
             raise
 
 
-def _identity(attributes: Attributes) -> Attributes:
-    return {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **attributes}
-
-
 def _stored_digest(path: Path) -> str | None:
     try:
         with h5py.File(path, "r") as file:
             return str(file.attrs.get("digest"))
     except OSError:
         return None
-
-
-def _digest(arrays: Mapping[str, RowArray], clips: ClipTable, attributes: Attributes) -> str:
-    """Names everything that decides the store but the big arrays themselves."""
-    digest = hashlib.sha256()
-    attributes = _identity(attributes)
-    shapes = {
-        name: [*array.row_shape, str(np.dtype(array.dtype))] for name, array in arrays.items()
-    }
-    texts = [shapes, {key: attributes[key] for key in sorted(attributes)}, list(clips.name)]
-    digest.update(json.dumps([*texts, list(clips.scene), list(clips.events.source)]).encode())
-    columns = [getattr(clips.events, column) for column in COLUMNS]
-    for table in (clips.target, clips.fold, *columns):
-        digest.update(np.ascontiguousarray(table).tobytes())
-    return digest.hexdigest()
 
 
 def _unwritable(path: Path, error: OSError) -> SedmtlError:
