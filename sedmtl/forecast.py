@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from sedmtl.progress import duration
@@ -54,20 +55,17 @@ def forecast(work_dir: Path, recipes: Sequence[Recipe], device: torch.device) ->
 def seconds_an_epoch(trainer: Trainer) -> float:
     """From `N_STEPS` steps and as many scored batches."""
     split, size = trainer.split, trainer.recipe.batch_size
-    batch = split.train[:size]
+    n_timed = N_STEPS * size
     trainer.network.train()
-    trainer.step(batch).cpu()
-    started = time.monotonic()
-    for _ in range(N_STEPS):
-        trainer.step(batch).cpu()
+    for number, (_, losses) in enumerate(trainer.steps(np.resize(split.train, n_timed + size))):
+        losses.cpu()  # waits for the GPU
+        if number == 0:
+            started = time.monotonic()
     trained = time.monotonic()
-    for _ in range(N_STEPS):
-        trainer.score(batch)
+    trainer.score(np.resize(split.train, n_timed))
     scored = time.monotonic()
     n_scored = len(split.validation) + len(split.held_out)
-    return ((trained - started) * len(split.train) + (scored - trained) * n_scored) / (
-        N_STEPS * len(batch)
-    )
+    return ((trained - started) * len(split.train) + (scored - trained) * n_scored) / n_timed
 
 
 def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:

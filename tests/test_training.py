@@ -8,6 +8,7 @@ import torch
 
 from sedmtl.dataset import split_rows
 from sedmtl.errors import SedmtlError
+from sedmtl.feed import Feed
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
 from sedmtl.training import SELECTIONS, Recipe, Trainer
@@ -34,7 +35,8 @@ def trainer_of(clips, recipe=RECIPE):
     network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, recipe.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
-    return Trainer(network, standardiser, lambda rows: logmel[rows], target, split, recipe, cpu)
+    feed = Feed(lambda rows: logmel[rows], target, cpu, resident=False)
+    return Trainer(network, standardiser, feed, target, split, recipe, cpu)
 
 
 def weights_of(trainer):
@@ -45,6 +47,13 @@ def assert_same(left, right):
     assert left.keys() == right.keys()
     for key in left:
         torch.testing.assert_close(left[key], right[key], rtol=0, atol=0)
+
+
+def without_times(history):
+    return [
+        {key: value for key, value in record.items() if not key.startswith("seconds")}
+        for record in history
+    ]
 
 
 def run_to_end(trainer):
@@ -77,8 +86,7 @@ def test_going_on_from_a_saved_state_is_as_if_never_interrupted(clips, tmp_path)
     assert_same(weights_of(whole), weights_of(resumed))
     for selection in SELECTIONS:
         assert_same(whole.best[selection].weights, resumed.best[selection].weights)
-    without_time = [{k: v for k, v in r.items() if k != "seconds"} for r in resumed.history]
-    assert without_time == [{k: v for k, v in r.items() if k != "seconds"} for r in whole.history]
+    assert without_times(resumed.history) == without_times(whole.history)
 
 
 def test_training_learns_what_can_be_heard(clips):

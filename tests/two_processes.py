@@ -15,6 +15,7 @@ from torch import nn
 
 from sedmtl import distributed
 from sedmtl.dataset import split_rows
+from sedmtl.feed import Feed
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
 from sedmtl.training import Recipe, Trainer
@@ -50,12 +51,13 @@ def train(recipe):
     network = build_model(recipe.model, 3, 12, 8, recipe.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
-    trainer = Trainer(network, standardiser, lambda r: logmel[r], target, split, recipe, cpu)
+    feed = Feed(lambda rows: logmel[rows], target, cpu, resident=False)
+    trainer = Trainer(network, standardiser, feed, target, split, recipe, cpu)
     before = torch.from_numpy(trainer.score(np.arange(40)))
     history = list(trainer.fit(lambda _: None))
     return {
         "before": before,
-        "history": [{k: v for k, v in r.items() if k != "seconds"} for r in history],
+        "history": [{k: v for k, v in r.items() if not k.startswith("seconds")} for r in history],
         "weights": dict(network.state_dict()),
         "honest": trainer.best["honest"].weights,
     }
