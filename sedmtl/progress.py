@@ -28,6 +28,12 @@ Advance = Callable[[int], None]
 QUIET_S = 5.0
 """A log file gets no second line of progress sooner than this."""
 
+CALIBRATION_S = 2.0
+"""After which it is told how long the rest takes; less than this, and the first items decide."""
+
+WORTH_TELLING_S = 10.0
+"""A rest that is shorter is over before it is read."""
+
 
 def say(text: str) -> None:
     """One line for the user, above the bar if there is one."""
@@ -47,8 +53,10 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
     Yields:
         A function to call with the number of units just finished.
     """
+    foretell = _foretell(what, total - done)
     if not console.is_terminal:
-        yield _lines(what, total, done) if log else lambda _: None
+        tell = _lines(what, total, done) if log else lambda _: None
+        yield _both(foretell, tell)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -62,7 +70,7 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, completed=done)
-        yield lambda n: bar.advance(task, n)
+        yield _both(foretell, lambda n: bar.advance(task, n))
 
 
 @contextmanager
@@ -77,6 +85,33 @@ def board() -> Iterator[Callable[[Sequence[str]], None]]:
         return
     with Live(console=console) as live:
         yield lambda lines: live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
+
+
+def _both(one: Advance, other: Advance) -> Advance:
+    def advance(n: int) -> None:
+        one(n)
+        other(n)
+
+    return advance
+
+
+def _foretell(what: str, n_to_do: int) -> Advance:
+    """Say once how long the work takes, as soon as its first items have shown it."""
+    started, done, told = time.monotonic(), 0, False
+
+    def advance(n: int) -> None:
+        nonlocal done, told
+        done += n
+        gone_s = time.monotonic() - started
+        if told or not done or gone_s < CALIBRATION_S:
+            return
+        told = True
+        left_s = gone_s / done * (n_to_do - done)
+        if left_s > WORTH_TELLING_S:
+            rate = f"{done / gone_s:.3g} a second"
+            say(f"{what}: {n_to_do:,} to do at {rate}, about {duration(left_s)}")
+
+    return advance
 
 
 def _lines(what: str, total: int, done: int) -> Advance:
@@ -102,3 +137,11 @@ def duration(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def size_text(n_bytes: float) -> str:
+    """A number of bytes as people read it: `4.5 GB`, `35.6 MB`; 1 GB is 10⁹ bytes."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= factor / 10:
+            return f"{n_bytes / factor:.1f} {unit}"
+    return f"{n_bytes / 1e3:.1f} kB"

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from sedmtl import progress
-from sedmtl.downloads.meter import Meter, size_text
+from sedmtl.downloads.meter import Meter
+from sedmtl.progress import size_text
 
 
 class Clock:

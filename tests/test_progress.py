@@ -44,7 +44,8 @@ def test_what_is_said_goes_to_stderr_word_for_word(capsys):
 
 def test_a_log_file_gets_a_line_a_tenth_with_the_time_left(clock, capsys):
     advance(clock, [(1, 1.0)] * 100, total=100)
-    lines = capsys.readouterr().err.splitlines()
+    foretold, *lines = capsys.readouterr().err.splitlines()
+    assert foretold == "mixing: 100 to do at 1 a second, about 1 min 38 s"
     assert len(lines) == 10
     assert lines[0] == "mixing: 10 of 100, 1 min 30 s left"
     assert lines[-1] == "mixing: 100 of 100, 0 s left"
@@ -57,12 +58,34 @@ def test_work_that_is_over_at_once_says_nothing(clock, capsys):
 
 def test_no_two_lines_are_closer_than_the_quiet_time(clock, capsys):
     advance(clock, [(10, progress.QUIET_S * 0.6)] * 10, total=100)
-    assert len(capsys.readouterr().err.splitlines()) == 5
+    _, *lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
 
 
 def test_resumed_work_counts_all_and_times_only_its_own(clock, capsys):
     advance(clock, [(10, 10.0)], total=100, done=80)
     assert capsys.readouterr().err == "mixing: 90 of 100, 10 s left\n"
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_how_long_it_takes_is_told_once_from_the_first_items_of_this_attempt(
+    clock, monkeypatch, is_terminal
+):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=is_terminal, width=100, highlight=False)
+    monkeypatch.setattr(progress, "console", console)
+    with progress.progress("mixing", 2_000, 500) as step:
+        for _ in range(8):
+            clock.now += progress.CALIBRATION_S / 4
+            step(10)
+    lines = screen.getvalue().splitlines()
+    told = [line for line in lines if "to do at 20 a second, about 1 min 13 s" in line]
+    assert len(told) == 1
+
+
+def test_a_short_rest_is_not_told(clock, capsys):
+    advance(clock, [(90, progress.CALIBRATION_S)], total=100)
+    assert "to do at" not in capsys.readouterr().err
 
 
 def test_nothing_to_do_says_nothing(clock, capsys):
@@ -95,11 +118,12 @@ def test_durations_read_as_people_say_them(seconds, text):
     assert progress.duration(seconds) == text
 
 
-def test_a_block_that_writes_its_own_lines_gets_none_in_a_log_file(clock, capsys):
+def test_a_block_that_writes_its_own_lines_gets_only_the_forecast_in_a_log_file(clock, capsys):
     with progress.progress("training", 10, log=False) as step:
-        clock.now += 100
-        step(5)
-    assert capsys.readouterr().err == ""
+        for _ in range(10):
+            clock.now += 20
+            step(1)
+    assert capsys.readouterr().err == "training: 10 to do at 0.05 a second, about 3 min 00 s\n"
 
 
 def test_a_board_stays_in_place_in_a_terminal_and_out_of_log_files(monkeypatch):

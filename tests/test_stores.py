@@ -268,8 +268,11 @@ def test_a_full_disk_is_found_before_the_first_row_and_leaves_nothing(path, monk
         raise OSError(errno.ENOSPC, "")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(SedmtlError, match=r"cannot write .*snr_10\.h5: No space left on device"):
-        writer(path)
+    with (
+        pytest.raises(SedmtlError, match=r"cannot write .*snr_10\.h5: No space left on device"),
+        writer(path),
+    ):
+        pytest.fail("a store on a full disk")
     assert not names(path.parent)
 
 
@@ -294,10 +297,20 @@ def test_the_space_of_a_store_is_claimed_at_once(path):
     assert len(write_whole(path)) == before
 
 
+def test_it_is_known_how_much_of_the_disk_is_still_to_be_claimed(path):
+    digests = 2 * 32 * N_ROWS
+    assert writer(path).n_bytes == WAVEFORM.nbytes + STEMS.nbytes + digests
+    interrupt(path, 6)
+    assert writer(path).n_bytes == 0  # claimed at the first attempt
+    write_whole(path)
+    assert writer(path).n_bytes == 0
+    assert writer(path, config="b").n_bytes > 0  # it is made beside the one that is there
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "work").write_text("a file")
     with pytest.raises(SedmtlError, match=r"cannot write .*snr_10\.h5: (Not a directory|File ex)"):
-        writer(tmp_path / "work" / "mixtures" / "snr_10.h5")
+        write_whole(tmp_path / "work" / "mixtures" / "snr_10.h5")
 
 
 def test_a_folder_in_the_place_of_a_store_is_one_sentence(path):
@@ -321,7 +334,7 @@ def test_two_processes_do_not_write_one_store(path):
         assert other.stdout.readline() == b"open\n"
         for config in ("a", "b"):
             with pytest.raises(SedmtlError, match="another process is writing it"):
-                writer(path, config=config)
+                write_whole(path, config=config)
         other.stdin.close()
 
 

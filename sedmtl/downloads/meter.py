@@ -9,14 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sedmtl import progress
-
-
-def size_text(n_bytes: float) -> str:
-    """A number of bytes as people read it: `4.5 GB`, `35.6 MB`; 1 GB is 10⁹ bytes."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if n_bytes >= factor / 10:
-            return f"{n_bytes / factor:.1f} {unit}"
-    return f"{n_bytes / 1e3:.1f} kB"
+from sedmtl.progress import size_text
 
 
 @dataclass

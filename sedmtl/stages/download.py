@@ -13,13 +13,13 @@ from pathlib import Path
 
 from sedmtl.downloads.catalogue import SLACK, Archive, Corpus
 from sedmtl.downloads.checksums import md5_of
-from sedmtl.downloads.lock import folder_lock
 from sedmtl.downloads.manifest import Manifest
-from sedmtl.downloads.meter import Meter, size_text
+from sedmtl.downloads.meter import Meter
 from sedmtl.downloads.transfer import Remote, UnreachableError, fetch
 from sedmtl.downloads.unpacking import Limits, unpack
 from sedmtl.errors import SedmtlError
-from sedmtl.progress import duration, say
+from sedmtl.lock import folder_lock
+from sedmtl.progress import duration, say, size_text
 
 N_CONNECTIONS = 2
 """At a time; also the archives that are in work, and so on the disk."""
@@ -95,7 +95,7 @@ def download(corpora: Sequence[Corpus], options: DownloadOptions) -> list[Path]:
             "nothing is downloaded before you accept what is said above under licence: the same "
             "command with --accept-license does"
         )
-    with folder_lock(options.to_dir):
+    with folder_lock(options.to_dir, "sedmtl download"):
         manifests = [Manifest(corpus, options.to_dir) for corpus in corpora]
         jobs = list(_plan(manifests))
         _check_space(jobs, options)

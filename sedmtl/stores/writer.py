@@ -53,7 +53,17 @@ class StoreWriter:
     stays hidden and is taken up by the next writer that is asked for the very same store; if
     that store is there already, there is nothing left to do.
 
+    Args:
+        path: Of the store.
+        arrays: The big arrays.
+        clips: The tables.
+        attributes: Everything else that the store says of itself.
+
+    Raises:
+        SedmtlError: From `with` on: the file cannot be made, or another process writes it.
+
     Attributes:
+        is_there: Whether this very store was finished before.
         n_done: Rows that are written; all of them if the store was there already.
     """
 
@@ -68,23 +78,26 @@ class StoreWriter:
         self.n_rows = len(clips.name)
         self._part = path.with_name(f".{path.name}.part")
         self._progress = path.with_name(f".{path.name}.progress")
+        self._arrays, self._clips = arrays, clips
         attributes = {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **attributes}
         shapes = {name: array.description for name, array in arrays.items()}
-        self._digest = digests.identity(shapes, clips, attributes)
+        digest = digests.identity(shapes, clips, attributes)
+        self._attributes = {**attributes, "digest": digest}
+        self._digest = digest
         self._file: h5py.File | None = None
-        self.n_done = self.n_rows
-        if _stored_digest(path) == self._digest:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.n_done = self._n_resumable()
-            if not self.n_done:
-                self._create(arrays, clips, {**attributes, "digest": self._digest})
-            self._file = h5py.File(self._part, "r+")
-        except OSError as error:
-            raise _unwritable(path, error) from error
+        self.is_there = _stored_digest(path) == digest
+        self.n_done = self.n_rows if self.is_there else 0
 
     def __enter__(self) -> Self:
+        if not self.is_there:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.n_done = self._n_resumable()
+                if not self.n_done:
+                    self._create()
+                self._file = h5py.File(self._part, "r+")
+            except OSError as error:
+                raise _unwritable(self.path, error) from error
         return self
 
     def __exit__(
@@ -97,6 +110,15 @@ class StoreWriter:
             self._file.close()
         if isinstance(error, OSError):
             raise _unwritable(self.path, error) from error
+
+    @property
+    def n_bytes(self) -> int:
+        """Still to be claimed on the disk for the rows: none of a store that is there."""
+        if self.is_there:
+            return 0
+        row = sum(array.n_bytes + digests.N_BYTES for array in self._arrays.values())
+        n_claimed = 512 * self._part.stat().st_blocks if self._part.is_file() else 0
+        return max(0, self.n_rows * row - n_claimed)
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
         """Write rows of every array from row `first` on, which must leave no gap."""
@@ -137,12 +159,10 @@ class StoreWriter:
         except (OSError, ValueError):
             return 0
 
-    def _create(
-        self, arrays: Mapping[str, RowArray], clips: ClipTable, attributes: Attributes
-    ) -> None:
+    def _create(self) -> None:
         self._progress.unlink(missing_ok=True)
         with h5py.File(self._part, "w") as file:
-            for name, array in arrays.items():
+            for name, array in self._arrays.items():
                 file.create_dataset(
                     name,
                     shape=(self.n_rows, *array.row_shape),
@@ -155,8 +175,8 @@ class StoreWriter:
                     dtype=np.uint8,
                     dcpl=_laid_out_at_once(),
                 )
-            write_clips(file, clips)
-            for key, value in attributes.items():
+            write_clips(file, self._clips)
+            for key, value in self._attributes.items():
                 file.attrs[key] = value if isinstance(value, str | int | float) else list(value)
         _reserve(self._part)
 

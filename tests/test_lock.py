@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from sedmtl.downloads.lock import folder_lock
+from sedmtl.lock import folder_lock
 from sedmtl.errors import SedmtlError
 
 OWNER = """\
 import sys
 from pathlib import Path
-from sedmtl.downloads.lock import folder_lock
-with folder_lock(Path(sys.argv[1])):
+from sedmtl.lock import folder_lock
+with folder_lock(Path(sys.argv[1]), 'sedmtl mix'):
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -33,30 +33,30 @@ def owner(tmp_path):
 
 def test_a_second_process_is_refused_and_told_of_the_first(owner, tmp_path):
     with (
-        pytest.raises(SedmtlError, match=rf"in use by process {owner.pid} on .* since 20\d\d-"),
-        folder_lock(tmp_path),
+        pytest.raises(SedmtlError, match=rf"in use by 'sedmtl mix', process {owner.pid} on .*, since 20\d\d-"),
+        folder_lock(tmp_path, 'sedmtl features'),
     ):
         pytest.fail("two processes in one folder")
 
 
 @pytest.mark.usefixtures("owner")
 def test_another_folder_is_free(tmp_path):
-    with folder_lock(tmp_path / "other"):
+    with folder_lock(tmp_path / "other", 'sedmtl mix'):
         assert (tmp_path / "other").is_dir()
 
 
 def test_the_lock_of_a_killed_process_is_free(owner, tmp_path):
     owner.kill()
     owner.wait()
-    with folder_lock(tmp_path):
+    with folder_lock(tmp_path, 'sedmtl features'):
         [lock] = tmp_path.iterdir()
         [line] = lock.read_text().splitlines()
-        assert line.startswith(f"process {os.getpid()} on ")
+        assert line.startswith(f"'sedmtl features', process {os.getpid()} on ")
 
 
 def test_the_lock_is_free_after_the_block_and_after_an_error_in_it(tmp_path):
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), folder_lock(tmp_path):
+        with pytest.raises(ZeroDivisionError), folder_lock(tmp_path, 'sedmtl features'):
             raise ZeroDivisionError
 
 
@@ -64,6 +64,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "data").write_text("a file")
     with (
         pytest.raises(SedmtlError, match=r"cannot write into .*data"),
-        folder_lock(tmp_path / "data"),
+        folder_lock(tmp_path / "data", "sedmtl mix"),
     ):
         pass

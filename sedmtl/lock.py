@@ -13,14 +13,18 @@ from pathlib import Path
 from sedmtl.errors import SedmtlError
 from sedmtl.files import make_folder
 
-NAME = ".sedmtl-download.lock"
+NAME = ".sedmtl.lock"
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, command: str) -> Iterator[None]:
     """Keep other processes out of a folder, which is made, while the block runs.
 
     The system releases the lock with the process, however that ends; the file stays.
+
+    Args:
+        folder: What only this process may write into.
+        command: What this process is, for the sentence that others get: 'sedmtl mix'.
 
     Raises:
         SedmtlError: Another process has the lock; names it.
@@ -43,7 +47,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise SedmtlError(f"cannot lock {path}: {error.strerror}") from error
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}\n")
+        where = f"process {os.getpid()} on {socket.gethostname()}"
+        file.write(f"'{command}', {where}, since {_now()}\n")
         file.flush()
         yield
 

@@ -1,0 +1,50 @@
+"""What the disk must hold is told before it is taken, and refused when it cannot."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from sedmtl.cost import announce
+from sedmtl.errors import SedmtlError
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A disk with 1 GB free; collects where it was looked at."""
+    paths = []
+
+    def disk_usage(path):
+        paths.append(path)
+        return SimpleNamespace(free=10**9)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    return paths
+
+
+def test_items_bytes_and_free_space_are_said(asked, tmp_path, capsys):
+    announce("6,000 mixtures", 10**9, tmp_path)
+    expected = f"6,000 mixtures: 1.0 GB into {tmp_path}, where 1.0 GB are free\n"
+    assert capsys.readouterr().err == expected
+    assert asked == [tmp_path]
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_byte_too_many_is_refused_with_the_figures(tmp_path, capsys):
+    with pytest.raises(SedmtlError, match=r"6,000 mixtures take 1\.0 GB in .* where 1\.0 GB are"):
+        announce("6,000 mixtures", 10**9 + 1, tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_disk_of_a_folder_that_is_yet_to_be_made_is_that_of_the_nearest_above(asked, tmp_path):
+    announce("one store", 1, tmp_path / "work" / "mixtures")
+    assert asked == [tmp_path]
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_relative_folder_is_looked_up_from_here(asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    announce("one store", 1, (tmp_path / "work").relative_to(tmp_path))
+    assert asked == [tmp_path]
