@@ -1,0 +1,57 @@
+"""Ctrl-C that does not wait. A leaf."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+GRACE_S = 1.0
+"""For an interrupted command to end by itself."""
+
+EXIT_CODE = 130
+
+
+@contextmanager
+def ending_soon(sentence: str) -> Iterator[None]:
+    """Let Ctrl-C end the process within about a second, whatever the block computes.
+
+    Python raises KeyboardInterrupt between two of its own instructions, and the backward pass of a
+    step at the paper's size is one instruction of many seconds on a CPU. What an interruption
+    leaves is what a kill leaves: every stage goes on from that.
+
+    Args:
+        sentence: Said on stderr if the process has to be ended from here.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ended = threading.Event()
+    ours, signals = socket.socketpair()
+    signals.setblocking(False)
+    before = signal.set_wakeup_fd(signals.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(ours, ended, sentence), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        signals.close()
+        watcher.join()
+        ours.close()
+
+
+def _watch(signals: socket.socket, ended: threading.Event, sentence: str) -> None:
+    """The system writes the number of each signal here as it comes, also while Python waits."""
+    while number := signals.recv(1):
+        if number[0] == signal.SIGINT and not ended.wait(GRACE_S):
+            # Past Python's own streams, whose locks the main thread may hold; the bar may have
+            # hidden the cursor.
+            cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+            os.write(2, f"{cursor}\n{sentence}\n".encode())
+            os._exit(EXIT_CODE)
