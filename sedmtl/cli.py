@@ -19,12 +19,15 @@ from typer.core import TyperGroup
 import sedmtl
 from sedmtl import options
 from sedmtl.errors import SedmtlError
+from sedmtl.interruption import EXIT_CODE, ending_soon
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
 
 
 DATA_YAML = Path("data.yaml")
+
+INTERRUPTED = "interrupted: the same command goes on where it was (train: with --resume)"
 
 
 class Commands(TyperGroup):
@@ -33,13 +36,14 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit with 1 for errors of input, 130 for an interruption."""
         try:
-            return super().invoke(ctx)
+            with ending_soon(INTERRUPTED):
+                return super().invoke(ctx)
         except SedmtlError as error:
             if _debug(ctx):
                 raise
             _fail(f"error: {error}", 1)
         except KeyboardInterrupt:
-            _fail("interrupted: the same command goes on where it was (train: with --resume)", 130)
+            _fail(INTERRUPTED, EXIT_CODE)
         except (typer.Exit, typer.Abort):
             raise
         except BrokenPipeError:
@@ -130,6 +134,7 @@ def mix_command(
     stems: options.Stems = False,
     wav: options.Wav = 0,
     workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
@@ -138,7 +143,8 @@ def mix_command(
 
     settings = _load(config)
     snrs_db = tuple(dict.fromkeys(snr or settings.mixing.snrs_db))
-    for path in mix(settings, MixOptions(snrs_db, stems, wav, _n_workers(workers))):
+    n_workers = _n_workers(workers, scheduler)
+    for path in mix(settings, MixOptions(snrs_db, stems, wav, n_workers, scheduler)):
         typer.echo(path)
 
 
@@ -146,6 +152,7 @@ def mix_command(
 def features_command(
     snr: options.Snrs = None,
     workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
@@ -154,7 +161,8 @@ def features_command(
     from sedmtl.stores import data_name
 
     names = [data_name(snr_db) for snr_db in snr or []]
-    for path in features(_load(config), names, _n_workers(workers)):
+    n_workers = _n_workers(workers, scheduler)
+    for path in features(_load(config), names, n_workers, scheduler):
         typer.echo(path)
 
 
@@ -300,6 +308,7 @@ def predict_command(
     batch_size: options.Windows = 8,
     gpus: options.OneGpu = None,
     workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     config: options.ConfigPath = DATA_YAML,
     debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
@@ -311,7 +320,7 @@ def predict_command(
 
     said = PredictOptions(
         run, out, tuple(format or ()), tags, threshold, hysteresis, median, gap, min_duration,
-        batch_size, gpus, _n_workers(workers),
+        batch_size, gpus, _n_workers(workers, scheduler), scheduler,
     )  # fmt: skip
     outcome = predict(_load_if_any(config), audio, said)
     typer.echo(outcome.table, nl=False)
@@ -384,6 +393,19 @@ def verify_command(
     judge(reports)
 
 
+@app.command("check")
+def check_command(
+    work: options.WorkDir = Path("work"),
+    debug: options.Debug = False,  # noqa: ARG001
+) -> None:
+    """Read every store and run of a work folder: what is damaged, outdated or unfinished."""
+    from sedmtl.stages.check import check, judge, table
+
+    findings = check(work)
+    typer.echo(table(findings, work))
+    judge(findings)
+
+
 @app.command("export")
 def export_command(
     run: options.OneRun,
@@ -425,7 +447,12 @@ def _choose_stores(
     return [choose_store(features_dir, name, "sedmtl features") for name in wanted or [None]]
 
 
-def _n_workers(asked: int | None) -> int:
+def _n_workers(asked: int | None, scheduler: str | None = None) -> int:
     from sedmtl.workers import all_cores
 
+    if asked and scheduler:
+        raise SedmtlError(
+            "--workers counts the threads of this machine, and --scheduler names a cluster that "
+            "has its own: leave one of them out"
+        )
     return asked or all_cores()

@@ -42,7 +42,7 @@ def forecast(work_dir: Path, recipes: Sequence[Recipe], device: torch.device) ->
     epoch_seconds: dict[tuple[str, str, bool], float] = {}
     forecasts = []
     for recipe in recipes:
-        n_left = recipe.epochs - _n_epochs_done(work_dir / "runs" / recipe.name)
+        n_left = recipe.epochs - n_epochs_done(work_dir / "runs" / recipe.name)
         kind = (recipe.data, recipe.model, recipe.reconstructs)
         if n_left > 0 and kind not in epoch_seconds:
             path = work_dir / "features" / f"{recipe.data}.h5"
@@ -82,7 +82,8 @@ def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
     return [*lines, f"in all: {n_to_do} of {len(forecasts)} runs{at_once}, {duration(total)}"]
 
 
-def _n_epochs_done(run: Path) -> int:
+def n_epochs_done(run: Path) -> int:
+    """Epochs that a run has behind it, by its `metrics.jsonl`."""
     try:
         lines = (run / "metrics.jsonl").read_text().splitlines()
         return int(json.loads(lines[-1])["epoch"])

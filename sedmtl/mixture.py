@@ -2,7 +2,7 @@
 
 The protocol is the paper's (section IV-A) and that of the recipe it inherits (Kong et al., TASLP
 2019): events of one fold's recordings, one scene each, loudness set by the ratio of RMS values.
-Nothing here opens a file; `stages/mix` brings the audio.
+Nothing here opens a file; `rendering` brings the audio.
 """
 
 from __future__ import annotations
@@ -275,16 +275,24 @@ class EventAudio(NamedTuple):
         return 20 * float(np.log10(heard / self.level)) if heard > 0 else -np.inf
 
 
-class Rendered(NamedTuple):
+@dataclass(frozen=True)
+class Rendered:
     """A mixture at one SNR.
 
     Attributes:
         waveform: (n_samples,) int16; amplitude = value / 32767.
-        stems: (2, n_samples) int16: events, scene. They sum to the waveform exactly.
+        event_part: (n_samples,) float32, what the events add to it, before rounding.
     """
 
     waveform: npt.NDArray[np.int16]
-    stems: npt.NDArray[np.int16]
+    event_part: Audio
+
+    @property
+    def stems(self) -> npt.NDArray[np.int16]:
+        """(2, n_samples): events, scene. They sum to the waveform exactly."""
+        events = np.rint(self.event_part).astype(np.int16)
+        # The scene's stem is the rest, so that the stems sum to the mixture to the last bit.
+        return np.stack([events, self.waveform - events])
 
 
 def render(
@@ -315,13 +323,16 @@ def render(
     for event, onset in zip(events, onsets, strict=True):
         segment = event.segment[: n_samples - onset]
         unit_events[onset : onset + len(segment)] += segment / np.float32(event.level)
-    event_peak, scene_peak = float(np.abs(unit_events).max()), float(np.abs(scene).max())
+    event_peak, scene_peak = _peak(unit_events), _peak(scene)
     for snr_db in snrs_db:
         gain = 10 ** (snr_db / 20)
         scale = FULL_SCALE / (2 * max(gain * event_peak, scene_peak))
-        loud_events = unit_events * np.float32(gain * scale)
-        waveform = np.rint(loud_events + scene * np.float32(scale)).astype(np.int16)
-        event_stem = np.rint(loud_events).astype(np.int16)
-        # The scene's stem is the rest, so that the stems sum to the mixture to the last bit.
-        stems = np.stack([event_stem, waveform - event_stem])
-        yield Rendered(waveform, stems)
+        event_part = unit_events * np.float32(gain * scale)
+        # In place: the arrays of 10 s do not fit the processor's cache, each new one costs.
+        mixture = scene * np.float32(scale)
+        mixture += event_part
+        yield Rendered(np.rint(mixture, out=mixture).astype(np.int16), event_part)
+
+
+def _peak(waveform: Audio) -> float:
+    return float(max(waveform.max(), -waveform.min()))

@@ -76,6 +76,15 @@ Debug = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Threads; by default one a core.")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Work on the Dask cluster of this scheduler, tcp://host:8786, whose workers see the "
+        "same files (pip install 'sedmtl[dask]').",
+    ),
+]
 Snrs = Annotated[
     list[float] | None,
     typer.Option("--snr", metavar="DB", help=f"SNR in dB; by default all. {AGAIN}"),
@@ -232,7 +241,7 @@ PicturePath = Annotated[
         help="Where to write; png, pdf, svg or html by the ending.",
     ),
 ]
-# predict; also --run, --workers.
+# predict; also --run, --workers, --scheduler.
 AudioPaths = Annotated[
     list[Path], typer.Argument(metavar="AUDIO", help="Audio files, and folders of them.")
 ]
@@ -295,6 +304,8 @@ SourcesDir = Annotated[
     typer.Option("--out", metavar="DIR", help="Where to write; by default work/separated."),
 ]
 
+# check.
+WorkDir = Annotated[Path, typer.Argument(metavar="WORK", help="The work_dir of a data.yaml.")]
 # download and verify.
 CorpusNames = Annotated[
     list[str] | None,

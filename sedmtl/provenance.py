@@ -1,8 +1,9 @@
-"""Whether a store was made with what `data.yaml` says now. A leaf."""
+"""What a store was made with and from, and whether that is so still. A leaf."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +30,19 @@ def check_settings(
                 f"{path} was made with {key} {made_with[key]}, data.yaml asks for {value}: run "
                 f"'{remake}' again, or undo the change"
             )
+
+
+def stamp_of(paths: Iterable[Path]) -> str:
+    """Name the state of files by their sizes and times of change, without reading them.
+
+    Raises:
+        SedmtlError: One of them is not there.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise SedmtlError(f"cannot look at {path}: {error.strerror}") from error
+        digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -70,6 +70,15 @@ def write_project(folder: Path) -> Path:
     return folder
 
 
+def visible(folder: Path) -> set[str]:
+    """Paths of the files below a folder that a user sees: locks and stamps are hidden."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
 @dataclass(frozen=True)
 class Project:
     """A project folder and its command line."""

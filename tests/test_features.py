@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from conftest import Project, write_project
+from conftest import Project, visible, write_project
 from scipy import signal
 
 from sedmtl.logmel import LogMel
@@ -60,8 +60,7 @@ def made(template, tmp_path):
 
 
 def test_there_is_a_feature_store_for_each_mixture_store(template):
-    left = sorted(path.name for path in (template.work / "features").iterdir())
-    assert left == ["snr_0.h5", "snr_20.h5"]
+    assert visible(template.work / "features") == {"snr_0.h5", "snr_20.h5"}
 
 
 def test_the_log_mel_is_scipys_of_the_stored_mixture(template):
@@ -115,7 +114,7 @@ def test_only_the_named_store_is_made(made):
     shutil.rmtree(made.work / "features")
     result = run(made, "features", "--snr", 20)
     assert result.stdout.split() == [str(feature_path(made))]
-    assert [path.name for path in (made.work / "features").iterdir()] == ["snr_20.h5"]
+    assert visible(made.work / "features") == {"snr_20.h5"}
 
 
 def test_a_second_run_does_nothing(made, monkeypatch):
@@ -160,20 +159,20 @@ def test_interrupted_features_go_on_where_they_were(made, monkeypatch):
     shutil.rmtree(made.work / "features")
     rows_made, make = [], features_stage._logmel_of
 
-    def stop_at_the_third(rows, *, read, logmel):
+    def stop_at_the_third(rows, **settings):
         if len(rows_made) == 16:
             raise KeyboardInterrupt
         rows_made.extend(rows)
-        return make(rows, read=read, logmel=logmel)
+        return make(rows, **settings)
 
     monkeypatch.setattr(features_stage, "_logmel_of", stop_at_the_third)
     assert made.run("features", "--snr", 20, "--workers", 1).exit_code == 130
     assert not feature_path(made).exists()
     rows_made.clear()
 
-    def count(rows, *, read, logmel):
+    def count(rows, **settings):
         rows_made.extend(rows)
-        return make(rows, read=read, logmel=logmel)
+        return make(rows, **settings)
 
     monkeypatch.setattr(features_stage, "_logmel_of", count)
     run(made, "features", "--snr", 20)

@@ -21,15 +21,22 @@ LADDER = [
     ["curves", "hearing", "reports"],
     ["outcome", "pages"],
     ["training", "plots", "results", "sheets"],
+    ["finder"],
     ["detector", "graph", "clips", "localisation", "losses", "recordings"],
     ["inspection"],
+    ["feed"],
+    ["rendering"],
     ["mixture", "dataset", "checkpoint", "tuning"],
+    ["card"],
     ["labels", "postprocess"],
     ["corpora", "stores", "logmel", "models", "metrics"],
     ["audio", "config", "downloads", "events"],
     ["devices"],
     ["distributed"],
-    ["errors", "files", "html", "paper", "pool", "progress", "provenance", "tables", "workers"],
+    ["cluster", "shards"],
+    ["cost", "lock"],
+    ["errors", "files", "html", "interruption", "paper", "pool", "progress", "provenance", "seal",
+     "containers", "documents", "tables", "workers"],
     ["__init__"],
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
@@ -47,6 +54,7 @@ KEEPERS = {
     "typer": {"cli", "options"},
     "jinja2": {"html"},
     "onnxscript": {"graph"},
+    "distributed": {"cluster"},
 }
 
 

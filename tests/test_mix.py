@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from conftest import Project, write_noise, write_project, write_tone
+from conftest import Project, visible, write_noise, write_project, write_tone
 
+from sedmtl import rendering
 from sedmtl.errors import SedmtlError
 from sedmtl.events import read_strong_labels
-from sedmtl.stages import mix as mix_stage
 from sedmtl.stores import Store
 
 RATE, N_SAMPLES, EVENT_S = 8_000, 16_000, 0.5
@@ -184,8 +184,7 @@ def test_wav_files_are_the_first_rows_of_the_store(mixed):
 def test_the_paths_of_the_stores_are_the_output(project):
     result = mix(project)
     assert result.stdout.split() == [str(store_path(project, snr_db)) for snr_db in (0, 20)]
-    left = {path.name for path in (project.work / "mixtures").iterdir()}
-    assert left == {"plan.yaml", "plan.tsv", "snr_0.h5", "snr_20.h5"}
+    assert visible(project.work / "mixtures") == {"plan.yaml", "plan.tsv", "snr_0.h5", "snr_20.h5"}
 
 
 def test_a_store_made_alone_has_the_bytes_of_one_made_with_others(project):
@@ -238,8 +237,8 @@ def test_an_interrupted_mix_goes_on_where_it_was(project, monkeypatch):
             raise KeyboardInterrupt
         return render(*arguments)
 
-    render = mix_stage.render
-    monkeypatch.setattr(mix_stage, "render", stop_at_the_tenth)
+    render = rendering.render
+    monkeypatch.setattr(rendering, "render", stop_at_the_tenth)
     result = project.run("mix", "--workers", 1)
     assert result.exit_code == 130, result.output
     assert not list((project.work / "mixtures").glob("snr_*.h5"))
@@ -249,7 +248,7 @@ def test_an_interrupted_mix_goes_on_where_it_was(project, monkeypatch):
         return render(*arguments)
 
     rendered.clear()
-    monkeypatch.setattr(mix_stage, "render", count)
+    monkeypatch.setattr(rendering, "render", count)
     mix(project)
     # Ten were rendered in blocks of four: two blocks were whole.
     assert len(rendered) == 24 - 8

@@ -54,8 +54,8 @@ WAVEFORM = np.random.default_rng(0).integers(-9_000, 9_000, (N_ROWS, N_SAMPLES))
 STEMS = np.stack([WAVEFORM // 2, WAVEFORM - WAVEFORM // 2], axis=1)
 
 
-def writer(path, **attributes):
-    return StoreWriter(path, ARRAYS, CLIPS, {**ATTRIBUTES, **attributes})
+def writer(path, stamp="", **attributes):
+    return StoreWriter(path, ARRAYS, CLIPS, {**ATTRIBUTES, **attributes}, stamp)
 
 
 def write(store, last=N_ROWS, block=3):
@@ -77,7 +77,7 @@ def path(tmp_path):
 
 
 def names(folder):
-    return sorted(entry.name for entry in folder.iterdir())
+    return sorted(entry.name for entry in folder.iterdir() if entry.suffix != ".stamp")
 
 
 class Stop(Exception):  # noqa: N818 - an interruption, not an error
@@ -224,6 +224,37 @@ def test_a_store_that_is_there_is_left_untouched(path):
         store.finish()
     assert path.stat().st_mtime_ns == before
     assert names(path.parent) == ["snr_10.h5"]
+
+
+def test_a_store_of_files_that_have_changed_since_is_made_again(path):
+    before = write_whole(path, stamp="1")
+    assert writer(path, stamp="1").is_there
+    assert not writer(path, stamp="1").replaces
+    assert writer(path, stamp="2").replaces
+    assert write_whole(path, stamp="2") == before  # the stamp is not in the store
+    assert not writer(path, stamp="1").is_there
+
+
+def test_rows_of_files_that_have_changed_since_are_not_gone_on_with(path):
+    interrupt(path, 6, stamp="1")
+    with writer(path, stamp="2") as store:
+        assert store.n_done == 0
+
+
+def test_a_store_that_came_without_its_stamp_is_taken_as_it_is(path):
+    write_whole(path, stamp="1")
+    (stamp,) = path.parent.glob(".*.stamp")
+    stamp.unlink()
+    assert writer(path, stamp="2").is_there
+
+
+def test_a_kill_between_store_and_stamp_has_the_store_made_again(path):
+    write_whole(path, stamp="1")
+    (stamp,) = path.parent.glob(".*.stamp")
+    before = stamp.read_text()
+    write_whole(path, stamp="2")
+    stamp.write_text(before)
+    assert not writer(path, stamp="2").is_there
 
 
 @pytest.mark.parametrize("count", ["", "nonsense", "x y z", "\0"])

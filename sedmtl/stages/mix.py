@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from sedmtl import audio, progress
+from sedmtl.cluster import open_workers
 from sedmtl.config import Config, Mixing
-from sedmtl.corpora import EventClip, Scene, load_events, load_scenes
+from sedmtl.corpora import load_events, load_scenes
+from sedmtl.cost import announce
 from sedmtl.errors import SedmtlError
 from sedmtl.events import strong_label_text
-from sedmtl.files import make_folder, write_text
-from sedmtl.mixture import EventAudio, Plan, PlannedMixture, Rendered, plan, render
+from sedmtl.files import write_text
+from sedmtl.lock import folder_lock
+from sedmtl.mixture import Plan, PlannedMixture, plan
+from sedmtl.provenance import stamp_of
+from sedmtl.rendering import Ingredients, Segment, SegmentFile, decode_events, render_block
+from sedmtl.shards import map_arrays, remove_abandoned, scratch_beside
 from sedmtl.stores import (
     Attributes,
     ClipTable,
@@ -29,10 +33,14 @@ from sedmtl.stores import (
     StoreWriter,
     mixture_path,
 )
-from sedmtl.workers import map_in_order
+from sedmtl.workers import Workers
 
 BLOCK = 4
-"""Mixtures rendered at a time: enough to keep a thread busy, few enough to stay small."""
+"""Mixtures rendered, or clips decoded, at a time: enough to keep a thread busy, few enough to stay
+small."""
+
+
+SAMPLE_BYTES = np.dtype(np.float32).itemsize
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,27 @@ class MixOptions:
         stems: Whether to keep events and scene apart, too.
         n_wavs: How many mixtures to write as WAV files, to listen to.
         n_workers: Threads.
+        scheduler: Of a Dask cluster, whose workers take the threads' place.
     """
 
     snrs_db: tuple[float, ...]
     stems: bool
     n_wavs: int
     n_workers: int
+    scheduler: str | None = None
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Where one run works: by whom, and in which folder for what does not stay."""
+
+    workers: Workers
+    scratch: Path
+
+    @property
+    def segments(self) -> SegmentFile:
+        """The audio of the events."""
+        return SegmentFile(self.scratch / "events.f32")
 
 
 def mix(config: Config, options: MixOptions) -> list[Path]:
@@ -59,6 +82,18 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
         The stores, in order of the SNRs.
     """
     _check_snrs(options.snrs_db)
+    paths = [mixture_path(config.work_dir, snr_db) for snr_db in options.snrs_db]
+    with open_workers(options.n_workers, options.scheduler) as workers:
+        planned = _plan(config)
+        with folder_lock(paths[0].parent, "sedmtl mix"), scratch_beside(paths[0]) as scratch:
+            _write_stores(paths, planned, config, options, _Bench(workers, scratch))
+    for path in paths:
+        _write_wavs(path, config.mixing.sample_rate, options.n_wavs)
+    return paths
+
+
+def _plan(config: Config) -> Plan:
+    """Plan the mixtures of readable files."""
     mixing = config.mixing
     clips = load_events(config)
     usable = [clip for clip in clips if clip.usable]
@@ -68,17 +103,7 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
     rng = np.random.default_rng(mixing.seed)
     planned = plan(clips, scenes, durations_s, mixing, rng)
     audio.probe_all(sorted({mixture.scene.path for mixture in planned.mixtures}))
-
-    folder = config.work_dir / "mixtures"
-    make_folder(folder)
-    paths = [mixture_path(config.work_dir, snr_db) for snr_db in options.snrs_db]
-    with tempfile.TemporaryFile(dir=folder) as cache:
-        events = _read_events(planned, mixing, cache, options.n_workers)
-        _warn_of_silence(events)
-        _write_stores(paths, planned, events, config, options)
-    for path in paths:
-        _write_wavs(path, mixing.sample_rate, options.n_wavs)
-    return paths
+    return planned
 
 
 def _check_snrs(snrs_db: Sequence[float]) -> None:
@@ -88,40 +113,30 @@ def _check_snrs(snrs_db: Sequence[float]) -> None:
             raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
 
 
-def _read_events(
-    planned: Plan, mixing: Mixing, cache: IO[bytes], n_workers: int
-) -> dict[str, EventAudio]:
-    """Decode and resample every clip of the plan once; the audio goes to a file without a name.
-
-    3,710 events of 2 s are 0.95 GB, which belongs on disk and in the page cache, not in the heap.
-    """
+def _read_events(planned: Plan, mixing: Mixing, bench: _Bench) -> dict[str, Segment]:
+    """Decode every clip of the plan once, into one file; returns what is where in it, by name."""
     used = {event.clip.name: event.clip for m in planned.mixtures for event in m.events}
-    clips = list(used.values())
-    shape = (len(clips), round(mixing.event_s * mixing.sample_rate))
-    segments = np.memmap(cache, np.float32, "w+", shape=shape)
-    events: dict[str, EventAudio] = {}
-    read = partial(_read_event, mixing=mixing)
-    with progress.progress("reading event clips", len(clips)) as advance:
-        for i, event in enumerate(map_in_order(read, clips, n_workers)):
-            n = len(event.segment)
-            segments[i, :n] = event.segment
-            events[clips[i].name] = event._replace(segment=segments[i, :n])
-            advance(1)
-    return events
+    # The workers of a cluster may be in another folder.
+    clips = [replace(clip, path=clip.path.absolute()) for clip in used.values()]
+    blocks = [clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)]
+    decode = partial(decode_events, mixing=mixing)
+    segments: list[Segment] = []
+    first = 0
+    n_bytes = len(clips) * round(mixing.event_s * mixing.sample_rate) * SAMPLE_BYTES
+    announce(f"{len(clips):,} event clips, while mixing", n_bytes, bench.scratch.parent)
+    bar = progress.progress("reading event clips", len(clips))
+    with bar as advance, bench.segments.path.open("wb") as file:
+        for block in map_arrays(decode, blocks, bench.workers, bench.scratch):
+            block["samples"].tofile(file)
+            columns = (block[name].tolist() for name in ("n_samples", "level", "surplus_db"))
+            for n_samples, level, surplus_db in zip(*columns, strict=True):
+                segments.append(Segment(first, n_samples, level, surplus_db))
+                first += n_samples
+            advance(len(block["level"]))
+    return dict(zip(used, segments, strict=True))
 
 
-def _read_event(clip: EventClip, mixing: Mixing) -> EventAudio:
-    waveform = audio.read(clip.path, mixing.sample_rate)
-    segment = waveform[: round(mixing.event_s * mixing.sample_rate)]
-    level = audio.rms(waveform)
-    if level == 0:
-        raise SedmtlError(f"{clip.path} is silent: expected an event of class '{clip.label}'")
-    heard = audio.rms(segment)
-    # A segment without sound has no level of its own; its file's keeps the mixture finite.
-    return EventAudio(segment, heard if mixing.snr_over == "segment" and heard > 0 else level)
-
-
-def _warn_of_silence(events: Mapping[str, EventAudio]) -> None:
+def _warn_of_silence(events: Mapping[str, Segment]) -> None:
     silent = [name for name, event in events.items() if event.surplus_db == -np.inf]
     if silent:
         progress.say(
@@ -132,35 +147,23 @@ def _warn_of_silence(events: Mapping[str, EventAudio]) -> None:
 
 
 def _write_stores(
-    paths: Sequence[Path],
-    planned: Plan,
-    events: Mapping[str, EventAudio],
-    config: Config,
-    options: MixOptions,
+    paths: Sequence[Path], planned: Plan, config: Config, options: MixOptions, bench: _Bench
 ) -> None:
     """Render in one pass over the mixtures: each scene is read once for all SNRs."""
+    events = _read_events(planned, config.mixing, bench)
+    _warn_of_silence(events)
+    writers = [
+        _writer(path, snr_db, planned, events, config, options.stems)
+        for path, snr_db in zip(paths, options.snrs_db, strict=True)
+    ]
+    _announce(writers)
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(_open_writer(path, snr_db, planned, events, config, options.stems))
-            for path, snr_db in zip(paths, options.snrs_db, strict=True)
-        ]
-        n_done = min(writer.n_done for writer in writers)
         for writer in writers:
+            stack.enter_context(writer)
             if writer.n_done < writer.n_rows:  # WAV files of an earlier plan
                 shutil.rmtree(writer.path.with_suffix(""), ignore_errors=True)
-        todo = planned.mixtures[n_done:]
-        blocks = [todo[i : i + BLOCK] for i in range(0, len(todo), BLOCK)]
-        work = partial(_render, events=events, mixing=config.mixing, snrs_db=options.snrs_db)
-        what = f"mixing {', '.join(f'{snr:g}' for snr in options.snrs_db)} dB"
-        with progress.progress(what, len(planned.mixtures), n_done) as advance:
-            for block in map_in_order(work, blocks, options.n_workers):
-                for writer, rendered in zip(writers, zip(*block, strict=True), strict=True):
-                    rows = {"waveform": np.stack([each.waveform for each in rendered])}
-                    if options.stems:
-                        rows["stems"] = np.stack([each.stems for each in rendered])
-                    writer.write(n_done, **rows)
-                n_done += len(block)
-                advance(len(block))
+                remove_abandoned(paths[0], bench.scratch)
+        _render(writers, planned, events, config.mixing, options, bench)
         # Only now, when nothing can go wrong with the audio any more: a plan without its mixtures
         # would be believed.
         write_text(paths[0].with_name("plan.yaml"), planned.text())
@@ -169,39 +172,62 @@ def _write_stores(
             writer.finish()
 
 
+def _announce(writers: Sequence[StoreWriter]) -> None:
+    """Say what is about to be rendered, and what it takes of the disk."""
+    for writer in writers:
+        if writer.replaces:
+            progress.say(f"{writer.path} is of other settings or other audio: it is made anew")
+    todo = [writer for writer in writers if not writer.is_there]
+    if todo:
+        n_snrs = f"{len(todo)} SNR{'s' * (len(todo) > 1)}"
+        n_bytes = sum(writer.n_bytes for writer in todo)
+        announce(f"{todo[0].n_rows:,} mixtures at {n_snrs}", n_bytes, todo[0].path.parent)
+
+
 def _render(
-    block: Sequence[PlannedMixture],
-    events: Mapping[str, EventAudio],
+    writers: Sequence[StoreWriter],
+    planned: Plan,
+    events: Mapping[str, Segment],
     mixing: Mixing,
-    snrs_db: Sequence[float],
-) -> list[list[Rendered]]:
-    """Render a block of mixtures at every SNR: a list a mixture, an item an SNR."""
-    return [
-        list(
-            render(
-                [events[event.clip.name] for event in mixture.events],
-                [round(event.onset_s * mixing.sample_rate) for event in mixture.events],
-                _read_scene(mixture.scene, mixing),
-                mixing.n_samples,
-                snrs_db,
-            )
-        )
-        for mixture in block
-    ]
+    options: MixOptions,
+    bench: _Bench,
+) -> None:
+    """Render the mixtures that some store still lacks, and write them."""
+    n_done = min(writer.n_done for writer in writers)
+    todo = [_ingredients(mixture, events, mixing) for mixture in planned.mixtures[n_done:]]
+    blocks = [todo[i : i + BLOCK] for i in range(0, len(todo), BLOCK)]
+    work = partial(
+        render_block,
+        segments=bench.segments,
+        mixing=mixing,
+        snrs_db=options.snrs_db,
+        stems=options.stems,
+    )
+    what = f"mixing {', '.join(f'{snr:g}' for snr in options.snrs_db)} dB"
+    with progress.progress(what, len(planned.mixtures), n_done) as advance:
+        for arrays in map_arrays(work, blocks, bench.workers, bench.scratch):
+            for k, writer in enumerate(writers):
+                writer.write(n_done, **{name: rows[k] for name, rows in arrays.items()})
+            n_new = arrays["waveform"].shape[1]
+            n_done += n_new
+            advance(n_new)
 
 
-def _read_scene(scene: Scene, mixing: Mixing) -> audio.Audio:
-    waveform = audio.read(scene.path, mixing.sample_rate, duration_s=mixing.duration_s)
-    if audio.rms(waveform) == 0:
-        raise SedmtlError(f"{scene.path} is silent: expected a scene, which sets the SNR")
-    return waveform
+def _ingredients(
+    mixture: PlannedMixture, events: Mapping[str, Segment], mixing: Mixing
+) -> Ingredients:
+    return Ingredients(
+        mixture.scene.path.absolute(),
+        [events[event.clip.name] for event in mixture.events],
+        [round(event.onset_s * mixing.sample_rate) for event in mixture.events],
+    )
 
 
-def _open_writer(
+def _writer(
     path: Path,
     snr_db: float,
     planned: Plan,
-    events: Mapping[str, EventAudio],
+    events: Mapping[str, Segment],
     config: Config,
     stems: bool,
 ) -> StoreWriter:
@@ -215,13 +241,14 @@ def _open_writer(
         "classes": planned.classes,
         "config": config.describe("corpus", "mixing"),
     }
-    return StoreWriter(path, arrays, _clip_table(planned, events, snr_db), attributes)
+    used = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
+    stamp = stamp_of(dict.fromkeys([*used, *(mixture.scene.path for mixture in planned.mixtures)]))
+    return StoreWriter(path, arrays, _clip_table(planned, events, snr_db), attributes, stamp)
 
 
-def _clip_table(planned: Plan, events: Mapping[str, EventAudio], snr_db: float) -> ClipTable:
+def _clip_table(planned: Plan, events: Mapping[str, Segment], snr_db: float) -> ClipTable:
     index = {label: i for i, label in enumerate(planned.classes)}
     target = np.zeros((len(planned.mixtures), len(index)), np.uint8)
-    surplus_db = {name: event.surplus_db for name, event in events.items()}
     rows = [(i, event) for i, mixture in enumerate(planned.mixtures) for event in mixture.events]
     for i, event in rows:
         target[i, index[event.clip.label]] = 1
@@ -235,7 +262,7 @@ def _clip_table(planned: Plan, events: Mapping[str, EventAudio], snr_db: float) 
             label=np.array([index[event.clip.label] for _, event in rows], np.int16),
             onset_s=np.array([event.onset_s for _, event in rows], np.float32),
             offset_s=np.array([event.offset_s for _, event in rows], np.float32),
-            snr_db=np.array([snr_db + surplus_db[e.clip.name] for _, e in rows], np.float32),
+            snr_db=np.array([snr_db + events[e.clip.name].surplus_db for _, e in rows], np.float32),
             source=[event.clip.name for _, event in rows],
         ),
     )

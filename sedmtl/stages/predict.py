@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -11,15 +10,15 @@ from typing import Any
 
 import sedmtl
 from sedmtl import progress
-from sedmtl.checkpoint import ModelCard, find_run
+from sedmtl.checkpoint import ModelCard, find_run, load_card
 from sedmtl.config import Config
-from sedmtl.detector import Detector
-from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
+from sedmtl.finder import Finder, digest_of, open_finder
 from sedmtl.labels import FORMATS, Recording, tag_text, tsv_text
+from sedmtl.lock import folder_lock
 from sedmtl.postprocess import PostProcessing
-from sedmtl.recordings import find_events, seconds_of, tags_of
+from sedmtl.recordings import seconds_of, tags_of
 from sedmtl.recordings.journal import Entry, Journal, Stamp
 from sedmtl.recordings.sources import Source, files_about, find_sources
 
@@ -40,6 +39,7 @@ class PredictOptions:
         batch_size: Windows at a time.
         n_gpus: 1 or 0; by default one if there is one.
         n_workers: Recordings that are read at once.
+        scheduler: Of a Dask cluster, whose workers take a recording each.
     """
 
     run_name: str | None
@@ -54,6 +54,7 @@ class PredictOptions:
     batch_size: int
     n_gpus: int | None
     n_workers: int
+    scheduler: str | None = None
 
     def adjust(self, settings: PostProcessing) -> PostProcessing:
         """The post-processing of a run, but for what is said here."""
@@ -84,22 +85,33 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> O
         SedmtlError: There is no run, nothing can be written, or the only recording is broken.
     """
     run = find_run(config.work_dir / "runs", options.run_name)
-    detector = Detector.load(run, choose_device(options.n_gpus))
-    progress.say(f"run {run.name}{_doubt(detector.card)}")
-    settings = options.adjust(detector.card.postprocessing)
+    card = load_card(run)
+    progress.say(f"run {run.name}{_doubt(card)}")
+    settings = options.adjust(card.postprocessing)
     sources = find_sources(paths)
     out_dir = options.out_dir or config.work_dir / "predictions"
     files = {name: files_about(sources, out_dir, FORMATS[name].suffix) for name in options.formats}
-    with Journal(out_dir / "journal.jsonl", _basis(run, settings)) as journal:
+    with (
+        folder_lock(out_dir, "sedmtl predict"),
+        open_finder(
+            run,
+            settings,
+            options.batch_size,
+            options.n_gpus,
+            options.n_workers,
+            options.scheduler,
+        ) as finder,
+        Journal(out_dir / "journal.jsonl", _basis(run, settings)) as journal,
+    ):
         if journal.changed:
             changed = ", ".join(journal.changed)
             progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
-        results = _find(detector, sources, settings, journal, options)
+        results = _find(finder, card, sources, journal)
     errors = [result for result in results if isinstance(result, SedmtlError)]
     if errors and len(results) == 1:
         raise errors[0]
     recordings = {
-        number: _recording(sources[number].name, result, detector.card, options.tags)
+        number: _recording(sources[number].name, result, card, options.tags)
         for number, result in enumerate(results)
         if isinstance(result, Entry)
     }
@@ -119,21 +131,16 @@ def _doubt(card: ModelCard) -> str:
 
 def _basis(run: Path, settings: PostProcessing) -> dict[str, Any]:
     """What decides the results, by what it is called where it has changed."""
-    contents = [(run / name).read_bytes() for name in ("model.json", "model.safetensors")]
     return {
         "run": run.name,
-        "network": hashlib.sha256(b"".join(contents)).hexdigest(),
+        "network": digest_of(run),
         "post-processing": asdict(settings),
         "version of sedmtl": sedmtl.__version__,
     }
 
 
 def _find(
-    detector: Detector,
-    sources: Sequence[Source],
-    settings: PostProcessing,
-    journal: Journal,
-    options: PredictOptions,
+    finder: Finder, card: ModelCard, sources: Sequence[Source], journal: Journal
 ) -> list[Result]:
     """What was found in each recording, now or by an earlier attempt, or why it is broken."""
     results: dict[Path, Result] = {
@@ -145,15 +152,13 @@ def _find(
     stamps = [Stamp.of(path) for path in todo]
     with (
         progress.progress("predicting, seconds of audio", seconds_of(todo)) as advance,
-        closing(
-            find_events(detector, todo, settings, options.batch_size, options.n_workers, advance)
-        ) as findings,
+        closing(finder(todo, advance=advance)) as findings,
     ):
         for number, found in findings:
             if isinstance(found, SedmtlError):
                 results[todo[number]] = found
                 continue
-            tags = tags_of(detector.card, found.clip)
+            tags = tags_of(card, found.clip)
             entry = Entry(stamps[number], found.duration_s, found.events, tags)
             journal.add(todo[number], entry)
             results[todo[number]] = entry

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,13 @@ from sedmtl.checkpoint import (
     write_run,
 )
 from sedmtl.config import Config
+from sedmtl.cost import announce
 from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
+from sedmtl.lock import NAME as LOCK
+from sedmtl.lock import folder_lock
 from sedmtl.models import count_parameters
 from sedmtl.outcome import conclude
 from sedmtl.provenance import check_settings
@@ -37,6 +41,10 @@ from sedmtl.training import (
     build_network,
     open_trainer,
 )
+
+WEIGHT_COPIES = 11
+"""That a run folder holds at most: the state has the weights, Adam's two means and two best epochs,
+twice while it is replaced; and the model."""
 
 
 @dataclass(frozen=True)
@@ -181,21 +189,32 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
         # before its features are read.
         split_rows(store.clips.fold, recipe.fold, recipe.seed)
         settings = _settings(recipe, store, count_parameters(build_network(recipe, store)))
-        if not distributed.first(
-            lambda: _prepare_folder(run, settings, options.resume, options.force)
-        ):
-            progress.say(f"{run} is finished already (--force trains it anew)")
-            return run
-        trainer = open_trainer(recipe, store, device)
-        # The first process reads it for all: the others may be on machines without this folder.
-        state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
-        if state is not None:
-            trainer.restore(state)
-        _announce(run, trainer, settings["n_parameters"], device)
-        with curves.follow(run, trainer, store, wanted=options.tensorboard) as add_to_curves:
-            _run_epochs(run, trainer, add_to_curves)
-        distributed.first(lambda: _finish(run, trainer, store))
+        with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
+            _train(run, recipe, options, settings, store, device)
     return run
+
+
+def _train(
+    run: Path,
+    recipe: Recipe,
+    options: TrainOptions,
+    settings: Mapping[str, Any],
+    store: Store,
+    device: torch.device,
+) -> None:
+    """Train in a folder that no other command writes into."""
+    if not distributed.first(lambda: _prepare_folder(run, settings, options.resume, options.force)):
+        progress.say(f"{run} is finished already (--force trains it anew)")
+        return
+    trainer = open_trainer(recipe, store, device)
+    # The first process reads it for all: the others may be on machines without this folder.
+    state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
+    if state is not None:
+        trainer.restore(state)
+    _announce(run, trainer, store, settings["n_parameters"], device)
+    with curves.follow(run, trainer, store, wanted=options.tensorboard) as add_to_curves:
+        _run_epochs(run, trainer, add_to_curves)
+    distributed.first(lambda: _finish(run, trainer, store))
 
 
 def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
@@ -205,7 +224,7 @@ def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]
         "n_parameters": n_parameters,
         "sedmtl_version": sedmtl.__version__,
         "torch_version": str(torch.__version__),
-        "store_digest": store.attributes.get("digest", ""),
+        "store_digest": store.content,
         "config": store.attributes.get("config", ""),
     }
 
@@ -216,7 +235,7 @@ def _prepare_folder(run: Path, settings: Mapping[str, Any], resume: bool, force:
         for path in run.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != launch.LOG_NAME:  # this process may be writing it
+            elif path.name not in (launch.LOG_NAME, LOCK):  # this process has them open
                 path.unlink()
     if (run / "run.yaml").is_file():
         _check_same_run(run, settings)
@@ -247,7 +266,10 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.device) -> None:
+def _announce(
+    run: Path, trainer: Trainer, store: Store, n_parameters: int, device: torch.device
+) -> None:
+    """Say what is about to be trained, and what it takes of the disk."""
     recipe, split = trainer.recipe, trainer.split
     done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
     n_processes = distributed.world_size()
@@ -257,6 +279,9 @@ def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.devi
         f"{len(split.train)} clips to train on, {len(split.validation)} for inner validation, "
         f"{len(split.held_out)} held out{done}"
     )
+    n_frame_scores = len(split.held_out) * len(store.classes) * store.row_shape[0]
+    n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
+    distributed.first(lambda: announce(f"{recipe.epochs} epochs", n_bytes, run))
 
 
 def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:

@@ -88,6 +88,11 @@ class Store:
         """SHA-256 of what the store holds: tables and big arrays."""
         return digests.content(self.clips, self._digests)
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of its big arrays."""
+        return tuple(self._digests)
+
     def read(self, rows: npt.NDArray[np.integer] | range) -> npt.NDArray[Any]:
         """Read rows of the big array, in the order asked for.
 

@@ -58,6 +58,9 @@ class StoreWriter:
         arrays: The big arrays.
         clips: The tables.
         attributes: Everything else that the store says of itself.
+        stamp: By which files that it is made from are known; beside the store, not in it, so that
+            copies of the same files give the same bytes. Without one, or where none is found
+            beside a store, only the rest decides.
 
     Raises:
         SedmtlError: From `with` on: the file cannot be made, or another process writes it.
@@ -73,19 +76,22 @@ class StoreWriter:
         arrays: Mapping[str, RowArray],
         clips: ClipTable,
         attributes: Attributes,
+        stamp: str = "",
     ) -> None:
         self.path = path
         self.n_rows = len(clips.name)
         self._part = path.with_name(f".{path.name}.part")
         self._progress = path.with_name(f".{path.name}.progress")
+        self._stamp = path.with_name(f".{path.name}.stamp")
         self._arrays, self._clips = arrays, clips
         attributes = {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **attributes}
         shapes = {name: array.description for name, array in arrays.items()}
         digest = digests.identity(shapes, clips, attributes)
         self._attributes = {**attributes, "digest": digest}
-        self._digest = digest
+        # One word: it stands before the number of rows in the file that counts them.
+        self._wanted = f"{digest}/{stamp}"
         self._file: h5py.File | None = None
-        self.is_there = _stored_digest(path) == digest
+        self.is_there = _stored_digest(path) == digest and self._is_of(stamp)
         self.n_done = self.n_rows if self.is_there else 0
 
     def __enter__(self) -> Self:
@@ -112,6 +118,11 @@ class StoreWriter:
             raise _unwritable(self.path, error) from error
 
     @property
+    def replaces(self) -> bool:
+        """Whether another store is there, which this one takes the place of."""
+        return self.path.is_file() and not self.is_there
+
+    @property
     def n_bytes(self) -> int:
         """Still to be claimed on the disk for the rows: none of a store that is there."""
         if self.is_there:
@@ -136,7 +147,7 @@ class StoreWriter:
         self.n_done = first + n_new
         # Written after the rows: the count may lag behind the file, never run ahead of it. And
         # replaced, not rewritten: a kill at the wrong moment would leave it empty.
-        write_text(self._progress, f"{self._digest} {self.n_done}")
+        write_text(self._progress, f"{self._wanted} {self.n_done}")
 
     def finish(self) -> None:
         """Give the complete store its name."""
@@ -146,14 +157,23 @@ class StoreWriter:
             self._file.close()
             self._file = None
             self._part.replace(self.path)
+            # After the store: an older stamp has it made again, a newer one would be believed.
+            write_text(self._stamp, self._wanted)
             self._progress.unlink(missing_ok=True)
+
+    def _is_of(self, stamp: str) -> bool:
+        """Whether the store there, whose identity is right, was made from the same files."""
+        try:
+            return not stamp or self._stamp.read_text() == self._wanted
+        except OSError:
+            return True
 
     def _n_resumable(self) -> int:
         """The good rows of the hidden file: none if it is of another store, or damaged."""
         try:
-            digest, n_done = self._progress.read_text().split()
+            wanted, n_done = self._progress.read_text().split()
             with h5py.File(self._part, "r"):
-                return int(n_done) if digest == self._digest else 0
+                return int(n_done) if wanted == self._wanted else 0
         except BlockingIOError:
             raise
         except (OSError, ValueError):

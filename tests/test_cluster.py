@@ -1,0 +1,349 @@
+"""A Dask cluster of two processes does what threads do, to the last byte, and may lose workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import warnings
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+import soundfile
+from conftest import Project, write_project
+from distributed import LocalCluster
+
+import sedmtl
+from sedmtl import cluster as cluster_module
+from sedmtl import progress, shards
+from sedmtl.cluster import open_workers
+from sedmtl.errors import SedmtlError
+from sedmtl.shards import map_arrays, remove_abandoned, scratch_beside
+from sedmtl.workers import map_in_order
+
+SNRS_DB = (0, 20)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two worker processes of one thread; an item that kills two of them is given up."""
+    with (
+        warnings.catch_warnings(),
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+    ):
+        warnings.simplefilter("ignore")
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made:
+            yield made
+
+
+@pytest.fixture
+def address(cluster):
+    return cluster.scheduler_address
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """What threads make."""
+    made = Project(write_project(tmp_path_factory.mktemp("local")))
+    for command in (("mix", "--stems"), ("features",)):
+        assert made.run(*command, "--workers", 1).exit_code == 0
+    return made
+
+
+def stores_of(project, folder):
+    return {path.name: path.read_bytes() for path in (project.work / folder).glob("*.h5")}
+
+
+def scratch_in(folder):
+    return sorted(path.name for path in folder.rglob(".*.scratch"))
+
+
+def kill_once(item, marker):
+    """Its first execution kills the worker that it is on."""
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return item * item
+    return os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_always(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_at_three(item):
+    if item == 3:
+        raise SedmtlError("item 3 is broken: mend it")
+    return item
+
+
+def square(item):
+    return {"square": np.array([item * item]), "pid": np.array([os.getpid()])}
+
+
+def test_mixtures_and_features_have_the_bytes_of_those_made_by_threads(address, project, local):
+    assert project.run("mix", "--stems", "--scheduler", address).exit_code == 0
+    assert stores_of(project, "mixtures") == stores_of(local, "mixtures")
+    result = project.run("features", "--scheduler", address)
+    assert result.exit_code == 0, result.output
+    assert stores_of(project, "features") == stores_of(local, "features")
+    assert len(stores_of(project, "features")) == len(SNRS_DB)
+    for name in ("plan.yaml", "plan.tsv"):
+        made, expected = (each.work / "mixtures" / name for each in (project, local))
+        assert made.read_bytes() == expected.read_bytes()
+    assert not scratch_in(project.work)
+
+
+def test_relative_paths_reach_the_same_files(address, project, local, monkeypatch):
+    monkeypatch.chdir(project.folder)  # the workers stay where they are
+    run = Project(Path()).run
+    assert run("mix", "--stems", "--scheduler", address).exit_code == 0
+    assert run("features", "--scheduler", address).exit_code == 0
+    assert stores_of(project, "features") == stores_of(local, "features")
+
+
+def test_clips_of_ones_own_have_the_bytes_of_those_made_by_threads(address, project):
+    names = sorted((project.folder / "events").rglob("*.wav"))[:10]
+    rows = [f"{path.relative_to(project.folder)},tone,{1 + n % 4}" for n, path in enumerate(names)]
+    (project.folder / "clips.csv").write_text("\n".join(["filename,labels,fold", *rows]))
+    config = project.folder / "data.yaml"
+    config.write_text(
+        config.read_text().replace("corpus:", "corpus:\n  clips: {csv: clips.csv, root: .}")
+    )
+    made = []
+    for options in (("--workers", 1), ("--scheduler", address)):
+        result = project.run("features", *options)
+        assert result.exit_code == 0, result.output
+        made.append(stores_of(project, "features"))
+        shutil.rmtree(project.work)
+    assert made[0] == made[1]
+    assert list(made[0]) == ["clips.h5"]
+
+
+def test_predictions_are_those_of_this_process(address, trained, tmp_path):
+    sounds = sorted((trained.work / "mixtures" / "snr_20").glob("*.wav"))
+    whole = np.concatenate([soundfile.read(path)[0] for path in sounds])
+    for n, seconds in enumerate((0.7, 2.0, 3.1, 4.0)):
+        soundfile.write(tmp_path / f"{n}.wav", whole[: round(8000 * seconds)], 8000)
+    (tmp_path / "broken.wav").write_text("no audio")
+    entries = {}
+    for name, options in (("here", ("--workers", 2)), ("there", ("--scheduler", address))):
+        out = tmp_path / name
+        result = trained.run("predict", tmp_path, "--out", out, "--threshold", 0.3, *options)
+        assert result.exit_code == 1
+        assert "broken.wav" in result.stderr
+        assert "1 of 5 recordings cannot be used" in result.stderr
+        lines = (out / "journal.jsonl").read_text().splitlines()
+        entries[name] = [json.loads(line) for line in lines]
+    assert sum(len(entry["events"]) for entry in entries["here"][1:]) > 4
+    assert_same(entries["there"], entries["here"])
+
+
+def assert_same(found, expected):
+    """Scores of other batches may differ in their last bits."""
+    if isinstance(expected, float):
+        assert found == pytest.approx(expected, abs=1e-6)
+    elif isinstance(expected, dict | list):
+        assert len(found) == len(expected)
+        for key in expected if isinstance(expected, dict) else range(len(expected)):
+            assert_same(found[key], expected[key])
+    else:
+        assert found == expected
+
+
+def test_a_worker_that_dies_has_its_items_done_by_another(address, tmp_path):
+    work = partial(kill_once, marker=tmp_path / "killed")
+    with open_workers(1, address) as workers:
+        assert list(map_in_order(work, range(20), workers)) == [n * n for n in range(20)]
+    assert (tmp_path / "killed").exists()
+
+
+def test_mixtures_are_the_same_though_a_worker_is_killed(
+    cluster, address, project, local, monkeypatch
+):
+    killed = []
+
+    @contextmanager
+    def killing(what, *_):
+        def advance(_):
+            if what.startswith("mixing") and not killed:
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        yield advance
+
+    monkeypatch.setattr(progress, "progress", killing)
+    result = project.run("mix", "--stems", "--scheduler", address)
+    assert result.exit_code == 0, result.output
+    assert len(killed) == 1
+    assert stores_of(project, "mixtures") == stores_of(local, "mixtures")
+    assert not scratch_in(project.work)
+
+
+def test_an_item_that_kills_every_worker_is_one_sentence(address):
+    with (
+        pytest.raises(SedmtlError, match="died of the same item"),
+        open_workers(1, address) as workers,
+    ):
+        list(map_in_order(kill_always, range(1), workers))
+
+
+def test_an_error_of_a_worker_is_the_sentence_that_it_is_here(address, project, one_sentence):
+    with (
+        open_workers(1, address) as workers,
+        pytest.raises(SedmtlError, match=r"^item 3 is broken: mend it$"),
+    ):
+        list(map_in_order(fail_at_three, range(9), workers))
+    path = project.folder / "scenes" / "noise" / "07.wav"
+    soundfile.write(path, np.zeros(16_000), 8000)
+    result = project.run("mix", "--scheduler", address)
+    one_sentence(result, f"{path} is silent: expected a scene")
+    assert not scratch_in(project.work)
+
+
+def test_an_interrupted_mix_leaves_no_shard_and_goes_on_where_it_was(
+    address, project, local, monkeypatch
+):
+    taken, take = [], shards._take_shard
+
+    def stop_at_the_fourth(shard):
+        # Those of events come first: 24 in blocks of 4.
+        if len(taken) == 6 + 3:
+            raise KeyboardInterrupt
+        taken.append(shard)
+        return take(shard)
+
+    monkeypatch.setattr(shards, "_take_shard", stop_at_the_fourth)
+    result = project.run("mix", "--stems", "--scheduler", address)
+    assert result.exit_code == 130, result.output
+    assert not scratch_in(project.work)
+    assert not list((project.work / "mixtures").glob("*.h5"))
+    taken.clear()
+    monkeypatch.setattr(shards, "_take_shard", lambda shard: taken.append(shard) or take(shard))
+    assert project.run("mix", "--stems", "--scheduler", address).exit_code == 0
+    assert len(taken) == 6 + 3
+    assert stores_of(project, "mixtures") == stores_of(local, "mixtures")
+
+
+def test_what_a_killed_run_has_left_is_removed_and_not_believed(address, project, local):
+    left = project.work / "mixtures" / f".snr_0.h5.{'0' * 32}.scratch"
+    left.mkdir(parents=True)
+    (left / "events.f32").write_bytes(bytes(4_000))
+    np.savez(left / f"{'1' * 32}.npz", waveform=np.zeros((2, 4, 16_000), np.int16))
+    assert project.run("mix", "--stems", "--scheduler", address).exit_code == 0
+    assert not left.exists()
+    assert stores_of(project, "mixtures") == stores_of(local, "mixtures")
+
+
+def test_the_scratch_folders_of_another_store_and_ones_own_stay(tmp_path):
+    for name in ("a.h5", "aa.h5"):
+        (tmp_path / f".{name}.{'0' * 32}.scratch").mkdir()
+    with scratch_beside(tmp_path / "a.h5") as own:
+        remove_abandoned(tmp_path / "a.h5", own)
+        assert own.is_dir()
+        assert not (tmp_path / f".a.h5.{'0' * 32}.scratch").exists()
+    assert scratch_in(tmp_path) == [f".aa.h5.{'0' * 32}.scratch"]
+
+
+def test_no_more_than_two_shards_a_thread_wait(address, tmp_path):
+    taken = []
+
+    def items():
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    with open_workers(1, address) as workers:
+        results = map_arrays(square, items(), workers, tmp_path)
+        for n_asked, arrays in enumerate(results, start=1):
+            assert arrays["square"] == (n_asked - 1) ** 2
+            assert arrays["pid"] != os.getpid()
+            assert len(taken) <= n_asked + 2 * workers.n_threads()
+            assert len(list(tmp_path.glob("*.npz"))) <= 2 * workers.n_threads()
+    assert n_asked == 40
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_a_worker_does_not_see_is_one_sentence(address, tmp_path):
+    with (
+        open_workers(1, address) as workers,
+        pytest.raises(SedmtlError, match=r"a worker cannot write .*nowhere.* at the same path"),
+    ):
+        list(map_arrays(square, range(3), workers, tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("spoiled", ["another", "none"])
+def test_a_shard_that_does_not_arrive_is_one_sentence(tmp_path, spoiled):
+    if spoiled == "another":
+        (tmp_path / "a.npz").mkdir()
+    with pytest.raises(SedmtlError, match=r"cannot read .*npz of a worker.* at the same path"):
+        shards._take_shard(tmp_path / "a.npz")
+
+
+def test_an_unreachable_scheduler_is_one_sentence(project, one_sentence, monkeypatch):
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 0.3)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+        one_sentence(project.run("mix", "--scheduler", address), address, "no Dask scheduler")
+    assert not project.work.exists()
+
+
+@pytest.mark.parametrize("address", ["host", "http://host:8786", ""])
+def test_what_is_no_address_is_one_sentence(project, one_sentence, address):
+    result = project.run("features", "--scheduler", address)
+    one_sentence(result, f"--scheduler {address}", "such as tcp://host:8786")
+
+
+def test_a_cluster_without_workers_is_waited_for_then_one_sentence(
+    project, one_sentence, monkeypatch
+):
+    monkeypatch.setattr(cluster_module, "WAIT_S", 0.3)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as empty:
+        result = project.run("mix", "--scheduler", empty.scheduler_address)
+        one_sentence(result, "has no worker", f"dask worker {empty.scheduler_address}")
+    assert "waiting up to 0.3 s for a worker" in result.stderr
+
+
+def test_a_worker_of_another_version_is_one_sentence(
+    cluster, address, project, one_sentence, monkeypatch
+):
+    cluster.wait_for_workers(2)
+    expected = sedmtl.__version__
+    # The scheduler is in this process, the workers are not.
+    monkeypatch.setattr(sedmtl, "__version__", "99.0")
+    result = project.run("mix", "--scheduler", address)
+    one_sentence(result, f"expected sedmtl 99.0 as here, found {expected}; install")
+
+
+def test_a_scheduler_that_goes_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 0.5)  # and to come back
+
+    def work_on(scheduler):
+        with open_workers(1, scheduler.scheduler_address) as workers:
+            for _ in map_in_order(fail_at_three, [0] * 9, workers):
+                scheduler.close()
+
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as scheduler,
+        pytest.raises(SedmtlError, match="has gone; what was finished is kept"),
+    ):
+        work_on(scheduler)
+
+
+def test_without_dask_the_sentence_names_the_extra(project, one_sentence, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = project.run("mix", "--scheduler", "tcp://host:8786")
+    one_sentence(result, "pip install 'sedmtl[dask]'")
+
+
+def test_threads_and_a_scheduler_together_are_one_sentence(project, one_sentence):
+    result = project.run("mix", "--workers", 2, "--scheduler", "tcp://host:8786")
+    one_sentence(result, "--workers", "leave one of them out")
