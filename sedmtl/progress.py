@@ -96,19 +96,24 @@ def _both(one: Advance, other: Advance) -> Advance:
 
 
 def _foretell(what: str, n_to_do: int) -> Advance:
-    """Say once how long the work takes, as soon as its first items have shown it."""
-    started, done, told = time.monotonic(), 0, False
+    """Say once how long the work takes, as soon as some items have shown it.
+
+    The first does not count: before it come imports, first calls and workers that have to start.
+    """
+    done, first, began, told = 0, 0, 0.0, False
 
     def advance(n: int) -> None:
-        nonlocal done, told
+        nonlocal done, first, began, told
         done += n
-        gone_s = time.monotonic() - started
-        if told or not done or gone_s < CALIBRATION_S:
+        if not first:
+            first, began = done, time.monotonic()
+        gone_s = time.monotonic() - began
+        if told or gone_s < CALIBRATION_S or done == first:
             return
         told = True
-        left_s = gone_s / done * (n_to_do - done)
+        left_s = gone_s / (done - first) * (n_to_do - done)
         if left_s > WORTH_TELLING_S:
-            rate = f"{done / gone_s:.3g} a second"
+            rate = f"{(done - first) / gone_s:.3g} a second"
             say(f"{what}: {n_to_do:,} to do at {rate}, about {duration(left_s)}")
 
     return advance
