@@ -38,9 +38,8 @@ check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed  ## speed and memory on this machine
-	$(BIN)/python bench/predict.py
-	$(BIN)/python bench/metrics.py
+bench: $(VENV)/.installed  ## speed and memory of each stage beside its reference (some minutes)
+	$(BIN)/python -m bench
 
 reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; goes on where it was
 

@@ -1,0 +1,131 @@
+"""`sedmtl mix`, beside the plain way to make mixtures, and the reading that neither can avoid."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from bench.lap import Lap, Run, seconds_of
+from bench.project import sedmtl, shared_project, write_project
+from bench.settings import Settings
+from sedmtl.config import Config, Mixing, load_config
+from sedmtl.corpora import load_events, load_scenes
+from sedmtl.workers import all_cores
+
+Wave = npt.NDArray[np.float64]
+SNRS_DB = {1: (10,), 3: (0, 10, 20)}
+
+
+def store(settings: Settings, n_snrs: int) -> Run:
+    """The stores of `sedmtl mix`, at one SNR or three, everything from the plan on included."""
+    path = write_project(Path(settings.folder) / f"mix_{n_snrs}", settings)
+    n_made = settings.n_mixtures * n_snrs
+    snrs = [word for snr_db in SNRS_DB[n_snrs] for word in ("--snr", str(snr_db))]
+
+    def run() -> Lap:
+        shutil.rmtree(path.parent / "work", ignore_errors=True)
+        seconds = seconds_of(lambda: sedmtl("mix", *snrs, "--config", str(path)))
+        return Lap(seconds, n_made, 10 * n_made)
+
+    return run
+
+
+def plain(settings: Settings, n_snrs: int) -> Run:
+    """A WAV file a mixture and SNR, the files read and resampled anew for each."""
+    config = load_config(shared_project(settings))
+    corpus, planned = Corpus(config), read_plan(config)[: settings.n_plain]
+    folder = Path(settings.folder) / f"plain_{n_snrs}"
+    folder.mkdir(exist_ok=True)
+
+    def make_all() -> None:
+        for mixture in planned:
+            for snr_db in SNRS_DB[n_snrs]:
+                waveform = corpus.mix(mixture, snr_db, config.mixing)
+                path = folder / f"{snr_db}_{mixture['name']}"
+                soundfile.write(path, waveform, config.mixing.sample_rate, subtype="PCM_16")
+
+    n_made = len(planned) * n_snrs
+    return lambda: Lap(seconds_of(make_all), n_made, 10 * n_made)
+
+
+def limit(settings: Settings, n_snrs: int) -> Run:
+    """Decode and resample each event once and a scene a mixture, on all cores; nothing else."""
+    config = load_config(shared_project(settings))
+    corpus, planned = Corpus(config), read_plan(config)
+    scenes = [corpus.scenes[mixture["scene"]] for mixture in planned]
+    clips = {corpus.events[event["clip"]] for mixture in planned for event in mixture["events"]}
+    duration_s = config.mixing.duration_s
+    files = [(path, math.inf) for path in clips] + [(path, duration_s) for path in scenes]
+
+    def decode(file: tuple[Path, float]) -> None:
+        _decode(*file, config.mixing.sample_rate)
+
+    def read_all() -> None:
+        with ThreadPoolExecutor(all_cores()) as pool:
+            for _ in pool.map(decode, files):
+                pass
+
+    return lambda: Lap(seconds_of(read_all), len(planned) * n_snrs)
+
+
+def _decode(path: Path, duration_s: float, rate: int) -> None:
+    with soundfile.SoundFile(path) as file:
+        n_samples = int(min(file.frames, duration_s * file.samplerate))
+        samples = file.read(n_samples, dtype="float32", always_2d=True)
+        soxr.resample(samples[:, 0].copy(), file.samplerate, rate, quality="HQ")
+
+
+def read_plan(config: Config) -> list[dict[str, Any]]:
+    """The mixtures of `plan.yaml`, of which each stands on a line as JSON."""
+    lines = (config.work_dir / "mixtures" / "plan.yaml").read_text().splitlines()
+    return [json.loads(line[2:]) for line in lines if line.startswith("- ")]
+
+
+class Corpus:
+    """Mixtures by their definition (docs/protocol.md, Mixtures), one at a time, in float64.
+
+    Attributes:
+        events: The file of each event clip, by its name.
+        scenes: The file of each scene, by its name.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.events = {clip.name: clip.path for clip in load_events(config)}
+        self.scenes = {scene.name: scene.path for scene in load_scenes(config)}
+
+    def mix(self, mixture: dict[str, Any], snr_db: float, mixing: Mixing) -> npt.NDArray[np.int16]:
+        """(n_samples,) int16 from a mixture of the plan."""
+        rate, n_samples = mixing.sample_rate, mixing.n_samples
+        scene = np.resize(_read(self.scenes[mixture["scene"]], rate)[:n_samples], n_samples)
+        scene = scene / _rms(scene)
+        events = np.zeros(n_samples)
+        for event in mixture["events"]:
+            whole = _read(self.events[event["clip"]], rate)
+            heard = whole[: round(mixing.event_s * rate)] / _rms(whole) * 10 ** (snr_db / 20)
+            first = round(event["onset_s"] * rate)
+            events[first : first + len(heard)] += heard[: n_samples - first]
+        mixed = (events + scene) / (2 * max(_peak(events), _peak(scene)))
+        return np.rint(32_767 * mixed).astype(np.int16)
+
+
+def _read(path: Path, rate: int) -> Wave:
+    samples, file_rate = soundfile.read(path, always_2d=True)
+    resampled: Wave = soxr.resample(samples.mean(axis=1), file_rate, rate, quality="HQ")
+    return resampled
+
+
+def _rms(waveform: Wave) -> float:
+    return float(np.sqrt(np.mean(np.square(waveform))))
+
+
+def _peak(waveform: Wave) -> float:
+    return float(np.abs(waveform).max())

@@ -1,0 +1,100 @@
+"""Prediction on recordings: from a file to its events, at paper size.
+
+The network has random weights: what it says does not matter to its speed. Memory is compared on a
+short and a long recording with a narrow network: what does not depend on the network's width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from bench.lap import Lap, Run, seconds_of
+from bench.limits import arithmetic, network_gflop
+from bench.settings import Settings
+from sedmtl.checkpoint import ModelCard
+from sedmtl.detector import Detector
+from sedmtl.devices import choose_device, choose_precision
+from sedmtl.logmel import n_frames
+from sedmtl.postprocess import PostProcessing
+from sedmtl.recordings import find_events, grid_of
+from sedmtl.workers import all_cores
+
+N_CLASSES = 41
+RATE = 44_100
+"""Of the recordings: not the network's, so that they are resampled as most are."""
+
+NARROW = 2
+
+
+def fast(settings: Settings) -> Run:
+    """In the precision that sedmtl chooses."""
+    return _hear(settings, settings.minutes, settings.width)
+
+
+def plain(settings: Settings) -> Run:
+    """In float32."""
+    return _hear(settings, settings.minutes, settings.width, "float32")
+
+
+def long(settings: Settings) -> Run:
+    """A long recording, narrow network."""
+    return _hear(settings, settings.long_minutes, NARROW)
+
+
+def short(settings: Settings) -> Run:
+    """A short recording, narrow network."""
+    return _hear(settings, settings.short_minutes, NARROW)
+
+
+def limit(settings: Settings) -> Run:
+    """The arithmetic of its windows, which overlap."""
+    precision = choose_precision(choose_device(None))
+    card = _paper_size(settings.width, precision)
+    gflop = network_gflop(N_CLASSES, card.n_frames, card.n_mels, settings.width, training=False)
+    gflop_a_second = gflop / (grid_of(card).stride * card.hop_s)
+    audio_s = 60 * settings.minutes
+    return arithmetic(settings, gflop_a_second * audio_s, audio_s, precision == "bfloat16")
+
+
+def _hear(settings: Settings, minutes: float, width: int, precision: str | None = None) -> Run:
+    """Predict on a recording; an item is a second of it."""
+    path = _recording(Path(settings.folder), minutes)
+    device = choose_device(None)
+    card = _paper_size(width, precision or choose_precision(device))
+    torch.manual_seed(0)
+    detector = Detector(card, card.build_network(), device)
+    detector.score_windows(np.zeros((8, card.n_samples), np.float32))  # the first is slower
+
+    def work() -> None:
+        for _, found in find_events(detector, [path], card.postprocessing, n_workers=all_cores()):
+            assert not isinstance(found, Exception), found
+
+    return lambda: Lap(seconds_of(work), 60 * minutes, 60 * minutes)
+
+
+def _paper_size(width: int, precision: str) -> ModelCard:
+    """The card of the paper's network on the paper's front end."""
+    features = {"window": 2048, "hop": 1024, "n_mels": 64, "f_min": 50.0, "f_max": 16_000.0}
+    return ModelCard(
+        model="2apae", attention="released", time_attention="local", reconstruction="relu",
+        width=width, n_frames=n_frames(320_000, 2048, 1024), n_mels=64,
+        classes=tuple(f"class {i}" for i in range(N_CLASSES)), sample_rate=32_000,
+        n_samples=320_000, features=features, mean=(-40.0,) * 64, std=(15.0,) * 64,
+        postprocessing=PostProcessing((0.5,) * N_CLASSES, median_s=0.4),
+        tag_threshold=(0.5,) * N_CLASSES, training={"alpha": 0.001, "precision": precision},
+    )  # fmt: skip
+
+
+def _recording(folder: Path, minutes: float) -> Path:
+    """Stereo noise of changing level, written where it is not there yet."""
+    path = folder / f"recording_{minutes:g}.wav"
+    if not path.is_file():
+        rng = np.random.default_rng(0)
+        with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16") as file:
+            for _ in range(round(minutes * 6)):
+                file.write(rng.uniform(0.01, 0.2) * rng.standard_normal((10 * RATE, 2)))
+    return path

@@ -1,0 +1,151 @@
+"""The benchmark: its references give what sedmtl gives, and its table says what it promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
+
+from bench import features, mixing  # noqa: E402
+from bench.corpus import write_corpora  # noqa: E402
+from bench.limits import network_gflop  # noqa: E402
+from bench.measurement import Measured, row_of  # noqa: E402
+from bench.networks import PlainNetwork, open_store, recipe_of, trainer_of  # noqa: E402
+from bench.project import SNR_DB, sedmtl, shared_project, write_project  # noqa: E402
+from bench.settings import QUICK, Settings  # noqa: E402
+from bench.stages import FAMILIES, Stage  # noqa: E402
+from bench.table import HEADER, WIDTH  # noqa: E402
+from bench.worker import Side, Worker, make_run  # noqa: E402
+from sedmtl.config import load_config  # noqa: E402
+from sedmtl.stores import Store  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """A project of eight mixtures at the paper's settings, with their features; all else tiny."""
+    folder = tmp_path_factory.mktemp("bench")
+    tiny = {"n_mixtures": 8, "batch": 2, "width": 2, "minutes": 0.2, "short_minutes": 0.2}
+    sizes = {**QUICK, **tiny, "long_minutes": 0.2, "n_scored": 4}
+    made = Settings(folder=str(folder), corpora=str(folder / "corpora"), **sizes)
+    write_corpora(folder / "corpora", made.n_clips, made.n_scenes, made.n_classes)
+    path = write_project(shared_project(made).parent, made)
+    sedmtl("mix", "--snr", str(SNR_DB), "--wav", "2", "--config", str(path))
+    sedmtl("features", "--config", str(path))
+    return made
+
+
+@pytest.fixture(scope="module")
+def config(settings):
+    return load_config(shared_project(settings))
+
+
+def test_the_plain_mixtures_are_those_of_sedmtl_within_a_step_of_16_bits(config):
+    corpus, planned = mixing.Corpus(config), mixing.read_plan(config)
+    path = config.work_dir / "mixtures" / f"snr_{SNR_DB}.h5"
+    with Store(path, "waveform", "sedmtl mix") as store:
+        assert [mixture["name"] for mixture in planned] == list(store.clips.name)
+        for row in (0, 7):
+            plain = corpus.mix(planned[row], SNR_DB, config.mixing)
+            made = store.read(range(row, row + 1))[0]
+            assert plain.dtype == made.dtype == np.int16
+            assert np.abs(plain).max() > 10_000
+            assert np.abs(plain.astype(int) - made).max() <= 1
+
+
+def test_the_plain_log_mels_are_those_of_sedmtl(config):
+    filters = features.mel_filters(config)
+    wavs = sorted((config.work_dir / "mixtures" / f"snr_{SNR_DB}").glob("*.wav"))
+    plain = [features.logmel(features.read(wav), config, filters) for wav in wavs]
+    path = config.work_dir / "features" / f"snr_{SNR_DB}.h5"
+    with Store(path, "logmel", "sedmtl features") as store:
+        # float32 against float64, natural logarithms of magnitudes around 0.01.
+        np.testing.assert_allclose(store.read(range(2)), plain, atol=1e-3)
+
+
+def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
+    monkeypatch.setattr("bench.networks.choose_precision", lambda _: "float32")
+    monkeypatch.setattr("bench.networks.choose_device", lambda _: torch.device("cpu"))
+    with open_store(settings) as store:
+        assert recipe_of(settings).precision == "float32"
+        trainer, plain = trainer_of(settings, store), PlainNetwork(settings, store)
+        trainer.network.train()
+        steps, batches = trainer.steps(trainer.split.train), plain.batches()
+        for _ in range(2):  # the second is of what the first has learned
+            n_clips, losses = next(steps)
+            assert plain.step(*next(batches)) == pytest.approx(losses[0].item() / n_clips, rel=1e-4)
+        steps.close()
+        rows = trainer.split.train[: settings.batch]
+        scores = [trainer.score(rows), plain.score(next(plain.batches())[0])]
+        assert scores[0].shape == scores[1].shape == (settings.batch, len(store.classes))
+
+
+def test_the_arithmetic_counted_is_that_of_the_layers_and_thrice_it_with_the_way_back():
+    def convolution(n_in, n_out, area=9):
+        return 2 * 311 * 64 * n_in * n_out * area
+
+    stack = [1, 32, 64, 128, 256]
+    pairs = list(pairwise(stack))
+    encoder = sum(convolution(a, b) + convolution(b, b) for a, b in pairs)
+    decoder = sum(convolution(b, a) + convolution(a, a) for a, b in pairs)
+    classes = convolution(256, 41, area=1)
+    scoring = 1e9 * network_gflop(41, 311, 64, 32, training=False)
+    training = 1e9 * network_gflop(41, 311, 64, 32, training=True)
+    # The rest is the attention.
+    assert encoder + classes < scoring < 1.05 * (encoder + classes)
+    assert training == pytest.approx(3 * (scoring + decoder), rel=0.01)
+
+
+def test_a_row_compares_medians_an_item():
+    stage = Stage("x", "clips/s", Side("a:b"))
+    sides = {
+        "ours": Measured((0.5, 0.1, 0.25), audio_s=10, peak_mb=100, notes={}),
+        "reference": Measured((1.0,), audio_s=10, peak_mb=300, notes={}),
+        "limit": Measured((0.2,), audio_s=0, peak_mb=1, notes={}),
+    }
+    row = row_of(stage, sides)
+    assert (row.ours, row.reference, row.ratio) == (4, 1, 4)
+    assert (row.real_time, row.of_limit) == (40, 0.8)
+    assert (row.peak_mb, row.reference_peak_mb) == (100, 300)
+
+
+def test_a_worker_that_fails_says_why(settings):
+    worker = Worker(Side("starting:no_such_maker"), settings)
+    with pytest.raises(RuntimeError, match="no_such_maker"), worker:
+        pass
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "help"])
+def test_every_side_of_every_stage_runs(name, settings):
+    n_threads = torch.get_num_threads()
+    for stage in FAMILIES[name].stages:
+        for side in (stage.ours, stage.reference, stage.limit):
+            if side and not stage.needs_gpu:
+                lap = make_run(side, settings)()
+                assert lap.seconds > 0
+                assert lap.n_items > 0
+    torch.set_num_threads(n_threads)  # a worker of its own would not care
+
+
+def test_a_quick_run_prints_every_column_and_writes_json(tmp_path):
+    path = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "bench", "--quick", "--only", "help"]
+    done = subprocess.run([*command, "--json", str(path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    header = next(line for line in lines if line.startswith("stage"))
+    for column in HEADER:
+        assert column in header
+    assert max(map(len, lines[3:])) <= WIDTH
+    report = json.loads(path.read_text())
+    assert {"machine", "versions", "commit", "limits", "settings"} <= set(report)
+    assert [row["stage"] for row in report["rows"]] == ["sedmtl --help"]
+    assert all(row["ours"] > 0 and row["peak_mb"] > 0 for row in report["rows"])
