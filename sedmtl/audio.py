@@ -6,6 +6,7 @@ corpora. Both libraries let other threads run while they work, so threads use al
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,28 +18,16 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from sedmtl.containers import check_whole
 from sedmtl.errors import SedmtlError
+from sedmtl.files import write_bytes
 
 Audio = npt.NDArray[np.float32]
 
 EXTENSIONS = frozenset(
-    [
-        ".wav",
-        ".wave",
-        ".w64",
-        ".rf64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".caf",
-    ]
-)
+    (".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
+     ".aifc", ".au", ".caf")
+)  # fmt: skip
 """What a folder is searched for: the formats of soundfile that a file's name gives away."""
 
 PEAK = 0.5
@@ -50,7 +39,11 @@ UNKNOWN = (1 << 63) - 1
 it cannot read such a file to the end."""
 
 BLOCK = 1 << 16
-"""Samples a channel that `stream` reads at a time: 1.4 s at 48 kHz."""
+"""Samples of all channels that are read at a time: 1.4 s of mono at 48 kHz."""
+
+MIN_RATE = 1_000
+"""In Hz. Below it there is little to hear; a header that says 1 Hz is wrong, and would turn a
+second of audio into hours."""
 
 
 class AudioInfo(NamedTuple):
@@ -70,18 +63,26 @@ def probe(path: Path) -> AudioInfo:
     """Read a file's header.
 
     Raises:
-        SedmtlError: The file is missing, is no audio, holds no sample, or does not say how many.
+        SedmtlError: The file is missing, is no audio, was cut short, holds no sample or does not
+            say how many, or its sample rate is below 1 kHz.
     """
     try:
         info = soundfile.info(path)
+        check_whole(path)
     except soundfile.LibsndfileError as error:
         raise _unreadable(path, error) from error
     except TypeError as error:  # soundfile asks for the rate of a file that is named .raw
         raise SedmtlError(f"cannot read {path} as audio: it does not say its rate") from error
+    except OSError as error:
+        raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
     if info.frames == 0:
         raise SedmtlError(f"{path} holds no audio: expected at least one sample, found none")
     if info.frames == UNKNOWN:
         raise SedmtlError(f"{path} does not say how long it is: convert it again")
+    if info.samplerate < MIN_RATE:
+        raise SedmtlError(
+            f"{path} should have a sample rate of {MIN_RATE} Hz or more, found {info.samplerate}"
+        )
     return AudioInfo(info.frames, info.samplerate, info.channels)
 
 
@@ -127,7 +128,8 @@ def read(
         (N,) float32.
 
     Raises:
-        SedmtlError: The file cannot be read, ends before `start_s`, or holds NaN or infinity.
+        SedmtlError: The file cannot be read, ends before `start_s` or before its header says, or
+            holds NaN or infinity.
     """
     info = probe(path)
     if not 0 <= start_s < info.duration_s:
@@ -135,14 +137,11 @@ def read(
             f"{path} is {info.duration_s:.2f} s long: nothing starts at {start_s:g} s"
         )
     first = min(round(start_s * info.sample_rate), info.n_samples - 1)
-    n_frames = -1 if duration_s is None else round(duration_s * info.sample_rate)
-    try:
-        samples, _ = soundfile.read(path, n_frames, first, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise _unreadable(path, error) from error
-    if not len(samples):
-        raise SedmtlError(f"{path} is cut short: its header promises audio that is not there")
-    return to_mono(samples, info.sample_rate, sample_rate, where=str(path))
+    n_samples = info.n_samples - first
+    if duration_s is not None:
+        n_samples = min(n_samples, max(1, round(duration_s * info.sample_rate)))
+    mono = np.concatenate(list(_blocks(path, info, first, n_samples)))
+    return _resample(mono, info.sample_rate, sample_rate, str(path))
 
 
 def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
@@ -161,11 +160,11 @@ def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
     """
     info = probe(path)
     if info.sample_rate == sample_rate:
-        yield from _stream_mono(path, info)
+        yield from _blocks(path, info, 0, info.n_samples)
         return
     resampler = soxr.ResampleStream(info.sample_rate, sample_rate, 1, "float32", "HQ")
     n_resampled = 0
-    for mono in _stream_mono(path, info):
+    for mono in _blocks(path, info, 0, info.n_samples):
         resampled: Audio = resampler.resample_chunk(mono)
         n_resampled += len(resampled)
         yield resampled
@@ -175,23 +174,26 @@ def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
     yield rest
 
 
-def _stream_mono(path: Path, info: AudioInfo) -> Iterator[Audio]:
-    """The blocks of a file at its own rate."""
-    n_read = 0
+def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator[Audio]:
+    """Some samples of a file, from `first` on, mono and at its own rate."""
+    at, end = first, first + n_samples
+    n_at_a_time = max(1, BLOCK // info.n_channels)
     try:
         with soundfile.SoundFile(path) as file:
-            while n_read < info.n_samples:
-                samples = file.read(BLOCK, dtype="float32", always_2d=True)
+            file.seek(first)
+            while at < end:
+                n_wanted = min(n_at_a_time, end - at)
+                samples = file.read(n_wanted, dtype="float32", always_2d=True)
                 if not len(samples):
                     raise SedmtlError(
                         f"{path} is cut short: its header promises {info.duration_s:.2f} s of "
-                        f"audio, found {n_read / info.sample_rate:.2f} s"
+                        f"audio, found {at / info.sample_rate:.2f} s"
                     )
-                yield _average(samples, n_read, info.sample_rate, str(path))
-                n_read += len(samples)
+                yield _average(samples, at, info.sample_rate, str(path))
+                at += len(samples)
     except soundfile.LibsndfileError as error:
         raise SedmtlError(
-            f"{path} is damaged or cut short after {n_read / info.sample_rate:.2f} of "
+            f"{path} is damaged or cut short after {at / info.sample_rate:.2f} of "
             f"{info.duration_s:.2f} s: {_reason(error)}"
         ) from error
 
@@ -203,7 +205,10 @@ def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, wh
         SedmtlError: A sample is NaN or infinite, or too few are left at `sample_rate`; `where`
             says whose.
     """
-    mono = _average(samples, 0, rate, where)
+    return _resample(_average(samples, 0, rate, where), rate, sample_rate, where)
+
+
+def _resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
     if rate == sample_rate:
         return mono
     resampled: Audio = soxr.resample(mono, rate, sample_rate, quality="HQ")
@@ -214,12 +219,25 @@ def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, wh
 
 def _average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
     """Average the channels of finite samples, of which `first` have gone before."""
-    finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
-    if not finite.all():
+    mono = _mean_of_channels(samples)
+    # One look at the average finds what is wrong in any channel; which sample, only then.
+    if not np.isfinite(mono).all():
+        finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1) & np.isfinite(mono)
         at_s = (first + int(np.argmin(finite))) / rate
         raise SedmtlError(f"{where} holds NaN or infinity at {at_s:.3f} s: export the file again")
-    mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    return mono
+
+
+def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
+    """(N,) or (N, channels) -> (N,): channel by channel, which took a fifth of `mean`'s time."""
+    if samples.ndim == 1:
+        return np.ascontiguousarray(samples, dtype=np.float32)
+    mono = samples[:, 0].astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for channel in samples.T[1:]:
+            mono += channel
+        mono /= np.float32(samples.shape[1])
+    return mono
 
 
 def _too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> SedmtlError:
@@ -262,13 +280,13 @@ def write(path: Path, waveform: npt.NDArray[np.int16] | Audio, sample_rate: int)
     Raises:
         SedmtlError: It cannot be written.
     """
+    # In memory: on a full disk libsndfile may leave a part of a file, and say nothing.
+    content = io.BytesIO()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, waveform, sample_rate, subtype="PCM_16")
-    except OSError as error:
-        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
+        soundfile.write(content, waveform, sample_rate, subtype="PCM_16", format="WAV")
     except soundfile.LibsndfileError as error:
         raise SedmtlError(f"cannot write {path}: {error.error_string.rstrip('.')}") from error
+    write_bytes(path, content.getvalue())
 
 
 def files_below(folder: Path) -> Iterable[Path]:

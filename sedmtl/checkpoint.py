@@ -12,113 +12,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import re
+import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import sedmtl
+from sedmtl import seal
+from sedmtl.card import ModelCard as ModelCard
+from sedmtl.card import read_card
+from sedmtl.documents import parse_json, parse_yaml
 from sedmtl.errors import SedmtlError, suggest
 from sedmtl.files import write_bytes, write_text
-from sedmtl.logmel import LogMel, Standardiser
-from sedmtl.models import build_model, has_decoder
-from sedmtl.models.attention_step import AttentionForm
-from sedmtl.models.autoencoder import ReconstructionEnd
-from sedmtl.models.two_step_attention import TimeAttention
-from sedmtl.postprocess import PostProcessing
+from sedmtl.models import MODELS
 
 SCHEMA = 2
 
-REQUIRED = ("data", "fold", "model", "attention", "time_attention", "reconstruction", "alpha",
-            "width", "epochs", "seed", "n_parameters")  # fmt: skip
+REQUIRED: Mapping[str, type | tuple[type, ...]] = {
+    "data": str, "fold": int, "model": str, "attention": str, "time_attention": str,
+    "reconstruction": str, "alpha": (float, int, str), "width": int, "epochs": int, "seed": int,
+    "n_parameters": int,
+}  # fmt: skip
 """What a `run.yaml` must say for others to speak of the run."""
 
-
-@dataclass(frozen=True)
-class ModelCard:
-    """All that prediction needs beside the weights: the content of `model.json`.
-
-    Attributes:
-        classes: In the order of the scores.
-        n_samples: Length of a clip at `sample_rate`.
-        features: Arguments of `LogMel` beside the sample rate.
-        mean: (F,) of the standardiser.
-        std: (F,) of the standardiser.
-        postprocessing: How frame scores become events: tuned on inner validation.
-        tag_threshold: (C,) above which a clip score says that the class is there; likewise.
-        training: Where the weights come from, for people: recipe, epoch, validation score.
-    """
-
-    model: str
-    attention: AttentionForm
-    time_attention: TimeAttention
-    reconstruction: ReconstructionEnd
-    width: int
-    n_frames: int
-    n_mels: int
-    classes: tuple[str, ...]
-    sample_rate: int
-    n_samples: int
-    features: Mapping[str, float]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    postprocessing: PostProcessing
-    tag_threshold: tuple[float, ...]
-    training: Mapping[str, Any]
-
-    @property
-    def reconstructs(self) -> bool:
-        """Whether there is a decoder, and it was trained."""
-        return has_decoder(self.model) and self.training["alpha"] != 0
-
-    @property
-    def hop_s(self) -> float:
-        """From frame to frame."""
-        return float(self.features["hop"]) / self.sample_rate
-
-    @property
-    def frame_edges_s(self) -> npt.NDArray[np.float64]:
-        """(T + 1,) where frames begin and end: a frame stands for the hop around its centre."""
-        first = (self.features["window"] - self.features["hop"]) / 2
-        return (first + np.arange(self.n_frames + 1) * self.features["hop"]) / self.sample_rate
-
-    def build_network(self) -> nn.Module:
-        """The network with fresh weights."""
-        return build_model(
-            self.model,
-            len(self.classes),
-            self.n_frames,
-            self.n_mels,
-            self.width,
-            self.attention,
-            self.reconstruction,
-            self.time_attention,
-        )
-
-    def build_logmel(self) -> LogMel:
-        """The front end that the network was trained on."""
-        return LogMel(self.sample_rate, **self.features)  # type: ignore[arg-type]
-
-    def build_standardiser(self) -> Standardiser:
-        """The standardiser that the network was trained on."""
-        return Standardiser(self.mean, self.std)
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+          RuntimeError, MemoryError, SafetensorError)  # fmt: skip
+"""What a card or weights that nobody wrote can end in."""
 
 
 def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
-    """Write `model.json`, then `model.safetensors`."""
-    data = {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **asdict(card)}
-    write_text(folder / "model.json", json.dumps(data, indent=1, ensure_ascii=False))
+    """Write `model.json`, then `model.safetensors`, whose digest is in it."""
     content = save({key: value.contiguous() for key, value in weights.items()})
+    data = {
+        "schema": SCHEMA,
+        "sedmtl_version": sedmtl.__version__,
+        **asdict(card),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = json.dumps(seal.sealed(data), indent=1, ensure_ascii=False)
+    write_text(folder / "model.json", text)
     write_bytes(folder / "model.safetensors", content)
 
 
@@ -129,15 +72,31 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
         Its card, and its network in evaluation mode on the CPU.
 
     Raises:
-        SedmtlError: The folder holds no finished run, or its files do not fit each other.
+        SedmtlError: The folder holds no finished run, or its files have changed or do not fit each
+            other.
     """
-    card = load_card(folder)
+    card, digest = _load_card(folder)
     try:
+        content = (folder / "model.safetensors").read_bytes()
+        if digest not in (None, hashlib.sha256(content).hexdigest()):
+            raise ValueError("its weights are not what was written")
+        weights = load(content)
+        _check_weights(card, weights)
         network = card.build_network()
-        network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        network.load_state_dict(weights)
+    except DAMAGE as error:
         raise _damaged(folder, error) from error
     return card, network.eval()
+
+
+def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
+    """Before a network is built, which of wrong sizes may take all memory."""
+    with torch.device("meta"):
+        wanted = {key: value.shape for key, value in card.build_network().state_dict().items()}
+    if {key: value.shape for key, value in weights.items()} != wanted:
+        raise ValueError("its weights are of another network")
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise ValueError("its weights hold NaN or infinity")
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -146,30 +105,36 @@ def load_card(folder: Path) -> ModelCard:
     Raises:
         SedmtlError: The folder holds no finished run, or its card is damaged.
     """
+    return _load_card(folder)[0]
+
+
+def _load_card(folder: Path) -> tuple[ModelCard, str | None]:
+    """The card, and the digest of the weights: None in a run of before there was one."""
     if not is_finished(folder):
         raise SedmtlError(f"{folder} holds no trained network: train one with 'sedmtl train'")
     try:
-        data = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        if data.pop("schema") != SCHEMA:
+        data = parse_json((folder / "model.json").read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
             raise SedmtlError(
                 f"{folder / 'model.json'} has another schema than {SCHEMA}: train the run again"
             )
-        data.pop("sedmtl_version")
-        return _read_card(data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data = _unsealed(data)
+        digest = data.pop("weights_sha256", None)
+        del data["schema"], data["sedmtl_version"]
+        card = read_card(data)
+    except DAMAGE as error:
         raise _damaged(folder, error) from error
+    return card, digest
+
+
+def _unsealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the seal, which runs of before there was one do not have."""
+    return seal.unsealed(data) if seal.KEY in data else dict(data)
 
 
 def _damaged(folder: Path, error: Exception) -> SedmtlError:
     reason = " ".join(str(error).split())[:200]
     return SedmtlError(f"the run {folder} is damaged ({reason}): train it again")
-
-
-def _read_card(data: dict[str, Any]) -> ModelCard:
-    lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold")}
-    settings = data["postprocessing"]
-    settings = PostProcessing(**{**settings, "threshold": tuple(settings["threshold"])})
-    return ModelCard(**{**data, **lists, "postprocessing": settings})
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
@@ -186,6 +151,10 @@ def load_state(folder: Path) -> dict[str, Any]:
         SedmtlError: The file is damaged.
     """
     try:
+        with zipfile.ZipFile(folder / "last.pt") as archive:  # torch compares no checksum
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"{damaged} is not what was written")
         state: dict[str, Any] = torch.load(
             folder / "last.pt", map_location="cpu", weights_only=True
         )
@@ -198,7 +167,7 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 def write_run(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write `run.yaml`."""
-    write_text(folder / "run.yaml", yaml.safe_dump(dict(settings), sort_keys=False))
+    write_text(folder / "run.yaml", yaml.safe_dump(seal.sealed(settings), sort_keys=False))
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -209,15 +178,36 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / "run.yaml"
     try:
-        settings = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-        missing = [key for key in REQUIRED if key not in settings]
-        if missing:
-            raise ValueError(f"no {missing[0]}")
+        settings = _unsealed(parse_yaml(path.read_text(encoding="utf-8")))
+        _check_settings(settings)
     except FileNotFoundError:
         raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
-    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
     return settings
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Whether they say of a run what others speak of.
+
+    Raises:
+        ValueError: They do not.
+    """
+    for key, kind in REQUIRED.items():
+        if not isinstance(settings.get(key), kind):
+            raise ValueError(f"no {key}")
+    if not isinstance(settings.get("config", ""), str):
+        raise ValueError("no text of a data.yaml")
+    # The name of the data stands in names of files.
+    data = settings["data"]
+    if not re.fullmatch(r"\w[\w.+-]*", data):
+        raise ValueError(f"no data are called {data}")
+    if data.startswith("snr_"):
+        float(data.removeprefix("snr_"))
+    if settings["model"] not in MODELS or not 0 < settings["fold"] < 256:
+        raise ValueError("no such network or fold")
+    if settings["alpha"] != "auto":
+        float(settings["alpha"])
 
 
 def is_finished(run: Path) -> bool:

@@ -51,6 +51,8 @@ class Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except Exception as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks make another error of it
             if _debug(ctx) or type(error).__module__.startswith(("click", "typer")):
                 raise
             _fail(f"error: {_explain(error)}; --debug shows the traceback", 1)

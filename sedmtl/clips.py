@@ -7,16 +7,19 @@ evaluate with: nothing is trained on them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from sedmtl.config import Config
+from sedmtl.corpora.recordings import file_below
 from sedmtl.errors import SedmtlError
 from sedmtl.events import read_strong_labels
 from sedmtl.mixture import assign_folds
+from sedmtl.progress import say
 from sedmtl.stores import EventTable
 from sedmtl.tables import read_table
 
@@ -39,6 +42,30 @@ class LabelledClips:
     fold: npt.NDArray[np.uint8]
     events: EventTable
 
+    def within(self, durations_s: Sequence[float]) -> Self:
+        """The same recordings, now that it is known how long each is.
+
+        A label that ends after its recording is cut there: that is how people round. One that
+        begins there is of another recording, or in another unit.
+
+        Raises:
+            SedmtlError: An event begins after its recording has ended.
+        """
+        events = self.events
+        end_s = np.asarray(durations_s, np.float32)[events.mixture]
+        late = np.flatnonzero(events.onset_s >= end_s)
+        if len(late):
+            first = late[0]
+            raise SedmtlError(
+                f"{self.names[events.mixture[first]]} is {end_s[first]:.2f} s long: its strong "
+                f"labels should begin before its end, found one at {events.onset_s[first]:.2f} s"
+            )
+        n_longer = int((events.offset_s > end_s).sum())
+        if n_longer:
+            say(f"warning: {n_longer} strong labels end after their recordings and are cut there")
+        cut = replace(events, offset_s=np.minimum(events.offset_s, end_s))
+        return replace(self, events=cut)
+
 
 def load_clips(config: Config) -> LabelledClips:
     """Read the table of `corpus.clips`; no audio is opened.
@@ -47,8 +74,8 @@ def load_clips(config: Config) -> LabelledClips:
 
     Raises:
         SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, or
-            a fold that is no number from 1 to 255; or the strong labels speak of other recordings
-            or contradict the weak ones.
+            a fold that is no number from 1 to 255, or a file that does not lie below the root; or
+            the strong labels speak of other recordings or contradict the weak ones.
     """
     settings = config.corpus.clips
     if settings is None:
@@ -73,7 +100,8 @@ def load_clips(config: Config) -> LabelledClips:
     if settings.strong is not None:
         strong = config.locate(settings.strong)
         events = _strong_labels(strong, names, classes, target, config.mixing.duration_s)
-    return LabelledClips(names, [root / name for name in names], classes, target, fold, events)
+    paths = [file_below(root, name, table) for name in names]
+    return LabelledClips(names, paths, classes, target, fold, events)
 
 
 def _strong_labels(

@@ -19,6 +19,18 @@ def make_folder(path: Path) -> None:
         raise SedmtlError(f"cannot write into {path}: {error.strerror}") from error
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        SedmtlError: It cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SedmtlError(f"cannot remove {path}: {error.strerror}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file under a hidden name, then give it its own; makes its folder.
 

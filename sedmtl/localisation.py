@@ -21,6 +21,7 @@ from sedmtl.metrics.frame import FrameMetrics
 from sedmtl.metrics.psds import Psds
 from sedmtl.postprocess import PostProcessing, median_filter, odd_frames
 from sedmtl.postprocess import segment as find_events
+from sedmtl.seal import sealed, unsealed
 from sedmtl.stores import EventTable, HeldOutScores
 
 Frames = npt.NDArray[np.floating]
@@ -161,17 +162,19 @@ def _hop_s(edges_s: Edges) -> float:
 
 def as_json(measured: Localisation) -> dict[str, Any]:
     """Plain values; what does not exist is NaN."""
-    return {"schema": SCHEMA, **{name: _plain(value) for name, value in vars(measured).items()}}
+    values = {name: _plain(value) for name, value in vars(measured).items()}
+    return sealed({"schema": SCHEMA, **values})
 
 
 def from_json(data: Mapping[str, Any]) -> Localisation:
     """The inverse of `as_json`.
 
     Raises:
-        KeyError, TypeError: The data are of another schema.
+        KeyError, TypeError, ValueError: The data are of another schema, or not what was written.
     """
     if data["schema"] != SCHEMA:
         raise KeyError("schema")
+    data = unsealed(data)
     return Localisation(
         psds1=Psds(**_arrays(data["psds1"])),
         psds2=Psds(**_arrays(data["psds2"])),

@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -32,24 +32,24 @@ def folder_lock(folder: Path, command: str) -> Iterator[None]:
     make_folder(folder)
     path = folder / NAME
     try:
-        file = path.open("a+")
+        file = path.open("ab+", buffering=0)
     except OSError as error:
-        raise SedmtlError(f"cannot write into {folder}: {error.strerror}") from error
+        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            owner = file.read().strip() or "another process"
+            owner = file.read().decode(errors="replace").strip() or "another process"
             raise SedmtlError(
                 f"{folder} is in use by {owner}: wait until it has ended, or stop it"
             ) from error
         except OSError as error:
             raise SedmtlError(f"cannot lock {path}: {error.strerror}") from error
-        file.truncate(0)
         where = f"process {os.getpid()} on {socket.gethostname()}"
-        file.write(f"'{command}', {where}, since {_now()}\n")
-        file.flush()
+        with suppress(OSError):  # on a full disk the lock holds, too, if without a name
+            file.truncate(0)
+            file.write(f"'{command}', {where}, since {_now()}\n".encode())
         yield
 
 

@@ -46,6 +46,18 @@ class SegmentFile:
 
     path: Path
 
+    def append(self, samples: audio.Audio) -> None:
+        """Write (N,) samples behind those that are there.
+
+        Raises:
+            SedmtlError: They cannot be written.
+        """
+        try:
+            with self.path.open("ab") as file:
+                file.write(samples.data)
+        except OSError as error:
+            raise SedmtlError(f"cannot write {self.path}: {error.strerror}") from error
+
     def read(self, segment: Segment) -> EventAudio:
         """The audio of one event.
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from sedmtl.documents import parse_yaml
 from sedmtl.errors import SedmtlError
 from sedmtl.localisation import Localisation
 from sedmtl.metrics import clip as clip_metrics
@@ -113,8 +113,7 @@ class Row:
     @property
     def onsets(self) -> str | None:
         """Rule of the onsets in the store that was scored; None where nothing was mixed."""
-        mixing = (yaml.safe_load(self.config) or {}).get("mixing") or {}
-        onsets = mixing.get("onsets")
+        onsets = _setting(self.config, "mixing", "onsets")
         mixed = self.snr_db is not None and onsets is not None
         return str(onsets if isinstance(onsets, str) else "fixed") if mixed else None
 
@@ -135,9 +134,19 @@ class Row:
     @property
     def is_of_paper_data(self) -> bool:
         """Whether the corpora are laid out as the paper's are."""
-        corpus = (yaml.safe_load(self.config) or {}).get("corpus") or {}
-        kinds = [(corpus.get(part) or {}).get("kind") for part in ("events", "scenes")]
+        kinds = [_setting(self.config, "corpus", part, "kind") for part in ("events", "scenes")]
         return kinds == ["fsdkaggle2018", "tau2019"]
+
+
+def _setting(config: str, *keys: str) -> Any:
+    """What the text of a data.yaml says there; None if it says nothing."""
+    try:
+        value = parse_yaml(config)
+    except ValueError as error:
+        raise SedmtlError(f"a run's copy of its data.yaml is damaged ({error})") from error
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:

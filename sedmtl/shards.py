@@ -32,27 +32,21 @@ SHARE = "every worker of a cluster needs the files of the machine that asks it, 
 def scratch_beside(store: Path) -> Iterator[Path]:
     """A hidden folder beside a store, of this run alone: what is in it no other run believes.
 
-    It is removed when the block is left; if a kill prevents that, by `remove_abandoned`.
+    It is removed when the block is left; if a kill prevents that, by the next one. Only for who has
+    the lock of the folder that the store is in, and so knows that no other run is at work there.
 
     Raises:
         SedmtlError: It cannot be made.
     """
-    folder = store.absolute().with_name(f".{store.name}.{uuid4().hex}.scratch")
+    store = store.absolute()
+    for abandoned in store.parent.glob(".*.scratch"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    folder = store.with_name(f".{store.name}.{uuid4().hex}.scratch")
     make_folder(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_abandoned(store: Path, own: Path) -> None:
-    """Remove the scratch folders, but one's own, that killed runs have left beside a store.
-
-    Only for who has the store open for writing, and so knows that no other run is at it.
-    """
-    for folder in store.absolute().parent.glob(f".{store.name}.*.scratch"):
-        if folder != own:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def map_arrays(

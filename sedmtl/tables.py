@@ -43,6 +43,8 @@ def read_table(
         raise SedmtlError(f"cannot read the table {path}: {error}") from error
     if not rows:
         raise SedmtlError(f"{path} has a header and no row")
+    if any(all(row[name] == name for name in columns) for row in rows):
+        raise SedmtlError(f"{path} has its header twice: keep the first line of it")
     if unique:
         _check_unique([row[unique] for row in rows], unique, path)
     return rows

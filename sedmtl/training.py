@@ -256,14 +256,23 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
-        self.network.load_state_dict(state["network"])
-        if self._uncertainty:
-            self._uncertainty.load_state_dict(state["uncertainty"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.best = {selection: Best(**best) for selection, best in state["best"].items()}
-        self.history = state["history"]
+        """Go back to a saved state.
+
+        Raises:
+            SedmtlError: It is of another training.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            if self._uncertainty:
+                self._uncertainty.load_state_dict(state["uncertainty"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.best = {selection: Best(**best) for selection, best in state["best"].items()}
+            self.history = list(state["history"])
+        except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise SedmtlError(
+                "last.pt is of another training than this: start the run anew with --force"
+            ) from error
 
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()

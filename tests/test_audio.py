@@ -132,6 +132,88 @@ def test_a_stream_of_a_file_that_was_cut_short_says_so(tmp_path, wanted, suffix,
         list(audio.stream(path, wanted))
 
 
+CONTAINERS = [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "IMA_ADPCM"), ("rf64", "PCM_16"),
+              ("w64", "PCM_16"), ("aiff", "PCM_16"), ("au", "PCM_16"), ("ogg", "VORBIS"),
+              ("flac", "PCM_16"), ("mp3", "MPEG_LAYER_III")]  # fmt: skip
+
+
+@pytest.mark.parametrize("stereo", [False, True])
+@pytest.mark.parametrize(("suffix", "subtype"), CONTAINERS)
+def test_a_file_that_was_cut_anywhere_is_never_read_as_a_shorter_one(
+    tmp_path, suffix, subtype, stereo
+):
+    noise = np.random.default_rng(0).uniform(-1, 1, (9000, 1 + stereo))
+    path = write_values(tmp_path / f"a.{suffix}", noise, subtype=subtype)
+    content, n_samples = path.read_bytes(), len(audio.read(path, 8000))
+    for share in (0.2, 0.5, 0.9):
+        path.write_bytes(content[: int(share * len(content))])
+        for use in (audio.read, lambda *arguments: list(audio.stream(*arguments))):
+            with pytest.raises(SedmtlError, match=rf"a\.{suffix}"):
+                use(path, 8000)
+    path.write_bytes(content)
+    assert len(audio.read(path, 8000)) == n_samples >= 9000
+
+
+@pytest.mark.parametrize("n_lost", [1, 2, 1000])
+@pytest.mark.parametrize(("suffix", "subtype"), [c for c in CONTAINERS if c[1] == "PCM_16"][:-1])
+def test_a_file_that_was_cut_short_says_how_much_is_there(tmp_path, suffix, subtype, n_lost):
+    path = write_values(tmp_path / f"a.{suffix}", np.zeros(9000), subtype=subtype)
+    path.write_bytes(path.read_bytes()[:-n_lost])
+    # An AIFF file counts 8 bytes before the samples in.
+    extra = 8 if suffix == "aiff" else 0
+    sentence = f"promises {18_000 + extra} bytes of audio, found {18_000 + extra - n_lost}"
+    with pytest.raises(SedmtlError, match=sentence):
+        audio.probe(path)
+
+
+@pytest.mark.parametrize("size", [2**32 - 1, 2**31, 2**31 - 1, 0x7FFFF000])
+def test_a_wav_file_from_a_pipe_is_as_long_as_it_is(tmp_path, size):
+    values = np.arange(900) / 1000
+    path = write_values(tmp_path / "a.wav", values, subtype="PCM_16")
+    whole, content = audio.read(path, 8000), bytearray(path.read_bytes())
+    content[40:44] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    np.testing.assert_array_equal(audio.read(path, 8000), whole)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "flac"])
+def test_a_byte_that_has_changed_is_noticed_where_the_format_has_checksums(tmp_path, suffix):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 9000)
+    path = write_values(tmp_path / f"a.{suffix}", noise, subtype=None)
+    content = path.read_bytes()
+    for at in np.random.default_rng(1).integers(4000, len(content), 40):
+        broken = bytearray(content)
+        broken[at] ^= 0x10
+        path.write_bytes(broken)
+        with pytest.raises(SedmtlError, match=rf"a\.{suffix}"):
+            audio.read(path, 8000)
+
+
+def test_an_ogg_file_that_lacks_a_page_is_refused(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 40_000)
+    path = write_values(tmp_path / "a.ogg", noise, subtype=None)
+    pages = path.read_bytes().split(b"OggS")[1:]
+    path.write_bytes(b"".join(b"OggS" + page for k, page in enumerate(pages) if k != 3))
+    with pytest.raises(SedmtlError, match=r"a\.ogg misses an Ogg page"):
+        audio.probe(path)
+
+
+@pytest.mark.parametrize("rate", [1, 999])
+def test_a_rate_that_no_audio_has_is_refused(tmp_path, rate):
+    path = write_values(tmp_path / "a.wav", np.zeros(9000), rate)
+    with pytest.raises(SedmtlError, match=rf"rate of 1000 Hz or more, found {rate}"):
+        audio.probe(path)
+
+
+def test_many_channels_are_read_in_small_blocks(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).uniform(-1, 1, (900, 64))
+    path = write_values(tmp_path / "a.wav", values)
+    monkeypatch.setattr(audio, "BLOCK", 640)
+    pieces = list(audio.stream(path, 8000))
+    assert [len(piece) for piece in pieces] == [10] * 90
+    np.testing.assert_allclose(np.concatenate(pieces), values.mean(axis=1), atol=1e-6)
+
+
 def test_a_file_that_does_not_say_how_long_it_is_is_refused(tmp_path):
     path = write_values(tmp_path / "a.flac", np.zeros(9000), subtype="PCM_16")
     content = bytearray(path.read_bytes())

@@ -12,6 +12,7 @@ from sedmtl import checkpoint
 from sedmtl.checkpoint import ModelCard
 from sedmtl.errors import SedmtlError
 from sedmtl.postprocess import PostProcessing
+from sedmtl.seal import KEY, sealed
 
 
 @pytest.fixture
@@ -97,6 +98,118 @@ def test_another_schema_is_refused(run):
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     with pytest.raises(SedmtlError, match="schema"):
         checkpoint.load_model(run[0])
+
+
+def change_card(folder, **changes):
+    """As whoever knows how cards are sealed."""
+    path = folder / "model.json"
+    data = {key: value for key, value in json.loads(path.read_text()).items() if key != KEY}
+    path.write_text(json.dumps(sealed({**data, **changes})))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"width": 2', '"width": 4'), ("0.25", "0.35"), ("dog", "cat"), ("-9", "-8")]
+)
+def test_an_edited_card_is_noticed(run, old, new):
+    path = run[0] / "model.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(SedmtlError, match="it is not what was written"):
+        checkpoint.load_card(run[0])
+
+
+def test_a_card_of_before_there_were_seals_is_read(run, card):
+    path = run[0] / "model.json"
+    data = json.loads(path.read_text())
+    del data[KEY], data["weights_sha256"]
+    path.write_text(json.dumps(data))
+    assert checkpoint.load_model(run[0])[0].classes == card.classes
+
+
+@pytest.mark.parametrize("at", [-1, -100, 3000])
+def test_a_flipped_bit_of_the_weights_is_noticed(run, at):
+    path = run[0] / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SedmtlError, match="its weights are not what was written"):
+        checkpoint.load_model(run[0])
+
+
+def test_weights_that_are_no_numbers_are_refused(run, card):
+    folder, network = run
+    weights = network.state_dict()
+    weights[next(iter(weights))].view(-1)[0] = float("nan")
+    checkpoint.save_model(folder, card, weights)
+    with pytest.raises(SedmtlError, match="its weights hold NaN or infinity"):
+        checkpoint.load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"width": 10**4}, "its weights are of another network"),
+        ({"width": 0}, "its sizes cannot be"),
+        ({"sample_rate": 10**30}, "its sizes cannot be"),
+        ({"n_frames": 15}, "its frames cannot be"),
+        ({"mean": [0.0]}, "its mel bins cannot be"),
+        ({"std": [float("inf")] * 8}, "its numbers cannot be"),
+        ({"tag_threshold": [0.5]}, "its thresholds cannot be"),
+        ({"classes": "ab"}, "its classes are no list"),
+        ({"classes": [1, 2]}, "its classes cannot be"),
+        ({"training": {}}, "its training cannot be"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_card_that_cannot_be_says_why(run, changes, reason):
+    change_card(run[0], **changes)
+    with pytest.raises(SedmtlError, match=f"is damaged .*{reason}"):
+        checkpoint.load_model(run[0])
+
+
+def test_a_flipped_bit_of_the_state_is_noticed(tmp_path):
+    """torch itself compares no checksum: the tensor would be another."""
+    checkpoint.save_state(tmp_path, {"weights": torch.ones(500)})
+    path = tmp_path / "last.pt"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\0\0\x80?" * 10) + 6] ^= 1
+    path.write_bytes(content)
+    assert not torch.load(path, weights_only=True)["weights"].eq(1).all()
+    with pytest.raises(SedmtlError, match=r"last\.pt is damaged"):
+        checkpoint.load_state(tmp_path)
+
+
+RECIPE = {
+    "data": "snr_10", "fold": 1, "model": "2apae", "attention": "released",
+    "time_attention": "dense", "reconstruction": "relu", "alpha": 0.001, "width": 32,
+    "epochs": 5, "seed": 0, "n_parameters": 7, "lr": 1e-3, "config": "mixing: {}",
+}  # fmt: skip
+
+
+def test_a_recipe_comes_back_and_an_edited_one_is_noticed(tmp_path):
+    checkpoint.write_run(tmp_path, RECIPE)
+    assert checkpoint.read_run(tmp_path) == RECIPE
+    path = tmp_path / "run.yaml"
+    path.write_text(path.read_text().replace("fold: 1", "fold: 2"))
+    with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
+        checkpoint.read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"fold": 0}, {"fold": "1"}, {"model": "gpt"}, {"data": "../x"}, {"data": "snr_x"},
+     {"alpha": "none"}, {"config": 7}, {"seed": None}],
+)  # fmt: skip
+def test_a_recipe_that_cannot_be_is_damaged(tmp_path, change):
+    checkpoint.write_run(tmp_path, {**RECIPE, **change})
+    with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
+        checkpoint.read_run(tmp_path)
+
+
+@pytest.mark.parametrize("data", ["snr_-5", "snr_2.5", "snr_1e-05", "clips"])
+def test_data_are_called_what_stores_are(tmp_path, data):
+    checkpoint.write_run(tmp_path, {**RECIPE, "data": data})
+    assert checkpoint.read_run(tmp_path)["data"] == data
 
 
 def test_an_empty_folder_is_no_trained_network(tmp_path):

@@ -265,6 +265,35 @@ def test_strong_labels_are_kept_in_the_store_and_cut_to_the_clip(clips):
     assert found[2][2:] == pytest.approx((0.2, 1.0), abs=1e-6)
 
 
+def strong_of(clips, rows, durations_s):
+    header = "filename\tonset\toffset\tevent_label"
+    with_strong(clips, "\n".join([header, *rows, ""]))
+    return table_of(clips).within(durations_s).events
+
+
+def test_strong_labels_are_cut_where_their_recording_ends(clips, capsys):
+    rows = ["a.wav\t0.1\t0.9\tCat", "b.wav\t0.1\t0.9\tCat"]
+    events = strong_of(clips, rows, [0.5, 1.0, 1.5, 1.0])
+    np.testing.assert_allclose(events.offset_s, [0.5, 0.9])
+    np.testing.assert_allclose(events.onset_s, [0.1, 0.1])
+    assert "1 strong labels end after their recordings" in " ".join(capsys.readouterr().err.split())
+
+
+def test_strong_labels_that_begin_after_their_recording_are_refused(clips):
+    rows = ["b.wav\t0.1\t0.9\tCat", "a.wav\t0.5\t0.6\tCat"]
+    with pytest.raises(SedmtlError, match=r"a\.wav is 0\.50 s long: .* found one at 0\.50 s"):
+        strong_of(clips, rows, [0.5, 1.0, 1.5, 1.0])
+
+
+@pytest.mark.parametrize("name", ["../a.wav", "/a.wav", "x/../../a.wav", "x/.."])
+def test_a_row_names_no_file_outside_the_root(clips, name):
+    if name == "x/..":  # the root itself is below the root, and no recording
+        assert table_of(clips, f"filename,labels\n{name},Dog\n").names == [name]
+        return
+    with pytest.raises(SedmtlError, match="expected the name of a file below"):
+        table_of(clips, f"filename,labels\n{name},Dog\n")
+
+
 def test_without_strong_labels_no_event_is_known(clips):
     assert len(table_of(clips).events) == 0
 

@@ -25,7 +25,7 @@ from sedmtl import cluster as cluster_module
 from sedmtl import progress, shards
 from sedmtl.cluster import open_workers
 from sedmtl.errors import SedmtlError
-from sedmtl.shards import map_arrays, remove_abandoned, scratch_beside
+from sedmtl.shards import map_arrays, scratch_beside
 from sedmtl.workers import map_in_order
 
 SNRS_DB = (0, 20)
@@ -242,14 +242,14 @@ def test_what_a_killed_run_has_left_is_removed_and_not_believed(address, project
     assert stores_of(project, "mixtures") == stores_of(local, "mixtures")
 
 
-def test_the_scratch_folders_of_another_store_and_ones_own_stay(tmp_path):
-    for name in ("a.h5", "aa.h5"):
-        (tmp_path / f".{name}.{'0' * 32}.scratch").mkdir()
+def test_the_scratch_folders_of_killed_runs_are_removed_first_and_ones_own_last(tmp_path):
+    for name in ("a.h5", "b.h5"):
+        left = tmp_path / f".{name}.{'0' * 32}.scratch"
+        left.mkdir()
+        (left / "events.f32").write_bytes(bytes(4_000))
     with scratch_beside(tmp_path / "a.h5") as own:
-        remove_abandoned(tmp_path / "a.h5", own)
-        assert own.is_dir()
-        assert not (tmp_path / f".a.h5.{'0' * 32}.scratch").exists()
-    assert scratch_in(tmp_path) == [f".aa.h5.{'0' * 32}.scratch"]
+        assert scratch_in(tmp_path) == [own.name]
+    assert scratch_in(tmp_path) == []
 
 
 def test_no_more_than_two_shards_a_thread_wait(address, tmp_path):

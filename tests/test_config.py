@@ -195,6 +195,21 @@ def test_clips_of_ones_own_may_be_shorter_than_the_paper_mixtures(load):
         ("? [a]\n: 1", "is not valid YAML"),
         ("- a", "should hold keys such as 'corpus:', found ['a']"),
         ("mixing", "should hold keys such as 'corpus:', found 'mixing'"),
+        ("!!python/object/apply:os.abort []", "could not determine a constructor for the tag"),
+        ("mixing: {overlap: !!bool maybe}", "a tag that does not fit its value"),
+        ("mixing: {seed: 0x" + "f" * 300 + "}", "a number that is too long"),
+        ("[" * 5000, "nested too deeply"),
+        ("#" * 2**20 + "#", "it has 1,048,577 characters, expected 1,048,576 at most"),
+        ("a: &a [*a]", "aliases stand for too many values"),
+        ("corpus: {events: {kind: folder, root: 'a\0b'}}", "is not valid YAML"),
+        (
+            'corpus: {events: {kind: folder, root: "a\\0b"}}',
+            "corpus.events.root: should be a path, which has no NUL in it",
+        ),
+        ("mixing: {events_per_mixture: 1000000000000}", "events_per_mixture: should be less than"),
+        ("mixing: {mixtures_per_fold: 1000000000000}", "mixtures_per_fold: should be less than"),
+        ("features: {n_mels: 1000000}", "features.n_mels: should be less than"),
+        ("features: {window: 1000000000}", "features.window: should be less than"),
     ],
 )
 def test_a_file_that_is_no_data_yaml_says_why(load, tmp_path, text, sentence):
@@ -202,6 +217,18 @@ def test_a_file_that_is_no_data_yaml_says_why(load, tmp_path, text, sentence):
         load(text)
     assert str(tmp_path / "data.yaml") in str(error.value)
     assert sentence in str(error.value)
+
+
+def test_a_long_wrong_value_is_shown_in_short(load):
+    with pytest.raises(SedmtlError) as error:
+        load(f"mixing: {{folds: [{'[1, 2, 3], ' * 9999}]}}")
+    assert len(str(error.value)) < 400
+
+
+def test_a_home_folder_that_there_is_not_is_named(load):
+    config = load("corpus: {events: {kind: folder, root: ~nobody-of-this-name/x}}")
+    with pytest.raises(SedmtlError, match="no user ~nobody-of-this-name"):
+        config.locate(config.corpus.events.root)
 
 
 def test_a_file_that_is_no_text_says_why(tmp_path):

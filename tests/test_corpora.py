@@ -242,6 +242,32 @@ def test_a_bad_table_is_explained(configure, write, rows, parts, load):
     fails(lambda: load(config), "t.csv", *parts)
 
 
+@pytest.mark.parametrize("name", ["../a.wav", "x/../../a.wav", "/etc/a.wav", ".."])
+@pytest.mark.parametrize(
+    ("section", "table", "text"),
+    [
+        ("events: {kind: csv, csv: t.csv, root: t}", "t.csv", "file,label\n{},Dog\n"),
+        ("scenes: {kind: csv, csv: t.csv, root: t}", "t.csv", "file,label\n{},park\n"),
+        ("scenes: {kind: tau2019, root: .}", "meta.csv",
+         "filename\tscene_label\tidentifier\n{}\tpark\toslo-1\n"),
+        ("events: {kind: fsdkaggle2018, root: .}",
+         "FSDKaggle2018.meta/train_post_competition.csv",
+         "fname,label,manually_verified\n{},Dog,1\n"),
+    ],
+    ids=["events", "scenes", "tau2019", "fsdkaggle2018"],
+)  # fmt: skip
+def test_a_row_names_no_file_outside_the_root(configure, write, section, table, text, name):
+    write(table, text.format(name))
+    load = load_events if section.startswith("events") else load_scenes
+    fails(lambda: load(configure(section)), table, "expected the name of a file below", repr(name))
+
+
+def test_a_row_may_go_up_and_come_back(configure, write, tmp_path):
+    write("t.csv", "file,label\nx/../a.wav,Dog\n")
+    [clip] = load_events(configure("events: {kind: csv, csv: t.csv}"))
+    assert clip.path.resolve() == tmp_path / "a.wav"
+
+
 # --- The built-in corpus -----------------------------------------------------------------------
 
 SYNTHETIC = "kind: synthetic, clips_per_class: 1, seed: 3"

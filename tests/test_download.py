@@ -20,9 +20,9 @@ from sedmtl.config import load_config
 from sedmtl.corpora import load_events, load_scenes
 from sedmtl.downloads import transfer
 from sedmtl.downloads.catalogue import CORPORA, Archive
+from sedmtl.errors import SedmtlError
 from sedmtl.lock import NAME as LOCK
 from sedmtl.lock import folder_lock
-from sedmtl.errors import SedmtlError
 from sedmtl.stages import download as stage
 
 DATA_YAML = Path(__file__).parent.parent / "data.yaml"
@@ -437,7 +437,11 @@ def test_what_is_here_already_needs_no_space(world, monkeypatch):
 
 def test_another_download_in_the_folder_is_refused(world, one_sentence):
     with folder_lock(world.data, "sedmtl download"):
-        one_sentence(world.download("tau2019"), f"{world.data} is in use by 'sedmtl download', process", "wait")
+        one_sentence(
+            world.download("tau2019"),
+            f"{world.data} is in use by 'sedmtl download', process",
+            "wait",
+        )
     done(world.download("tau2019"))
 
 

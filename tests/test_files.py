@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_text
+from sedmtl.files import remove_file, write_text
 
 
 def test_the_text_is_written_as_it_is_and_its_folder_made(tmp_path):
@@ -48,3 +48,16 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path):
     (tmp_path / "plan").mkdir()
     with pytest.raises(SedmtlError, match=r"cannot write .*plan"):
         write_text(tmp_path / "plan", "text")
+
+
+def test_a_file_is_removed_and_one_that_is_not_there_is_no_error(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    for _ in range(2):
+        remove_file(tmp_path / "a.txt")
+        assert not (tmp_path / "a.txt").exists()
+
+
+def test_what_cannot_be_removed_is_named(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(SedmtlError, match=r"cannot remove .*a\.txt"):
+        remove_file(tmp_path / "a.txt")

@@ -9,6 +9,7 @@ import pytest
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection
 from sedmtl.recordings.journal import Entry, Journal, Stamp
+from sedmtl.seal import sealed
 
 BASIS = {"run": "a", "settings": {"threshold": (0.5, 0.1)}}
 
@@ -73,6 +74,25 @@ def test_a_line_that_was_cut_off_is_dropped_and_written_again(journal_path, soun
 def test_what_stands_behind_a_damaged_line_is_dropped(journal_path, sounds):
     lines = write(journal_path, sounds).splitlines(keepends=True)
     journal_path.write_bytes(b"".join([lines[0], lines[1], b"\0\0\0\n", lines[3]]))
+    assert found(journal_path, sounds) == [True, False, False]
+    assert journal_path.read_bytes() == lines[0] + lines[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line.replace(b'"duration_s": 12.5', b'"duration_s": 13.5'),
+        lambda line: line.replace(b"0.7", b"0.9"),
+        lambda line: json.dumps({**json.loads(line), "tags": []}).encode() + b"\n",
+        lambda _: json.dumps(sealed({"path": "a"})).encode() + b"\n",
+        lambda _: json.dumps(sealed({"path": "a", "stamp": 1, "events": []})).encode() + b"\n",
+        lambda _: b"[" * 100_000 + b"\n",
+    ],
+)
+def test_a_line_that_is_not_what_was_written_is_dropped(journal_path, sounds, change):
+    lines = write(journal_path, sounds).splitlines(keepends=True)
+    assert change(lines[2]) != lines[2]
+    journal_path.write_bytes(b"".join([*lines[:2], change(lines[2]), lines[3]]))
     assert found(journal_path, sounds) == [True, False, False]
     assert journal_path.read_bytes() == lines[0] + lines[1]
 

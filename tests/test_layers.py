@@ -35,8 +35,21 @@ LADDER = [
     ["distributed"],
     ["cluster", "shards"],
     ["cost", "lock"],
-    ["errors", "files", "html", "interruption", "paper", "pool", "progress", "provenance", "seal",
-     "containers", "documents", "tables", "workers"],
+    [
+        "errors",
+        "files",
+        "html",
+        "interruption",
+        "paper",
+        "pool",
+        "progress",
+        "provenance",
+        "seal",
+        "containers",
+        "documents",
+        "tables",
+        "workers",
+    ],
     ["__init__"],
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from sedmtl.lock import folder_lock
 from sedmtl.errors import SedmtlError
+from sedmtl.lock import folder_lock
 
 OWNER = """\
 import sys
@@ -33,22 +33,24 @@ def owner(tmp_path):
 
 def test_a_second_process_is_refused_and_told_of_the_first(owner, tmp_path):
     with (
-        pytest.raises(SedmtlError, match=rf"in use by 'sedmtl mix', process {owner.pid} on .*, since 20\d\d-"),
-        folder_lock(tmp_path, 'sedmtl features'),
+        pytest.raises(
+            SedmtlError, match=rf"in use by 'sedmtl mix', process {owner.pid} on .*, since 20\d\d-"
+        ),
+        folder_lock(tmp_path, "sedmtl features"),
     ):
         pytest.fail("two processes in one folder")
 
 
 @pytest.mark.usefixtures("owner")
 def test_another_folder_is_free(tmp_path):
-    with folder_lock(tmp_path / "other", 'sedmtl mix'):
+    with folder_lock(tmp_path / "other", "sedmtl mix"):
         assert (tmp_path / "other").is_dir()
 
 
 def test_the_lock_of_a_killed_process_is_free(owner, tmp_path):
     owner.kill()
     owner.wait()
-    with folder_lock(tmp_path, 'sedmtl features'):
+    with folder_lock(tmp_path, "sedmtl features"):
         [lock] = tmp_path.iterdir()
         [line] = lock.read_text().splitlines()
         assert line.startswith(f"'sedmtl features', process {os.getpid()} on ")
@@ -56,7 +58,7 @@ def test_the_lock_of_a_killed_process_is_free(owner, tmp_path):
 
 def test_the_lock_is_free_after_the_block_and_after_an_error_in_it(tmp_path):
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), folder_lock(tmp_path, 'sedmtl features'):
+        with pytest.raises(ZeroDivisionError), folder_lock(tmp_path, "sedmtl features"):
             raise ZeroDivisionError
 
 

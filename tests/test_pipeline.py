@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from conftest import invoke
+from conftest import invoke, visible
 
 README = Path(__file__).parent.parent / "README.md"
 
 
 def test_the_chain_leaves_what_the_design_promises(trained):
     run = trained.work / "runs" / "2apae_snr20_fold1_alpha0.001_seed0"
-    names = {path.name for path in run.iterdir()} - {"localisation.json"}  # left by `eval`
+    names = visible(run) - {"localisation.json"}  # left by `eval`
     assert names == {
         "run.yaml", "metrics.jsonl", "last.pt", "model.safetensors", "model.json", "scores.h5"
     }  # fmt: skip

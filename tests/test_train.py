@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(featured):
     )
     run = featured.work / "runs" / RUN
     deadline = time.monotonic() + 120
-    while not (run / "metrics.jsonl").is_file() and time.monotonic() < deadline:
+    while not (run / "last.pt").is_file() and time.monotonic() < deadline:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()

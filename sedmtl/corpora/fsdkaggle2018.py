@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sedmtl.config import Config, FsdKaggle2018
-from sedmtl.corpora.recordings import EventClip, find_root
+from sedmtl.corpora.recordings import EventClip, file_below, find_root
 from sedmtl.errors import SedmtlError
 from sedmtl.tables import read_table
 
@@ -21,8 +21,8 @@ def events(settings: FsdKaggle2018, config: Config) -> Sequence[EventClip]:
     """All training clips; those that were not verified by hand are marked as not usable.
 
     Raises:
-        SedmtlError: The table or a column is missing, a clip has two rows, or
-            `manually_verified` is neither 0 nor 1.
+        SedmtlError: The table or a column is missing, a clip has two rows or lies
+            elsewhere, or `manually_verified` is neither 0 nor 1.
     """
     root = find_root(config.locate(settings.root), TABLE, "FSDKaggle2018")
     clips = []
@@ -35,7 +35,7 @@ def events(settings: FsdKaggle2018, config: Config) -> Sequence[EventClip]:
         clips.append(
             EventClip(
                 name=row["fname"],
-                path=root / AUDIO / row["fname"],
+                path=file_below(root / AUDIO, row["fname"], root / TABLE),
                 label=row["label"],
                 recording=row.get("freesound_id") or row["fname"],
                 usable=row["manually_verified"] == "1" or not settings.verified_only,

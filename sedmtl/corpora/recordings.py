@@ -1,7 +1,8 @@
-"""What every adapter speaks of: event clips and scenes, and where a corpus begins."""
+"""What every adapter speaks of: event clips and scenes, and where a corpus begins and ends."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,3 +53,17 @@ def find_root(root: Path, marker: str, published_name: str) -> Path:
             return candidate
     found = "a folder without it" if root.is_dir() else "no such folder"
     raise SedmtlError(f"expected {marker} in {root}, found {found}: check the root in data.yaml")
+
+
+def file_below(root: Path, name: str, table: Path) -> Path:
+    """The file that a row of a table names.
+
+    Raises:
+        SedmtlError: It lies elsewhere: whoever wrote the table has no say in what else is read.
+    """
+    way = Path(os.path.normpath(name))
+    if way.is_absolute() or ".." in way.parts or "\0" in name:
+        raise SedmtlError(
+            f"{table}: expected the name of a file below {root}, found {name!r}: name it from there"
+        )
+    return root / name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sedmtl.config import Config, Table
-from sedmtl.corpora.recordings import EventClip, Scene
+from sedmtl.corpora.recordings import EventClip, Scene, file_below
 from sedmtl.errors import SedmtlError
 from sedmtl.tables import read_table
 
@@ -16,31 +16,29 @@ def events(settings: Table, config: Config) -> Sequence[EventClip]:
 
     Raises:
         SedmtlError: The CSV or a column is missing, a row has no file or label, or a file has
-            two rows.
+            two rows or lies elsewhere than below the root.
     """
-    rows, root = _rows(settings, config)
     return [
-        EventClip(
-            row["file"], root / row["file"], row["label"], row.get("recording") or row["file"]
-        )
-        for row in rows
+        EventClip(row["file"], path, row["label"], row.get("recording") or row["file"])
+        for row, path in _rows(settings, config)
     ]
 
 
 def scenes(settings: Table, config: Config) -> Sequence[Scene]:
     """One scene a row; without a `location` each file counts as a location of its own."""
-    rows, root = _rows(settings, config)
     return [
-        Scene(row["file"], root / row["file"], row["label"], row.get("location") or row["file"])
-        for row in rows
+        Scene(row["file"], path, row["label"], row.get("location") or row["file"])
+        for row, path in _rows(settings, config)
     ]
 
 
-def _rows(settings: Table, config: Config) -> tuple[list[dict[str, str]], Path]:
+def _rows(settings: Table, config: Config) -> list[tuple[dict[str, str], Path]]:
+    """The rows with their files, by name."""
     table = config.locate(settings.csv or settings.root or Path())
     root = config.locate(settings.root) if settings.csv and settings.root else table.parent
     rows = read_table(table, ("file", "label"), unique="file")
     for row in rows:
         if not row["label"]:
             raise SedmtlError(f"{table}: each row needs a label, found {row}")
-    return sorted(rows, key=lambda row: row["file"]), root
+    rows.sort(key=lambda row: row["file"])
+    return [(row, file_below(root, row["file"], table)) for row in rows]

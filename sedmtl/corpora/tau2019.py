@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sedmtl.config import Config, Tau2019
-from sedmtl.corpora.recordings import Scene, find_root
+from sedmtl.corpora.recordings import Scene, file_below, find_root
+from sedmtl.errors import SedmtlError
 from sedmtl.tables import read_table
 
 
@@ -17,14 +18,18 @@ def scenes(settings: Tau2019, config: Config) -> Sequence[Scene]:
     """All scenes of the development set.
 
     Raises:
-        SedmtlError: `meta.csv` or one of its columns is missing, or a scene has two rows.
+        SedmtlError: `meta.csv` or one of its columns is missing, or a scene has two rows
+            or lies elsewhere,
+            or has neither label nor identifier.
     """
     published_name = "TAU-urban-acoustic-scenes-2019-development"
     root = find_root(config.locate(settings.root), "meta.csv", published_name)
     columns = ("filename", "scene_label", "identifier")
-    rows = read_table(root / "meta.csv", columns, "\t", unique="filename")
-    found = [
-        Scene(row["filename"], root / row["filename"], row["scene_label"], row["identifier"])
-        for row in rows
-    ]
+    table = root / "meta.csv"
+    found = []
+    for row in read_table(table, columns, "\t", unique="filename"):
+        name, label, location = (row[column] for column in columns)
+        if not label or not location:
+            raise SedmtlError(f"{table}: each scene needs a scene_label and an identifier: {row}")
+        found.append(Scene(name, file_below(root, name, table), label, location))
     return sorted(found, key=lambda scene: scene.name)

@@ -1,7 +1,8 @@
 """The journal of a batch: what was found in each recording, a line as soon as it is done.
 
 An interrupted batch goes on from it. Its first line says what decides the results; a batch of
-which that is not true any more begins a new one. A line that a kill left half written is dropped.
+which that is not true any more begins a new one. A line that a kill left half written, or that is
+not what was written, is dropped with those behind it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from sedmtl.documents import parse_json
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection
 from sedmtl.files import make_folder
+from sedmtl.seal import sealed, unsealed
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Stamp(NamedTuple):
@@ -119,15 +122,17 @@ class Journal:
             return
         end = self._file.tell()
         for line in self._file:
-            if not (content := _parse(line)):
+            try:
+                content = _parse(line)
+                self._entries[str(content["path"])] = _entry(content)
+            except (LookupError, TypeError, ValueError):  # the line is not whole, or not ours
                 break
-            self._entries[content["path"]] = _entry(content)
             end += len(line)
         self._file.truncate(end)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         try:
-            self._file.write(json.dumps(content).encode() + b"\n")
+            self._file.write(json.dumps(sealed(content)).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise self._unwritable(error) from error
@@ -143,16 +148,20 @@ def _key(path: Path) -> str:
 def _parse(line: bytes) -> dict[str, Any]:
     """The object on a line; nothing if the line is not whole."""
     try:
-        content = json.loads(line) if line.endswith(b"\n") else None
+        content = parse_json(line) if line.endswith(b"\n") else None
+        return unsealed(content) if isinstance(content, dict) else {}
     except ValueError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _entry(content: Mapping[str, Any]) -> Entry:
+    """What a line says; raises what wrong values raise."""
     return Entry(
-        stamp=Stamp(*content["stamp"]),
-        duration_s=content["duration_s"],
-        events=[Detection(*event) for event in content["events"]],
-        tags=[(label, score) for label, score in content["tags"]],
+        stamp=Stamp(*map(int, content["stamp"])),
+        duration_s=float(content["duration_s"]),
+        events=[
+            Detection(str(label), float(onset_s), float(offset_s), float(score))
+            for label, onset_s, offset_s, score in content["events"]
+        ],
+        tags=[(str(label), float(score)) for label, score in content["tags"]],
     )

@@ -19,6 +19,7 @@ from sedmtl import plots, progress
 from sedmtl.checkpoint import find_run, finished_runs, load_card, read_run
 from sedmtl.config import Config
 from sedmtl.detector import Detector
+from sedmtl.documents import parse_json
 from sedmtl.errors import SedmtlError
 from sedmtl.files import write_text
 from sedmtl.hearing.scores import Measured
@@ -177,7 +178,7 @@ def _measure_once(
     digest = hashlib.sha256((folder / "scores.h5").read_bytes()).hexdigest()
     made_from = {"version": sedmtl.__version__, "scores": digest, "settings": repr(settings)}
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = parse_json(path.read_text(encoding="utf-8"))
         if known.pop("made_from") == made_from:
             return from_json(known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -23,7 +23,7 @@ from sedmtl.lock import folder_lock
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.mixture import FULL_SCALE
 from sedmtl.provenance import check_settings, stamp_of
-from sedmtl.shards import SHARE, Arrays, map_arrays, remove_abandoned, scratch_beside
+from sedmtl.shards import SHARE, Arrays, map_arrays, scratch_beside
 from sedmtl.stores import (
     ClipTable,
     RowArray,
@@ -72,10 +72,7 @@ def features(
     mixtures_dir = config.work_dir / "mixtures"
     names_all = list(names) or list(stores_in(mixtures_dir))
     paths = [choose_store(mixtures_dir, name, "sedmtl mix") for name in names_all]
-    with (
-        folder_lock(config.work_dir / "features", "sedmtl features"),
-        open_workers(n_workers, scheduler) as workers,
-    ):
+    with open_workers(n_workers, scheduler) as workers:
         made = [_of_mixtures(path, config, workers) for path in paths]
         if config.corpus.clips is not None and not names:
             made.append(_of_clips(config, workers))
@@ -126,6 +123,7 @@ def _of_clips(config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / "clips.h5"
     clips = load_clips(config)
     lengths_s = [info.duration_s for info in audio.probe_all(clips.paths)]
+    clips = clips.within(lengths_s)
     duration_s = config.mixing.duration_s
     progress.say(
         f"{len(lengths_s)} recordings: {sum(s > duration_s for s in lengths_s)} cut to their first "
@@ -172,13 +170,21 @@ def _write(
     }
     array = RowArray(row_shape, np.float32)
     writer = StoreWriter(path, {"logmel": array}, clips, attributes, made_from.stamp)
+    with folder_lock(path.parent, "sedmtl features"):
+        _fill(writer, partial(_logmel_of, read=read, rate=rate, settings=settings), rows, workers)
+
+
+def _fill(
+    writer: StoreWriter,
+    work: Callable[[Sequence[Row]], Arrays],
+    rows: Sequence[Row],
+    workers: Workers,
+) -> None:
     _announce(writer)
     with writer:
         blocks = [rows[i : i + BLOCK] for i in range(writer.n_done, writer.n_rows, BLOCK)]
-        work = partial(_logmel_of, read=read, rate=rate, settings=settings)
-        bar = progress.progress(f"log-mel {path.stem}", writer.n_rows, writer.n_done)
-        with _one_torch_thread(), scratch_beside(path) as scratch, bar as advance:
-            remove_abandoned(path, scratch)
+        bar = progress.progress(f"log-mel {writer.path.stem}", writer.n_rows, writer.n_done)
+        with _one_torch_thread(), scratch_beside(writer.path) as scratch, bar as advance:
             for arrays in map_arrays(work, blocks, workers, scratch):
                 writer.write(writer.n_done, **arrays)
                 advance(len(arrays["logmel"]))

@@ -23,7 +23,7 @@ from sedmtl.lock import folder_lock
 from sedmtl.mixture import Plan, PlannedMixture, plan
 from sedmtl.provenance import stamp_of
 from sedmtl.rendering import Ingredients, Segment, SegmentFile, decode_events, render_block
-from sedmtl.shards import map_arrays, remove_abandoned, scratch_beside
+from sedmtl.shards import map_arrays, scratch_beside
 from sedmtl.stores import (
     Attributes,
     ClipTable,
@@ -125,9 +125,9 @@ def _read_events(planned: Plan, mixing: Mixing, bench: _Bench) -> dict[str, Segm
     n_bytes = len(clips) * round(mixing.event_s * mixing.sample_rate) * SAMPLE_BYTES
     announce(f"{len(clips):,} event clips, while mixing", n_bytes, bench.scratch.parent)
     bar = progress.progress("reading event clips", len(clips))
-    with bar as advance, bench.segments.path.open("wb") as file:
+    with bar as advance:
         for block in map_arrays(decode, blocks, bench.workers, bench.scratch):
-            block["samples"].tofile(file)
+            bench.segments.append(block["samples"])
             columns = (block[name].tolist() for name in ("n_samples", "level", "surplus_db"))
             for n_samples, level, surplus_db in zip(*columns, strict=True):
                 segments.append(Segment(first, n_samples, level, surplus_db))
@@ -162,7 +162,6 @@ def _write_stores(
             stack.enter_context(writer)
             if writer.n_done < writer.n_rows:  # WAV files of an earlier plan
                 shutil.rmtree(writer.path.with_suffix(""), ignore_errors=True)
-                remove_abandoned(paths[0], bench.scratch)
         _render(writers, planned, events, config.mixing, options, bench)
         # Only now, when nothing can go wrong with the audio any more: a plan without its mixtures
         # would be believed.

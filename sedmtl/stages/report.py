@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from sedmtl import progress
 from sedmtl.checkpoint import load_card
 from sedmtl.config import Config
+from sedmtl.documents import parse_json
 from sedmtl.errors import SedmtlError
 from sedmtl.files import make_folder, write_text
 from sedmtl.mixture import FULL_SCALE
@@ -80,9 +80,20 @@ def _records(folder: Path) -> list[Record]:
     """The epochs of a run; none if its records are lost or damaged."""
     try:
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        records = [parse_json(line) for line in lines]
     except (OSError, ValueError):
         return []
+    return records if all(map(_is_record, records)) else []
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it says of an epoch what the page shows of one."""
+    if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+        return False
+    scores = [record.get(part) for part in ("validation", "held_out")]
+    numbers = [record.get("loss"), record.get("seconds", 0)]
+    numbers += [part.get("micro_p") if isinstance(part, dict) else None for part in scores]
+    return all(isinstance(number, int | float) for number in numbers)
 
 
 def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Recording]:

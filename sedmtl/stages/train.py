@@ -28,7 +28,7 @@ from sedmtl.cost import announce
 from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_text
+from sedmtl.files import remove_file, write_text
 from sedmtl.lock import NAME as LOCK
 from sedmtl.lock import folder_lock
 from sedmtl.models import count_parameters
@@ -214,7 +214,7 @@ def _train(
     _announce(run, trainer, store, settings["n_parameters"], device)
     with curves.follow(run, trainer, store, wanted=options.tensorboard) as add_to_curves:
         _run_epochs(run, trainer, add_to_curves)
-    distributed.first(lambda: _finish(run, trainer, store))
+    distributed.first(lambda: _finish(run, settings, trainer, store))
 
 
 def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
@@ -232,11 +232,7 @@ def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]
 def _prepare_folder(run: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> bool:
     """Make the run folder ready; False if there is nothing left to train."""
     if force and run.is_dir():
-        for path in run.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name not in (launch.LOG_NAME, LOCK):  # this process has them open
-                path.unlink()
+        _empty(run)
     if (run / "run.yaml").is_file():
         _check_same_run(run, settings)
         if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
@@ -246,8 +242,23 @@ def _prepare_folder(run: Path, settings: Mapping[str, Any], resume: bool, force:
                 f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
                 "--force starts it anew"
             )
-    write_run(run, settings)
+    if not is_finished(run):  # or else when it is so again: until then it is what it was
+        write_run(run, settings)
     return True
+
+
+def _empty(run: Path) -> None:
+    """Remove what is in a run folder, but for what this process has open.
+
+    What says that it is finished goes first and what it is goes last: a kill on the way leaves
+    nothing that another recipe would go on with.
+    """
+    order = {"model.safetensors": 0, "last.pt": 1, "run.yaml": 3}
+    for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 2)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in (launch.LOG_NAME, LOCK):
+            remove_file(path)
 
 
 def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
@@ -297,9 +308,10 @@ def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
 
 def _save_epoch(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
     add_to_curves(trainer.history[-1])
-    save_state(run, trainer.state())
     lines = [json.dumps(each) for each in trainer.history]
     write_text(run / "metrics.jsonl", "\n".join([*lines, ""]))
+    # Last: an epoch whose state is not there is trained again, and its line written again.
+    save_state(run, trainer.state())
 
 
 def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str:
@@ -313,8 +325,11 @@ def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str
     )
 
 
-def _finish(run: Path, trainer: Trainer, store: Store) -> None:
+def _finish(run: Path, settings: Mapping[str, Any], trainer: Trainer, store: Store) -> None:
     """Write what others read: scores, card, and last of all the weights."""
     card, scores = conclude(trainer, store)
+    # Those of fewer epochs, which do not fit what is written now.
+    remove_file(run / "model.safetensors")
+    write_run(run, settings)
     write_scores(run / "scores.h5", scores)
     save_model(run, card, trainer.best["honest"].weights)

@@ -12,8 +12,11 @@ import numpy.typing as npt
 
 from sedmtl.errors import SedmtlError
 from sedmtl.stores import digests
-from sedmtl.stores.tables import read_clips
+from sedmtl.stores.tables import read_array, read_clips
 from sedmtl.stores.writer import SCHEMA
+
+DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError)
+"""What reading a file that nobody wrote can end in."""
 
 
 class Store:
@@ -46,28 +49,35 @@ class Store:
             raise SedmtlError(
                 f"{path} is no readable HDF5 store: make it with '{made_by}'"
             ) from error
-        schema = self._file.attrs.get("schema")
-        if schema != SCHEMA:
-            self._file.close()
-            raise SedmtlError(
-                f"{path} has schema {schema}, this sedmtl reads schema {SCHEMA}: make it again "
-                f"with '{made_by}'"
-            )
-        if array not in self._file:
-            self._file.close()
-            raise SedmtlError(f"{path} holds no '{array}': make such a store with '{made_by}'")
-        self._rows = self._file[array]
         self._array = array
         self._made_by = made_by
         try:
-            self.attributes = {key: _plain(value) for key, value in self._file.attrs.items()}
-            self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
-            self.clips = read_clips(self._file)
-            self._digests = {name: rows[:] for name, rows in self._file["sha256"].items()}
-            self._check_identity()
-        except (KeyError, OSError, TypeError, ValueError) as error:
+            self._open(array)
+        except SedmtlError:
             self._file.close()
-            raise self._damaged(str(error.args[-1])) from error
+            raise
+        except DAMAGE as error:
+            self._file.close()
+            raise self._damaged(str(error.args[-1] if error.args else error)) from error
+
+    def _open(self, array: str) -> None:
+        schema = self._file.attrs.get("schema")
+        if not np.array_equal(schema, SCHEMA):
+            raise SedmtlError(
+                f"{self.path} has schema {schema}, this sedmtl reads schema {SCHEMA}: make it "
+                f"again with '{self._made_by}'"
+            )
+        if array not in self._file:
+            raise SedmtlError(
+                f"{self.path} holds no '{array}': make such a store with '{self._made_by}'"
+            )
+        self._rows = self._file[array]
+        self.attributes = {key: _plain(value) for key, value in self._file.attrs.items()}
+        self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
+        self.clips = read_clips(self._file)
+        self._digests = {name: read_array(self._file["sha256"], name) for name in
+                         self._file["sha256"]}  # fmt: skip
+        self._check_identity()
 
     def __enter__(self) -> Self:
         return self
@@ -139,4 +149,8 @@ class Store:
 
 def _plain(value: Any) -> Any:
     """An attribute as a plain Python value."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.decode() if isinstance(value, bytes) else value

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from sedmtl.errors import SedmtlError
-from sedmtl.stores.tables import EventTable, read_events, write_events, write_strings
+from sedmtl.files import write_bytes
+from sedmtl.stores.tables import (
+    EventTable,
+    read_array,
+    read_events,
+    read_strings,
+    write_array,
+    write_events,
+    write_strings,
+)
 
 SCHEMA = 2
 
@@ -46,22 +57,27 @@ class HeldOutScores:
 
 def write_scores(path: Path, scores: HeldOutScores) -> None:
     """Write a `scores.h5`, whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    with h5py.File(partial, "w") as file:
+    # In memory: HDF5 takes the process with it if the disk is full when it closes a new file.
+    content = io.BytesIO()
+    # HDF5 has checksums of its own since 1.10, but for strings of any length, where a flipped bit
+    # can make it run in circles: with strings of one width every byte is accounted for.
+    with h5py.File(content, "w", libver="v110") as file:
         file.attrs["schema"] = SCHEMA
-        file.attrs["classes"] = list(scores.classes)
+        file.attrs["classes"] = np.array([name.encode() for name in scores.classes])
         file.attrs["duration_s"] = scores.duration_s
         write_strings(file, "name", scores.name)
-        file["target"], file["prior"] = scores.target, scores.prior
+        write_array(file, "target", scores.target)
+        write_array(file, "prior", scores.prior)
         for selection, score in scores.score.items():
-            file[f"score/{selection}"] = score
+            write_array(file, f"score/{selection}", score)
             file[f"score/{selection}"].attrs["epoch"] = scores.epoch[selection]
         # A row a chunk; compressed to about two thirds.
         file.create_dataset("frame", data=scores.frame, chunks=(1, *scores.frame.shape[1:]),
-                            compression="gzip", compression_opts=1, shuffle=True)  # fmt: skip
-        file["frame_edges_s"] = scores.frame_edges_s
+                            compression="gzip", compression_opts=1, shuffle=True,
+                            fletcher32=True)  # fmt: skip
+        write_array(file, "frame_edges_s", scores.frame_edges_s)
         write_events(file, scores.events)
-    partial.replace(path)
+    write_bytes(path, content.getvalue())
 
 
 def read_scores(path: Path) -> HeldOutScores:
@@ -72,22 +88,61 @@ def read_scores(path: Path) -> HeldOutScores:
     """
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs["schema"] != SCHEMA:
+            schema = file.attrs["schema"]
+            if not np.array_equal(schema, SCHEMA):
                 raise SedmtlError(
-                    f"{path} has schema {file.attrs['schema']}, this sedmtl reads {SCHEMA}: train "
-                    "the run again with --force"
+                    f"{path} has schema {schema}, this sedmtl reads {SCHEMA}: train the run again "
+                    "with --force"
                 )
-            return HeldOutScores(
-                classes=list(file.attrs["classes"]),
-                name=list(file["name"].asstr()[:]),
-                target=file["target"][:],
-                prior=file["prior"][:],
-                score={selection: score[:] for selection, score in file["score"].items()},
-                epoch={name: int(score.attrs["epoch"]) for name, score in file["score"].items()},
-                frame=file["frame"][:],
-                frame_edges_s=file["frame_edges_s"][:],
-                duration_s=float(file.attrs["duration_s"]),
-                events=read_events(file),
-            )
-    except (OSError, KeyError) as error:
-        raise SedmtlError(f"cannot read {path}: train the run again with --force") from error
+            scores = _read(file)
+        _check(scores)
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error.args[-1]).split())
+        raise SedmtlError(
+            f"cannot read {path}: train the run again with --force ({reason:.200})"
+        ) from error
+    return scores
+
+
+def _read(file: h5py.File) -> HeldOutScores:
+    selections = list(file["score"])
+    return HeldOutScores(
+        classes=_texts(file.attrs["classes"]),
+        name=read_strings(file, "name"),
+        target=read_array(file, "target"),
+        prior=read_array(file, "prior"),
+        score={name: read_array(file, f"score/{name}") for name in selections},
+        epoch={name: int(file[f"score/{name}"].attrs["epoch"]) for name in selections},
+        frame=read_array(file, "frame"),
+        frame_edges_s=read_array(file, "frame_edges_s"),
+        duration_s=float(file.attrs["duration_s"]),
+        events=read_events(file),
+    )
+
+
+def _texts(values: npt.NDArray[Any]) -> list[str]:
+    """Strings of one width; or of any, as older files hold them."""
+    return [value if isinstance(value, str) else value.decode() for value in values]
+
+
+def _check(scores: HeldOutScores) -> None:
+    """Whether the arrays fit each other, and scores are scores.
+
+    Raises:
+        ValueError: They do not; says which.
+    """
+    n, n_classes, n_edges = len(scores.name), len(scores.classes), len(scores.frame_edges_s)
+    shapes: dict[str, tuple[npt.NDArray[Any], tuple[int, ...]]] = {
+        "target": (scores.target, (n, n_classes)),
+        "prior": (scores.prior, (n_classes,)),
+        "frame": (scores.frame, (n, n_classes, n_edges - 1)),
+        **{name: (score, (n, n_classes)) for name, score in scores.score.items()},
+    }
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape or not ((array >= 0) & (array <= 1)).all():
+            raise ValueError(f"'{name}' should be {shape} from 0 to 1")
+    if not (np.diff(scores.frame_edges_s) > 0).all() or not 0 < scores.duration_s < np.inf:
+        raise ValueError("its times are not in order")
+    if "honest" not in scores.score:
+        raise ValueError("it has no 'honest' scores")
+    scores.events.check(n, n_classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from sedmtl.events import Event
 
 COLUMNS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
+
+MAX_RATIO = 1032
+"""Deflate makes nothing smaller than by this."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,21 @@ class EventTable:
 
     def __len__(self) -> int:
         return len(self.mixture)
+
+    def check(self, n_clips: int, n_classes: int) -> None:
+        """Whether every event is one of these clips and classes.
+
+        Raises:
+            ValueError: One is not, or its times are none.
+        """
+        columns = [getattr(self, column) for column in COLUMNS]
+        if {len(column) for column in columns} != {len(self.source)}:
+            raise ValueError("the columns of its events have different lengths")
+        fits = (self.mixture >= 0) & (self.mixture < n_clips)
+        fits &= (self.label >= 0) & (self.label < n_classes)
+        fits &= (self.onset_s >= 0) & (self.onset_s <= self.offset_s) & (self.offset_s < np.inf)
+        if not fits.all():
+            raise ValueError(f"its event {int(np.argmin(fits))} cannot be")
 
     def of_clip(self, row: int, classes: Sequence[str]) -> list[Event]:
         """The events of one clip, their classes by name."""
@@ -84,7 +102,8 @@ class ClipTable:
 
 def write_clips(file: h5py.File, clips: ClipTable) -> None:
     """Write the tables into a new store."""
-    file["target"], file["fold"] = clips.target, clips.fold
+    write_array(file, "target", clips.target)
+    write_array(file, "fold", clips.fold)
     write_strings(file, "name", clips.name)
     write_strings(file, "scene", clips.scene)
     write_events(file, clips.events)
@@ -94,24 +113,24 @@ def write_events(file: h5py.File, events: EventTable) -> None:
     """Write the table of events into a new store."""
     group = file.create_group("events")
     for column in COLUMNS:
-        group[column] = getattr(events, column)
+        write_array(group, column, getattr(events, column))
     write_strings(group, "source", events.source)
 
 
 def read_events(file: h5py.File) -> EventTable:
     """Read what `write_events` wrote."""
     group = file["events"]
-    columns = {key: group[key][:] for key in COLUMNS}
-    return EventTable(**columns, source=list(group["source"].asstr()[:]))
+    columns = {key: read_array(group, key) for key in COLUMNS}
+    return EventTable(**columns, source=read_strings(group, "source"))
 
 
 def read_clips(file: h5py.File) -> ClipTable:
     """Read what `write_clips` wrote."""
     return ClipTable(
-        name=list(file["name"].asstr()[:]),
-        target=file["target"][:],
-        fold=file["fold"][:],
-        scene=list(file["scene"].asstr()[:]),
+        name=read_strings(file, "name"),
+        target=read_array(file, "target"),
+        fold=read_array(file, "fold"),
+        scene=read_strings(file, "scene"),
         events=read_events(file),
     )
 
@@ -124,4 +143,38 @@ def write_strings(group: h5py.Group, name: str, values: Sequence[str]) -> None:
         shape=(len(values),),
         data=[value.encode() for value in values] or None,
         dtype=h5py.string_dtype("utf-8", max(width, 1)),
+        **_checked(len(values)),
     )
+
+
+def write_array(group: h5py.Group, name: str, values: npt.NDArray[Any]) -> None:
+    """An array with a checksum, which HDF5 compares when it is read."""
+    group.create_dataset(name, data=values, **_checked(values.size))
+
+
+def _checked(size: int) -> dict[str, bool]:
+    return {"chunks": True, "fletcher32": True} if size else {}  # nothing has no chunks
+
+
+def read_array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
+    """A whole array.
+
+    Raises:
+        KeyError, OSError, RuntimeError, TypeError: It is not there, or damaged.
+        ValueError: It claims to be more than the file can hold.
+    """
+    return np.asarray(_dataset(group, name)[:])
+
+
+def read_strings(group: h5py.Group, name: str) -> list[str]:
+    """What `write_strings` wrote; raises what `read_array` does."""
+    return list(_dataset(group, name).asstr()[:])
+
+
+def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    found = group[name]
+    if not isinstance(found, h5py.Dataset) or not found.shape:
+        raise TypeError(f"'{name}' is no table")
+    if found.nbytes > MAX_RATIO * group.file.id.get_filesize():
+        raise ValueError(f"'{name}' claims to have {found.shape[0]} rows")
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,12 @@ from sedmtl.stores.digests import Attributes
 from sedmtl.stores.tables import ClipTable, write_clips
 
 SCHEMA = 2
+
+TABLE_BYTES = 4_096
+"""More than a row takes beside the big arrays: in the tables and in HDF5's index of chunks."""
+
+EMPTY_BYTES = 1 << 20
+"""More than a store without rows takes."""
 
 
 class RowArray(NamedTuple):
@@ -97,17 +103,13 @@ class StoreWriter:
         self.n_done = self.n_rows if self.is_there else 0
 
     def __enter__(self) -> Self:
-        if not self.is_there:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self.n_done = self._n_resumable()
-                if not self.n_done:
-                    self._create()
-                self._file = h5py.File(self._part, "r+")
-                self._progress.touch()
-                self._count = self._progress.open("r+b", buffering=0)
-            except OSError as error:
-                raise _unwritable(self.path, error) from error
+        try:
+            if self.is_there:
+                self._tidy_up()
+            else:
+                self._open()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
         return self
 
     def __exit__(
@@ -132,9 +134,13 @@ class StoreWriter:
         """Still to be claimed on the disk for the rows: none of a store that is there."""
         if self.is_there:
             return 0
-        row = sum(array.n_bytes + digests.N_BYTES for array in self._arrays.values())
         n_claimed = 512 * self._part.stat().st_blocks if self._part.is_file() else 0
-        return max(0, self.n_rows * row - n_claimed)
+        return max(0, self._n_row_bytes - n_claimed)
+
+    @property
+    def _n_row_bytes(self) -> int:
+        row = sum(array.n_bytes + digests.N_BYTES for array in self._arrays.values())
+        return self.n_rows * row
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
         """Write rows of every array from row `first` on, which must leave no gap."""
@@ -167,27 +173,61 @@ class StoreWriter:
             write_text(self._stamp, self._wanted)
             self._progress.unlink(missing_ok=True)
 
+    def _open(self) -> None:
+        """Open the hidden file; make it, unless there is one to go on with."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.n_done = self._n_resumable()
+        if not self.n_done:
+            self._create()
+        self._file = h5py.File(self._part, "r+")
+        self._progress.touch()
+        self._count = self._progress.open("r+b", buffering=0)
+
+    def _tidy_up(self) -> None:
+        """Do what a kill behind the renaming left undone; drop the rows of another store."""
+        if self._has_just_been_named():
+            write_text(self._stamp, self._wanted)
+        self._part.unlink(missing_ok=True)
+        self._progress.unlink(missing_ok=True)
+
+    def _has_just_been_named(self) -> bool:
+        """Whether all rows were written, and the hidden file is the store by now."""
+        return not self._part.exists() and self._n_counted() == self.n_rows > 0
+
     def _is_of(self, stamp: str) -> bool:
         """Whether the store there, whose identity is right, was made from the same files."""
+        if not stamp or self._has_just_been_named():
+            return True
         try:
-            return not stamp or self._stamp.read_text() == self._wanted
+            return self._stamp.read_text() == self._wanted
         except OSError:
             return True
 
     def _n_resumable(self) -> int:
         """The good rows of the hidden file: none if it is of another store, or damaged."""
         try:
-            wanted, n_done = self._progress.read_text().split()
             with h5py.File(self._part, "r"):
-                return int(n_done) if wanted == self._wanted else 0
+                return self._n_counted()
         except BlockingIOError:
             raise
+        except OSError:
+            return 0
+
+    def _n_counted(self) -> int:
+        """What the count says: nothing if it is of another store, or no count."""
+        try:
+            wanted, n_done = self._progress.read_text().split()
+            return int(n_done) if wanted == self._wanted else 0
         except (OSError, ValueError):
             return 0
 
     def _create(self) -> None:
         self._progress.unlink(missing_ok=True)
-        with h5py.File(self._part, "w") as file:
+        # HDF5 takes the process with it if the disk is full when it closes a new file.
+        _reserve(self._part, self._n_row_bytes + self.n_rows * TABLE_BYTES + EMPTY_BYTES)
+        # With checksums over all that is not a row, which later versions have, too; but those of
+        # 1.10 refuse a file that a kill has left open.
+        with h5py.File(self._part, "w", libver=("v108", "v108")) as file:
             for name, array in self._arrays.items():
                 file.create_dataset(
                     name,
@@ -203,8 +243,15 @@ class StoreWriter:
                 )
             write_clips(file, self._clips)
             for key, value in self._attributes.items():
-                file.attrs[key] = value if isinstance(value, str | int | float) else list(value)
-        _reserve(self._part)
+                file.attrs[key] = _of_one_width(value)
+        _reserve(self._part, self._part.stat().st_size)
+
+
+def _of_one_width(value: str | int | float | Sequence[str]) -> Any:
+    """Strings beside their number, not in HDF5's heap, where a flipped bit can hang it."""
+    if isinstance(value, int | float):
+        return value
+    return np.bytes_(value.encode()) if isinstance(value, str) else np.char.encode(value, "utf-8")
 
 
 def _laid_out_at_once(chunk: tuple[int, ...] | None = None) -> h5py.h5p.PropDCID:
@@ -218,13 +265,13 @@ def _laid_out_at_once(chunk: tuple[int, ...] | None = None) -> h5py.h5p.PropDCID
     return dcpl
 
 
-def _reserve(path: Path) -> None:
+def _reserve(path: Path, n_bytes: int) -> None:
     """Claim the space of a file with holes, so that a full disk shows before hours of work."""
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
     try:
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
     except OSError as error:
         # Some file systems cannot reserve; there the disk may still fill up on the way.
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
@@ -235,8 +282,8 @@ def _reserve(path: Path) -> None:
 def _stored_digest(path: Path) -> str | None:
     try:
         with h5py.File(path, "r") as file:
-            return str(file.attrs.get("digest"))
-    except OSError:
+            return bytes(file.attrs["digest"]).decode()
+    except (OSError, LookupError, TypeError, ValueError, RuntimeError):
         return None
 
 

@@ -1,9 +1,4 @@
-"""`data.yaml`: the corpora, how they are mixed, how features are made.
-
-One validated schema whose defaults are the paper's. It knows nothing of networks and training:
-those are options of `sedmtl train` and are recorded in the run folder. Bottom of the ladder;
-imports only `errors`.
-"""
+"""The schema of `data.yaml`: what may stand in it, and what stands for what is left out."""
 
 from __future__ import annotations
 
@@ -13,11 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -34,6 +29,15 @@ ROUNDING_S = 1e-9
 
 def _wrong(text: str) -> PydanticCustomError:
     return PydanticCustomError("wrong", "{text}", {"text": text})
+
+
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise _wrong("should be a path, which has no NUL in it")
+    return path
+
+
+AnyPath = Annotated[Path, AfterValidator(_without_nul)]
 
 
 class Section(BaseModel):
@@ -56,7 +60,7 @@ class FsdKaggle2018(Section):
     """Events: the training part of FSDKaggle2018 in its published layout."""
 
     kind: Literal["fsdkaggle2018"]
-    root: Path
+    root: AnyPath
     verified_only: bool = True
 
 
@@ -64,22 +68,22 @@ class Tau2019(Section):
     """Scenes: TAU Urban Acoustic Scenes 2019, development set, in its published layout."""
 
     kind: Literal["tau2019"]
-    root: Path
+    root: AnyPath
 
 
 class Folder(Section):
     """Events or scenes of one's own: one sub-folder a class."""
 
     kind: Literal["folder"]
-    root: Path
+    root: AnyPath
 
 
 class Table(Section):
     """Events or scenes of one's own: a CSV with the columns `file` and `label`."""
 
     kind: Literal["csv"]
-    csv: Path | None = None
-    root: Path | None = None
+    csv: AnyPath | None = None
+    root: AnyPath | None = None
 
     @model_validator(mode="after")
     def _name_a_csv(self) -> Self:
@@ -92,9 +96,9 @@ class Synthetic(Section):
     """The built-in procedural corpus, written below `root` as WAV files when first needed."""
 
     kind: Literal["synthetic"]
-    root: Path = Path("synthetic")
+    root: AnyPath = Path("synthetic")
     seed: int = Field(default=0, ge=0)
-    clips_per_class: int = Field(default=24, ge=1)
+    clips_per_class: int = Field(default=24, ge=1, le=10_000)
 
 
 class Clips(Section):
@@ -103,9 +107,9 @@ class Clips(Section):
     `strong` is a TSV of the true events of some or all of them, to evaluate with.
     """
 
-    csv: Path
-    root: Path | None = None
-    strong: Path | None = None
+    csv: AnyPath
+    root: AnyPath | None = None
+    strong: AnyPath | None = None
 
 
 EventCorpus = Annotated[FsdKaggle2018 | Folder | Table | Synthetic, Field(discriminator="kind")]
@@ -129,8 +133,8 @@ class Mixing(Section):
         default=(0.0, 10.0, 20.0), min_length=1
     )
     folds: int = Field(default=4, ge=2, le=255)
-    mixtures_per_fold: int = Field(default=2_000, ge=1)
-    events_per_mixture: int = Field(default=3, ge=1)
+    mixtures_per_fold: int = Field(default=2_000, ge=1, le=1_000_000)
+    events_per_mixture: int = Field(default=3, ge=1, le=10_000)
     event_s: float = Field(default=2.0, ge=0.001)
     onsets: Literal["fixed", "random"] | tuple[Annotated[float, Field(ge=0)], ...] = "fixed"
     overlap: bool = False
@@ -190,9 +194,9 @@ class Mixing(Section):
 class Features(Section):
     """The log-mel (paper, section IV-C; details as in the inherited recipe)."""
 
-    window: int = Field(default=2_048, ge=16)
+    window: int = Field(default=2_048, ge=16, le=1 << 20)
     hop: int = Field(default=1_024, ge=1)
-    n_mels: int = Field(default=64, ge=2)
+    n_mels: int = Field(default=64, ge=2, le=4_096)
     f_min: float = Field(default=50.0, ge=0)
     f_max: float = Field(default=PAPER_F_MAX, gt=0)
 
@@ -206,7 +210,7 @@ class Features(Section):
 class Config(Section):
     """A whole `data.yaml`."""
 
-    workdir: Path = Path("work")
+    workdir: AnyPath = Path("work")
     corpus: Corpus = Corpus()
     mixing: Mixing = Mixing()
     features: Features = Features()
@@ -248,8 +252,15 @@ class Config(Section):
         return self
 
     def locate(self, path: Path) -> Path:
-        """A path of `data.yaml` as this process can open it: relative to that file's folder."""
-        return self._folder / path.expanduser()
+        """A path of `data.yaml` as this process can open it: relative to that file's folder.
+
+        Raises:
+            SedmtlError: It begins with the home folder of a user that there is not.
+        """
+        try:
+            return self._folder / path.expanduser()
+        except RuntimeError:
+            raise SedmtlError(f"no user {path.parts[0]}: check the paths in data.yaml") from None
 
     @property
     def work_dir(self) -> Path:
@@ -264,84 +275,3 @@ class Config(Section):
         """
         data = self.model_dump(mode="json", include=set(sections))
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-
-
-def load_config(path: Path) -> Config:
-    """Read and validate a `data.yaml`.
-
-    Args:
-        path: The file; its folder is what relative paths in it are relative to.
-
-    Raises:
-        SedmtlError: The file is missing, is no YAML, or holds an unknown key, a key twice or an
-            impossible value; the sentence names the key's path and what is allowed.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            data = yaml.load(file, _Loader)
-    except FileNotFoundError:
-        raise SedmtlError(
-            f"no {path.name} in {path.resolve().parent}: name one with --config, copy the one of "
-            "the README, or let 'sedmtl demo' make a whole project"
-        ) from None
-    except OSError as error:
-        raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or no such date
-        raise SedmtlError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if data is not None and not isinstance(data, dict):
-        raise SedmtlError(f"{path} should hold keys such as 'corpus:', found {data!r:.60}")
-    try:
-        config = Config.model_validate(data or {})
-    except ValidationError as error:
-        raise SedmtlError(f"{path}: {_sentence(error)}") from error
-    config._folder = path.parent
-    return config
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once: PyYAML would quietly take the last of several."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"found the key '{key.value}' twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-# What pydantic calls things, in the words of YAML; `{}` stands for a part of its context.
-WORDS = {
-    "missing": "is missing",
-    "model_type": "should hold keys and values",
-    "model_attributes_type": "should hold keys and values",
-    "path_type": "should be a path",
-    "too_short": "should list at least {min_length}",
-    "tuple_type": "should be a list",
-    "union_tag_invalid": "should be one of {expected_tags}",
-    "union_tag_not_found": "is missing",
-}
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first problem as one sentence: the key's path, what is allowed, what was found."""
-    problems = error.errors()
-    first = problems[0]
-    # A corpus is a union told apart by its kind, which pydantic writes into the path; the other
-    # alternatives of a plain union (onsets) show up as further problems of the same key.
-    in_union = first["loc"][:2] in (("corpus", "events"), ("corpus", "scenes"))
-    parts = [str(part) for i, part in enumerate(first["loc"]) if not (in_union and i == 2)]
-    context = first.get("ctx", {})
-    message = first["msg"].replace("Input should be", "should be")
-    if first["type"] in WORDS:
-        message = WORDS[first["type"]].format_map(context)
-    found = first["input"]
-    if first["type"].startswith("union_tag"):
-        parts, found = [*parts, "kind"], context.get("tag", found)
-    key = ".".join(parts)
-    if first["type"] == "literal_error" and "onsets" in key:
-        key, message = "mixing.onsets", "should be 'fixed', 'random' or a list of onsets in seconds"
-    tail = "" if isinstance(found, dict) else f", found {found!r:.60}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 and "onsets" not in key else ""
-    return f"{key}: {message}{tail}{more}".removeprefix(": ")

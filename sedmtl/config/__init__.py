@@ -1,0 +1,29 @@
+"""`data.yaml`: the corpora, how they are mixed, how features are made.
+
+One validated schema whose defaults are the paper's. It knows nothing of networks and training:
+those are options of `sedmtl train` and are recorded in the run folder.
+"""
+
+from sedmtl.config.reading import load_config
+from sedmtl.config.schema import (
+    Config,
+    Features,
+    Folder,
+    FsdKaggle2018,
+    Mixing,
+    Synthetic,
+    Table,
+    Tau2019,
+)
+
+__all__ = [
+    "Config",
+    "Features",
+    "Folder",
+    "FsdKaggle2018",
+    "Mixing",
+    "Synthetic",
+    "Table",
+    "Tau2019",
+    "load_config",
+]

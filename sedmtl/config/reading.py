@@ -1,0 +1,84 @@
+"""Reading `data.yaml`, and one sentence for what is wrong with it."""
+
+from __future__ import annotations
+
+import reprlib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sedmtl.config.schema import Config
+from sedmtl.documents import MAX_YAML, parse_yaml
+from sedmtl.errors import SedmtlError
+
+SHORT = reprlib.Repr()
+"""Values as sentences show them; it stops early, whatever a value holds."""
+SHORT.maxstring = SHORT.maxother = 60
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a `data.yaml`.
+
+    Args:
+        path: The file; its folder is what relative paths in it are relative to.
+
+    Raises:
+        SedmtlError: The file is missing, is no YAML, or holds an unknown key, a key twice or an
+            impossible value; the sentence names the key's path and what is allowed.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            data = parse_yaml(file.read(MAX_YAML + 1))
+    except FileNotFoundError:
+        raise SedmtlError(
+            f"no {path.name} in {path.resolve().parent}: name one with --config, copy the one of "
+            "the README, or let 'sedmtl demo' make a whole project"
+        ) from None
+    except OSError as error:
+        raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SedmtlError(f"{path} is not valid YAML: {error}") from error
+    if data is not None and not isinstance(data, dict):
+        raise SedmtlError(f"{path} should hold keys such as 'corpus:', found {SHORT.repr(data)}")
+    try:
+        config = Config.model_validate(data or {})
+    except ValidationError as error:
+        raise SedmtlError(f"{path}: {_sentence(error)}") from error
+    config._folder = path.parent
+    return config
+
+
+# What pydantic calls things, in the words of YAML; `{}` stands for a part of its context.
+WORDS = {
+    "missing": "is missing",
+    "model_type": "should hold keys and values",
+    "model_attributes_type": "should hold keys and values",
+    "path_type": "should be a path",
+    "too_short": "should list at least {min_length}",
+    "tuple_type": "should be a list",
+    "union_tag_invalid": "should be one of {expected_tags}",
+    "union_tag_not_found": "is missing",
+}
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first problem as one sentence: the key's path, what is allowed, what was found."""
+    problems = error.errors()
+    first = problems[0]
+    # A corpus is a union told apart by its kind, which pydantic writes into the path; the other
+    # alternatives of a plain union (onsets) show up as further problems of the same key.
+    in_union = first["loc"][:2] in (("corpus", "events"), ("corpus", "scenes"))
+    parts = [str(part) for i, part in enumerate(first["loc"]) if not (in_union and i == 2)]
+    context = first.get("ctx", {})
+    message = first["msg"].replace("Input should be", "should be")
+    if first["type"] in WORDS:
+        message = WORDS[first["type"]].format_map(context)
+    found = first["input"]
+    if first["type"].startswith("union_tag"):
+        parts, found = [*parts, "kind"], context.get("tag", found)
+    key = ".".join(parts)
+    if first["type"] == "literal_error" and "onsets" in key:
+        key, message = "mixing.onsets", "should be 'fixed', 'random' or a list of onsets in seconds"
+    tail = "" if isinstance(found, dict) else f", found {SHORT.repr(found)}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 and "onsets" not in key else ""
+    return f"{key}: {message}{tail}{more}".removeprefix(": ")

@@ -1,0 +1,184 @@
+"""The command line in processes that start in milliseconds and end at a moment of our choice.
+
+A zygote imports everything once, computes nothing, and forks a child for each command. A moment is
+an event, not a time: the k-th beginning or end of a call, in the thread that writes, that touches
+the disk (`disk`), or of any call once the command is being invoked (`any`). So it does not depend
+on how fast a machine is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+DISK = frozenset((
+    "write", "flush", "replace", "rename", "unlink", "mkdir", "rmdir", "truncate",
+    "posix_fallocate", "close", "flock", "__setitem__", "create_dataset", "write_text",
+    "write_bytes",
+))  # fmt: skip
+"""Names of functions that change files or folders, of the system, of h5py and of sedmtl."""
+
+IMPORTED = (
+    "sedmtl.cli", "sedmtl.graph", "sedmtl.stages.mix", "sedmtl.stages.features",
+    "sedmtl.stages.train", "sedmtl.stages.predict",
+    "torch._dynamo",  # or its two seconds are every training's
+)  # fmt: skip
+
+DEAF = ("weakref.py", "threading.py")
+"""Modules in which Python itself swallows an interruption, or makes another error of it."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        code: Exit code; negative: ended by that signal.
+        n_moments: How many moments it had.
+        moment: At which it was sent the signal, if it came so far.
+    """
+
+    code: int
+    stdout: str
+    stderr: str
+    n_moments: int
+    moment: str
+
+
+class Zygote:
+    """A context manager that runs commands."""
+
+    def __enter__(self):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=pipe, stdout=pipe, text=True, env=environment
+        )
+        return self
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+    def run(self, folder, *words, sign=None, at=0, among="disk", max_file=None):
+        """Run a command of the project in a folder.
+
+        Args:
+            folder: With a data.yaml; the command runs in it.
+            words: The command and its arguments.
+            sign: The signal that ends it; None: it runs to its end, and its moments are counted.
+            at: The number of the moment, from 1.
+            among: Which moments count: `disk` or `any`.
+            max_file: No file may grow beyond so many bytes.
+        """
+        request = [str(folder), [str(word) for word in words], sign, at, among, max_file]
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return Ended(*json.loads(self._process.stdout.readline()))
+
+
+def main():
+    """Import everything, then fork a child for each line of stdin."""
+    import torch
+
+    for name in IMPORTED:
+        importlib.import_module(name)
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        print(json.dumps(_fork(*json.loads(line))), flush=True)
+
+
+def _fork(folder, words, sign, at, among, max_file):
+    # Pipes, which a limit on files leaves alone; nobody writes more than fits into them.
+    pipes = [os.pipe() for _ in ("stdout", "stderr", "report")]
+    if not (child := os.fork()):
+        for number in (1, 2):
+            os.dup2(pipes[number - 1][1], number)
+        _Child(pipes[2][1], sign, at, among).run(folder, words, max_file)
+    _, status = os.waitpid(child, 0)
+    contents = [_drain(*pipe) for pipe in pipes]
+    n_moments, _, moment = contents[2].partition(" ")
+    return [os.waitstatus_to_exitcode(status), *contents[:2], int(n_moments or 0), moment]
+
+
+def _drain(end, start):
+    os.close(start)
+    with os.fdopen(end, "rb") as opened:
+        return opened.read().decode()
+
+
+class _Child:
+    """A process that runs one command."""
+
+    def __init__(self, report, sign, at, among):
+        self.report, self.sign, self.at = report, sign, at
+        self.wanted = _touches_disk if among == "disk" else self.is_invoked
+        self.invoked, self.n_moments = False, 0
+
+    def run(self, folder, words, max_file):
+        from sedmtl.cli import app
+
+        code = 1
+        try:
+            os.chdir(folder)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            if max_file is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (max_file, max_file))
+            sys.setprofile(self.count)
+            app(words, prog_name="sedmtl")
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.setprofile(None)
+            if self.sign is None:
+                self.tell("")
+            sys.stdout.flush()
+            os._exit(code)
+
+    def count(self, frame, event, argument):
+        if not self.wanted(frame, event, argument):
+            return
+        self.n_moments += 1
+        if self.n_moments != self.at or self.sign is None:
+            return
+        sys.setprofile(None)
+        name = argument.__name__ if event.startswith("c_") else frame.f_code.co_name
+        self.tell(f"{event} {name} in {frame.f_code.co_filename}:{frame.f_lineno}")
+        os.kill(os.getpid(), self.sign)
+
+    def is_invoked(self, frame, *_):
+        """Whether typer has read the command line."""
+        code = frame.f_code
+        if code.co_name == "ending_soon":
+            self.invoked = True
+        return self.invoked and not code.co_filename.endswith(DEAF)
+
+    def tell(self, moment):
+        os.write(self.report, f"{self.n_moments} {moment}".encode())
+
+
+def _touches_disk(frame, event, argument):
+    if not event.startswith("c_"):
+        code = frame.f_code
+        return code.co_name in DISK and (
+            "/h5py/" in code.co_filename or "/sedmtl/" in code.co_filename
+        )
+    # Not the `replace` of a text, nor the `write` of one.
+    owner = getattr(argument, "__self__", None)
+    kinds = (ModuleType, io.BufferedIOBase, io.RawIOBase)
+    return argument.__name__ in DISK and isinstance(owner, kinds)
+
+
+if __name__ == "__main__":
+    main()
