@@ -31,7 +31,7 @@ demo: $(VENV)/.installed   ## the whole chain on the built-in corpus, in ./demo 
 	$(BIN)/sedmtl demo demo
 
 test: $(VENV)/.installed   ## the whole test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 	$(BIN)/ruff check .

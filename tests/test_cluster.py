@@ -25,6 +25,7 @@ from sedmtl import cluster as cluster_module
 from sedmtl import progress, shards
 from sedmtl.cluster import open_workers
 from sedmtl.errors import SedmtlError
+from sedmtl.seal import unsealed
 from sedmtl.shards import map_arrays, scratch_beside
 from sedmtl.workers import map_in_order
 
@@ -141,7 +142,7 @@ def test_predictions_are_those_of_this_process(address, trained, tmp_path):
         assert "broken.wav" in result.stderr
         assert "1 of 5 recordings cannot be used" in result.stderr
         lines = (out / "journal.jsonl").read_text().splitlines()
-        entries[name] = [json.loads(line) for line in lines]
+        entries[name] = [unsealed(json.loads(line)) for line in lines]
     assert sum(len(entry["events"]) for entry in entries["here"][1:]) > 4
     assert_same(entries["there"], entries["here"])
 

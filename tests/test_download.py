@@ -375,6 +375,7 @@ def test_a_size_that_was_only_estimated_is_no_condition(world):
         (zipped({"a": b"1" * 100})[:-30], "no whole ZIP file"),
         (zipped({str(n): b"" for n in range(1021)}), "at most 1,020 files"),
     ],
+    ids=["path", "bomb", "cut", "files"],
 )
 def test_an_archive_that_is_as_published_and_bad_is_refused(world, one_sentence, content, part):
     name = f"{TAU}.audio.1.zip"
