@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bench.lap import Lap, Run, seconds_of
 from bench.project import SNR_DB, sedmtl, shared_project, write_project
 from bench.settings import Settings
+from sedmtl import memory
 from sedmtl.config import Config, load_config
 from sedmtl.workers import all_cores
 
@@ -24,6 +25,7 @@ Array = npt.NDArray[np.float64]
 
 def store(settings: Settings) -> Run:
     """The store of `sedmtl features`."""
+    memory.keep()  # as the command line does
     path = write_project(Path(settings.folder) / "features", settings)
     mixtures = shared_project(settings).parent / "work" / "mixtures"
     (path.parent / "work").mkdir()
@@ -61,6 +63,7 @@ def plain(settings: Settings) -> Run:
 
 def limit(settings: Settings) -> Run:
     """The real FFT of every frame and its product with the mel filters, on all cores."""
+    memory.keep()  # as the command line does
     config = load_config(shared_project(settings))
     torch.set_num_threads(1)  # the workers are the threads
     filters = torch.from_numpy(mel_filters(config)).float()

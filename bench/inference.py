@@ -11,10 +11,12 @@ from bench.limits import arithmetic
 from bench.networks import PlainNetwork, gflop_of, open_store, recipe_of, trainer_of
 from bench.settings import Settings
 from bench.training import gpu_peak, n_steps
+from sedmtl import memory
 
 
 def trainer(settings: Settings) -> Run:
     """Clip scores without the decoder, the reading of features included."""
+    memory.keep()  # as the command line does
     made = trainer_of(settings, open_store(settings))
     rows = np.resize(made.split.train, n_steps() * settings.batch)
 

@@ -17,6 +17,7 @@ import soxr
 from bench.lap import Lap, Run, seconds_of
 from bench.project import sedmtl, shared_project, write_project
 from bench.settings import Settings
+from sedmtl import memory
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.corpora import load_events, load_scenes
 from sedmtl.workers import all_cores
@@ -27,6 +28,7 @@ SNRS_DB = {1: (10,), 3: (0, 10, 20)}
 
 def store(settings: Settings, n_snrs: int) -> Run:
     """The stores of `sedmtl mix`, at one SNR or three, everything from the plan on included."""
+    memory.keep()  # as the command line does
     path = write_project(Path(settings.folder) / f"mix_{n_snrs}", settings)
     n_made = settings.n_mixtures * n_snrs
     snrs = [word for snr_db in SNRS_DB[n_snrs] for word in ("--snr", str(snr_db))]
@@ -59,6 +61,7 @@ def plain(settings: Settings, n_snrs: int) -> Run:
 
 def limit(settings: Settings, n_snrs: int) -> Run:
     """Decode and resample each event once and a scene a mixture, on all cores; nothing else."""
+    memory.keep()  # as the command line does
     config = load_config(shared_project(settings))
     corpus, planned = Corpus(config), read_plan(config)
     scenes = [corpus.scenes[mixture["scene"]] for mixture in planned]

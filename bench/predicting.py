@@ -15,6 +15,7 @@ import torch
 from bench.lap import Lap, Run, seconds_of
 from bench.limits import arithmetic, network_gflop
 from bench.settings import Settings
+from sedmtl import memory
 from sedmtl.checkpoint import ModelCard
 from sedmtl.detector import Detector
 from sedmtl.devices import choose_device, choose_precision
@@ -62,6 +63,7 @@ def limit(settings: Settings) -> Run:
 
 def _hear(settings: Settings, minutes: float, width: int, precision: str | None = None) -> Run:
     """Predict on a recording; an item is a second of it."""
+    memory.keep()  # as the command line does
     path = _recording(Path(settings.folder), minutes)
     device = choose_device(None)
     card = _paper_size(width, precision or choose_precision(device))

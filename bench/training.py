@@ -12,6 +12,7 @@ from bench.lap import Lap, Run, seconds_of
 from bench.limits import arithmetic
 from bench.networks import PlainNetwork, gflop_of, open_store, recipe_of, trainer_of
 from bench.settings import Settings
+from sedmtl import memory
 
 N_STEPS_ON_GPU = 20
 """Steps of a lap, where one takes milliseconds; a CPU takes seconds for one."""
@@ -27,6 +28,7 @@ def n_steps() -> int:
 
 def trainer(settings: Settings, compiled: bool = False) -> Run:
     """Steps of `Trainer`, from the store on; compiled: of a compiled network."""
+    memory.keep()  # as the command line does
     made = trainer_of(settings, open_store(settings))
     if compiled:
         made.network.compile()

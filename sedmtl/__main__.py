@@ -1,5 +1,5 @@
 """`python -m sedmtl`, the same command line as `sedmtl`."""
 
-from sedmtl.cli import app
+from sedmtl.cli import run
 
-app(prog_name="sedmtl")
+run()

@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import sedmtl
-from sedmtl import options
+from sedmtl import memory, options
 from sedmtl.errors import SedmtlError
 from sedmtl.interruption import EXIT_CODE, ending_soon
 
@@ -37,6 +37,7 @@ class Commands(TyperGroup):
         """Run the command; exit with 1 for errors of input, 130 for an interruption."""
         try:
             with ending_soon(INTERRUPTED):
+                memory.keep()
                 return super().invoke(ctx)
         except SedmtlError as error:
             if _debug(ctx):
@@ -88,6 +89,15 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def run() -> None:
+    """What `sedmtl` starts. An interruption before there is a command is one sentence, too."""
+    try:
+        app(prog_name="sedmtl")
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{INTERRUPTED}\n")
+        sys.exit(EXIT_CODE)
 
 
 @app.callback()

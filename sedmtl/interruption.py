@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-GRACE_S = 1.0
+GRACE_S = 0.5
 """For an interrupted command to end by itself."""
 
 EXIT_CODE = 130

@@ -18,6 +18,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl import memory
 from sedmtl.errors import SedmtlError
 from sedmtl.files import make_folder
 from sedmtl.workers import Workers, map_in_order
@@ -75,6 +76,7 @@ def map_arrays(
 
 def _write_shard(item: Item, function: Callable[[Item], Arrays], folder: Path) -> str:
     """On a worker: the name of the file that the arrays are in."""
+    memory.keep()
     arrays: dict[str, Any] = dict(function(item))
     # A name of its own: Dask may do an item twice, and forget the first time.
     shard = folder / f"{uuid4().hex}.npz"

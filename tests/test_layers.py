@@ -40,6 +40,7 @@ LADDER = [
         "files",
         "html",
         "interruption",
+        "memory",
         "paper",
         "pool",
         "progress",
