@@ -19,8 +19,11 @@ GRID = $(OPTIONS) --fold $(FOLDS) $(addprefix --gpus ,$(GPUS)) $(foreach snr,$(S
 SNRS := 0 10 20
 WORK := work
 
+# A file of tests stays together: some share what takes long to make.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean mixtures table4 table5 fig3 reproduce plan
+.PHONY: help setup demo test lowest check bench clean mixtures table4 table5 fig3 reproduce plan
 
 help:            ## this list
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -31,7 +34,15 @@ demo: $(VENV)/.installed   ## the whole chain on the built-in corpus, in ./demo 
 	$(BIN)/sedmtl demo demo
 
 test: $(VENV)/.installed   ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+
+lowest: $(VENV)/.installed ## the test suite with the lowest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct \
+		--editable '.[dev]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning \
+		-W ignore::PendingDeprecationWarning
 
 check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 	$(BIN)/ruff check .
@@ -64,11 +75,11 @@ fig3: mixtures             ## figure 3: a mixture at 20 dB that the network was 
 		"$$(ls $(WORK)/mixtures/snr_20/*.wav | head -n 1)"
 
 clean:           ## remove the virtual environment and the demo
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-lowest demo
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "sedmtl needs Python 3.11, 3.12 or 3.13; name one with make PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

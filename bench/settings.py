@@ -30,9 +30,9 @@ class Settings:
 
     folder: str
     corpora: str
-    n_clips: int = 119
+    n_clips: int = 475
     n_classes: int = 41
-    n_mixtures: int = 256
+    n_mixtures: int = 1024
     n_scenes: int = 64
     n_plain: int = 16
     batch: int = 24

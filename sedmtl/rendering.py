@@ -148,6 +148,6 @@ def render_block(
 
 def _read_scene(path: Path, mixing: Mixing) -> audio.Audio:
     waveform = audio.read(path, mixing.sample_rate, duration_s=mixing.duration_s)
-    if audio.rms(waveform) == 0:
+    if not waveform.any():
         raise SedmtlError(f"{path} is silent: expected a scene, which sets the SNR")
     return waveform
