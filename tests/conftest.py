@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner, Result
 
 from sedmtl.cli import app
+
+# Shells start what is put in the background deaf to Ctrl-C, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA_YAML = """\
 corpus:
