@@ -82,6 +82,9 @@ class Journal:
             self._resume(header)
         except OSError as error:
             raise self._unwritable(error) from error
+        except SedmtlError:
+            self._close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +95,9 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         # Each line was flushed: what closing can fail at has been said.
         with suppress(OSError):
             self._file.close()
