@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sedmtl.errors import SedmtlError
+from sedmtl.progress import say
 
 
 def check_settings(
@@ -46,3 +47,8 @@ def stamp_of(paths: Iterable[Path]) -> str:
             raise SedmtlError(f"cannot look at {path}: {error.strerror}") from error
         digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def say_replaced(path: Path) -> None:
+    """Tell that a store which is there is no longer what it would be made as."""
+    say(f"{path} is of other settings or other audio: it is made anew")

@@ -22,7 +22,7 @@ from sedmtl.errors import SedmtlError
 from sedmtl.lock import folder_lock
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.mixture import FULL_SCALE
-from sedmtl.provenance import check_settings, stamp_of
+from sedmtl.provenance import check_settings, say_replaced, stamp_of
 from sedmtl.shards import SHARE, Arrays, map_arrays, scratch_beside
 from sedmtl.stores import (
     ClipTable,
@@ -194,7 +194,7 @@ def _fill(
 def _announce(writer: StoreWriter) -> None:
     """Say what is about to be made, and what it takes of the disk."""
     if writer.replaces:
-        progress.say(f"{writer.path} is of other settings or other audio: it is made anew")
+        say_replaced(writer.path)
     if not writer.is_there:
         announce(f"log-mel of {writer.n_rows:,} clips", writer.n_bytes, writer.path.parent)
 

@@ -21,7 +21,7 @@ from sedmtl.events import strong_label_text
 from sedmtl.files import write_text
 from sedmtl.lock import folder_lock
 from sedmtl.mixture import Plan, PlannedMixture, plan
-from sedmtl.provenance import stamp_of
+from sedmtl.provenance import say_replaced, stamp_of
 from sedmtl.rendering import Ingredients, Segment, SegmentFile, decode_events, render_block
 from sedmtl.shards import map_arrays, scratch_beside
 from sedmtl.stores import (
@@ -152,8 +152,9 @@ def _write_stores(
     """Render in one pass over the mixtures: each scene is read once for all SNRs."""
     events = _read_events(planned, config.mixing, bench)
     _warn_of_silence(events)
+    stamp = _stamp(planned)
     writers = [
-        _writer(path, snr_db, planned, events, config, options.stems)
+        _writer(path, snr_db, planned, events, config, options.stems, stamp)
         for path, snr_db in zip(paths, options.snrs_db, strict=True)
     ]
     _announce(writers)
@@ -175,7 +176,7 @@ def _announce(writers: Sequence[StoreWriter]) -> None:
     """Say what is about to be rendered, and what it takes of the disk."""
     for writer in writers:
         if writer.replaces:
-            progress.say(f"{writer.path} is of other settings or other audio: it is made anew")
+            say_replaced(writer.path)
     todo = [writer for writer in writers if not writer.is_there]
     if todo:
         n_snrs = f"{len(todo)} SNR{'s' * (len(todo) > 1)}"
@@ -229,6 +230,7 @@ def _writer(
     events: Mapping[str, Segment],
     config: Config,
     stems: bool,
+    stamp: str,
 ) -> StoreWriter:
     n_samples = config.mixing.n_samples
     arrays = {"waveform": RowArray((n_samples,), np.int16)}
@@ -240,9 +242,14 @@ def _writer(
         "classes": planned.classes,
         "config": config.describe("corpus", "mixing"),
     }
-    used = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
-    stamp = stamp_of(dict.fromkeys([*used, *(mixture.scene.path for mixture in planned.mixtures)]))
     return StoreWriter(path, arrays, _clip_table(planned, events, snr_db), attributes, stamp)
+
+
+def _stamp(planned: Plan) -> str:
+    """Of all audio that the mixtures are made from: a look at each file, once for all SNRs."""
+    events = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
+    scenes = [mixture.scene.path for mixture in planned.mixtures]
+    return stamp_of(dict.fromkeys([*events, *scenes]))
 
 
 def _clip_table(planned: Plan, events: Mapping[str, Segment], snr_db: float) -> ClipTable:
