@@ -17,9 +17,6 @@ from typer.testing import CliRunner, Result
 
 from sedmtl.cli import app
 
-# Shells start what is put in the background deaf to Ctrl-C, and so would be all that tests start.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 DATA_YAML = """\
 corpus:
   events: {kind: folder, root: events}
@@ -34,6 +31,11 @@ mixing:
   onsets: [0.1, 0.7, 1.3]
 features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
 """
+
+
+def pytest_configure() -> None:
+    """Shells start what is put in the background deaf to Ctrl-C; what tests start must hear it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def write_tone(

@@ -35,7 +35,7 @@ def advance(clock, steps, total, done=0):
 
 
 def test_what_is_said_goes_to_stderr_word_for_word(capsys):
-    long = "word " * 60
+    long = " ".join(["word"] * 60)
     progress.say(f"[red]not markup[/red] /a/[b].wav {long}")
     out, err = capsys.readouterr()
     assert out == ""

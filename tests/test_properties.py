@@ -387,7 +387,7 @@ def test_a_higher_threshold_finds_no_frame_that_a_lower_one_does_not(track, one,
     frame, _, hop_s, _ = track
     low, high = (active(frame, threshold, hop_s) for threshold in sorted([one, other]))
     assert not (high & ~low).any()
-    assert np.array_equal(low, frame > np.float64(min(one, other)))
+    assert np.array_equal(low, frame.astype(np.float64) > min(one, other))
 
 
 # Settings.
