@@ -6,11 +6,13 @@ import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import typer.testing
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner, Result
@@ -34,8 +36,10 @@ features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
 
 
 def pytest_configure() -> None:
-    """Shells start what is put in the background deaf to Ctrl-C; what tests start must hear it."""
+    # Shells start what is put in the background deaf to Ctrl-C; what tests start must hear it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Typer would make all commands anew for each that is run: 10 ms.
+    typer.testing._get_command = cache(typer.testing._get_command)
 
 
 def write_tone(

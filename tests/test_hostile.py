@@ -160,10 +160,10 @@ def master(trained, tmp_path_factory) -> Path:
 
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file below a folder, with size and time."""
+    paths = (f"{top}/{name}" for top, _, names in os.walk(folder) for name in names)
+    stats = ((path, os.lstat(path)) for path in paths)
     return {
-        str(path.relative_to(folder)): (path.lstat().st_size, path.lstat().st_mtime_ns)
-        for top, _, names in os.walk(folder)
-        for path in (Path(top, name) for name in names)
+        path.removeprefix(f"{folder}/"): (stat.st_size, stat.st_mtime_ns) for path, stat in stats
     }
 
 

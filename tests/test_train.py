@@ -103,7 +103,7 @@ def test_other_settings_do_not_overwrite_a_run(featured, one_sentence):
 
 def test_a_killed_run_goes_on_to_the_same_weights(featured):
     """SIGKILL once the first epoch is on disk, then --resume: as if never interrupted."""
-    command = ["train", "--fold", "1", "--epochs", "40", *map(str, SMALL)]
+    command = ["train", "--fold", "1", "--epochs", "10", *map(str, SMALL)]
     config = ["--config", str(featured.folder / "data.yaml")]
     process = subprocess.Popen(
         [sys.executable, "-m", "sedmtl", *command, *config],
