@@ -18,7 +18,7 @@ from bench.project import SNR_DB, sedmtl, shared_project, write_project
 from bench.settings import Settings
 from sedmtl import memory
 from sedmtl.config import Config, load_config
-from sedmtl.workers import all_cores
+from sedmtl.workers.threads import all_cores
 
 Array = npt.NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from bench.settings import Settings
 from sedmtl import memory
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.corpora import load_events, load_scenes
-from sedmtl.workers import all_cores
+from sedmtl.workers.threads import all_cores
 
 Wave = npt.NDArray[np.float64]
 SNRS_DB = {1: (10,), 3: (0, 10, 20)}

@@ -19,7 +19,8 @@ from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device, choose_precision
 from sedmtl.models import SedOutput
 from sedmtl.stores import Store
-from sedmtl.training import Recipe, Trainer, build_network, open_trainer
+from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.recipe import Recipe, build_network
 
 ALPHA = 0.001
 

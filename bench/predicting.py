@@ -22,7 +22,7 @@ from sedmtl.devices import choose_device, choose_precision
 from sedmtl.logmel import n_frames
 from sedmtl.postprocess import PostProcessing
 from sedmtl.recordings import find_events, grid_of
-from sedmtl.workers import all_cores
+from sedmtl.workers.threads import all_cores
 
 N_CLASSES = 41
 RATE = 44_100

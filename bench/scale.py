@@ -24,7 +24,7 @@ from bench.project import SNR_DB, write_project
 from bench.settings import Settings
 from sedmtl.config import Mixing
 from sedmtl.corpora import EventClip, Scene
-from sedmtl.mixture import plan
+from sedmtl.mixture.plan import plan
 
 LOOK_S = 0.5
 """Between two looks at a process's memory."""

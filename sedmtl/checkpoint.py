@@ -29,12 +29,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import sedmtl
-from sedmtl import seal
 from sedmtl.card import ModelCard as ModelCard
 from sedmtl.card import read_card
-from sedmtl.documents import parse_json, parse_yaml
 from sedmtl.errors import SedmtlError, suggest
-from sedmtl.files import write_bytes, write_text
+from sedmtl.files import seal
+from sedmtl.files.documents import parse_json, parse_yaml
+from sedmtl.files.whole import write_bytes, write_text
 from sedmtl.models import MODELS
 
 SCHEMA = 2

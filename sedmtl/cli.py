@@ -208,11 +208,12 @@ def train_command(
     A grid is every combination of the repeatable options: finished runs are skipped, interrupted
     ones go on. Several GPUs train one run together, or a run of a grid each.
     """
-    from sedmtl import distributed, grid
+    from sedmtl import distributed
     from sedmtl.devices import choose_device, choose_precision
-    from sedmtl.forecast import describe, forecast
+    from sedmtl.grid import recipes as grid
+    from sedmtl.grid.forecast import describe, forecast
     from sedmtl.stages.train import TrainOptions, train
-    from sedmtl.training import Recipe
+    from sedmtl.training.recipe import Recipe
 
     with distributed.session(gpus):
         settings = _load(config)
@@ -460,7 +461,7 @@ def _choose_stores(
 
 
 def _n_workers(asked: int | None, scheduler: str | None = None) -> int:
-    from sedmtl.workers import all_cores
+    from sedmtl.workers.threads import all_cores
 
     if asked and scheduler:
         raise SedmtlError(

@@ -18,10 +18,10 @@ from sedmtl.config import Config
 from sedmtl.corpora.recordings import file_below
 from sedmtl.errors import SedmtlError
 from sedmtl.events import read_strong_labels
-from sedmtl.mixture import assign_folds
+from sedmtl.files.tables import read_table
+from sedmtl.mixture.plan import assign_folds
 from sedmtl.progress import say
 from sedmtl.stores import EventTable
-from sedmtl.tables import read_table
 
 
 @dataclass(frozen=True)

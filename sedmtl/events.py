@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sedmtl.errors import SedmtlError
-from sedmtl.tables import read_table
+from sedmtl.files.tables import read_table
 
 COLUMNS = ("filename", "onset", "offset", "event_label")
 

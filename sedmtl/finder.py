@@ -17,15 +17,15 @@ from typing import Protocol
 
 import torch
 
-from sedmtl.cluster import open_workers
 from sedmtl.detector import Detector
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.postprocess import PostProcessing
 from sedmtl.progress import Advance
 from sedmtl.recordings import Findings, find_events
-from sedmtl.shards import SHARE
-from sedmtl.workers import Workers, map_in_order
+from sedmtl.workers.cluster import open_workers
+from sedmtl.workers.shards import SHARE
+from sedmtl.workers.threads import Workers, map_in_order
 
 Found = Findings | SedmtlError
 

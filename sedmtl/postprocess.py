@@ -1,7 +1,7 @@
 """Frame scores -> events: median filter, threshold, gaps filled, short events dropped.
 
 Scores may come in pieces of any length: what is found does not depend on where a recording is
-cut, and memory does not grow with it. What the thresholds are is decided in `tuning`.
+cut, and memory does not grow with it. What the thresholds are is decided in `training.tuning`.
 """
 
 from __future__ import annotations

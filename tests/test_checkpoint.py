@@ -11,8 +11,8 @@ import torch
 from sedmtl import checkpoint
 from sedmtl.checkpoint import ModelCard
 from sedmtl.errors import SedmtlError
+from sedmtl.files.seal import KEY, sealed
 from sedmtl.postprocess import PostProcessing
-from sedmtl.seal import KEY, sealed
 
 
 @pytest.fixture

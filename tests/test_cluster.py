@@ -20,13 +20,14 @@ from conftest import Project, write_project
 from distributed import Client, LocalCluster
 
 import sedmtl
-from sedmtl import cluster as cluster_module
-from sedmtl import progress, shards
-from sedmtl.cluster import open_workers
+from sedmtl import progress
 from sedmtl.errors import SedmtlError
-from sedmtl.seal import unsealed
-from sedmtl.shards import map_arrays, scratch_beside
-from sedmtl.workers import map_in_order
+from sedmtl.files.seal import unsealed
+from sedmtl.workers import cluster as cluster_module
+from sedmtl.workers import shards
+from sedmtl.workers.cluster import open_workers
+from sedmtl.workers.shards import map_arrays, scratch_beside
+from sedmtl.workers.threads import map_in_order
 
 SNRS_DB = (0, 20)
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sedmtl.cost import announce
 from sedmtl.errors import SedmtlError
+from sedmtl.files.cost import announce
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from conftest import invoke
 
 from sedmtl.stages import demo
-from sedmtl.training import Recipe
+from sedmtl.training.recipe import Recipe
 
 SMALL = """\
 corpus:

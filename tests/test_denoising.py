@@ -13,7 +13,7 @@ from sedmtl.hearing.denoising import Denoising, Distances, Spectrograms, compare
 from sedmtl.hearing.interior import Interior
 from sedmtl.hearing.stems import Stems, read_fold
 from sedmtl.metrics.spectral import DB
-from sedmtl.mixture import FULL_SCALE
+from sedmtl.mixture.render import FULL_SCALE
 from sedmtl.stores import Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"

@@ -21,8 +21,8 @@ from sedmtl.corpora import load_events, load_scenes
 from sedmtl.downloads import transfer
 from sedmtl.downloads.catalogue import CORPORA, Archive
 from sedmtl.errors import SedmtlError
-from sedmtl.lock import NAME as LOCK
-from sedmtl.lock import folder_lock
+from sedmtl.files.lock import NAME as LOCK
+from sedmtl.files.lock import folder_lock
 from sedmtl.stages import download as stage
 
 DATA_YAML = Path(__file__).parent.parent / "data.yaml"

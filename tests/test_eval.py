@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 
 import sedmtl
 from sedmtl.checkpoint import load_card
-from sedmtl.localisation import measure
+from sedmtl.results.localisation import measure
 from sedmtl.stores import Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"

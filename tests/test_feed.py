@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sedmtl.errors import SedmtlError
-from sedmtl.feed import Feed, fits
+from sedmtl.training.feed import Feed, fits
 
 N, T, F, C = 300, 5, 4, 3
 LOGMEL = np.random.default_rng(0).normal(size=(N, T, F)).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sedmtl.errors import SedmtlError
-from sedmtl.files import remove_file, write_text
+from sedmtl.files.whole import remove_file, write_text
 
 
 def test_the_text_is_written_as_it_is_and_its_folder_made(tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import Project, write_project
 
-from sedmtl.forecast import Forecast, describe
-from sedmtl.training import Recipe
+from sedmtl.grid.forecast import Forecast, describe
+from sedmtl.training.recipe import Recipe
 
 SMALL = ("--width", 2, "--epochs", 2, "--precision", "float32")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import Project, write_project
 
-from sedmtl.grid import plan_runs
+from sedmtl.grid.recipes import plan_runs
 from sedmtl.models import MODELS
-from sedmtl.training import Recipe
+from sedmtl.training.recipe import Recipe
 
 BASE = Recipe(data="", fold=0, width=2, epochs=1)
 SMALL = ("--width", 2, "--epochs", 1, "--precision", "float32")

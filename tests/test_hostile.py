@@ -412,7 +412,7 @@ def test_no_module_opens_what_could_run(source):
 def test_the_loader_of_yaml_is_a_safe_one():
     import yaml
 
-    from sedmtl import documents
+    from sedmtl.files import documents
 
     assert issubclass(documents._Loader, yaml.SafeLoader)
     assert not documents._Loader.yaml_multi_constructors

@@ -8,8 +8,8 @@ import pytest
 
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection
+from sedmtl.files.seal import sealed
 from sedmtl.recordings.journal import Entry, Journal, Stamp
-from sedmtl.seal import sealed
 
 BASIS = {"run": "a", "settings": {"threshold": (0.5, 0.1)}}
 

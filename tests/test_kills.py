@@ -20,7 +20,7 @@ from conftest import write_project
 from zygote import Zygote
 
 from sedmtl.cli import INTERRUPTED
-from sedmtl.lock import folder_lock
+from sedmtl.files.lock import folder_lock
 
 SMALL = ("--width", 2, "--epochs", 2, "--batch-size", 24, "--precision", "float32")
 MIX = ("mix", "--stems", "--wav", 2)

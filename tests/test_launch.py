@@ -10,9 +10,9 @@ import torch
 import yaml
 from conftest import Project
 
-from sedmtl import launch
 from sedmtl.errors import SedmtlError
-from sedmtl.training import Recipe
+from sedmtl.grid import launch
+from sedmtl.training.recipe import Recipe
 
 SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
 ONE_FAILS = """

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from test_results import scored
 
-from sedmtl import localisation
-from sedmtl.localisation import annotation_of, known_clips, measure
 from sedmtl.metrics import collar, frame
 from sedmtl.metrics.annotation import detections
 from sedmtl.postprocess import PostProcessing
+from sedmtl.results import localisation
+from sedmtl.results.localisation import annotation_of, known_clips, measure
 from sedmtl.stores import EventTable
 
 HALF = PostProcessing((0.5,) * 4)

@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from sedmtl.errors import SedmtlError
-from sedmtl.lock import folder_lock
+from sedmtl.files.lock import folder_lock
 
 OWNER = """\
 import sys
 from pathlib import Path
-from sedmtl.lock import folder_lock
+from sedmtl.files.lock import folder_lock
 with folder_lock(Path(sys.argv[1]), 'sedmtl mix'):
     print("locked", flush=True)
     sys.stdin.read()

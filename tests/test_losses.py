@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import log_loss, mean_squared_error
 
-from sedmtl.losses import Uncertainty, multitask_loss
 from sedmtl.models import SedOutput
+from sedmtl.training.losses import Uncertainty, multitask_loss
 
 
 def output_of(clip, reconstruction=None):

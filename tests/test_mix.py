@@ -12,9 +12,9 @@ import soundfile
 import yaml
 from conftest import Project, visible, write_noise, write_project, write_tone
 
-from sedmtl import rendering
 from sedmtl.errors import SedmtlError
 from sedmtl.events import read_strong_labels
+from sedmtl.mixture import worker
 from sedmtl.stores import Store
 
 RATE, N_SAMPLES, EVENT_S = 8_000, 16_000, 0.5
@@ -237,8 +237,8 @@ def test_an_interrupted_mix_goes_on_where_it_was(project, monkeypatch):
             raise KeyboardInterrupt
         return render(*arguments)
 
-    render = rendering.render
-    monkeypatch.setattr(rendering, "render", stop_at_the_tenth)
+    render = worker.render
+    monkeypatch.setattr(worker, "render", stop_at_the_tenth)
     result = project.run("mix", "--workers", 1)
     assert result.exit_code == 130, result.output
     assert not list((project.work / "mixtures").glob("snr_*.h5"))
@@ -248,7 +248,7 @@ def test_an_interrupted_mix_goes_on_where_it_was(project, monkeypatch):
         return render(*arguments)
 
     rendered.clear()
-    monkeypatch.setattr(rendering, "render", count)
+    monkeypatch.setattr(worker, "render", count)
     mix(project)
     # Ten were rendered in blocks of four: two blocks were whole.
     assert len(rendered) == 24 - 8

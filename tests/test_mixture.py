@@ -14,7 +14,8 @@ from sedmtl.config import Mixing
 from sedmtl.corpora import EventClip, Scene
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event
-from sedmtl.mixture import EventAudio, assign_folds, plan, render
+from sedmtl.mixture.plan import assign_folds, plan
+from sedmtl.mixture.render import EventAudio, render
 
 
 def make_clips(n=40, n_classes=3, clips_a_recording=1, unusable=()):

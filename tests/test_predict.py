@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from conftest import visible, write_tone
 from mutations import in_json
 
@@ -141,7 +142,7 @@ def test_rate_channels_and_loudness_do_not_matter(trained, tmp_path, out, rate, 
     path = write_melody(tmp_path / "a.wav", 4.0, subtype="FLOAT")
     wave, _ = soundfile.read(path)
     # Nothing above 4 kHz: the network's band is all there is.
-    other = audio.soxr.resample(wave, 8000, rate) * gain
+    other = soxr.resample(wave, 8000, rate) * gain
     soundfile.write(tmp_path / "b.wav", np.tile(other[:, None], channels), rate, subtype="FLOAT")
     # So low a threshold makes one event a class, with the highest score of the recording.
     result = trained.run("predict", path, tmp_path / "b.wav", "--out", out, "--threshold", 0)

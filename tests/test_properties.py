@@ -15,13 +15,14 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from sedmtl.audio.containers import check_whole, ogg_checksum
 from sedmtl.config import Config, Mixing, load_config
-from sedmtl.containers import check_whole, ogg_checksum
 from sedmtl.corpora import EventClip, Scene
-from sedmtl.documents import parse_json, parse_yaml
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event, read_strong_labels, strong_label_text
-from sedmtl.mixture import FULL_SCALE, EventAudio, plan, render
+from sedmtl.files.documents import parse_json, parse_yaml
+from sedmtl.mixture.plan import plan
+from sedmtl.mixture.render import FULL_SCALE, EventAudio, render
 from sedmtl.postprocess import PostProcessing, Segmenter, segment
 from sedmtl.stores import (
     ClipTable,

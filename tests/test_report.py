@@ -23,7 +23,7 @@ from sedmtl.checkpoint import load_card
 from sedmtl.postprocess import PostProcessing
 from sedmtl.reports import clips, learning, page, png, sound
 from sedmtl.reports.networks import MAX_DETAILED, Network, choose_detailed, names_of
-from sedmtl.results import ScoredRun, tabulate
+from sedmtl.results.rows import ScoredRun, tabulate
 from sedmtl.stores import EventTable, HeldOutScores, Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"

@@ -7,12 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sedmtl import results
 from sedmtl.errors import SedmtlError
-from sedmtl.localisation import measure
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.postprocess import PostProcessing
-from sedmtl.results import ScoredRun, tabulate
+from sedmtl.results.localisation import measure
+from sedmtl.results.rows import ScoredRun, as_json, tabulate
 from sedmtl.stores import EventTable, HeldOutScores
 
 RECIPE = {
@@ -166,7 +165,7 @@ def test_the_papers_data_are_known_by_their_kinds(config, expected):
 def test_json_is_flat_and_has_no_nan():
     run = scored(1)
     empty = replace(run.scores, target=np.zeros_like(run.scores.target))
-    text = json.dumps(results.as_json(tabulate([replace(run, scores=empty)])), allow_nan=False)
+    text = json.dumps(as_json(tabulate([replace(run, scores=empty)])), allow_nan=False)
     row = json.loads(text)["rows"][0]
     assert row["micro_p"] is row["micro_p_std"] is None
     assert row["auc_interval"] == [None, None]
@@ -189,4 +188,4 @@ def test_json_is_flat_and_has_no_nan():
 def test_json_holds_the_papers_figure_where_it_printed_one(changes, expected):
     config = "corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}"
     rows = tabulate([scored(1, **{"config": config, **changes})])
-    assert results.as_json(rows)["rows"][0]["paper_micro_p"] == expected
+    assert as_json(rows)["rows"][0]["paper_micro_p"] == expected

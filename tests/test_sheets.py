@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from test_results import scored
 
-from sedmtl import paper, sheets
-from sedmtl.results import tabulate
+from sedmtl.results import paper, sheets
+from sedmtl.results.rows import tabulate
 from sedmtl.stages.eval import show
 
 PAPER_DATA = "corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sedmtl.errors import SedmtlError
-from sedmtl.tables import read_table
+from sedmtl.files.tables import read_table
 
 
 @pytest.fixture

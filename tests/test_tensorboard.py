@@ -14,10 +14,12 @@ import torch
 from conftest import Project, write_project
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sedmtl import curves, plots
+from sedmtl import plots
 from sedmtl.dataset import split_rows
 from sedmtl.stores import Store
-from sedmtl.training import Recipe, open_trainer
+from sedmtl.training import curves
+from sedmtl.training.loop import open_trainer
+from sedmtl.training.recipe import Recipe
 
 SMALL = ("--fold", 1, "--width", 2, "--batch-size", 6, "--precision", "float32", "--name", "run")
 RECIPE = Recipe(data="snr_20", fold=1, width=2, epochs=1, batch_size=6)

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from sedmtl.metrics import intersection
 from sedmtl.metrics.annotation import Annotation, detections
 from sedmtl.postprocess import segment
-from sedmtl.tuning import MEDIANS_S, tune, tune_tags
+from sedmtl.training.tuning import MEDIANS_S, tune, tune_tags
 
 HOP_S = 0.1
 N_MEDIANS = {0.0: 1, 0.2: 3, 0.4: 5, 0.8: 9, 1.6: 17}  # in frames of 0.1 s

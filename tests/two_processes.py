@@ -15,10 +15,11 @@ from torch import nn
 
 from sedmtl import distributed
 from sedmtl.dataset import split_rows
-from sedmtl.feed import Feed
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
-from sedmtl.training import Recipe, Trainer
+from sedmtl.training.feed import Feed
+from sedmtl.training.loop import Trainer
+from sedmtl.training.recipe import Recipe
 
 BASE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)
 # Of 24 clips to train on; 2 processes share batches of ...

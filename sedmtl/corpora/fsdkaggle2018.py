@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sedmtl.config import Config, FsdKaggle2018
 from sedmtl.corpora.recordings import EventClip, file_below, find_root
 from sedmtl.errors import SedmtlError
-from sedmtl.tables import read_table
+from sedmtl.files.tables import read_table
 
 TABLE = "FSDKaggle2018.meta/train_post_competition.csv"
 AUDIO = "FSDKaggle2018.audio_train"

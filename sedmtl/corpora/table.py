@@ -8,7 +8,7 @@ from pathlib import Path
 from sedmtl.config import Config, Table
 from sedmtl.corpora.recordings import EventClip, Scene, file_below
 from sedmtl.errors import SedmtlError
-from sedmtl.tables import read_table
+from sedmtl.files.tables import read_table
 
 
 def events(settings: Table, config: Config) -> Sequence[EventClip]:

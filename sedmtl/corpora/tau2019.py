@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sedmtl.config import Config, Tau2019
 from sedmtl.corpora.recordings import Scene, file_below, find_root
 from sedmtl.errors import SedmtlError
-from sedmtl.tables import read_table
+from sedmtl.files.tables import read_table
 
 
 def scenes(settings: Tau2019, config: Config) -> Sequence[Scene]:

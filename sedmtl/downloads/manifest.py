@@ -16,7 +16,7 @@ from sedmtl.downloads.catalogue import Archive, Corpus
 from sedmtl.downloads.checksums import crc32_of
 from sedmtl.downloads.unpacking import Entry
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_text
+from sedmtl.files.whole import write_text
 
 SCHEMA = 1
 

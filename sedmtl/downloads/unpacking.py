@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from sedmtl.errors import SedmtlError
-from sedmtl.files import make_folder
+from sedmtl.files.whole import make_folder
 
 MAX_RATIO = 100
 """Unpacked over packed. Audio reaches 2, tables of labels 20; bombs start at 1000."""

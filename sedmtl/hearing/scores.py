@@ -18,7 +18,7 @@ from sedmtl.hearing.separability import measure as measure_masks
 from sedmtl.hearing.separation import Separator
 from sedmtl.hearing.stems import Stems, read_fold
 from sedmtl.progress import Advance
-from sedmtl.results import ScoredRun
+from sedmtl.results.rows import ScoredRun
 
 
 @dataclass(frozen=True)

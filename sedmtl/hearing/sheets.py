@@ -12,8 +12,8 @@ import numpy.typing as npt
 from sedmtl.hearing.denoising import Denoising, Distances
 from sedmtl.hearing.scores import Measured
 from sedmtl.hearing.separability import KINDS, Separability
-from sedmtl.results import Row
-from sedmtl.sheets import Sheet, full_name, title_of
+from sedmtl.results.rows import Row
+from sedmtl.results.sheets import Sheet, full_name, title_of
 
 LABELS = ("audible, dB", "all, dB", "audible, σ", "all, σ")
 """Of the fields of `Denoising`."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sedmtl.audio import Audio
 from sedmtl.checkpoint import ModelCard
 from sedmtl.errors import SedmtlError
-from sedmtl.mixture import FULL_SCALE
+from sedmtl.mixture.render import FULL_SCALE
 from sedmtl.stores import EventTable, Store
 
 

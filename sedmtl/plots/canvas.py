@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_bytes
+from sedmtl.files.whole import write_bytes
 
 PRINT: dict[Any, Any] = {
     "font.size": 7,

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from sedmtl.documents import parse_json
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection
-from sedmtl.files import make_folder
-from sedmtl.seal import sealed, unsealed
+from sedmtl.files.documents import parse_json
+from sedmtl.files.seal import sealed, unsealed
+from sedmtl.files.whole import make_folder
 
 SCHEMA = 2
 

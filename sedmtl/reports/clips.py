@@ -29,7 +29,7 @@ from sedmtl.plots.view import (
 from sedmtl.postprocess import segment
 from sedmtl.reports import png
 from sedmtl.reports.networks import Network
-from sedmtl.results import ScoredRun
+from sedmtl.results.rows import ScoredRun
 from sedmtl.stores import HeldOutScores
 
 N_EACH = 3

@@ -14,8 +14,8 @@ from sedmtl.checkpoint import ModelCard
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
 from sedmtl.models import has_decoder
-from sedmtl.results import Row, ScoredRun
-from sedmtl.sheets import full_name, title_of
+from sedmtl.results.rows import Row, ScoredRun
+from sedmtl.results.sheets import full_name, title_of
 
 MAX_DETAILED = 3
 """Up to so many networks are all looked at closely; of more, the best of each store."""

@@ -20,8 +20,14 @@ from sedmtl.reports import sound
 from sedmtl.reports.clips import Pick, Recording, choose, picture
 from sedmtl.reports.learning import FRAME, charts_of
 from sedmtl.reports.networks import Network, by_store, choose_detailed
-from sedmtl.results import Row
-from sedmtl.sheets import Sheet, class_sheets, localisation_sheets, paper_sheets, result_sheets
+from sedmtl.results.rows import Row
+from sedmtl.results.sheets import (
+    Sheet,
+    class_sheets,
+    localisation_sheets,
+    paper_sheets,
+    result_sheets,
+)
 
 MAX_SOUND_BYTES = 4_000_000
 """Of all sounds as they stand on the page: with them it stays below 8 MB."""

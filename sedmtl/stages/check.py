@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sedmtl.checkpoint import is_finished, load_model, read_run
 from sedmtl.errors import SedmtlError
-from sedmtl.forecast import n_epochs_done
+from sedmtl.grid.forecast import n_epochs_done
 from sedmtl.progress import progress
 from sedmtl.stores import Store, read_scores, stores_in
 

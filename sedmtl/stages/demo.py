@@ -8,14 +8,14 @@ from pathlib import Path
 from sedmtl import progress
 from sedmtl.config import load_config
 from sedmtl.devices import choose_device, choose_precision
-from sedmtl.files import write_text
-from sedmtl.sheets import Sheet
+from sedmtl.files.whole import write_text
+from sedmtl.results.sheets import Sheet
 from sedmtl.stages.eval import evaluate
 from sedmtl.stages.features import features
 from sedmtl.stages.mix import MixOptions, mix
 from sedmtl.stages.train import TrainOptions, train_one
 from sedmtl.stages.visualize import visualize
-from sedmtl.training import Recipe
+from sedmtl.training.recipe import Recipe
 
 SNR_DB = 10.0
 DATA_YAML = """\

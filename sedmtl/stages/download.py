@@ -18,7 +18,7 @@ from sedmtl.downloads.meter import Meter
 from sedmtl.downloads.transfer import Remote, UnreachableError, fetch
 from sedmtl.downloads.unpacking import Limits, unpack
 from sedmtl.errors import SedmtlError
-from sedmtl.lock import folder_lock
+from sedmtl.files.lock import folder_lock
 from sedmtl.progress import duration, say, size_text
 
 N_CONNECTIONS = 2

@@ -19,20 +19,20 @@ from sedmtl import plots, progress
 from sedmtl.checkpoint import find_run, finished_runs, load_card, read_run
 from sedmtl.config import Config
 from sedmtl.detector import Detector
-from sedmtl.documents import parse_json
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_text
+from sedmtl.files.documents import parse_json
+from sedmtl.files.whole import write_text
 from sedmtl.hearing.scores import Measured
 from sedmtl.hearing.scores import measure as measure_stems
 from sedmtl.hearing.sheets import as_json as stems_json
 from sedmtl.hearing.sheets import denoising_sheets, separation_sheets
-from sedmtl.localisation import Localisation, from_json, measure
-from sedmtl.localisation import as_json as localisation_json
 from sedmtl.metrics.psds import Psds
 from sedmtl.postprocess import PostProcessing
 from sedmtl.reports.networks import names_of
-from sedmtl.results import Row, ScoredRun, as_json, tabulate
-from sedmtl.sheets import (
+from sedmtl.results.localisation import Localisation, from_json, measure
+from sedmtl.results.localisation import as_json as localisation_json
+from sedmtl.results.rows import Row, ScoredRun, as_json, tabulate
+from sedmtl.results.sheets import (
     Sheet,
     class_sheets,
     localisation_sheets,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sedmtl.checkpoint import find_run, load_model
 from sedmtl.config import Config
-from sedmtl.files import write_bytes
+from sedmtl.files.whole import write_bytes
 from sedmtl.graph import build_graph
 
 

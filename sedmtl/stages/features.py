@@ -15,15 +15,13 @@ import yaml
 
 from sedmtl import audio, progress
 from sedmtl.clips import load_clips
-from sedmtl.cluster import open_workers
 from sedmtl.config import Config, Features, Mixing
-from sedmtl.cost import announce
 from sedmtl.errors import SedmtlError
-from sedmtl.lock import folder_lock
+from sedmtl.files.cost import announce
+from sedmtl.files.lock import folder_lock
+from sedmtl.files.provenance import check_settings, say_replaced, stamp_of
 from sedmtl.logmel import LogMel, n_frames
-from sedmtl.mixture import FULL_SCALE
-from sedmtl.provenance import check_settings, say_replaced, stamp_of
-from sedmtl.shards import SHARE, Arrays, map_arrays, scratch_beside
+from sedmtl.mixture.render import FULL_SCALE
 from sedmtl.stores import (
     ClipTable,
     RowArray,
@@ -32,7 +30,9 @@ from sedmtl.stores import (
     choose_store,
     stores_in,
 )
-from sedmtl.workers import Workers
+from sedmtl.workers.cluster import open_workers
+from sedmtl.workers.shards import SHARE, Arrays, map_arrays, scratch_beside
+from sedmtl.workers.threads import Workers
 
 BLOCK = 8
 """Clips a batch. Fixed, so that the bytes do not depend on the number of workers."""

@@ -12,18 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from sedmtl import audio, progress
-from sedmtl.cluster import open_workers
 from sedmtl.config import Config, Mixing
 from sedmtl.corpora import load_events, load_scenes
-from sedmtl.cost import announce
 from sedmtl.errors import SedmtlError
 from sedmtl.events import strong_label_text
-from sedmtl.files import write_text
-from sedmtl.lock import folder_lock
-from sedmtl.mixture import Plan, PlannedMixture, plan
-from sedmtl.provenance import say_replaced, stamp_of
-from sedmtl.rendering import Ingredients, Segment, SegmentFile, decode_events, render_block
-from sedmtl.shards import map_arrays, scratch_beside
+from sedmtl.files.cost import announce
+from sedmtl.files.lock import folder_lock
+from sedmtl.files.provenance import say_replaced, stamp_of
+from sedmtl.files.whole import write_text
+from sedmtl.mixture.plan import Plan, PlannedMixture, plan
+from sedmtl.mixture.worker import Ingredients, Segment, SegmentFile, decode_events, render_block
 from sedmtl.stores import (
     Attributes,
     ClipTable,
@@ -33,7 +31,9 @@ from sedmtl.stores import (
     StoreWriter,
     mixture_path,
 )
-from sedmtl.workers import Workers
+from sedmtl.workers.cluster import open_workers
+from sedmtl.workers.shards import map_arrays, scratch_beside
+from sedmtl.workers.threads import Workers
 
 BLOCK = 4
 """Mixtures rendered, or clips decoded, at a time: enough to keep a thread busy, few enough to stay

@@ -13,10 +13,10 @@ from sedmtl import progress
 from sedmtl.checkpoint import ModelCard, find_run, load_card
 from sedmtl.config import Config
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_text
+from sedmtl.files.lock import folder_lock
+from sedmtl.files.whole import write_text
 from sedmtl.finder import Finder, digest_of, open_finder
 from sedmtl.labels import FORMATS, Recording, tag_text, tsv_text
-from sedmtl.lock import folder_lock
 from sedmtl.postprocess import PostProcessing
 from sedmtl.recordings import seconds_of, tags_of
 from sedmtl.recordings.journal import Entry, Journal, Stamp

@@ -12,15 +12,15 @@ import numpy.typing as npt
 from sedmtl import progress
 from sedmtl.checkpoint import load_card
 from sedmtl.config import Config
-from sedmtl.documents import parse_json
 from sedmtl.errors import SedmtlError
-from sedmtl.files import make_folder, write_text
-from sedmtl.mixture import FULL_SCALE
+from sedmtl.files.documents import parse_json
+from sedmtl.files.whole import make_folder, write_text
+from sedmtl.mixture.render import FULL_SCALE
 from sedmtl.reports.clips import Pick, Recording
 from sedmtl.reports.networks import Network, Record, names_of
 from sedmtl.reports.page import Report, report_page
-from sedmtl.results import Row, ScoredRun
-from sedmtl.sheets import title_of
+from sedmtl.results.rows import Row, ScoredRun
+from sedmtl.results.sheets import title_of
 from sedmtl.stages.eval import score_curves, score_runs, unfinished_runs
 from sedmtl.stores import Store
 

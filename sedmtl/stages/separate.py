@@ -17,7 +17,7 @@ from sedmtl.checkpoint import ModelCard, find_run
 from sedmtl.config import Config
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
-from sedmtl.files import make_folder
+from sedmtl.files.whole import make_folder
 from sedmtl.hearing.interior import Interior
 from sedmtl.hearing.separation import Piece, Separator, take_apart
 from sedmtl.plots.view import check_classes

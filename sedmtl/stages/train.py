@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import sedmtl
-from sedmtl import curves, distributed, launch, progress
+from sedmtl import distributed, progress
 from sedmtl.checkpoint import (
     is_finished,
     load_state,
@@ -24,23 +24,21 @@ from sedmtl.checkpoint import (
     write_run,
 )
 from sedmtl.config import Config
-from sedmtl.cost import announce
 from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
-from sedmtl.files import remove_file, write_text
-from sedmtl.lock import NAME as LOCK
-from sedmtl.lock import folder_lock
+from sedmtl.files.cost import announce
+from sedmtl.files.lock import NAME as LOCK
+from sedmtl.files.lock import folder_lock
+from sedmtl.files.provenance import check_settings
+from sedmtl.files.whole import remove_file, write_text
+from sedmtl.grid import launch
 from sedmtl.models import count_parameters
-from sedmtl.outcome import conclude
-from sedmtl.provenance import check_settings
 from sedmtl.stores import Store, write_scores
-from sedmtl.training import (
-    Recipe,
-    Trainer,
-    build_network,
-    open_trainer,
-)
+from sedmtl.training import curves
+from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.outcome import conclude
+from sedmtl.training.recipe import Recipe, build_network
 
 WEIGHT_COPIES = 11
 """That a run folder holds at most: the state has the weights, Adam's two means and two best epochs,

@@ -11,7 +11,7 @@ from sedmtl.config import Config
 from sedmtl.detector import Detector
 from sedmtl.errors import SedmtlError
 from sedmtl.events import Event, read_strong_labels
-from sedmtl.files import write_text
+from sedmtl.files.whole import write_text
 from sedmtl.inspection import Inspection
 from sedmtl.models import has_decoder
 from sedmtl.pages import Clip, clip_page

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_bytes
+from sedmtl.files.whole import write_bytes
 from sedmtl.stores.tables import (
     EventTable,
     read_array,

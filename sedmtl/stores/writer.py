@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 import sedmtl
 from sedmtl.errors import SedmtlError
-from sedmtl.files import write_text
+from sedmtl.files.whole import write_text
 from sedmtl.stores import digests
 from sedmtl.stores.digests import Attributes
 from sedmtl.stores.tables import ClipTable, write_clips

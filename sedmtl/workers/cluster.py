@@ -17,7 +17,7 @@ from typing import Any
 import sedmtl
 from sedmtl import progress
 from sedmtl.errors import SedmtlError
-from sedmtl.workers import Workers, threads
+from sedmtl.workers.threads import Workers, threads
 
 CONNECT_S = 8.0
 """For a scheduler to answer."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sedmtl.models import MODELS, has_decoder
 from sedmtl.stores import folds_of
-from sedmtl.training import Alpha, Recipe
+from sedmtl.training.recipe import Alpha, Recipe
 
 ALL = "all"
 

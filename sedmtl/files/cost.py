@@ -1,4 +1,4 @@
-"""What a stage is about to take of a disk, told before it is taken. A leaf."""
+"""What a stage is about to take of a disk, told before it is taken."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl.files.seal import sealed, unsealed
 from sedmtl.metrics import collar, frame, intersection, psds, segment
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.metrics.counts import EventMetrics
@@ -21,7 +22,6 @@ from sedmtl.metrics.frame import FrameMetrics
 from sedmtl.metrics.psds import Psds
 from sedmtl.postprocess import PostProcessing, median_filter, odd_frames
 from sedmtl.postprocess import segment as find_events
-from sedmtl.seal import sealed, unsealed
 from sedmtl.stores import EventTable, HeldOutScores
 
 Frames = npt.NDArray[np.floating]

@@ -1,4 +1,4 @@
-"""What a store was made with and from, and whether that is so still. A leaf."""
+"""What a store was made with and from, and whether that is so still."""
 
 from __future__ import annotations
 

@@ -9,11 +9,12 @@ import numpy as np
 from sedmtl.checkpoint import ModelCard
 from sedmtl.dataset import Rows
 from sedmtl.detector import Detector
-from sedmtl.localisation import annotation_of, known_clips
 from sedmtl.postprocess import PostProcessing
+from sedmtl.results.localisation import annotation_of, known_clips
 from sedmtl.stores import HeldOutScores, Store
-from sedmtl.training import SELECTIONS, Trainer
-from sedmtl.tuning import tune, tune_tags
+from sedmtl.training.loop import Trainer
+from sedmtl.training.recipe import SELECTIONS
+from sedmtl.training.tuning import tune, tune_tags
 
 FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.documents import parse_yaml
 from sedmtl.errors import SedmtlError
-from sedmtl.localisation import Localisation
+from sedmtl.files.documents import parse_yaml
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.metrics.bootstrap import Values, bootstrap, interval
 from sedmtl.models import MODELS
-from sedmtl.paper import Reported, reported
+from sedmtl.results.localisation import Localisation
+from sedmtl.results.paper import Reported, reported
 from sedmtl.stores import HeldOutScores
 
 SCHEMA = 1

@@ -1,4 +1,4 @@
-"""One process at a time in a folder. A leaf."""
+"""One process at a time in a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sedmtl.errors import SedmtlError
-from sedmtl.files import make_folder
+from sedmtl.files.whole import make_folder
 
 NAME = ".sedmtl.lock"
 

@@ -1,4 +1,4 @@
-"""A digest that small files carry of themselves, so that a changed value is no value. A leaf.
+"""A digest that small files carry of themselves, so that a changed value is no value.
 
 It guards against accidents - a bad disk, an edit by hand, half a copy - not against people: whoever
 can write the file can seal it anew.

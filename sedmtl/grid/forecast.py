@@ -13,7 +13,8 @@ import torch
 
 from sedmtl.progress import duration
 from sedmtl.stores import Store
-from sedmtl.training import Recipe, Trainer, open_trainer
+from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.recipe import Recipe
 
 N_STEPS = 2
 """Steps that are timed, after one that is not."""

@@ -23,9 +23,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sedmtl import progress
 from sedmtl.errors import SedmtlError
-from sedmtl.pool import Job, State, run_jobs
-from sedmtl.training import Recipe
-from sedmtl.workers import all_cores
+from sedmtl.grid.pool import Job, State, run_jobs
+from sedmtl.training.recipe import Recipe
+from sedmtl.workers.threads import all_cores
 
 LOG_NAME = "train.log"
 

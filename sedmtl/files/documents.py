@@ -1,4 +1,4 @@
-"""YAML and JSON that anybody may have written, as plain values. A leaf.
+"""YAML and JSON that anybody may have written, as plain values.
 
 No tag makes an object, no alias stands for more than could have been written out, and nothing is so
 deep or so long that those who walk or print the values would fail. A text that is not like that is

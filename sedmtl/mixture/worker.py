@@ -1,7 +1,7 @@
 """What the workers of `sedmtl mix` do: decode the event clips once, then render the mixtures.
 
 The audio of the events goes to one file, which threads and the workers of a cluster read alike.
-`mixture` has the arithmetic.
+`render` has the arithmetic.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sedmtl import audio
 from sedmtl.config import Mixing
 from sedmtl.corpora import EventClip
 from sedmtl.errors import SedmtlError
-from sedmtl.mixture import EventAudio, render
-from sedmtl.shards import SHARE, Arrays
+from sedmtl.mixture.render import EventAudio, render
+from sedmtl.workers.shards import SHARE, Arrays
 
 
 class Segment(NamedTuple):
@@ -27,8 +27,8 @@ class Segment(NamedTuple):
     Attributes:
         first: Sample at which it begins.
         n_samples: Its length.
-        level: As of `mixture.EventAudio`.
-        surplus_db: As of `mixture.EventAudio`.
+        level: As of `render.EventAudio`.
+        surplus_db: As of `render.EventAudio`.
     """
 
     first: int

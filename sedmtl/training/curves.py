@@ -17,9 +17,9 @@ from sedmtl import distributed
 from sedmtl.errors import SedmtlError
 from sedmtl.inspection import Inspection
 from sedmtl.models import SedOutput
-from sedmtl.outcome import card_of
 from sedmtl.stores import Store
-from sedmtl.training import Trainer
+from sedmtl.training.loop import Trainer
+from sedmtl.training.outcome import card_of
 
 Record = Mapping[str, Any]
 Add = Callable[[Record], None]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sedmtl import paper
-from sedmtl.results import Average, Row
+from sedmtl.results import paper
+from sedmtl.results.rows import Average, Row
 
 COLUMNS = ("network", "α", "folds", "chosen", "micro-P", "macro-P", "AUC", "scored")
 LEGEND = (

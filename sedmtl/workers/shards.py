@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from sedmtl import memory
 from sedmtl.errors import SedmtlError
-from sedmtl.files import make_folder
-from sedmtl.workers import Workers, map_in_order
+from sedmtl.files.whole import make_folder
+from sedmtl.workers.threads import Workers, map_in_order
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Item = TypeVar("Item")
@@ -53,7 +53,7 @@ def scratch_beside(store: Path) -> Iterator[Path]:
 def map_arrays(
     function: Callable[[Item], Arrays], items: Iterable[Item], workers: Workers, scratch: Path
 ) -> Iterator[Arrays]:
-    """`workers.map_in_order` for a function whose results are arrays by name.
+    """`threads.map_in_order` for a function whose results are arrays by name.
 
     At most two shards a thread wait in the folder.
 

@@ -1,4 +1,4 @@
-"""Tables that people wrote: CSV and TSV with named columns, checked at the door. A leaf."""
+"""Tables that people wrote: CSV and TSV with named columns, checked at the door."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Files: whole or absent, sealed, stamped, locked, weighed before they are written. All leaves."""

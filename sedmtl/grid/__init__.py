@@ -1,0 +1,1 @@
+"""Many runs at once: which, how long they take, and their processes."""

@@ -1,0 +1,1 @@
+"""Training: a recipe, the loop that follows it, and what it leaves."""
