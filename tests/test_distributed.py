@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,15 +25,21 @@ TORCHRUN = (
 SMALL = ("--width", "2", "--batch-size", "6", "--epochs", "3", "--precision", "float32")
 
 
-def run_two(*command):
-    return subprocess.run([*TORCHRUN, *map(str, command)], capture_output=True, text=True)
+def run_two(folder, *command):
+    """Logs and the like of the launcher go to the folder."""
+    return subprocess.run(
+        [*TORCHRUN, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    result = run_two(Path(__file__).with_name("two_processes.py"), folder)
+    result = run_two(folder, Path(__file__).with_name("two_processes.py"), folder)
     assert result.returncode == 0, result.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
@@ -142,7 +149,7 @@ def test_alone_nothing_is_changed():
 
 def test_torchrun_trains_the_run_that_one_process_trains(trained, here):
     config = ("--config", here / "data.yaml")
-    result = run_two("-m", "sedmtl", "train", "--fold", 1, *SMALL, "--name", "two", *config)
+    result = run_two(here, "-m", "sedmtl", "train", "--fold", 1, *SMALL, "--name", "two", *config)
     assert result.returncode == 0, result.stderr
     run = here / "work" / "runs" / "two"
     assert result.stdout.splitlines() == [str(run)]
@@ -164,7 +171,7 @@ def test_torchrun_trains_the_run_that_one_process_trains(trained, here):
 
 def test_under_torchrun_an_error_is_one_sentence_and_leaves_no_run(here):
     config = ("--config", here / "data.yaml")
-    result = run_two("-m", "sedmtl", "train", "--fold", 1, *SMALL, "--batch-size", 1, *config)
+    result = run_two(here, "-m", "sedmtl", "train", "--fold", 1, *SMALL, "--batch-size", 1, *config)
     assert result.returncode == 1
     errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1, result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,11 +77,15 @@ def test_one_process_that_fails_takes_the_others_along_and_is_alone_to_speak(cap
     assert capfd.readouterr().err == "error: this one alone ran out of memory\n"
 
 
-def test_a_killed_process_is_named_in_one_sentence(capfd):
+def test_a_killed_process_is_named_in_one_sentence_and_nothing_is_left(
+    capfd, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code = "import os; os.environ['RANK'] == '1' and os.kill(os.getpid(), 9)"
     with pytest.raises(SedmtlError, match=r"process 2 of 2 was ended by SIGKILL.*--resume"):
         launch.launch(["-c", code], 2)
     assert capfd.readouterr().err == ""
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("two_gpus")

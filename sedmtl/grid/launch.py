@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, LogsSpecs
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -24,10 +26,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sedmtl import progress
 from sedmtl.errors import SedmtlError
 from sedmtl.grid.pool import Job, State, run_jobs
+from sedmtl.training.folder import LOG_NAME
 from sedmtl.training.recipe import Recipe
 from sedmtl.workers.threads import all_cores
-
-LOG_NAME = "train.log"
 
 
 def command_of(recipe: Recipe, *options: str) -> list[str]:
@@ -65,6 +66,11 @@ def launch(command: Sequence[str], n_processes: int) -> None:
         SystemExit: A process failed and said why.
         KeyboardInterrupt: This process was asked to stop, and has stopped the others.
     """
+    with TemporaryDirectory() as logs:  # or the launcher leaves a folder behind each time
+        _launch(command, n_processes, DefaultLogsSpecs(logs))
+
+
+def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -74,6 +80,7 @@ def launch(command: Sequence[str], n_processes: int) -> None:
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
         max_restarts=0,
+        logs_specs=logs,
     )
     logging.disable(logging.CRITICAL)
     try:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import sedmtl
 from sedmtl import distributed, progress
 from sedmtl.checkpoint import (
     is_finished,
     load_state,
-    read_run,
     save_model,
     save_state,
     write_run,
@@ -28,7 +25,6 @@ from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files.cost import announce
-from sedmtl.files.lock import NAME as LOCK
 from sedmtl.files.lock import folder_lock
 from sedmtl.files.provenance import check_settings
 from sedmtl.files.whole import remove_file, write_text
@@ -36,6 +32,7 @@ from sedmtl.grid import launch
 from sedmtl.models import count_parameters
 from sedmtl.stores import Store, write_scores
 from sedmtl.training import curves
+from sedmtl.training.folder import prepare, settings_of
 from sedmtl.training.loop import Trainer, open_trainer
 from sedmtl.training.outcome import conclude
 from sedmtl.training.recipe import Recipe, build_network
@@ -186,7 +183,7 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.
         split_rows(store.clips.fold, recipe.fold, recipe.seed)
-        settings = _settings(recipe, store, count_parameters(build_network(recipe, store)))
+        settings = settings_of(recipe, store, count_parameters(build_network(recipe, store)))
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
             _train(run, recipe, options, settings, store, device)
     return run
@@ -201,7 +198,9 @@ def _train(
     device: torch.device,
 ) -> None:
     """Train in a folder that no other command writes into."""
-    if not distributed.first(lambda: _prepare_folder(run, settings, options.resume, options.force)):
+    if not distributed.first(
+        lambda: prepare(run, settings, resume=options.resume, force=options.force)
+    ):
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
     trainer = open_trainer(recipe, store, device)
@@ -213,66 +212,6 @@ def _train(
     with curves.follow(run, trainer, store, wanted=options.tensorboard) as add_to_curves:
         _run_epochs(run, trainer, add_to_curves)
     distributed.first(lambda: _finish(run, settings, trainer, store))
-
-
-def _settings(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
-    """Content of `run.yaml`."""
-    return {
-        **asdict(recipe),
-        "n_parameters": n_parameters,
-        "sedmtl_version": sedmtl.__version__,
-        "torch_version": str(torch.__version__),
-        "store_digest": store.content,
-        "config": store.attributes.get("config", ""),
-    }
-
-
-def _prepare_folder(run: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> bool:
-    """Make the run folder ready; False if there is nothing left to train."""
-    if force and run.is_dir():
-        _empty(run)
-    if (run / "run.yaml").is_file():
-        _check_same_run(run, settings)
-        if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
-            return False
-        if not resume and (run / "last.pt").is_file():
-            raise SedmtlError(
-                f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
-                "--force starts it anew"
-            )
-    if not is_finished(run):  # or else when it is so again: until then it is what it was
-        write_run(run, settings)
-    return True
-
-
-def _empty(run: Path) -> None:
-    """Remove what is in a run folder, but for what this process has open.
-
-    What says that it is finished goes first and what it is goes last: a kill on the way leaves
-    nothing that another recipe would go on with.
-    """
-    order = {"model.safetensors": 0, "last.pt": 1, "run.yaml": 3}
-    for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 2)):
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in (launch.LOG_NAME, LOCK):
-            remove_file(path)
-
-
-def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
-    """More epochs than before are welcome; anything else would be another run."""
-    ignored = ("epochs", "torch_version", "sedmtl_version")
-    before = read_run(run)
-    changed = [
-        f"{key} {before.get(key)}, now {value}" if "\n" not in str(value) else f"another {key}"
-        for key, value in settings.items()
-        if key not in ignored and before.get(key) != value
-    ]
-    if changed:
-        raise SedmtlError(
-            f"{run} was trained with {'; '.join(changed)}: give this run another --name, or "
-            "--force to replace it"
-        )
 
 
 def _announce(

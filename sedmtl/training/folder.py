@@ -1,0 +1,92 @@
+"""The run folder before there is anything to learn: new, gone on with, or emptied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sedmtl
+from sedmtl.checkpoint import is_finished, read_run, write_run
+from sedmtl.errors import SedmtlError
+from sedmtl.files.lock import NAME as LOCK
+from sedmtl.files.whole import remove_file
+from sedmtl.stores import Store
+from sedmtl.training.recipe import Recipe
+
+LOG_NAME = "train.log"
+"""What a run says that is trained in a process of a grid."""
+
+
+def settings_of(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
+    """What `run.yaml` says of a run: all that decides it, and with what it was made."""
+    return {
+        **asdict(recipe),
+        "n_parameters": n_parameters,
+        "sedmtl_version": sedmtl.__version__,
+        "torch_version": str(torch.__version__),
+        "store_digest": store.content,
+        "config": store.attributes.get("config", ""),
+    }
+
+
+def prepare(run: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> bool:
+    """Make the run folder ready; False if there is nothing left to train.
+
+    Args:
+        run: The folder.
+        settings: As of `settings_of`.
+        resume: Go on with an interrupted run.
+        force: Throw away what is there.
+
+    Raises:
+        SedmtlError: It holds another run, or one that was interrupted and is not to be resumed.
+    """
+    if force and run.is_dir():
+        _empty(run)
+    if (run / "run.yaml").is_file():
+        _check_same_run(run, settings)
+        if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
+            return False
+        if not resume and (run / "last.pt").is_file():
+            raise SedmtlError(
+                f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
+                "--force starts it anew"
+            )
+    if not is_finished(run):  # or else when it is so again: until then it is what it was
+        write_run(run, settings)
+    return True
+
+
+def _empty(run: Path) -> None:
+    """Remove what is in a run folder, but for what this process has open.
+
+    What says that it is finished goes first and what it is goes last: a kill on the way leaves
+    nothing that another recipe would go on with.
+    """
+    order = {"model.safetensors": 0, "last.pt": 1, "run.yaml": 3}
+    for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 2)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in (LOG_NAME, LOCK):
+            remove_file(path)
+
+
+def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
+    """More epochs than before are welcome; anything else would be another run."""
+    ignored = ("epochs", "torch_version", "sedmtl_version")
+    before = read_run(run)
+    changed = [
+        f"{key} {before.get(key)}, now {value}" if "\n" not in str(value) else f"another {key}"
+        for key, value in settings.items()
+        if key not in ignored and before.get(key) != value
+    ]
+    if changed:
+        raise SedmtlError(
+            f"{run} was trained with {'; '.join(changed)}: give this run another --name, or "
+            "--force to replace it"
+        )
