@@ -41,7 +41,7 @@ with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as 
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(tmp_path_factory):
     """Two worker processes of one thread; an item that kills two of them is given up.
 
     In a process of its own, to be killed: `close` of distributed 2025.10 may wait for ever for a
@@ -52,6 +52,7 @@ def address():
         env=os.environ
         | {
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+            "DASK_TEMPORARY_DIRECTORY": str(tmp_path_factory.mktemp("dask")),
             "PYTHONPATH": str(Path(__file__).parent),
         },
         stdin=subprocess.PIPE,
