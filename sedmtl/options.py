@@ -274,7 +274,9 @@ Hysteresis = Annotated[
 ]  # fmt: skip
 Median = Annotated[
     float | None,
-    typer.Option("--median", min=0, metavar="S", help="Length of the median filter in seconds."),
+    typer.Option(
+        "--median", min=0, max=60, metavar="S", help="Length of the median filter in seconds."
+    ),
 ]
 Gap = Annotated[
     float | None, typer.Option("--gap", min=0, metavar="S", help="Pauses up to this are filled.")

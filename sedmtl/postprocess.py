@@ -23,6 +23,9 @@ Indices = npt.NDArray[np.int64]
 TOLERANCE = 1e-6
 """In frames: 0.3 s are three hops of 0.1 s, although 0.3 / 0.1 is less than 3 in floats."""
 
+FOREVER = 2**40
+"""Frames that no recording has: whatever is longer is as long, and fits an integer."""
+
 
 @dataclass(frozen=True)
 class PostProcessing:
@@ -144,8 +147,8 @@ class Segmenter:
         self._low = settings.low * self._threshold
         self._hop_s, self._first_edge_s = hop_s, first_edge_s
         self._n_median = odd_frames(settings.median_s, hop_s)
-        self._max_gap = math.floor(settings.gap_s / hop_s + TOLERANCE)
-        self._min_frames = math.ceil(settings.min_duration_s / hop_s - TOLERANCE)
+        self._max_gap = math.floor(min(settings.gap_s / hop_s, FOREVER) + TOLERANCE)
+        self._min_frames = math.ceil(min(settings.min_duration_s / hop_s, FOREVER) - TOLERANCE)
         self._context = np.zeros((len(self._threshold), self._n_median // 2), np.float32)
         self._frontier = 0  # frames that have passed the filter
         self._open = self._pending = _Runs.none()

@@ -131,6 +131,13 @@ def test_a_pause_as_long_as_the_gap_is_filled_and_a_longer_one_is_not():
     assert spans(scores, gap_s=1.9) == [(0, 1), (3, 4), (7, 8)]
 
 
+@pytest.mark.parametrize("length_s", [1e9, 1e19, 1e308])
+def test_a_length_beyond_all_recordings_fills_every_pause_and_drops_every_event(length_s):
+    scores = [0, 0.9, 0, 0, 0.9, 0]
+    assert spans(scores, gap_s=length_s) == [(1, 5)]
+    assert spans(scores, min_duration_s=length_s) == []
+
+
 def test_a_run_that_hysteresis_drops_bridges_no_pause():
     scores = [0.9, 0, 0.3, 0, 0.9]
     assert spans(scores, low=0.5, gap_s=2.0) == [(0, 1), (4, 5)]
