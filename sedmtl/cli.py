@@ -73,6 +73,9 @@ def _fail(sentence: str, code: int) -> None:
 def _explain(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error} ({error.filename or 'no file named'})"
+    # torch has no class of its own for a processor that has no more: it raises a RuntimeError.
+    if isinstance(error, MemoryError) or "t allocate memory" in str(error):
+        return "there is not enough memory: lower --width, --batch-size or --workers"
     return f"sedmtl has a defect: {type(error).__name__}: {error}"
 
 

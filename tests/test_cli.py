@@ -53,6 +53,14 @@ def test_debug_shows_the_traceback_of_an_error(project):
     assert isinstance(result.exception, sedmtl.errors.SedmtlError)
 
 
+def test_too_little_memory_is_no_defect_of_ours(trained, one_sentence):
+    """3.6 PB in one layer, more than any system can address."""
+    arguments = ("--fold", 1, "--width", 10_000_000, "--epochs", 1, "--name", "wide")
+    result = trained.run("train", *arguments)
+    one_sentence(result, "not enough memory", "lower --width")
+    assert not (trained.work / "runs" / "wide").exists()
+
+
 def test_a_defect_of_ours_is_called_one(project, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("by zero")
