@@ -36,11 +36,10 @@ demo: $(VENV)/.installed   ## the whole chain on the built-in corpus, in ./demo 
 test: $(VENV)/.installed   ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
-lowest: $(VENV)/.installed ## the test suite with the lowest versions that pyproject.toml allows
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
-	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct \
-		--editable '.[dev]'
+lowest: $(VENV)/.installed ## the test suite with the lowest versions that pyproject.toml allows (Python 3.11)
+	$(BIN)/python -m venv --clear .venv-lowest
+	grep -oE '"[A-Za-z0-9-]+>=[0-9.]+' pyproject.toml | sed -E 's/"(.*)>=/\1==/' > .venv-lowest/floors.txt
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/floors.txt --editable '.[dev]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning \
 		-W ignore::PendingDeprecationWarning
 
