@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 import sedmtl
 from sedmtl import memory, options
-from sedmtl.errors import SedmtlError
+from sedmtl.errors import SedmtlError, is_out_of_memory
 from sedmtl.interruption import EXIT_CODE, ending_soon
 
 if TYPE_CHECKING:
@@ -73,9 +73,8 @@ def _fail(sentence: str, code: int) -> None:
 def _explain(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error} ({error.filename or 'no file named'})"
-    # torch has no class of its own for a processor that has no more: it raises a RuntimeError.
-    if isinstance(error, MemoryError) or "t allocate memory" in str(error):
-        return "there is not enough memory: lower --width, --batch-size or --workers"
+    if is_out_of_memory(error):
+        return "there is not enough memory: lower --batch-size, --workers or --width"
     return f"sedmtl has a defect: {type(error).__name__}: {error}"
 
 
@@ -126,7 +125,8 @@ def demo_command(
     show(made.sheets, Console(highlight=False))
     typer.echo(f"picture of {made.clip_path.name}, a mixture it was not trained on:")
     typer.echo(f"  {made.picture_path}")
-    other = made.clip_path.relative_to(folder).with_name(made.other_clip)
+    # The work folder of an edited data.yaml may lie elsewhere.
+    other = os.path.relpath(made.clip_path.with_name(made.other_clip), folder)
     typer.echo("what next:")
     for command, purpose in (
         (f"cd {folder}", "the project; edit its data.yaml"),
@@ -213,8 +213,8 @@ def train_command(
     """
     from sedmtl import distributed
     from sedmtl.devices import choose_device, choose_precision
-    from sedmtl.grid import recipes as grid
     from sedmtl.grid.forecast import describe, forecast
+    from sedmtl.grid.recipes import plan_runs
     from sedmtl.stages.train import TrainOptions, train
     from sedmtl.training.recipe import Recipe
 
@@ -233,7 +233,7 @@ def train_command(
             lr=lr, precision=computed,
         )  # fmt: skip
         stores = _choose_stores(settings, data, snr)
-        recipes = grid.plan_runs(base, stores, model, alpha, seed, fold)
+        recipes = plan_runs(base, stores, model, alpha, seed, fold)
         if dry_run:
             _say_all(describe(forecast(settings.work_dir, recipes, device), max(gpus or 1, 1)))
             return

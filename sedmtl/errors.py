@@ -14,6 +14,14 @@ class SedmtlError(Exception):
     """Bad input or an impossible request, explained in one sentence."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the system or a GPU has no more memory; torch has no class for the former."""
+    texts = ("out of memory", "t allocate memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+    )
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Name the known words, the nearest first: the end of an error sentence.
 

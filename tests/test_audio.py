@@ -13,6 +13,7 @@ from scipy import signal
 
 from sedmtl import audio
 from sedmtl.audio import reading
+from sedmtl.audio.waveform import cut_or_pad
 from sedmtl.errors import SedmtlError
 
 
@@ -332,9 +333,9 @@ RAMP = np.arange(1, 6, dtype=np.float32)
 @pytest.mark.parametrize(
     ("shape", "n", "expected"),
     [
-        (audio.cut_or_pad, 3, [1, 2, 3]),
-        (audio.cut_or_pad, 5, [1, 2, 3, 4, 5]),
-        (audio.cut_or_pad, 8, [1, 2, 3, 4, 5, 0, 0, 0]),
+        (cut_or_pad, 3, [1, 2, 3]),
+        (cut_or_pad, 5, [1, 2, 3, 4, 5]),
+        (cut_or_pad, 8, [1, 2, 3, 4, 5, 0, 0, 0]),
         (audio.cut_or_repeat, 3, [1, 2, 3]),
         (audio.cut_or_repeat, 5, [1, 2, 3, 4, 5]),
         (audio.cut_or_repeat, 12, [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2]),

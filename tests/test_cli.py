@@ -57,8 +57,14 @@ def test_too_little_memory_is_no_defect_of_ours(trained, one_sentence):
     """3.6 PB in one layer, more than any system can address."""
     arguments = ("--fold", 1, "--width", 10_000_000, "--epochs", 1, "--name", "wide")
     result = trained.run("train", *arguments)
-    one_sentence(result, "not enough memory", "lower --width")
+    one_sentence(result, "too little memory", "a smaller --width")
     assert not (trained.work / "runs" / "wide").exists()
+
+
+@pytest.mark.parametrize("command", ["mix", "features", "predict"])
+def test_help_names_the_extra_in_its_brackets(command):
+    text = re.sub(r"[\s│]+", " ", invoke([command, "--help"]).output)
+    assert "pip install 'sedmtl[dask]'" in text
 
 
 def test_a_defect_of_ours_is_called_one(project, monkeypatch):

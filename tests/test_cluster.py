@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -173,6 +174,16 @@ def assert_same(found, expected):
             assert_same(found[key], expected[key])
     else:
         assert found == expected
+
+
+def test_a_scheduler_that_goes_while_a_worker_is_waited_for_is_one_sentence(
+    address, project, one_sentence, monkeypatch
+):
+    def gone(*_):
+        raise CancelledError
+
+    monkeypatch.setattr(cluster_module, "_check_versions", gone)
+    one_sentence(project.run("mix", "--scheduler", address), f"the scheduler {address} has gone")
 
 
 def test_a_worker_that_dies_has_its_items_done_by_another(address, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import errno
+import resource
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,15 +29,45 @@ def test_an_old_file_is_replaced(tmp_path):
 def test_an_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
     write_text(tmp_path / "x", "old")
 
-    def fill_the_disk(path, content):
-        with path.open("wb") as file:
-            file.write(content[:2])
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def interrupt(*_):
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
-    with pytest.raises(SedmtlError, match=r"cannot write .*x: No space left on device"):
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         write_text(tmp_path / "x", "new and longer")
     assert (tmp_path / "x").read_text() == "old"
+    monkeypatch.undo()
+    write_text(tmp_path / "x", "new")  # shorter than what is left of the first try
+    assert (tmp_path / "x").read_text() == "new"
+
+
+def test_a_full_disk_is_named_leaves_the_old_file_and_no_part_of_the_new(tmp_path):
+    write_text(tmp_path / "x", "old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(SedmtlError, match=r"cannot write .*x: File too large"):
+            write_text(tmp_path / "x", "new" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_text() == "old"
+
+
+def test_of_two_that_write_one_file_each_writes_it_whole(tmp_path):
+    texts = ["a" * 50_000, "b" * 70_000]
+    write_text(tmp_path / "x", texts[0])
+
+    def write(text):
+        for _ in range(200):
+            write_text(tmp_path / "x", text)
+            assert (tmp_path / "x").read_text() in texts
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, texts))
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_file_where_the_folder_should_be_is_named(tmp_path):

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import Project, write_project
 
+from sedmtl.errors import SedmtlError
 from sedmtl.grid.recipes import plan_runs
 from sedmtl.models import MODELS
+from sedmtl.stages import train as train_stage
 from sedmtl.training.recipe import Recipe
 
 BASE = Recipe(data="", fold=0, width=2, epochs=1)
@@ -49,6 +51,28 @@ def test_all_folds_are_those_of_the_store(featured):
 
 def test_what_the_runs_have_in_common_is_kept():
     assert {(run.width, run.epochs) for run in planned(models=MODELS)} == {(2, 1)}
+
+
+def test_runs_that_would_share_a_folder_are_refused():
+    with pytest.raises(SedmtlError, match=r"two of the runs .*alpha0\.001_.*--alpha"):
+        planned(alphas=("0.001", "0.0010000001"))
+
+
+def test_a_run_without_enough_memory_leaves_the_others_unharmed(
+    featured, one_sentence, monkeypatch
+):
+    conclude = train_stage.conclude
+
+    def too_much_for_the_first_fold(trainer, store):
+        if trainer.recipe.fold == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+        return conclude(trainer, store)
+
+    monkeypatch.setattr(train_stage, "conclude", too_much_for_the_first_fold)
+    result = featured.run("train", "--fold", 1, "--fold", 2, "--snr", 20, *SMALL)
+    one_sentence(result, "1 of 2 runs failed", "fold1", "too little memory")
+    finished = (featured.work / "runs").glob("*/model.safetensors")
+    assert ["_fold2_" in str(path) for path in finished] == [True]
 
 
 def test_a_grid_trains_every_combination_and_skips_what_is_finished(featured):

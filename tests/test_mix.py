@@ -15,6 +15,7 @@ from conftest import Project, visible, write_noise, write_project, write_tone
 from sedmtl.errors import SedmtlError
 from sedmtl.events import read_strong_labels
 from sedmtl.mixture import worker
+from sedmtl.stages import mix as mix_stage
 from sedmtl.stores import Store
 
 RATE, N_SAMPLES, EVENT_S = 8_000, 16_000, 0.5
@@ -214,6 +215,25 @@ def test_a_second_run_leaves_the_stores_untouched(project):
     before = [store_path(project, snr_db).stat().st_mtime_ns for snr_db in (0, 20)]
     mix(project)
     assert [store_path(project, snr_db).stat().st_mtime_ns for snr_db in (0, 20)] == before
+
+
+def test_audio_that_changes_while_it_is_read_is_read_again_next_time(project, monkeypatch):
+    decode = worker.decode_events
+    changed = sorted((project.folder / "events").rglob("*.wav"))
+
+    def change_after_reading(clips, mixing):
+        segments = decode(clips, mixing)
+        for path in changed:
+            write_tone(path, 555, 0.4)
+        return segments
+
+    monkeypatch.setattr(mix_stage, "decode_events", change_after_reading)
+    configure(project, snr_over="segment")
+    mix(project, "--snr", 20)
+    monkeypatch.undo()
+    before = store_path(project, 20).read_bytes()
+    assert "made anew" in mix(project, "--snr", 20).stderr
+    assert store_path(project, 20).read_bytes() != before
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"event_s": 0.3}, {"snr_over": "segment"}])

@@ -13,6 +13,7 @@ import soundfile
 from numpy.lib.stride_tricks import sliding_window_view
 
 from sedmtl import audio
+from sedmtl.audio.waveform import cut_or_pad
 from sedmtl.checkpoint import ModelCard
 from sedmtl.errors import SedmtlError
 from sedmtl.postprocess import PostProcessing
@@ -51,7 +52,7 @@ def telegraph(n_samples, seed=0):
 
 def frames_at_once(wave):
     """What the fake says of a whole recording at this peak, without any window."""
-    padded = audio.cut_or_pad(0.5 * wave, max(len(wave), N_SAMPLES))
+    padded = cut_or_pad(0.5 * wave, max(len(wave), N_SAMPLES))
     level = sliding_window_view(padded, WINDOW)[::HOP].mean(axis=1)
     if len(wave) < N_SAMPLES:
         level = level[np.arange(len(level)) * HOP + WINDOW / 2 < len(wave)]

@@ -29,6 +29,7 @@ from sedmtl.stores import (
     stores_in,
     write_scores,
 )
+from sedmtl.stores import writer as writer_module
 
 N_ROWS, N_SAMPLES = 12, 50
 ARRAYS = {
@@ -254,6 +255,19 @@ def test_a_kill_between_store_and_stamp_has_the_store_made_again(path):
     before = stamp.read_text()
     write_whole(path, stamp="2")
     stamp.write_text(before)
+    assert not writer(path, stamp="2").is_there
+
+
+def test_a_kill_before_the_first_stamp_has_the_store_made_again(path, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer_module, "write_text", kill)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, stamp="1")
+    monkeypatch.undo()
+    assert path.is_file()
+    assert writer(path, stamp="1").is_there
     assert not writer(path, stamp="2").is_there
 
 

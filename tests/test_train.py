@@ -14,6 +14,7 @@ import yaml
 from conftest import Project, invoke, write_project
 
 from sedmtl.checkpoint import load_model, load_state
+from sedmtl.stages import train as train_stage
 from sedmtl.stores import Store, read_scores
 
 SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
@@ -86,6 +87,25 @@ def test_a_finished_run_can_go_on_for_more_epochs(featured):
         result = featured.run("train", "--fold", 1, "--epochs", epochs, "--resume", *SMALL)
         assert result.exit_code == 0, result.output
     assert len(load_state(featured.work / "runs" / RUN)["history"]) == 2
+
+
+def test_an_interrupted_run_does_not_go_on_to_fewer_epochs_than_it_has(
+    featured, one_sentence, monkeypatch
+):
+    """It would have the scores of an epoch that it says it never had."""
+    save = train_stage._save_epoch
+
+    def stop_after_the_third(run, trainer, add):
+        save(run, trainer, add)
+        if len(trainer.history) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_stage, "_save_epoch", stop_after_the_third)
+    assert featured.run("train", "--fold", 1, "--epochs", 5, *SMALL).exit_code == 130
+    monkeypatch.undo()
+    fewer = featured.run("train", "--fold", 1, "--epochs", 2, *SMALL, "--resume")
+    one_sentence(fewer, "for 3 epochs", "--epochs 3 or more", "--force")
+    assert featured.run("train", "--fold", 1, "--epochs", 3, *SMALL, "--resume").exit_code == 0
 
 
 def test_other_settings_do_not_overwrite_a_run(featured, one_sentence):

@@ -1,6 +1,6 @@
 """Audio files in, mono float32 at one rate out; and WAV files out.
 
-The only package that opens audio (soundfile) and resamples it (soxr). It knows nothing of
+The only package that reads audio (soundfile) and resamples it (soxr). It knows nothing of
 corpora. Both libraries let other threads run while they work, so threads use all cores.
 """
 
@@ -11,7 +11,6 @@ from sedmtl.audio.waveform import (
     PEAK,
     Audio,
     conform,
-    cut_or_pad,
     cut_or_repeat,
     rms,
     to_mono,
@@ -24,7 +23,6 @@ __all__ = [
     "Audio",
     "AudioInfo",
     "conform",
-    "cut_or_pad",
     "cut_or_repeat",
     "files_below",
     "probe",

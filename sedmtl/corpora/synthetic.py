@@ -17,6 +17,7 @@ from sedmtl import audio
 from sedmtl.config import Config, Folder, Synthetic
 from sedmtl.corpora import folder, synthesis
 from sedmtl.corpora.recordings import EventClip, Scene
+from sedmtl.files.lock import folder_lock
 
 Synthesiser = Callable[[np.random.Generator], audio.Audio]
 
@@ -50,7 +51,9 @@ def _written(
 ) -> Path:
     """The folder of that name, complete; the name carries all that decides its content."""
     root = config.locate(settings.root).resolve() / name
-    if not root.is_dir():
+    if root.is_dir():
+        return root
+    with folder_lock(root.parent, "making the built-in corpus"):
         unfinished = root.with_name(f".{name}.part")
         shutil.rmtree(unfinished, ignore_errors=True)
         _write(unfinished, makers, settings)

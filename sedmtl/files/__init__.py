@@ -1,1 +1,1 @@
-"""Files: whole or absent, sealed, stamped, locked, weighed before they are written. All leaves."""
+"""Files: whole or absent, sealed, stamped, locked, weighed before they are written."""

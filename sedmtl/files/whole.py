@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from sedmtl.errors import SedmtlError
 
@@ -46,10 +51,41 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         SedmtlError: It cannot be written; the old file, if any, is untouched.
     """
-    partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        _replace(path, content)
     except OSError as error:
         raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    with _opened_alone(partial) as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            partial.unlink()  # or a full disk would stay full
+            raise
+        partial.replace(path)
+
+
+@contextmanager
+def _opened_alone(path: Path) -> Iterator[BinaryIO]:
+    """An empty file that no other process or thread writes until it is closed or renamed."""
+    while True:
+        with path.open("ab") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # While this waited, the one that had it may have given it its own name.
+            if _is_at(path, file):
+                file.truncate(0)
+                yield file
+                return
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

@@ -1,1 +1,1 @@
-"""Many runs at once: which, how long they take, and their processes."""
+"""Grids of runs: which, how long they take, and the processes that train them."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from sedmtl.errors import SedmtlError
 from sedmtl.models import MODELS, has_decoder
 from sedmtl.stores import folds_of
 from sedmtl.training.recipe import Alpha, Recipe
@@ -34,6 +35,9 @@ def plan_runs(
         alphas: Weights of the auxiliary task: numbers, or `auto`.
         seeds: Seeds.
         folds: Held-out folds; `all` stands for those of the store.
+
+    Raises:
+        SedmtlError: Two weights are so near that their runs would have one name.
     """
     names = [name for word in models for name in (MODELS if word == ALL else [word])]
     weights = [_read_alpha(word) for word in alphas]
@@ -42,7 +46,15 @@ def plan_runs(
         for path in store_paths
         for model, alpha, seed, fold in product(names, weights, seeds, _read_folds(folds, path))
     ]
-    return list(dict.fromkeys(recipes))
+    recipes = list(dict.fromkeys(recipes))
+    names = [recipe.name for recipe in recipes]
+    for name in names:
+        if names.count(name) > 1:
+            raise SedmtlError(
+                f"two of the runs asked for would be {name}: expected weights of --alpha that "
+                "differ in their first six digits"
+            )
+    return recipes
 
 
 def _of_network(recipe: Recipe) -> Recipe:

@@ -150,9 +150,10 @@ def _write_stores(
     paths: Sequence[Path], planned: Plan, config: Config, options: MixOptions, bench: _Bench
 ) -> None:
     """Render in one pass over the mixtures: each scene is read once for all SNRs."""
+    # Before the audio is read: a file that changes while it is read has another stamp next time.
+    stamp = _stamp(planned)
     events = _read_events(planned, config.mixing, bench)
     _warn_of_silence(events)
-    stamp = _stamp(planned)
     writers = [
         _writer(path, snr_db, planned, events, config, options.stems, stamp)
         for path, snr_db in zip(paths, options.snrs_db, strict=True)

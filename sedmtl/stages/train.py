@@ -33,7 +33,7 @@ from sedmtl.models import count_parameters
 from sedmtl.stores import Store, write_scores
 from sedmtl.training import curves
 from sedmtl.training.folder import prepare, settings_of
-from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.loop import Trainer, enough_memory, open_trainer
 from sedmtl.training.outcome import conclude
 from sedmtl.training.recipe import Recipe, build_network
 
@@ -118,7 +118,7 @@ def _one_after_the_other(
         try:
             train_one(config, recipe, options)
             n_trained += is_new
-        except SedmtlError as error:
+        except (SedmtlError, OSError) as error:
             progress.say(f"failed: {error}")
             failed[_run_folder(config, recipe, options)] = str(error)
     return failed
@@ -177,7 +177,7 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
         )
     run = _run_folder(config, recipe, options)
     store_path = config.work_dir / "features" / f"{recipe.data}.h5"
-    with Store(store_path, "logmel", "sedmtl features") as store:
+    with enough_memory(recipe), Store(store_path, "logmel", "sedmtl features") as store:
         wanted = {**config.features.model_dump(), "sample_rate": config.mixing.sample_rate}
         check_settings(store_path, store.attributes, wanted, "sedmtl features")
         # Whatever is wrong with the request is found before there is a folder, and a finished run

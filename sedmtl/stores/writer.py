@@ -201,7 +201,8 @@ class StoreWriter:
         try:
             return self._stamp.read_text() == self._wanted
         except OSError:
-            return True
+            # It came without its stamp; or a kill came before that, and then the count is there.
+            return not self._progress.exists()
 
     def _n_resumable(self) -> int:
         """The good rows of the hidden file: none if it is of another store, or damaged."""

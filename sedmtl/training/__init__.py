@@ -1,1 +1,1 @@
-"""Training: a recipe, the loop that follows it, and what it leaves."""
+"""Training: a recipe, its folder, the loop that follows it, thresholds, and what is left of it."""

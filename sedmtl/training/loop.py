@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sedmtl import distributed
 from sedmtl.dataset import Rows, Split, batches, shuffled, split_rows
-from sedmtl.errors import SedmtlError
+from sedmtl.errors import SedmtlError, is_out_of_memory
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.models import has_decoder
@@ -44,13 +44,22 @@ class Best:
 
 
 @contextmanager
-def _enough_memory(batch_size: int) -> Iterator[None]:
+def enough_memory(recipe: Recipe) -> Iterator[None]:
+    """Turns too little memory, of a GPU or of the machine, into an error that says what to lower.
+
+    Raises:
+        SedmtlError: There was not enough.
+    """
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where = "the GPU" if isinstance(error, torch.cuda.OutOfMemoryError) else "this machine"
         raise SedmtlError(
-            f"the GPU ran out of memory at --batch-size {batch_size}: try --batch-size "
-            f"{max(1, batch_size // 2)}, or a smaller --width"
+            f"{where} has too little memory for --batch-size {recipe.batch_size} and --width "
+            f"{recipe.width}: try --batch-size {max(1, recipe.batch_size // 2)}, or a smaller "
+            "--width"
         ) from error
 
 
@@ -119,7 +128,7 @@ class Trainer:
         for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
             started, waited_s = time.monotonic(), self.feed.waited_s
             rate = float(self.optimiser.param_groups[0]["lr"])
-            with _enough_memory(self.recipe.batch_size):
+            with enough_memory(self.recipe):
                 losses = self._train_epoch(epoch, count)
                 validation = self.score(self.split.validation, count)
                 held_out = self.score(self.split.held_out, count)
@@ -188,9 +197,10 @@ class Trainer:
         """Go back to a saved state.
 
         Raises:
-            SedmtlError: It is of another training.
+            SedmtlError: It is of another training, or has more epochs than the recipe.
         """
         try:
+            n_done, n_wanted = len(state["history"]), self.recipe.epochs
             self.network.load_state_dict(state["network"])
             if self._uncertainty:
                 self._uncertainty.load_state_dict(state["uncertainty"])
@@ -202,6 +212,11 @@ class Trainer:
             raise SedmtlError(
                 "last.pt is of another training than this: start the run anew with --force"
             ) from error
+        if n_done > n_wanted:
+            raise SedmtlError(
+                f"the run has been trained for {n_done} epochs: go on with --epochs {n_done} or "
+                f"more, or start it anew with --force; found --epochs {n_wanted}"
+            )
 
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()

@@ -1,1 +1,1 @@
-"""Many workers for the same work: threads here, or the processes of a cluster."""
+"""Workers: threads here or the processes of a cluster, and how arrays come back from them."""

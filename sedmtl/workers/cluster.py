@@ -48,7 +48,10 @@ def open_workers(n_threads: int, scheduler: str | None) -> Iterator[Workers]:
 def _connect(address: str) -> Iterator[Workers]:
     distributed = _dask()
     with _open_client(distributed, address) as client:
-        _check_versions(client, address)
+        try:
+            _check_versions(client, address)
+        except (CancelledError, OSError) as error:
+            raise _gone(address) from error
         # Its own futures: those of its `get_executor` never end if the scheduler goes. And never
         # pure, or it would hand out an earlier result for the same path.
         submit = partial(client.submit, pure=False)
@@ -60,7 +63,11 @@ def _connect(address: str) -> Iterator[Workers]:
                 f"item (out of memory?); {KEPT}"
             ) from error
         except (CancelledError, distributed.client.ClosedClientError) as error:
-            raise SedmtlError(f"the scheduler {address} has gone; {KEPT}") from error
+            raise _gone(address) from error
+
+
+def _gone(address: str) -> SedmtlError:
+    return SedmtlError(f"the scheduler {address} has gone; {KEPT}")
 
 
 def _dask() -> ModuleType:
@@ -120,4 +127,4 @@ def _count_threads(client: Any, address: str) -> int:
     try:
         return sum(client.nthreads().values())
     except OSError as error:
-        raise SedmtlError(f"the scheduler {address} has gone; {KEPT}") from error
+        raise _gone(address) from error
