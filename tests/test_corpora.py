@@ -12,6 +12,7 @@ from sedmtl import audio
 from sedmtl.config import load_config
 from sedmtl.corpora import load_events, load_scenes, synthesis
 from sedmtl.errors import SedmtlError
+from sedmtl.files.lock import folder_lock
 
 FSD = "FSDKaggle2018"
 FSD_TABLE = "FSDKaggle2018.meta/train_post_competition.csv"
@@ -359,7 +360,15 @@ def test_an_interrupted_writing_leaves_nothing_under_the_final_name_and_is_made_
     assert written
     assert visible == []
     assert hashes(load_events(config)) == whole
-    assert [p.name for p in (tmp_path / "synthetic").iterdir()] == ["events_seed3_1"]
+    names = {path.name for path in (tmp_path / "synthetic").iterdir()}
+    assert names == {"events_seed3_1", ".sedmtl.lock"}
+
+
+def test_two_commands_do_not_write_the_built_in_corpus_at_once(configure, tmp_path):
+    config = configure(f"events: {{{SYNTHETIC}}}")
+    with folder_lock(tmp_path / "synthetic", "sedmtl mix"):
+        fails(lambda: load_events(config), "synthetic is in use by 'sedmtl mix', process")
+    assert load_events(config)
 
 
 # --- Through the command line ------------------------------------------------------------------

@@ -51,14 +51,18 @@ KEEPERS = {
     "typer": {"cli", "options"},
     "jinja2": {"html"},
     "onnxscript": {"graph"},
-    "distributed": {"workers"},
+    "distributed": {"workers.cluster"},
 }
+
+
+def dotted(path):
+    """The name of a module within sedmtl: `workers.cluster`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def noun_of(path):
     """The module or package directly below sedmtl that a file belongs to."""
-    relative = path.relative_to(ROOT)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+    return dotted(path).split(".")[0]
 
 
 def imports_of(path):
@@ -86,13 +90,23 @@ def test_imports_run_downwards(path):
 
 @pytest.mark.parametrize(("library", "keepers"), KEEPERS.items())
 def test_a_library_is_known_to_its_keeper_alone(library, keepers):
-    found = {
-        noun_of(path)
-        for path in FILES
-        for name in imports_of(path)
-        if name.split(".")[0] == library
-    }
+    knowing = [
+        path for path in FILES if library in {name.split(".")[0] for name in imports_of(path)}
+    ]
+    found = {name if (name := dotted(path)) in keepers else noun_of(path) for path in knowing}
     assert found == keepers
+
+
+LEAVES = [
+    path for path in FILES if "A leaf" in (ast.get_docstring(ast.parse(path.read_text())) or "")
+]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=dotted)
+def test_what_calls_itself_a_leaf_knows_errors_and_progress_alone(path):
+    inside = {name for name in imports_of(path) if name.startswith("sedmtl.")}
+    modules = {name.split(".")[1] for name in inside}
+    assert modules <= {"errors", "progress"}
 
 
 def test_models_import_torch_only():
