@@ -72,7 +72,8 @@ def _fail(sentence: str, code: int) -> None:
 
 def _explain(error: Exception) -> str:
     if isinstance(error, OSError):
-        return f"{error.strerror or error} ({error.filename or 'no file named'})"
+        named = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror or error}{named}"
     if is_out_of_memory(error):
         return "there is not enough memory: lower --batch-size, --workers or --width"
     return f"sedmtl has a defect: {type(error).__name__}: {error}"
@@ -95,6 +96,10 @@ app = typer.Typer(
 
 def run() -> None:
     """What `sedmtl` starts. An interruption before there is a command is one sentence, too."""
+    try:
+        Path.cwd()  # torch would end the process without one
+    except OSError:
+        sys.exit("error: the current folder has been removed: go to another one")
     try:
         app(prog_name="sedmtl")
     except KeyboardInterrupt:

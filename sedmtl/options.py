@@ -307,7 +307,7 @@ SourcesDir = Annotated[
 ]
 
 # check.
-WorkDir = Annotated[Path, typer.Argument(metavar="WORK", help="The work_dir of a data.yaml.")]
+WorkDir = Annotated[Path, typer.Argument(metavar="WORK", help="The workdir of a data.yaml.")]
 # download and verify.
 CorpusNames = Annotated[
     list[str] | None,

@@ -207,6 +207,13 @@ def test_a_rate_that_no_audio_has_is_refused(tmp_path, rate):
         audio.probe(path)
 
 
+def test_a_pipe_is_no_audio_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    assert not list(audio.files_below(tmp_path))
+    with pytest.raises(SedmtlError, match=r"a\.wav is a device or a pipe: expected an audio file"):
+        audio.probe(tmp_path / "a.wav")
+
+
 def test_many_channels_are_read_in_small_blocks(tmp_path, monkeypatch):
     values = np.random.default_rng(0).uniform(-1, 1, (900, 64))
     path = write_values(tmp_path / "a.wav", values)

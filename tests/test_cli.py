@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,17 @@ def test_results_go_to_stdout_and_the_rest_to_stderr(project):
 def test_debug_shows_the_traceback_of_an_error(project):
     result = project.run("train", "--fold", 1, "--debug")
     assert isinstance(result.exception, sedmtl.errors.SedmtlError)
+
+
+def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    leave = "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]);"
+    code = f"{leave} from sedmtl.cli import run; run()"
+    result = subprocess.run([sys.executable, "-c", code, str(gone)], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (
+        1, "error: the current folder has been removed: go to another one\n"
+    )  # fmt: skip
 
 
 def test_too_little_memory_is_no_defect_of_ours(trained, one_sentence):

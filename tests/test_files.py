@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,23 @@ def test_a_full_disk_is_named_leaves_the_old_file_and_no_part_of_the_new(tmp_pat
         signal.signal(signal.SIGXFSZ, ignored)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "old"
+
+
+def test_a_link_stays_one_and_what_it_names_is_replaced(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+
+
+def test_a_pipe_stays_one_and_takes_the_text(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_text)
+        write_text(tmp_path / "pipe", "new")
+        assert read.result() == "new"
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_of_two_that_write_one_file_each_writes_it_whole(tmp_path):

@@ -343,11 +343,10 @@ def test_the_space_of_a_store_is_claimed_at_once(path):
 
 
 def test_it_is_known_how_much_of_the_disk_is_still_to_be_claimed(path):
-    digests = 2 * 32 * N_ROWS
-    assert writer(path).n_bytes == WAVEFORM.nbytes + STEMS.nbytes + digests
+    n_bytes = writer(path).n_bytes
     interrupt(path, 6)
     assert writer(path).n_bytes == 0  # claimed at the first attempt
-    write_whole(path)
+    assert WAVEFORM.nbytes + STEMS.nbytes < len(write_whole(path)) <= n_bytes
     assert writer(path).n_bytes == 0
     assert writer(path, config="b").n_bytes > 0  # it is made beside the one that is there
 

@@ -14,6 +14,7 @@ import yaml
 from conftest import Project, invoke, write_project
 
 from sedmtl.checkpoint import load_model, load_state
+from sedmtl.errors import SedmtlError
 from sedmtl.stages import train as train_stage
 from sedmtl.stores import Store, read_scores
 
@@ -106,6 +107,21 @@ def test_an_interrupted_run_does_not_go_on_to_fewer_epochs_than_it_has(
     fewer = featured.run("train", "--fold", 1, "--epochs", 2, *SMALL, "--resume")
     one_sentence(fewer, "for 3 epochs", "--epochs 3 or more", "--force")
     assert featured.run("train", "--fold", 1, "--epochs", 3, *SMALL, "--resume").exit_code == 0
+
+
+def test_a_disk_that_is_too_small_is_said_before_force_throws_anything_away(
+    featured, one_sentence, monkeypatch
+):
+    def full(*_):
+        raise SedmtlError("1 epochs take 1.7 MB, where 1.1 MB are free")
+
+    command = ("train", "--fold", 1, "--epochs", 1, *SMALL)
+    assert featured.run(*command).exit_code == 0
+    run = featured.work / "runs" / RUN
+    before = {path.name: path.read_bytes() for path in run.glob("[!.]*")}
+    monkeypatch.setattr(train_stage, "announce", full)
+    one_sentence(featured.run(*command, "--force"), "1.1 MB are free")
+    assert before == {path.name: path.read_bytes() for path in run.glob("[!.]*")}
 
 
 def test_other_settings_do_not_overwrite_a_run(featured, one_sentence):

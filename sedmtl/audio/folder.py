@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sedmtl.errors import SedmtlError
+from sedmtl.files.whole import is_special
 
 EXTENSIONS = frozenset(
     (".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
@@ -20,10 +21,10 @@ def files_below(folder: Path) -> Iterable[Path]:
     Raises:
         SedmtlError: A name is no UTF-8, so that no table and no store can hold it.
     """
-    # A dangling link counts: its recording is missing, not absent.
+    # A dangling link counts: its recording is missing, not absent. A pipe would be waited for.
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in EXTENSIONS and not hidden and not path.is_dir():
+        if path.suffix.lower() in EXTENSIONS and not (hidden or path.is_dir() or is_special(path)):
             try:
                 str(path).encode()
             except UnicodeEncodeError:

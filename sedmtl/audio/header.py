@@ -12,6 +12,7 @@ import soundfile
 
 from sedmtl.audio.containers import check_whole
 from sedmtl.errors import SedmtlError
+from sedmtl.files.whole import is_special
 
 UNKNOWN = (1 << 63) - 1
 """Samples of a FLAC that was written to a pipe and leaves its length open, as soundfile gives them;
@@ -42,6 +43,8 @@ def probe(path: Path) -> AudioInfo:
         SedmtlError: The file is missing, is no audio, was cut short, holds no sample or does not
             say how many, or its sample rate is below 1 kHz.
     """
+    if is_special(path):
+        raise SedmtlError(f"{path} is a device or a pipe: expected an audio file")
     try:
         info = soundfile.info(path)
         check_whole(path)

@@ -25,6 +25,6 @@ def announce(what: str, n_bytes: int, folder: Path) -> None:
     if n_bytes > n_free:
         raise SedmtlError(
             f"{what} take {size_text(n_bytes)} in {folder}, where {size_text(n_free)} are free: "
-            "free some, or set work_dir in data.yaml to a folder on another disk"
+            "free some, or set workdir in data.yaml to a folder on another disk"
         )
     say(f"{what}: {size_text(n_bytes)} into {folder}, where {size_text(n_free)} are free")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,15 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SedmtlError(f"cannot write into {path}: {error.strerror}") from error
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is a device or a pipe: reading waits for others, and nothing may replace it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def remove_file(path: Path) -> None:
@@ -48,12 +58,17 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a hidden name, then give it its own; makes its folder.
 
+    A link stays one, and what it names is replaced; a device or a pipe takes the content.
+
     Raises:
         SedmtlError: It cannot be written; the old file, if any, is untouched.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, content)
+        if is_special(path):
+            path.write_bytes(content)
+        else:
+            _replace(path.resolve() if path.is_symlink() else path, content)
     except OSError as error:
         raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
 

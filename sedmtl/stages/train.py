@@ -32,7 +32,7 @@ from sedmtl.grid import launch
 from sedmtl.models import count_parameters
 from sedmtl.stores import Store, write_scores
 from sedmtl.training import curves
-from sedmtl.training.folder import prepare, settings_of
+from sedmtl.training.folder import begin, is_done, settings_of
 from sedmtl.training.loop import Trainer, enough_memory, open_trainer
 from sedmtl.training.outcome import conclude
 from sedmtl.training.recipe import Recipe, build_network
@@ -198,26 +198,33 @@ def _train(
     device: torch.device,
 ) -> None:
     """Train in a folder that no other command writes into."""
-    if not distributed.first(
-        lambda: prepare(run, settings, resume=options.resume, force=options.force)
-    ):
+    force, resume = options.force, options.resume
+    if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
+    # Before anything is thrown away.
+    distributed.first(lambda: _ask_disk(run, recipe, settings["n_parameters"], store))
+    distributed.first(lambda: begin(run, settings, force=force))
     trainer = open_trainer(recipe, store, device)
     # The first process reads it for all: the others may be on machines without this folder.
     state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
     if state is not None:
         trainer.restore(state)
-    _announce(run, trainer, store, settings["n_parameters"], device)
+    _announce(run, trainer, settings["n_parameters"], device)
     with curves.follow(run, trainer, store, wanted=options.tensorboard) as add_to_curves:
         _run_epochs(run, trainer, add_to_curves)
     distributed.first(lambda: _finish(run, settings, trainer, store))
 
 
-def _announce(
-    run: Path, trainer: Trainer, store: Store, n_parameters: int, device: torch.device
-) -> None:
-    """Say what is about to be trained, and what it takes of the disk."""
+def _ask_disk(run: Path, recipe: Recipe, n_parameters: int, store: Store) -> None:
+    n_held_out = int((store.clips.fold == recipe.fold).sum())
+    n_frame_scores = n_held_out * len(store.classes) * store.row_shape[0]
+    n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
+    announce(f"{recipe.epochs} epochs", n_bytes, run)
+
+
+def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.device) -> None:
+    """Say what is about to be trained."""
     recipe, split = trainer.recipe, trainer.split
     done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
     n_processes = distributed.world_size()
@@ -227,9 +234,6 @@ def _announce(
         f"{len(split.train)} clips to train on, {len(split.validation)} for inner validation, "
         f"{len(split.held_out)} held out{done}"
     )
-    n_frame_scores = len(split.held_out) * len(store.classes) * store.row_shape[0]
-    n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
-    distributed.first(lambda: announce(f"{recipe.epochs} epochs", n_bytes, run))
 
 
 def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:

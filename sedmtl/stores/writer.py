@@ -131,16 +131,16 @@ class StoreWriter:
 
     @property
     def n_bytes(self) -> int:
-        """Still to be claimed on the disk for the rows: none of a store that is there."""
-        if self.is_there:
+        """Still to be claimed on the disk: nothing for a store that is there, or was begun."""
+        if self.is_there or self._n_resumable():
             return 0
         n_claimed = 512 * self._part.stat().st_blocks if self._part.is_file() else 0
-        return max(0, self._n_row_bytes - n_claimed)
+        return max(0, self._n_bytes_in_all - n_claimed)
 
     @property
-    def _n_row_bytes(self) -> int:
+    def _n_bytes_in_all(self) -> int:
         row = sum(array.n_bytes + digests.N_BYTES for array in self._arrays.values())
-        return self.n_rows * row
+        return self.n_rows * (row + TABLE_BYTES) + EMPTY_BYTES
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
         """Write rows of every array from row `first` on, which must leave no gap."""
@@ -225,7 +225,7 @@ class StoreWriter:
     def _create(self) -> None:
         self._progress.unlink(missing_ok=True)
         # HDF5 takes the process with it if the disk is full when it closes a new file.
-        _reserve(self._part, self._n_row_bytes + self.n_rows * TABLE_BYTES + EMPTY_BYTES)
+        _reserve(self._part, self._n_bytes_in_all)
         # With checksums over all that is not a row, which later versions have, too; but those of
         # 1.10 refuse a file that a kill has left open.
         with h5py.File(self._part, "w", libver=("v108", "v108")) as file:

@@ -34,32 +34,36 @@ def settings_of(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, An
     }
 
 
-def prepare(run: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> bool:
-    """Make the run folder ready; False if there is nothing left to train.
+def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
+    """Whether there is nothing left to train in a run folder; changes nothing.
 
     Args:
         run: The folder.
         settings: As of `settings_of`.
         resume: Go on with an interrupted run.
-        force: Throw away what is there.
 
     Raises:
         SedmtlError: It holds another run, or one that was interrupted and is not to be resumed.
     """
+    if not (run / "run.yaml").is_file():
+        return False
+    _check_same_run(run, settings)
+    if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
+        return True
+    if not resume and (run / "last.pt").is_file():
+        raise SedmtlError(
+            f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
+            "--force starts it anew"
+        )
+    return False
+
+
+def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
+    """Make a run folder ready, after throwing away what is there if that is asked for."""
     if force and run.is_dir():
         _empty(run)
-    if (run / "run.yaml").is_file():
-        _check_same_run(run, settings)
-        if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
-            return False
-        if not resume and (run / "last.pt").is_file():
-            raise SedmtlError(
-                f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
-                "--force starts it anew"
-            )
     if not is_finished(run):  # or else when it is so again: until then it is what it was
         write_run(run, settings)
-    return True
 
 
 def _empty(run: Path) -> None:
