@@ -6,8 +6,12 @@
     model.safetensors  weights of the epoch that the inner validation chose
     model.json         all else that prediction needs: classes, front end, standardiser, sizes
     scores.h5          held-out scores under both selections, written by `stores`
+    train.log          what the run said, if it was trained in a process of a grid
+    events.out.*       TensorBoard's event files, if they were asked for
+    localisation.json  what `eval` measured, to be taken up by the next one
+    model.onnx         what `export` made of it
 
-`model.safetensors` appears last of all and marks the run as finished.
+Of what training writes, `model.safetensors` appears last and marks the run as finished.
 """
 
 from __future__ import annotations
@@ -48,7 +52,7 @@ REQUIRED: Mapping[str, type | tuple[type, ...]] = {
 
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
           RuntimeError, MemoryError, SafetensorError)  # fmt: skip
-"""What a card or weights that nobody wrote can end in."""
+"""What files of a run that nobody wrote can end in."""
 
 
 def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
@@ -182,7 +186,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         _check_settings(settings)
     except FileNotFoundError:
         raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
-    except (OSError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
     return settings
 
@@ -208,6 +212,15 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise ValueError("no such network or fold")
     if settings["alpha"] != "auto":
         float(settings["alpha"])
+
+
+def n_epochs_done(run: Path) -> int:
+    """Epochs that a run has behind it, by its `metrics.jsonl`; 0 if that says nothing."""
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return max(0, int(parse_json(lines[-1])["epoch"]))
+    except DAMAGE:
+        return 0
 
 
 def is_finished(run: Path) -> bool:

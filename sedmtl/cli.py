@@ -240,7 +240,8 @@ def train_command(
         stores = _choose_stores(settings, data, snr)
         recipes = plan_runs(base, stores, model, alpha, seed, fold)
         if dry_run:
-            _say_all(describe(forecast(settings.work_dir, recipes, device), max(gpus or 1, 1)))
+            forecasts = forecast(settings.work_dir, recipes, device, name, force=force)
+            _say_all(describe(forecasts, max(gpus or 1, 1)))
             return
         shared = ("--config", str(config), *(["--debug"] if debug else []))
         how = TrainOptions(name, gpus, resume, force, tensorboard, shared)

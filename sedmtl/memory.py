@@ -2,9 +2,9 @@
 
 The C library of most Linux systems (glibc) returns large arrays to the system as soon as they are
 freed, and gets every new one page by page, each page cleared. Where every clip takes a dozen arrays
-of a megabyte, and a training step gigabytes, that is much of the time: kept, `mix` rendered 1.8
-times as many mixtures a second on two cores, and a training step at paper size took 0.83 of the
-time, with a quarter more memory at its peak.
+of a megabyte, and a training step gigabytes, that is much of the time: kept, two threads rendered
+1.8 times as many mixtures a second, and a training step at paper size took 0.74 of the time
+(docs/performance.md).
 """
 
 from __future__ import annotations

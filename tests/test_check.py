@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+from itertools import pairwise
+from pathlib import Path
 
 import h5py
 import pytest
-from conftest import Project, invoke
+from conftest import Project, invoke, visible
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
+TRAIN = (
+    "sedmtl train --data snr_20 --fold 1 --model 2apae --attention released "
+    "--time-attention dense --reconstruction relu --width 2 --alpha 0.001 --epochs 3 "
+    f"--batch-size 6 --lr 0.001 --seed 0 --precision float32 --name {RUN}"
+)
 
 
 @pytest.fixture
@@ -21,6 +29,37 @@ def copy(trained, tmp_path):
 
 def check(project):
     return invoke(["check", str(project.work)])
+
+
+def remedies(project):
+    """What is to be done by the path it is said of, as typed into a shell."""
+    lines = check(project).stdout.splitlines()
+    said = {}
+    for about, line in pairwise(lines):
+        if line.lstrip().startswith("to do: "):
+            said[about.split()[1].removesuffix(":")] = line.split("to do: ")[1]
+    return said
+
+
+def follow(project, remedy):
+    """Do what a shell would do with it."""
+    for command in remedy.split(" && "):
+        program, *arguments = shlex.split(command, comments=True)
+        if program == "rm":
+            (path,) = arguments
+            Path(path).unlink()
+        else:
+            assert program == "sedmtl"
+            result = project.run(*arguments)
+            assert result.exit_code == 0, result.output
+
+
+def contents(project):
+    """The lines of a check without complaints."""
+    result = check(project)
+    assert result.exit_code == 0, result.output
+    assert "to do" not in result.stdout
+    return result.stdout
 
 
 def flip(path, offset):
@@ -47,31 +86,96 @@ def test_what_is_whole_is_listed_in_the_order_of_the_stages(trained):
 
 
 @pytest.mark.parametrize(
-    ("store", "array", "remedy"),
+    ("store", "array", "command"),
     [
-        ("mixtures/snr_20.h5", "waveform", "sedmtl mix --snr 20"),
-        ("mixtures/snr_20.h5", "stems", "sedmtl mix --snr 20"),
+        ("mixtures/snr_20.h5", "waveform", "sedmtl mix --snr 20 --stems --wav 2"),
+        ("mixtures/snr_20.h5", "stems", "sedmtl mix --snr 20 --stems --wav 2"),
         ("features/snr_20.h5", "logmel", "sedmtl features --snr 20"),
     ],
 )
-def test_a_flipped_bit_is_found_and_its_remedy_named(copy, one_sentence, store, array, remedy):
+def test_a_flipped_bit_is_found_and_its_remedy_makes_the_same_again(
+    copy, one_sentence, store, array, command
+):
+    whole, files = contents(copy), visible(copy.work)
     path = copy.work / store
     flip(path, row_offset(path, array, 11))
     result = check(copy)
     one_sentence(result, "1 damaged of 3")
     assert f"damaged     {store}: " in result.stdout
     assert "row 11, mix_12.wav, is not what was written" in result.stdout
-    assert f"to do: {remedy}\n" in result.stdout
+    assert remedies(copy) == {store: f"rm {path} && {command}"}
+    follow(copy, remedies(copy)[store])
+    assert contents(copy) == whole
+    assert visible(copy.work) == files
+
+
+def test_mixtures_without_stems_and_wavs_are_made_again_without(copy):
+    path = copy.work / "mixtures" / "snr_20.h5"
+    path.unlink()
+    shutil.rmtree(path.with_suffix(""))
+    assert copy.run("mix", "--snr", 20).exit_code == 0
+    flip(path, row_offset(path, "waveform", 3))
+    remedy = remedies(copy)["mixtures/snr_20.h5"]
+    assert remedy == f"rm {path} && sedmtl mix --snr 20"
+    follow(copy, remedy)
+    with h5py.File(path) as file:
+        assert "stems" not in file
+
+
+def test_of_a_store_that_cannot_be_opened_the_remedy_says_what_cannot_be_known(copy):
+    path = copy.work / "mixtures" / "snr_20.h5"
+    os.truncate(path, 1000)
+    remedy = remedies(copy)["mixtures/snr_20.h5"]
+    assert remedy.endswith("  # and --stems, if it held them")
+    follow(copy, remedy)
+    assert remedies(copy).keys() == {"features/snr_20.h5"}  # mixtures that had stems
+
+
+def test_damaged_features_whose_mixtures_are_gone_need_these_first(copy):
+    whole = contents(copy)
+    path = copy.work / "features" / "snr_20.h5"
+    flip(path, row_offset(path, "logmel", 0))
+    shutil.rmtree(copy.work / "mixtures")
+    remedy = remedies(copy)["features/snr_20.h5"]
+    assert remedy == f"rm {path} && sedmtl mix --snr 20 && sedmtl features --snr 20"
+    follow(copy, remedy)
+    assert contents(copy).splitlines()[1:] == whole.splitlines()[1:]  # mixtures had stems
+
+
+def test_a_remedy_can_be_pasted_whatever_the_folder_is_called(trained, tmp_path):
+    copy = Project(shutil.copytree(trained.folder, tmp_path / "it's a; project"))
+    whole = contents(copy)
+    path = copy.work / "features" / "snr_20.h5"
+    flip(path, row_offset(path, "logmel", 0))
+    follow(copy, remedies(copy)["features/snr_20.h5"])
+    assert contents(copy) == whole
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.json", "scores.h5", "run.yaml"])
-def test_a_cut_file_of_a_run_is_found(copy, one_sentence, name):
+def test_a_cut_file_of_a_run_is_found_and_its_remedy_trains_it_again(copy, one_sentence, name):
+    whole = contents(copy)
     path = copy.work / "runs" / RUN / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     result = check(copy)
     one_sentence(result, "1 damaged of 3")
     assert f"damaged     runs/{RUN}: " in result.stdout
-    assert "to do: sedmtl train … --force" in result.stdout
+    unread = f"sedmtl train … --name {RUN} --force"
+    remedy = remedies(copy)[f"runs/{RUN}"]
+    assert remedy == (unread if name == "run.yaml" else f"{TRAIN} --force")
+    follow(copy, f"{TRAIN} --force")  # with the options where they could not be read
+    assert contents(copy) == whole
+
+
+def test_a_damaged_state_of_an_unfinished_run_is_found(copy, one_sentence):
+    whole = contents(copy)
+    run = copy.work / "runs" / RUN
+    (run / "model.safetensors").unlink()
+    flip(run / "last.pt", (run / "last.pt").stat().st_size // 2)
+    one_sentence(check(copy), "1 damaged of 3")
+    remedy = remedies(copy)[f"runs/{RUN}"]
+    assert remedy == f"{TRAIN} --force"
+    follow(copy, remedy)
+    assert contents(copy) == whole
 
 
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.95])
@@ -88,11 +192,22 @@ def test_mixtures_made_anew_outdate_features_and_features_made_anew_the_runs(cop
     result = check(copy)
     one_sentence(result, "1 outdated of 3")
     assert "outdated    features/snr_20.h5: made from other mixtures" in result.stdout
-    assert "to do: sedmtl features --snr 20" in result.stdout
-    assert copy.run("features").exit_code == 0
+    follow(copy, remedies(copy)["features/snr_20.h5"])
     result = check(copy)
     one_sentence(result, "1 outdated of 3")
     assert f"outdated    runs/{RUN}: trained on other features" in result.stdout
+    follow(copy, remedies(copy)[f"runs/{RUN}"])
+    contents(copy)
+
+
+def test_an_unfinished_run_on_features_that_have_changed_is_outdated(copy, one_sentence):
+    path = copy.folder / "data.yaml"
+    path.write_text(path.read_text().replace("mixing:", "mixing:\n  seed: 5"))
+    (copy.work / "runs" / RUN / "model.safetensors").unlink()
+    assert copy.run("mix", "--snr", 20).exit_code == 0
+    assert copy.run("features").exit_code == 0
+    one_sentence(check(copy), "1 outdated of 3")
+    assert remedies(copy) == {f"runs/{RUN}": f"{TRAIN} --force"}  # it cannot be gone on with
 
 
 def test_mixtures_made_anew_from_the_same_audio_outdate_nothing(copy):
@@ -114,9 +229,36 @@ def test_what_is_unfinished_is_no_complaint(copy):
     result = check(copy)
     assert result.exit_code == 0, result.output
     assert f"unfinished  runs/{RUN}: epoch 3 of 3" in result.stdout
-    assert "to do: sedmtl train … --resume" in result.stdout
+    assert f"to do: {TRAIN} --resume" in result.stdout
     assert "unfinished  features/snr_0.h5: some of its rows" in result.stdout
-    assert "to do: sedmtl features --snr 0" in result.stdout
+    assert "to do: sedmtl mix --snr 0 && sedmtl features --snr 0" in result.stdout
+
+
+def test_unfinished_mixtures_are_gone_on_with_as_they_were_begun(copy):
+    whole = contents(copy)
+    path = copy.work / "mixtures" / "snr_20.h5"
+    path.rename(path.with_name(".snr_20.h5.part"))
+    remedy = remedies(copy)["mixtures/snr_20.h5"]
+    assert remedy == "sedmtl mix --snr 20 --stems --wav 2"
+    follow(copy, remedy)
+    assert contents(copy) == whole
+
+
+BROKEN_RECORDS = [
+    b"", b"\n", b"[1]", b"3", b"null", b'{"epoch": null}', b'{"epoch": "x"}', b'{"epoch": [1]}',
+    b'{"epoch": NaN}', b'{"epoch": 1e999}', b'{"epoch": -2}', b'{"epoch"', b"{}", b"\xff\xfe",
+    b"[" * 100_000, b'{"epoch": ' + b"9" * 5_000 + b"}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("records", BROKEN_RECORDS, ids=lambda records: repr(records[:20]))
+def test_records_that_say_nothing_are_no_epochs(copy, records):
+    run = copy.work / "runs" / RUN
+    (run / "model.safetensors").unlink()
+    (run / "metrics.jsonl").write_bytes(records)
+    result = check(copy)
+    assert result.exit_code == 0, result.output
+    assert f"unfinished  runs/{RUN}: epoch 0 of 3" in result.stdout
 
 
 def test_a_folder_that_is_none_or_has_nothing_is_one_sentence(tmp_path, one_sentence):

@@ -198,7 +198,7 @@ def test_a_recipe_comes_back_and_an_edited_one_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [{"fold": 0}, {"fold": "1"}, {"model": "gpt"}, {"data": "../x"}, {"data": "snr_x"},
-     {"alpha": "none"}, {"config": 7}, {"seed": None}],
+     {"alpha": "none"}, {"alpha": 2**1024 - 1}, {"config": 7}, {"seed": None}],
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_is_damaged(tmp_path, change):
     checkpoint.write_run(tmp_path, {**RECIPE, **change})
@@ -210,6 +210,12 @@ def test_a_recipe_that_cannot_be_is_damaged(tmp_path, change):
 def test_data_are_called_what_stores_are(tmp_path, data):
     checkpoint.write_run(tmp_path, {**RECIPE, "data": data})
     assert checkpoint.read_run(tmp_path)["data"] == data
+
+
+def test_the_newest_record_says_how_many_epochs_there_were(tmp_path):
+    assert checkpoint.n_epochs_done(tmp_path) == 0
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n')
+    assert checkpoint.n_epochs_done(tmp_path) == 2
 
 
 def test_an_empty_folder_is_no_trained_network(tmp_path):
@@ -268,7 +274,7 @@ def test_a_run_that_does_not_exist_is_named_with_the_known_ones(run):
         checkpoint.find_run(run[0] / "empty", None)
 
 
-@pytest.mark.parametrize("text", ["", "- a", "a: [", "just words"])
+@pytest.mark.parametrize("text", ["", "- a", "a: [", "just words", "sha256", "- sha256", "7"])
 def test_a_broken_run_yaml_is_one_sentence(tmp_path, text):
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):

@@ -180,6 +180,22 @@ def test_interrupted_features_go_on_where_they_were(made, monkeypatch):
     assert feature_path(made).read_bytes() == whole
 
 
+def test_features_that_another_process_has_just_made_are_left_alone(made, monkeypatch):
+    """They appear before the folder is ours: what is there counts from then on."""
+    aside = (made.work / "features").rename(made.work / "aside")
+    before = (aside / "snr_20.h5").stat().st_mtime_ns
+    lock = features_stage.folder_lock
+
+    def lock_late(folder, command):
+        aside.rename(folder)
+        return lock(folder, command)
+
+    monkeypatch.setattr(features_stage, "folder_lock", lock_late)
+    result = run(made, "features", "--snr", 20)
+    assert "made anew" not in result.stderr
+    assert feature_path(made).stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(
     ("change", "parts"),
     [

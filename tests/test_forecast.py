@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from conftest import Project, write_project
 
-from sedmtl.grid.forecast import Forecast, describe
+from sedmtl.errors import SedmtlError
+from sedmtl.grid.forecast import Forecast, describe, forecast
 from sedmtl.training.recipe import Recipe
 
 SMALL = ("--width", 2, "--epochs", 2, "--precision", "float32")
@@ -48,6 +50,44 @@ def test_more_epochs_of_a_finished_run_are_paid_by_the_epoch(featured):
     assert "1 of 1 runs" in result.stdout.splitlines()[-1]
 
 
+def recipe_of(fold):
+    return Recipe(data="snr_20", fold=fold, width=2, epochs=2)
+
+
+def epochs_left(featured, *folds, run_name=None, force=False):
+    recipes, device = [recipe_of(fold) for fold in folds], torch.device("cpu")
+    forecasts = forecast(featured.work, recipes, device, run_name, force=force)
+    assert all((each.seconds > 0) == (each.n_epochs_left > 0) for each in forecasts)
+    return [each.n_epochs_left for each in forecasts]
+
+
+def test_what_is_thrown_away_is_paid_again(featured):
+    assert featured.run("train", "--fold", 3, *SMALL).exit_code == 0
+    assert epochs_left(featured, 3, 4) == [0, 2]
+    assert epochs_left(featured, 3, 4, force=True) == [2, 2]
+
+
+def test_a_run_is_looked_for_by_the_name_it_is_given(featured):
+    assert featured.run("train", "--fold", 4, "--name", "mine", *SMALL).exit_code == 0
+    assert epochs_left(featured, 4) == [2]
+    assert epochs_left(featured, 4, run_name="mine") == [0]
+    assert epochs_left(featured, 4, run_name="other") == [2]
+
+
+def test_a_grid_has_no_single_name(featured):
+    with pytest.raises(SedmtlError, match="--name is for a single run: this grid has 2"):
+        epochs_left(featured, 1, 2, run_name="mine")
+
+
+@pytest.mark.parametrize("epoch", ["null", "1e999", "-7", "9" * 400])
+def test_broken_records_make_no_broken_forecast(featured, epoch):
+    run = featured.work / "runs" / "broken"
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "metrics.jsonl").write_text(f'{{"epoch": {epoch}}}\n')
+    (n_left,) = epochs_left(featured, 2, run_name="broken")
+    assert n_left == (0 if epoch[0] == "9" else 2)
+
+
 def test_costs_add_up_and_are_shared_by_what_runs_at_once():
     forecasts = [left("2apae", 50, 7200), left("2apae", 0, 0), left("gap", 10, 1200)]
     assert describe(forecasts, 4) == [
@@ -59,3 +99,12 @@ def test_costs_add_up_and_are_shared_by_what_runs_at_once():
 
 def test_an_impossible_grid_is_one_sentence(featured, one_sentence):
     one_sentence(featured.run("train", "--fold", 9, "--dry-run", *SMALL), "no fold 9")
+
+
+def test_a_dry_run_heeds_force_and_name(featured, one_sentence):
+    dry = ("train", "--fold", 1, "--dry-run", *SMALL)
+    assert featured.run("train", "--fold", 1, "--resume", *SMALL).exit_code == 0
+    for options, n_to_do in (((), 0), (("--force",), 1), (("--name", "new"), 1)):
+        result = featured.run(*dry, *options)
+        assert f"in all: {n_to_do} of 1 runs" in result.stdout
+    one_sentence(featured.run(*dry, "--fold", 2, "--name", "new"), "--name is for a single run")

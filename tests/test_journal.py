@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -163,6 +164,22 @@ def test_a_journal_that_cannot_be_written_is_named(tmp_path):
         Journal(tmp_path / "file" / "journal.jsonl", BASIS)
     with pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: Is a directory"):
         Journal(tmp_path / "folder" / "journal.jsonl", BASIS)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), SedmtlError("no"), KeyboardInterrupt()]
+)
+def test_a_journal_that_cannot_be_resumed_is_closed(journal_path, monkeypatch, error):
+    files = []
+
+    def fail(journal, _):
+        files.append(journal._file)
+        raise error
+
+    monkeypatch.setattr(Journal, "_resume", fail)
+    with pytest.raises((SedmtlError, KeyboardInterrupt), match=r"Input/output error|no|^$"):
+        Journal(journal_path, BASIS)
+    assert files[0].closed
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -291,6 +291,16 @@ def test_broken_recordings_are_named_with_their_reason_and_the_others_are_done(
     assert "4 of 10 recordings were done before" in again.stderr
 
 
+def test_of_a_recording_that_broke_no_file_of_before_stays(trained, sounds, out, one_sentence):
+    options = ("--out", out, "--format", "csv", "--format", "raven", *LOW)
+    assert trained.run("predict", sounds, *options).exit_code == 0
+    before = visible(out)
+    (sounds / "long.wav").write_text("no audio")
+    one_sentence(trained.run("predict", sounds, *options), "1 of 4 recordings cannot be used")
+    assert before - visible(out) == {"long.wav.csv", "long.wav.selections.txt"}
+    assert "long.wav" not in (out / "events.tsv").read_text()
+
+
 def test_what_is_wrong_with_the_only_input_is_the_sentence(trained, tmp_path, out, one_sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.wav").write_text("no audio")
@@ -320,9 +330,10 @@ def test_bad_requests_are_one_sentence(trained, project, sounds, tmp_path, one_s
     )
     one_sentence(trained.run("predict", sounds, "--run", "x"), "no run 'x'")
     one_sentence(project.run("predict", sounds), "no finished run", "sedmtl train --fold 1")
-    one_sentence(
-        trained.run("predict", sounds, "--out", tmp_path / "out", "--median", "inf"), "median_s"
-    )
+    one_sentence(trained.run("predict", sounds, "--out", tmp_path / "out", "--gap", "inf"), "gap_s")
+    result = trained.run("predict", sounds, "--median", "inf")
+    assert result.exit_code == 2
+    assert "less than or equal to 60" in result.stderr
     result = trained.run("predict", sounds, "--format", "xml")
     assert result.exit_code == 2
     assert "tsv, csv, json" in result.stderr

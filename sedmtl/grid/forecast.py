@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sedmtl.checkpoint import n_epochs_done
+from sedmtl.errors import SedmtlError
 from sedmtl.progress import duration
 from sedmtl.stores import Store
 from sedmtl.training.loop import Trainer, open_trainer
@@ -34,22 +35,39 @@ class Forecast:
     seconds: float
 
 
-def forecast(work_dir: Path, recipes: Sequence[Recipe], device: torch.device) -> list[Forecast]:
+def forecast(
+    work_dir: Path,
+    recipes: Sequence[Recipe],
+    device: torch.device,
+    run_name: str | None = None,
+    *,
+    force: bool = False,
+) -> list[Forecast]:
     """Look at what is there, and time each kind of network on each store once.
 
+    Args:
+        work_dir: Of the project.
+        recipes: The runs.
+        device: To train on.
+        run_name: Name of the run folder, for a single run; by default the recipe's.
+        force: Whether what is in the run folders will be thrown away.
+
     Raises:
-        SedmtlError: A store, a fold or a network does not exist.
+        SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
     """
+    if run_name and len(recipes) > 1:
+        raise SedmtlError(f"--name is for a single run: this grid has {len(recipes)}")
     epoch_seconds: dict[tuple[str, str, bool], float] = {}
     forecasts = []
     for recipe in recipes:
-        n_left = recipe.epochs - n_epochs_done(work_dir / "runs" / recipe.name)
+        run = work_dir / "runs" / (run_name or recipe.name)
+        n_left = max(0, recipe.epochs - (0 if force else n_epochs_done(run)))
         kind = (recipe.data, recipe.model, recipe.reconstructs)
         if n_left > 0 and kind not in epoch_seconds:
             path = work_dir / "features" / f"{recipe.data}.h5"
             with Store(path, "logmel", "sedmtl features") as store:
                 epoch_seconds[kind] = seconds_an_epoch(open_trainer(recipe, store, device))
-        forecasts.append(Forecast(recipe, max(n_left, 0), n_left * epoch_seconds.get(kind, 0.0)))
+        forecasts.append(Forecast(recipe, n_left, n_left * epoch_seconds.get(kind, 0.0)))
     return forecasts
 
 
@@ -81,12 +99,3 @@ def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
     n_to_do = sum(each.n_epochs_left > 0 for each in forecasts)
     at_once = f", {n_at_once} at once" if n_at_once > 1 else ""
     return [*lines, f"in all: {n_to_do} of {len(forecasts)} runs{at_once}, {duration(total)}"]
-
-
-def n_epochs_done(run: Path) -> int:
-    """Epochs that a run has behind it, by its `metrics.jsonl`."""
-    try:
-        lines = (run / "metrics.jsonl").read_text().splitlines()
-        return int(json.loads(lines[-1])["epoch"])
-    except (OSError, ValueError, IndexError, KeyError):
-        return 0

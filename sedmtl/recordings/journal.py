@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -77,14 +77,14 @@ class Journal:
         self._entries: dict[str, Entry] = {}
         header = {"schema": SCHEMA, **json.loads(json.dumps(basis))}
         make_folder(path.parent)
-        try:
-            self._file = path.open("a+b")
-            self._resume(header)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        except SedmtlError:
-            self._close()
-            raise
+        with ExitStack() as stack:
+            try:
+                self._file = path.open("a+b")
+                stack.callback(self._close)
+                self._resume(header)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            stack.pop_all()  # whole: it stays open
 
     def __enter__(self) -> Self:
         return self

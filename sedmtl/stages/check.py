@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from sedmtl.checkpoint import is_finished, load_model, read_run
+from sedmtl.checkpoint import is_finished, load_model, load_state, n_epochs_done, read_run
 from sedmtl.errors import SedmtlError
-from sedmtl.grid.forecast import n_epochs_done
 from sedmtl.progress import progress
 from sedmtl.stores import Store, read_scores, stores_in
+from sedmtl.training.recipe import Recipe
 
 BLOCK = 32
 """Rows that are read at a time."""
@@ -25,7 +27,7 @@ class Finding:
         state: `whole`: as it was written. `unfinished`: to be gone on with. `outdated`: made from
             something that has changed since. `damaged`: not what was written.
         what: What it holds, or what is wrong with it.
-        remedy: The command to run; nothing where nothing is to be done.
+        remedy: What to run in a shell; nothing where nothing is to be done.
     """
 
     path: Path
@@ -45,12 +47,12 @@ def check(work_dir: Path) -> list[Finding]:
     """
     if not work_dir.is_dir():
         raise SedmtlError(f"no folder {work_dir}: expected the work_dir of a data.yaml")
-    mixtures = _Shelf(work_dir / "mixtures", "waveform", "sedmtl mix")
-    features = _Shelf(work_dir / "features", "logmel", "sedmtl features")
+    mixtures = _Shelf(work_dir / "mixtures", "waveform", "sedmtl mix", _mix)
+    features = _Shelf(work_dir / "features", "logmel", "sedmtl features", _features)
     findings = [
         *mixtures.check(lambda _: ""),
         *features.check(lambda store: _other_mixtures(store, mixtures)),
-        *_check_runs(work_dir / "runs", features),
+        *(_check_run(path.parent, features) for path in sorted(work_dir.glob("runs/*/run.yaml"))),
     ]
     if not findings:
         raise SedmtlError(f"{work_dir} holds neither stores nor runs: 'sedmtl mix' makes the first")
@@ -60,9 +62,11 @@ def check(work_dir: Path) -> list[Finding]:
 class _Shelf:
     """A folder of stores; remembers what each was found to hold."""
 
-    def __init__(self, folder: Path, array: str, made_by: str) -> None:
+    def __init__(
+        self, folder: Path, array: str, made_by: str, remake: Callable[[Path, Path], str]
+    ) -> None:
         self.content: dict[str, str] = {}
-        self._folder, self._array, self._made_by = folder, array, made_by
+        self._folder, self._array, self._made_by, self._remake = folder, array, made_by, remake
 
     def check(self, outdated: Callable[[Store], str]) -> Iterator[Finding]:
         """Read the stores of the folder; `outdated` says what one has been overtaken by."""
@@ -70,23 +74,52 @@ class _Shelf:
             try:
                 yield self._check_store(name, path, outdated)
             except SedmtlError as error:
-                yield Finding(path, "damaged", str(error), self._remedy(name))
+                # A store that is there and says that it is the right one would be left alone.
+                remedy = f"rm {shlex.quote(str(path))} && {self._remake(path, path)}"
+                yield Finding(path, "damaged", str(error), remedy)
         for part in sorted(self._folder.glob(".*.h5.part")):
             path = part.with_name(part.name[1:].removesuffix(".part"))
-            yield Finding(path, "unfinished", "some of its rows", self._remedy(path.stem))
+            yield Finding(path, "unfinished", "some of its rows", self._remake(path, part))
 
     def _check_store(self, name: str, path: Path, outdated: Callable[[Store], str]) -> Finding:
         with Store(path, self._array, self._made_by) as store:
             for array in store.arrays:
                 _read_all(path, array, self._made_by)
             self.content[name] = store.content
+            what = f"{len(store):,} clips, content {store.content[:12]}"
             why = outdated(store)
-            what = why or f"{len(store):,} clips, content {store.content[:12]}"
-        return Finding(path, *(("outdated", what, self._remedy(name)) if why else ("whole", what)))
+        if why:
+            return Finding(path, "outdated", why, self._remake(path, path))
+        return Finding(path, "whole", what)
 
-    def _remedy(self, name: str) -> str:
-        snr = f" --snr {name.removeprefix('snr_')}" if name.startswith("snr_") else ""
-        return f"{self._made_by}{snr}"
+
+def _mix(path: Path, held_in: Path) -> str:
+    """The command that makes mixtures, with the stems and WAV files that there are.
+
+    Args:
+        path: Of the store.
+        held_in: The file that holds its rows.
+    """
+    n_wavs = len(list(path.with_suffix("").glob("*.wav")))
+    wavs, stems, doubt = ["--wav", str(n_wavs)] if n_wavs else [], [], ""
+    try:
+        with Store(held_in, "waveform", "sedmtl mix") as store:
+            stems = ["--stems"] if "stems" in store.arrays else []
+    except SedmtlError:
+        doubt = "  # and --stems, if it held them"
+    return shlex.join(["sedmtl", "mix", *_snr(path), *stems, *wavs]) + doubt
+
+
+def _features(path: Path, _: Path) -> str:
+    """The command that makes features, after that for mixtures which are not there any more."""
+    are_there = not _snr(path) or (path.parents[1] / "mixtures" / path.name).is_file()
+    stages = ["features"] if are_there else ["mix", "features"]
+    return " && ".join(shlex.join(["sedmtl", stage, *_snr(path)]) for stage in stages)
+
+
+def _snr(path: Path) -> list[str]:
+    """The words that name a store to its command; none if it has no SNR."""
+    return ["--snr", path.stem.removeprefix("snr_")] if path.stem.startswith("snr_") else []
 
 
 def _read_all(path: Path, array: str, made_by: str) -> None:
@@ -107,27 +140,33 @@ def _other_mixtures(store: Store, mixtures: _Shelf) -> str:
     return "made from other mixtures than those that are there now"
 
 
-def _check_runs(runs_dir: Path, features: _Shelf) -> Iterator[Finding]:
-    for run in sorted(path.parent for path in runs_dir.glob("*/run.yaml")):
-        again = "sedmtl train … --force"
-        try:
-            settings = read_run(run)
-            if not is_finished(run):
-                what = f"epoch {n_epochs_done(run)} of {settings['epochs']}"
-                yield Finding(run, "unfinished", what, "sedmtl train … --resume")
-                continue
+def _check_run(run: Path, features: _Shelf) -> Finding:
+    settings: Mapping[str, Any] = {}
+    try:
+        settings = read_run(run)
+        if is_finished(run):
             card, _ = load_model(run)
-            scores = read_scores(run / "scores.h5")
-        except SedmtlError as error:
-            yield Finding(run, "damaged", str(error), again)
-            continue
-        now = features.content.get(settings["data"])
-        if now is not None and now != settings.get("store_digest"):
-            what = f"trained on other features than those in {settings['data']}.h5 now"
-            yield Finding(run, "outdated", what, again)
-        else:
-            what = f"{card.model}, fold {settings['fold']}, {len(scores.name):,} clips held out"
-            yield Finding(run, "whole", what)
+            n_held_out = len(read_scores(run / "scores.h5").name)
+            what = f"{card.model}, fold {settings['fold']}, {n_held_out:,} clips held out"
+        elif (run / "last.pt").is_file():
+            load_state(run)
+    except SedmtlError as error:
+        return Finding(run, "damaged", str(error), _train(run, settings, "--force"))
+    now = features.content.get(settings["data"])
+    if now is not None and now != settings.get("store_digest"):
+        what = f"trained on other features than those in {settings['data']}.h5 now"
+        return Finding(run, "outdated", what, _train(run, settings, "--force"))
+    if not is_finished(run):
+        what = f"epoch {n_epochs_done(run)} of {settings['epochs']}"
+        return Finding(run, "unfinished", what, _train(run, settings, "--resume"))
+    return Finding(run, "whole", what)
+
+
+def _train(run: Path, settings: Mapping[str, Any], how: str) -> str:
+    """The command that trains a run, with '…' for options that cannot be read any more."""
+    names = [field.name for field in fields(Recipe) if field.name in settings]
+    options = [w for name in names for w in (f"--{name.replace('_', '-')}", str(settings[name]))]
+    return f"sedmtl train {shlex.join(options) or '…'} --name {shlex.quote(run.name)} {how}"
 
 
 def table(findings: Sequence[Finding], work_dir: Path) -> str:

@@ -169,8 +169,9 @@ def _write(
         "classes": classes,
     }
     array = RowArray(row_shape, np.float32)
-    writer = StoreWriter(path, {"logmel": array}, clips, attributes, made_from.stamp)
     with folder_lock(path.parent, "sedmtl features"):
+        # It looks at what is there, which before the lock another process may still change.
+        writer = StoreWriter(path, {"logmel": array}, clips, attributes, made_from.stamp)
         _fill(writer, partial(_logmel_of, read=read, rate=rate, settings=settings), rows, workers)
 
 

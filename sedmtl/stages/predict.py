@@ -14,7 +14,7 @@ from sedmtl.checkpoint import ModelCard, find_run, load_card
 from sedmtl.config import Config
 from sedmtl.errors import SedmtlError
 from sedmtl.files.lock import folder_lock
-from sedmtl.files.whole import write_text
+from sedmtl.files.whole import remove_file, write_text
 from sedmtl.finder import Finder, digest_of, open_finder
 from sedmtl.labels import FORMATS, Recording, tag_text, tsv_text
 from sedmtl.postprocess import PostProcessing
@@ -176,10 +176,16 @@ def _write(
     files: Mapping[str, Sequence[Path]],
     tags: bool,
 ) -> str:
-    """Write the tables and the files of the recordings; returns the table of all events."""
+    """Write the tables and the files of the recordings; returns the table of all events.
+
+    Of recordings that have failed, no file of an earlier attempt stays: the tables lack them, too.
+    """
     for name, paths in files.items():
-        for number, recording in recordings.items():
-            write_text(paths[number], FORMATS[name].text(recording))
+        for number, path in enumerate(paths):
+            if number in recordings:
+                write_text(path, FORMATS[name].text(recordings[number]))
+            else:
+                remove_file(path)
     if tags:
         write_text(out_dir / "tags.tsv", tag_text(*recordings.values()))
     table = tsv_text(*recordings.values())
