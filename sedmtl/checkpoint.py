@@ -202,16 +202,23 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"no {key}")
     if not isinstance(settings.get("config", ""), str):
         raise ValueError("no text of a data.yaml")
-    # The name of the data stands in names of files.
-    data = settings["data"]
-    if not re.fullmatch(r"\w[\w.+-]*", data):
-        raise ValueError(f"no data are called {data}")
-    if data.startswith("snr_"):
-        float(data.removeprefix("snr_"))
+    check_data_name(settings["data"])
     if settings["model"] not in MODELS or not 0 < settings["fold"] < 256:
         raise ValueError("no such network or fold")
     if settings["alpha"] != "auto":
         float(settings["alpha"])
+
+
+def check_data_name(data: str) -> None:
+    """Whether a store can be trained on under its name, which stands in names of files.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not re.fullmatch(r"\w[\w.+-]*", data):
+        raise ValueError(f"no data are called {data}")
+    if data.startswith("snr_"):
+        float(data.removeprefix("snr_"))
 
 
 def n_epochs_done(run: Path) -> int:
@@ -249,5 +256,5 @@ def find_run(runs_dir: Path, name: str | None) -> Path:
         return runs[-1]
     for folder in (runs_dir / name, Path(name)):
         if (folder / "run.yaml").is_file() or is_finished(folder):
-            return folder
+            return folder if folder.name else folder.absolute()
     raise SedmtlError(f"no run '{name}' in {runs_dir}: {suggest(name, [run.name for run in runs])}")

@@ -262,5 +262,23 @@ def test_records_that_say_nothing_are_no_epochs(copy, records):
 
 
 def test_a_folder_that_is_none_or_has_nothing_is_one_sentence(tmp_path, one_sentence):
-    one_sentence(invoke(["check", str(tmp_path / "work")]), "no folder", "work_dir of a data.yaml")
+    one_sentence(invoke(["check", str(tmp_path / "work")]), "no folder", "workdir of a data.yaml")
     one_sentence(invoke(["check", str(tmp_path)]), "neither stores nor runs", "sedmtl mix")
+
+
+@pytest.mark.parametrize("stage", ["mixtures"])
+def test_a_store_under_the_name_of_another_snr_is_outdated(copy, stage):
+    folder = copy.work / stage
+    (folder / "snr_20.h5").rename(folder / "snr_0.h5")
+    result = check(copy)
+    assert result.exit_code == 1
+    assert "outdated    mixtures/snr_0.h5: holds mixtures at 20 dB" in result.stdout
+    follow(copy, remedies(copy)["mixtures/snr_0.h5"])
+    assert "mixtures/snr_0.h5" not in remedies(copy)
+
+
+def test_a_run_without_its_run_yaml_is_damaged(copy):
+    (copy.work / "runs" / RUN / "run.yaml").unlink()
+    result = check(copy)
+    assert result.exit_code == 1
+    assert f"damaged     runs/{RUN}: " in result.stdout

@@ -59,6 +59,12 @@ def made(template, tmp_path):
     return Project(shutil.copytree(template.folder, tmp_path / "copy"))
 
 
+def test_mixtures_under_the_name_of_another_snr_are_refused(made, one_sentence):
+    folder = made.work / "mixtures"
+    (folder / "snr_20.h5").replace(folder / "snr_0.h5")
+    one_sentence(made.run("features"), "snr_0.h5 holds mixtures at 20 dB", "sedmtl mix")
+
+
 def test_there_is_a_feature_store_for_each_mixture_store(template):
     assert visible(template.work / "features") == {"snr_0.h5", "snr_20.h5"}
 

@@ -352,3 +352,14 @@ def test_with_hysteresis_events_go_on_where_scores_only_fall_a_little(trained, t
     }
     assert seconds[0.5] > seconds[1]
     assert len(found[0.5]) <= len(found[1])
+
+
+def test_a_name_that_is_too_long_for_a_file_of_its_own_leaves_the_others_unharmed(
+    trained, tmp_path, one_sentence
+):
+    for name in ("a", "n" * 251, "z"):
+        write_melody(tmp_path / "in" / f"{name}.wav", 2.0)
+    out = tmp_path / "out"
+    result = trained.run("predict", tmp_path / "in", "--out", out, "--format", "audacity", *LOW)
+    one_sentence(result, "File name too long", "all else is written")
+    assert {"a.wav.txt", "z.wav.txt", "events.tsv"} <= visible(out)

@@ -83,6 +83,15 @@ def test_variants_of_a_network_are_told_apart():
     }  # fmt: skip
 
 
+def test_what_networks_of_one_name_differ_in_is_said():
+    runs = [scored(fold=1), scored(fold=2, store_digest="new", epochs=9)]
+    notes = sheets.result_sheets(tabulate(runs))[-1].notes
+    assert notes[-1] == "Networks of one name differ in epochs, features."
+    assert not any(
+        "of one name" in note for note in sheets.result_sheets(rows_of(*runs[:1]))[-1].notes
+    )
+
+
 def test_the_papers_tables_stand_beside_ours_with_the_difference():
     rows = rows_of(*table_iv())
     made = {sheet.title: sheet for sheet in sheets.paper_sheets(rows)}

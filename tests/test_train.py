@@ -124,6 +124,41 @@ def test_a_disk_that_is_too_small_is_said_before_force_throws_anything_away(
     assert before == {path.name: path.read_bytes() for path in run.glob("[!.]*")}
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "part"),
+    [
+        (
+            "mixtures_per_fold: 6",
+            "mixtures_per_fold: 5",
+            "mixtures_per_fold 6, data.yaml asks for 5",
+        ),
+        ("mixing:", "mixing:\n  seed: 3", "seed 0, data.yaml asks for 3"),
+        ("duration_s: 2", "duration_s: 4", "n_samples 16000, data.yaml asks for 32000"),
+        ("n_mels: 16", "n_mels: 8", "n_mels 16, data.yaml asks for 8"),
+    ],
+)
+def test_features_of_other_settings_than_those_of_data_yaml_are_refused(
+    featured, one_sentence, before, after, part
+):
+    path = featured.folder / "data.yaml"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    one_sentence(featured.run("train", "--fold", 1, *SMALL), part, "sedmtl features")
+    assert not (featured.work / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["my copy", "snr_loud"])
+def test_a_store_whose_name_no_run_can_carry_is_refused_before_training(
+    featured, one_sentence, name
+):
+    folder = featured.work / "features"
+    (folder / "snr_20.h5").rename(folder / f"{name}.h5")
+    result = featured.run("train", "--data", name, "--fold", 1, *SMALL)
+    one_sentence(result, f"{name}.h5 has a name that runs cannot carry", "rename it")
+    assert not (featured.work / "runs").exists()
+
+
 def test_other_settings_do_not_overwrite_a_run(featured, one_sentence):
     featured.run("train", "--fold", 1, "--epochs", 1, *SMALL)
     clash = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL, "--lr", 0.01)

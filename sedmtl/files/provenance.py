@@ -33,6 +33,25 @@ def check_settings(
             )
 
 
+def check_mixing(
+    path: Path, made_with: Mapping[str, Any], mixing: Mapping[str, Any], remake: str
+) -> None:
+    """Refuse a store whose clips were mixed by another protocol.
+
+    Args:
+        path: Of the store.
+        made_with: `mixing` of the data.yaml that it was made with.
+        mixing: That of data.yaml now.
+        remake: The command that makes the store again.
+
+    Raises:
+        SedmtlError: They differ; names the first key that does.
+    """
+    # Which SNRs data.yaml lists says nothing about any one store.
+    wanted = {key: value for key, value in mixing.items() if key != "snrs_db"}
+    check_settings(path, made_with, wanted, remake)
+
+
 def stamp_of(paths: Iterable[Path]) -> str:
     """Name the state of files by their sizes and times of change, without reading them.
 

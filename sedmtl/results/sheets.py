@@ -69,9 +69,24 @@ def result_sheets(rows: Sequence[Row]) -> list[Sheet]:
         title = title_of(of_store[0])
         sheets.append(Sheet(title, COLUMNS, [*lines, _prior_line(of_store[0])], n_left=4))
     parameters = dict.fromkeys(f"{full_name(row)} {row.recipe['n_parameters']:,}" for row in rows)
-    legend = [*LEGEND, f"Parameters: {', '.join(parameters)}."]
+    legend = [*LEGEND, f"Parameters: {', '.join(parameters)}.", *_told_apart(rows)]
     sheets[-1] = Sheet(**{**vars(sheets[-1]), "notes": legend})
     return sheets
+
+
+def _told_apart(rows: Sequence[Row]) -> list[str]:
+    """What networks differ in that have one name in the tables; nothing if there are none."""
+    alike: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        name = (title_of(row), full_name(row), _alpha(row), row.selection)
+        alike.setdefault(name, []).append(row)
+    keys = {
+        "features" if key == "store_digest" else key
+        for group in alike.values()
+        for key in {key for row in group for key in row.recipe} - {"fold"}
+        if len({repr(row.recipe.get(key)) for row in group}) > 1
+    }
+    return [f"Networks of one name differ in {', '.join(sorted(keys))}."] if keys else []
 
 
 def localisation_sheets(rows: Sequence[Row]) -> list[Sheet]:

@@ -12,7 +12,7 @@ from typing import Any
 from sedmtl.checkpoint import is_finished, load_model, load_state, n_epochs_done, read_run
 from sedmtl.errors import SedmtlError
 from sedmtl.progress import progress
-from sedmtl.stores import Store, read_scores, stores_in
+from sedmtl.stores import Store, data_name, read_scores, stores_in
 from sedmtl.training.recipe import Recipe
 
 BLOCK = 32
@@ -46,13 +46,13 @@ def check(work_dir: Path) -> list[Finding]:
         SedmtlError: There is no such folder, or neither store nor run in it.
     """
     if not work_dir.is_dir():
-        raise SedmtlError(f"no folder {work_dir}: expected the work_dir of a data.yaml")
+        raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
     mixtures = _Shelf(work_dir / "mixtures", "waveform", "sedmtl mix", _mix)
     features = _Shelf(work_dir / "features", "logmel", "sedmtl features", _features)
     findings = [
-        *mixtures.check(lambda _: ""),
+        *mixtures.check(_other_snr),
         *features.check(lambda store: _other_mixtures(store, mixtures)),
-        *(_check_run(path.parent, features) for path in sorted(work_dir.glob("runs/*/run.yaml"))),
+        *(_check_run(run, features) for run in _runs_in(work_dir / "runs")),
     ]
     if not findings:
         raise SedmtlError(f"{work_dir} holds neither stores nor runs: 'sedmtl mix' makes the first")
@@ -130,6 +130,19 @@ def _read_all(path: Path, array: str, made_by: str) -> None:
             rows = range(first, min(first + BLOCK, len(store)))
             store.read(rows)
             advance(len(rows))
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """The folders that hold what a run begins with, or what it ends with."""
+    names = ("run.yaml", "model.safetensors")
+    return sorted({path.parent for name in names for path in folder.glob(f"*/{name}")})
+
+
+def _other_snr(store: Store) -> str:
+    """Of mixtures: whether they are at another SNR than the name of their store says."""
+    snr_db = store.attributes.get("snr_db")
+    misnamed = snr_db is not None and data_name(snr_db) != store.path.stem
+    return f"holds mixtures at {snr_db:g} dB" if misnamed else ""
 
 
 def _other_mixtures(store: Store, mixtures: _Shelf) -> str:

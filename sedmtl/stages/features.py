@@ -19,7 +19,7 @@ from sedmtl.config import Config, Features, Mixing
 from sedmtl.errors import SedmtlError
 from sedmtl.files.cost import announce
 from sedmtl.files.lock import folder_lock
-from sedmtl.files.provenance import check_settings, say_replaced, stamp_of
+from sedmtl.files.provenance import check_mixing, say_replaced, stamp_of
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.mixture.render import FULL_SCALE
 from sedmtl.stores import (
@@ -28,6 +28,7 @@ from sedmtl.stores import (
     Store,
     StoreWriter,
     choose_store,
+    data_name,
     stores_in,
 )
 from sedmtl.workers.cluster import open_workers
@@ -88,10 +89,13 @@ def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / source.name
     with Store(source, "waveform", "sedmtl mix") as store:
         made_with = yaml.safe_load(store.attributes["config"])["mixing"]
-        wanted = config.model_dump(mode="json")["mixing"]
-        # Which SNRs data.yaml lists says nothing about any one store.
-        wanted.pop("snrs_db")
-        check_settings(source, made_with, wanted, "sedmtl mix")
+        check_mixing(source, made_with, config.model_dump(mode="json")["mixing"], "sedmtl mix")
+        snr_db = store.attributes.get("snr_db")
+        if snr_db is not None and data_name(snr_db) != source.stem:
+            raise SedmtlError(
+                f"{source} holds mixtures at {snr_db:g} dB: expected those that its name says; "
+                "run 'sedmtl mix' again"
+            )
         read = partial(_read_mixtures, store=store)
         if workers.apart:
             read = partial(_read_mixtures_apart, path=source.absolute(), content=store.content)

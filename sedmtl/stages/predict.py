@@ -107,15 +107,15 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> O
             changed = ", ".join(journal.changed)
             progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
         results = _find(finder, card, sources, journal)
-    errors = [result for result in results if isinstance(result, SedmtlError)]
-    if errors and len(results) == 1:
-        raise errors[0]
-    recordings = {
-        number: _recording(sources[number].name, result, card, options.tags)
-        for number, result in enumerate(results)
-        if isinstance(result, Entry)
-    }
-    table = _write(out_dir, recordings, files, options.tags)
+        errors = [result for result in results if isinstance(result, SedmtlError)]
+        if errors and len(results) == 1:
+            raise errors[0]
+        recordings = {
+            number: _recording(sources[number].name, result, card, options.tags)
+            for number, result in enumerate(results)
+            if isinstance(result, Entry)
+        }
+        table = _write(out_dir, recordings, files, options.tags)
     return Outcome(table, _tell_errors(errors, len(results)))
 
 
@@ -180,17 +180,24 @@ def _write(
 
     Of recordings that have failed, no file of an earlier attempt stays: the tables lack them, too.
     """
-    for name, paths in files.items():
-        for number, path in enumerate(paths):
-            if number in recordings:
-                write_text(path, FORMATS[name].text(recordings[number]))
-            else:
-                remove_file(path)
     if tags:
         write_text(out_dir / "tags.tsv", tag_text(*recordings.values()))
     table = tsv_text(*recordings.values())
     write_text(out_dir / "events.tsv", table)
+    failed = []
+    for name, paths in files.items():
+        for number, path in enumerate(paths):
+            try:
+                if number in recordings:
+                    write_text(path, FORMATS[name].text(recordings[number]))
+                else:
+                    remove_file(path)
+            except SedmtlError as error:  # its name may be too long; the others have theirs
+                failed.append(error)
     progress.say(f"written into {out_dir}")
+    if failed:
+        more = f" (and {len(failed) - 1} more files)" if failed[1:] else ""
+        raise SedmtlError(f"{failed[0]}{more}; all else is written")
     return table
 
 

@@ -25,8 +25,9 @@ from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files.cost import announce
+from sedmtl.files.documents import parse_yaml
 from sedmtl.files.lock import folder_lock
-from sedmtl.files.provenance import check_settings
+from sedmtl.files.provenance import check_mixing, check_settings
 from sedmtl.files.whole import remove_file, write_text
 from sedmtl.grid import launch
 from sedmtl.models import count_parameters
@@ -178,8 +179,7 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
     run = _run_folder(config, recipe, options)
     store_path = config.work_dir / "features" / f"{recipe.data}.h5"
     with enough_memory(recipe), Store(store_path, "logmel", "sedmtl features") as store:
-        wanted = {**config.features.model_dump(), "sample_rate": config.mixing.sample_rate}
-        check_settings(store_path, store.attributes, wanted, "sedmtl features")
+        _check_features(store, config)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.
         split_rows(store.clips.fold, recipe.fold, recipe.seed)
@@ -187,6 +187,18 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
             _train(run, recipe, options, settings, store, device)
     return run
+
+
+def _check_features(store: Store, config: Config) -> None:
+    """Refuse features of other settings than those of data.yaml."""
+    sizes = {"sample_rate": config.mixing.sample_rate, "n_samples": config.mixing.n_samples}
+    wanted = {**config.features.model_dump(), **sizes}
+    check_settings(store.path, store.attributes, wanted, "sedmtl features")
+    made_with = parse_yaml(store.attributes.get("config", "")) or {}
+    if store.path.stem != "clips":
+        mixing = config.model_dump(mode="json")["mixing"]
+        remake = "sedmtl mix' and 'sedmtl features"
+        check_mixing(store.path, made_with.get("mixing", {}), mixing, remake)
 
 
 def _train(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import sedmtl
-from sedmtl.checkpoint import is_finished, read_run, write_run
+from sedmtl.checkpoint import check_data_name, is_finished, read_run, write_run
 from sedmtl.errors import SedmtlError
 from sedmtl.files.lock import NAME as LOCK
 from sedmtl.files.whole import remove_file
@@ -23,7 +23,18 @@ LOG_NAME = "train.log"
 
 
 def settings_of(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
-    """What `run.yaml` says of a run: all that decides it, and with what it was made."""
+    """What `run.yaml` says of a run: all that decides it, and with what it was made.
+
+    Raises:
+        SedmtlError: The store has a name that no run can have.
+    """
+    try:
+        check_data_name(recipe.data)
+    except ValueError:
+        raise SedmtlError(
+            f"{store.path} has a name that runs cannot carry: expected letters, digits and _.+-, "
+            "or snr_ and a number; rename it"
+        ) from None
     return {
         **asdict(recipe),
         "n_parameters": n_parameters,
