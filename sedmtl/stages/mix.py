@@ -113,7 +113,7 @@ def _check_snrs(snrs_db: Sequence[float]) -> None:
             raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
 
 
-def _read_events(planned: Plan, mixing: Mixing, bench: _Bench) -> dict[str, Segment]:
+def _read_events(planned: Plan, mixing: Mixing, bench: _Bench, folder: Path) -> dict[str, Segment]:
     """Decode every clip of the plan once, into one file; returns what is where in it, by name."""
     used = {event.clip.name: event.clip for m in planned.mixtures for event in m.events}
     # The workers of a cluster may be in another folder.
@@ -123,7 +123,7 @@ def _read_events(planned: Plan, mixing: Mixing, bench: _Bench) -> dict[str, Segm
     segments: list[Segment] = []
     first = 0
     n_bytes = len(clips) * round(mixing.event_s * mixing.sample_rate) * SAMPLE_BYTES
-    announce(f"{len(clips):,} event clips, while mixing", n_bytes, bench.scratch.parent)
+    announce(f"{len(clips):,} event clips, while mixing", n_bytes, folder)
     bar = progress.progress("reading event clips", len(clips))
     with bar as advance:
         for block in map_arrays(decode, blocks, bench.workers, bench.scratch):
@@ -152,7 +152,7 @@ def _write_stores(
     """Render in one pass over the mixtures: each scene is read once for all SNRs."""
     # Before the audio is read: a file that changes while it is read has another stamp next time.
     stamp = _stamp(planned)
-    events = _read_events(planned, config.mixing, bench)
+    events = _read_events(planned, config.mixing, bench, paths[0].parent)
     _warn_of_silence(events)
     writers = [
         _writer(path, snr_db, planned, events, config, options.stems, stamp)
