@@ -82,7 +82,7 @@ Scheduler = Annotated[
         "--scheduler",
         metavar="ADDRESS",
         help="Work on the Dask cluster of this scheduler, tcp://host:8786, whose workers see the "
-        "same files (pip install 'sedmtl\\[dask]').",
+        "same files. Needs sedmtl's extra dask.",
     ),
 ]
 Snrs = Annotated[
