@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sedmtl.errors import SedmtlError
+from sedmtl.files.documents import parse_yaml
 from sedmtl.progress import say
 
 
@@ -33,15 +34,13 @@ def check_settings(
             )
 
 
-def check_mixing(
-    path: Path, made_with: Mapping[str, Any], mixing: Mapping[str, Any], remake: str
-) -> None:
+def check_mixing(path: Path, made_with: str, mixing: Mapping[str, Any], remake: str) -> None:
     """Refuse a store whose clips were mixed by another protocol.
 
     Args:
         path: Of the store.
-        made_with: `mixing` of the data.yaml that it was made with.
-        mixing: That of data.yaml now.
+        made_with: Text of the data.yaml that it was made with; empty: it does not say.
+        mixing: The protocol of data.yaml now.
         remake: The command that makes the store again.
 
     Raises:
@@ -49,7 +48,7 @@ def check_mixing(
     """
     # Which SNRs data.yaml lists says nothing about any one store.
     wanted = {key: value for key, value in mixing.items() if key != "snrs_db"}
-    check_settings(path, made_with, wanted, remake)
+    check_settings(path, (parse_yaml(made_with) or {}).get("mixing", {}), wanted, remake)
 
 
 def stamp_of(paths: Iterable[Path]) -> str:

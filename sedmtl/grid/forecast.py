@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sedmtl.checkpoint import n_epochs_done
-from sedmtl.errors import SedmtlError
+from sedmtl.grid.recipes import check_name
 from sedmtl.progress import duration
 from sedmtl.stores import Store
 from sedmtl.training.loop import Trainer, open_trainer
@@ -55,8 +55,7 @@ def forecast(
     Raises:
         SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
     """
-    if run_name and len(recipes) > 1:
-        raise SedmtlError(f"--name is for a single run: this grid has {len(recipes)}")
+    check_name(run_name, recipes)
     epoch_seconds: dict[tuple[str, str, bool], float] = {}
     forecasts = []
     for recipe in recipes:

@@ -57,6 +57,16 @@ def plan_runs(
     return recipes
 
 
+def check_name(run_name: str | None, recipes: Sequence[Recipe]) -> None:
+    """Refuse one name for the folders of several runs.
+
+    Raises:
+        SedmtlError: A grid is given a name.
+    """
+    if run_name and len(recipes) > 1:
+        raise SedmtlError(f"--name is for a single run: this grid has {len(recipes)}")
+
+
 def _of_network(recipe: Recipe) -> Recipe:
     """The recipe without what its network does not have."""
     if has_decoder(recipe.model):

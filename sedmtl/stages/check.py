@@ -12,7 +12,7 @@ from typing import Any
 from sedmtl.checkpoint import is_finished, load_model, load_state, n_epochs_done, read_run
 from sedmtl.errors import SedmtlError
 from sedmtl.progress import progress
-from sedmtl.stores import Store, data_name, read_scores, stores_in
+from sedmtl.stores import Store, other_snr_db, read_scores, stores_in
 from sedmtl.training.recipe import Recipe
 
 BLOCK = 32
@@ -140,9 +140,8 @@ def _runs_in(folder: Path) -> list[Path]:
 
 def _other_snr(store: Store) -> str:
     """Of mixtures: whether they are at another SNR than the name of their store says."""
-    snr_db = store.attributes.get("snr_db")
-    misnamed = snr_db is not None and data_name(snr_db) != store.path.stem
-    return f"holds mixtures at {snr_db:g} dB" if misnamed else ""
+    snr_db = other_snr_db(store.path, store.attributes)
+    return "" if snr_db is None else f"holds mixtures at {snr_db:g} dB"
 
 
 def _other_mixtures(store: Store, mixtures: _Shelf) -> str:

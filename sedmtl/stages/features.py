@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 
 from sedmtl import audio, progress
 from sedmtl.clips import load_clips
@@ -28,7 +27,7 @@ from sedmtl.stores import (
     Store,
     StoreWriter,
     choose_store,
-    data_name,
+    other_snr_db,
     stores_in,
 )
 from sedmtl.workers.cluster import open_workers
@@ -88,10 +87,10 @@ def features(
 def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / source.name
     with Store(source, "waveform", "sedmtl mix") as store:
-        made_with = yaml.safe_load(store.attributes["config"])["mixing"]
-        check_mixing(source, made_with, config.model_dump(mode="json")["mixing"], "sedmtl mix")
-        snr_db = store.attributes.get("snr_db")
-        if snr_db is not None and data_name(snr_db) != source.stem:
+        mixing = config.model_dump(mode="json")["mixing"]
+        check_mixing(source, store.attributes["config"], mixing, "sedmtl mix")
+        snr_db = other_snr_db(source, store.attributes)
+        if snr_db is not None:
             raise SedmtlError(
                 f"{source} holds mixtures at {snr_db:g} dB: expected those that its name says; "
                 "run 'sedmtl mix' again"

@@ -25,11 +25,11 @@ from sedmtl.dataset import split_rows
 from sedmtl.devices import choose_device
 from sedmtl.errors import SedmtlError
 from sedmtl.files.cost import announce
-from sedmtl.files.documents import parse_yaml
 from sedmtl.files.lock import folder_lock
 from sedmtl.files.provenance import check_mixing, check_settings
 from sedmtl.files.whole import remove_file, write_text
 from sedmtl.grid import launch
+from sedmtl.grid.recipes import check_name
 from sedmtl.models import count_parameters
 from sedmtl.stores import Store, write_scores
 from sedmtl.training import curves
@@ -90,8 +90,7 @@ def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> l
             f"processes that train together train one run, and this grid has {len(recipes)}: "
             "without torchrun, --gpus gives each GPU a run"
         )
-    if options.run_name:
-        raise SedmtlError(f"--name is for a single run: this grid has {len(recipes)}")
+    check_name(options.run_name, recipes)
     stores = {recipe.data: config.work_dir / "features" / f"{recipe.data}.h5" for recipe in recipes}
     for path in stores.values():
         with Store(path, "logmel", "sedmtl features"):
@@ -194,11 +193,10 @@ def _check_features(store: Store, config: Config) -> None:
     sizes = {"sample_rate": config.mixing.sample_rate, "n_samples": config.mixing.n_samples}
     wanted = {**config.features.model_dump(), **sizes}
     check_settings(store.path, store.attributes, wanted, "sedmtl features")
-    made_with = parse_yaml(store.attributes.get("config", "")) or {}
     if store.path.stem != "clips":
         mixing = config.model_dump(mode="json")["mixing"]
         remake = "sedmtl mix' and 'sedmtl features"
-        check_mixing(store.path, made_with.get("mixing", {}), mixing, remake)
+        check_mixing(store.path, store.attributes.get("config", ""), mixing, remake)
 
 
 def _train(

@@ -6,7 +6,14 @@ A store is complete or absent. One row a chunk; tables of the clips beside the b
 from sedmtl.stores.digests import Attributes
 from sedmtl.stores.reader import Store
 from sedmtl.stores.scores import HeldOutScores, read_scores, write_scores
-from sedmtl.stores.shelf import choose_store, data_name, folds_of, mixture_path, stores_in
+from sedmtl.stores.shelf import (
+    choose_store,
+    data_name,
+    folds_of,
+    mixture_path,
+    other_snr_db,
+    stores_in,
+)
 from sedmtl.stores.tables import ClipTable, EventTable
 from sedmtl.stores.writer import SCHEMA, RowArray, StoreWriter
 
@@ -23,6 +30,7 @@ __all__ = [
     "data_name",
     "folds_of",
     "mixture_path",
+    "other_snr_db",
     "read_scores",
     "stores_in",
     "write_scores",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,12 @@ def mixture_path(work_dir: Path, snr_db: float) -> Path:
 def data_name(snr_db: float) -> str:
     """What the data of an SNR are called: `snr_10`. Adding 0 turns -0 into 0."""
     return f"snr_{snr_db + 0:g}"
+
+
+def other_snr_db(path: Path, attributes: Mapping[str, Any]) -> float | None:
+    """The SNR of the mixtures in a store whose name says another; None if they agree."""
+    snr_db: float | None = attributes.get("snr_db")
+    return None if snr_db is None or data_name(snr_db) == path.stem else snr_db
 
 
 def stores_in(folder: Path) -> dict[str, Path]:
