@@ -16,9 +16,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bench.lap import Lap, Run, seconds_of
 from bench.project import SNR_DB, sedmtl, shared_project, write_project
 from bench.settings import Settings
-from sedmtl import memory
 from sedmtl.config import Config, load_config
-from sedmtl.workers.threads import all_cores
+from sedmtl.runtime import memory
+from sedmtl.runtime.workers.threads import all_cores
 
 Array = npt.NDArray[np.float64]
 

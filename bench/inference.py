@@ -11,7 +11,7 @@ from bench.limits import arithmetic
 from bench.networks import PlainNetwork, gflop_of, open_store, recipe_of, trainer_of
 from bench.settings import Settings
 from bench.training import gpu_peak, n_steps
-from sedmtl import memory
+from sedmtl.runtime import memory
 
 
 def trainer(settings: Settings) -> Run:

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.lap import Lap, Run, seconds_of
 from bench.settings import Settings
-from sedmtl.devices import choose_device
 from sedmtl.models import build_model
+from sedmtl.runtime.devices import choose_device
 
 
 def survey(settings: Settings) -> Run:

@@ -17,10 +17,10 @@ import soxr
 from bench.lap import Lap, Run, seconds_of
 from bench.project import sedmtl, shared_project, write_project
 from bench.settings import Settings
-from sedmtl import memory
 from sedmtl.config import Config, Mixing, load_config
-from sedmtl.corpora import load_events, load_scenes
-from sedmtl.workers.threads import all_cores
+from sedmtl.data.corpora import load_events, load_scenes
+from sedmtl.runtime import memory
+from sedmtl.runtime.workers.threads import all_cores
 
 Wave = npt.NDArray[np.float64]
 SNRS_DB = {1: (10,), 3: (0, 10, 20)}

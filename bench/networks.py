@@ -15,12 +15,12 @@ from bench.limits import network_gflop
 from bench.project import SNR_DB, shared_project
 from bench.settings import Settings
 from sedmtl.config import load_config
-from sedmtl.dataset import split_rows
-from sedmtl.devices import choose_device, choose_precision
 from sedmtl.models import SedOutput
-from sedmtl.stores import Store
+from sedmtl.runtime.devices import choose_device, choose_precision
+from sedmtl.store import Store
+from sedmtl.training.config import Recipe, build_network
 from sedmtl.training.loop import Trainer, open_trainer
-from sedmtl.training.recipe import Recipe, build_network
+from sedmtl.training.split import split_rows
 
 ALPHA = 0.001
 

@@ -15,14 +15,14 @@ import torch
 from bench.lap import Lap, Run, seconds_of
 from bench.limits import arithmetic, network_gflop
 from bench.settings import Settings
-from sedmtl import memory
-from sedmtl.checkpoint import ModelCard
-from sedmtl.detector import Detector
-from sedmtl.devices import choose_device, choose_precision
+from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.recordings import find_events, grid_of
 from sedmtl.logmel import n_frames
-from sedmtl.postprocess import PostProcessing
-from sedmtl.recordings import find_events, grid_of
-from sedmtl.workers.threads import all_cores
+from sedmtl.runtime import memory
+from sedmtl.runtime.devices import choose_device, choose_precision
+from sedmtl.runtime.workers.threads import all_cores
 
 N_CLASSES = 41
 RATE = 44_100

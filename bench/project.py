@@ -47,7 +47,7 @@ def prepare(settings: Settings, with_features: bool) -> None:
 
 def sedmtl(*words: str) -> None:
     """Run sedmtl's command line in this process."""
-    from sedmtl.cli import app
+    from sedmtl.cli.app import app
 
     if code := app([*words, "--debug"], standalone_mode=False):
         raise RuntimeError(f"sedmtl {words[0]} ended with {code}")

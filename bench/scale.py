@@ -23,8 +23,8 @@ from bench import corpus
 from bench.project import SNR_DB, write_project
 from bench.settings import Settings
 from sedmtl.config import Mixing
-from sedmtl.corpora import EventClip, Scene
-from sedmtl.mixture.plan import plan
+from sedmtl.data.corpora import EventClip, Scene
+from sedmtl.data.plan import plan
 
 LOOK_S = 0.5
 """Between two looks at a process's memory."""

@@ -12,7 +12,7 @@ from bench.lap import Lap, Run, seconds_of
 from bench.limits import arithmetic
 from bench.networks import PlainNetwork, gflop_of, open_store, recipe_of, trainer_of
 from bench.settings import Settings
-from sedmtl import memory
+from sedmtl.runtime import memory
 
 N_STEPS_ON_GPU = 20
 """Steps of a lap, where one takes milliseconds; a CPU takes seconds for one."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sedmtl.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError
 
 if TYPE_CHECKING:
-    from sedmtl.detector import Detector
+    from sedmtl.inference.detector import Detector
 
 __all__ = ["SedmtlError", "__version__", "load"]
 __version__ = "0.1.0"
@@ -40,6 +40,8 @@ def load(run: str | Path) -> Detector:
     Raises:
         SedmtlError: If the folder holds no finished network.
     """
-    from sedmtl.detector import Detector  # torch takes seconds to import: only when asked for
+    from sedmtl.inference.detector import (
+        Detector,  # torch takes seconds to import: only when asked for
+    )
 
     return Detector.load(Path(run))

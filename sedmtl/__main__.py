@@ -1,5 +1,5 @@
 """`python -m sedmtl`, the same command line as `sedmtl`."""
 
-from sedmtl.cli import run
+from sedmtl.cli.app import run
 
 run()

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from sedmtl.errors import SedmtlError
-from sedmtl.files.tables import read_table
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.tables import read_table
 
 COLUMNS = ("filename", "onset", "offset", "event_label")
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from sedmtl.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError
 
 FLOOR = 1e-8
 """Added before the logarithm; silence is log(1e-8) = -18.4."""

@@ -17,7 +17,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner, Result
 
-from sedmtl.cli import app
+from sedmtl.cli.app import app
 
 DATA_YAML = """\
 corpus:

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import yaml
 
-from sedmtl.files.seal import KEY, sealed
+from sedmtl.runtime.checksum import KEY, sealed
 
 Change = Callable[[bytes], bytes]
 

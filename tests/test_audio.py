@@ -11,10 +11,10 @@ import soundfile
 from conftest import write_noise, write_tone
 from scipy import signal
 
-from sedmtl import audio
-from sedmtl.audio import reading
-from sedmtl.audio.waveform import cut_or_pad
-from sedmtl.errors import SedmtlError
+from sedmtl.data import audio
+from sedmtl.data.audio import reading
+from sedmtl.data.audio.waveform import cut_or_pad
+from sedmtl.runtime.errors import SedmtlError
 
 
 def sine(hz, seconds, rate, peak=0.5):

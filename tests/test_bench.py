@@ -26,7 +26,7 @@ from bench.stages import FAMILIES, Stage  # noqa: E402
 from bench.table import HEADER, WIDTH  # noqa: E402
 from bench.worker import Side, Worker, make_run  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
-from sedmtl.stores import Store  # noqa: E402
+from sedmtl.store import Store  # noqa: E402
 
 
 @pytest.fixture(scope="module")

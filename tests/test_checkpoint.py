@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl import checkpoint
-from sedmtl.checkpoint import ModelCard
-from sedmtl.errors import SedmtlError
-from sedmtl.files.seal import KEY, sealed
-from sedmtl.postprocess import PostProcessing
+from sedmtl.inference import checkpoint
+from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.runtime.checksum import KEY, sealed
+from sedmtl.runtime.errors import SedmtlError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from conftest import invoke
 
 import sedmtl
-from sedmtl import cli
+from sedmtl.cli import app as cli
 from sedmtl.config import load_config
 
 README = Path(__file__).parent.parent / "README.md"
@@ -52,14 +52,14 @@ def test_results_go_to_stdout_and_the_rest_to_stderr(project):
 
 def test_debug_shows_the_traceback_of_an_error(project):
     result = project.run("train", "--fold", 1, "--debug")
-    assert isinstance(result.exception, sedmtl.errors.SedmtlError)
+    assert isinstance(result.exception, sedmtl.runtime.errors.SedmtlError)
 
 
 def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
     leave = "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]);"
-    code = f"{leave} from sedmtl.cli import run; run()"
+    code = f"{leave} from sedmtl.cli.app import run; run()"
     result = subprocess.run(
         [sys.executable, "-P", "-c", code, str(gone)], capture_output=True, text=True
     )

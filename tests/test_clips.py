@@ -8,11 +8,11 @@ import soundfile
 import torch
 from conftest import Project, write_noise, write_tone
 
-from sedmtl.clips import load_clips
 from sedmtl.config import load_config
-from sedmtl.errors import SedmtlError
+from sedmtl.data.clips import load_clips
 from sedmtl.logmel import LogMel
-from sedmtl.stores import Store
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
 
 DATA_YAML = """\
 corpus: {clips: {csv: clips.csv, root: recordings}}

@@ -21,14 +21,14 @@ from conftest import Project, write_project
 from distributed import Client, LocalCluster
 
 import sedmtl
-from sedmtl import progress
-from sedmtl.errors import SedmtlError
-from sedmtl.files.seal import unsealed
-from sedmtl.workers import cluster as cluster_module
-from sedmtl.workers import shards
-from sedmtl.workers.cluster import open_workers
-from sedmtl.workers.shards import map_arrays, scratch_beside
-from sedmtl.workers.threads import map_in_order
+from sedmtl.runtime import progress
+from sedmtl.runtime.checksum import unsealed
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.workers import cluster as cluster_module
+from sedmtl.runtime.workers import shards
+from sedmtl.runtime.workers.cluster import open_workers
+from sedmtl.runtime.workers.shards import map_arrays, scratch_beside
+from sedmtl.runtime.workers.threads import map_in_order
 
 SNRS_DB = (0, 20)
 

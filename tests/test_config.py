@@ -8,7 +8,7 @@ import pytest
 from conftest import invoke
 
 from sedmtl.config import Config, load_config
-from sedmtl.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = "{kind: folder, root: a}"

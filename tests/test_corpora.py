@@ -8,11 +8,11 @@ import pytest
 import soundfile
 from conftest import write_noise, write_tone
 
-from sedmtl import audio
 from sedmtl.config import load_config
-from sedmtl.corpora import load_events, load_scenes, synthesis
-from sedmtl.errors import SedmtlError
-from sedmtl.files.lock import folder_lock
+from sedmtl.data import audio
+from sedmtl.data.corpora import load_events, load_scenes, synthesis
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.lock import folder_lock
 
 FSD = "FSDKaggle2018"
 FSD_TABLE = "FSDKaggle2018.meta/train_post_competition.csv"

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sedmtl.errors import SedmtlError
-from sedmtl.files.cost import announce
+from sedmtl.runtime.disk_space import announce
+from sedmtl.runtime.errors import SedmtlError
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sedmtl.dataset import batches, shuffled, split_rows
-from sedmtl.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import batches
+from sedmtl.training.split import shuffled, split_rows
 
 
 def folds(n_rows, n_folds=4):

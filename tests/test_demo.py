@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import invoke
 
-from sedmtl.stages import demo
-from sedmtl.training.recipe import Recipe
+from sedmtl.cli import demo
+from sedmtl.training.config import Recipe
 
 SMALL = """\
 corpus:

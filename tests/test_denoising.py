@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl.checkpoint import load_card, load_model
-from sedmtl.errors import SedmtlError
-from sedmtl.hearing.denoising import Denoising, Distances, Spectrograms, compare, measure
-from sedmtl.hearing.interior import Interior
-from sedmtl.hearing.stems import Stems, read_fold
+from sedmtl.data.render import FULL_SCALE
+from sedmtl.evaluation.denoising import Denoising, Distances, Spectrograms, compare, measure
+from sedmtl.evaluation.stems import Stems, read_fold
+from sedmtl.inference.activations import Interior
+from sedmtl.inference.checkpoint import load_card, load_model
 from sedmtl.metrics.spectral import DB
-from sedmtl.mixture.render import FULL_SCALE
-from sedmtl.stores import Store, read_scores
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 AUDIBLE_STD, ALL_STD = 2, 3  # rows of what `compare` returns

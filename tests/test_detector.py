@@ -11,9 +11,9 @@ from conftest import write_tone
 from scipy.signal import resample_poly
 
 import sedmtl
-from sedmtl.checkpoint import load_model
-from sedmtl.errors import SedmtlError
-from sedmtl.stores import Store
+from sedmtl.inference.checkpoint import load_model
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sedmtl.devices import choose_device, choose_precision
-from sedmtl.errors import SedmtlError
+from sedmtl.runtime.devices import choose_device, choose_precision
+from sedmtl.runtime.errors import SedmtlError
 
 
 def test_gpus_that_are_not_there_are_refused(monkeypatch):

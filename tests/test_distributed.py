@@ -13,10 +13,10 @@ import pytest
 import torch
 from two_processes import N_JOINED, RECIPES, make_clips, normalise, train
 
-from sedmtl import distributed
-from sedmtl.checkpoint import load_model
+from sedmtl.inference.checkpoint import load_model
 from sedmtl.metrics import clip as clip_metrics
-from sedmtl.stores import read_scores
+from sedmtl.runtime import distributed
+from sedmtl.store import read_scores
 
 TORCHRUN = (
     sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",

@@ -17,13 +17,13 @@ from conftest import invoke
 from local_server import Reply, local_server, tree, zipped
 
 from sedmtl.config import load_config
-from sedmtl.corpora import load_events, load_scenes
-from sedmtl.downloads import transfer
-from sedmtl.downloads.catalogue import CORPORA, Archive
-from sedmtl.errors import SedmtlError
-from sedmtl.files.lock import NAME as LOCK
-from sedmtl.files.lock import folder_lock
-from sedmtl.stages import download as stage
+from sedmtl.data.corpora import load_events, load_scenes
+from sedmtl.data.download import download as stage
+from sedmtl.data.download import transfer
+from sedmtl.data.download.catalogue import CORPORA, Archive
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.lock import NAME as LOCK
+from sedmtl.runtime.lock import folder_lock
 
 DATA_YAML = Path(__file__).parent.parent / "data.yaml"
 PUBLISHED = dict(CORPORA)
@@ -292,13 +292,13 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(world, tmp_path):
     code = (
         "import sys\n"
         "from dataclasses import replace\n"
-        "from sedmtl.downloads import transfer\n"
-        "from sedmtl.downloads.catalogue import CORPORA, Archive\n"
+        "from sedmtl.data.download import transfer\n"
+        "from sedmtl.data.download.catalogue import CORPORA, Archive\n"
         "transfer.FIRST_WAIT_S, transfer.TIMEOUT_S = 0.0, 0.5\n"
         f"archives = (Archive({archive.name!r}, {archive.md5!r}, {archive.n_bytes}),)\n"
         "CORPORA['tau2019'] = replace(CORPORA['tau2019'], archives=archives, "
         "n_unpacked_bytes=10_000)\n"
-        "from sedmtl.cli import app\n"
+        "from sedmtl.cli.app import app\n"
         "app(sys.argv[1:])\n"
     )
     command = [sys.executable, "-c", code, "download", "tau2019", "--accept-license", "--to",

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pytest
 
-from sedmtl.downloads.catalogue import Archive, Corpus
-from sedmtl.downloads.checksums import crc32_of, md5_of
-from sedmtl.downloads.manifest import Manifest, Problem
-from sedmtl.downloads.unpacking import Entry
-from sedmtl.errors import SedmtlError
+from sedmtl.data.download.catalogue import Archive, Corpus
+from sedmtl.data.download.checksums import crc32_of, md5_of
+from sedmtl.data.download.manifest import Manifest, Problem
+from sedmtl.data.download.unpacking import Entry
+from sedmtl.runtime.errors import SedmtlError
 
 FIRST, SECOND = Archive("1.zip", "1" * 32, 10), Archive("2.zip", "2" * 32, 10)
 CORPUS = Corpus("tiny", "tests", "Tiny", 1, "none", 100, 3, (FIRST, SECOND))

@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from sedmtl import progress
-from sedmtl.downloads.meter import Meter
-from sedmtl.progress import size_text
+from sedmtl.data.download.meter import Meter
+from sedmtl.runtime import progress
+from sedmtl.runtime.progress import size_text
 
 
 class Clock:

@@ -17,9 +17,9 @@ import pytest
 from local_server import Reply, local_server
 
 import sedmtl
-from sedmtl.downloads import transfer
-from sedmtl.downloads.transfer import Remote, UnreachableError, fetch
-from sedmtl.errors import SedmtlError
+from sedmtl.data.download import transfer
+from sedmtl.data.download.transfer import Remote, UnreachableError, fetch
+from sedmtl.runtime.errors import SedmtlError
 
 CONTENT = random.Random(0).randbytes(10_000)
 NAME = "corpus.zip"

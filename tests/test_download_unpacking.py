@@ -11,9 +11,9 @@ import zlib
 import pytest
 from local_server import tree, zipped
 
-from sedmtl.downloads import unpacking
-from sedmtl.downloads.unpacking import Entry, Limits, unpack
-from sedmtl.errors import SedmtlError
+from sedmtl.data.download import unpacking
+from sedmtl.data.download.unpacking import Entry, Limits, unpack
+from sedmtl.runtime.errors import SedmtlError
 
 ROOMY = Limits(n_bytes=10**8, n_files=1000)
 RANDOM = random.Random(0)

@@ -11,9 +11,9 @@ from conftest import Project, write_project
 from sklearn.metrics import average_precision_score
 
 import sedmtl
-from sedmtl.checkpoint import load_card
-from sedmtl.results.localisation import measure
-from sedmtl.stores import Store, read_scores
+from sedmtl.evaluation.localisation import measure
+from sedmtl.inference.checkpoint import load_card
+from sedmtl.store import Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
@@ -209,7 +209,9 @@ def test_the_curves_are_drawn(crossvalidated, tmp_path):
 def test_what_was_measured_is_not_measured_again(crossvalidated, tmp_path, monkeypatch):
     rows_of(crossvalidated, tmp_path)
     calls = []
-    monkeypatch.setattr("sedmtl.stages.eval.measure", lambda *a: calls.append(a) or measure(*a))
+    monkeypatch.setattr(
+        "sedmtl.evaluation.evaluate.measure", lambda *a: calls.append(a) or measure(*a)
+    )
     rows_of(crossvalidated, tmp_path)
     assert not calls
     path = crossvalidated.work / "runs" / RUN / "localisation.json"

@@ -7,8 +7,8 @@ import io
 
 import pytest
 
-from sedmtl.errors import SedmtlError
 from sedmtl.events import Event, read_strong_labels, strong_label_text
+from sedmtl.runtime.errors import SedmtlError
 
 LABELS = {
     "a.wav": [Event("Dog bark", 0.5, 2.5), Event("Cat, meowing", 3.0, 3.125)],

@@ -19,15 +19,14 @@ import torch
 from conftest import Project
 
 import sedmtl
-from sedmtl.audio import conform
-from sedmtl.checkpoint import ModelCard, load_model
 from sedmtl.config import load_config
-from sedmtl.detector import Detector
-from sedmtl.graph import OPSET, build_graph
+from sedmtl.data.audio import conform
+from sedmtl.inference.checkpoint import ModelCard, load_model
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.onnx import OPSET, build_graph, export
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.recordings import tags_of
 from sedmtl.logmel import n_frames
-from sedmtl.postprocess import PostProcessing
-from sedmtl.recordings import tags_of
-from sedmtl.stages.export import export
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 README = Path(sedmtl.__file__).parents[1] / "README.md"
@@ -219,14 +218,14 @@ def test_only_a_finished_run_is_exported(project: Project, trained, one_sentence
 def test_a_place_that_cannot_be_written_is_one_sentence(
     trained, tmp_path, one_sentence, monkeypatch
 ):
-    monkeypatch.setattr("sedmtl.stages.export.build_graph", lambda *_: b"")
+    monkeypatch.setattr("sedmtl.inference.onnx.build_graph", lambda *_: b"")
     (tmp_path / "file").touch()
     one_sentence(trained.run("export", RUN, "--out", tmp_path / "file" / "x.onnx"), "cannot write")
 
 
 def test_the_extras_are_imported_only_when_they_are_asked_for():
     code = (
-        "import sys, sedmtl.cli, sedmtl.stages.export, sedmtl.stages.train\n"
+        "import sys, sedmtl.cli.app, sedmtl.inference.export, sedmtl.training.train\n"
         "early = {'onnx', 'onnxruntime', 'onnxscript', 'tensorboard'} & set(sys.modules)\n"
         "sys.exit(f'imported {early}' if early else 0)"
     )

@@ -11,9 +11,9 @@ import yaml
 from conftest import Project, visible, write_project
 from scipy import signal
 
+from sedmtl.features import extraction as features_stage
 from sedmtl.logmel import LogMel
-from sedmtl.stages import features as features_stage
-from sedmtl.stores import Store
+from sedmtl.store import Store
 
 N_CLIPS, N_FRAMES, N_MELS = 24, 1 + (16_000 - 256) // 128, 16
 SETTINGS = {"window": 256, "hop": 128, "n_mels": 16, "f_min": 50.0, "f_max": 4_000.0}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl.errors import SedmtlError
-from sedmtl.training.feed import Feed, fits
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training.batches import Feed, fits
 
 N, T, F, C = 300, 5, 4, 3
 LOGMEL = np.random.default_rng(0).normal(size=(N, T, F)).astype(np.float32)

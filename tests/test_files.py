@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sedmtl.errors import SedmtlError
-from sedmtl.files.whole import remove_file, write_text
+from sedmtl.runtime.atomic import remove_file, write_text
+from sedmtl.runtime.errors import SedmtlError
 
 
 def test_the_text_is_written_as_it_is_and_its_folder_made(tmp_path):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import Project, write_project
 
-from sedmtl.errors import SedmtlError
-from sedmtl.grid.forecast import Forecast, describe, forecast
-from sedmtl.training.recipe import Recipe
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training.config import Recipe
+from sedmtl.training.grid.forecast import Forecast, describe, forecast
 
 SMALL = ("--width", 2, "--epochs", 2, "--precision", "float32")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from conftest import Project, write_project
 
-from sedmtl.errors import SedmtlError
-from sedmtl.grid.recipes import plan_runs
 from sedmtl.models import MODELS
-from sedmtl.stages import train as train_stage
-from sedmtl.training.recipe import Recipe
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training import train as train_stage
+from sedmtl.training.config import Recipe
+from sedmtl.training.grid.recipes import plan_runs
 
 BASE = Recipe(data="", fold=0, width=2, epochs=1)
 SMALL = ("--width", 2, "--epochs", 1, "--precision", "float32")

@@ -33,9 +33,9 @@ from mutations import Mutation, Payload, pickled
 from typer.testing import Result
 
 import sedmtl
-from sedmtl import audio
-from sedmtl.errors import SedmtlError
+from sedmtl.data import audio
 from sedmtl.events import read_strong_labels
+from sedmtl.runtime.errors import SedmtlError
 
 HANGS_S = 20
 """What takes longer hangs: whole files take less than a second, also on a busy machine."""
@@ -412,7 +412,7 @@ def test_no_module_opens_what_could_run(source):
 def test_the_loader_of_yaml_is_a_safe_one():
     import yaml
 
-    from sedmtl.files import documents
+    from sedmtl.runtime import documents
 
     assert issubclass(documents._Loader, yaml.SafeLoader)
     assert not documents._Loader.yaml_multi_constructors

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from sedmtl.interruption import EXIT_CODE, ending_soon
+from sedmtl.runtime.interruption import EXIT_CODE, ending_soon
 
 # The key derivation runs for minutes in one instruction of Python; if Ctrl-C comes just before it,
 # what clears up afterwards takes as long.

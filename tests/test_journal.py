@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection
-from sedmtl.files.seal import sealed
-from sedmtl.recordings.journal import Entry, Journal, Stamp
+from sedmtl.inference.journal import Entry, Journal, Stamp
+from sedmtl.runtime.checksum import sealed
+from sedmtl.runtime.errors import SedmtlError
 
 BASIS = {"run": "a", "settings": {"threshold": (0.5, 0.1)}}
 

@@ -19,8 +19,8 @@ import pytest
 from conftest import write_project
 from zygote import Zygote
 
-from sedmtl.cli import INTERRUPTED
-from sedmtl.files.lock import folder_lock
+from sedmtl.cli.app import INTERRUPTED
+from sedmtl.runtime.lock import folder_lock
 
 SMALL = ("--width", 2, "--epochs", 2, "--batch-size", 24, "--precision", "float32")
 MIX = ("mix", "--stems", "--wav", 2)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from sedmtl.events import Detection, Event, read_strong_labels
-from sedmtl.labels import (
+from sedmtl.inference.exporters import (
     FORMATS,
     Recording,
     audacity_text,

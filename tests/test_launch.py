@@ -11,9 +11,9 @@ import torch
 import yaml
 from conftest import Project
 
-from sedmtl.errors import SedmtlError
-from sedmtl.grid import launch
-from sedmtl.training.recipe import Recipe
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training.config import Recipe
+from sedmtl.training.grid import launch
 
 SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
 ONE_FAILS = """

@@ -13,45 +13,35 @@ import sedmtl
 
 ROOT = Path(sedmtl.__file__).parent
 
-# From the top; a module imports from its own rung or from below.
+# From the top; a room imports from itself, from its own rung or from below.
 LADDER = [
     ["cli", "__main__"],
-    ["stages", "options"],
-    ["grid"],
-    ["hearing", "reports"],
+    ["report"],
+    ["evaluation"],
     ["training"],
-    ["pages"],
-    ["plots", "finder"],
-    ["results", "detector", "graph", "clips", "recordings"],
-    ["inspection"],
-    ["mixture", "dataset", "checkpoint"],
-    ["card"],
-    ["labels", "postprocess"],
-    ["corpora", "stores", "logmel", "models", "metrics"],
-    ["audio", "config", "downloads", "events"],
-    ["devices"],
-    ["distributed"],
-    ["workers"],
-    ["files"],
-    ["errors", "html", "interruption", "memory", "progress"],
+    ["inference"],
+    ["features"],
+    ["data"],
+    ["store", "models", "metrics", "logmel", "events", "config"],
+    ["runtime"],
     ["__init__"],
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
 
 # Libraries that one module alone may know.
 KEEPERS = {
-    "h5py": {"stores"},
+    "h5py": {"store"},
     "torchaudio": {"logmel"},
-    "soundfile": {"audio", "reports"},
-    "soxr": {"audio"},
-    "safetensors": {"checkpoint"},
-    "matplotlib": {"plots"},
+    "soundfile": {"data.audio", "report.project"},
+    "soxr": {"data.audio"},
+    "safetensors": {"inference.checkpoint"},
+    "matplotlib": {"report.figures"},
     "sklearn": {"metrics"},
     "pydantic": {"config"},
-    "typer": {"cli", "options"},
-    "jinja2": {"html"},
-    "onnxscript": {"graph"},
-    "distributed": {"workers.cluster"},
+    "typer": {"cli"},
+    "jinja2": {"report.html"},
+    "onnxscript": {"inference.onnx"},
+    "distributed": {"runtime.workers.cluster"},
 }
 
 
@@ -90,10 +80,13 @@ def test_imports_run_downwards(path):
 
 @pytest.mark.parametrize(("library", "keepers"), KEEPERS.items())
 def test_a_library_is_known_to_its_keeper_alone(library, keepers):
-    knowing = [
-        path for path in FILES if library in {name.split(".")[0] for name in imports_of(path)}
-    ]
-    found = {name if (name := dotted(path)) in keepers else noun_of(path) for path in knowing}
+    knowing = {
+        dotted(path) for path in FILES if library in {n.split(".")[0] for n in imports_of(path)}
+    }
+    found = {
+        next((keeper for keeper in keepers if f"{name}.".startswith(f"{keeper}.")), name)
+        for name in knowing
+    }
     assert found == keepers
 
 
@@ -105,8 +98,8 @@ LEAVES = [
 @pytest.mark.parametrize("path", LEAVES, ids=dotted)
 def test_what_calls_itself_a_leaf_knows_errors_and_progress_alone(path):
     inside = {name for name in imports_of(path) if name.startswith("sedmtl.")}
-    modules = {name.split(".")[1] for name in inside}
-    assert modules <= {"errors", "progress"}
+    leaf = ("sedmtl.runtime.errors.", "sedmtl.runtime.progress")
+    assert all(name.startswith(leaf) for name in inside)
 
 
 def test_models_import_torch_only():
@@ -114,21 +107,14 @@ def test_models_import_torch_only():
         for name in imports_of(path):
             library = name.split(".")[0]
             allowed = library in sys.stdlib_module_names or library == "torch"
-            inside = name.startswith(("sedmtl.models", "sedmtl.errors"))
+            inside = name.startswith(("sedmtl.models", "sedmtl.runtime.errors"))
             assert allowed or inside, f"{path.name} imports {name}"
-
-
-def test_every_stage_has_its_command():
-    from sedmtl.cli import app
-
-    commands = {command.name for command in app.registered_commands}
-    assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == commands
 
 
 @pytest.mark.parametrize("arguments", ["--help", "train --help", "--version"])
 def test_help_imports_neither_torch_nor_anything_else_that_is_slow(arguments):
     code = (
-        "import sys; from sedmtl.cli import app\n"
+        "import sys; from sedmtl.cli.app import app\n"
         f"try: app({arguments.split()!r})\n"
         "except SystemExit: pass\n"
         "slow = {'torch', 'numpy', 'scipy', 'sklearn', 'matplotlib', 'h5py', 'yaml'}\n"

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from test_results import scored
 
+from sedmtl.evaluation import localisation
+from sedmtl.evaluation.localisation import measure
+from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.metrics import collar, frame
 from sedmtl.metrics.annotation import detections
-from sedmtl.postprocess import PostProcessing
-from sedmtl.results import localisation
-from sedmtl.results.localisation import annotation_of, known_clips, measure
-from sedmtl.stores import EventTable
+from sedmtl.store import EventTable, annotation_of, known_clips
 
 HALF = PostProcessing((0.5,) * 4)
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from sedmtl.errors import SedmtlError
-from sedmtl.files.lock import folder_lock
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.lock import folder_lock
 
 OWNER = """\
 import sys

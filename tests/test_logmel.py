@@ -10,8 +10,8 @@ import torch
 from scipy import signal
 from sklearn.preprocessing import StandardScaler
 
-from sedmtl.errors import SedmtlError
 from sedmtl.logmel import LogMel, Standardiser, n_frames
+from sedmtl.runtime.errors import SedmtlError
 
 RATE, WINDOW, HOP, N_MELS, F_MIN, F_MAX = 32_000, 2_048, 1_024, 64, 50.0, 16_000.0
 

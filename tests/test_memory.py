@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sedmtl import memory
+from sedmtl.runtime import memory
 
 CODE = """
 import resource, sys

@@ -12,11 +12,11 @@ import soundfile
 import yaml
 from conftest import Project, visible, write_noise, write_project, write_tone
 
-from sedmtl.errors import SedmtlError
+from sedmtl.data import mix_worker as worker
+from sedmtl.data import mixing as mix_stage
 from sedmtl.events import read_strong_labels
-from sedmtl.mixture import worker
-from sedmtl.stages import mix as mix_stage
-from sedmtl.stores import Store
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
 
 RATE, N_SAMPLES, EVENT_S = 8_000, 16_000, 0.5
 SNRS_DB = (-5, 0, 10, 20)

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from sedmtl.config import Mixing
-from sedmtl.corpora import EventClip, Scene
-from sedmtl.errors import SedmtlError
+from sedmtl.data.corpora import EventClip, Scene
+from sedmtl.data.plan import assign_folds, plan
+from sedmtl.data.render import EventAudio, render
 from sedmtl.events import Event
-from sedmtl.mixture.plan import assign_folds, plan
-from sedmtl.mixture.render import EventAudio, render
+from sedmtl.runtime.errors import SedmtlError
 
 
 def make_clips(n=40, n_classes=3, clips_a_recording=1, unusable=()):

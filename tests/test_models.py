@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl.errors import SedmtlError
 from sedmtl.models import MODELS, SedOutput, build_model, count_parameters, has_decoder
 from sedmtl.models.attention_step import AttentionStep
 from sedmtl.models.blocks import ConvBlock
 from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalWeightedRank
 from sedmtl.models.two_step_attention import TwoStepAttention
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.losses import multitask_loss
 
 N_CLASSES, N_FRAMES, N_MELS, WIDTH = 5, 23, 16, 2

@@ -15,10 +15,10 @@ from jinja2 import UndefinedError
 from views import inspection_of, view_of
 
 from sedmtl.events import Detection, Event
-from sedmtl.html import as_json, data_uri, render
-from sedmtl.pages import Clip, clip_page
-from sedmtl.pages.packing import pack, wav
-from sedmtl.pages.timeline import frequency_ticks, lanes, share, spans, time_ticks
+from sedmtl.report.clip_page import Clip, clip_page
+from sedmtl.report.html import as_json, data_uri, render
+from sedmtl.report.packing import pack, wav
+from sedmtl.report.timeline import frequency_ticks, lanes, share, spans, time_ticks
 
 
 def unpack(packed):

@@ -16,9 +16,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from views import N_FRAMES, N_MELS, inspection_of, view_of
 
-from sedmtl import plots
 from sedmtl.events import Detection, Event
-from sedmtl.pages import Clip, clip_page
+from sedmtl.report import figures as plots
+from sedmtl.report.clip_page import Clip, clip_page
 
 LONG = tuple(f"Very_long_name_of_a_class_{i}_with_an_end" for i in range(8))
 DETECTED = [Detection(LONG[1], 2.5, 2.75, 0.75), Detection(LONG[3], 3.25, 4.5, 0.5)]

@@ -10,11 +10,10 @@ import pytest
 from matplotlib.patches import Rectangle
 from views import N_FRAMES, N_MELS, inspection_of, view_of
 
-from sedmtl import plots
-from sedmtl.errors import SedmtlError
 from sedmtl.events import Detection, Event
-from sedmtl.plots.truth import lanes_of
-from sedmtl.plots.view import (
+from sedmtl.report import figures as plots
+from sedmtl.report.figures.truth import lanes_of
+from sedmtl.report.figures.view import (
     check_classes,
     choose_classes,
     mel_ticks,
@@ -23,6 +22,7 @@ from sedmtl.plots.view import (
     spectrum_scale,
     weight_scale,
 )
+from sedmtl.runtime.errors import SedmtlError
 
 
 def draw(*views, truth=None, shown=None):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from sedmtl.grid.pool import Job, run_jobs
+from sedmtl.training.grid.pool import Job, run_jobs
 
 
 def jobs_of(folder, *scripts):

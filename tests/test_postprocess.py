@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from sedmtl.errors import SedmtlError
-from sedmtl.metrics.annotation import detections
-from sedmtl.postprocess import (
+from sedmtl.inference.postprocess import (
     PostProcessing,
     RawEvent,
     Segmenter,
@@ -20,6 +18,8 @@ from sedmtl.postprocess import (
     odd_frames,
     segment,
 )
+from sedmtl.metrics.annotation import detections
+from sedmtl.runtime.errors import SedmtlError
 
 HALF = PostProcessing(threshold=(0.5,))
 

@@ -14,9 +14,10 @@ from conftest import visible, write_tone
 from mutations import in_json
 
 import sedmtl
-from sedmtl import audio, recordings
-from sedmtl.detector import Detector
+from sedmtl.data import audio
 from sedmtl.events import read_strong_labels
+from sedmtl.inference import recordings
+from sedmtl.inference.detector import Detector
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 LOW = ("--threshold", 0.3, "--median", 0.1, "--gap", 0.2)

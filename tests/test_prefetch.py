@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from sedmtl.recordings.prefetch import prefetch
+from sedmtl.runtime.workers.prefetch import prefetch
 
 PATIENCE_S = 10.0
 

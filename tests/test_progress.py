@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from sedmtl import progress
+from sedmtl.runtime import progress
 
 
 class Clock:

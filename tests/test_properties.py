@@ -15,16 +15,16 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sedmtl.audio.containers import check_whole, ogg_checksum
 from sedmtl.config import Config, Mixing, load_config
-from sedmtl.corpora import EventClip, Scene
-from sedmtl.errors import SedmtlError
+from sedmtl.data.audio.containers import check_whole, ogg_checksum
+from sedmtl.data.corpora import EventClip, Scene
+from sedmtl.data.plan import plan
+from sedmtl.data.render import FULL_SCALE, EventAudio, render
 from sedmtl.events import Event, read_strong_labels, strong_label_text
-from sedmtl.files.documents import parse_json, parse_yaml
-from sedmtl.mixture.plan import plan
-from sedmtl.mixture.render import FULL_SCALE, EventAudio, render
-from sedmtl.postprocess import PostProcessing, Segmenter, segment
-from sedmtl.stores import (
+from sedmtl.inference.postprocess import PostProcessing, Segmenter, segment
+from sedmtl.runtime.documents import parse_json, parse_yaml
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import (
     ClipTable,
     EventTable,
     HeldOutScores,

@@ -12,12 +12,12 @@ import pytest
 import soundfile
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sedmtl import audio
-from sedmtl.audio.waveform import cut_or_pad
-from sedmtl.checkpoint import ModelCard
-from sedmtl.errors import SedmtlError
-from sedmtl.postprocess import PostProcessing
-from sedmtl.recordings import find_events, predict, seconds_of, tags_of
+from sedmtl.data import audio
+from sedmtl.data.audio.waveform import cut_or_pad
+from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.recordings import find_events, predict, seconds_of, tags_of
+from sedmtl.runtime.errors import SedmtlError
 
 RATE, N_SAMPLES, WINDOW, HOP, N_FRAMES = 1000, 2000, 40, 20, 99
 CARD = ModelCard(

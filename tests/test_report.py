@@ -18,13 +18,14 @@ from matplotlib.image import imread
 from selenium.webdriver.common.by import By
 from sklearn.metrics import average_precision_score, log_loss
 
-from sedmtl import plots
-from sedmtl.checkpoint import load_card
-from sedmtl.postprocess import PostProcessing
-from sedmtl.reports import clips, learning, page, png, sound
-from sedmtl.reports.networks import MAX_DETAILED, Network, choose_detailed, names_of
-from sedmtl.results.rows import ScoredRun, tabulate
-from sedmtl.stores import EventTable, HeldOutScores, Store, read_scores
+from sedmtl.evaluation.aggregate import ScoredRun, tabulate
+from sedmtl.evaluation.tables import names_of
+from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.report import figures as plots
+from sedmtl.report.project import clips, learning, page, png, sound
+from sedmtl.report.project.networks import MAX_DETAILED, Network, choose_detailed
+from sedmtl.store import EventTable, HeldOutScores, Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 

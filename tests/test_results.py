@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sedmtl.errors import SedmtlError
+from sedmtl.evaluation.aggregate import ScoredRun, as_json, tabulate
+from sedmtl.evaluation.localisation import measure
+from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.metrics import clip as clip_metrics
-from sedmtl.postprocess import PostProcessing
-from sedmtl.results.localisation import measure
-from sedmtl.results.rows import ScoredRun, as_json, tabulate
-from sedmtl.stores import EventTable, HeldOutScores
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import EventTable, HeldOutScores
 
 RECIPE = {
     "data": "snr_10", "fold": 1, "model": "2apae", "attention": "released", "alpha": 0.001,

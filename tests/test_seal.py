@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedmtl.files.seal import KEY, sealed, unsealed
+from sedmtl.runtime.checksum import KEY, sealed, unsealed
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from conftest import Project, write_project, write_tone
 
-from sedmtl.checkpoint import load_card
-from sedmtl.detector import Detector
-from sedmtl.stages.separate import file_names
+from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.separate import file_names
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 CLASSES = ("tone_2700", "tone_300", "tone_900")
@@ -106,7 +106,8 @@ def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said
 ):
     """A source that is the recording upside down leaves twice the recording as the rest."""
     monkeypatch.setattr(
-        "sedmtl.hearing.separation.Separator.separate", lambda *given: -given[1] * given[3][:, None]
+        "sedmtl.inference.separation.Separator.separate",
+        lambda *given: -given[1] * given[3][:, None],
     )
     path = tmp_path / "loud.wav"
     soundfile.write(path, np.array([0.1, 0.9, -0.9, 1.5]), 8000, subtype="FLOAT")
@@ -119,7 +120,7 @@ def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said
 def test_where_nothing_is_heard_the_rest_is_the_recording(
     separate, mixture_path, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("sedmtl.hearing.separation.Separator.heard", lambda _, clip: clip > 1)
+    monkeypatch.setattr("sedmtl.inference.separation.Separator.heard", lambda _, clip: clip > 1)
     result = separate(mixture_path)
     assert "no class was heard" in result.stderr
     rest = samples_of(tmp_path / "mix_01" / "rest.wav")

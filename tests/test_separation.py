@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl.checkpoint import load_card
-from sedmtl.errors import SedmtlError
-from sedmtl.hearing.interior import Interior
-from sedmtl.hearing.masks import AROUND, MaskedStft, mel_masks, share
-from sedmtl.hearing.separability import Separability, measure, sources_of
-from sedmtl.hearing.separation import Separator, take_apart
-from sedmtl.hearing.stems import Stems
+from sedmtl.evaluation.separability import Separability, measure, sources_of
+from sedmtl.evaluation.stems import Stems
+from sedmtl.inference.activations import Interior
+from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference.masks import AROUND, MaskedStft, mel_masks, share
+from sedmtl.inference.separation import Separator, take_apart
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.models import MODELS, build_model
-from sedmtl.stores import EventTable
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import EventTable
 
 RATE = 8000
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sedmtl.errors import SedmtlError
-from sedmtl.recordings.sources import Source, files_about, find_sources
+from sedmtl.inference.sources import Source, files_about, find_sources
+from sedmtl.runtime.errors import SedmtlError
 
 
 @pytest.fixture

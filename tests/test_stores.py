@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import sedmtl
-from sedmtl.errors import SedmtlError
-from sedmtl.stores import (
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import (
     SCHEMA,
     ClipTable,
     EventTable,
@@ -29,7 +29,7 @@ from sedmtl.stores import (
     stores_in,
     write_scores,
 )
-from sedmtl.stores import writer as writer_module
+from sedmtl.store import writer as writer_module
 
 N_ROWS, N_SAMPLES = 12, 50
 ARRAYS = {

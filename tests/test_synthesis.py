@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import signal
 
-from sedmtl.corpora.synthesis import EVENTS, SAMPLE_RATE, SCENES, Audio
+from sedmtl.data.corpora.synthesis import EVENTS, SAMPLE_RATE, SCENES, Audio
 
 TRAINED, TESTED = range(10), range(10, 18)
 

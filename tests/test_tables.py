@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sedmtl.errors import SedmtlError
-from sedmtl.files.tables import read_table
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.tables import read_table
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ import torch
 from conftest import Project, write_project
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sedmtl import plots
-from sedmtl.dataset import split_rows
-from sedmtl.stores import Store
-from sedmtl.training import curves
+from sedmtl.report import figures as plots
+from sedmtl.report.held_out_figure import draw_held_out
+from sedmtl.store import Store
+from sedmtl.training import tensorboard as curves
+from sedmtl.training.config import Recipe
 from sedmtl.training.loop import open_trainer
-from sedmtl.training.recipe import Recipe
+from sedmtl.training.split import split_rows
 
 SMALL = ("--fold", 1, "--width", 2, "--batch-size", 6, "--precision", "float32", "--name", "run")
 RECIPE = Recipe(data="snr_20", fold=1, width=2, epochs=1, batch_size=6)
@@ -126,10 +127,10 @@ def test_pictures_leave_no_trace_in_the_weights(watched, featured, tmp_path):
 
 
 def test_of_several_processes_one_writes(featured, tmp_path, monkeypatch):
-    monkeypatch.setattr("sedmtl.distributed.rank", lambda: 1)
+    monkeypatch.setattr("sedmtl.runtime.distributed.rank", lambda: 1)
     with Store(featured.work / "features" / "snr_20.h5", "logmel", "") as store:
         trainer = open_trainer(RECIPE, store, torch.device("cpu"))
-        with curves.follow(tmp_path, trainer, store, wanted=True) as add:
+        with curves.follow(tmp_path, trainer, store, draw_held_out) as add:
             add({"epoch": 1, "loss": 0.5})
     assert not list(tmp_path.iterdir())
 
@@ -151,7 +152,7 @@ def test_the_picture_is_of_a_held_out_clip_that_holds_a_class(featured, tmp_path
         empty, row = split_rows(store.clips.fold, RECIPE.fold, RECIPE.seed).held_out[:2]
         store.clips.target[empty] = 0
         trainer = open_trainer(RECIPE, store, torch.device("cpu"))
-        with curves.follow(tmp_path, trainer, store, wanted=True) as add:
+        with curves.follow(tmp_path, trainer, store, draw_held_out) as add:
             for record in trainer.fit(lambda _: None):
                 add(record)
         score = trainer.score(np.array([row]))[0]

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from conftest import Project, invoke, write_project
 
-from sedmtl.checkpoint import load_model, load_state
-from sedmtl.errors import SedmtlError
-from sedmtl.stages import train as train_stage
-from sedmtl.stores import Store, read_scores
+from sedmtl.inference.checkpoint import load_model, load_state
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store, read_scores
+from sedmtl.training import train as train_stage
 
 SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"

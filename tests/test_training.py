@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl.dataset import split_rows
-from sedmtl.errors import SedmtlError
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
-from sedmtl.training.feed import Feed
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training.batches import Feed
+from sedmtl.training.config import SELECTIONS, Recipe
 from sedmtl.training.loop import Trainer
 from sedmtl.training.losses import Objective
-from sedmtl.training.recipe import SELECTIONS, Recipe
+from sedmtl.training.split import split_rows
 
 N_CLIPS, N_FRAMES, N_MELS, N_CLASSES = 40, 12, 8, 3
 RECIPE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)

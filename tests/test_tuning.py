@@ -9,9 +9,9 @@ import pytest
 from scipy import signal
 from sklearn.metrics import f1_score
 
+from sedmtl.inference.postprocess import segment
 from sedmtl.metrics import intersection
 from sedmtl.metrics.annotation import Annotation, detections
-from sedmtl.postprocess import segment
 from sedmtl.training.tuning import MEDIANS_S, tune, tune_tags
 
 HOP_S = 0.1

@@ -12,8 +12,8 @@ from conftest import Project, write_tone
 from matplotlib.figure import Figure
 from mutations import set_key
 
-from sedmtl import plots
 from sedmtl.events import Event
+from sedmtl.report import figures as plots
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sedmtl.audio import conform
-from sedmtl.recordings.windows import CrossFade, Grid, cut
+from sedmtl.data.audio import conform
+from sedmtl.inference.windows import CrossFade, Grid, cut
 
 # 2 s at 1 kHz: frames of 20 ms, overlap 50 of 99 frames would be half: at most 49 are shared.
 SMALL = Grid(sample_rate=1000, n_samples=2000, n_frames=99, window=40, hop=20)

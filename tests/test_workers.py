@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from sedmtl.workers.threads import all_cores, map_in_order, threads
+from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 7])

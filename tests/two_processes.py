@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from sedmtl import distributed
-from sedmtl.dataset import split_rows
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
-from sedmtl.training.feed import Feed
+from sedmtl.runtime import distributed
+from sedmtl.training.batches import Feed
+from sedmtl.training.config import Recipe
 from sedmtl.training.loop import Trainer
-from sedmtl.training.recipe import Recipe
+from sedmtl.training.split import split_rows
 
 BASE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)
 # Of 24 clips to train on; 2 processes share batches of ...

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sedmtl.inspection import Inspection
-from sedmtl.plots.view import View
+from sedmtl.inference.inspection import Inspection
+from sedmtl.report.figures.view import View
 
 N_FRAMES, N_MELS = 30, 12
 NAMES = ("siren", "bird", "drip", "knock", "flute", "clap", "bell", "rattle")

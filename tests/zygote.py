@@ -26,8 +26,8 @@ DISK = frozenset((
 """Names of functions that change files or folders, of the system, of h5py and of sedmtl."""
 
 IMPORTED = (
-    "sedmtl.cli", "sedmtl.graph", "sedmtl.stages.mix", "sedmtl.stages.features",
-    "sedmtl.stages.train", "sedmtl.stages.predict",
+    "sedmtl.cli.app", "sedmtl.inference.onnx", "sedmtl.data.mixing", "sedmtl.features.extraction",
+    "sedmtl.training.train", "sedmtl.inference.predict",
     "torch._dynamo",  # or its two seconds are every training's
 )  # fmt: skip
 
@@ -123,7 +123,7 @@ class _Child:
         self.invoked, self.n_moments = False, 0
 
     def run(self, folder, words, max_file):
-        from sedmtl.cli import app
+        from sedmtl.cli.app import app
 
         code = 1
         try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sedmtl.config.schema import Config
-from sedmtl.errors import SedmtlError
-from sedmtl.files.documents import MAX_YAML, parse_yaml
+from sedmtl.runtime.documents import MAX_YAML, parse_yaml
+from sedmtl.runtime.errors import SedmtlError
 
 SHORT = reprlib.Repr()
 """Values as sentences show them; it stops early, whatever a value holds."""

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from sedmtl.errors import SedmtlError, suggest
+from sedmtl.runtime.errors import SedmtlError, suggest
 
 PAPER_F_MAX = 16_000.0
 """Upper edge of the mel filters in Hz: half of the paper's sample rate."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from sedmtl.errors import SedmtlError, suggest
 from sedmtl.models.atrous import AtrousAttention
 from sedmtl.models.attention_step import AttentionForm
 from sedmtl.models.autoencoder import ReconstructionEnd, TwoStepAttentionAutoEncoder
 from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalWeightedRank
 from sedmtl.models.two_step_attention import TimeAttention
 from sedmtl.models.vggish import Vggish
+from sedmtl.runtime.errors import SedmtlError, suggest
 
 MODELS = ("2apae", "gap", "gmp", "gwrp", "atrous")
 """The paper's network and the four that it is compared with, in the order of its table IV."""

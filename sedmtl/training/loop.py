@@ -19,16 +19,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sedmtl import distributed
-from sedmtl.dataset import Rows, Split, batches, shuffled, split_rows
-from sedmtl.errors import SedmtlError, is_out_of_memory
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.models import has_decoder
-from sedmtl.stores import Store
-from sedmtl.training.feed import Batch, Feed, fits
+from sedmtl.runtime import distributed
+from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
+from sedmtl.store import Rows, Store, batches
+from sedmtl.training.batches import Batch, Feed, fits
+from sedmtl.training.config import SELECTIONS, Recipe, Selection, build_network
 from sedmtl.training.losses import Objective, Uncertainty
-from sedmtl.training.recipe import SELECTIONS, Recipe, Selection, build_network
+from sedmtl.training.split import Split, shuffled, split_rows
 
 CountClips = Callable[[int], None]
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl.inference.postprocess import PostProcessing, median_filter, odd_frames
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.metrics.sweep import Sweep, sweep
-from sedmtl.postprocess import PostProcessing, median_filter, odd_frames
 
 Scores = npt.NDArray[np.floating]
 Targets = npt.NDArray[np.integer]

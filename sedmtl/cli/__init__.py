@@ -1,0 +1,1 @@
+"""The command line: parse, read `data.yaml`, act, print."""

@@ -1,0 +1,1 @@
+"""From corpora to mixtures: adapters, audio, folds, the plan, rendering, downloads."""

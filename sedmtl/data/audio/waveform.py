@@ -1,0 +1,97 @@
+"""Mono float32: from samples of any channels and rate, and to the length and level of a clip."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from sedmtl.runtime.errors import SedmtlError
+
+Audio = npt.NDArray[np.float32]
+
+PEAK = 0.5
+"""Where `conform` puts a clip's peak. The recipe divides a mixture by twice the greater peak of
+its two parts, so this is the level that a network trained on mixtures knows."""
+
+
+def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, where: str) -> Audio:
+    """Average channels and resample: (N,) or (N, channels) at `rate` -> (N',) at `sample_rate`.
+
+    Raises:
+        SedmtlError: A sample is NaN or infinite, or too few are left at `sample_rate`; `where`
+            says whose.
+    """
+    return resample(average(samples, 0, rate, where), rate, sample_rate, where)
+
+
+def resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
+    """All of a waveform at another rate.
+
+    Raises:
+        SedmtlError: It is too short for a sample at that rate; `where` says whose it is.
+    """
+    if rate == sample_rate:
+        return mono
+    resampled: Audio = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    if not len(resampled):
+        raise too_short(where, len(mono), rate, sample_rate)
+    return resampled
+
+
+def average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
+    """Average the channels of finite samples, of which `first` have gone before."""
+    mono = _mean_of_channels(samples)
+    # One look at the average finds what is wrong in any channel; which sample, only then.
+    if not np.isfinite(mono).all():
+        finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1) & np.isfinite(mono)
+        at_s = (first + int(np.argmin(finite))) / rate
+        raise SedmtlError(f"{where} holds NaN or infinity at {at_s:.3f} s: export the file again")
+    return mono
+
+
+def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
+    """(N,) or (N, channels) -> (N,): channel by channel, which took a fifth of `mean`'s time."""
+    if samples.ndim == 1:
+        return np.ascontiguousarray(samples, dtype=np.float32)
+    mono = samples[:, 0].astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for channel in samples.T[1:]:
+            mono += channel
+        mono /= np.float32(samples.shape[1])
+    return mono
+
+
+def too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> SedmtlError:
+    """The error of a waveform that has no sample at another rate."""
+    return SedmtlError(
+        f"{where} is too short: expected at least one sample at {sample_rate} Hz, found "
+        f"{n_samples} at {rate} Hz"
+    )
+
+
+def cut_or_pad(waveform: Audio, n_samples: int) -> Audio:
+    """The first `n_samples` samples; silence after the end of a shorter waveform."""
+    return np.pad(waveform[:n_samples], (0, max(0, n_samples - len(waveform))))
+
+
+def cut_or_repeat(waveform: Audio, n_samples: int) -> Audio:
+    """The first `n_samples` samples; a shorter waveform starts over until it is long enough."""
+    return np.resize(waveform, n_samples)
+
+
+def conform(waveform: Audio, n_samples: int) -> Audio:
+    """What every clip goes through before its log-mel, in training and in prediction alike.
+
+    Cut or padded to the clip length, and scaled to a peak of 0.5, so that the recording level
+    does not matter. Silence stays silence.
+    """
+    clip = cut_or_pad(waveform, n_samples)
+    peak = float(np.abs(clip).max())
+    # Divided before it is scaled: PEAK / peak overflows where the peak is a denormal number.
+    return clip / np.float32(peak) * np.float32(PEAK) if peak > 0 else clip
+
+
+def rms(waveform: Audio) -> float:
+    """Root mean square, summed in float64."""
+    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))

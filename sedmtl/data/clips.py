@@ -1,0 +1,147 @@
+"""Weakly labelled recordings of one's own: `corpus.clips`, a CSV `filename,labels[,fold]`.
+
+Their true events, where somebody has marked them, come from a strong-label TSV. They are there to
+evaluate with: nothing is trained on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.config import Config
+from sedmtl.data.corpora.recordings import file_below
+from sedmtl.data.plan import assign_folds
+from sedmtl.events import read_strong_labels
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.progress import say
+from sedmtl.runtime.tables import read_table
+from sedmtl.store import EventTable
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """The recordings of the CSV, in its order.
+
+    Attributes:
+        classes: All labels that occur, sorted.
+        target: (n, n_classes) uint8.
+        fold: (n,) uint8 from 1; from the CSV, or drawn with the seed of `mixing`.
+        events: The strong labels, as far as they are known, within the clip length.
+    """
+
+    names: Sequence[str]
+    paths: Sequence[Path]
+    classes: tuple[str, ...]
+    target: npt.NDArray[np.uint8]
+    fold: npt.NDArray[np.uint8]
+    events: EventTable
+
+    def within(self, durations_s: Sequence[float]) -> Self:
+        """The same recordings, now that it is known how long each is.
+
+        A label that ends after its recording is cut there: that is how people round. One that
+        begins there is of another recording, or in another unit.
+
+        Raises:
+            SedmtlError: An event begins after its recording has ended.
+        """
+        events = self.events
+        end_s = np.asarray(durations_s, np.float32)[events.mixture]
+        late = np.flatnonzero(events.onset_s >= end_s)
+        if len(late):
+            first = late[0]
+            raise SedmtlError(
+                f"{self.names[events.mixture[first]]} is {end_s[first]:.2f} s long: its strong "
+                f"labels should begin before its end, found one at {events.onset_s[first]:.2f} s"
+            )
+        n_longer = int((events.offset_s > end_s).sum())
+        if n_longer:
+            say(f"warning: {n_longer} strong labels end after their recordings and are cut there")
+        cut = replace(events, offset_s=np.minimum(events.offset_s, end_s))
+        return replace(self, events=cut)
+
+
+def load_clips(config: Config) -> LabelledClips:
+    """Read the table of `corpus.clips`; no audio is opened.
+
+    Labels are separated by ';'. A recording without labels holds none of the classes.
+
+    Raises:
+        SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, or
+            a fold that is no number from 1 to 255, or a file that does not lie below the root; or
+            the strong labels speak of other recordings or contradict the weak ones.
+    """
+    settings = config.corpus.clips
+    if settings is None:
+        raise SedmtlError("data.yaml names no corpus.clips")
+    table = config.locate(settings.csv)
+    root = config.locate(settings.root) if settings.root else table.parent
+    rows = read_table(table, ("filename", "labels"), unique="filename")
+    names = [row["filename"] for row in rows]
+    labels = [
+        [label.strip() for label in row["labels"].split(";") if label.strip()] for row in rows
+    ]
+    classes = tuple(sorted({label for each in labels for label in each}))
+    if not classes:
+        raise SedmtlError(f"{table} labels no recording: expected labels separated by ';'")
+    target = np.array([[name in each for name in classes] for each in labels], np.uint8)
+    folds = [row.get("fold", "") for row in rows]
+    if any(folds):
+        fold = np.array([_parse_fold(text, table) for text in folds], np.uint8)
+    else:
+        fold = assign_folds(names, config.mixing.folds, np.random.default_rng(config.mixing.seed))
+    events = EventTable.empty()
+    if settings.strong is not None:
+        strong = config.locate(settings.strong)
+        events = _strong_labels(strong, names, classes, target, config.mixing.duration_s)
+    paths = [file_below(root, name, table) for name in names]
+    return LabelledClips(names, paths, classes, target, fold, events)
+
+
+def _strong_labels(
+    path: Path,
+    names: Sequence[str],
+    classes: Sequence[str],
+    target: npt.NDArray[np.uint8],
+    duration_s: float,
+) -> EventTable:
+    """The events of the TSV that begin within the clip, in order of clips."""
+    labels = read_strong_labels(path)
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        raise SedmtlError(
+            f"{path}: expected recordings that corpus.clips lists, found '{unknown[0]}'"
+            f"{f' and {len(unknown) - 1} others' if unknown[1:] else ''}: name them as there"
+        )
+    rows = []
+    for clip, name in enumerate(names):
+        for event in labels.get(name, ()):
+            label = classes.index(event.label) if event.label in classes else -1
+            if label < 0 or not target[clip, label]:
+                raise SedmtlError(
+                    f"{path}: {name} holds the event '{event.label}', which is none of its labels "
+                    "in corpus.clips: add it there or remove it here"
+                )
+            if event.onset_s < duration_s:
+                rows.append((clip, label, event.onset_s, min(event.offset_s, duration_s)))
+    clip_, label_, onset_s, offset_s = np.array(rows, np.float32).reshape(-1, 4).T
+    return EventTable(
+        mixture=clip_.astype(np.int32),
+        label=label_.astype(np.int16),
+        onset_s=onset_s,
+        offset_s=offset_s,
+        snr_db=np.full(len(rows), np.nan, np.float32),
+        source=[""] * len(rows),
+    )
+
+
+def _parse_fold(text: str, table: Path) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 255:
+        raise SedmtlError(f"{table}: each fold should be a number from 1 to 255, found '{text}'")
+    return int(text)

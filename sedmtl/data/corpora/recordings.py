@@ -1,0 +1,69 @@
+"""What every adapter speaks of: event clips and scenes, and where a corpus begins and ends."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sedmtl.runtime.errors import SedmtlError
+
+
+@dataclass(frozen=True)
+class EventClip:
+    """A recording of one sound event.
+
+    Attributes:
+        name: What the corpus calls it; unique in the corpus, free of machine paths.
+        recording: The original recording it was cut from; clips of one recording share a fold.
+        usable: Whether it may be mixed; an unusable clip still takes part in the assignment of
+            folds, as in the paper's recipe.
+    """
+
+    name: str
+    path: Path
+    label: str
+    recording: str
+    usable: bool = True
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A background recording.
+
+    Attributes:
+        name: What the corpus calls it; unique in the corpus, free of machine paths.
+        location: Where it was recorded; scenes of one location can be kept in one fold.
+    """
+
+    name: str
+    path: Path
+    label: str
+    location: str
+
+
+def find_root(root: Path, marker: str, published_name: str) -> Path:
+    """The folder that holds `marker`: `root` itself or the published folder inside it.
+
+    Raises:
+        SedmtlError: Neither exists; names what was expected where.
+    """
+    for candidate in (root, root / published_name):
+        if (candidate / marker).exists():
+            return candidate
+    found = "a folder without it" if root.is_dir() else "no such folder"
+    raise SedmtlError(f"expected {marker} in {root}, found {found}: check the root in data.yaml")
+
+
+def file_below(root: Path, name: str, table: Path) -> Path:
+    """The file that a row of a table names.
+
+    Raises:
+        SedmtlError: It lies elsewhere: whoever wrote the table has no say in what else is read.
+    """
+    way = Path(os.path.normpath(name))
+    if way.is_absolute() or ".." in way.parts or "\0" in name:
+        raise SedmtlError(
+            f"{table}: expected the name of a file below {root}, found {name!r}: name it from there"
+        )
+    return root / name

@@ -1,0 +1,140 @@
+"""A ZIP file becomes a folder, or is refused. Knows nothing of corpora.
+
+Every name and all limits are checked before anything is written. Each file is written under a
+hidden name and gets its own when its size and CRC-32 are those that the archive states.
+"""
+
+from __future__ import annotations
+
+import stat
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from sedmtl.runtime.atomic import make_folder
+from sedmtl.runtime.errors import SedmtlError
+
+MAX_RATIO = 100
+"""Unpacked over packed. Audio reaches 2, tables of labels 20; bombs start at 1000."""
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as the archive states it; its name is relative to the folder."""
+
+    name: str
+    n_bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may become at most."""
+
+    n_bytes: int
+    n_files: int
+
+
+def unpack(
+    archive: Path, folder: Path, limits: Limits, advance: Callable[[int], None]
+) -> list[Entry]:
+    """Unpack all files of an archive; those of the same names are replaced.
+
+    A first folder inside the archive that has the name of `folder` is that folder.
+
+    Args:
+        archive: A ZIP file.
+        folder: Where to; made if it is not there.
+        limits: Beside `MAX_RATIO`.
+        advance: Called with the bytes just written; may raise to end it.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SedmtlError: The archive is broken, leads out of the folder, holds something that is no
+            plain file, or more than the limits allow; or the disk cannot take it.
+    """
+    try:
+        with ZipFile(archive) as opened:
+            names = _names(opened.infolist(), folder.name, archive)
+            _check_limits(list(names.values()), archive, limits)
+            for name, member in names.items():
+                _write(opened, member, folder / name, advance)
+    except (BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        raise SedmtlError(f"{archive} is no whole ZIP file: {error}") from error
+    except OSError as error:
+        where = error.filename or folder
+        raise SedmtlError(f"cannot unpack {archive}: {error.strerror} ({where})") from error
+    return [Entry(name, member.file_size, member.CRC) for name, member in names.items()]
+
+
+def _names(members: Sequence[ZipInfo], top: str, archive: Path) -> dict[str, ZipInfo]:
+    """The files by their names below the folder."""
+    names: dict[str, ZipInfo] = {}
+    for member in members:
+        name = _name(member, top, archive)
+        if member.is_dir():
+            continue
+        if name in names:
+            raise _refused(archive, member, "it is there twice")
+        names[name] = member
+    return names
+
+
+def _name(member: ZipInfo, top: str, archive: Path) -> str:
+    # As stored: zipfile itself cuts a name at a zero byte.
+    stored = member.orig_filename
+    parts = PurePosixPath(stored).parts
+    if not parts or ".." in parts or stored.startswith("/") or not _is_plain(stored):
+        raise _refused(archive, member, "its name does not stay in the folder")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise _refused(archive, member, "it is a link or a device")
+    if member.flag_bits & 1:
+        raise _refused(archive, member, "it is encrypted")
+    return str(PurePosixPath(*(parts[1:] if parts[0] == top and len(parts) > 1 else parts)))
+
+
+def _is_plain(name: str) -> bool:
+    """No separators, drives and control characters of any system."""
+    return name.isprintable() and not set(name) & set("\\:")
+
+
+def _refused(archive: Path, member: ZipInfo, reason: str) -> SedmtlError:
+    return SedmtlError(
+        f"{archive} is refused for {member.orig_filename!r}: {reason}; nothing was unpacked"
+    )
+
+
+def _check_limits(members: Sequence[ZipInfo], archive: Path, limits: Limits) -> None:
+    n_bytes = sum(member.file_size for member in members)
+    n_packed = archive.stat().st_size
+    for what, found, limit in (
+        ("files", len(members), limits.n_files),
+        ("bytes", n_bytes, limits.n_bytes),
+        (f"bytes from {n_packed:,}", n_bytes, MAX_RATIO * n_packed),
+    ):
+        if found > limit:
+            raise SedmtlError(
+                f"{archive} is refused: expected at most {limit:,} {what}, found {found:,}; "
+                "nothing was unpacked"
+            )
+
+
+def _write(archive: ZipFile, member: ZipInfo, path: Path, advance: Callable[[int], None]) -> None:
+    make_folder(path.parent)
+    partial = path.with_name(f".{path.name}.part")
+    # Reading to the end compares the CRC-32.
+    with archive.open(member) as source, partial.open("wb") as file:
+        while chunk := source.read(CHUNK):
+            file.write(chunk)
+            advance(len(chunk))
+    n_bytes = partial.stat().st_size
+    if n_bytes != member.file_size:
+        raise BadZipFile(f"{member.filename} has {n_bytes:,} of {member.file_size:,} bytes")
+    partial.replace(path)

@@ -1,0 +1,100 @@
+"""One mixture from the audio of its events and its scene, at each SNR. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.data.audio import Audio, cut_or_repeat, rms
+
+FULL_SCALE = 32_767
+"""The int16 value of amplitude 1."""
+
+
+class EventAudio(NamedTuple):
+    """The audio of an event: what is heard, and the level it is scaled by.
+
+    Attributes:
+        segment: (n,) float32, the first `event_s` seconds of the clip.
+        level: The RMS that the SNR refers to: of the whole file (`snr_over: file`) or of the
+            segment (`snr_over: segment`).
+    """
+
+    segment: Audio
+    level: float
+
+    @property
+    def surplus_db(self) -> float:
+        """How far the realised SNR lies above the wanted one; -inf where nothing is heard.
+
+        The realised SNR is the RMS of the event as heard over the RMS of the whole scene.
+        """
+        heard = rms(self.segment)
+        return 20 * float(np.log10(heard / self.level)) if heard > 0 else -np.inf
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A mixture at one SNR.
+
+    Attributes:
+        waveform: (n_samples,) int16; amplitude = value / 32767.
+        event_part: (n_samples,) float32, what the events add to it, before rounding.
+    """
+
+    waveform: npt.NDArray[np.int16]
+    event_part: Audio
+
+    @property
+    def stems(self) -> npt.NDArray[np.int16]:
+        """(2, n_samples): events, scene. They sum to the waveform exactly."""
+        events = np.rint(self.event_part).astype(np.int16)
+        # The scene's stem is the rest, so that the stems sum to the mixture to the last bit.
+        return np.stack([events, self.waveform - events])
+
+
+def render(
+    events: Sequence[EventAudio],
+    onsets: Sequence[int],
+    scene: Audio,
+    n_samples: int,
+    snrs_db: Sequence[float],
+) -> Iterator[Rendered]:
+    """Make one mixture at each SNR.
+
+    The scene is scaled to RMS 1 and each event to RMS 10^(snr/20); the mixture is
+    (events + scene) / (2 max(|events|, |scene|)), so that nothing clips.
+
+    Args:
+        events: The events, none with a level of 0.
+        onsets: Where each begins, in samples.
+        scene: The scene, not silent; cut, or repeated if it is too short.
+        n_samples: Length of the mixture.
+        snrs_db: The wanted SNRs.
+
+    Yields:
+        One `Rendered` for each SNR, in order.
+    """
+    scene = cut_or_repeat(scene, n_samples)
+    scene = scene / np.float32(rms(scene))
+    unit_events = np.zeros(n_samples, np.float32)
+    for event, onset in zip(events, onsets, strict=True):
+        segment = event.segment[: n_samples - onset]
+        unit_events[onset : onset + len(segment)] += segment / np.float32(event.level)
+    event_peak, scene_peak = _peak(unit_events), _peak(scene)
+    for snr_db in snrs_db:
+        gain = 10 ** (snr_db / 20)
+        scale = FULL_SCALE / (2 * max(gain * event_peak, scene_peak))
+        event_part = unit_events * np.float32(gain * scale)
+        # In place: the arrays of 10 s do not fit the processor's cache, each new one costs.
+        mixture = scene * np.float32(scale)
+        mixture += event_part
+        yield Rendered(np.rint(mixture, out=mixture).astype(np.int16), event_part)
+
+
+def _peak(waveform: Audio) -> float:
+    return float(max(waveform.max(), -waveform.min()))

@@ -1,0 +1,173 @@
+"""How well a run says when each event happens: every localisation metric of its held-out fold.
+
+The metrics themselves are in `metrics`; here stands what they are given. The scores are those of
+the network that the honest selection chose, and the thresholds those that its inner validation
+chose, so that nothing reported has seen the held-out fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.inference.postprocess import PostProcessing, median_filter, odd_frames
+from sedmtl.inference.postprocess import segment as find_events
+from sedmtl.metrics import collar, frame, intersection, psds, segment
+from sedmtl.metrics.annotation import Annotation
+from sedmtl.metrics.counts import EventMetrics
+from sedmtl.metrics.frame import FrameMetrics
+from sedmtl.metrics.psds import Psds
+from sedmtl.runtime.checksum import sealed, unsealed
+from sedmtl.store import HeldOutScores, annotation_of, known_clips
+
+Frames = npt.NDArray[np.floating]
+Edges = npt.NDArray[np.float64]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """The localisation metrics of one held-out fold.
+
+    Attributes:
+        psds1: Scenario 1: react at the right time. Threshold-free, as `psds2`.
+        psds2: Scenario 2: do not confuse classes.
+        collar: Event-based: onset within 0.2 s, offset within 0.2 s or 20 % of the event.
+        segment: In segments of 1 s.
+        intersection: Half of a detection within truths, half of a truth within detections.
+        frame: Of the frame scores as they come, neither filtered nor gated.
+        n_clips: Clips whose strong labels are known; the others have no say.
+    """
+
+    psds1: Psds
+    psds2: Psds
+    collar: EventMetrics
+    segment: EventMetrics
+    intersection: EventMetrics
+    frame: FrameMetrics
+    n_clips: int
+
+    def values(self) -> dict[str, float]:
+        """The metrics that tables and averages over folds are made of, by their names there."""
+        values = {"psds1": self.psds1.value, "psds2": self.psds2.value}
+        for name, family in (
+            ("collar", self.collar),
+            ("segment", self.segment),
+            ("intersection", self.intersection),
+        ):
+            values |= {f"{name}_f1_micro": family.f1_micro, f"{name}_f1_macro": family.f1_macro}
+            if name != "intersection":
+                values[f"{name}_error_rate_micro"] = family.error_rate_micro
+                values[f"{name}_error_rate_macro"] = family.error_rate_macro
+        return values | {
+            "frame_ap_micro": self.frame.ap_micro,
+            "frame_ap_macro": self.frame.ap_macro,
+        }
+
+    def per_class(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The metrics that exist class by class: (C,) each, NaN where a class has no truth."""
+        return {
+            "psds1": self.psds1.per_class,
+            "psds2": self.psds2.per_class,
+            "collar_f1": self.collar.f1,
+            "segment_f1": self.segment.f1,
+            "intersection_f1": self.intersection.f1,
+            "frame_ap": self.frame.ap,
+        }
+
+
+def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | None:
+    """Every metric of a run's held-out fold; None if the strong labels are not known.
+
+    Args:
+        scores: Of the run.
+        settings: How its frame scores become events.
+    """
+    rows = known_clips(scores.target, scores.events)
+    if not len(rows):
+        return None
+    truth = annotation_of(scores.events.of_clips(rows))
+    raw = scores.frame[rows]
+    edges_s, n_classes = scores.frame_edges_s, raw.shape[1]
+    durations_s = np.full(len(rows), scores.duration_s)
+    ready = _filtered(raw, scores.score["honest"][rows], settings, edges_s)
+    found = _detected(ready, replace(settings, median_s=0.0), edges_s)
+    target = frame.targets(truth, len(rows), n_classes, edges_s)
+    return Localisation(
+        psds1=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_1),
+        psds2=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_2),
+        collar=collar.evaluate(truth, found, n_classes),
+        segment=segment.evaluate(truth, found, n_classes, durations_s),
+        intersection=intersection.evaluate(truth, found, n_classes),
+        frame=frame.evaluate(target, raw),
+        n_clips=len(rows),
+    )
+
+
+def _filtered(
+    frame: Frames, clip: npt.NDArray[np.float32], settings: PostProcessing, edges_s: Edges
+) -> npt.NDArray[np.float32]:
+    """Frame scores (n, C, T) gated and median-filtered: what a threshold meets."""
+    gate = clip[:, :, None] if settings.gated else np.float32(1)
+    n_frames = odd_frames(settings.median_s, _hop_s(edges_s))
+    ready: npt.NDArray[np.float32] = median_filter(frame * gate, n_frames)
+    return ready
+
+
+def _detected(frame: Frames, settings: PostProcessing, edges_s: Edges) -> Annotation:
+    """The events of all clips (n, C, T)."""
+    found = [
+        (clip, *event)
+        for clip, scores in enumerate(frame)
+        for event in find_events(scores, settings, _hop_s(edges_s), float(edges_s[0]))
+    ]
+    columns = np.array(found, np.float64).reshape(-1, 5).T
+    clip, label = columns[:2].astype(np.int64)
+    return Annotation(clip, label, onset_s=columns[2], offset_s=columns[3])
+
+
+def _hop_s(edges_s: Edges) -> float:
+    return float(edges_s[-1] - edges_s[0]) / (len(edges_s) - 1)
+
+
+def as_json(measured: Localisation) -> dict[str, Any]:
+    """Plain values; what does not exist is NaN."""
+    values = {name: _plain(value) for name, value in vars(measured).items()}
+    return sealed({"schema": SCHEMA, **values})
+
+
+def from_json(data: Mapping[str, Any]) -> Localisation:
+    """The inverse of `as_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: The data are of another schema, or not what was written.
+    """
+    if data["schema"] != SCHEMA:
+        raise KeyError("schema")
+    data = unsealed(data)
+    return Localisation(
+        psds1=Psds(**_arrays(data["psds1"])),
+        psds2=Psds(**_arrays(data["psds2"])),
+        collar=EventMetrics(**_arrays(data["collar"])),
+        segment=EventMetrics(**_arrays(data["segment"])),
+        intersection=EventMetrics(**_arrays(data["intersection"])),
+        frame=FrameMetrics(**_arrays(data["frame"])),
+        n_clips=int(data["n_clips"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    fields = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    fields = fields._asdict() if isinstance(fields, FrameMetrics) else fields
+    if not isinstance(fields, dict):
+        return fields
+    return {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in fields.items()}
+
+
+def _arrays(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: np.array(v) if isinstance(v, list) else v for key, v in fields.items()}

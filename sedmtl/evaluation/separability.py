@@ -1,0 +1,145 @@
+"""How well the masks of a run take mixtures apart: SI-SDR improvement over the mixture itself.
+
+A source is a class in a held-out mixture; what it should sound like is the stem of the events
+between the onsets and offsets of that class. Where another class sounds at the same time the stem
+does not say which is which, and the source is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.data.audio import Audio, conform
+from sedmtl.evaluation.stems import Stems
+from sedmtl.inference.separation import Separator
+from sedmtl.metrics.si_sdr import si_sdr
+from sedmtl.runtime.errors import SedmtlError
+
+KINDS = ("mixture", "told", "heard", "times", "ideal")
+
+
+@dataclass(frozen=True)
+class Separability:
+    """SI-SDR of every source, in dB; an item a source.
+
+    Attributes:
+        label: (n,) its class.
+        mixture: (n,) of the mixture as it is. The others are improvements over it.
+        told: (n,) by the network's masks, if it is told which classes the mixture has.
+        heard: (n,) by its masks of the classes that it hears itself; NaN of a source that it does
+            not hear.
+        times: (n,) by the true onsets and offsets alone: the mixture between them, all bins alike.
+        ideal: (n,) by the ideal ratio mask: the ceiling for any mask.
+        n_overlapped: Sources that are left out.
+    """
+
+    label: npt.NDArray[np.int64]
+    mixture: npt.NDArray[np.float64]
+    told: npt.NDArray[np.float64]
+    heard: npt.NDArray[np.float64]
+    times: npt.NDArray[np.float64]
+    ideal: npt.NDArray[np.float64]
+    n_overlapped: int
+
+    def values(self) -> dict[str, float]:
+        """Means over sources, and which share of them was heard."""
+        means = {name: _mean(getattr(self, name)) for name in KINDS}
+        return means | {"found": float(np.mean(~np.isnan(self.heard)))}
+
+    def per_class(self, n_classes: int) -> dict[str, list[float]]:
+        """Means over the sources of each class; NaN of a class without any."""
+        return {
+            name: [_mean(getattr(self, name)[self.label == k]) for k in range(n_classes)]
+            for name in KINDS
+        }
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+class Sources(NamedTuple):
+    """The sources of one mixture.
+
+    Attributes:
+        present: (C,) bool, the classes that the mixture has.
+        label: (K,) those of the sources, each once.
+        stem: (K, N) what each should sound like.
+        active: (K, N) bool, where.
+        n_overlapped: How many more there are that another class overlaps.
+    """
+
+    present: npt.NDArray[np.bool_]
+    label: npt.NDArray[np.int64]
+    stem: Audio
+    active: npt.NDArray[np.bool_]
+    n_overlapped: int
+
+
+def sources_of(stems: Stems, sample_rate: int, n_classes: int) -> Sources:
+    """The sources of a mixture by its strong labels.
+
+    Those that are silent do not count, nor one that is all there is in the mixture.
+    """
+    labels, which = np.unique(stems.truth.label, return_inverse=True)
+    active = np.zeros((len(labels), len(stems.events)), np.bool_)
+    edges_s = np.stack([stems.truth.onset_s, stems.truth.offset_s], axis=1).astype(np.float64)
+    for row, (onset, offset) in zip(which, np.rint(edges_s * sample_rate).astype(int), strict=True):
+        active[row, onset:offset] = True
+    overlapped = (active & (active.sum(axis=0) > 1)).any(axis=1)
+    stem = stems.events * active
+    kept = ~overlapped & stem.any(axis=1) & (stems.mixture - stem).any(axis=1)
+    return Sources(
+        present=np.isin(np.arange(n_classes), labels),
+        label=labels[kept].astype(np.int64),
+        stem=stem[kept],
+        active=active[kept],
+        n_overlapped=int(overlapped.sum()),
+    )
+
+
+def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
+    """Measure a run on mixtures whose events are known.
+
+    Args:
+        separator: Of the run.
+        fold: Its held-out mixtures.
+
+    Raises:
+        SedmtlError: No source can be measured: all are overlapped, or silent.
+    """
+    columns: list[npt.NDArray[np.float64]] = []
+    labels, n_overlapped, card = [], 0, separator.card
+    for stems in fold:
+        sources = sources_of(stems, card.sample_rate, len(card.classes))
+        n_overlapped += sources.n_overlapped
+        if len(sources.label):
+            labels.append(sources.label)
+            columns.append(_measure_clip(separator, stems.mixture, sources))
+    if not labels:
+        raise SedmtlError(
+            f"no event of the held-out mixtures can be measured: {n_overlapped} sources are "
+            "overlapped by another class, the others silent or alone"
+        )
+    mixture, told, heard, times, ideal = np.hstack(columns)
+    return Separability(np.concatenate(labels), mixture, told, heard, times, ideal, n_overlapped)
+
+
+def _measure_clip(
+    separator: Separator, mixture: Audio, sources: Sources
+) -> npt.NDArray[np.float64]:
+    """A row for each of `KINDS`, a column for each of the K sources."""
+    clip, mask = separator.listen(conform(mixture, len(mixture)))
+    told = separator.separate(mixture, mask, sources.present)
+    heard = separator.separate(mixture, mask, separator.heard(clip))
+    ideal = separator.separate_ideally(sources.stem, mixture - sources.stem)
+    estimates = (told[sources.label], heard[sources.label], mixture * sources.active, ideal)
+    before = si_sdr(sources.stem, np.broadcast_to(mixture, sources.stem.shape))
+    # A class that was not heard is silent, of which there is no SI-SDR.
+    return np.stack([before, *(si_sdr(sources.stem, each) - before for each in estimates)])

@@ -1,0 +1,234 @@
+"""`sedmtl features`: mixture stores, or recordings of one's own -> feature stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sedmtl.config import Config, Features, Mixing
+from sedmtl.data import audio
+from sedmtl.data.clips import load_clips
+from sedmtl.data.render import FULL_SCALE
+from sedmtl.logmel import LogMel, n_frames
+from sedmtl.runtime import progress
+from sedmtl.runtime.disk_space import announce
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.lock import folder_lock
+from sedmtl.runtime.provenance import check_mixing, say_replaced, stamp_of
+from sedmtl.runtime.workers.cluster import open_workers
+from sedmtl.runtime.workers.shards import SHARE, Arrays, map_arrays, scratch_beside
+from sedmtl.runtime.workers.threads import Workers
+from sedmtl.store import (
+    ClipTable,
+    RowArray,
+    Store,
+    StoreWriter,
+    choose_store,
+    other_snr_db,
+    stores_in,
+)
+
+BLOCK = 8
+"""Clips a batch. Fixed, so that the bytes do not depend on the number of workers."""
+
+Waveforms = npt.NDArray[np.float32]
+Row = TypeVar("Row")
+
+
+class MadeFrom(NamedTuple):
+    """What a store of features is made from.
+
+    Attributes:
+        source: Content of the mixture store.
+        config: Text of the data.yaml that decided its clips.
+        stamp: Of the recordings, where they are read directly.
+    """
+
+    source: str
+    config: str
+    stamp: str
+
+
+def features(
+    config: Config, names: Sequence[str], n_workers: int, scheduler: str | None = None
+) -> list[Path]:
+    """Make the feature store of each named mixture store, and of `corpus.clips`.
+
+    Args:
+        config: Of the project.
+        names: Of mixture stores, `snr_10`; if empty: all there are, and `corpus.clips`.
+        n_workers: Threads.
+        scheduler: Of a Dask cluster, whose workers take the threads' place.
+
+    Raises:
+        SedmtlError: There is nothing to make features of.
+    """
+    mixtures_dir = config.work_dir / "mixtures"
+    names_all = list(names) or list(stores_in(mixtures_dir))
+    paths = [choose_store(mixtures_dir, name, "sedmtl mix") for name in names_all]
+    with open_workers(n_workers, scheduler) as workers:
+        made = [_of_mixtures(path, config, workers) for path in paths]
+        if config.corpus.clips is not None and not names:
+            made.append(_of_clips(config, workers))
+    if not made:
+        raise SedmtlError(
+            f"nothing to make features of: no store in {mixtures_dir} ('sedmtl mix' makes them), "
+            "and data.yaml names no corpus.clips"
+        )
+    return made
+
+
+def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
+    path = config.work_dir / "features" / source.name
+    with Store(source, "waveform", "sedmtl mix") as store:
+        mixing = config.model_dump(mode="json")["mixing"]
+        check_mixing(source, store.attributes["config"], mixing, "sedmtl mix")
+        snr_db = other_snr_db(source, store.attributes)
+        if snr_db is not None:
+            raise SedmtlError(
+                f"{source} holds mixtures at {snr_db:g} dB: expected those that its name says; "
+                "run 'sedmtl mix' again"
+            )
+        read = partial(_read_mixtures, store=store)
+        if workers.apart:
+            read = partial(_read_mixtures_apart, path=source.absolute(), content=store.content)
+        made_from = MadeFrom(store.content, store.attributes["config"], stamp="")
+        rows = range(len(store))
+        _write(path, store.clips, store.classes, rows, read, config, made_from, workers)
+    return path
+
+
+def _read_mixtures(rows: range, store: Store) -> Waveforms:
+    return store.read(rows).astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def _read_mixtures_apart(rows: range, path: Path, content: str) -> Waveforms:
+    """On a worker, which opens the store itself."""
+    return _read_mixtures(rows, _open_mixtures(path, content))
+
+
+@lru_cache(maxsize=1)
+def _open_mixtures(path: Path, content: str) -> Store:
+    store = Store(path, "waveform", "sedmtl mix")
+    if store.content != content:
+        raise SedmtlError(f"a worker finds another store at {path}: {SHARE}")
+    return store
+
+
+def _of_clips(config: Config, workers: Workers) -> Path:
+    """Recordings are cut to their first `duration_s` seconds, or padded with silence."""
+    path = config.work_dir / "features" / "clips.h5"
+    clips = load_clips(config)
+    lengths_s = [info.duration_s for info in audio.probe_all(clips.paths)]
+    clips = clips.within(lengths_s)
+    duration_s = config.mixing.duration_s
+    progress.say(
+        f"{len(lengths_s)} recordings: {sum(s > duration_s for s in lengths_s)} cut to their first "
+        f"{duration_s:g} s, {sum(s < duration_s for s in lengths_s)} padded with silence"
+    )
+    table = ClipTable(clips.names, clips.target, clips.fold, [""] * len(clips.names), clips.events)
+    described = config.describe("corpus", "mixing")
+    made_from = MadeFrom("recordings", described, stamp_of(clips.paths))
+    # The workers of a cluster may be in another folder.
+    rows = [clip_path.absolute() for clip_path in clips.paths]
+    read = partial(_read_clips, mixing=config.mixing)
+    _write(path, table, clips.classes, rows, read, config, made_from, workers)
+    return path
+
+
+def _read_clips(paths: Sequence[Path], mixing: Mixing) -> Waveforms:
+    rate, n_samples = mixing.sample_rate, mixing.n_samples
+    waveforms = [audio.read(path, rate, duration_s=mixing.duration_s) for path in paths]
+    return np.stack([audio.conform(waveform, n_samples) for waveform in waveforms])
+
+
+def _write(
+    path: Path,
+    clips: ClipTable,
+    classes: Sequence[str],
+    rows: Sequence[Row],
+    read: Callable[[Sequence[Row]], Waveforms],
+    config: Config,
+    made_from: MadeFrom,
+    workers: Workers,
+) -> None:
+    """Make one store of what `read` makes of slices of `rows`."""
+    settings = config.features
+    rate, n_samples = config.mixing.sample_rate, config.mixing.n_samples
+    _front_end(rate, settings)  # its errors come before the store
+    row_shape = (n_frames(n_samples, settings.window, settings.hop), settings.n_mels)
+    attributes = {
+        "source": made_from.source,
+        "config": made_from.config,
+        **settings.model_dump(),
+        "sample_rate": rate,
+        "n_samples": n_samples,
+        "classes": classes,
+    }
+    array = RowArray(row_shape, np.float32)
+    with folder_lock(path.parent, "sedmtl features"):
+        # It looks at what is there, which before the lock another process may still change.
+        writer = StoreWriter(path, {"logmel": array}, clips, attributes, made_from.stamp)
+        _fill(writer, partial(_logmel_of, read=read, rate=rate, settings=settings), rows, workers)
+
+
+def _fill(
+    writer: StoreWriter,
+    work: Callable[[Sequence[Row]], Arrays],
+    rows: Sequence[Row],
+    workers: Workers,
+) -> None:
+    _announce(writer)
+    with writer:
+        blocks = [rows[i : i + BLOCK] for i in range(writer.n_done, writer.n_rows, BLOCK)]
+        bar = progress.progress(f"log-mel {writer.path.stem}", writer.n_rows, writer.n_done)
+        with _one_torch_thread(), scratch_beside(writer.path) as scratch, bar as advance:
+            for arrays in map_arrays(work, blocks, workers, scratch):
+                writer.write(writer.n_done, **arrays)
+                advance(len(arrays["logmel"]))
+        writer.finish()
+
+
+def _announce(writer: StoreWriter) -> None:
+    """Say what is about to be made, and what it takes of the disk."""
+    if writer.replaces:
+        say_replaced(writer.path)
+    if not writer.is_there:
+        announce(f"log-mel of {writer.n_rows:,} clips", writer.n_bytes, writer.path.parent)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """The workers are the threads: one more level of them would only get in their way."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+@lru_cache(maxsize=1)
+def _front_end(rate: int, settings: Features) -> LogMel:
+    """Built once in each process: as an argument, its filters would travel with every block."""
+    return LogMel(rate, **settings.model_dump())
+
+
+def _logmel_of(
+    rows: Sequence[Row],
+    read: Callable[[Sequence[Row]], Waveforms],
+    rate: int,
+    settings: Features,
+) -> Arrays:
+    torch.set_num_threads(1)  # on a worker of a cluster nobody else has
+    logmel, waveforms = _front_end(rate, settings), torch.from_numpy(read(rows))
+    with torch.inference_mode():
+        # Clip by clip, what is computed with stays in the processor's cache: 1.4 times as fast.
+        return {"logmel": torch.cat([logmel(clip[None]) for clip in waveforms]).numpy()}

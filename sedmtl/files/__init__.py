@@ -1,1 +1,0 @@
-"""Files: whole or absent, sealed, stamped, locked, weighed before they are written."""

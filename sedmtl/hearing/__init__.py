@@ -1,1 +1,0 @@
-"""What maps are worth as sound: separation and denoising, measured against the stems."""

@@ -1,0 +1,1 @@
+"""A trained network at work: audio in, events, maps, sources and exports out."""

@@ -1,0 +1,260 @@
+"""The run folder: what decides a run, what it learned, and how to go on with it.
+
+    run.yaml           the recipe, resolved, and the store it read
+    metrics.jsonl      one line an epoch
+    last.pt            the loop's state; read with `weights_only`, so it cannot run code
+    model.safetensors  weights of the epoch that the inner validation chose
+    model.json         all else that prediction needs: classes, front end, standardiser, sizes
+    scores.h5          held-out scores under both selections, written by `stores`
+    train.log          what the run said, if it was trained in a process of a grid
+    events.out.*       TensorBoard's event files, if they were asked for
+    localisation.json  what `eval` measured, to be taken up by the next one
+    model.onnx         what `export` made of it
+
+Of what training writes, `model.safetensors` appears last and marks the run as finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+import sedmtl
+from sedmtl.inference.model_card import ModelCard as ModelCard
+from sedmtl.inference.model_card import read_card
+from sedmtl.models import MODELS
+from sedmtl.runtime import checksum as seal
+from sedmtl.runtime.atomic import write_bytes, write_text
+from sedmtl.runtime.documents import parse_json, parse_yaml
+from sedmtl.runtime.errors import SedmtlError, suggest
+
+SCHEMA = 2
+
+REQUIRED: Mapping[str, type | tuple[type, ...]] = {
+    "data": str, "fold": int, "model": str, "attention": str, "time_attention": str,
+    "reconstruction": str, "alpha": (float, int, str), "width": int, "epochs": int, "seed": int,
+    "n_parameters": int,
+}  # fmt: skip
+"""What a `run.yaml` must say for others to speak of the run."""
+
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+          RuntimeError, MemoryError, SafetensorError)  # fmt: skip
+"""What files of a run that nobody wrote can end in."""
+
+
+def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
+    """Write `model.json`, then `model.safetensors`, whose digest is in it."""
+    content = save({key: value.contiguous() for key, value in weights.items()})
+    data = {
+        "schema": SCHEMA,
+        "sedmtl_version": sedmtl.__version__,
+        **asdict(card),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = json.dumps(seal.sealed(data), indent=1, ensure_ascii=False)
+    write_text(folder / "model.json", text)
+    write_bytes(folder / "model.safetensors", content)
+
+
+def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
+    """Read a finished run.
+
+    Returns:
+        Its card, and its network in evaluation mode on the CPU.
+
+    Raises:
+        SedmtlError: The folder holds no finished run, or its files have changed or do not fit each
+            other.
+    """
+    card, digest = _load_card(folder)
+    try:
+        content = (folder / "model.safetensors").read_bytes()
+        if digest not in (None, hashlib.sha256(content).hexdigest()):
+            raise ValueError("its weights are not what was written")
+        weights = load(content)
+        _check_weights(card, weights)
+        network = card.build_network()
+        network.load_state_dict(weights)
+    except DAMAGE as error:
+        raise _damaged(folder, error) from error
+    return card, network.eval()
+
+
+def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
+    """Before a network is built, which of wrong sizes may take all memory."""
+    with torch.device("meta"):
+        wanted = {key: value.shape for key, value in card.build_network().state_dict().items()}
+    if {key: value.shape for key, value in weights.items()} != wanted:
+        raise ValueError("its weights are of another network")
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise ValueError("its weights hold NaN or infinity")
+
+
+def load_card(folder: Path) -> ModelCard:
+    """Read what a finished run says of itself, without its weights.
+
+    Raises:
+        SedmtlError: The folder holds no finished run, or its card is damaged.
+    """
+    return _load_card(folder)[0]
+
+
+def _load_card(folder: Path) -> tuple[ModelCard, str | None]:
+    """The card, and the digest of the weights: None in a run of before there was one."""
+    if not is_finished(folder):
+        raise SedmtlError(f"{folder} holds no trained network: train one with 'sedmtl train'")
+    try:
+        data = parse_json((folder / "model.json").read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise SedmtlError(
+                f"{folder / 'model.json'} has another schema than {SCHEMA}: train the run again"
+            )
+        data = _unsealed(data)
+        digest = data.pop("weights_sha256", None)
+        del data["schema"], data["sedmtl_version"]
+        card = read_card(data)
+    except DAMAGE as error:
+        raise _damaged(folder, error) from error
+    return card, digest
+
+
+def _unsealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the seal, which runs of before there was one do not have."""
+    return seal.unsealed(data) if seal.KEY in data else dict(data)
+
+
+def _damaged(folder: Path, error: Exception) -> SedmtlError:
+    reason = " ".join(str(error).split())[:200]
+    return SedmtlError(f"the run {folder} is damaged ({reason}): train it again")
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the loop's state; the old one stays until the new one is whole."""
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    write_bytes(folder / "last.pt", content.getvalue())
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read the loop's state, on the CPU; never runs code from it.
+
+    Raises:
+        SedmtlError: The file is damaged.
+    """
+    try:
+        with zipfile.ZipFile(folder / "last.pt") as archive:  # torch compares no checksum
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"{damaged} is not what was written")
+        state: dict[str, Any] = torch.load(
+            folder / "last.pt", map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # torch documents no exception types here
+        raise SedmtlError(
+            f"{folder / 'last.pt'} is damaged: start the run anew with --force"
+        ) from error
+    return state
+
+
+def write_run(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write `run.yaml`."""
+    write_text(folder / "run.yaml", yaml.safe_dump(seal.sealed(settings), sort_keys=False))
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read `run.yaml`.
+
+    Raises:
+        SedmtlError: It is missing or damaged.
+    """
+    path = folder / "run.yaml"
+    try:
+        settings = _unsealed(parse_yaml(path.read_text(encoding="utf-8")))
+        _check_settings(settings)
+    except FileNotFoundError:
+        raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
+    except DAMAGE as error:
+        raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
+    return settings
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Whether they say of a run what others speak of.
+
+    Raises:
+        ValueError: They do not.
+    """
+    for key, kind in REQUIRED.items():
+        if not isinstance(settings.get(key), kind):
+            raise ValueError(f"no {key}")
+    if not isinstance(settings.get("config", ""), str):
+        raise ValueError("no text of a data.yaml")
+    check_data_name(settings["data"])
+    if settings["model"] not in MODELS or not 0 < settings["fold"] < 256:
+        raise ValueError("no such network or fold")
+    if settings["alpha"] != "auto":
+        float(settings["alpha"])
+
+
+def check_data_name(data: str) -> None:
+    """Whether a store can be trained on under its name, which stands in names of files.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not re.fullmatch(r"\w[\w.+-]*", data):
+        raise ValueError(f"no data are called {data}")
+    if data.startswith("snr_"):
+        float(data.removeprefix("snr_"))
+
+
+def n_epochs_done(run: Path) -> int:
+    """Epochs that a run has behind it, by its `metrics.jsonl`; 0 if that says nothing."""
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return max(0, int(parse_json(lines[-1])["epoch"]))
+    except DAMAGE:
+        return 0
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the folder holds a run that was trained to its end."""
+    return (run / "model.safetensors").is_file()
+
+
+def finished_runs(runs_dir: Path) -> list[Path]:
+    """The finished runs of a work folder, the newest last."""
+    found = [path.parent for path in runs_dir.glob("*/model.safetensors")]
+    return sorted(found, key=lambda run: ((run / "model.safetensors").stat().st_mtime, run.name))
+
+
+def find_run(runs_dir: Path, name: str | None) -> Path:
+    """A run by name or path, or the newest finished one.
+
+    Raises:
+        SedmtlError: There is none.
+    """
+    runs = finished_runs(runs_dir)
+    if name is None:
+        if not runs:
+            raise SedmtlError(
+                f"no finished run in {runs_dir}: train one with 'sedmtl train --fold 1'"
+            )
+        return runs[-1]
+    for folder in (runs_dir / name, Path(name)):
+        if (folder / "run.yaml").is_file() or is_finished(folder):
+            return folder if folder.name else folder.absolute()
+    raise SedmtlError(f"no run '{name}' in {runs_dir}: {suggest(name, [run.name for run in runs])}")

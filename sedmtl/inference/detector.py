@@ -1,0 +1,196 @@
+"""A trained network with the front end it was trained on: audio in, scores and maps out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sedmtl.data import audio
+from sedmtl.inference import recordings
+from sedmtl.inference.checkpoint import ModelCard, load_model
+from sedmtl.inference.inspection import Inspection
+from sedmtl.inference.recordings import Prediction
+from sedmtl.models import SedOutput
+from sedmtl.runtime.devices import choose_precision
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Rows, batches
+
+Array = npt.NDArray[np.float32]
+
+
+class Scores(NamedTuple):
+    """Of several clips: clip (n, C) and frame (n, C, T), float32 in [0, 1]."""
+
+    clip: Array
+    frame: Array
+
+
+class Detector:
+    """Predicts on audio of any rate, channels and level, from a run folder alone.
+
+    Attributes:
+        card: What the run says of itself: classes, front end, sizes.
+    """
+
+    def __init__(
+        self, card: ModelCard, network: nn.Module, device: torch.device | str = "cpu"
+    ) -> None:
+        self.card = card
+        self._device = torch.device(device)
+        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._logmel = card.build_logmel().to(self._device)
+        self._standardiser = card.build_standardiser().to(self._device)
+        # Scored as it was trained, where the hardware can.
+        trained_in, computed_in = card.training["precision"], choose_precision(self._device)
+        self._in_bfloat16 = trained_in == computed_in == "bfloat16"
+
+    @classmethod
+    def load(cls, run: str | Path, device: torch.device | str = "cpu") -> Self:
+        """Open a finished run.
+
+        Raises:
+            SedmtlError: The folder holds no finished run, or a damaged one.
+        """
+        return cls(*load_model(Path(run)), device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.card.classes
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the clips that the network was trained on."""
+        return self.card.n_samples / self.card.sample_rate
+
+    def predict(
+        self, sound: str | Path | npt.NDArray[np.floating], sample_rate: int | None = None
+    ) -> Prediction:
+        """Find the events of a recording of any length.
+
+        What training did to the audio is done here: channels averaged, resampled, and window by
+        window scaled to the same peak. The events follow from the run's own post-processing.
+
+        Args:
+            sound: An audio file, or a waveform (N,) or (N, channels).
+            sample_rate: Of the waveform in Hz; not for files.
+
+        Raises:
+            SedmtlError: The audio cannot be read, or has no rate.
+        """
+        if isinstance(sound, str | Path):
+            return recordings.predict(self, audio.stream(Path(sound), self.card.sample_rate))
+        return recordings.predict(self, [self._mono(sound, sample_rate)])
+
+    def inspect(
+        self,
+        sound: str | Path | npt.NDArray[np.floating],
+        sample_rate: int | None = None,
+        *,
+        start_s: float = 0.0,
+    ) -> Inspection:
+        """Look into one clip: `duration_s` of audio from `start_s` on, in float32.
+
+        What training did to the audio is done here: channels averaged, resampled, cut or padded
+        with silence, scaled to the same peak.
+
+        Args:
+            sound: An audio file, or a waveform (N,) or (N, channels).
+            sample_rate: Of the waveform in Hz; not for files.
+            start_s: Where the clip begins.
+
+        Raises:
+            SedmtlError: The audio cannot be read, ends before `start_s`, or has no rate.
+        """
+        waveform = self._read(sound, sample_rate, start_s)
+        clip = audio.conform(waveform, self.card.n_samples)
+        with torch.inference_mode():
+            logmel = self._front_end(clip[None])
+            output: SedOutput = self._network(logmel, reconstruct=self.card.reconstructs)
+        duration_s = min(len(waveform) / self.card.sample_rate, self.duration_s)
+        return Inspection.of(self.card, logmel, output, start_s, duration_s)
+
+    def score_windows(self, waveforms: Array) -> Scores:
+        """Score a batch of clips.
+
+        Args:
+            waveforms: (B, N), of the clip length and rate, gone through `audio.conform`.
+        """
+        with torch.inference_mode():
+            return self._score(self._front_end(waveforms))
+
+    def score(
+        self,
+        read: Callable[[Rows], npt.NDArray[np.float32]],
+        rows: Rows,
+        batch_size: int = 24,
+        count: Callable[[int], None] = lambda _: None,
+    ) -> Scores:
+        """Score stored log-mels.
+
+        Args:
+            read: Log-mels (n, T, F) of rows, not standardised.
+            rows: Which.
+            batch_size: How many at a time.
+            count: Called with the number of clips just scored.
+        """
+        clip = np.empty((len(rows), len(self.classes)), np.float32)
+        frame = np.empty((*clip.shape, self.card.n_frames), np.float32)
+        with torch.inference_mode():
+            for batch in batches(np.arange(len(rows)), batch_size):
+                logmel = torch.from_numpy(read(rows[batch])).to(self._device)
+                clip[batch], frame[batch] = self._score(self._standardiser(logmel))
+                count(len(batch))
+        return Scores(clip, frame)
+
+    def _front_end(self, waveforms: Array) -> torch.Tensor:
+        """(B, N) -> (B, T, F), standardised."""
+        standardised: torch.Tensor = self._standardiser(
+            self._logmel(torch.from_numpy(waveforms).to(self._device))
+        )
+        return standardised
+
+    def _score(self, logmel: torch.Tensor) -> Scores:
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
+            output: SedOutput = self._network(logmel, reconstruct=False)
+        return Scores(output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy())
+
+    def _read(
+        self, sound: str | Path | npt.NDArray[np.floating], rate: int | None, start_s: float
+    ) -> audio.Audio:
+        """The clip from `start_s` on, mono and at the network's rate."""
+        if isinstance(sound, str | Path):
+            return audio.read(
+                Path(sound), self.card.sample_rate, start_s=start_s, duration_s=self.duration_s
+            )
+        return self._mono(sound, rate, start_s, self.duration_s)
+
+    def _mono(
+        self,
+        sound: npt.NDArray[np.floating],
+        rate: int | None,
+        start_s: float = 0.0,
+        duration_s: float = math.inf,
+    ) -> audio.Audio:
+        if not rate:
+            raise SedmtlError("a waveform needs its sample_rate: predict(waveform, sample_rate)")
+        sound = np.asarray(sound)
+        if sound.ndim not in (1, 2) or (sound.ndim == 2 and sound.shape[0] < sound.shape[1]):
+            raise SedmtlError(
+                f"a waveform should be (N,) or (N, channels), found {sound.shape}: transpose it"
+            )
+        first = round(start_s * rate)
+        last = round(min(start_s + duration_s, len(sound) / rate) * rate)
+        samples = sound[first:last].astype(np.float32)
+        if not len(samples):
+            raise SedmtlError(
+                f"the waveform holds {len(sound) / rate:.2f} s: none at {start_s:g} s"
+            )
+        return audio.to_mono(samples, rate, self.card.sample_rate, where="the waveform")

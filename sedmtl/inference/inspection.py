@@ -1,0 +1,87 @@
+"""What a network says about one clip, with the maps that led to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.models import SedOutput
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a network says about one clip, and what it looked at.
+
+    Attributes:
+        classes: Names of the C classes, in the order of every axis of classes.
+        clip: (C,) in [0, 1], presence in the clip.
+        frame: (C, T) in [0, 1], over time; `SedOutput.frame` says what it is of each network.
+        mel_attention: (C, T, F), sums to 1 over mel bins; None if the network has none.
+        time_attention: (C, T), sums to 1 over frames; None if the network has none.
+        logmel: (T, F), the standardised log-mel that the network was given.
+        reconstruction: (T, F), the decoder's version of it; None if none was trained.
+        frame_edges_s: (T + 1,) where frames begin and end in the file, in seconds; a frame stands
+            for the hop around the centre of its window.
+        mel_hz: (F,) centre frequencies of the mel bins.
+        duration_s: How much of the clip is audio; the rest, if any, is padding.
+    """
+
+    classes: tuple[str, ...]
+    clip: Array
+    frame: Array
+    mel_attention: Array | None
+    time_attention: Array | None
+    logmel: Array
+    reconstruction: Array | None
+    frame_edges_s: npt.NDArray[np.float64]
+    mel_hz: Array
+    duration_s: float
+
+    @classmethod
+    def of(
+        cls,
+        card: ModelCard,
+        logmel: Tensor,
+        output: SedOutput,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+    ) -> Self:
+        """What a network says about the only clip of a batch.
+
+        Args:
+            card: Of the network.
+            logmel: (1, T, F), standardised.
+            output: Of the network.
+            start_s: Where the clip begins in its file.
+            duration_s: How much of it is audio; by default all.
+        """
+        return cls(
+            classes=card.classes,
+            clip=_first(output.clip),
+            frame=_first(output.frame),
+            mel_attention=None if output.mel_attention is None else _first(output.mel_attention),
+            time_attention=None if output.time_attention is None else _first(output.time_attention),
+            logmel=_first(logmel),
+            reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
+            frame_edges_s=start_s + card.frame_edges_s,
+            mel_hz=card.build_logmel().centres_hz(),
+            duration_s=card.n_samples / card.sample_rate if duration_s is None else duration_s,
+        )
+
+    def ranking(self) -> list[tuple[str, float]]:
+        """The classes with their clip scores, the most likely first."""
+        order = np.argsort(-self.clip, kind="stable")
+        return [(self.classes[i], float(self.clip[i])) for i in order]
+
+
+def _first(batch: Tensor) -> Array:
+    """The only clip of a batch."""
+    only: Array = batch[0].cpu().numpy()
+    return only

@@ -1,0 +1,173 @@
+"""The journal of a batch: what was found in each recording, a line as soon as it is done.
+
+An interrupted batch goes on from it. Its first line says what decides the results; a batch of
+which that is not true any more begins a new one. A line that a kill left half written, or that is
+not what was written, is dropped with those behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from sedmtl.events import Detection
+from sedmtl.runtime.atomic import make_folder
+from sedmtl.runtime.checksum import sealed, unsealed
+from sedmtl.runtime.documents import parse_json
+from sedmtl.runtime.errors import SedmtlError
+
+SCHEMA = 2
+
+
+class Stamp(NamedTuple):
+    """What shows that a file has changed."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Of a file as it is now; below zero if it cannot be looked at."""
+        try:
+            status = path.stat()
+        except OSError:
+            return cls(-1, -1)
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was found in one recording.
+
+    Attributes:
+        stamp: Of the file before it was read.
+        duration_s: Its length.
+        events: By onset.
+        tags: Labels and clip scores.
+    """
+
+    stamp: Stamp
+    duration_s: float
+    events: Sequence[Detection]
+    tags: Sequence[tuple[str, float]]
+
+
+class Journal:
+    """A journal that is open; a context manager.
+
+    Args:
+        path: The file; its folder is made.
+        basis: What decides the results: plain values by what they are called.
+
+    Raises:
+        SedmtlError: It cannot be written.
+
+    Attributes:
+        changed: What is not as in the journal that was there, for which a new one was begun.
+    """
+
+    def __init__(self, path: Path, basis: Mapping[str, Any]) -> None:
+        self.path = path
+        self.changed: list[str] = []
+        self._entries: dict[str, Entry] = {}
+        header = {"schema": SCHEMA, **json.loads(json.dumps(basis))}
+        make_folder(path.parent)
+        with ExitStack() as stack:
+            try:
+                self._file = path.open("a+b")
+                stack.callback(self._close)
+                self._resume(header)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            stack.pop_all()  # whole: it stays open
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        # Each line was flushed: what closing can fail at has been said.
+        with suppress(OSError):
+            self._file.close()
+
+    def find(self, path: Path) -> Entry | None:
+        """The entry of a file; None if there is none, or the file has changed since."""
+        entry = self._entries.get(_key(path))
+        return entry if entry is not None and entry.stamp == Stamp.of(path) else None
+
+    def add(self, path: Path, entry: Entry) -> None:
+        """Write the entry of a file.
+
+        Raises:
+            SedmtlError: It cannot be written.
+        """
+        self._entries[_key(path)] = entry
+        self._write({"path": _key(path), **vars(entry)})
+
+    def _resume(self, header: Mapping[str, Any]) -> None:
+        """Read what is there, up to the first line that is not whole; cut the rest off."""
+        self._file.seek(0)
+        found = _parse(self._file.readline())
+        if found != header:
+            keys = {*header, *found} if self._file.tell() else set()
+            self.changed = sorted(key for key in keys if header.get(key) != found.get(key))
+            self._file.truncate(0)
+            self._write(header)
+            return
+        end = self._file.tell()
+        for line in self._file:
+            try:
+                content = _parse(line)
+                self._entries[str(content["path"])] = _entry(content)
+            except (LookupError, TypeError, ValueError):  # the line is not whole, or not ours
+                break
+            end += len(line)
+        self._file.truncate(end)
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(sealed(content)).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> SedmtlError:
+        return SedmtlError(f"cannot write {self.path}: {error.strerror}")
+
+
+def _key(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """The object on a line; nothing if the line is not whole."""
+    try:
+        content = parse_json(line) if line.endswith(b"\n") else None
+        return unsealed(content) if isinstance(content, dict) else {}
+    except ValueError:
+        return {}
+
+
+def _entry(content: Mapping[str, Any]) -> Entry:
+    """What a line says; raises what wrong values raise."""
+    return Entry(
+        stamp=Stamp(*map(int, content["stamp"])),
+        duration_s=float(content["duration_s"]),
+        events=[
+            Detection(str(label), float(onset_s), float(offset_s), float(score))
+            for label, onset_s, offset_s, score in content["events"]
+        ],
+        tags=[(str(label), float(score)) for label, score in content["tags"]],
+    )

@@ -1,0 +1,145 @@
+"""Time-frequency masks a class, from what a network says about a clip, and how to apply them.
+
+A mask lies on the network's grid of frames and mel bins; it is applied to an STFT of its own, with
+the same window and a quarter of it as hop, which any mask leaves free of steps. No mask knows more
+than the mixture's magnitudes: phases are the mixture's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from sedmtl.data.audio import Audio
+from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.models import SedOutput
+
+AROUND = (31, 9)
+"""Frames and mel bins that a class map is averaged over, odd."""
+
+
+def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
+    """How much of each bin is each class: (B, C, T, F) in [0, 1].
+
+    Where frame scores are presences (2APAE's local second step), those, the same in all mel bins.
+    Elsewhere the class map, as a probability (of Atrous over the classes, of the others a sigmoid)
+    averaged over the bins around.
+
+    Chosen on inner validation by the mean SI-SDR improvement. Over 16 runs (the five networks on
+    real recordings at 0, 10 and 20 dB, and 2APAE on the built-in corpus): the averaged map 1.6 dB,
+    the map as it is -0.5, frame scores -4.4. Of the local second step at 10 dB: presences 8.1 dB,
+    times the attention over mel bins -13.8, times the class map 0.7. The attention says where the
+    evidence is, which are few bins, not where the sound is.
+
+    Args:
+        output: Of the network.
+        card: Of its run.
+    """
+    if card.model == "2apae" and card.time_attention == "local":
+        return output.frame.unsqueeze(-1).expand_as(output.class_map)
+    probability = (
+        output.class_map.exp() if card.model == "atrous" else output.class_map.sigmoid()
+    )  # (B, C, T, F)
+    padding = (AROUND[0] // 2, AROUND[1] // 2)
+    return avg_pool2d(probability, AROUND, 1, padding, count_include_pad=False)
+
+
+def share(mask: Tensor) -> Tensor:
+    """Divide each bin among sources: where masks (…, K, T, F) sum to more than 1, in proportion.
+
+    What is missing to 1 is the rest's.
+    """
+    return mask / mask.sum(dim=-3, keepdim=True).clamp_min(1)
+
+
+class MaskedStft:
+    """The STFT that masks are applied in.
+
+    Args:
+        card: Of the network whose masks they are.
+        device: Of the masks.
+    """
+
+    def __init__(self, card: ModelCard, device: torch.device | str = "cpu") -> None:
+        self._window = int(card.features["window"])
+        self._hop = self._window // 4
+        self._mask_hop = int(card.features["hop"])
+        # Its root, once before and once after: a mask's steps from frame to frame are faded.
+        self._taper = torch.hann_window(self._window, device=device).sqrt()
+        filters = card.build_logmel().filters.to(device)  # (n_bins, F)
+        # Each FFT bin takes the mean of the mel bins that hear it. Those that none hears, below
+        # f_min and above f_max, take 0: they are left to the rest.
+        total = filters.sum(dim=1, keepdim=True)
+        self._mel_to_fft = torch.where(total > 0, filters / total, 0).T
+
+    def separate(self, waveform: Audio, mask: Tensor) -> Audio:
+        """Apply masks to a clip.
+
+        Args:
+            waveform: (N,), of which the mask's frames begin with the first sample. Before the first
+                and after the last frame's centre the mask stays as it is there.
+            mask: (K, T, F) in [0, 1].
+
+        Returns:
+            (K, N). Of masks that sum to 1 these sum to the waveform, but below `f_min` and above
+            `f_max`.
+        """
+        spectrum = self.analyse(waveform)
+        return self.synthesise(spectrum * self.spread(mask, spectrum.shape[-1]), waveform.shape[-1])
+
+    def separate_ideally(self, wanted: Audio, rest: Audio) -> Audio:
+        """Apply the ideal ratio mask, which nobody knows who does not know the sources.
+
+        The mask is the wanted power over the sum of both powers (Wang, Narayanan and Wang, TASLP
+        2014, with an exponent of 1), in every bin of the STFT.
+
+        Args:
+            wanted: (K, N).
+            rest: (K, N), what else there is in the mixture.
+
+        Returns:
+            (K, N).
+        """
+        spectra = self.analyse(wanted), self.analyse(rest)
+        powers = [spectrum.abs().square() for spectrum in spectra]
+        ratio = powers[0] / (powers[0] + powers[1]).clamp_min(torch.finfo(torch.float32).tiny)
+        return self.synthesise((spectra[0] + spectra[1]) * ratio, wanted.shape[-1])
+
+    def analyse(self, waveform: Audio) -> Tensor:
+        """(…, N) -> (…, n_bins, J) complex."""
+        return torch.stft(
+            torch.from_numpy(waveform).to(self._taper.device),
+            self._window,
+            self._hop,
+            window=self._taper,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
+
+    def synthesise(self, spectrum: Tensor, n_samples: int) -> Audio:
+        """The inverse of `analyse`: (…, n_bins, J) -> (…, N)."""
+        waveform: npt.NDArray[np.float32] = (
+            torch.istft(
+                spectrum, self._window, self._hop, window=self._taper, center=True, length=n_samples
+            )
+            .cpu()
+            .numpy()
+        )
+        return waveform
+
+    def spread(self, mask: Tensor, n_frames: int) -> Tensor:
+        """Masks (K, T, F) on the frames and bins of the STFT: (K, n_bins, n_frames).
+
+        Linear between the centres of the mask's frames.
+        """
+        centre = torch.arange(n_frames, device=mask.device) * self._hop  # in samples
+        position = ((centre - self._window / 2) / self._mask_hop).clamp(0, mask.shape[-2] - 1)
+        before = position.floor().long()
+        after = (before + 1).clamp_max(mask.shape[-2] - 1)
+        between = (position - before).unsqueeze(-1)
+        at_centres = mask[:, before] + between * (mask[:, after] - mask[:, before])
+        return (at_centres @ self._mel_to_fft).transpose(-1, -2)

@@ -1,0 +1,164 @@
+"""A trained network as one ONNX graph, for places that have neither sedmtl nor PyTorch.
+
+Waveform in, scores out: the scaling to a peak, the front end and the standardiser are in the graph,
+the decoder is not. What is done before (channels averaged, resampled, cut or padded to the clip
+length) and after (post-processing) is not; what they need to know is in the metadata. The only
+module that imports onnxscript, when it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import sedmtl
+from sedmtl.config import Config
+from sedmtl.data.audio import PEAK
+from sedmtl.inference.checkpoint import ModelCard, find_run, load_model
+from sedmtl.models import SedOutput
+from sedmtl.runtime.atomic import write_bytes
+from sedmtl.runtime.errors import SedmtlError
+
+OPSET = 18
+"""The exporter's own, so that nothing is converted; STFT is there from 17 on."""
+
+
+class ClipScorer(nn.Module):
+    """A network behind its front end: the part of prediction that is in the graph.
+
+    Args:
+        card: Of the run.
+        network: Its network.
+    """
+
+    def __init__(self, card: ModelCard, network: nn.Module) -> None:
+        super().__init__()
+        self.logmel = card.build_logmel()
+        self.standardiser = card.build_standardiser()
+        self.network = network
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, n_samples) of any level -> clip scores (B, C), frame scores (B, C, T)."""
+        peak = waveform.abs().amax(dim=-1, keepdim=True)
+        # As `audio.conform` does it: silence stays silence, and nothing overflows.
+        scaled = waveform / torch.where(peak > 0, peak, 1.0) * PEAK
+        output: SedOutput = self.network(self.standardiser(self.logmel(scaled)), reconstruct=False)
+        return output.clip, output.frame
+
+
+def export(config: Config, run_name: str, out_path: Path | None = None) -> Path:
+    """Write the network of a run as one ONNX file, on the CPU whatever it was trained on.
+
+    Args:
+        config: Of the project; says where runs are.
+        run_name: Name or path of a finished run.
+        out_path: By default `model.onnx` in the run folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        SedmtlError: There is no such run, onnxscript is not installed, or the file cannot be
+            written.
+    """
+    run = find_run(config.work_dir / "runs", run_name)
+    card, network = load_model(run)
+    path = out_path or run / "model.onnx"
+    write_bytes(path, build_graph(card, network, run.resolve().name))
+    return path
+
+
+def build_graph(card: ModelCard, network: nn.Module, run_name: str) -> bytes:
+    """Export a network, in float32 whatever it was trained in.
+
+    Input `waveform` (B, n_samples) float32, mono, at the sample rate of the metadata; outputs
+    `clip` (B, C) and `frame` (B, C, T) in [0, 1]. B is free.
+
+    The scores are those of the detector in float32 but for rounding: of ten trained networks within
+    1e-5, or 2.3e-4 where the second step is local. That one takes logits of values near 1, and in
+    PyTorch, too, float32 is 1.2e-4 away from float64 there.
+
+    Args:
+        card: Of the run.
+        network: Its network, on the CPU.
+        run_name: For the metadata.
+
+    Returns:
+        The content of an ONNX file that needs no other beside it.
+
+    Raises:
+        SedmtlError: onnxscript is not installed.
+    """
+    try:
+        from onnxscript.optimizer import fold_constants_ir, remove_unused_nodes
+    except ImportError as error:
+        raise SedmtlError(
+            "the export needs onnx and onnxscript: install them with pip install 'sedmtl[onnx]'"
+        ) from error
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            ClipScorer(card, network).eval(),
+            (torch.zeros(2, card.n_samples),),  # one would fix B if weights are channels-last
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["waveform"],
+            output_names=["clip", "frame"],
+            dynamic_shapes={"waveform": {0: torch.export.Dim("batch")}},
+            # It takes 1e-8 for 0: the floor of the log-mel would go, and silence would be NaN.
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    # Without this onnxruntime warns of constants that it cannot fold.
+    fold_constants_ir(program.model)
+    remove_unused_nodes(program.model)
+    for node in program.model.graph:
+        node.metadata_props.clear()  # stack traces, with the paths of this machine
+    program.model.metadata_props.update(_metadata(card, run_name))
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def _metadata(card: ModelCard, run_name: str) -> dict[str, str]:
+    """What the scores mean: strings as they are, all else as JSON."""
+    values: dict[str, Any] = {
+        "sedmtl_version": sedmtl.__version__,
+        "run": run_name,
+        "classes": card.classes,
+        "sample_rate": card.sample_rate,
+        "n_samples": card.n_samples,
+        "hop_s": card.hop_s,
+        "first_edge_s": float(card.frame_edges_s[0]),
+        "tag_threshold": card.tag_threshold,
+        "postprocessing": asdict(card.postprocessing),
+    }
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in values.items()
+    }
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter from speaking of its own insides.
+
+    It warns that torchvision is not installed, and calls functions of torch that are deprecated.
+    """
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)

@@ -1,0 +1,191 @@
+"""`sedmtl separate`: an audio file -> a WAV file for each class in it, and one for the rest."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.config import Config
+from sedmtl.data import audio
+from sedmtl.inference.activations import Interior
+from sedmtl.inference.checkpoint import ModelCard, find_run
+from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.separation import Piece, Separator, take_apart
+from sedmtl.runtime import progress
+from sedmtl.runtime.atomic import make_folder
+from sedmtl.runtime.devices import choose_device
+from sedmtl.runtime.errors import SedmtlError
+
+FULL_SCALE = 1 << 15
+"""The amplitude 1 in a 16-bit file, one more than the highest value."""
+BYTES = 2
+"""Of a sample."""
+REST = "rest"
+REST_NUMBER = -1
+"""In place of a class's."""
+
+Samples = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Separated:
+    """What was written.
+
+    Attributes:
+        run: The run that it was made with.
+        sources: Scores and files of the classes, the likeliest first.
+        rest: The file of all else.
+    """
+
+    run: Path
+    sources: list[tuple[float, Path]]
+    rest: Path
+
+
+def separate(
+    config: Config,
+    path: Path,
+    *,
+    run_name: str | None = None,
+    out_dir: Path | None = None,
+    classes: Sequence[str] = (),
+) -> Separated:
+    """Take a recording of any length apart.
+
+    The files are mono, of 16 bits, at the network's sample rate, and as long as the recording;
+    sample by sample they sum to what the network heard of it in 16 bits. Of a 16-bit mono file at
+    that rate these are its very samples.
+
+    Args:
+        config: Of the project; says where runs and results are.
+        path: Any audio file.
+        run_name: By default the newest finished run.
+        out_dir: By default `work/separated`; the files are in a folder there named after the
+            recording.
+        classes: To take out, one by one or with commas between; if empty: those that are heard.
+
+    Raises:
+        SedmtlError: There is no run, no such class, or no sound in the recording; or files of the
+            same names as the recording could be lost.
+    """
+    run = find_run(config.work_dir / "runs", run_name)
+    separator = Separator(Interior.load(run, choose_device(None)))
+    labels, sample_rate = separator.card.classes, separator.card.sample_rate
+    wanted = [labels.index(name) for name in check_classes(classes, labels)] or None
+    n_seconds = int(audio.probe(path).duration_s)
+    out_dir = out_dir or config.work_dir / "separated"
+    if (out_dir / path.stem).resolve() == path.parent.resolve():
+        raise SedmtlError(f"--out {out_dir} would put files beside {path} itself: name another")
+    make_folder(out_dir)
+    with _Tracks(out_dir) as tracks, progress.progress("seconds of audio", n_seconds) as advance:
+        scores = np.zeros(len(labels), np.float32)
+        for piece in take_apart(separator, audio.stream(path, sample_rate), wanted):
+            scores = np.maximum(scores, piece.clip)
+            before = tracks.n_samples // sample_rate
+            tracks.add(piece)
+            advance(tracks.n_samples // sample_rate - before)
+        if tracks.is_silent:
+            raise SedmtlError(f"{path} is silent: expected a recording with something to separate")
+        return _write(out_dir / path.stem, tracks, scores, separator.card, run)
+
+
+def _write(
+    folder: Path, tracks: _Tracks, scores: npt.NDArray[np.float32], card: ModelCard, run: Path
+) -> Separated:
+    """Write the files; those of classes that an earlier attempt found and this one did not go."""
+    if tracks.n_clipped:
+        progress.say(
+            f"warning: {tracks.n_clipped} samples of the rest are louder than 16 bits hold: there "
+            "the files do not sum to the recording"
+        )
+    if not tracks.numbers:
+        progress.say("no class was heard: all is in the rest; --classes takes one out all the same")
+    paths = [folder / f"{name}.wav" for name in file_names(card.classes)]
+    for number, path in enumerate(paths):
+        if number in tracks.numbers:
+            audio.write(path, tracks.read(number), card.sample_rate)
+        else:
+            path.unlink(missing_ok=True)
+    rest = folder / f"{REST}.wav"
+    audio.write(rest, tracks.read(REST_NUMBER), card.sample_rate)
+    order = sorted(tracks.numbers, key=lambda number: -scores[number])
+    return Separated(run, [(float(scores[k]), paths[k]) for k in order], rest)
+
+
+def file_names(labels: Iterable[str]) -> list[str]:
+    """A name a label that any file system takes: none twice, none that of the rest."""
+    taken, names = {REST}, []
+    for label in labels:
+        name = re.sub(r"[^\w.+() -]", "_", label).strip(". ") or "_"
+        while name.casefold() in taken:
+            name += "_"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+class _Tracks:
+    """The sounds of one recording in 16 bits, growing piece by piece in files without a name.
+
+    Attributes:
+        n_samples: So far.
+        n_clipped: Samples of the rest beyond 16 bits.
+        is_silent: Whether the recording was nothing but zeros so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.n_samples, self.n_clipped, self.is_silent = 0, 0, True
+        self._folder = folder
+        self._files: dict[int, IO[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the classes that were taken out."""
+        return [number for number in self._files if number != REST_NUMBER]
+
+    def add(self, piece: Piece) -> None:
+        """Take the next piece."""
+        mixture = _quantise(piece.mixture)
+        rest = mixture.astype(np.int32)
+        for number in np.flatnonzero(piece.heard | piece.sources.any(axis=1)):
+            source = _quantise(piece.sources[number])
+            rest -= source
+            self._append(int(number), source)
+        kept = rest.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        self._append(REST_NUMBER, kept)
+        self.n_clipped += int((kept != rest).sum())
+        self.is_silent &= not mixture.any()
+        self.n_samples += len(mixture)
+
+    def read(self, number: int) -> Samples:
+        """All samples of one sound."""
+        file = self._files[number]
+        file.truncate(self.n_samples * BYTES)
+        samples: Samples = np.memmap(file, np.int16, "r", shape=(self.n_samples,))
+        return samples
+
+    def _append(self, number: int, samples: Samples) -> None:
+        if number not in self._files:
+            self._files[number] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+        self._files[number].seek(self.n_samples * BYTES)  # what is skipped is zero
+        self._files[number].write(samples.tobytes())
+
+
+def _quantise(waveform: audio.Audio) -> Samples:
+    scaled = np.rint(waveform * np.float32(FULL_SCALE))
+    samples: Samples = scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return samples

@@ -1,0 +1,136 @@
+"""A recording of any length taken apart: a sound for each class that is heard in it.
+
+Window by window, as in `recordings`; what neighbouring windows make of the audio they share passes
+from one to the other. Memory does not grow with the length of the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import tee
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sedmtl.data.audio import Audio
+from sedmtl.inference.activations import Interior
+from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.masks import MaskedStft, mel_masks, share
+from sedmtl.inference.recordings import grid_of
+from sedmtl.inference.windows import CrossFade, Scores, cut
+
+Marks = npt.NDArray[np.bool_]
+
+
+class Piece(NamedTuple):
+    """A part of a recording, taken apart; the next one begins where it ends.
+
+    Attributes:
+        mixture: (n,), as it was read.
+        sources: (C, n), zero where a class was not heard. They sum to the mixture but for the rest.
+        clip: (C,) scores of the window that was listened to last.
+        heard: (C,) bool, which classes were taken out of that window.
+    """
+
+    mixture: Audio
+    sources: Audio
+    clip: Scores
+    heard: Marks
+
+
+class Separator:
+    """Takes clips apart with the masks of one network.
+
+    Args:
+        interior: Of the run.
+    """
+
+    def __init__(self, interior: Interior) -> None:
+        self.card: ModelCard = interior.card
+        self._interior = interior
+        self._stft = MaskedStft(interior.card, interior.device)
+
+    def listen(self, clip: Audio) -> tuple[Scores, Tensor]:
+        """A conformed clip (n_samples,) -> scores (C,), masks (C, T, F) that know no others."""
+        output = self._interior.look(clip[None]).output
+        scores: Scores = output.clip[0].cpu().numpy()
+        return scores, mel_masks(output, self.card)[0]
+
+    def heard(self, clip: Scores) -> Marks:
+        """Which classes (C,) are above the thresholds that the run tuned."""
+        return clip > np.array(self.card.tag_threshold, np.float32)
+
+    def separate(self, waveform: Audio, mask: Tensor, classes: Marks) -> Audio:
+        """Take some classes out of a clip.
+
+        Args:
+            waveform: (N,), at any level.
+            mask: (C, T, F) of it.
+            classes: (C,) which.
+
+        Returns:
+            (C, N), zero but for the chosen classes, which share each bin. What is missing to the
+            waveform is the rest.
+        """
+        sources = np.zeros((len(classes), len(waveform)), np.float32)
+        if classes.any():
+            chosen = share(mask[torch.from_numpy(classes).to(mask.device)])
+            sources[classes] = self._stft.separate(waveform, chosen)
+        return sources
+
+    def separate_ideally(self, wanted: Audio, rest: Audio) -> Audio:
+        """The ideal ratio mask in the same STFT: `MaskedStft.separate_ideally`."""
+        return self._stft.separate_ideally(wanted, rest)
+
+
+def take_apart(
+    separator: Separator, blocks: Iterable[Audio], wanted: Sequence[int] | None
+) -> Iterator[Piece]:
+    """Take a recording apart.
+
+    Args:
+        separator: Of a run.
+        blocks: The recording, mono and at the network's rate, in pieces of any length.
+        wanted: Indices of the classes to take out; None: in each window those that are heard.
+
+    Yields:
+        The parts in order.
+    """
+    grid, n_classes = grid_of(separator.card), len(separator.card.classes)
+    ahead, behind = tee(blocks)
+    raw = _Raw(behind)
+    join = CrossFade(n_classes + 1)  # the mixture is a row of its own, faded from itself to itself
+    for window in cut(ahead, grid):
+        begin = window.start * grid.hop
+        waveform = raw.take(begin, window.end)
+        clip, mask = separator.listen(window.waveform)
+        heard = separator.heard(clip) if wanted is None else _marked(wanted, n_classes)
+        rows = np.vstack([separator.separate(waveform, mask, heard), waveform])
+        yield _piece(join.push(begin, rows), clip, heard)
+    yield _piece(join.finish(), clip, heard)
+
+
+def _piece(rows: Audio, clip: Scores, heard: Marks) -> Piece:
+    return Piece(rows[-1], rows[:-1], clip, heard)
+
+
+def _marked(wanted: Sequence[int], n_classes: int) -> Marks:
+    return np.isin(np.arange(n_classes), wanted)
+
+
+class _Raw:
+    """The samples of a recording, of which only those are held that are still asked for."""
+
+    def __init__(self, blocks: Iterable[Audio]) -> None:
+        self._blocks = iter(blocks)
+        self._start, self._held = 0, np.zeros(0, np.float32)
+
+    def take(self, begin: int, end: int) -> Audio:
+        """Samples from `begin` to `end`; neither may go back to before an earlier `begin`."""
+        while self._start + len(self._held) < end:
+            self._held = np.concatenate([self._held, next(self._blocks)])
+        self._held, self._start = self._held[begin - self._start :], begin
+        return self._held[: end - begin]

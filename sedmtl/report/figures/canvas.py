@@ -1,0 +1,74 @@
+"""Sheets to draw on, their typography, their files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sedmtl.runtime.atomic import write_bytes
+from sedmtl.runtime.errors import SedmtlError
+
+PRINT: dict[Any, Any] = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 6.5,
+    "axes.linewidth": 0.5,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "axes.titlepad": 2.5,
+    "axes.labelpad": 2,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2,
+    "ytick.major.size": 2,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "hatch.linewidth": 0.5,
+    "text.parse_math": False,  # a name may hold a dollar sign
+}
+"""Sizes in points of a picture that is printed as large as it is: two columns of a journal."""
+
+FILES: dict[Any, Any] = {"pdf.fonttype": 42, "svg.hashsalt": "sedmtl"}
+"""Text in a PDF stays text."""
+
+UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""So that pictures of the same data have the same bytes."""
+
+
+def new_figure(width_in: float, height_in: float, dpi: int) -> Figure:
+    """An empty figure, laid out by its content."""
+    figure = Figure(figsize=(width_in, height_in), layout="constrained", dpi=dpi)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all; the file's extension decides the format.
+
+    Raises:
+        SedmtlError: There is no such format, or the file cannot be written.
+    """
+    content, kind = io.BytesIO(), path.suffix.removeprefix(".").lower()
+    try:
+        with rc_context(FILES):
+            figure.savefig(content, format=kind, metadata=UNDATED.get(kind, {}))
+    except ValueError as error:
+        raise SedmtlError(
+            f"cannot write the picture {path}: expected a name that ends in .png, .pdf or .svg"
+        ) from error
+    write_bytes(path, content.getvalue())
+
+
+def colours(name: str) -> npt.NDArray[np.uint8]:
+    """The 256 colours of a map from its lowest value to its highest: (256, 3), sRGB."""
+    table: npt.NDArray[np.float64] = matplotlib.colormaps[name](np.arange(256))[:, :3]
+    return np.round(255 * table).astype(np.uint8)

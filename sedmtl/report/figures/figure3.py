@@ -1,0 +1,241 @@
+"""The paper's figure 3: seven panels of one clip, by one network or by two side by side.
+
+All that changes over time stands in one column a network, on one time axis; the keys to the
+colours and the clip scores stand to its right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.patches import Patch
+
+from sedmtl.events import Event
+from sedmtl.report.figures.canvas import PRINT, new_figure
+from sedmtl.report.figures.panels import Panel, panels_of
+from sedmtl.report.figures.truth import draw_strip, lanes_of, mark
+from sedmtl.report.figures.view import Scale, View, mel_ticks, short_names, shorten
+
+MAX_CLASSES = 12
+"""More rows than this leave no room for the other panels on a page of a journal."""
+
+WIDTH_IN = 7.16
+"""Two columns of an IEEE journal."""
+
+MEL_IN, TITLE_IN, LANE_IN, NOTHING_IN = 0.85, 0.22, 0.13, 0.01
+ROW_IN = (0.135, 0.165)
+"""A class of one network, and of two: two bars need more room."""
+
+N_CHARACTERS = (24, 17)
+"""Of a class's name: as many as there is room for."""
+
+KEY_IN, KEY_PITCH_IN = 0.07, 0.42
+BARS = (("#3b2a6e", ""), ("#d8d2ec", "/////"))
+"""Of the first and the second network: dark and light, so that a copier keeps them apart."""
+
+Row = Sequence[Panel]
+
+
+def figure_3(
+    views: Sequence[View], title: str, shown: Sequence[str], truth: Sequence[Event] | None = None
+) -> Figure:
+    """Draw what networks saw in a clip.
+
+    Panels: 1 log-mel, 2 its reconstruction, 3 and 4 attention over mel bins for the first two of
+    the shown classes, 5 frame scores, 6 attention over time, 7 clip scores (paper, figure 3). What
+    is compared shares its colours: 1 with 2, 3 with 4, and each of them between networks.
+
+    Args:
+        views: Of one clip by one or two networks of the same classes: a column each.
+        title: Shown on top.
+        shown: Names of the classes of panels 5 to 7, from above.
+        truth: The true events, if they are known: shown above panel 1 and outlined in the others.
+    """
+    with rc_context(PRINT):
+        rows, n = panels_of(views, shown), len(views)
+        limits_s = _limits(views)
+        short = short_names([*shown, *(event.label for event in truth or ())], N_CHARACTERS[n - 1])
+        lanes = lanes_of(truth or (), short, limits_s, 0.012 * n * (limits_s[1] - limits_s[0]))
+        heights_in = [len(lanes) * LANE_IN or NOTHING_IN]
+        heights_in += [_height(row, max(0.4, ROW_IN[n - 1] * len(shown))) for row in rows]
+        last = max(i for i, row in enumerate(rows, start=1) if not _is_empty(row))
+        figure, grid = _sheet(heights_in, n)
+        for column, view in enumerate(views):
+            strip, *axes = (figure.add_subplot(grid[row, column]) for row in range(7))
+            draw_strip(strip, lanes, truth is not None)
+            strip.set_title(_heading(views, column), weight="bold", fontsize=6.5)
+            for axis, row in zip(axes, rows, strict=True):
+                _draw_panel(axis, row, row[column], view, truth or (), short)
+            _share_time([strip, *axes[:last]], views)
+            if column:
+                _hide_names([strip, *axes], rows, views)
+        _draw_keys(figure, grid, heights_in[:last], rows, views)
+        _draw_clip_scores(figure.add_subplot(grid[last, -1]), views, shown)
+        figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def _is_empty(row: Row) -> bool:
+    return all(panel.values is None for panel in row)
+
+
+def _height(row: Row, classes_in: float) -> float:
+    if _is_empty(row):
+        return NOTHING_IN
+    return classes_in if row[0].names else MEL_IN
+
+
+def _sheet(heights_in: Sequence[float], n_views: int) -> tuple[Figure, GridSpec]:
+    """A column a network and one for keys; the first row is for the true events."""
+    figure = new_figure(WIDTH_IN, sum(heights_in) + TITLE_IN * len(heights_in) + 0.6, dpi=300)
+    widths = [5.6 / n_views] * n_views + [1.1]
+    grid = figure.add_gridspec(
+        len(heights_in), n_views + 1, height_ratios=heights_in, width_ratios=widths
+    )
+    return figure, grid
+
+
+def _heading(views: Sequence[View], column: int) -> str:
+    letter = f"({'ab'[column]})  " if len(views) > 1 else ""
+    return f"{letter}{shorten(views[column].name, 80 // len(views))}"
+
+
+def _limits(views: Sequence[View]) -> tuple[float, float]:
+    """The time axis, one for all."""
+    return min(view.start_s for view in views), max(view.end_s for view in views)
+
+
+def _draw_panel(
+    axis: Axes,
+    row: Row,
+    panel: Panel,
+    view: View,
+    truth: Sequence[Event],
+    short: Mapping[str, str],
+) -> None:
+    of = "" if panel.of is None else f": {short[panel.of]}"
+    axis.set_title(f"{panel.title}{of}", loc="left")
+    if _is_empty(row):  # a line in place of a panel
+        axis.set_axis_off()
+        axis.set_title(f"{panel.title}: left out, {panel.reason}", loc="left", color="0.35")
+        return
+    if panel.values is None:
+        axis.text(0.5, 0.5, panel.reason, transform=axis.transAxes, ha="center", va="center")
+        axis.set_yticks([])
+        return
+    _draw_map(axis, panel, view)
+    if panel.names:
+        true = {event.label for event in truth}
+        names = [short[name] for name in panel.names]
+        _name_classes(axis, names, [name in true for name in panel.names])
+    else:
+        ticks = mel_ticks(view.inspection.mel_hz, min_share=0.12)
+        axis.set_yticks([tick.place for tick in ticks], [f"{tick.hz:,}" for tick in ticks])
+        axis.set_ylabel("frequency (Hz)")
+    mark(axis, panel, truth)
+
+
+def _draw_map(axis: Axes, panel: Panel, view: View) -> None:
+    assert panel.values is not None
+    begin_s, end_s = view.inspection.frame_edges_s[[0, -1]]
+    axis.imshow(
+        panel.values.T, origin="lower", aspect="auto", interpolation="nearest",
+        extent=(begin_s, end_s, -0.5, panel.values.shape[1] - 0.5),
+        norm=_norm(panel.scale), cmap=panel.cmap,
+    )  # fmt: skip
+    if view.heard_end_s < view.end_s:
+        axis.axvspan(view.heard_end_s, view.end_s, fill=False, edgecolor="grey", hatch="//", lw=0)
+
+
+def _norm(scale: Scale) -> Normalize:
+    if scale.root:
+        return PowerNorm(0.5, scale.low, scale.high, clip=True)
+    return Normalize(scale.low, scale.high)
+
+
+def _name_classes(axis: Axes, names: Sequence[str], is_true: Sequence[bool]) -> None:
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.tick_params(axis="y", length=0)
+    for label, true in zip(axis.get_yticklabels(), is_true, strict=True):
+        label.set_fontweight("bold" if true else "normal")
+
+
+def _share_time(axes: Sequence[Axes], views: Sequence[View]) -> None:
+    for axis in axes:
+        axis.set_xlim(*_limits(views))
+        axis.tick_params(axis="x", labelbottom=axis is axes[-1])
+    axes[-1].set_xlabel("time (s)")
+
+
+def _hide_names(axes: Sequence[Axes], rows: Sequence[Row], views: Sequence[View]) -> None:
+    """Those beside the first column stand for all, where they are there and the same."""
+    same_hz = np.array_equal(views[0].inspection.mel_hz, views[-1].inspection.mel_hz)
+    stand = [True, *(row[0].values is not None and (row[0].names or same_hz) for row in rows)]
+    for axis, stands in zip(axes, stand, strict=True):
+        if stands:
+            axis.set_ylabel("")
+            axis.tick_params(axis="y", labelleft=False)
+
+
+def _draw_keys(
+    figure: Figure,
+    grid: GridSpec,
+    heights_in: Sequence[float],
+    rows: Sequence[Row],
+    views: Sequence[View],
+) -> None:
+    """The keys to the colours, one below the other, each with the panels that it is of."""
+    keys: dict[tuple[str, str, Scale], list[str]] = {}
+    for first, *_ in (row for row in rows if not _is_empty(row)):
+        keys.setdefault((first.unit, first.cmap, first.scale), []).append(first.title[0])
+    left_in = sum(heights_in) + TITLE_IN * len(heights_in) - KEY_PITCH_IN * len(keys)
+    ratios = [*[KEY_IN] * len(keys), max(left_in, NOTHING_IN)]
+    places = grid[: len(heights_in), -1].subgridspec(len(ratios), 1, height_ratios=ratios)
+    for i, ((unit, cmap, scale), numbers) in enumerate(keys.items()):
+        axis = figure.add_subplot(places[i])
+        mappable = ScalarMappable(_norm(scale), cmap)
+        bar = figure.colorbar(mappable, cax=axis, orientation="horizontal")
+        axis.set_title(f"{', '.join(numbers)}  {unit}", loc="left")
+        if scale.root:  # its own ticks would crowd at the upper end
+            ticks = [scale.high * share for share in (0, 1 / 4, 1)]
+            bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+    _explain(figure.add_subplot(places[len(keys)]), views)
+
+
+def _explain(axis: Axes, views: Sequence[View]) -> None:
+    """What is neither colour nor text."""
+    axis.set_axis_off()
+    signs = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor=BARS[0][0], label=f"({letter})")
+        for letter, (colour, hatch), _ in zip("ab", BARS, views, strict=False)
+        if len(views) > 1
+    ]
+    if any(view.heard_end_s < view.end_s for view in views):
+        signs.append(Patch(fill=False, edgecolor="grey", hatch="////", label="padding"))
+    axis.legend(handles=signs, loc="lower left", frameon=False, borderpad=0)
+
+
+def _draw_clip_scores(axis: Axes, views: Sequence[View], shown: Sequence[str]) -> None:
+    """Panel 7: beside the last panel of classes, row by row."""
+    thickness = 0.8 / len(views)
+    for i, (view, (colour, hatch)) in enumerate(zip(views, BARS, strict=False)):
+        places = np.arange(len(shown)) + (i - (len(views) - 1) / 2) * thickness
+        scores = view.inspection.clip[view.rows(shown)]
+        bars = axis.barh(places, scores, thickness, color=colour, hatch=hatch)
+        for bar in bars:
+            bar.set(edgecolor=BARS[0][0], linewidth=0.5)
+        axis.bar_label(bars, fmt="%.2f", padding=1.5, fontsize=5.5 if len(views) > 1 else 6)
+    axis.set_ylim(len(shown) - 0.5, -0.5)
+    axis.set_yticks([])
+    axis.set_xlim(0, 1.3)
+    axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axis.set_title("7  clip score", loc="left")
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,181 @@
+"""What is shown of a clip, in the picture and on the page alike: which classes, on which scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.events import Detection, Event
+from sedmtl.inference.inspection import Inspection
+
+TICKS_HZ = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50)
+
+AnyEvent = TypeVar("AnyEvent", Event, Detection)
+
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class View:
+    """One network's look at a clip.
+
+    Attributes:
+        name: Of the run.
+        inspection: Of the clip.
+        start_s: Where the clip begins in its file.
+        end_s: Where it ends, padding included.
+        dense: Whether frame scores went through the paper's second step, whose weights have
+            either sign: then a low one may mean present.
+        no_decoder: Why there is no reconstruction, if there is none.
+    """
+
+    name: str
+    inspection: Inspection
+    start_s: float
+    end_s: float
+    dense: bool
+    no_decoder: str = "this network has no decoder"
+
+    @property
+    def heard_end_s(self) -> float:
+        """Where its audio ends and padding begins."""
+        return min(self.start_s + self.inspection.duration_s, self.end_s)
+
+    @property
+    def times(self) -> str:
+        """From when to when its audio is, for people."""
+        return f"{round(self.start_s, 3):g} to {round(self.heard_end_s, 3):g} s"
+
+    @property
+    def n_heard(self) -> int:
+        """Frames that begin within the audio; at least one."""
+        begins_s = self.inspection.frame_edges_s[:-1]
+        return max(1, int(np.searchsorted(begins_s, self.heard_end_s)))
+
+    @property
+    def low_may_mean_present(self) -> bool:
+        """Whether frame scores are no presences."""
+        return self.dense and self.inspection.time_attention is not None
+
+    @property
+    def frame_title(self) -> str:
+        """What the frame scores of this network are."""
+        if self.inspection.time_attention is None:
+            return "classes over time"
+        doubt = "low may mean present" if self.low_may_mean_present else "presence"
+        return f"first step's output ({doubt})"
+
+    def within(self, events: Iterable[AnyEvent]) -> list[AnyEvent]:
+        """The events that sound in the clip."""
+        return [e for e in events if e.onset_s < self.end_s and e.offset_s > self.start_s]
+
+    def rows(self, names: Sequence[str]) -> list[int]:
+        """Where classes stand in the inspection."""
+        return [self.inspection.classes.index(name) for name in names]
+
+
+class Scale(NamedTuple):
+    """From values to colours: `low` is the first colour, `high` the last.
+
+    Attributes:
+        root: Whether colours follow the square root: attention weights are many small ones and a
+            few large ones.
+    """
+
+    low: float
+    high: float
+    root: bool = False
+
+
+def choose_classes(
+    views: Sequence[View], events: Iterable[Event | Detection] | None, max_classes: int
+) -> list[str]:
+    """The classes that matter: those of events, then the likeliest to any of the networks.
+
+    Args:
+        views: Of one clip, by networks of the same classes.
+        events: True or detected ones, if there are any.
+        max_classes: How many; there may be fewer.
+
+    Returns:
+        Their names, the likeliest first.
+    """
+    names = views[0].inspection.classes
+    score = np.max([view.inspection.clip[view.rows(names)] for view in views], axis=0)
+    order = [names[i] for i in np.argsort(-score, kind="stable")]
+    labels = {event.label for event in events or ()}
+    chosen = {*sorted(order, key=lambda name: name not in labels)[:max_classes]}
+    return [name for name in order if name in chosen]
+
+
+def spectrum_scale(views: Sequence[View]) -> Scale:
+    """Of log-mels and reconstructions: one for all, or to compare them would mean nothing."""
+    heard = [view.inspection.logmel[: view.n_heard].ravel() for view in views]
+    low, high = np.quantile(np.concatenate(heard), [0.005, 0.995])
+    return Scale(float(low), float(max(high, low + 1e-3)))
+
+
+def weight_scale(weights: Sequence[Values]) -> Scale:
+    """Of attention weights, one for all that are compared."""
+    high = max((float(np.quantile(each, 0.9995)) for each in weights), default=1.0)
+    return Scale(0.0, high, root=True)
+
+
+def score_scale(views: Sequence[View]) -> Scale:
+    """Of frame scores: [0, 1], or wider for the form of the equations, whose may lie anywhere."""
+    lowest = min(float(view.inspection.frame.min()) for view in views)
+    highest = max(float(view.inspection.frame.max()) for view in views)
+    return Scale(min(0.0, lowest), max(1.0, highest))
+
+
+class Tick(NamedTuple):
+    """A frequency and its place among mel bins, in bins: 0 is the centre of the lowest."""
+
+    hz: int
+    place: float
+
+
+def mel_ticks(mel_hz: Values, min_share: float) -> list[Tick]:
+    """Round frequencies to label an axis of mel bins with.
+
+    Args:
+        mel_hz: (F,) centres, rising.
+        min_share: The least distance of two, as a share of the axis; the higher one is kept.
+    """
+    ticks: list[Tick] = []
+    for hz in TICKS_HZ:
+        place = float(np.interp(hz, mel_hz, np.arange(len(mel_hz))))
+        is_near = ticks and ticks[-1].place - place < min_share * len(mel_hz)
+        if mel_hz[0] <= hz <= mel_hz[-1] and not is_near:
+            ticks.append(Tick(hz, place))
+    return ticks
+
+
+def shorten(name: str, n_characters: int) -> str:
+    """A name that fits: the middle of a longer one gives way.
+
+    Names of corpora often begin alike or end alike, so that neither end may be lost.
+    """
+    if len(name) <= n_characters:
+        return name
+    n_tail = (n_characters - 1) // 2
+    return f"{name[: n_characters - 1 - n_tail]}…{name[-n_tail:]}"
+
+
+def short_names(names: Iterable[str], n_characters: int) -> dict[str, str]:
+    """A short form of each name; those that would be the same lose the beginning they share."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(shorten(name, n_characters), []).append(name)
+    short = {}
+    for form, group in groups.items():
+        same = takewhile(lambda letters: len(set(letters)) == 1, zip(*group, strict=False))
+        n_shared = sum(1 for _ in same) if len(group) > 1 else 0
+        for name in group:
+            short[name] = shorten(f"…{name[n_shared:]}", n_characters) if n_shared else form
+    return short

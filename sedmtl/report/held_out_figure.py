@@ -1,0 +1,22 @@
+"""Figure 3 of a clip while a network is trained: what TensorBoard shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sedmtl.events import Event
+from sedmtl.inference.inspection import Inspection
+
+
+def draw_held_out(
+    name: str, inspection: Inspection, dense: bool, truth: Sequence[Event] | None, title: str
+) -> Any:
+    """What a network sees in a clip: the arguments of `training.tensorboard.DrawClip`."""
+    # Here, because matplotlib takes long to import and most trainings do without.
+    from sedmtl.report.figures import MAX_CLASSES, figure_3
+    from sedmtl.report.figures.view import View, choose_classes
+
+    no_decoder = "no decoder was trained"
+    view = View(name, inspection, 0.0, inspection.duration_s, dense=dense, no_decoder=no_decoder)
+    return figure_3([view], title, choose_classes([view], truth, MAX_CLASSES), truth)

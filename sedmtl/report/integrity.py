@@ -1,0 +1,204 @@
+"""`sedmtl check`: a work folder -> what in it is whole, and what to do about the rest."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sedmtl.inference.checkpoint import is_finished, load_model, load_state, n_epochs_done, read_run
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.progress import progress
+from sedmtl.store import Store, other_snr_db, read_scores, stores_in
+from sedmtl.training.config import Recipe
+
+BLOCK = 32
+"""Rows that are read at a time."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of a store or a run.
+
+    Attributes:
+        state: `whole`: as it was written. `unfinished`: to be gone on with. `outdated`: made from
+            something that has changed since. `damaged`: not what was written.
+        what: What it holds, or what is wrong with it.
+        remedy: What to run in a shell; nothing where nothing is to be done.
+    """
+
+    path: Path
+    state: str
+    what: str
+    remedy: str = ""
+
+
+def check(work_dir: Path) -> list[Finding]:
+    """Read every store and run of a work folder to the last byte.
+
+    Returns:
+        What was found, in the order in which the stages make it.
+
+    Raises:
+        SedmtlError: There is no such folder, or neither store nor run in it.
+    """
+    if not work_dir.is_dir():
+        raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
+    mixtures = _Shelf(work_dir / "mixtures", "waveform", "sedmtl mix", _mix)
+    features = _Shelf(work_dir / "features", "logmel", "sedmtl features", _features)
+    findings = [
+        *mixtures.check(_other_snr),
+        *features.check(lambda store: _other_mixtures(store, mixtures)),
+        *(_check_run(run, features) for run in _runs_in(work_dir / "runs")),
+    ]
+    if not findings:
+        raise SedmtlError(f"{work_dir} holds neither stores nor runs: 'sedmtl mix' makes the first")
+    return findings
+
+
+class _Shelf:
+    """A folder of stores; remembers what each was found to hold."""
+
+    def __init__(
+        self, folder: Path, array: str, made_by: str, remake: Callable[[Path, Path], str]
+    ) -> None:
+        self.content: dict[str, str] = {}
+        self._folder, self._array, self._made_by, self._remake = folder, array, made_by, remake
+
+    def check(self, outdated: Callable[[Store], str]) -> Iterator[Finding]:
+        """Read the stores of the folder; `outdated` says what one has been overtaken by."""
+        for name, path in stores_in(self._folder).items():
+            try:
+                yield self._check_store(name, path, outdated)
+            except SedmtlError as error:
+                # A store that is there and says that it is the right one would be left alone.
+                remedy = f"rm {shlex.quote(str(path))} && {self._remake(path, path)}"
+                yield Finding(path, "damaged", str(error), remedy)
+        for part in sorted(self._folder.glob(".*.h5.part")):
+            path = part.with_name(part.name[1:].removesuffix(".part"))
+            yield Finding(path, "unfinished", "some of its rows", self._remake(path, part))
+
+    def _check_store(self, name: str, path: Path, outdated: Callable[[Store], str]) -> Finding:
+        with Store(path, self._array, self._made_by) as store:
+            for array in store.arrays:
+                _read_all(path, array, self._made_by)
+            self.content[name] = store.content
+            what = f"{len(store):,} clips, content {store.content[:12]}"
+            why = outdated(store)
+        if why:
+            return Finding(path, "outdated", why, self._remake(path, path))
+        return Finding(path, "whole", what)
+
+
+def _mix(path: Path, held_in: Path) -> str:
+    """The command that makes mixtures, with the stems and WAV files that there are.
+
+    Args:
+        path: Of the store.
+        held_in: The file that holds its rows.
+    """
+    n_wavs = len(list(path.with_suffix("").glob("*.wav")))
+    wavs, stems, doubt = ["--wav", str(n_wavs)] if n_wavs else [], [], ""
+    try:
+        with Store(held_in, "waveform", "sedmtl mix") as store:
+            stems = ["--stems"] if "stems" in store.arrays else []
+    except SedmtlError:
+        doubt = "  # and --stems, if it held them"
+    return shlex.join(["sedmtl", "mix", *_snr(path), *stems, *wavs]) + doubt
+
+
+def _features(path: Path, _: Path) -> str:
+    """The command that makes features, after that for mixtures which are not there any more."""
+    are_there = not _snr(path) or (path.parents[1] / "mixtures" / path.name).is_file()
+    stages = ["features"] if are_there else ["mix", "features"]
+    return " && ".join(shlex.join(["sedmtl", stage, *_snr(path)]) for stage in stages)
+
+
+def _snr(path: Path) -> list[str]:
+    """The words that name a store to its command; none if it has no SNR."""
+    return ["--snr", path.stem.removeprefix("snr_")] if path.stem.startswith("snr_") else []
+
+
+def _read_all(path: Path, array: str, made_by: str) -> None:
+    """Compare every row with its digest."""
+    what = f"reading {path.parent.name}/{path.name}, {array}"
+    with Store(path, array, made_by) as store, progress(what, len(store)) as advance:
+        for first in range(0, len(store), BLOCK):
+            rows = range(first, min(first + BLOCK, len(store)))
+            store.read(rows)
+            advance(len(rows))
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """The folders that hold what a run begins with, or what it ends with."""
+    names = ("run.yaml", "model.safetensors")
+    return sorted({path.parent for name in names for path in folder.glob(f"*/{name}")})
+
+
+def _other_snr(store: Store) -> str:
+    """Of mixtures: whether they are at another SNR than the name of their store says."""
+    snr_db = other_snr_db(store.path, store.attributes)
+    return "" if snr_db is None else f"holds mixtures at {snr_db:g} dB"
+
+
+def _other_mixtures(store: Store, mixtures: _Shelf) -> str:
+    """Of features: whether their mixtures are there and are not those they were made from."""
+    now = mixtures.content.get(store.path.stem)
+    if now is None or now == store.attributes["source"]:
+        return ""
+    return "made from other mixtures than those that are there now"
+
+
+def _check_run(run: Path, features: _Shelf) -> Finding:
+    settings: Mapping[str, Any] = {}
+    try:
+        settings = read_run(run)
+        if is_finished(run):
+            card, _ = load_model(run)
+            n_held_out = len(read_scores(run / "scores.h5").name)
+            what = f"{card.model}, fold {settings['fold']}, {n_held_out:,} clips held out"
+        elif (run / "last.pt").is_file():
+            load_state(run)
+    except SedmtlError as error:
+        return Finding(run, "damaged", str(error), _train(run, settings, "--force"))
+    now = features.content.get(settings["data"])
+    if now is not None and now != settings.get("store_digest"):
+        what = f"trained on other features than those in {settings['data']}.h5 now"
+        return Finding(run, "outdated", what, _train(run, settings, "--force"))
+    if not is_finished(run):
+        what = f"epoch {n_epochs_done(run)} of {settings['epochs']}"
+        return Finding(run, "unfinished", what, _train(run, settings, "--resume"))
+    return Finding(run, "whole", what)
+
+
+def _train(run: Path, settings: Mapping[str, Any], how: str) -> str:
+    """The command that trains a run, with '…' for options that cannot be read any more."""
+    names = [field.name for field in fields(Recipe) if field.name in settings]
+    options = [w for name in names for w in (f"--{name.replace('_', '-')}", str(settings[name]))]
+    return f"sedmtl train {shlex.join(options) or '…'} --name {shlex.quote(run.name)} {how}"
+
+
+def table(findings: Sequence[Finding], work_dir: Path) -> str:
+    """A line for each, its path from the work folder; below it what to do, if anything."""
+    lines = []
+    for finding in findings:
+        path = str(finding.path.relative_to(work_dir))
+        lines.append(f"{finding.state:<10}  {path}: {finding.what}")
+        if finding.remedy:
+            lines.append(f"{'':<10}  to do: {finding.remedy}")
+    return "\n".join(lines)
+
+
+def judge(findings: Sequence[Finding]) -> None:
+    """Complain if anything must be made again.
+
+    Raises:
+        SedmtlError: Something is damaged or outdated.
+    """
+    counts = Counter(finding.state for finding in findings)
+    bad = [f"{counts[state]} {state}" for state in ("damaged", "outdated") if counts[state]]
+    if bad:
+        raise SedmtlError(f"{' and '.join(bad)} of {len(findings)}: what to do is said above")

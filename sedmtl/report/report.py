@@ -1,0 +1,168 @@
+"""`sedmtl report`: finished runs -> one page about all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.config import Config
+from sedmtl.data.render import FULL_SCALE
+from sedmtl.evaluation.aggregate import Row, ScoredRun
+from sedmtl.evaluation.evaluate import score_runs, unfinished_runs
+from sedmtl.evaluation.tables import names_of, title_of
+from sedmtl.inference.checkpoint import load_card
+from sedmtl.report.project.clips import Pick, Recording
+from sedmtl.report.project.networks import Network, Record
+from sedmtl.report.project.page import Report, report_page
+from sedmtl.report.score_curves import score_curves
+from sedmtl.runtime import progress
+from sedmtl.runtime.atomic import make_folder, write_text
+from sedmtl.runtime.documents import parse_json
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
+
+Stored = npt.NDArray[Any]
+
+
+def report(config: Config, names: Sequence[str], out_path: Path | None = None) -> Path:
+    """Write the page.
+
+    Args:
+        config: Of the project; says where runs and stores are.
+        names: Of runs; by default all finished ones.
+        out_path: By default `work/report.html`.
+
+    Returns:
+        The page.
+
+    Raises:
+        SedmtlError: A run does not exist or is not finished, there is none at all, or the page
+            cannot be written.
+    """
+    path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
+    if path.is_dir():
+        raise SedmtlError(f"cannot write {path}: it is a folder; name a file")
+    folders, runs, rows = score_runs(runs_dir, names)
+    make_folder(path.parent)
+    networks = _networks(folders, runs, rows)
+    with progress.progress("drawing the report", 1) as advance:
+        made = Report(
+            title=f"Report on {config.work_dir.resolve().parent.name}",
+            rows=rows,
+            networks=networks,
+            curves={title_of(row): curves for row, curves in score_curves(rows)},
+            unfinished=[] if names else unfinished_runs(runs_dir),
+            fetch=lambda network, picks: _fetch(config, network, picks),
+        )
+        text = report_page(made)
+        advance(1)
+    write_text(path, text)
+    return path
+
+
+def _networks(
+    folders: Sequence[Path], runs: Sequence[ScoredRun], rows: Sequence[Row]
+) -> list[Network]:
+    by_name = {run.name: (run, folder) for run, folder in zip(runs, folders, strict=True)}
+    honest = [row for row in rows if row.selection == "honest"]
+    networks = []
+    for row, name in zip(honest, names_of(honest), strict=True):
+        own, own_folders = zip(*(by_name[run] for run in row.runs), strict=True)
+        cards = [load_card(folder) for folder in own_folders]
+        networks.append(Network(name, row, own, cards, [_records(f) for f in own_folders]))
+    return networks
+
+
+def _records(folder: Path) -> list[Record]:
+    """The epochs of a run; none if its records are lost or damaged."""
+    try:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        records = [parse_json(line) for line in lines]
+    except (OSError, ValueError):
+        return []
+    return records if all(map(_is_record, records)) else []
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it says of an epoch what the page shows of one."""
+    if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+        return False
+    scores = [record.get(part) for part in ("validation", "held_out")]
+    numbers = [record.get("loss"), record.get("seconds", 0)]
+    numbers += [part.get("micro_p") if isinstance(part, dict) else None for part in scores]
+    return all(isinstance(number, int | float) for number in numbers)
+
+
+def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Recording]:
+    """What the stores still have of clips."""
+    card, name = network.cards[0], f"{network.row.recipe['data']}.h5"
+    features, mixtures = (config.work_dir / kind / name for kind in ("features", "mixtures"))
+    shape = (card.n_frames, card.n_mels)
+    missing = []
+    logmels: list[Stored | None] = [None] * len(picks)
+    waveforms: list[Stored | None] = [None] * len(picks)
+    try:
+        logmels = _read(features, "logmel", "sedmtl features", shape, network, picks)
+    except SedmtlError as error:
+        missing.append(f"Its log-mel is left out: {error}.")
+    try:
+        if network.row.snr_db is None:
+            raise SedmtlError("only stores of mixtures keep it")
+        waveforms = _read(mixtures, "waveform", "sedmtl mix", (card.n_samples,), network, picks)
+    except SedmtlError as error:
+        missing.append(f"Its sound is left out: {error}.")
+    return [
+        Recording(_standardised(logmel, network, pick), _in_float(waveform), missing)
+        for pick, logmel, waveform in zip(picks, logmels, waveforms, strict=True)
+    ]
+
+
+def _read(
+    path: Path,
+    array: str,
+    made_by: str,
+    shape: tuple[int, ...],
+    network: Network,
+    picks: Sequence[Pick],
+) -> list[Stored | None]:
+    """The rows of clips in a store.
+
+    Raises:
+        SedmtlError: The store is gone, or is not the one that the clips were scored on.
+    """
+    with Store(path, array, made_by) as store:
+        row_of = {name: row for row, name in enumerate(store.clips.name)}
+        rows = []
+        for pick in picks:
+            scores = network.runs[pick.run].scores
+            row = row_of.get(scores.name[pick.row], -1)
+            same = (
+                row >= 0
+                and store.row_shape == shape
+                and list(store.classes) == list(scores.classes)
+                and np.array_equal(store.clips.target[row], scores.target[pick.row])
+            )
+            if not same:
+                raise SedmtlError(f"{path} was made anew since, of other clips")
+            rows.append(row)
+        return list(store.read(np.array(rows, np.int64)))
+
+
+def _standardised(
+    logmel: Stored | None, network: Network, pick: Pick
+) -> npt.NDArray[np.float32] | None:
+    """As the network is given it."""
+    if logmel is None:
+        return None
+    card = network.cards[pick.run]
+    mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
+    standardised: npt.NDArray[np.float32] = (logmel - mean) / std
+    return standardised
+
+
+def _in_float(waveform: Stored | None) -> npt.NDArray[np.float32] | None:
+    return None if waveform is None else waveform.astype(np.float32) / np.float32(FULL_SCALE)

@@ -1,0 +1,164 @@
+"""`sedmtl visualize`: an audio file -> the picture, or the page, of what networks saw in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sedmtl.config import Config
+from sedmtl.data import audio
+from sedmtl.events import Event, read_strong_labels
+from sedmtl.inference.checkpoint import find_run
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.inspection import Inspection
+from sedmtl.inference.model_card import check_classes
+from sedmtl.models import has_decoder
+from sedmtl.report import figures as plots
+from sedmtl.report.clip_page import Clip, clip_page
+from sedmtl.report.figures.view import View, choose_classes
+from sedmtl.runtime.atomic import write_text
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
+
+
+def visualize(
+    config: Config,
+    audio_path: Path,
+    *,
+    run_name: str | None = None,
+    compare_name: str | None = None,
+    start_s: float = 0.0,
+    classes: Sequence[str] = (),
+    labels_path: Path | None = None,
+    as_page: bool = False,
+    out_path: Path | None = None,
+) -> tuple[Path, Path, Inspection]:
+    """Show one clip of a file.
+
+    Args:
+        config: Of the project; says where runs and figures are.
+        audio_path: Any audio file; of a longer one the clip from `start_s` on.
+        run_name: By default the newest finished run.
+        compare_name: Another run, drawn beside the first.
+        start_s: In seconds.
+        classes: Those to show, one by one or with commas between; by default those that matter.
+        labels_path: A strong-label TSV; by default those of the mixture, if it is one of ours.
+        as_page: Whether to write the interactive page and not the picture.
+        out_path: By default `work/figures/<file>.png`, or `.html`; that ending asks for the page.
+
+    Returns:
+        The picture or page, the run it was made with, and the inspection.
+
+    Raises:
+        SedmtlError: There is no such run or class, or a file cannot be read or written.
+    """
+    path = _path_of(out_path, config.work_dir / "figures" / audio_path.stem, as_page)
+    runs = [find_run(config.work_dir / "runs", run_name)]
+    if compare_name is not None:
+        runs.append(find_run(config.work_dir / "runs", compare_name))
+    detectors = [Detector.load(run) for run in runs]
+    _check_together(detectors, path)
+    asked = check_classes(classes, detectors[0].classes)
+    views = [
+        _look(detector, run.name, audio_path, start_s)
+        for detector, run in zip(detectors, runs, strict=True)
+    ]
+    truth = _truth(config, audio_path, labels_path, views[0])
+    if path.suffix.lower() == ".html":
+        clip = _clip(detectors[0], views[0], audio_path, truth)
+        write_text(path, clip_page(clip, asked))
+    else:
+        _draw(path, views, audio_path.name, asked, truth)
+    return path, runs[0], views[0].inspection
+
+
+def _path_of(out_path: Path | None, default: Path, as_page: bool) -> Path:
+    ending = ".html" if as_page else ".png"
+    if out_path is None:
+        return default.with_name(f"{default.name}{ending}")
+    path = out_path if out_path.suffix else out_path.with_suffix(ending)
+    if as_page and path.suffix.lower() != ".html":
+        raise SedmtlError(f"expected the file of the page to end in .html, found {out_path}")
+    return path
+
+
+def _check_together(detectors: Sequence[Detector], path: Path) -> None:
+    if len(detectors) == 1:
+        return
+    if path.suffix.lower() == ".html":
+        raise SedmtlError("a page is of one network: compare two in a picture, without --html")
+    first, second = (set(detector.classes) for detector in detectors)
+    if first != second:
+        raise SedmtlError(
+            f"expected two runs of the same classes, found {len(first)} and {len(second)}, of "
+            f"which {len(first & second)} are in both"
+        )
+
+
+def _look(detector: Detector, name: str, audio_path: Path, start_s: float) -> View:
+    card = detector.card
+    inspection = detector.inspect(audio_path, start_s=start_s)
+    not_trained = "its decoder was not trained (alpha 0)"
+    return View(
+        name,
+        inspection,
+        start_s,
+        start_s + detector.duration_s,
+        dense=card.time_attention == "dense",
+        no_decoder=not_trained if has_decoder(card.model) else "this network has no decoder",
+    )
+
+
+def _clip(detector: Detector, view: View, audio_path: Path, truth: Sequence[Event] | None) -> Clip:
+    """The clip with its audio, and with the events that the run's post-processing finds in it."""
+    rate, start_s = detector.card.sample_rate, view.start_s
+    waveform = audio.read(audio_path, rate, start_s=start_s, duration_s=detector.duration_s)
+    detected = [
+        event._replace(onset_s=start_s + event.onset_s, offset_s=start_s + event.offset_s)
+        for event in detector.predict(waveform, rate).events
+    ]
+    return Clip(audio_path.name, view, waveform, rate, detected, truth)
+
+
+def _draw(
+    path: Path,
+    views: Sequence[View],
+    name: str,
+    asked: Sequence[str],
+    truth: Sequence[Event] | None,
+) -> None:
+    view = views[0]
+    shown = asked or choose_classes(views, truth, plots.MAX_CLASSES)
+    title = f"{name}, {view.times}"
+    if len(shown) < len(view.inspection.classes):
+        title = f"{title}; {len(shown)} of {len(view.inspection.classes)} classes"
+    plots.save(plots.figure_3(views, title, shown, truth), path)
+
+
+def _truth(
+    config: Config, audio_path: Path, labels_path: Path | None, view: View
+) -> Sequence[Event] | None:
+    """The true events of the clip, if they are known."""
+    events = _truth_of_file(config, audio_path, labels_path)
+    return None if events is None else view.within(events)
+
+
+def _truth_of_file(
+    config: Config, audio_path: Path, labels_path: Path | None
+) -> Sequence[Event] | None:
+    if labels_path is not None:
+        labels = read_strong_labels(labels_path)
+        if audio_path.name not in labels:
+            raise SedmtlError(f"{labels_path} has no row for {audio_path.name}")
+        return labels[audio_path.name]
+    # A WAV file that `mix` wrote lies in a folder that is named after its store.
+    store_path = audio_path.resolve().parent.with_suffix(".h5")
+    ours = store_path.parent == (config.work_dir / "mixtures").resolve()
+    return _truth_of_mixture(store_path, audio_path.name) if ours and store_path.is_file() else None
+
+
+def _truth_of_mixture(store_path: Path, name: str) -> Sequence[Event] | None:
+    with Store(store_path, "waveform", "sedmtl mix") as store:
+        if name not in store.clips.name:
+            return None
+        return store.clips.events.of_clip(list(store.clips.name).index(name), store.classes)

@@ -1,0 +1,106 @@
+"""Files that are whole or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from sedmtl.runtime.errors import SedmtlError
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        SedmtlError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SedmtlError(f"cannot write into {path}: {error.strerror}") from error
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is a device or a pipe: reading waits for others, and nothing may replace it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        SedmtlError: It cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SedmtlError(f"cannot remove {path}: {error.strerror}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a hidden name, then give it its own; makes its folder.
+
+    Raises:
+        SedmtlError: It cannot be written; the old file, if any, is untouched.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a hidden name, then give it its own; makes its folder.
+
+    A link stays one, and what it names is replaced; a device or a pipe takes the content.
+
+    Raises:
+        SedmtlError: It cannot be written; the old file, if any, is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_special(path):
+            path.write_bytes(content)
+        else:
+            _replace(path.resolve() if path.is_symlink() else path, content)
+    except OSError as error:
+        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    with _opened_alone(partial) as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            partial.unlink()  # or a full disk would stay full
+            raise
+        partial.replace(path)
+
+
+@contextmanager
+def _opened_alone(path: Path) -> Iterator[BinaryIO]:
+    """An empty file that no other process or thread writes until it is closed or renamed."""
+    while True:
+        with path.open("ab") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # While this waited, the one that had it may have given it its own name.
+            if _is_at(path, file):
+                file.truncate(0)
+                yield file
+                return
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

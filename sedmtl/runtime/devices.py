@@ -1,0 +1,42 @@
+"""What to compute on, and in which precision."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from sedmtl.runtime import distributed
+from sedmtl.runtime.errors import SedmtlError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def choose_device(n_gpus: int | None) -> torch.device:
+    """The device for a run, or for this process's part in it: by default a GPU if there is one.
+
+    Raises:
+        SedmtlError: GPUs are asked for that are not there.
+    """
+    if distributed.world_size() > 1:
+        return distributed.device()
+    found = torch.cuda.device_count()
+    if n_gpus is None:
+        n_gpus = min(found, 1)
+    if n_gpus > found:
+        raise SedmtlError(
+            f"--gpus {n_gpus}: found {found} GPU{'s' * (found != 1)} on this machine; ask for "
+            f"--gpus {found}, or leave the option out"
+        )
+    return torch.device("cuda" if n_gpus else "cpu")
+
+
+def choose_precision(device: torch.device) -> Precision:
+    """bfloat16 where the hardware computes in it, float32 elsewhere.
+
+    On a CPU with AVX512-BF16 it made the training step 2.5 times as fast (channels last); on one
+    without, it is emulated and slower.
+    """
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"

@@ -1,0 +1,210 @@
+"""Several processes that train one network as if they were one. Alone, it all does nothing.
+
+A global batch is dealt out: process r of n takes its clips r, r + n, r + 2n ... The step is that
+of one process on the whole batch, because batch norm counts the clips of all processes and
+gradients are averaged with each process's share as its weight. A share may be empty.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.nn.functional import all_reduce
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+from sedmtl.runtime import progress
+from sedmtl.runtime.errors import SedmtlError
+
+Rows = npt.NDArray[np.int64]
+Result = TypeVar("Result")
+
+PATIENCE_S = 5.0
+"""Within which a launcher ends all processes when one has failed."""
+
+
+@contextmanager
+def session(n_gpus: int | None) -> Iterator[None]:
+    """Work with the processes that `torchrun` or `sedmtl train --gpus` started beside this one.
+
+    They find each other by the environment. Only the first shows anything, until one fails: then
+    that one alone says why, and all leave.
+
+    Args:
+        n_gpus: 0 for the CPU even where there are GPUs.
+    """
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        yield
+        return
+    store, own_rank, n_processes = next(rendezvous("env://"))
+    backend = "nccl" if n_gpus != 0 and torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=own_rank, world_size=n_processes)
+    progress.console.quiet = own_rank > 0
+    try:
+        if backend == "nccl":
+            torch.cuda.set_device(_own_gpu())
+        yield
+        dist.destroy_process_group()
+    except BaseException as error:
+        _let_the_first_speak(store, error)
+        raise
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def device() -> torch.device:
+    """Device of this process, one of several."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+
+
+def share(rows: Rows) -> Rows:
+    """The rows that are this process's to work on."""
+    return rows[rank() :: world_size()]
+
+
+def add_up(tensor: Tensor) -> Tensor:
+    """Replace a tensor by its sum over all processes, bit for bit the same on each."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def first(act: Callable[[], Result]) -> Result:
+    """Let the first process act while the others wait; what it returns or raises, all do."""
+    if world_size() == 1:
+        return act()
+    outcome: list[Result | Exception | None] = [None, None]
+    if rank() == 0:
+        try:
+            outcome[0] = act()
+        except (SedmtlError, OSError) as error:
+            outcome[1] = error
+    dist.broadcast_object_list(outcome, src=0)
+    result, failure = outcome
+    if isinstance(failure, Exception):
+        raise failure
+    return result  # type: ignore[return-value]  # what `act` gave
+
+
+def join_batch_norm(network: nn.Module) -> nn.Module:
+    """Let batch norm count the clips of all processes; names and weights stay."""
+    if world_size() == 1:
+        return network
+    if device().type == "cuda":
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return converted
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, JoinedBatchNorm.like(child))
+    return network
+
+
+def average_gradients(module: nn.Module) -> nn.Module:
+    """Let `backward` leave the mean of all processes' gradients in each of them."""
+    if world_size() == 1:
+        return module
+    # Batch norm's statistics agree already: there are no buffers to broadcast.
+    return DistributedDataParallel(module, broadcast_buffers=False)
+
+
+class JoinedBatchNorm(nn.BatchNorm2d):
+    """`nn.SyncBatchNorm` for the CPU, which torch's own refuses.
+
+    With sums over the clips, frames and mel bins of all processes, n values a channel:
+    mean = sum(x) / n, variance = sum((x - mean)^2) / n. The running variance is the unbiased one,
+    variance * n / (n - 1), as in `nn.BatchNorm2d`. Gradients flow through the sums, so each
+    process has its part of the gradient of the whole batch.
+    """
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> JoinedBatchNorm:
+        """The same layer, joined; its parameters are the very same, frozen or not."""
+        joined = cls(norm.num_features, norm.eps, norm.momentum)
+        joined.load_state_dict(norm.state_dict())
+        joined.weight, joined.bias = norm.weight, norm.bias
+        return joined.train(norm.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, T, F) -> (B, D, T, F); B may differ between processes, or be 0."""
+        if not self.training:
+            return super().forward(x)
+        values = x.float()
+        count = values.new_tensor([values.numel() // values.shape[1]])
+        sums = _sum_of_all(torch.cat([values.sum(dim=(0, 2, 3)), count]))
+        n = sums[-1].detach()
+        mean = sums[:-1] / n  # (D,)
+        centred = values - mean[:, None, None]
+        variance = _sum_of_all(centred.square().sum(dim=(0, 2, 3))) / n  # (D,)
+        self._remember(mean.detach(), variance.detach() * n / (n - 1))
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+    def _remember(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased_variance, self.momentum)
+        self.num_batches_tracked += 1
+
+
+def _sum_of_all(tensor: Tensor) -> Tensor:
+    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
+    return total
+
+
+def _own_gpu() -> int:
+    """Number of this process's GPU on its machine.
+
+    Raises:
+        SedmtlError: There are more processes than GPUs.
+    """
+    own, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if own >= found:
+        raise SedmtlError(
+            f"torchrun started process {own + 1} on a machine with {found} "
+            f"GPU{'s' * (found != 1)}: ask for --nproc-per-node {found}, or for --gpus 0 to train "
+            "on the CPU"
+        )
+    return own
+
+
+def _let_the_first_speak(store: Store, error: BaseException) -> None:
+    """End this process without a word if another one failed before it, and so says why.
+
+    An interruption is left to the launcher to speak of. A silent process ends without tearing
+    down the interpreter: threads of the group that is falling apart would write to stderr.
+    """
+    progress.console.quiet = False
+    try:
+        is_first = store.add("sedmtl/failed", 1) == 1
+    except dist.DistError:
+        is_first = False  # the launcher, which holds the store, is gone
+    if isinstance(error, KeyboardInterrupt):
+        os._exit(130)
+    if not is_first:
+        # The launcher ends all processes as soon as one is gone: it must not be this one, before
+        # the other has spoken. So it waits to be ended.
+        with suppress(KeyboardInterrupt):
+            time.sleep(PATIENCE_S)
+        os._exit(1)

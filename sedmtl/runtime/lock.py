@@ -1,0 +1,57 @@
+"""One process at a time in a folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from sedmtl.runtime.atomic import make_folder
+from sedmtl.runtime.errors import SedmtlError
+
+NAME = ".sedmtl.lock"
+
+
+@contextmanager
+def folder_lock(folder: Path, command: str) -> Iterator[None]:
+    """Keep other processes out of a folder, which is made, while the block runs.
+
+    The system releases the lock with the process, however that ends; the file stays.
+
+    Args:
+        folder: What only this process may write into.
+        command: What this process is, for the sentence that others get: 'sedmtl mix'.
+
+    Raises:
+        SedmtlError: Another process has the lock; names it.
+    """
+    make_folder(folder)
+    path = folder / NAME
+    try:
+        file = path.open("ab+", buffering=0)
+    except OSError as error:
+        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().decode(errors="replace").strip() or "another process"
+            raise SedmtlError(
+                f"{folder} is in use by {owner}: wait until it has ended, or stop it"
+            ) from error
+        except OSError as error:
+            raise SedmtlError(f"cannot lock {path}: {error.strerror}") from error
+        where = f"process {os.getpid()} on {socket.gethostname()}"
+        with suppress(OSError):  # on a full disk the lock holds, too, if without a name
+            file.truncate(0)
+            file.write(f"'{command}', {where}, since {_now()}\n".encode())
+        yield
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(" ", "seconds")

@@ -1,0 +1,71 @@
+"""Tables that people wrote: CSV and TSV with named columns, checked at the door."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sedmtl.runtime.errors import SedmtlError
+
+
+def read_table(
+    path: Path, columns: Sequence[str], delimiter: str = ",", *, unique: str | None = None
+) -> list[dict[str, str]]:
+    """Read a CSV or TSV that must have the given columns; others are kept as they are.
+
+    Args:
+        path: The file.
+        columns: Which it must have.
+        delimiter: Between two values.
+        unique: The column, if any, whose values must be there and differ from each other.
+
+    Raises:
+        SedmtlError: The file cannot be read, a column is missing, a row has more values than
+            there are columns, a value of `unique` is empty or repeated, or there is no row.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file, delimiter=delimiter, skipinitialspace=True)
+            table.fieldnames = found = [name.strip() for name in table.fieldnames or []]
+            missing = [name for name in columns if name not in found]
+            if missing:
+                raise SedmtlError(
+                    f"{path} should have the columns {', '.join(columns)}; missing: "
+                    f"{', '.join(missing)}; found: {', '.join(found) or 'nothing'}"
+                )
+            rows = [_clean(row, f"{path}, line {table.line_num}") for row in table]
+    except FileNotFoundError:
+        raise SedmtlError(f"no table {path}: check the paths in data.yaml") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SedmtlError(f"cannot read the table {path}: {error}") from error
+    if not rows:
+        raise SedmtlError(f"{path} has a header and no row")
+    if any(all(row[name] == name for name in columns) for row in rows):
+        raise SedmtlError(f"{path} has its header twice: keep the first line of it")
+    if unique:
+        _check_unique([row[unique] for row in rows], unique, path)
+    return rows
+
+
+def _clean(row: Mapping[str | Any, str | Any], where: str) -> dict[str, str]:
+    # The csv module files the values beyond the last column under None.
+    beyond = [value for value in row.get(None, []) if value.strip()]
+    if beyond:
+        raise SedmtlError(
+            f"{where}: expected {len(row) - 1} values, found {beyond[0].strip()!r} beyond them; "
+            "put a value that holds the separator in double quotes"
+        )
+    return {key: (value or "").strip() for key, value in row.items() if key}
+
+
+def _check_unique(values: Sequence[str], column: str, path: Path) -> None:
+    for value, count in Counter(values).items():
+        if not value:
+            raise SedmtlError(f"{path}: each row needs a {column}, found {count} without")
+        if count > 1:
+            raise SedmtlError(
+                f"{path}: expected each {column} once, found {value} {count} times: keep one row"
+            )

@@ -1,0 +1,130 @@
+"""The workers of a Dask cluster; the only module that knows Dask.
+
+Dask comes with the extra `sedmtl[dask]` and is imported when a scheduler is named. A worker that
+dies is Dask's affair: it has the items done by another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import sedmtl
+from sedmtl.runtime import progress
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.workers.threads import Workers, threads
+
+CONNECT_S = 8.0
+"""For a scheduler to answer."""
+
+WAIT_S = 60.0
+"""For the first worker to come."""
+
+KEPT = "what was finished is kept, and the same command goes on"
+
+
+@contextmanager
+def open_workers(n_threads: int, scheduler: str | None) -> Iterator[Workers]:
+    """Threads of this machine, or the workers of a cluster if its scheduler is named.
+
+    Args:
+        n_threads: On this machine.
+        scheduler: Address: `tcp://host:8786`.
+
+    Raises:
+        SedmtlError: Dask is missing; the scheduler cannot be reached, or has no worker; a worker
+            has another version of sedmtl; or, from within the block, the cluster has failed.
+    """
+    with threads(n_threads) if scheduler is None else _connect(scheduler) as workers:
+        yield workers
+
+
+@contextmanager
+def _connect(address: str) -> Iterator[Workers]:
+    distributed = _dask()
+    with _open_client(distributed, address) as client:
+        try:
+            _check_versions(client, address)
+        except (CancelledError, OSError) as error:
+            raise _gone(address) from error
+        # Its own futures: those of its `get_executor` never end if the scheduler goes. And never
+        # pure, or it would hand out an earlier result for the same path.
+        submit = partial(client.submit, pure=False)
+        try:
+            yield Workers(submit, partial(_count_threads, client, address), apart=True)
+        except distributed.KilledWorker as error:
+            raise SedmtlError(
+                f"{error.last_worker.address} and other workers of {address} died of the same "
+                f"item (out of memory?); {KEPT}"
+            ) from error
+        except (CancelledError, distributed.client.ClosedClientError) as error:
+            raise _gone(address) from error
+
+
+def _gone(address: str) -> SedmtlError:
+    return SedmtlError(f"the scheduler {address} has gone; {KEPT}")
+
+
+def _dask() -> ModuleType:
+    try:
+        import distributed
+    except ImportError as error:
+        raise SedmtlError(
+            f"--scheduler needs Dask ({error}): pip install 'sedmtl[dask]'"
+        ) from error
+    # What they log of a lost connection, tracebacks included, we say in one sentence.
+    for name in ("distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return distributed
+
+
+def _open_client(distributed: ModuleType, address: str) -> Any:
+    try:
+        return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SedmtlError(
+            f"--scheduler {address}: no Dask scheduler answers ({error}); expected an address "
+            "such as tcp://host:8786"
+        ) from error
+
+
+def _check_versions(client: Any, address: str) -> None:
+    """Wait for a worker; the scheduler and all workers must have the sedmtl of this process."""
+    if not _count_threads(client, address):
+        progress.say(f"waiting up to {WAIT_S:g} s for a worker of {address}")
+    try:
+        # An item, not a look: a cluster that adapts starts workers for items only. And none of
+        # ours: a worker without sedmtl ends when it is sent one.
+        client.submit(int, pure=False).result(timeout=WAIT_S)
+        versions = {address: client.run_on_scheduler(_version)}
+    except TimeoutError as error:
+        raise SedmtlError(
+            f"{address} has no worker: start some with 'dask worker {address}'"
+        ) from error
+    except ImportError as error:
+        versions = {address: error}
+    versions.update(client.run(_version, on_error="return"))
+    for place, version in versions.items():
+        gone = isinstance(version, OSError)
+        if version != sedmtl.__version__ and not gone:
+            raise SedmtlError(
+                f"{place}: expected sedmtl {sedmtl.__version__} as here, found {version}; install "
+                "the same there"
+            )
+
+
+def _version() -> str:
+    return sedmtl.__version__
+
+
+def _count_threads(client: Any, address: str) -> int:
+    """Those of all workers; 0.3 ms an answer."""
+    try:
+        return sum(client.nthreads().values())
+    except OSError as error:
+        raise _gone(address) from error

@@ -1,0 +1,43 @@
+"""The HDF5 stores that stages hand on; the only package that knows HDF5.
+
+A store is complete or absent. One row a chunk; tables of the clips beside the big array.
+"""
+
+from sedmtl.store.digests import Attributes
+from sedmtl.store.paths import (
+    choose_store,
+    data_name,
+    folds_of,
+    mixture_path,
+    other_snr_db,
+    stores_in,
+)
+from sedmtl.store.reader import Store
+from sedmtl.store.rows import Rows, batches
+from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
+from sedmtl.store.tables import ClipTable, EventTable
+from sedmtl.store.truth import annotation_of, known_clips
+from sedmtl.store.writer import SCHEMA, RowArray, StoreWriter
+
+__all__ = [
+    "SCHEMA",
+    "Attributes",
+    "ClipTable",
+    "EventTable",
+    "HeldOutScores",
+    "RowArray",
+    "Rows",
+    "Store",
+    "StoreWriter",
+    "annotation_of",
+    "batches",
+    "choose_store",
+    "data_name",
+    "folds_of",
+    "known_clips",
+    "mixture_path",
+    "other_snr_db",
+    "read_scores",
+    "stores_in",
+    "write_scores",
+]

@@ -1,0 +1,70 @@
+"""Where the stores of a work folder are, and which one is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedmtl.runtime.errors import SedmtlError, suggest
+from sedmtl.store.reader import Store
+
+
+def mixture_path(work_dir: Path, snr_db: float) -> Path:
+    """Where the mixtures of an SNR are."""
+    return work_dir / "mixtures" / f"{data_name(snr_db)}.h5"
+
+
+def data_name(snr_db: float) -> str:
+    """What the data of an SNR are called: `snr_10`. Adding 0 turns -0 into 0."""
+    return f"snr_{snr_db + 0:g}"
+
+
+def other_snr_db(path: Path, attributes: Mapping[str, Any]) -> float | None:
+    """The SNR of the mixtures in a store whose name says another; None if they agree."""
+    snr_db: float | None = attributes.get("snr_db")
+    return None if snr_db is None or data_name(snr_db) == path.stem else snr_db
+
+
+def stores_in(folder: Path) -> dict[str, Path]:
+    """The finished stores of a folder by name; those of SNRs in order of SNR."""
+
+    def order(path: Path) -> tuple[float, str]:
+        try:
+            return float(path.stem.removeprefix("snr_")), path.stem
+        except ValueError:
+            return inf, path.stem
+
+    found = [path for path in folder.glob("*.h5") if not path.name.startswith(".")]
+    return {path.stem: path for path in sorted(found, key=order)}
+
+
+def folds_of(path: Path) -> list[int]:
+    """The folds that a store has, in order."""
+    with Store(path, "logmel", "sedmtl features") as store:
+        return [int(fold) for fold in np.unique(store.clips.fold)]
+
+
+def choose_store(folder: Path, name: str | None, made_by: str) -> Path:
+    """The store of that name, or the only one there is.
+
+    Raises:
+        SedmtlError: It does not exist, or there are several and none was named.
+    """
+    stores = stores_in(folder)
+    if not stores:
+        raise SedmtlError(f"no store in {folder}: make one with '{made_by}'")
+    if name is None and len(stores) > 1:
+        options = [
+            f"--snr {known.removeprefix('snr_')}" if known.startswith("snr_") else f"--data {known}"
+            for known in stores
+        ]
+        raise SedmtlError(f"several stores in {folder}: choose one with {' or '.join(options)}")
+    if name is None:
+        return next(iter(stores.values()))
+    if name not in stores:
+        raise SedmtlError(f"no store '{name}' in {folder}: {suggest(name, stores)}")
+    return stores[name]

@@ -1,0 +1,148 @@
+"""The held-out scores of a run: `scores.h5`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.runtime.atomic import write_bytes
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store.tables import (
+    EventTable,
+    read_array,
+    read_events,
+    read_strings,
+    write_array,
+    write_events,
+    write_strings,
+)
+
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """What a run says about its held-out fold: the content of `scores.h5`.
+
+    Attributes:
+        name: (n,) of the clips.
+        target: (n, C) uint8.
+        prior: (C,) share of the training clips that have each class: the score to beat.
+        score: (n, C) float32 under each selection.
+        epoch: That each selection chose.
+        frame: (n, C, T) float16 in [0, 1], of the network that the honest selection chose.
+        frame_edges_s: (T + 1,) where frames begin and end.
+        duration_s: Length of a clip.
+        events: The strong labels, as far as they are known.
+    """
+
+    classes: Sequence[str]
+    name: Sequence[str]
+    target: npt.NDArray[np.uint8]
+    prior: npt.NDArray[np.float32]
+    score: Mapping[str, npt.NDArray[np.float32]]
+    epoch: Mapping[str, int]
+    frame: npt.NDArray[np.float16]
+    frame_edges_s: npt.NDArray[np.float64]
+    duration_s: float
+    events: EventTable
+
+
+def write_scores(path: Path, scores: HeldOutScores) -> None:
+    """Write a `scores.h5`, whole or not at all."""
+    # In memory: HDF5 takes the process with it if the disk is full when it closes a new file.
+    content = io.BytesIO()
+    # HDF5 has checksums of its own since 1.10, but for strings of any length, where a flipped bit
+    # can make it run in circles: with strings of one width every byte is accounted for.
+    with h5py.File(content, "w", libver="v110") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["classes"] = np.array([name.encode() for name in scores.classes])
+        file.attrs["duration_s"] = scores.duration_s
+        write_strings(file, "name", scores.name)
+        write_array(file, "target", scores.target)
+        write_array(file, "prior", scores.prior)
+        for selection, score in scores.score.items():
+            write_array(file, f"score/{selection}", score)
+            file[f"score/{selection}"].attrs["epoch"] = scores.epoch[selection]
+        # A row a chunk; compressed to about two thirds.
+        file.create_dataset("frame", data=scores.frame, chunks=(1, *scores.frame.shape[1:]),
+                            compression="gzip", compression_opts=1, shuffle=True,
+                            fletcher32=True)  # fmt: skip
+        write_array(file, "frame_edges_s", scores.frame_edges_s)
+        write_events(file, scores.events)
+    write_bytes(path, content.getvalue())
+
+
+def read_scores(path: Path) -> HeldOutScores:
+    """Read a `scores.h5`.
+
+    Raises:
+        SedmtlError: It is missing, damaged, or of another schema.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            schema = file.attrs["schema"]
+            if not np.array_equal(schema, SCHEMA):
+                raise SedmtlError(
+                    f"{path} has schema {schema}, this sedmtl reads {SCHEMA}: train the run again "
+                    "with --force"
+                )
+            scores = _read(file)
+        _check(scores)
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error.args[-1]).split())
+        raise SedmtlError(
+            f"cannot read {path}: train the run again with --force ({reason:.200})"
+        ) from error
+    return scores
+
+
+def _read(file: h5py.File) -> HeldOutScores:
+    selections = list(file["score"])
+    return HeldOutScores(
+        classes=_texts(file.attrs["classes"]),
+        name=read_strings(file, "name"),
+        target=read_array(file, "target"),
+        prior=read_array(file, "prior"),
+        score={name: read_array(file, f"score/{name}") for name in selections},
+        epoch={name: int(file[f"score/{name}"].attrs["epoch"]) for name in selections},
+        frame=read_array(file, "frame"),
+        frame_edges_s=read_array(file, "frame_edges_s"),
+        duration_s=float(file.attrs["duration_s"]),
+        events=read_events(file),
+    )
+
+
+def _texts(values: npt.NDArray[Any]) -> list[str]:
+    """Strings of one width; or of any, as older files hold them."""
+    return [value if isinstance(value, str) else value.decode() for value in values]
+
+
+def _check(scores: HeldOutScores) -> None:
+    """Whether the arrays fit each other, and scores are scores.
+
+    Raises:
+        ValueError: They do not; says which.
+    """
+    n, n_classes, n_edges = len(scores.name), len(scores.classes), len(scores.frame_edges_s)
+    shapes: dict[str, tuple[npt.NDArray[Any], tuple[int, ...]]] = {
+        "target": (scores.target, (n, n_classes)),
+        "prior": (scores.prior, (n_classes,)),
+        "frame": (scores.frame, (n, n_classes, n_edges - 1)),
+        **{name: (score, (n, n_classes)) for name, score in scores.score.items()},
+    }
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape or not ((array >= 0) & (array <= 1)).all():
+            raise ValueError(f"'{name}' should be {shape} from 0 to 1")
+    if not (np.diff(scores.frame_edges_s) > 0).all() or not 0 < scores.duration_s < np.inf:
+        raise ValueError("its times are not in order")
+    if "honest" not in scores.score:
+        raise ValueError("it has no 'honest' scores")
+    scores.events.check(n, n_classes)

@@ -1,0 +1,92 @@
+"""What a finished training leaves: the network's card with its thresholds, and held-out scores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.store import HeldOutScores, Rows, Store, annotation_of, known_clips
+from sedmtl.training.config import SELECTIONS
+from sedmtl.training.loop import Trainer
+from sedmtl.training.tuning import tune, tune_tags
+
+FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
+
+
+def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores]:
+    """Tune the thresholds of the honest network on inner validation, and score the held-out fold.
+
+    Args:
+        trainer: After its last epoch.
+        store: What it was trained on.
+    """
+    card = card_of(trainer, store)
+    network = card.build_network()
+    network.load_state_dict(trainer.best["honest"].weights)
+    detector = Detector(card, network, trainer.device)
+    scores = _held_out_scores(trainer, store, detector)
+    return _tune(detector, store, trainer.split.validation), scores
+
+
+def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
+    """The card with the thresholds that suit the inner validation."""
+    card, target = detector.card, store.clips.target[rows]
+    scores = detector.score(store.read, rows)
+    tag_threshold = tune_tags(scores.clip, target)
+    known = known_clips(target, store.clips.events.of_clips(rows))
+    truth = annotation_of(store.clips.events.of_clips(rows[known])) if len(known) else None
+    chosen = known if len(known) else np.arange(len(rows))
+    settings = tune(
+        scores.frame[chosen], scores.clip[chosen], target[chosen], truth,
+        card.frame_edges_s, card.hop_s,
+    )  # fmt: skip
+    return replace(card, postprocessing=settings, tag_threshold=tag_threshold)
+
+
+def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> HeldOutScores:
+    rows, target = trainer.split.held_out, store.clips.target
+    return HeldOutScores(
+        classes=store.classes,
+        name=[store.clips.name[row] for row in rows],
+        target=target[rows],
+        prior=target[trainer.split.training_folds].mean(axis=0).astype(np.float32),
+        score={key: trainer.best[key].held_out_score.numpy() for key in SELECTIONS},
+        epoch={key: trainer.best[key].epoch for key in SELECTIONS},
+        frame=detector.score(store.read, rows).frame.astype(np.float16),
+        frame_edges_s=detector.card.frame_edges_s,
+        duration_s=detector.duration_s,
+        events=store.clips.events.of_clips(rows),
+    )
+
+
+def card_of(trainer: Trainer, store: Store) -> ModelCard:
+    """All that a run knows of itself before its thresholds are tuned."""
+    recipe, best = trainer.recipe, trainer.best["honest"]
+    n_frames, n_mels = store.row_shape
+    return ModelCard(
+        model=recipe.model,
+        attention=recipe.attention,
+        time_attention=recipe.time_attention,
+        reconstruction=recipe.reconstruction,
+        width=recipe.width,
+        n_frames=n_frames,
+        n_mels=n_mels,
+        classes=store.classes,
+        sample_rate=store.attributes["sample_rate"],
+        n_samples=store.attributes["n_samples"],
+        features={key: store.attributes[key] for key in FEATURE_KEYS},
+        mean=tuple(trainer.standardiser.mean.tolist()),
+        std=tuple(trainer.standardiser.std.tolist()),
+        postprocessing=PostProcessing(threshold=(0.5,) * len(store.classes)),
+        tag_threshold=(0.5,) * len(store.classes),
+        training={
+            **asdict(recipe),
+            "n_train": len(trainer.split.train),
+            "best_epoch": best.epoch,
+            "validation_micro_p": best.micro_p,
+        },
+    )

@@ -1,0 +1,100 @@
+"""How long a grid takes, from a few steps of each kind of run. What they learn is thrown away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sedmtl.inference.checkpoint import n_epochs_done
+from sedmtl.runtime.progress import duration
+from sedmtl.store import Store
+from sedmtl.training.config import Recipe
+from sedmtl.training.grid.recipes import check_name
+from sedmtl.training.loop import Trainer, open_trainer
+
+N_STEPS = 2
+"""Steps that are timed, after one that is not."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is left of one run.
+
+    Attributes:
+        n_epochs_left: 0 of a finished run.
+        seconds: For those epochs.
+    """
+
+    recipe: Recipe
+    n_epochs_left: int
+    seconds: float
+
+
+def forecast(
+    work_dir: Path,
+    recipes: Sequence[Recipe],
+    device: torch.device,
+    run_name: str | None = None,
+    *,
+    force: bool = False,
+) -> list[Forecast]:
+    """Look at what is there, and time each kind of network on each store once.
+
+    Args:
+        work_dir: Of the project.
+        recipes: The runs.
+        device: To train on.
+        run_name: Name of the run folder, for a single run; by default the recipe's.
+        force: Whether what is in the run folders will be thrown away.
+
+    Raises:
+        SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
+    """
+    check_name(run_name, recipes)
+    epoch_seconds: dict[tuple[str, str, bool], float] = {}
+    forecasts = []
+    for recipe in recipes:
+        run = work_dir / "runs" / (run_name or recipe.name)
+        n_left = max(0, recipe.epochs - (0 if force else n_epochs_done(run)))
+        kind = (recipe.data, recipe.model, recipe.reconstructs)
+        if n_left > 0 and kind not in epoch_seconds:
+            path = work_dir / "features" / f"{recipe.data}.h5"
+            with Store(path, "logmel", "sedmtl features") as store:
+                epoch_seconds[kind] = seconds_an_epoch(open_trainer(recipe, store, device))
+        forecasts.append(Forecast(recipe, n_left, n_left * epoch_seconds.get(kind, 0.0)))
+    return forecasts
+
+
+def seconds_an_epoch(trainer: Trainer) -> float:
+    """From `N_STEPS` steps and as many scored batches."""
+    split, size = trainer.split, trainer.recipe.batch_size
+    n_timed = N_STEPS * size
+    trainer.network.train()
+    for number, (_, losses) in enumerate(trainer.steps(np.resize(split.train, n_timed + size))):
+        losses.cpu()  # waits for the GPU
+        if number == 0:
+            started = time.monotonic()
+    trained = time.monotonic()
+    trainer.score(np.resize(split.train, n_timed))
+    scored = time.monotonic()
+    n_scored = len(split.validation) + len(split.held_out)
+    return ((trained - started) * len(split.train) + (scored - trained) * n_scored) / n_timed
+
+
+def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
+    """The plan as lines for people: a line a network, and the sum."""
+    lines = []
+    for model in dict.fromkeys(each.recipe.model for each in forecasts):
+        of_model = [each for each in forecasts if each.recipe.model == model]
+        n_to_do = sum(each.n_epochs_left > 0 for each in of_model)
+        seconds = sum(each.seconds for each in of_model)
+        lines.append(f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}")
+    total = sum(each.seconds for each in forecasts) / n_at_once
+    n_to_do = sum(each.n_epochs_left > 0 for each in forecasts)
+    at_once = f", {n_at_once} at once" if n_at_once > 1 else ""
+    return [*lines, f"in all: {n_to_do} of {len(forecasts)} runs{at_once}, {duration(total)}"]

@@ -1,0 +1,107 @@
+"""The run folder before there is anything to learn: new, gone on with, or emptied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sedmtl
+from sedmtl.inference.checkpoint import check_data_name, is_finished, read_run, write_run
+from sedmtl.runtime.atomic import remove_file
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.lock import NAME as LOCK
+from sedmtl.store import Store
+from sedmtl.training.config import Recipe
+
+LOG_NAME = "train.log"
+"""What a run says that is trained in a process of a grid."""
+
+
+def settings_of(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
+    """What `run.yaml` says of a run: all that decides it, and with what it was made.
+
+    Raises:
+        SedmtlError: The store has a name that no run can have.
+    """
+    try:
+        check_data_name(recipe.data)
+    except ValueError:
+        raise SedmtlError(
+            f"{store.path} has a name that runs cannot carry: expected letters, digits and _.+-, "
+            "or snr_ and a number; rename it"
+        ) from None
+    return {
+        **asdict(recipe),
+        "n_parameters": n_parameters,
+        "sedmtl_version": sedmtl.__version__,
+        "torch_version": str(torch.__version__),
+        "store_digest": store.content,
+        "config": store.attributes.get("config", ""),
+    }
+
+
+def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
+    """Whether there is nothing left to train in a run folder; changes nothing.
+
+    Args:
+        run: The folder.
+        settings: As of `settings_of`.
+        resume: Go on with an interrupted run.
+
+    Raises:
+        SedmtlError: It holds another run, or one that was interrupted and is not to be resumed.
+    """
+    if not (run / "run.yaml").is_file():
+        return False
+    _check_same_run(run, settings)
+    if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
+        return True
+    if not resume and (run / "last.pt").is_file():
+        raise SedmtlError(
+            f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
+            "--force starts it anew"
+        )
+    return False
+
+
+def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
+    """Make a run folder ready, after throwing away what is there if that is asked for."""
+    if force and run.is_dir():
+        _empty(run)
+    if not is_finished(run):  # or else when it is so again: until then it is what it was
+        write_run(run, settings)
+
+
+def _empty(run: Path) -> None:
+    """Remove what is in a run folder, but for what this process has open.
+
+    What says that it is finished goes first and what it is goes last: a kill on the way leaves
+    nothing that another recipe would go on with.
+    """
+    order = {"model.safetensors": 0, "last.pt": 1, "run.yaml": 3}
+    for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 2)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in (LOG_NAME, LOCK):
+            remove_file(path)
+
+
+def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
+    """More epochs than before are welcome; anything else would be another run."""
+    ignored = ("epochs", "torch_version", "sedmtl_version")
+    before = read_run(run)
+    changed = [
+        f"{key} {before.get(key)}, now {value}" if "\n" not in str(value) else f"another {key}"
+        for key, value in settings.items()
+        if key not in ignored and before.get(key) != value
+    ]
+    if changed:
+        raise SedmtlError(
+            f"{run} was trained with {'; '.join(changed)}: give this run another --name, or "
+            "--force to replace it"
+        )

@@ -1,0 +1,121 @@
+"""A run as TensorBoard shows it: what `metrics.jsonl` says, and a picture every few epochs.
+
+The only module that imports tensorboard, when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sedmtl.events import Event
+from sedmtl.inference.inspection import Inspection
+from sedmtl.models import SedOutput
+from sedmtl.runtime import distributed
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
+from sedmtl.training.finalize import card_of
+from sedmtl.training.loop import Trainer
+
+Record = Mapping[str, Any]
+Add = Callable[[Record], None]
+DrawClip = Callable[[str, Inspection, bool, Sequence[Event] | None, str], Any]
+"""Name of a network, its look at a clip, whether its second step is dense, the true events if they
+are known, title -> the picture."""
+
+FIGURE_EVERY = 5
+"""Epochs from picture to picture: 50 make ten, as many as TensorBoard shows of a run. One takes a
+second and 0.2 MB."""
+
+SCREEN_DPI = 150
+"""Of the pictures, which are made for print."""
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class that writes event files.
+
+    Raises:
+        SedmtlError: It is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SedmtlError(
+            "--tensorboard needs tensorboard: install it with pip install 'sedmtl[tensorboard]'"
+        ) from error
+    return SummaryWriter
+
+
+@contextmanager
+def follow(run: Path, trainer: Trainer, store: Store, draw: DrawClip | None) -> Iterator[Add]:
+    """Write event files into a run folder while the block trains; one process does it for all.
+
+    A step is an epoch. Epochs that the trainer has forgotten, because the process ended before its
+    state was saved, are taken back; those from before TensorBoard was asked for are added.
+
+    Args:
+        run: The folder.
+        trainer: Restored, if it goes on.
+        store: What it is trained on.
+        draw: Makes the pictures; None: nothing is written at all.
+
+    Yields:
+        A function to call with the record of each epoch, before the state is saved.
+    """
+    if draw is None or distributed.rank() > 0:
+        yield lambda _: None
+        return
+    n_done, n_epochs = len(trainer.history), trainer.recipe.epochs
+    is_new = not any(run.glob("events.out.tfevents.*"))
+    with summary_writer()(run, purge_step=n_done + 1) as writer:
+        for record in trainer.history if is_new else ():
+            _add_scalars(writer, record)
+
+        def add(record: Record) -> None:
+            _add_scalars(writer, record)
+            if record["epoch"] % FIGURE_EVERY == 0 or record["epoch"] == n_epochs:
+                _add_figure(writer, run.name, trainer, store, draw)
+            writer.flush()
+
+        yield add
+
+
+def _add_scalars(writer: Any, record: Record) -> None:
+    """The numbers of an epoch under the names of `metrics.jsonl`, as `held_out/micro_p`."""
+    epoch = record["epoch"]
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            for name, number in value.items():
+                writer.add_scalar(f"{key}/{name}", number, epoch)
+        elif key != "epoch":
+            writer.add_scalar(key, value, epoch)
+
+
+def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store, draw: DrawClip) -> None:
+    """Figure 3 of a clip that is not trained on, as the network sees it now.
+
+    It is the first clip of the held-out fold that holds a class: always the same one.
+    """
+    held_out, epoch = trainer.split.held_out, len(trainer.history)
+    row = int(held_out[np.argmax(store.clips.target[held_out].any(axis=1))])
+    truth = store.clips.events.of_clip(row, store.classes) or None  # none is known
+    title = f"{store.clips.name[row]}, held out, after epoch {epoch}"
+    dense = trainer.recipe.time_attention == "dense"
+    figure = draw(run_name, _inspect(trainer, store, row), dense, truth, title)
+    figure.set_dpi(SCREEN_DPI)
+    writer.add_figure("held_out", figure, epoch, close=False)
+
+
+def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
+    """Look into a stored clip with the weights of the moment, in float32."""
+    stored = torch.from_numpy(store.read(range(row, row + 1))).to(trainer.device)
+    trainer.network.eval()
+    with torch.inference_mode():
+        logmel = trainer.standardiser(stored)
+        output: SedOutput = trainer.network(logmel, reconstruct=trainer.recipe.reconstructs)
+    return Inspection.of(card_of(trainer, store), logmel, output)

@@ -1,0 +1,284 @@
+"""`sedmtl train`: a feature store -> a run folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sedmtl.config import Config
+from sedmtl.inference.checkpoint import is_finished, load_state, save_model, save_state, write_run
+from sedmtl.models import count_parameters
+from sedmtl.runtime import distributed, progress
+from sedmtl.runtime.atomic import remove_file, write_text
+from sedmtl.runtime.devices import choose_device
+from sedmtl.runtime.disk_space import announce
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.lock import folder_lock
+from sedmtl.runtime.provenance import check_mixing, check_settings
+from sedmtl.store import Store, write_scores
+from sedmtl.training import tensorboard as curves
+from sedmtl.training.config import Recipe, build_network
+from sedmtl.training.finalize import conclude
+from sedmtl.training.grid import launch
+from sedmtl.training.grid.recipes import check_name
+from sedmtl.training.loop import Trainer, enough_memory, open_trainer
+from sedmtl.training.run_folder import begin, is_done, settings_of
+from sedmtl.training.split import split_rows
+from sedmtl.training.tensorboard import DrawClip
+
+WEIGHT_COPIES = 11
+"""That a run folder holds at most: the state has the weights, Adam's two means and two best epochs,
+twice while it is replaced; and the model."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to run, as against what.
+
+    Attributes:
+        run_name: Name of the run folder, for a single run; by default the recipe's.
+        n_gpus: None for the GPU if there is one.
+        resume: Go on with an interrupted run. The runs of a grid always do.
+        force: Throw away what is in the run folder.
+        tensorboard: Write TensorBoard's event files, too.
+        shared: Options of the command line, beside these and the recipe's, for the processes that
+            are started: `--config` and its like.
+        draw: Makes the pictures among them.
+    """
+
+    run_name: str | None = None
+    n_gpus: int | None = None
+    resume: bool = False
+    force: bool = False
+    tensorboard: bool = False
+    shared: tuple[str, ...] = ()
+    draw: DrawClip | None = None
+
+
+def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> list[Path]:
+    """Train every recipe; finished runs are skipped.
+
+    Several GPUs are given to one run together, to the runs of a grid one each.
+
+    Returns:
+        The run folders; none if other processes trained a single run, and so named it.
+
+    Raises:
+        SedmtlError: A run could not be trained. Those of a grid that could are finished first.
+    """
+    choose_device(options.n_gpus)
+    if options.tensorboard:
+        curves.summary_writer()  # it is there, before there is a folder
+    n_gpus = options.n_gpus or 0
+    if len(recipes) == 1:
+        if n_gpus < 2 or distributed.world_size() > 1:
+            return [train_one(config, recipes[0], options)]
+        launch.launch(launch.command_of(recipes[0], *_words(options)), n_gpus)
+        return []
+    if distributed.world_size() > 1:
+        raise SedmtlError(
+            f"processes that train together train one run, and this grid has {len(recipes)}: "
+            "without torchrun, --gpus gives each GPU a run"
+        )
+    check_name(options.run_name, recipes)
+    stores = {recipe.data: config.work_dir / "features" / f"{recipe.data}.h5" for recipe in recipes}
+    for path in stores.values():
+        with Store(path, "logmel", "sedmtl features"):
+            pass  # it is there, and whole enough to open
+    options = replace(options, resume=True)
+    train_all = _side_by_side if n_gpus > 1 else _one_after_the_other
+    failed = train_all(config, recipes, options)
+    if failed:
+        listed = "; ".join(f"{run.name} ({reason})" for run, reason in failed.items())
+        raise SedmtlError(f"{len(failed)} of {len(recipes)} runs failed: {listed}")
+    return [_run_folder(config, recipe, options) for recipe in recipes]
+
+
+def _one_after_the_other(
+    config: Config, recipes: Sequence[Recipe], options: TrainOptions
+) -> dict[Path, str]:
+    """Train a grid in this process; returns why runs failed."""
+    failed: dict[Path, str] = {}
+    started, n_trained = time.monotonic(), 0
+    for number, recipe in enumerate(recipes, start=1):
+        seconds = (time.monotonic() - started) / max(n_trained, 1) * (len(recipes) - number + 1)
+        left = f", about {progress.duration(seconds)} left" if n_trained else ""
+        progress.say(f"run {number} of {len(recipes)}, {len(failed)} failed{left}")
+        is_new = not is_finished(_run_folder(config, recipe, options))
+        try:
+            train_one(config, recipe, options)
+            n_trained += is_new
+        except (SedmtlError, OSError) as error:
+            progress.say(f"failed: {error}")
+            failed[_run_folder(config, recipe, options)] = str(error)
+    return failed
+
+
+def _side_by_side(
+    config: Config, recipes: Sequence[Recipe], options: TrainOptions
+) -> dict[Path, str]:
+    """Train a grid in a process a GPU; returns why runs failed."""
+    n_gpus = min(options.n_gpus or 1, len(recipes))
+    commands = {
+        _run_folder(config, recipe, options): launch.command_of(
+            recipe, "--gpus", "1", *_words(options)
+        )
+        for recipe in recipes
+    }
+    progress.say(f"{len(recipes)} runs, {n_gpus} at a time; what each says is in its train.log")
+    return launch.run_grid(commands, launch.gpu_environments(n_gpus))
+
+
+def _words(options: TrainOptions) -> list[str]:
+    """How to run, for the command line of another process; the GPUs are the caller's to say."""
+    name = ["--name", options.run_name] if options.run_name else []
+    flags = {
+        "--resume": options.resume,
+        "--force": options.force,
+        "--tensorboard": options.tensorboard,
+    }
+    return [*name, *(flag for flag, given in flags.items() if given), *options.shared]
+
+
+def _run_folder(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
+    return config.work_dir / "runs" / (options.run_name or recipe.name)
+
+
+def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
+    """Train one network with one fold held out.
+
+    Args:
+        config: Of the project; says where stores and runs are.
+        recipe: What to train, and how.
+        options: How to run.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        SedmtlError: The fold does not exist, the run folder holds something else, a batch has
+            fewer clips than there are processes, or training diverges.
+    """
+    device = choose_device(options.n_gpus)
+    if recipe.batch_size < distributed.world_size():
+        raise SedmtlError(
+            f"--batch-size {recipe.batch_size} is too small for {distributed.world_size()} "
+            "processes: each takes its part of every batch"
+        )
+    run = _run_folder(config, recipe, options)
+    store_path = config.work_dir / "features" / f"{recipe.data}.h5"
+    with enough_memory(recipe), Store(store_path, "logmel", "sedmtl features") as store:
+        _check_features(store, config)
+        # Whatever is wrong with the request is found before there is a folder, and a finished run
+        # before its features are read.
+        split_rows(store.clips.fold, recipe.fold, recipe.seed)
+        settings = settings_of(recipe, store, count_parameters(build_network(recipe, store)))
+        with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
+            _train(run, recipe, options, settings, store, device)
+    return run
+
+
+def _check_features(store: Store, config: Config) -> None:
+    """Refuse features of other settings than those of data.yaml."""
+    sizes = {"sample_rate": config.mixing.sample_rate, "n_samples": config.mixing.n_samples}
+    wanted = {**config.features.model_dump(), **sizes}
+    check_settings(store.path, store.attributes, wanted, "sedmtl features")
+    if store.path.stem != "clips":
+        mixing = config.model_dump(mode="json")["mixing"]
+        remake = "sedmtl mix' and 'sedmtl features"
+        check_mixing(store.path, store.attributes.get("config", ""), mixing, remake)
+
+
+def _train(
+    run: Path,
+    recipe: Recipe,
+    options: TrainOptions,
+    settings: Mapping[str, Any],
+    store: Store,
+    device: torch.device,
+) -> None:
+    """Train in a folder that no other command writes into."""
+    force, resume = options.force, options.resume
+    if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
+        progress.say(f"{run} is finished already (--force trains it anew)")
+        return
+    # Before anything is thrown away.
+    distributed.first(lambda: _ask_disk(run, recipe, settings["n_parameters"], store))
+    distributed.first(lambda: begin(run, settings, force=force))
+    trainer = open_trainer(recipe, store, device)
+    # The first process reads it for all: the others may be on machines without this folder.
+    state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
+    if state is not None:
+        trainer.restore(state)
+    _announce(run, trainer, settings["n_parameters"], device)
+    draw = options.draw if options.tensorboard else None
+    with curves.follow(run, trainer, store, draw) as add_to_curves:
+        _run_epochs(run, trainer, add_to_curves)
+    distributed.first(lambda: _finish(run, settings, trainer, store))
+
+
+def _ask_disk(run: Path, recipe: Recipe, n_parameters: int, store: Store) -> None:
+    n_held_out = int((store.clips.fold == recipe.fold).sum())
+    n_frame_scores = n_held_out * len(store.classes) * store.row_shape[0]
+    n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
+    announce(f"{recipe.epochs} epochs", n_bytes, run)
+
+
+def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.device) -> None:
+    """Say what is about to be trained."""
+    recipe, split = trainer.recipe, trainer.split
+    done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
+    n_processes = distributed.world_size()
+    where = f"{n_processes} x {device.type}" if n_processes > 1 else device.type
+    progress.say(
+        f"{run.name}: {n_parameters:,} parameters, {recipe.precision} on {where}; "
+        f"{len(split.train)} clips to train on, {len(split.validation)} for inner validation, "
+        f"{len(split.held_out)} held out{done}"
+    )
+
+
+def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
+    n_clips = sum(len(rows) for rows in trainer.split)
+    n_epochs, n_done = trainer.recipe.epochs, len(trainer.history)
+    started = time.monotonic()
+    with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
+        for record in trainer.fit(advance):
+            distributed.first(lambda: _save_epoch(run, trainer, add_to_curves))
+            per_epoch = (time.monotonic() - started) / (record["epoch"] - n_done)
+            progress.say(_epoch_line(record, n_epochs, per_epoch))
+
+
+def _save_epoch(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
+    add_to_curves(trainer.history[-1])
+    lines = [json.dumps(each) for each in trainer.history]
+    write_text(run / "metrics.jsonl", "\n".join([*lines, ""]))
+    # Last: an epoch whose state is not there is trained again, and its line written again.
+    save_state(run, trainer.state())
+
+
+def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str:
+    held_out, validation = record["held_out"], record["validation"]
+    left = progress.duration(seconds * (n_epochs - record["epoch"]))
+    return (
+        f"epoch {record['epoch']:>3}/{n_epochs}  loss {record['loss']:.4f}  "
+        f"validation micro-P {validation['micro_p']:.3f}  held out micro-P "
+        f"{held_out['micro_p']:.3f} macro-P {held_out['macro_p']:.3f} AUC {held_out['auc']:.3f}  "
+        f"{left} left"
+    )
+
+
+def _finish(run: Path, settings: Mapping[str, Any], trainer: Trainer, store: Store) -> None:
+    """Write what others read: scores, card, and last of all the weights."""
+    card, scores = conclude(trainer, store)
+    # Those of fewer epochs, which do not fit what is written now.
+    remove_file(run / "model.safetensors")
+    write_run(run, settings)
+    write_scores(run / "scores.h5", scores)
+    save_model(run, card, trainer.best["honest"].weights)
