@@ -209,6 +209,7 @@ def tables(draw):
         name=draw(st.lists(names, min_size=n, max_size=n)),
         target=rng.integers(0, 2, (n, len(classes))).astype(np.uint8),
         fold=rng.integers(1, 5, n).astype(np.uint8),
+        validation=rng.integers(0, 2, n).astype(np.uint8),
         scene=draw(st.lists(names, min_size=n, max_size=n)),
         events=events,
     )
@@ -260,6 +261,7 @@ def test_a_store_comes_back_and_has_the_same_bytes_however_it_was_interrupted(wo
                 assert list(getattr(store.clips, column)) == list(getattr(clips, column))
             assert np.array_equal(store.clips.target, clips.target)
             assert np.array_equal(store.clips.fold, clips.fold)
+            assert np.array_equal(store.clips.validation, clips.validation)
             assert same(store.clips.events, clips.events)
 
 
@@ -306,7 +308,7 @@ def scores_file(tmp_path_factory):
                         np.array([0, 0.5], np.float32), np.array([0.3, 0.9], np.float32),
                         np.array([3, np.nan], np.float32), ["x.wav", "yy.wav"])  # fmt: skip
     clips = ClipTable(["a.wav", "bb.wav"], np.eye(2, dtype=np.uint8), np.ones(2, np.uint8),
-                      ["", ""], events)  # fmt: skip
+                      np.zeros(2, np.uint8), ["", ""], events)  # fmt: skip
     path = tmp_path_factory.mktemp("scores") / "scores.h5"
     write_scores(path, scores_of((clips, ["Glöckchen", "dog"], None)))
     return path, path.read_bytes(), read_scores(path)

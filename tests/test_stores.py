@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -41,6 +42,7 @@ CLIPS = ClipTable(
     name=[f"mix_{i:02d}.wav" for i in range(N_ROWS)],
     target=np.tile(np.array([[1, 0], [1, 1]], np.uint8), (N_ROWS // 2, 1)),
     fold=np.arange(N_ROWS, dtype=np.uint8) % 4 + 1,
+    validation=np.arange(N_ROWS, dtype=np.uint8) % 5 // 4,
     scene=[f"straße/{i}.wav" for i in range(N_ROWS)],
     events=EventTable(
         mixture=np.array([0, 0, 3], np.int32),
@@ -104,7 +106,7 @@ def test_what_is_written_is_read_back(path):
         assert np.array_equal(store.read(range(N_ROWS)), WAVEFORM)
         assert store.clips.name == CLIPS.name
         assert store.clips.scene == CLIPS.scene
-        for column in ("target", "fold"):
+        for column in ("target", "fold", "validation"):
             stored = getattr(store.clips, column)
             assert stored.dtype == np.uint8
             assert np.array_equal(stored, getattr(CLIPS, column))
@@ -140,7 +142,7 @@ def test_a_row_is_a_chunk_and_nothing_carries_a_time_stamp(path):
 
 
 def test_clips_without_known_events_are_stored(path):
-    clips = ClipTable(CLIPS.name, CLIPS.target, CLIPS.fold, [""] * N_ROWS, EventTable.empty())
+    clips = replace(CLIPS, scene=[""] * N_ROWS, events=EventTable.empty())
     with StoreWriter(path, {"waveform": ARRAYS["waveform"]}, clips, ATTRIBUTES) as store:
         store.write(0, waveform=WAVEFORM)
         store.finish()
@@ -402,8 +404,8 @@ def drop_events(path):
     [
         (lambda path: path.unlink(), r"^no store .*snr_10\.h5: make it with 'sedmtl mix'$"),
         (lambda path: path.write_text("text"), r"snr_10\.h5 is no readable HDF5 store.*sedmtl mix"),
-        (change_schema, r"snr_10\.h5 has schema 3, this sedmtl reads schema 2: make it again"),
-        (drop_schema, r"has schema None, this sedmtl reads schema 2"),
+        (change_schema, r"snr_10\.h5 has schema 4, this sedmtl reads schema 3: make it again"),
+        (drop_schema, r"has schema None, this sedmtl reads schema 3"),
         (drop_events, r"snr_10\.h5 is damaged \(.*events.*\): delete it .* 'sedmtl mix'"),
     ],
 )
@@ -544,6 +546,7 @@ def test_features_of_the_papers_size_take_at_most_85_kb_a_clip(path):
         [f"mix_{i:04d}.wav" for i in range(n)],
         np.zeros((n, n_classes), np.uint8),
         np.ones(n, np.uint8),
+        np.zeros(n, np.uint8),
         ["audio/metro_station-stockholm-168-5077-a.wav"] * n,
         events,
     )

@@ -61,5 +61,5 @@ def _add_tables(digest: hashlib._Hash, clips: ClipTable) -> None:
     names = [list(clips.name), list(clips.scene), list(clips.events.source)]
     digest.update(json.dumps(names).encode())
     columns = [getattr(clips.events, column) for column in COLUMNS]
-    for table in (clips.target, clips.fold, *columns):
+    for table in (clips.target, clips.fold, clips.validation, *columns):
         digest.update(np.ascontiguousarray(table).tobytes())

@@ -89,6 +89,7 @@ class ClipTable:
         name: (n,) file names.
         target: (n, n_classes) uint8, the weak labels.
         fold: (n,) uint8 from 1.
+        validation: (n,) uint8, 1 where the clip is in the inner validation part of its fold.
         scene: (n,) names of the scenes; empty strings where there is none.
         events: The strong labels, as far as they are known.
     """
@@ -96,6 +97,7 @@ class ClipTable:
     name: Sequence[str]
     target: npt.NDArray[np.uint8]
     fold: npt.NDArray[np.uint8]
+    validation: npt.NDArray[np.uint8]
     scene: Sequence[str]
     events: EventTable
 
@@ -104,6 +106,7 @@ def write_clips(file: h5py.File, clips: ClipTable) -> None:
     """Write the tables into a new store."""
     write_array(file, "target", clips.target)
     write_array(file, "fold", clips.fold)
+    write_array(file, "validation", clips.validation)
     write_strings(file, "name", clips.name)
     write_strings(file, "scene", clips.scene)
     write_events(file, clips.events)
@@ -130,6 +133,7 @@ def read_clips(file: h5py.File) -> ClipTable:
         name=read_strings(file, "name"),
         target=read_array(file, "target"),
         fold=read_array(file, "fold"),
+        validation=read_array(file, "validation"),
         scene=read_strings(file, "scene"),
         events=read_events(file),
     )

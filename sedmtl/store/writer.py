@@ -27,7 +27,7 @@ from sedmtl.store import digests
 from sedmtl.store.digests import Attributes
 from sedmtl.store.tables import ClipTable, write_clips
 
-SCHEMA = 2
+SCHEMA = 3
 
 TABLE_BYTES = 4_096
 """More than a row takes beside the big arrays: in the tables and in HDF5's index of chunks."""
