@@ -17,6 +17,7 @@ from conftest import Project, write_project
 from matplotlib.image import imread
 from selenium.webdriver.common.by import By
 from sklearn.metrics import average_precision_score, log_loss
+from test_results import scored
 
 from sedmtl.evaluation.aggregate import ScoredRun, tabulate
 from sedmtl.evaluation.tables import names_of
@@ -25,6 +26,7 @@ from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.report import figures as plots
 from sedmtl.report.project import clips, learning, page, png, sound
 from sedmtl.report.project.networks import MAX_DETAILED, Network, choose_detailed
+from sedmtl.report.score_curves import draw_score_curves, score_curves
 from sedmtl.store import EventTable, HeldOutScores, Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
@@ -191,9 +193,14 @@ def test_a_store_that_is_gone_is_said_to_be_left_out(copied, store, sentence):
     assert ('alt="Log-mel' in text) == (store == "mixtures")
 
 
-def test_a_store_of_other_clips_is_not_shown_for_the_scored_ones(copied):
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("  folds: 4", "  folds: 4\n  seed: 5"), ("[0.1, 0.7, 1.3]", "random")],
+    ids=["other mixtures", "the same events at other times"],
+)
+def test_a_store_of_other_clips_is_not_shown_for_the_scored_ones(copied, before, after):
     config = copied.folder / "data.yaml"
-    config.write_text(config.read_text().replace("  folds: 4", "  folds: 4\n  seed: 5"))
+    config.write_text(config.read_text().replace(before, after))
     shutil.rmtree(copied.work / "mixtures")
     assert copied.run("mix", "--snr", 20).exit_code == 0
     text = page_of(copied)
@@ -262,6 +269,17 @@ def test_networks_that_differ_in_alpha_or_epochs_have_names_of_their_own():
     names = {network.row.runs[0]: network.name for network in networks}
     assert names == {"run_0": "run_0", "run_1": "2apae/8, α 0.01", "run_2": "run_2",
                      "run_3": "gap/8", "run_4": "2apae/8, α 0.001"}  # fmt: skip
+
+
+def test_curves_of_fixed_and_random_onsets_are_pictures_of_their_own(tmp_path):
+    rows = tabulate([scored(1, config=f"mixing: {{onsets: {rule}}}", model=model)
+                     for model in ("gap", "2apae") for rule in ("random", "[1, 2]")])  # fmt: skip
+    assert [(data.onsets, list(curves)) for data, curves in score_curves(rows)] == [
+        (rule, ["2apae/8, α 0.001", "gap/8"]) for rule in ("fixed", "random")
+    ]
+    draw_score_curves(tmp_path, rows)
+    assert {path.name for path in tmp_path.iterdir()} == {"psds_snr_10.png",
+                                                          "psds_snr_10_random.png"}  # fmt: skip
 
 
 def test_clips_are_judged_as_scikit_learn_does():

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sedmtl.evaluation.aggregate import ScoredRun, as_json, tabulate
+from sedmtl.evaluation.aggregate import ScoredRun, as_json, by_data, tabulate
 from sedmtl.evaluation.localisation import measure
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.metrics import clip as clip_metrics
@@ -140,7 +140,32 @@ def test_the_interval_of_two_folds_is_narrower_than_that_of_one():
 def test_a_run_scored_on_another_store_is_a_row_of_its_own():
     moved = replace(scored(1), on="moved.h5")
     rows = tabulate([scored(1), moved])
-    assert [row.on for row in rows] == ["", "", "moved.h5", "moved.h5"]
+    assert [row.data.on for row in rows] == ["", "", "moved.h5", "moved.h5"]
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [{"torch_version": "2.15.0"}, {"sedmtl_version": "9.0"},
+     {"config": "corpus: {}\nmixing: {snrs_db: [0, 10]}"}],
+)  # fmt: skip
+def test_folds_with_other_recorded_facts_are_one_network(fact):
+    rows = tabulate([scored(1, torch_version="2.11.0", sedmtl_version="0.1.0"), scored(2, **fact)])
+    assert [row.folds for row in rows] == [(1, 2), (1, 2)]
+
+
+def test_fixed_and_random_onsets_of_one_store_are_data_of_their_own():
+    runs = [
+        scored(fold, config=f"mixing: {{onsets: {rule}}}", store_digest=rule, model=model)
+        for model in ("gap", "2apae")
+        for rule in ("random", "[1, 2]")
+        for fold in (1, 2)
+    ]
+    groups = by_data(tabulate(runs))
+    assert [(data.title, [row.recipe["model"] for row in rows]) for data, rows in groups] == [
+        ("snr_10, fixed onsets", ["2apae", "2apae", "gap", "gap"]),
+        ("snr_10, random onsets", ["2apae", "2apae", "gap", "gap"]),
+    ]  # fmt: skip
+    assert len({data.file_name for data, _ in groups}) == 2
 
 
 def test_a_run_that_was_scored_under_one_selection_has_one_row():

@@ -84,6 +84,15 @@ def test_variants_of_a_network_are_told_apart():
     }  # fmt: skip
 
 
+def test_fixed_and_random_onsets_of_one_store_have_tables_of_their_own():
+    rows = rows_of(*(scored(1, config=f"mixing: {{onsets: {rule}}}", model=model)
+                     for model in ("gap", "2apae") for rule in ("random", "[1, 2]")))  # fmt: skip
+    titles = ["snr_10, fixed onsets", "snr_10, random onsets"]
+    assert [sheet.title for sheet in sheets.result_sheets(rows)] == titles
+    made = sheets.localisation_sheets(rows)
+    assert [sheet.title for sheet in made] == [f"{title}: when" for title in titles]
+
+
 def test_what_networks_of_one_name_differ_in_is_said():
     runs = [scored(fold=1), scored(fold=2, store_digest="new", epochs=9)]
     notes = sheets.result_sheets(tabulate(runs))[-1].notes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,9 @@ from sedmtl.store import HeldOutScores
 
 SCHEMA = 1
 
-PER_FOLD = ("fold",)
-"""What two runs may differ in and still be folds of one cross-validation."""
+RECORDED = ("fold", "config", "n_parameters", "sedmtl_version", "torch_version")
+"""What `run.yaml` says that two folds of one cross-validation may differ in: which fold it is, and
+facts that were noted down beside the settings."""
 
 FROM_RECIPE = ("data", "model", "attention", "time_attention", "reconstruction", "alpha", "width",
                "seed", "n_parameters")  # fmt: skip
@@ -65,13 +66,60 @@ class Average:
     interval: tuple[float, float] | None
 
 
+class ScoredData(NamedTuple):
+    """What identifies the data of a row: rows of the same data share a table and a picture.
+
+    Attributes:
+        store: Name of the store that the network was trained on.
+        onsets: Rule of the onsets in the store that was scored; None where nothing was mixed.
+        on: The store that was scored, if it is another than the one trained on.
+    """
+
+    store: str
+    onsets: str | None
+    on: str
+
+    @property
+    def title(self) -> str:
+        """For the tables."""
+        scored = f", scored on {self.on}" if self.on else ""
+        onsets = f", {self.onsets} onsets" if self.onsets else ""
+        return f"{self.store}{scored}{onsets}"
+
+    @property
+    def file_name(self) -> str:
+        """For files of the project that are about these data; no two of one project are alike."""
+        if self.on:
+            return f"{self.store}_on_{self.onsets or 'another'}"
+        return f"{self.store}_random" if self.onsets == "random" else self.store
+
+
+class AboutData(Protocol):
+    """What is about scored data."""
+
+    @property
+    def data(self) -> ScoredData:
+        """What was scored."""
+
+
+T = TypeVar("T", bound=AboutData)
+
+
+def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
+    """Group by what was scored: in the order in which it comes up first."""
+    groups: dict[ScoredData, list[T]] = {}
+    for item in items:
+        groups.setdefault(item.data, []).append(item)
+    return list(groups.items())
+
+
 @dataclass(frozen=True)
 class Row:
     """One network under one selection, averaged over the folds that were run.
 
     Attributes:
         recipe: What the runs have in common (`run.yaml`).
-        on: The store that was scored, if it is another than the one trained on.
+        data: What was scored.
         folds: The held-out folds.
         selection: `honest`: epoch chosen on inner validation. `paper`: the best epoch on the very
             fold that is reported, as in the paper; optimistic.
@@ -87,7 +135,7 @@ class Row:
     """
 
     recipe: Mapping[str, Any]
-    on: str
+    data: ScoredData
     folds: tuple[int, ...]
     selection: str
     epochs: tuple[int, ...]
@@ -108,15 +156,7 @@ class Row:
     @property
     def snr_db(self) -> float | None:
         """None for recordings that were not mixed."""
-        data: str = self.recipe["data"]
-        return float(data.removeprefix("snr_")) if data.startswith("snr_") else None
-
-    @property
-    def onsets(self) -> str | None:
-        """Rule of the onsets in the store that was scored; None where nothing was mixed."""
-        onsets = _setting(self.config, "mixing", "onsets")
-        mixed = self.snr_db is not None and onsets is not None
-        return str(onsets if isinstance(onsets, str) else "fixed") if mixed else None
+        return _snr_db(self.recipe)
 
     @property
     def averages(self) -> tuple[Average, Average, Average]:
@@ -129,7 +169,7 @@ class Row:
         r = self.recipe
         form = (r["attention"], r["time_attention"], r["reconstruction"])
         in_form = form == ("released", "dense", "relu")
-        comparable = self.is_of_paper_data and in_form and not self.on
+        comparable = self.is_of_paper_data and in_form and not self.data.on
         return reported(r["model"], r["alpha"], self.snr_db) if comparable else None
 
     @property
@@ -137,6 +177,17 @@ class Row:
         """Whether the corpora are laid out as the paper's are."""
         kinds = [_setting(self.config, "corpus", part, "kind") for part in ("events", "scenes")]
         return kinds == ["fsdkaggle2018", "tau2019"]
+
+
+def _snr_db(recipe: Mapping[str, Any]) -> float | None:
+    data: str = recipe["data"]
+    return float(data.removeprefix("snr_")) if data.startswith("snr_") else None
+
+
+def _data_of(run: ScoredRun) -> ScoredData:
+    onsets = _setting(run.config, "mixing", "onsets") if _snr_db(run.recipe) is not None else None
+    rule = onsets if isinstance(onsets, str | None) else "fixed"
+    return ScoredData(run.recipe["data"], rule, run.on)
 
 
 def _setting(config: str, *keys: str) -> Any:
@@ -180,8 +231,8 @@ def as_json(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _json_row(row: Row) -> dict[str, Any]:
     values: dict[str, Any] = {key: row.recipe[key] for key in FROM_RECIPE}
-    values |= {"snr_db": row.snr_db, "onsets": row.onsets, "on": row.on, "folds": row.folds}
-    values |= {"selection": row.selection, "epochs": row.epochs}
+    values |= {"snr_db": row.snr_db, "onsets": row.data.onsets, "on": row.data.on}
+    values |= {"folds": row.folds, "selection": row.selection, "epochs": row.epochs}
     for key, average in zip(METRICS, row.averages, strict=True):
         values[key], values[f"{key}_std"] = _or_null(average.mean), _or_null(average.std)
         values[f"{key}_interval"] = [_or_null(end) for end in average.interval or ()]
@@ -211,13 +262,13 @@ def _order(row: Row) -> tuple[Any, ...]:
         r["time_attention"],
         r["reconstruction"],
     )
-    return (snr_db, r["data"], row.on, *network, r["width"], str(r["alpha"]), r["seed"],
+    return (snr_db, *map(str, row.data), *network, r["width"], str(r["alpha"]), r["seed"],
             row.runs, row.selection)  # fmt: skip
 
 
 def _group_key(run: ScoredRun) -> str:
-    same = sorted((key, value) for key, value in run.recipe.items() if key not in PER_FOLD)
-    return repr((same, run.on))
+    same = sorted((key, value) for key, value in run.recipe.items() if key not in RECORDED)
+    return repr((same, _data_of(run)))
 
 
 def _check_folds(group: Sequence[ScoredRun]) -> None:
@@ -245,7 +296,7 @@ def _average(group: Sequence[ScoredRun], selection: str) -> Row:
     measured = _measured(group, selection)
     return Row(
         recipe=group[0].recipe,
-        on=group[0].on,
+        data=_data_of(group[0]),
         folds=tuple(int(run.recipe["fold"]) for run in group),
         selection=selection,
         epochs=tuple(run.scores.epoch[selection] for run in group),

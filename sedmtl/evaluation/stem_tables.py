@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.evaluation.aggregate import Row
+from sedmtl.evaluation.aggregate import Row, by_data
 from sedmtl.evaluation.denoising import Denoising, Distances
 from sedmtl.evaluation.separability import KINDS, Separability
 from sedmtl.evaluation.stem_scores import Measured
-from sedmtl.evaluation.tables import Sheet, full_name, title_of
+from sedmtl.evaluation.tables import Sheet, full_name
 
 LABELS = ("audible, dB", "all, dB", "audible, σ", "all, σ")
 """Of the fields of `Denoising`."""
@@ -77,9 +76,8 @@ def as_json(row: Row, measured: Measured) -> dict[str, Any]:
 
 def _by_store(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
     """What the decoder and the masks are of is the network of the honest selection."""
-    honest = [row for row in rows if row.selection == "honest"]
-    for title, group in groupby(honest, key=title_of):
-        yield title, list(group)
+    for data, group in by_data(row for row in rows if row.selection == "honest"):
+        yield data.title, group
 
 
 def _denoising(row: Row, measured: Measured) -> Denoising | None:
@@ -144,7 +142,7 @@ def _class_sheet(row: Row, measured: Measured) -> Sheet:
     values = _per_class(row, measured) if measured_at_all else {}
     labels = row.classes if measured_at_all else ()
     lines = [[label, *(_db(values[k][i]) for k in KINDS)] for i, label in enumerate(labels)]
-    title = f"{full_name(row)}, {title_of(row)}: sources by class"
+    title = f"{full_name(row)}, {row.data.title}: sources by class"
     return Sheet(title, ("class", *KINDS), lines)
 
 

@@ -6,10 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from sedmtl.evaluation import paper
-from sedmtl.evaluation.aggregate import Average, Row
+from sedmtl.evaluation.aggregate import RECORDED, Average, Row, by_data
 from sedmtl.models import has_decoder
 
 COLUMNS = ("network", "α", "folds", "chosen", "micro-P", "macro-P", "AUC", "scored")
@@ -65,11 +64,9 @@ class Sheet:
 def result_sheets(rows: Sequence[Row]) -> list[Sheet]:
     """A sheet a store: every network under both selections, and the score to beat."""
     sheets = []
-    for _, group in groupby(rows, key=lambda row: (row.recipe["data"], row.on)):
-        of_store = list(group)
-        lines = [cells for row in of_store for cells in _network_lines(row)]
-        title = title_of(of_store[0])
-        sheets.append(Sheet(title, COLUMNS, [*lines, _prior_line(of_store[0])], n_left=4))
+    for data, group in by_data(rows):
+        lines = [cells for row in group for cells in _network_lines(row)]
+        sheets.append(Sheet(data.title, COLUMNS, [*lines, _prior_line(group[0])], n_left=4))
     parameters = dict.fromkeys(f"{full_name(row)} {row.recipe['n_parameters']:,}" for row in rows)
     legend = [*LEGEND, f"Parameters: {', '.join(parameters)}.", *_told_apart(rows)]
     sheets[-1] = Sheet(**{**vars(sheets[-1]), "notes": legend})
@@ -78,14 +75,14 @@ def result_sheets(rows: Sequence[Row]) -> list[Sheet]:
 
 def _told_apart(rows: Sequence[Row]) -> list[str]:
     """What networks differ in that have one name in the tables; nothing if there are none."""
-    alike: dict[tuple[str, ...], list[Row]] = {}
+    alike: dict[tuple[str | None, ...], list[Row]] = {}
     for row in rows:
-        name = (title_of(row), full_name(row), _alpha(row), row.selection)
+        name = (*row.data, full_name(row), _alpha(row), row.selection)
         alike.setdefault(name, []).append(row)
     keys = {
         "features" if key == "store_digest" else key
         for group in alike.values()
-        for key in {key for row in group for key in row.recipe} - {"fold"}
+        for key in {key for row in group for key in row.recipe}.difference(RECORDED)
         if len({repr(row.recipe.get(key)) for row in group}) > 1
     }
     return [f"Networks of one name differ in {', '.join(sorted(keys))}."] if keys else []
@@ -96,10 +93,9 @@ def localisation_sheets(rows: Sequence[Row]) -> list[Sheet]:
     sheets = []
     columns = ("network", "α", "folds", *LOCALISATION)
     measured = [row for row in rows if row.localisation]
-    for _, group in groupby(measured, key=lambda row: (row.recipe["data"], row.on)):
-        of_store = list(group)
-        lines = [line for row in of_store for line in _localisation_lines(row)]
-        title = f"{title_of(of_store[0])}: when"
+    for data, group in by_data(measured):
+        lines = [line for row in group for line in _localisation_lines(row)]
+        title = f"{data.title}: when"
         sheets.append(Sheet(title, columns, lines, LOCALISATION_LEGEND, n_left=3))
     return sheets
 
@@ -140,7 +136,7 @@ def _class_sheet(row: Row) -> Sheet:
         [name, *(_short(float(values[i])) for values in shown.values())]
         for i, name in enumerate(row.classes)
     ]
-    title = f"{full_name(row)}, {title_of(row)}: classes"
+    title = f"{full_name(row)}, {row.data.title}: classes"
     return Sheet(title, ("class", *shown), lines)
 
 
@@ -150,7 +146,7 @@ def full_name(row: Row) -> str:
 
 
 def names_of(rows: Sequence[Row]) -> list[str]:
-    """A name for each network; where two on one store are alike, that of its first run.
+    """A name for each network; where two on the same data are alike, that of its first run.
 
     Args:
         rows: Of one selection.
@@ -161,19 +157,11 @@ def names_of(rows: Sequence[Row]) -> list[str]:
         else full_name(row)
         for row in rows
     ]
-    stores = [title_of(row) for row in rows]
-    n_times = Counter(zip(stores, names, strict=True))
+    n_times = Counter((row.data, name) for row, name in zip(rows, names, strict=True))
     return [
-        row.runs[0] if n_times[store, name] > 1 else name
-        for store, name, row in zip(stores, names, rows, strict=True)
+        row.runs[0] if n_times[row.data, name] > 1 else name
+        for row, name in zip(rows, names, strict=True)
     ]
-
-
-def title_of(row: Row) -> str:
-    """Of what is about one store: its name, its onsets, where else it was scored."""
-    data, on = row.recipe["data"], row.on
-    onsets = f", {row.onsets} onsets" if row.onsets else ""
-    return f"{data}, scored on {on}{onsets}" if on else f"{data}{onsets}"
 
 
 def _localisation_lines(row: Row) -> list[list[str]]:

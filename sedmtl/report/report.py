@@ -13,7 +13,7 @@ from sedmtl.config import Config
 from sedmtl.data.render import FULL_SCALE
 from sedmtl.evaluation.aggregate import Row, ScoredRun
 from sedmtl.evaluation.evaluate import score_runs, unfinished_runs
-from sedmtl.evaluation.tables import names_of, title_of
+from sedmtl.evaluation.tables import names_of
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.report.project.clips import Pick, Recording
 from sedmtl.report.project.networks import Network, Record
@@ -54,7 +54,7 @@ def report(config: Config, names: Sequence[str], out_path: Path | None = None) -
             title=f"Report on {config.work_dir.resolve().parent.name}",
             rows=rows,
             networks=networks,
-            curves={title_of(row): curves for row, curves in score_curves(rows)},
+            curves={data.title: curves for data, curves in score_curves(rows)},
             unfinished=[] if names else unfinished_runs(runs_dir),
             fetch=lambda network, picks: _fetch(config, network, picks),
         )
@@ -145,6 +145,8 @@ def _read(
                 and store.row_shape == shape
                 and list(store.classes) == list(scores.classes)
                 and np.array_equal(store.clips.target[row], scores.target[pick.row])
+                and store.clips.events.of_clip(row, store.classes)
+                == scores.events.of_clip(pick.row, scores.classes)
             )
             if not same:
                 raise SedmtlError(f"{path} was made anew since, of other clips")

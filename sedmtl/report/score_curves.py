@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
-from sedmtl.evaluation.aggregate import Row
-from sedmtl.evaluation.tables import names_of, title_of
+from sedmtl.evaluation.aggregate import Row, ScoredData, by_data
+from sedmtl.evaluation.tables import names_of
 from sedmtl.metrics.psds import Psds
 from sedmtl.report import figures
 from sedmtl.runtime import progress
@@ -15,26 +14,23 @@ from sedmtl.runtime import progress
 Curves = Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]]
 
 
-def score_curves(rows: Sequence[Row]) -> Iterator[tuple[Row, Curves]]:
+def score_curves(rows: Sequence[Row]) -> Iterator[tuple[ScoredData, Curves]]:
     """The score curves of each store's networks, as `plots.psd_roc` draws them.
 
     Yields:
-        A row of the store, and the curves of scenarios 1 and 2 by the network's name.
+        What was scored, and the curves of scenarios 1 and 2 by the network's name.
     """
-    measured = [row for row in rows if row.measured]
-    for _, group in groupby(measured, key=title_of):
-        of_store = list(group)
+    for data, group in by_data(row for row in rows if row.measured):
         curves = {
             name: ([m.psds1 for m in row.measured], [m.psds2 for m in row.measured])
-            for name, row in zip(names_of(of_store), of_store, strict=True)
+            for name, row in zip(names_of(group), group, strict=True)
         }
-        yield of_store[0], curves
+        yield data, curves
 
 
 def draw_score_curves(folder: Path, rows: Sequence[Row]) -> None:
     """A picture a store: the score curves of its networks."""
-    for first, curves in score_curves(rows):
-        moved = f"_on_{first.onsets or 'another'}" if first.on else ""
-        path = folder / f"psds_{first.recipe['data']}{moved}.png"
-        figures.save(figures.psd_roc(curves, title_of(first)), path)
+    for data, curves in score_curves(rows):
+        path = folder / f"psds_{data.file_name}.png"
+        figures.save(figures.psd_roc(curves, data.title), path)
         progress.say(f"curves: {path}")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from sedmtl.evaluation.aggregate import Row, ScoredRun
-from sedmtl.evaluation.tables import title_of
+from sedmtl.evaluation.aggregate import Row, ScoredData, ScoredRun, by_data
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
@@ -42,6 +40,11 @@ class Network:
     records: Sequence[Sequence[Record]]
 
     @property
+    def data(self) -> ScoredData:
+        """What was scored."""
+        return self.row.data
+
+    @property
     def low_may_mean_present(self) -> bool:
         """Whether its frame scores went through the paper's second step, and are no presences."""
         recipe = self.row.recipe
@@ -59,7 +62,7 @@ class Network:
 
 def by_store(networks: Sequence[Network]) -> list[tuple[str, list[Network]]]:
     """The networks of each store, under its title."""
-    return [(title, list(group)) for title, group in groupby(networks, lambda n: title_of(n.row))]
+    return [(data.title, group) for data, group in by_data(networks)]
 
 
 def choose_detailed(networks: Sequence[Network]) -> list[Network]:
