@@ -11,10 +11,10 @@ from matplotlib.patches import Rectangle
 from views import N_FRAMES, N_MELS, inspection_of, view_of
 
 from sedmtl.events import Detection, Event
+from sedmtl.inference.model_card import check_classes
 from sedmtl.report import figures as plots
 from sedmtl.report.figures.truth import lanes_of
 from sedmtl.report.figures.view import (
-    check_classes,
     choose_classes,
     mel_ticks,
     score_scale,
