@@ -28,7 +28,7 @@ ALPHA = 0.001
 def open_store(settings: Settings) -> Store:
     """The features that `project.prepare` has made."""
     path = load_config(shared_project(settings)).work_dir / "features" / f"snr_{SNR_DB}.h5"
-    return Store(path, "logmel", "sedmtl features")
+    return Store(path, "logmel")
 
 
 def recipe_of(settings: Settings) -> Recipe:

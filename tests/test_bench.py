@@ -51,7 +51,7 @@ def config(settings):
 def test_the_plain_mixtures_are_those_of_sedmtl_within_a_step_of_16_bits(config):
     corpus, planned = mixing.Corpus(config), mixing.read_plan(config)
     path = config.work_dir / "mixtures" / f"snr_{SNR_DB}.h5"
-    with Store(path, "waveform", "sedmtl mix") as store:
+    with Store(path, "waveform") as store:
         assert [mixture["name"] for mixture in planned] == list(store.clips.name)
         for row in (0, 7):
             plain = corpus.mix(planned[row], SNR_DB, config.mixing)
@@ -66,7 +66,7 @@ def test_the_plain_log_mels_are_those_of_sedmtl(config):
     wavs = sorted((config.work_dir / "mixtures" / f"snr_{SNR_DB}").glob("*.wav"))
     plain = [features.logmel(features.read(wav), config, filters) for wav in wavs]
     path = config.work_dir / "features" / f"snr_{SNR_DB}.h5"
-    with Store(path, "logmel", "sedmtl features") as store:
+    with Store(path, "logmel") as store:
         # float32 against float64, natural logarithms of magnitudes around 0.01.
         np.testing.assert_allclose(store.read(range(2)), plain, atol=1e-3)
 

@@ -51,7 +51,7 @@ def make_features(clips):
 
 
 def read_features(clips):
-    with Store(clips.work / "features" / "clips.h5", "logmel", "sedmtl features") as store:
+    with Store(clips.work / "features" / "clips.h5", "logmel") as store:
         return store.read(range(len(store))), store.clips, store.classes
 
 

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl.data.render import FULL_SCALE
 from sedmtl.evaluation.denoising import Denoising, Distances, Spectrograms, compare, measure
 from sedmtl.evaluation.stems import Stems, read_fold
 from sedmtl.inference.activations import Interior
 from sedmtl.inference.checkpoint import load_card, load_model
 from sedmtl.metrics.spectral import DB
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import Store, read_scores
+from sedmtl.store import FULL_SCALE, Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 AUDIBLE_STD, ALL_STD = 2, 3  # rows of what `compare` returns
@@ -118,7 +117,7 @@ def test_mixtures_without_an_event_to_hear_have_no_say(run, stems_path):
 def test_only_mixtures_that_the_run_has_not_heard_are_read(run, stems_path):
     target = read_scores(run / "scores.h5").target
     fold = list(read_fold(stems_path, 1, load_card(run), target))
-    with Store(stems_path, "waveform", "") as store:
+    with Store(stems_path, "waveform") as store:
         rows = np.flatnonzero(store.clips.fold == 1)
         waveforms = store.read(rows)
     assert len(fold) == len(rows) == 6

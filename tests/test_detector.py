@@ -63,7 +63,7 @@ def test_inspection_does_to_audio_what_training_did(detector, run, trained, mixt
         logmel = card.build_standardiser()(card.build_logmel()(torch.from_numpy(at_peak)[None]))
         expected = network(logmel).clip[0].numpy()
     np.testing.assert_allclose(detector.inspect(waveform, rate).clip, expected, atol=1e-5)
-    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+    with Store(trained.work / "features" / "snr_20.h5", "logmel") as store:
         stored = store.read(range(1))[0]
     # Only the level differs: a constant in the logarithm, wherever it is well above the floor.
     raw = card.build_logmel()(torch.from_numpy(at_peak)[None])[0].numpy()

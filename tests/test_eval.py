@@ -93,7 +93,7 @@ def test_a_run_is_scored_on_another_store_of_the_same_plan(crossvalidated, moved
     expected = []
     for fold, run in ((1, RUN), (2, RUN.replace("fold1", "fold2"))):
         detector = sedmtl.load(crossvalidated.work / "runs" / run)
-        with Store(moved, "logmel", "") as store:
+        with Store(moved, "logmel") as store:
             rows = np.flatnonzero(store.clips.fold == fold)
             logmel = torch.from_numpy(store.read(rows))
             target = store.clips.target[rows]
@@ -182,7 +182,7 @@ def test_localisation_averages_what_is_measured_on_the_held_out_scores(trained, 
 def test_the_stored_frame_scores_are_those_of_the_network(trained):
     run = trained.work / "runs" / RUN
     scores, detector = read_scores(run / "scores.h5"), sedmtl.load(run)
-    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+    with Store(trained.work / "features" / "snr_20.h5", "logmel") as store:
         rows = np.flatnonzero(store.clips.fold == 1)
         frame = detector.score(store.read, rows).frame
         names = [store.clips.name[row] for row in rows]

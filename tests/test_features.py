@@ -37,11 +37,11 @@ def feature_path(project, snr_db=20):
 
 
 def open_mixtures(project):
-    return Store(project.work / "mixtures" / "snr_20.h5", "waveform", "sedmtl mix")
+    return Store(project.work / "mixtures" / "snr_20.h5", "waveform")
 
 
 def open_features(project):
-    return Store(feature_path(project), "logmel", "sedmtl features")
+    return Store(feature_path(project), "logmel")
 
 
 @pytest.fixture(scope="module")

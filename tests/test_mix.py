@@ -12,6 +12,7 @@ import soundfile
 import yaml
 from conftest import Project, visible, write_noise, write_project, write_tone
 
+import sedmtl
 from sedmtl.data import mix_worker as worker
 from sedmtl.data import mixing as mix_stage
 from sedmtl.events import read_strong_labels
@@ -41,8 +42,12 @@ def store_path(project, snr_db):
     return project.work / "mixtures" / f"snr_{snr_db}.h5"
 
 
+def stores(project):
+    return [store_path(project, snr_db) for snr_db in (0, 20)]
+
+
 def open_store(project, snr_db=20, array="waveform"):
-    return Store(store_path(project, snr_db), array, "sedmtl mix")
+    return Store(store_path(project, snr_db), array)
 
 
 def read_all(project, snr_db=20, array="waveform"):
@@ -215,6 +220,21 @@ def test_a_second_run_leaves_the_stores_untouched(project):
     before = [store_path(project, snr_db).stat().st_mtime_ns for snr_db in (0, 20)]
     mix(project)
     assert [store_path(project, snr_db).stat().st_mtime_ns for snr_db in (0, 20)] == before
+
+
+def test_another_snr_a_raised_version_and_other_paths_leave_finished_stores_alone(
+    project, monkeypatch
+):
+    mix(project)
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in stores(project)]
+    configure(project, snrs_db=[0, 20, 30])
+    config = project.folder / "data.yaml"
+    config.write_text(config.read_text().replace("root: scenes", "root: ./scenes"))
+    monkeypatch.setattr(sedmtl, "__version__", "99.0")
+    result = mix(project)
+    assert "made anew" not in result.stderr
+    assert store_path(project, 30).is_file()
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in stores(project)] == before
 
 
 def test_audio_that_changes_after_it_is_read_is_read_again_next_time(project, monkeypatch):

@@ -19,12 +19,13 @@ from sedmtl.config import Config, Mixing, load_config
 from sedmtl.data.audio.containers import check_whole, ogg_checksum
 from sedmtl.data.corpora import EventClip, Scene
 from sedmtl.data.plan import plan
-from sedmtl.data.render import FULL_SCALE, EventAudio, render
+from sedmtl.data.render import EventAudio, render
 from sedmtl.events import Event, read_strong_labels, strong_label_text
 from sedmtl.inference.postprocess import PostProcessing, Segmenter, segment
 from sedmtl.runtime.documents import parse_json, parse_yaml
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import (
+    FULL_SCALE,
     ClipTable,
     EventTable,
     HeldOutScores,
@@ -254,7 +255,7 @@ def test_a_store_comes_back_and_has_the_same_bytes_however_it_was_interrupted(wo
         stops = [stop for stop in stops if stop < len(rows)]
         broken = written(Path(folder, "a.h5"), clips, classes, rows, stops)
         assert broken == written(Path(folder, "b.h5"), clips, classes, rows, [])
-        with Store(Path(folder, "a.h5"), "logmel", "sedmtl features") as store:
+        with Store(Path(folder, "a.h5"), "logmel") as store:
             assert list(store.classes) == classes
             assert np.array_equal(store.read(range(len(rows))), rows)
             for column in ("name", "scene"):

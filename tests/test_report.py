@@ -158,7 +158,7 @@ def test_the_sounds_are_those_of_the_mixtures(trained, reported):
     shown = re.findall(r'src="data:audio/mpeg;base64,([^"]+)" aria-label="([^"]+)"', reported[1])
     assert len(shown) == 6  # the fold has no more, and none stands twice
     assert len({name for _, name in shown}) == 6
-    with Store(trained.work / "mixtures" / "snr_20.h5", "waveform", "sedmtl mix") as store:
+    with Store(trained.work / "mixtures" / "snr_20.h5", "waveform") as store:
         for text, name in shown:
             heard, rate = soundfile.read(io.BytesIO(base64.b64decode(text)))
             meant = store.read([list(store.clips.name).index(name)])[0].astype(float)

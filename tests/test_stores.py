@@ -37,7 +37,8 @@ ARRAYS = {
     "waveform": RowArray((N_SAMPLES,), np.int16),
     "stems": RowArray((2, N_SAMPLES), np.int16),
 }
-ATTRIBUTES = {"snr_db": 10.0, "sample_rate": 8_000, "classes": ("bell", "Türglocke"), "config": "a"}
+ATTRIBUTES = {"snr_db": 10.0, "sample_rate": 8_000, "classes": ("bell", "Türglocke")}
+RECORDED = {"config": "a", "onsets": "fixed"}
 CLIPS = ClipTable(
     name=[f"mix_{i:02d}.wav" for i in range(N_ROWS)],
     target=np.tile(np.array([[1, 0], [1, 1]], np.uint8), (N_ROWS // 2, 1)),
@@ -57,8 +58,9 @@ WAVEFORM = np.random.default_rng(0).integers(-9_000, 9_000, (N_ROWS, N_SAMPLES))
 STEMS = np.stack([WAVEFORM // 2, WAVEFORM - WAVEFORM // 2], axis=1)
 
 
-def writer(path, stamp="", **attributes):
-    return StoreWriter(path, ARRAYS, CLIPS, {**ATTRIBUTES, **attributes}, stamp)
+def writer(path, stamp="", config="a", **attributes):
+    recorded = {**RECORDED, "config": config}
+    return StoreWriter(path, ARRAYS, CLIPS, {**ATTRIBUTES, **attributes}, recorded, stamp)
 
 
 def write(store, last=N_ROWS, block=3):
@@ -99,7 +101,7 @@ def interrupt(path, last, **attributes):
 
 def test_what_is_written_is_read_back(path):
     write_whole(path)
-    with Store(path, "waveform", "sedmtl mix") as store:
+    with Store(path, "waveform") as store:
         assert len(store) == N_ROWS
         assert store.row_shape == (N_SAMPLES,)
         assert store.classes == ATTRIBUTES["classes"]
@@ -119,14 +121,14 @@ def test_what_is_written_is_read_back(path):
         assert {key: store.attributes[key] for key in ("snr_db", "sample_rate", "config")} == {
             "snr_db": 10.0, "sample_rate": 8_000, "config": "a"
         }  # fmt: skip
-    with Store(path, "stems", "sedmtl mix") as store:
+    with Store(path, "stems") as store:
         assert np.array_equal(store.read(range(N_ROWS)), STEMS)
 
 
 @pytest.mark.parametrize("rows", [[5, 2, 2, 11], [], [0]])
 def test_rows_come_in_the_order_asked_for(path, rows):
     write_whole(path)
-    with Store(path, "waveform", "sedmtl mix") as store:
+    with Store(path, "waveform") as store:
         assert np.array_equal(store.read(np.array(rows, int)), WAVEFORM[rows])
 
 
@@ -146,7 +148,7 @@ def test_clips_without_known_events_are_stored(path):
     with StoreWriter(path, {"waveform": ARRAYS["waveform"]}, clips, ATTRIBUTES) as store:
         store.write(0, waveform=WAVEFORM)
         store.finish()
-    with Store(path, "waveform", "sedmtl mix") as store:
+    with Store(path, "waveform") as store:
         assert store.clips.scene == [""] * N_ROWS
         assert not len(store.clips.events.onset_s)
         assert not store.clips.events.source
@@ -202,7 +204,7 @@ def test_a_store_survives_a_kill_in_the_middle_of_writing(path, tmp_path):
     assert path.read_bytes() == write_whole(tmp_path / "whole.h5")
 
 
-@pytest.mark.parametrize("change", [{"config": "b"}, {"snr_db": 0.0}, {"classes": ("a", "b")}])
+@pytest.mark.parametrize("change", [{"protocol": 2}, {"snr_db": 0.0}, {"classes": ("a", "b")}])
 def test_a_store_of_other_settings_is_not_resumed(path, tmp_path, change):
     interrupt(path, 6)
     with writer(path, **change) as store:
@@ -214,8 +216,46 @@ def test_a_store_of_other_settings_is_not_resumed(path, tmp_path, change):
 
 def test_the_finished_store_stays_until_its_successor_is_finished(path):
     before = write_whole(path)
-    interrupt(path, 6, config="b")
+    interrupt(path, 6, protocol=2)
     assert path.read_bytes() == before
+
+
+def test_what_is_only_recorded_decides_nothing(path, monkeypatch):
+    write_whole(path)
+    monkeypatch.setattr(sedmtl, "__version__", "99.0")
+    assert writer(path, config="b").is_there
+    path.unlink()
+    interrupt(path, 6)
+    with writer(path, config="b") as store:
+        assert store.n_done == 6
+        write(store)
+        store.finish()
+    assert data_hash_of(path)
+
+
+def test_a_store_says_what_kind_of_clips_it_holds(path):
+    write_whole(path)
+    with Store(path, "waveform") as store:
+        assert store.clip_facts == {"snr_db": 10.0, "onsets": "fixed"}
+
+
+def test_several_arrays_are_read_through_one_store(path):
+    write_whole(path)
+    rows = np.array([7, 2])
+    with Store(path, "waveform", "stems") as store:
+        assert np.array_equal(store.read(rows), WAVEFORM[rows])
+        assert np.array_equal(store.read(rows, "stems"), STEMS[rows])
+        assert store.row_shape == (N_SAMPLES,)
+
+
+def test_audio_is_read_as_float32_amplitudes(path):
+    write_whole(path)
+    with Store(path, "waveform", "stems") as store:
+        audio = store.read_audio(range(N_ROWS))
+        stems = store.read_audio(range(N_ROWS), "stems")
+    assert audio.dtype == stems.dtype == np.float32
+    assert np.array_equal(audio, WAVEFORM.astype(np.float32) / np.float32(32_767))
+    assert np.array_equal(np.rint(stems * 32_767), STEMS)
 
 
 def test_a_store_that_is_there_is_left_untouched(path):
@@ -350,7 +390,7 @@ def test_it_is_known_how_much_of_the_disk_is_still_to_be_claimed(path):
     assert writer(path).n_bytes == 0  # claimed at the first attempt
     assert WAVEFORM.nbytes + STEMS.nbytes < len(write_whole(path)) <= n_bytes
     assert writer(path).n_bytes == 0
-    assert writer(path, config="b").n_bytes > 0  # it is made beside the one that is there
+    assert writer(path, protocol=2).n_bytes > 0  # it is made beside the one that is there
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
@@ -378,9 +418,9 @@ def test_two_processes_do_not_write_one_store(path):
     command = [sys.executable, "-c", holder, str(part)]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as other:
         assert other.stdout.readline() == b"open\n"
-        for config in ("a", "b"):
+        for protocol in (1, 2):
             with pytest.raises(SedmtlError, match="another process is writing it"):
-                write_whole(path, config=config)
+                write_whole(path, protocol=protocol)
         other.stdin.close()
 
 
@@ -413,7 +453,7 @@ def test_what_is_no_store_is_refused_in_a_sentence(path, spoil, sentence):
     write_whole(path)
     spoil(path)
     with pytest.raises(SedmtlError, match=sentence):
-        Store(path, "waveform", "sedmtl mix")
+        Store(path, "waveform")
 
 
 @pytest.mark.parametrize("array", ["waveform", "stems"])
@@ -425,7 +465,7 @@ def test_one_flipped_bit_of_a_row_is_noticed_when_the_row_is_read(path, array, r
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset + 5] ^= 1
     path.write_bytes(content)
-    with Store(path, array, "sedmtl mix") as store:
+    with Store(path, array) as store:
         others = [i for i in range(N_ROWS) if i != row]
         assert len(store.read(np.array(others))) == N_ROWS - 1
         with pytest.raises(SedmtlError, match=rf"row {row}, mix_{row:02d}\.wav, is not what was"):
@@ -434,6 +474,10 @@ def test_one_flipped_bit_of_a_row_is_noticed_when_the_row_is_read(path, array, r
 
 def change_attribute(file):
     file.attrs["sample_rate"] = 16_000
+
+
+def change_recorded(file):
+    file.attrs["onsets"] = np.bytes_(b"fixer")
 
 
 def change_target(file):
@@ -453,37 +497,38 @@ def change_name(file):
 
 
 @pytest.mark.parametrize(
-    "change", [change_attribute, change_target, change_fold, change_onset, change_name]
+    "change",
+    [change_attribute, change_recorded, change_target, change_fold, change_onset, change_name],
 )
 def test_a_changed_table_or_attribute_is_noticed_when_the_store_is_opened(path, change):
     write_whole(path)
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(SedmtlError, match=r"damaged \(its tables are not what was written\)"):
-        Store(path, "waveform", "sedmtl mix")
+        Store(path, "waveform")
 
 
-def content_of(path, array="waveform"):
-    with Store(path, array, "sedmtl mix") as store:
-        return store.content
+def data_hash_of(path, *arrays):
+    with Store(path, "waveform") as store:
+        return store.data_hash(*arrays)
 
 
-def test_the_content_names_what_is_held_and_not_what_it_was_made_with(path, tmp_path):
+def test_the_data_hash_names_what_is_held_and_not_what_it_was_made_with(path, tmp_path):
     write_whole(path)
-    write_whole(tmp_path / "other.h5", config="b")
-    content = content_of(path)
-    assert content == content_of(path, "stems") == content_of(tmp_path / "other.h5")
+    write_whole(tmp_path / "other.h5", config="b", protocol=2)
+    assert data_hash_of(path) == data_hash_of(tmp_path / "other.h5")
     louder = tmp_path / "louder.h5"
     with writer(louder) as store:
         store.write(0, waveform=WAVEFORM + (np.arange(N_ROWS) == 4)[:, None], stems=STEMS)
         store.finish()
-    assert content_of(louder) != content
+    assert data_hash_of(louder) != data_hash_of(path)
+    assert data_hash_of(louder, "stems") == data_hash_of(path, "stems")
 
 
 def test_a_store_of_another_kind_is_refused(path):
     write_whole(path)
     with pytest.raises(SedmtlError, match=r"holds no 'logmel': make such .* 'sedmtl features'"):
-        Store(path, "logmel", "sedmtl features")
+        Store(path, "logmel")
 
 
 def test_a_store_without_rows_where_they_should_be_is_damaged(path):
@@ -493,7 +538,7 @@ def test_a_store_without_rows_where_they_should_be_is_damaged(path):
     with path.open("r+b") as file:
         file.truncate(chunk.byte_offset)
     with pytest.raises(SedmtlError, match=r"is (damaged|no readable HDF5 store).*sedmtl mix"):  # noqa: SIM117
-        with Store(path, "waveform", "sedmtl mix") as store:
+        with Store(path, "waveform") as store:
             store.read(range(N_ROWS))
 
 
@@ -550,8 +595,10 @@ def test_features_of_the_papers_size_take_at_most_85_kb_a_clip(path):
         ["audio/metro_station-stockholm-168-5077-a.wav"] * n,
         events,
     )
-    attributes = {**ATTRIBUTES, "classes": ["Acoustic_guitar"] * n_classes, "config": "x" * 2_000}
-    with StoreWriter(path, {"logmel": RowArray((311, 64), np.float32)}, clips, attributes) as store:
+    attributes = {**ATTRIBUTES, "classes": ["Acoustic_guitar"] * n_classes}
+    recorded = {"config": "x" * 2_000}
+    logmel = RowArray((311, 64), np.float32)
+    with StoreWriter(path, {"logmel": logmel}, clips, attributes, recorded) as store:
         store.write(0, logmel=np.zeros((n, 311, 64), np.float32))
         store.finish()
     assert 311 * 64 * 4 < path.stat().st_size / n <= 85_000

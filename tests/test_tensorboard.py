@@ -128,7 +128,7 @@ def test_pictures_leave_no_trace_in_the_weights(watched, featured, tmp_path):
 
 def test_of_several_processes_one_writes(featured, tmp_path, monkeypatch):
     monkeypatch.setattr("sedmtl.runtime.distributed.rank", lambda: 1)
-    with Store(featured.work / "features" / "snr_20.h5", "logmel", "") as store:
+    with Store(featured.work / "features" / "snr_20.h5", "logmel") as store:
         trainer = open_trainer(RECIPE, store, torch.device("cpu"))
         with curves.follow(tmp_path, trainer, store, draw_held_out) as add:
             add({"epoch": 1, "loss": 0.5})
@@ -148,7 +148,7 @@ def test_the_picture_is_of_a_held_out_clip_that_holds_a_class(featured, tmp_path
     drawn = []
     draw = plots.figure_3
     monkeypatch.setattr(plots, "figure_3", lambda *said: drawn.append(said) or draw(*said))
-    with Store(featured.work / "features" / "snr_20.h5", "logmel", "") as store:
+    with Store(featured.work / "features" / "snr_20.h5", "logmel") as store:
         empty, row = split_rows(store.clips.fold, RECIPE.fold, RECIPE.seed).held_out[:2]
         store.clips.target[empty] = 0
         trainer = open_trainer(RECIPE, store, torch.device("cpu"))

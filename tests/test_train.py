@@ -9,6 +9,7 @@ import pytest
 import yaml
 from conftest import Project, invoke, write_project
 
+import sedmtl
 from sedmtl.inference.checkpoint import load_model, load_state
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
@@ -52,7 +53,7 @@ def test_metrics_are_recorded_for_both_parts_every_epoch(trained):
 
 def test_the_standardiser_never_saw_the_held_out_fold(trained):
     card, _ = load_model(trained.work / "runs" / RUN)
-    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+    with Store(trained.work / "features" / "snr_20.h5", "logmel") as store:
         training = np.flatnonzero(store.clips.fold != 1)
         frames = store.read(training).reshape(-1, store.row_shape[-1]).astype(np.float64)
     np.testing.assert_allclose(card.mean, frames.mean(axis=0), rtol=1e-5)
@@ -61,7 +62,7 @@ def test_the_standardiser_never_saw_the_held_out_fold(trained):
 
 def test_scores_are_of_the_held_out_fold_and_of_no_other(trained):
     scores = read_scores(trained.work / "runs" / RUN / "scores.h5")
-    with Store(trained.work / "features" / "snr_20.h5", "logmel", "") as store:
+    with Store(trained.work / "features" / "snr_20.h5", "logmel") as store:
         rows = np.flatnonzero(store.clips.fold == 1)
         assert list(scores.name) == [store.clips.name[row] for row in rows]
         np.testing.assert_array_equal(scores.target, store.clips.target[rows])
@@ -82,6 +83,18 @@ def test_a_finished_run_is_not_trained_again(featured):
 def test_a_finished_run_can_go_on_for_more_epochs(featured):
     for epochs in (1, 2):
         result = featured.run("train", "--fold", 1, "--epochs", epochs, "--resume", *SMALL)
+        assert result.exit_code == 0, result.output
+    assert len(load_state(featured.work / "runs" / RUN)["history"]) == 2
+
+
+def test_another_snr_and_a_raised_version_do_not_keep_a_run_from_going_on(featured, monkeypatch):
+    command = ("train", "--snr", 20, "--fold", 1, "--resume", *SMALL)
+    assert featured.run(*command, "--epochs", 1).exit_code == 0
+    config = featured.folder / "data.yaml"
+    config.write_text(config.read_text().replace("snrs_db: [0, 20]", "snrs_db: [0, 20, 30]"))
+    monkeypatch.setattr(sedmtl, "__version__", "99.0")
+    for again in (("mix",), ("features",), (*command, "--epochs", 2)):
+        result = featured.run(*again)
         assert result.exit_code == 0, result.output
     assert len(load_state(featured.work / "runs" / RUN)["history"]) == 2
 

@@ -16,6 +16,7 @@ from sedmtl.data import audio
 from sedmtl.data.corpora import load_events, load_scenes
 from sedmtl.data.mix_worker import Ingredients, Segment, SegmentFile, decode_events, render_block
 from sedmtl.data.plan import Plan, PlannedMixture, plan
+from sedmtl.data.render import PROTOCOL
 from sedmtl.events import strong_label_text
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
@@ -239,12 +240,24 @@ def _writer(
     if stems:
         arrays["stems"] = RowArray((2, n_samples), np.int16)
     attributes: Attributes = {
+        "protocol": PROTOCOL,
         "snr_db": float(snr_db),
         "sample_rate": config.mixing.sample_rate,
         "classes": planned.classes,
+    }
+    clips = _clip_table(planned, events, snr_db)
+    return StoreWriter(path, arrays, clips, attributes, _recorded(config), stamp)
+
+
+def _recorded(config: Config) -> Attributes:
+    """What a store notes of its mixtures: the kinds of the corpora, the rule of the onsets."""
+    events, scenes, onsets = config.corpus.events, config.corpus.scenes, config.mixing.onsets
+    return {
+        "event_corpus": events.kind if events else "",
+        "scene_corpus": scenes.kind if scenes else "",
+        "onsets": onsets if isinstance(onsets, str) else "fixed",
         "config": config.describe("corpus", "mixing"),
     }
-    return StoreWriter(path, arrays, _clip_table(planned, events, snr_db), attributes, stamp)
 
 
 def _stamp(planned: Plan) -> str:
@@ -279,7 +292,7 @@ def _clip_table(planned: Plan, events: Mapping[str, Segment], snr_db: float) -> 
 
 def _write_wavs(path: Path, sample_rate: int, n_wavs: int) -> None:
     """The first mixtures of a store as WAV files in a folder beside it."""
-    with Store(path, "waveform", "sedmtl mix") as store:
+    with Store(path, "waveform") as store:
         for row in range(min(n_wavs, len(store))):
             wav_path = path.with_suffix("") / store.clips.name[row]
             audio.write(wav_path, store.read(range(row, row + 1))[0], sample_rate)

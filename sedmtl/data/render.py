@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.data.audio import Audio, cut_or_repeat, rms
+from sedmtl.store import FULL_SCALE
 
-FULL_SCALE = 32_767
-"""The int16 value of amplitude 1."""
+PROTOCOL = 1
+"""Raise it when the same plan would be rendered to other samples: stores are then made again."""
 
 
 class EventAudio(NamedTuple):

@@ -179,7 +179,7 @@ def _score_on(
 ) -> tuple[HeldOutScores, str]:
     """Score the honest network of a run on the same held-out mixtures in another store."""
     detector = Detector.load(folder)
-    with Store(path, "logmel", "sedmtl features") as store:
+    with Store(path, "logmel") as store:
         rows = np.flatnonzero(store.clips.fold == fold)
         same_plan = (
             tuple(store.classes) == detector.classes

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.data.audio import Audio
-from sedmtl.data.render import FULL_SCALE
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, Store
@@ -44,7 +43,7 @@ def read_fold(
     Raises:
         SedmtlError: There is no such store, it has no stems, or it is of another plan.
     """
-    with Store(path, "stems", "sedmtl mix --stems") as store:
+    with Store(path, "stems", "waveform") as store:
         rows = np.flatnonzero(store.clips.fold == fold)
         found = (tuple(store.classes), store.row_shape[-1], store.attributes["sample_rate"])
         same = found == (card.classes, card.n_samples, card.sample_rate)
@@ -55,9 +54,9 @@ def read_fold(
                 "data.yaml"
             )
         for row in rows:
-            events, scene = store.read(range(row, row + 1))[0].astype(np.float32)
+            clip = range(row, row + 1)
             yield Stems(
-                mixture=(events + scene) / np.float32(FULL_SCALE),
-                events=events / np.float32(FULL_SCALE),
+                mixture=store.read_audio(clip, "waveform")[0],
+                events=store.read_audio(clip, "stems")[0, 0],
                 truth=store.clips.events.of_clips(np.array([row])),
             )

@@ -15,7 +15,6 @@ import torch
 from sedmtl.config import Config, Features, Mixing
 from sedmtl.data import audio
 from sedmtl.data.clips import load_clips
-from sedmtl.data.render import FULL_SCALE
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime import progress
 from sedmtl.runtime.disk_space import announce
@@ -26,6 +25,7 @@ from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import SHARE, Arrays, map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
 from sedmtl.store import (
+    Attributes,
     ClipTable,
     RowArray,
     Store,
@@ -34,6 +34,9 @@ from sedmtl.store import (
     other_snr_db,
     stores_in,
 )
+
+PROTOCOL = 1
+"""Raise it when the same audio would give other features: stores are then made again."""
 
 BLOCK = 8
 """Clips a batch. Fixed, so that the bytes do not depend on the number of workers."""
@@ -46,13 +49,13 @@ class MadeFrom(NamedTuple):
     """What a store of features is made from.
 
     Attributes:
-        source: Content of the mixture store.
-        config: Text of the data.yaml that decided its clips.
+        source: Hash of the mixtures.
+        recorded: What the store notes of its clips.
         stamp: Of the recordings, where they are read directly.
     """
 
     source: str
-    config: str
+    recorded: Attributes
     stamp: str
 
 
@@ -87,7 +90,7 @@ def features(
 
 def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / source.name
-    with Store(source, "waveform", "sedmtl mix") as store:
+    with Store(source, "waveform") as store:
         mixing = config.model_dump(mode="json")["mixing"]
         check_mixing(source, store.attributes["config"], mixing, "sedmtl mix")
         snr_db = other_snr_db(source, store.attributes)
@@ -96,28 +99,30 @@ def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
                 f"{source} holds mixtures at {snr_db:g} dB: expected those that its name says; "
                 "run 'sedmtl mix' again"
             )
+        data_hash = store.data_hash("waveform")
         read = partial(_read_mixtures, store=store)
         if workers.apart:
-            read = partial(_read_mixtures_apart, path=source.absolute(), content=store.content)
-        made_from = MadeFrom(store.content, store.attributes["config"], stamp="")
+            read = partial(_read_mixtures_apart, path=source.absolute(), data_hash=data_hash)
+        recorded = {"config": store.attributes["config"], **store.clip_facts}
+        made_from = MadeFrom(data_hash, recorded, stamp="")
         rows = range(len(store))
         _write(path, store.clips, store.classes, rows, read, config, made_from, workers)
     return path
 
 
 def _read_mixtures(rows: range, store: Store) -> Waveforms:
-    return store.read(rows).astype(np.float32) / np.float32(FULL_SCALE)
+    return store.read_audio(rows)
 
 
-def _read_mixtures_apart(rows: range, path: Path, content: str) -> Waveforms:
+def _read_mixtures_apart(rows: range, path: Path, data_hash: str) -> Waveforms:
     """On a worker, which opens the store itself."""
-    return _read_mixtures(rows, _open_mixtures(path, content))
+    return _read_mixtures(rows, _open_mixtures(path, data_hash))
 
 
 @lru_cache(maxsize=1)
-def _open_mixtures(path: Path, content: str) -> Store:
-    store = Store(path, "waveform", "sedmtl mix")
-    if store.content != content:
+def _open_mixtures(path: Path, data_hash: str) -> Store:
+    store = Store(path, "waveform")
+    if store.data_hash("waveform") != data_hash:
         raise SedmtlError(f"a worker finds another store at {path}: {SHARE}")
     return store
 
@@ -136,8 +141,8 @@ def _of_clips(config: Config, workers: Workers) -> Path:
     none = np.zeros(len(clips.names), np.uint8)
     scenes = [""] * len(clips.names)
     table = ClipTable(clips.names, clips.target, clips.fold, none, scenes, clips.events)
-    described = config.describe("corpus", "mixing")
-    made_from = MadeFrom("recordings", described, stamp_of(clips.paths))
+    recorded = {"config": config.describe("corpus", "mixing")}
+    made_from = MadeFrom("recordings", recorded, stamp_of(clips.paths))
     # The workers of a cluster may be in another folder.
     rows = [clip_path.absolute() for clip_path in clips.paths]
     read = partial(_read_clips, mixing=config.mixing)
@@ -167,8 +172,8 @@ def _write(
     _front_end(rate, settings)  # its errors come before the store
     row_shape = (n_frames(n_samples, settings.window, settings.hop), settings.n_mels)
     attributes = {
+        "protocol": PROTOCOL,
         "source": made_from.source,
-        "config": made_from.config,
         **settings.model_dump(),
         "sample_rate": rate,
         "n_samples": n_samples,
@@ -177,7 +182,9 @@ def _write(
     array = RowArray(row_shape, np.float32)
     with folder_lock(path.parent, "sedmtl features"):
         # It looks at what is there, which before the lock another process may still change.
-        writer = StoreWriter(path, {"logmel": array}, clips, attributes, made_from.stamp)
+        writer = StoreWriter(
+            path, {"logmel": array}, clips, attributes, made_from.recorded, made_from.stamp
+        )
         _fill(writer, partial(_logmel_of, read=read, rate=rate, settings=settings), rows, workers)
 
 

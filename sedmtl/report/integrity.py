@@ -47,8 +47,8 @@ def check(work_dir: Path) -> list[Finding]:
     """
     if not work_dir.is_dir():
         raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
-    mixtures = _Shelf(work_dir / "mixtures", "waveform", "sedmtl mix", _mix)
-    features = _Shelf(work_dir / "features", "logmel", "sedmtl features", _features)
+    mixtures = _Shelf(work_dir / "mixtures", "waveform", _mix)
+    features = _Shelf(work_dir / "features", "logmel", _features)
     findings = [
         *mixtures.check(_other_snr),
         *features.check(lambda store: _other_mixtures(store, mixtures)),
@@ -62,11 +62,9 @@ def check(work_dir: Path) -> list[Finding]:
 class _Shelf:
     """A folder of stores; remembers what each was found to hold."""
 
-    def __init__(
-        self, folder: Path, array: str, made_by: str, remake: Callable[[Path, Path], str]
-    ) -> None:
-        self.content: dict[str, str] = {}
-        self._folder, self._array, self._made_by, self._remake = folder, array, made_by, remake
+    def __init__(self, folder: Path, array: str, remake: Callable[[Path, Path], str]) -> None:
+        self.data_hash: dict[str, str] = {}
+        self._folder, self._array, self._remake = folder, array, remake
 
     def check(self, outdated: Callable[[Store], str]) -> Iterator[Finding]:
         """Read the stores of the folder; `outdated` says what one has been overtaken by."""
@@ -82,11 +80,11 @@ class _Shelf:
             yield Finding(path, "unfinished", "some of its rows", self._remake(path, part))
 
     def _check_store(self, name: str, path: Path, outdated: Callable[[Store], str]) -> Finding:
-        with Store(path, self._array, self._made_by) as store:
+        with Store(path, self._array) as store:
             for array in store.arrays:
-                _read_all(path, array, self._made_by)
-            self.content[name] = store.content
-            what = f"{len(store):,} clips, content {store.content[:12]}"
+                _read_all(path, array)
+            self.data_hash[name] = store.data_hash(self._array)
+            what = f"{len(store):,} clips, content {store.data_hash()[:12]}"
             why = outdated(store)
         if why:
             return Finding(path, "outdated", why, self._remake(path, path))
@@ -103,7 +101,7 @@ def _mix(path: Path, held_in: Path) -> str:
     n_wavs = len(list(path.with_suffix("").glob("*.wav")))
     wavs, stems, doubt = ["--wav", str(n_wavs)] if n_wavs else [], [], ""
     try:
-        with Store(held_in, "waveform", "sedmtl mix") as store:
+        with Store(held_in, "waveform") as store:
             stems = ["--stems"] if "stems" in store.arrays else []
     except SedmtlError:
         doubt = "  # and --stems, if it held them"
@@ -122,10 +120,10 @@ def _snr(path: Path) -> list[str]:
     return ["--snr", path.stem.removeprefix("snr_")] if path.stem.startswith("snr_") else []
 
 
-def _read_all(path: Path, array: str, made_by: str) -> None:
+def _read_all(path: Path, array: str) -> None:
     """Compare every row with its digest."""
     what = f"reading {path.parent.name}/{path.name}, {array}"
-    with Store(path, array, made_by) as store, progress(what, len(store)) as advance:
+    with Store(path, array) as store, progress(what, len(store)) as advance:
         for first in range(0, len(store), BLOCK):
             rows = range(first, min(first + BLOCK, len(store)))
             store.read(rows)
@@ -146,7 +144,7 @@ def _other_snr(store: Store) -> str:
 
 def _other_mixtures(store: Store, mixtures: _Shelf) -> str:
     """Of features: whether their mixtures are there and are not those they were made from."""
-    now = mixtures.content.get(store.path.stem)
+    now = mixtures.data_hash.get(store.path.stem)
     if now is None or now == store.attributes["source"]:
         return ""
     return "made from other mixtures than those that are there now"
@@ -164,7 +162,7 @@ def _check_run(run: Path, features: _Shelf) -> Finding:
             load_state(run)
     except SedmtlError as error:
         return Finding(run, "damaged", str(error), _train(run, settings, "--force"))
-    now = features.content.get(settings["data"])
+    now = features.data_hash.get(settings["data"])
     if now is not None and now != settings.get("store_digest"):
         what = f"trained on other features than those in {settings['data']}.h5 now"
         return Finding(run, "outdated", what, _train(run, settings, "--force"))

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.config import Config
-from sedmtl.data.render import FULL_SCALE
 from sedmtl.evaluation.aggregate import Row, ScoredRun
 from sedmtl.evaluation.evaluate import score_runs, unfinished_runs
 from sedmtl.evaluation.tables import names_of
@@ -25,7 +24,7 @@ from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
 
-Stored = npt.NDArray[Any]
+Stored = npt.NDArray[np.float32]
 
 
 def report(config: Config, names: Sequence[str], out_path: Path | None = None) -> Path:
@@ -106,17 +105,17 @@ def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Reco
     logmels: list[Stored | None] = [None] * len(picks)
     waveforms: list[Stored | None] = [None] * len(picks)
     try:
-        logmels = _read(features, "logmel", "sedmtl features", shape, network, picks)
+        logmels = _read(features, "logmel", shape, network, picks)
     except SedmtlError as error:
         missing.append(f"Its log-mel is left out: {error}.")
     try:
         if network.row.snr_db is None:
             raise SedmtlError("only stores of mixtures keep it")
-        waveforms = _read(mixtures, "waveform", "sedmtl mix", (card.n_samples,), network, picks)
+        waveforms = _read(mixtures, "waveform", (card.n_samples,), network, picks)
     except SedmtlError as error:
         missing.append(f"Its sound is left out: {error}.")
     return [
-        Recording(_standardised(logmel, network, pick), _in_float(waveform), missing)
+        Recording(_standardised(logmel, network, pick), waveform, missing)
         for pick, logmel, waveform in zip(picks, logmels, waveforms, strict=True)
     ]
 
@@ -124,7 +123,6 @@ def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Reco
 def _read(
     path: Path,
     array: str,
-    made_by: str,
     shape: tuple[int, ...],
     network: Network,
     picks: Sequence[Pick],
@@ -134,7 +132,7 @@ def _read(
     Raises:
         SedmtlError: The store is gone, or is not the one that the clips were scored on.
     """
-    with Store(path, array, made_by) as store:
+    with Store(path, array) as store:
         row_of = {name: row for row, name in enumerate(store.clips.name)}
         rows = []
         for pick in picks:
@@ -151,7 +149,8 @@ def _read(
             if not same:
                 raise SedmtlError(f"{path} was made anew since, of other clips")
             rows.append(row)
-        return list(store.read(np.array(rows, np.int64)))
+        read = store.read if array == "logmel" else store.read_audio
+        return list(read(np.array(rows, np.int64)))
 
 
 def _standardised(
@@ -164,7 +163,3 @@ def _standardised(
     mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
     standardised: npt.NDArray[np.float32] = (logmel - mean) / std
     return standardised
-
-
-def _in_float(waveform: Stored | None) -> npt.NDArray[np.float32] | None:
-    return None if waveform is None else waveform.astype(np.float32) / np.float32(FULL_SCALE)

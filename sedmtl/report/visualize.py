@@ -158,7 +158,7 @@ def _truth_of_file(
 
 
 def _truth_of_mixture(store_path: Path, name: str) -> Sequence[Event] | None:
-    with Store(store_path, "waveform", "sedmtl mix") as store:
+    with Store(store_path, "waveform") as store:
         if name not in store.clips.name:
             return None
         return store.clips.events.of_clip(list(store.clips.name).index(name), store.classes)

@@ -3,7 +3,7 @@
 A store is complete or absent. One row a chunk; tables of the clips beside the big array.
 """
 
-from sedmtl.store.digests import Attributes
+from sedmtl.store.hashes import Attributes
 from sedmtl.store.paths import (
     choose_store,
     data_name,
@@ -12,7 +12,7 @@ from sedmtl.store.paths import (
     other_snr_db,
     stores_in,
 )
-from sedmtl.store.reader import Store
+from sedmtl.store.reader import CLIP_FACTS, FULL_SCALE, Store
 from sedmtl.store.rows import Rows, batches
 from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
 from sedmtl.store.tables import ClipTable, EventTable
@@ -20,6 +20,8 @@ from sedmtl.store.truth import annotation_of, known_clips
 from sedmtl.store.writer import SCHEMA, RowArray, StoreWriter
 
 __all__ = [
+    "CLIP_FACTS",
+    "FULL_SCALE",
     "SCHEMA",
     "Attributes",
     "ClipTable",

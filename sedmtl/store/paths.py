@@ -44,7 +44,7 @@ def stores_in(folder: Path) -> dict[str, Path]:
 
 def folds_of(path: Path) -> list[int]:
     """The folds that a store has, in order."""
-    with Store(path, "logmel", "sedmtl features") as store:
+    with Store(path, "logmel") as store:
         return [int(fold) for fold in np.unique(store.clips.fold)]
 
 

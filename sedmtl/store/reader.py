@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,12 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import digests
+from sedmtl.store import hashes
 from sedmtl.store.tables import read_array, read_clips
 from sedmtl.store.writer import SCHEMA
 
+MADE_BY = {"waveform": "sedmtl mix", "stems": "sedmtl mix --stems", "logmel": "sedmtl features"}
+"""The command that makes a store with that array."""
+
+FULL_SCALE = 32_767
+"""The int16 value of amplitude 1."""
+
+CLIP_FACTS = ("snr_db", "onsets", "event_corpus", "scene_corpus")
+"""Attributes that say what kind of clips a store holds; one of unmixed clips has none of them."""
+
 DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError)
-"""What reading a file that nobody wrote can end in."""
+"""Errors that reading a corrupt file can raise."""
 
 
 class Store:
@@ -24,35 +32,34 @@ class Store:
 
     Attributes:
         classes: Names of the classes, in the order of the target's columns.
-        clips: What is known of the clips.
-        attributes: Everything else the store says of itself.
+        clips: The tables of the clips.
+        attributes: All other metadata of the store.
     """
 
-    def __init__(self, path: Path, array: str, made_by: str) -> None:
+    def __init__(self, path: Path, *arrays: str) -> None:
         """Open a store.
 
         Args:
             path: The file.
-            array: The big array that it must hold: 'waveform' or 'logmel'.
-            made_by: The command that makes such a store, for the error sentence.
+            arrays: The arrays that it must hold: 'waveform', 'stems' or 'logmel'. The first one is
+                meant wherever no array is named.
 
         Raises:
-            SedmtlError: The file is missing, is no store of this kind, has another schema, or its
+            SedmtlError: The file is missing, lacks one of the arrays, has another schema, or its
                 tables have changed since they were written.
         """
-        self.path = path
+        self.path, self._names = path, arrays
+        self._made_by = MADE_BY[arrays[0]]
         if not path.is_file():
-            raise SedmtlError(f"no store {path}: make it with '{made_by}'")
+            raise SedmtlError(f"no store {path}: make it with '{self._made_by}'")
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
             raise SedmtlError(
-                f"{path} is no readable HDF5 store: make it with '{made_by}'"
+                f"{path} is no readable HDF5 store: make it with '{self._made_by}'"
             ) from error
-        self._array = array
-        self._made_by = made_by
         try:
-            self._open(array)
+            self._open()
         except SedmtlError:
             self._file.close()
             raise
@@ -60,24 +67,24 @@ class Store:
             self._file.close()
             raise self._damaged(str(error.args[-1] if error.args else error)) from error
 
-    def _open(self, array: str) -> None:
+    def _open(self) -> None:
         schema = self._file.attrs.get("schema")
         if not np.array_equal(schema, SCHEMA):
             raise SedmtlError(
                 f"{self.path} has schema {schema}, this sedmtl reads schema {SCHEMA}: make it "
                 f"again with '{self._made_by}'"
             )
-        if array not in self._file:
-            raise SedmtlError(
-                f"{self.path} holds no '{array}': make such a store with '{self._made_by}'"
-            )
-        self._rows = self._file[array]
+        for array in self._names:
+            if array not in self._file:
+                raise SedmtlError(
+                    f"{self.path} holds no '{array}': make such a store with '{MADE_BY[array]}'"
+                )
         self.attributes = {key: _plain(value) for key, value in self._file.attrs.items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
         self.clips = read_clips(self._file)
-        self._digests = {name: read_array(self._file["sha256"], name) for name in
-                         self._file["sha256"]}  # fmt: skip
-        self._check_identity()
+        stored_hashes = self._file["sha256"]
+        self._hashes = {name: read_array(stored_hashes, name) for name in stored_hashes}
+        self._check_header()
 
     def __enter__(self) -> Self:
         return self
@@ -86,57 +93,76 @@ class Store:
         self._file.close()
 
     def __len__(self) -> int:
-        return int(self._rows.shape[0])
+        return len(self.clips.name)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row of the big array."""
-        return tuple(self._rows.shape[1:])
-
-    @cached_property
-    def content(self) -> str:
-        """SHA-256 of what the store holds: tables and big arrays."""
-        return digests.content(self.clips, self._digests)
+        """Shape of one row of the first array."""
+        return tuple(self._file[self._names[0]].shape[1:])
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Names of its big arrays."""
-        return tuple(self._digests)
+        """Names of all arrays in the file."""
+        return tuple(self._hashes)
 
-    def read(self, rows: npt.NDArray[np.integer] | range) -> npt.NDArray[Any]:
-        """Read rows of the big array, in the order asked for.
+    @property
+    def clip_facts(self) -> dict[str, Any]:
+        """Those of `CLIP_FACTS` that the store has; a store made from this one copies them."""
+        return {key: self.attributes[key] for key in CLIP_FACTS if key in self.attributes}
+
+    def data_hash(self, *arrays: str) -> str:
+        """SHA-256 of the tables and of the named arrays; by default of all."""
+        names = arrays or self.arrays
+        return hashes.data_hash(self.clips, {name: self._hashes[name] for name in names})
+
+    def read(
+        self, rows: npt.NDArray[np.integer] | range, array: str | None = None
+    ) -> npt.NDArray[Any]:
+        """Read rows of an array, in the order asked for.
 
         Row by row: HDF5's own lists of indices took 13 to 48 times as long.
+
+        Args:
+            rows: Their numbers.
+            array: One of those that were asked for; by default the first.
 
         Raises:
             SedmtlError: The file is damaged there.
         """
-        block = np.empty((len(rows), *self.row_shape), self._rows.dtype)
+        name = array or self._names[0]
+        stored = self._file[name]
+        block = np.empty((len(rows), *stored.shape[1:]), stored.dtype)
         try:
             for i, row in enumerate(rows):
-                self._rows.read_direct(block, np.s_[int(row)], np.s_[i])
+                stored.read_direct(block, np.s_[int(row)], np.s_[i])
         except OSError as error:
             raise self._damaged(str(error.args[-1])) from error
-        changed = digests.of_rows(block) != self._digests[self._array][np.asarray(rows, int)]
+        changed = hashes.row_hashes(block) != self._hashes[name][np.asarray(rows, int)]
         if changed.any():
             row = int(rows[int(changed.any(axis=1).argmax())])
             raise self._damaged(f"row {row}, {self.clips.name[row]}, is not what was written")
         return block
 
-    def _check_identity(self) -> None:
-        """Whether the tables and attributes are those that were written.
+    def read_audio(
+        self, rows: npt.NDArray[np.integer] | range, array: str | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Rows of 'waveform' or 'stems' as float32 amplitudes from -1 to 1; otherwise as `read`."""
+        return self.read(rows, array).astype(np.float32) / np.float32(FULL_SCALE)
+
+    def _check_header(self) -> None:
+        """Check that tables and attributes are those that were written.
 
         Raises:
             ValueError: They are not.
         """
         shapes = {
             name: [*self._file[name].shape[1:], str(self._file[name].dtype)]
-            for name in self._digests
+            for name in self._hashes
         }
-        said = {key: value for key, value in self.attributes.items() if key != "digest"}
-        if self.attributes["digest"] != digests.identity(shapes, self.clips, said):
+        others = {key: value for key, value in self.attributes.items() if key != "checksum"}
+        if self.attributes["checksum"] != hashes.header_hash(shapes, self.clips, others):
             raise ValueError("its tables are not what was written")
-        for name, of_rows in self._digests.items():
+        for name, of_rows in self._hashes.items():
             if not len(of_rows) == len(self._file[name]) == len(self.clips.name):
                 raise ValueError(f"its tables and '{name}' have another number of rows")
 

@@ -23,11 +23,12 @@ import numpy.typing as npt
 import sedmtl
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import digests
-from sedmtl.store.digests import Attributes
+from sedmtl.store import hashes
+from sedmtl.store.hashes import Attributes
 from sedmtl.store.tables import ClipTable, write_clips
 
 SCHEMA = 3
+"""Of the file: raise it when the same content would be stored in other bytes."""
 
 TABLE_BYTES = 4_096
 """More than a row takes beside the big arrays: in the tables and in HDF5's index of chunks."""
@@ -64,7 +65,9 @@ class StoreWriter:
         path: Of the store.
         arrays: The big arrays.
         clips: The tables.
-        attributes: Everything else that the store says of itself.
+        attributes: What decides the content, beside the arrays and the tables.
+        recorded: What is noted for readers and decides nothing: another version of sedmtl or
+            another `data.yaml` that asks for the same content leaves the store as it is.
         stamp: By which files that it is made from are known; beside the store, not in it, so that
             copies of the same files give the same bytes. Without one, or where none is found
             beside a store, only the rest decides.
@@ -83,6 +86,7 @@ class StoreWriter:
         arrays: Mapping[str, RowArray],
         clips: ClipTable,
         attributes: Attributes,
+        recorded: Attributes | None = None,
         stamp: str = "",
     ) -> None:
         self.path = path
@@ -91,15 +95,22 @@ class StoreWriter:
         self._progress = path.with_name(f".{path.name}.progress")
         self._stamp = path.with_name(f".{path.name}.stamp")
         self._arrays, self._clips = arrays, clips
-        attributes = {"schema": SCHEMA, "sedmtl_version": sedmtl.__version__, **attributes}
         shapes = {name: array.description for name, array in arrays.items()}
-        digest = digests.identity(shapes, clips, attributes)
-        self._attributes = {**attributes, "digest": digest}
+        deciding = {"schema": SCHEMA, **attributes}
+        config_hash = hashes.header_hash(shapes, clips, deciding)
+        everything = {
+            **deciding,
+            **(recorded or {}),
+            "sedmtl_version": sedmtl.__version__,
+            "config_hash": config_hash,
+        }
+        checksum = hashes.header_hash(shapes, clips, everything)
+        self._attributes = {**everything, "checksum": checksum}
         # One word: it stands before the number of rows in the file that counts them.
-        self._wanted = f"{digest}/{stamp}"
+        self._wanted = f"{config_hash}/{stamp}"
         self._file: h5py.File | None = None
         self._count: FileIO | None = None
-        self.is_there = _stored_digest(path) == digest and self._is_of(stamp)
+        self.is_there = _stored_config_hash(path) == config_hash and self._is_of(stamp)
         self.n_done = self.n_rows if self.is_there else 0
 
     def __enter__(self) -> Self:
@@ -139,7 +150,7 @@ class StoreWriter:
 
     @property
     def _n_bytes_in_all(self) -> int:
-        row = sum(array.n_bytes + digests.N_BYTES for array in self._arrays.values())
+        row = sum(array.n_bytes + hashes.N_BYTES for array in self._arrays.values())
         return self.n_rows * (row + TABLE_BYTES) + EMPTY_BYTES
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
@@ -153,7 +164,7 @@ class StoreWriter:
             self._file[name][first : first + n_new] = rows
             # As it is stored, which need not be the type that it came in.
             stored = rows.astype(self._file[name].dtype, copy=False)
-            self._file[f"sha256/{name}"][first : first + n_new] = digests.of_rows(stored)
+            self._file[f"sha256/{name}"][first : first + n_new] = hashes.row_hashes(stored)
         self._file.flush()
         self.n_done = first + n_new
         # After the rows: the count may lag behind the file, never run ahead of it. One short write
@@ -195,7 +206,7 @@ class StoreWriter:
         return not self._part.exists() and self._n_counted() == self.n_rows > 0
 
     def _is_of(self, stamp: str) -> bool:
-        """Whether the store there, whose identity is right, was made from the same files."""
+        """Whether the store there, whose config hash is right, was made from the same files."""
         if not stamp or self._has_just_been_named():
             return True
         try:
@@ -238,7 +249,7 @@ class StoreWriter:
                 )
                 file.create_dataset(
                     f"sha256/{name}",
-                    shape=(self.n_rows, digests.N_BYTES),
+                    shape=(self.n_rows, hashes.N_BYTES),
                     dtype=np.uint8,
                     dcpl=_laid_out_at_once(),
                 )
@@ -280,10 +291,10 @@ def _reserve(path: Path, n_bytes: int) -> None:
             raise
 
 
-def _stored_digest(path: Path) -> str | None:
+def _stored_config_hash(path: Path) -> str | None:
     try:
         with h5py.File(path, "r") as file:
-            return bytes(file.attrs["digest"]).decode()
+            return bytes(file.attrs["config_hash"]).decode()
     except (OSError, LookupError, TypeError, ValueError, RuntimeError):
         return None
 

@@ -15,7 +15,7 @@ from sedmtl.inference.checkpoint import check_data_name, is_finished, read_run, 
 from sedmtl.runtime.atomic import remove_file
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import NAME as LOCK
-from sedmtl.store import Store
+from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import Recipe
 
 LOG_NAME = "train.log"
@@ -40,7 +40,8 @@ def settings_of(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, An
         "n_parameters": n_parameters,
         "sedmtl_version": sedmtl.__version__,
         "torch_version": str(torch.__version__),
-        "store_digest": store.content,
+        "store_digest": store.data_hash("logmel"),
+        **store.clip_facts,
         "config": store.attributes.get("config", ""),
     }
 
@@ -93,7 +94,7 @@ def _empty(run: Path) -> None:
 
 def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
     """More epochs than before are welcome; anything else would be another run."""
-    ignored = ("epochs", "torch_version", "sedmtl_version")
+    ignored = ("epochs", "torch_version", "sedmtl_version", "config", *CLIP_FACTS)
     before = read_run(run)
     changed = [
         f"{key} {before.get(key)}, now {value}" if "\n" not in str(value) else f"another {key}"

@@ -90,7 +90,7 @@ def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> l
     check_name(options.run_name, recipes)
     stores = {recipe.data: config.work_dir / "features" / f"{recipe.data}.h5" for recipe in recipes}
     for path in stores.values():
-        with Store(path, "logmel", "sedmtl features"):
+        with Store(path, "logmel"):
             pass  # it is there, and whole enough to open
     options = replace(options, resume=True)
     train_all = _side_by_side if n_gpus > 1 else _one_after_the_other
@@ -174,7 +174,7 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
         )
     run = _run_folder(config, recipe, options)
     store_path = config.work_dir / "features" / f"{recipe.data}.h5"
-    with enough_memory(recipe), Store(store_path, "logmel", "sedmtl features") as store:
+    with enough_memory(recipe), Store(store_path, "logmel") as store:
         _check_features(store, config)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.

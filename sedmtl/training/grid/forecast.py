@@ -64,7 +64,7 @@ def forecast(
         kind = (recipe.data, recipe.model, recipe.reconstructs)
         if n_left > 0 and kind not in epoch_seconds:
             path = work_dir / "features" / f"{recipe.data}.h5"
-            with Store(path, "logmel", "sedmtl features") as store:
+            with Store(path, "logmel") as store:
                 epoch_seconds[kind] = seconds_an_epoch(open_trainer(recipe, store, device))
         forecasts.append(Forecast(recipe, n_left, n_left * epoch_seconds.get(kind, 0.0)))
     return forecasts

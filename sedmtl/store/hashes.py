@@ -1,8 +1,8 @@
-"""Digests of a store: what it was asked to be, what its rows hold, what it holds in all.
+"""SHA-256 hashes of a store: of what decides it, of its rows, of all that it holds.
 
-All are SHA-256. `identity` is known before the first row and tells whether a store that is there is
-the one that is wanted; a row's digest stands beside the row and is compared when it is read;
-`content` is what a later stage notes down as its source.
+The config hash is known before the first row: it tells whether the store that is there is the one
+that is wanted. The hash of a row stands beside it and is compared when the row is read. The data
+hash names the content; later stages record it as their source.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ import numpy.typing as npt
 from sedmtl.store.tables import COLUMNS, ClipTable
 
 Attributes = Mapping[str, str | int | float | Sequence[str]]
-Digests = npt.NDArray[np.uint8]
+RowHashes = npt.NDArray[np.uint8]
 
 N_BYTES = 32
 
 
-def identity(shapes: Mapping[str, Sequence[Any]], clips: ClipTable, attributes: Attributes) -> str:
-    """Name everything that decides a store but the content of its big arrays.
+def header_hash(
+    shapes: Mapping[str, Sequence[Any]], clips: ClipTable, attributes: Attributes
+) -> str:
+    """Hash everything but the content of the arrays.
 
     Args:
-        shapes: Shape of a row and type of each big array.
+        shapes: Shape of a row and type of each array.
         clips: The tables.
-        attributes: All of them, but for the identity itself.
+        attributes: Those that take part.
     """
     texts = [dict(sorted(shapes.items())), dict(sorted(attributes.items()))]
     digest = hashlib.sha256(json.dumps(texts, default=list).encode())
@@ -37,18 +39,18 @@ def identity(shapes: Mapping[str, Sequence[Any]], clips: ClipTable, attributes: 
     return digest.hexdigest()
 
 
-def of_rows(rows: npt.NDArray[Any]) -> Digests:
-    """(n, …) -> (n, 32): a digest a row. It took 0.34 ms for 10 s of audio."""
-    digests = [hashlib.sha256(np.ascontiguousarray(row).data).digest() for row in rows]
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), N_BYTES)
+def row_hashes(rows: npt.NDArray[Any]) -> RowHashes:
+    """(n, …) -> (n, 32): one hash per row. It took 0.34 ms for 10 s of audio."""
+    hashes = [hashlib.sha256(np.ascontiguousarray(row).data).digest() for row in rows]
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(len(rows), N_BYTES)
 
 
-def content(clips: ClipTable, rows: Mapping[str, Digests]) -> str:
-    """Name what a store holds, whatever it was made with.
+def data_hash(clips: ClipTable, rows: Mapping[str, RowHashes]) -> str:
+    """Hash the content, whatever it was made with.
 
     Args:
         clips: The tables.
-        rows: (n, 32) digests of the rows of each big array.
+        rows: (n, 32) hashes of the rows of each array.
     """
     digest = hashlib.sha256()
     _add_tables(digest, clips)
