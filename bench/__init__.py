@@ -1,5 +1,5 @@
-"""How fast each stage is and what it needs, beside a plain reference measured in the same run.
+"""Speed and memory of every stage, beside a plain reference measured in the same run.
 
-`python -m bench` runs it (`make bench`); `python -m bench.scale` shows how cost grows with the
-number of mixtures. No part of the package that is installed.
+`python -m bench` measures (`make bench`); `python -m bench.scale` shows how cost grows with the
+number of mixtures. Not part of the installed package.
 """

@@ -13,34 +13,28 @@ from typing import Any
 
 from bench import machine
 from bench.corpus import write_corpora
-from bench.measurement import measure, survey
-from bench.project import prepare
-from bench.settings import QUICK, Settings
+from bench.project import QUICK, SNR_DB, Settings, write_project
+from bench.runner import Side, python, worker
 from bench.stages import FAMILIES
-from bench.table import Report
+from bench.table import Report, measure
 
 
 def main() -> None:
     """Parse, measure, print."""
     arguments = _parse()
     with TemporaryDirectory(prefix="sedmtl_bench_") as folder:
-        report = run(_settings(arguments, folder), arguments.only, make_corpora=not arguments.data)
+        report = run(_settings(arguments, folder), arguments.only, synthetic=not arguments.data)
     if arguments.json:
         arguments.json.write_text(json.dumps(report.json(), indent=1))
     print(report.markdown() if arguments.markdown else report.text())
 
 
-def run(settings: Settings, families: Sequence[str], *, make_corpora: bool) -> Report:
-    """Measure families of stages."""
+def run(settings: Settings, families: Sequence[str], *, synthetic: bool) -> Report:
+    """Measure families of stages, on a synthetic corpus or on the one in the settings."""
     _say("limits of the machine")
-    limits = survey(settings)
-    needs = {FAMILIES[name].needs for name in families}
-    if needs - {"nothing"}:
-        _say("corpora, mixtures and features to work on")
-        if make_corpora:
-            n_files = settings.n_clips, settings.n_scenes
-            write_corpora(Path(settings.corpora), *n_files, settings.n_classes)
-        prepare(settings, with_features="features" in needs)
+    with worker(Side("arithmetic:survey"), settings) as survey:
+        limits = survey().notes
+    _prepare(settings, {FAMILIES[name].needs for name in families}, synthetic=synthetic)
     rows = [
         measure(stage, settings, _say)
         for name in families
@@ -52,21 +46,34 @@ def run(settings: Settings, families: Sequence[str], *, make_corpora: bool) -> R
         "commit": machine.commit(),
         "machine": machine.describe(),
         "versions": machine.versions(),
-        "settings": {**sizes, "corpora": "synthetic" if make_corpora else settings.corpora},
+        "settings": {**sizes, "corpora": "synthetic" if synthetic else settings.corpora},
     }
     return Report(about, limits, families, rows)
 
 
+def _prepare(settings: Settings, needs: set[str], *, synthetic: bool) -> None:
+    """Make the stores of the shared project that the stages need."""
+    if needs == {"nothing"}:
+        return
+    _say("corpora, mixtures and features to work on")
+    if synthetic:
+        write_corpora(settings)
+    path = str(write_project(settings.shared.parent, settings))
+    mix = ("mix", "--snr", str(SNR_DB), "--wav", str(settings.n_mixtures))
+    for words in (mix, ("features",)) if "features" in needs else (mix,):
+        python(settings, "-m", "sedmtl", *words, "--config", path)()
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", type=_families, default=tuple(FAMILIES),
-                        help=f"some of {','.join(FAMILIES)}")  # fmt: skip
-    parser.add_argument("--data", type=Path, help="folder of FSDKaggle2018 and TAU 2019; by "
-                        "default synthetic files in the same layout")  # fmt: skip
-    parser.add_argument("--batch", type=int, help="clips a training step (24)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
-    parser.add_argument("--markdown", action="store_true", help="print a section in Markdown")
-    parser.add_argument("--json", type=Path, help="write everything to this file, too")
+    add = parser.add_argument
+    add("--only", type=_families, default=tuple(FAMILIES), help=f"some of {','.join(FAMILIES)}")
+    add("--data", type=Path, help="folder of FSDKaggle2018 and TAU 2019; by default synthetic "
+        "files in the same layout")  # fmt: skip
+    add("--batch", type=int, help="clips per training step (24)")
+    add("--quick", action="store_true", help="tiny sizes: does it run at all?")
+    add("--markdown", action="store_true", help="print a section in Markdown")
+    add("--json", type=Path, help="write everything to this file, too")
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
-"""A synthetic corpus in the public layout: files as long, as wide and as fast as the real ones.
+"""A synthetic corpus in the public layout.
 
 Events are 44.1 kHz mono 16-bit WAV of 0.3 to 10 s, as in FSDKaggle2018; scenes are 48 kHz stereo
-24-bit WAV of 10 s, as in TAU Urban Acoustic Scenes 2019. What they sound like does not matter to
-the time it takes to decode and resample them.
+24-bit WAV of 10 s, as in TAU Urban Acoustic Scenes 2019. Decoding and resampling take as long as
+for real files; the content does not matter.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from bench.project import Settings
+
 EVENT_RATE, SCENE_RATE, SCENE_S = 44_100, 48_000, 10
-EVENTS = "FSDKaggle2018"
-SCENES = "TAU-urban-acoustic-scenes-2019-development"
 
 
-def write_corpora(folder: Path, n_clips: int, n_scenes: int, n_classes: int) -> None:
-    """Write both corpora into a folder; the clips take turns in the classes."""
-    write_events(folder / EVENTS, n_clips, n_classes)
-    write_scenes(folder / SCENES, n_scenes)
+def write_corpora(settings: Settings) -> None:
+    """Write both synthetic corpora; the clips cycle through the classes."""
+    _write_events(Path(settings.corpora) / "FSDKaggle2018", settings.n_clips, settings.n_classes)
+    scenes = Path(settings.corpora) / "TAU-urban-acoustic-scenes-2019-development"
+    _write_scenes(scenes, settings.n_scenes)
 
 
-def write_events(root: Path, n_clips: int, n_classes: int) -> None:
-    """Decaying noise, with the table that says what it is."""
+def _write_events(root: Path, n_clips: int, n_classes: int) -> None:
+    """Decaying noise, and the table of its labels."""
     audio_dir, meta_dir = root / "FSDKaggle2018.audio_train", root / "FSDKaggle2018.meta"
     audio_dir.mkdir(parents=True)
     meta_dir.mkdir()
@@ -39,8 +40,8 @@ def write_events(root: Path, n_clips: int, n_classes: int) -> None:
     (meta_dir / "train_post_competition.csv").write_text("\n".join([*rows, ""]))
 
 
-def write_scenes(root: Path, n_scenes: int) -> None:
-    """Stereo noise, with the table that says where it was recorded."""
+def _write_scenes(root: Path, n_scenes: int) -> None:
+    """Stereo noise, and the table of its recording locations."""
     (root / "audio").mkdir(parents=True)
     rows = ["filename\tscene_label\tidentifier\tsource_label"]
     for i in range(n_scenes):

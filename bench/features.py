@@ -1,9 +1,8 @@
-"""`sedmtl features`, beside log-mels in float64 from WAV files, and the transform alone."""
+"""`sedmtl features`, log-mels in float64 from WAV files, and the transform alone."""
 
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -13,58 +12,48 @@ import soundfile
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bench.lap import Lap, Run, seconds_of
-from bench.project import SNR_DB, sedmtl, shared_project, write_project
-from bench.settings import Settings
+from bench.project import SNR_DB, Settings, sedmtl, write_project
+from bench.runner import Lap, Run, on_all_cores, seconds_of
 from sedmtl.config import Config, load_config
 from sedmtl.runtime import memory
-from sedmtl.runtime.workers.threads import all_cores
 
 Array = npt.NDArray[np.float64]
 
 
-def store(settings: Settings) -> Run:
-    """The store of `sedmtl features`."""
+def ours(settings: Settings) -> Run:
+    """`sedmtl features`."""
     memory.keep()  # as the command line does
     path = write_project(Path(settings.folder) / "features", settings)
-    mixtures = shared_project(settings).parent / "work" / "mixtures"
-    (path.parent / "work").mkdir()
-    (path.parent / "work" / "mixtures").symlink_to(mixtures)
-    made = path.parent / "work" / "features"
-    n_clips = settings.n_mixtures
+    work_dir, shared = path.parent / "work", settings.shared.parent / "work"
+    work_dir.mkdir()
+    (work_dir / "mixtures").symlink_to(shared / "mixtures")
 
     def run() -> Lap:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(work_dir / "features", ignore_errors=True)
         seconds = seconds_of(lambda: sedmtl("features", "--config", str(path)))
-        n_bytes = (made / f"snr_{SNR_DB}.h5").stat().st_size
-        return Lap(seconds, n_clips, 10 * n_clips, {"KB a clip": n_bytes / n_clips / 1000})
+        return _lap(seconds, settings.n_mixtures, work_dir / "features" / f"snr_{SNR_DB}.h5")
 
     return run
 
 
 def plain(settings: Settings) -> Run:
-    """A clip after the other, all kept in memory and stored in one go."""
-    config = load_config(shared_project(settings))
-    wavs = sorted((config.work_dir / "mixtures" / f"snr_{SNR_DB}").glob("*.wav"))
+    """One clip after the other, all kept in memory and stored at the end."""
+    config = load_config(settings.shared)
     path, filters = Path(settings.folder) / "plain.h5", mel_filters(config)
+    wavs = sorted((config.work_dir / "mixtures" / f"snr_{SNR_DB}").glob("*.wav"))
 
     def make_all() -> None:
         clips = [logmel(read(wav), config, filters) for wav in wavs]
         with h5py.File(path, "w") as file:
             file["logmel"] = np.stack(clips)
 
-    def run() -> Lap:
-        seconds = seconds_of(make_all)
-        notes = {"KB a clip": path.stat().st_size / len(wavs) / 1000}
-        return Lap(seconds, len(wavs), 10 * len(wavs), notes)
-
-    return run
+    return lambda: _lap(seconds_of(make_all), len(wavs), path)
 
 
 def limit(settings: Settings) -> Run:
     """The real FFT of every frame and its product with the mel filters, on all cores."""
     memory.keep()  # as the command line does
-    config = load_config(shared_project(settings))
+    config = load_config(settings.shared)
     torch.set_num_threads(1)  # the workers are the threads
     filters = torch.from_numpy(mel_filters(config)).float()
     waveform = torch.rand(config.mixing.n_samples)
@@ -75,12 +64,8 @@ def limit(settings: Settings) -> Run:
         torch.fft.rfft(frames)
         torch.matmul(magnitude, filters)
 
-    def transform_all() -> None:
-        with ThreadPoolExecutor(all_cores()) as pool:
-            for _ in pool.map(transform, range(settings.n_mixtures)):
-                pass
-
-    return lambda: Lap(seconds_of(transform_all), settings.n_mixtures)
+    n_clips = settings.n_mixtures
+    return lambda: Lap(on_all_cores(transform, range(n_clips)), n_clips)
 
 
 def read(path: Path) -> Array:
@@ -100,21 +85,22 @@ def logmel(waveform: Array, config: Config, filters: Array) -> Array:
 
 
 def mel_filters(config: Config) -> Array:
-    """(window / 2 + 1, F) triangles of area 1, equally spaced on Slaney's mel scale."""
-    settings = config.features
-    bins_hz = np.linspace(0, config.mixing.sample_rate / 2, settings.window // 2 + 1)[:, None]
-    f_min, f_max = _mel(settings.f_min), _mel(settings.f_max)
-    edges_hz = _hz(np.linspace(f_min, f_max, settings.n_mels + 2))
+    """(window / 2 + 1, F) triangles of area 1, equally spaced on Slaney's mel scale.
+
+    The scale (Auditory Toolbox, 1998): 3 mel per 200 Hz up to 1 kHz, then 27 mel per factor of 6.4.
+    """
+    settings, per_log = config.features, 27 / np.log(6.4)
+    bounds_hz = np.array([settings.f_min, settings.f_max])
+    high = 15 + per_log * np.log(np.maximum(bounds_hz, 1000) / 1000)
+    mels = np.linspace(*np.where(bounds_hz < 1000, 3 * bounds_hz / 200, high), settings.n_mels + 2)
+    edges_hz = np.where(mels < 15, 200 * mels / 3, 1000 * np.exp((mels - 15) / per_log))
     low, centre, high = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
+    bins_hz = np.linspace(0, config.mixing.sample_rate / 2, settings.window // 2 + 1)[:, None]
     rising, falling = (bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)
     filters: Array = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
     return filters
 
 
-# Slaney's scale (Auditory Toolbox, 1998): 3 mel to 200 Hz up to 1 kHz, then 27 to a factor of 6.4.
-def _mel(hz: float) -> float:
-    return 3 * hz / 200 if hz < 1000 else 15 + 27 * float(np.log(hz / 1000) / np.log(6.4))
-
-
-def _hz(mel: Array) -> Array:
-    return np.where(mel < 15, 200 * mel / 3, 1000 * 6.4 ** ((mel - 15) / 27))
+def _lap(seconds: float, n_clips: int, store: Path) -> Lap:
+    notes = {"KB per clip": store.stat().st_size / n_clips / 1000}
+    return Lap(seconds, n_clips, 10 * n_clips, notes)

@@ -1,4 +1,4 @@
-"""The machine, what is installed on it, and the memory that a process has used."""
+"""The machine, the installed versions, and the memory that a process has used."""
 
 from __future__ import annotations
 
@@ -16,68 +16,55 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def describe() -> dict[str, object]:
-    """CPU, cores that this process may use, memory."""
-    cpu = _cpu_fields()
-    flags = cpu.get("flags", "").split()
+    """CPU, cores available to this process, memory, GPU."""
+    cpu = dict(
+        map(str.strip, line.split(":", 1)) for line in _lines("/proc/cpuinfo") if ":" in line
+    )
+    gpus = _stdout("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return {
         "cpu": cpu.get("model name", platform.processor() or platform.machine()),
-        "cores": _n_cores(),
-        "flags": [flag for flag in FLAGS if flag in flags],
+        "cores": n_cores(),
+        "flags": [flag for flag in FLAGS if flag in cpu.get("flags", "").split()],
         "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "gpu": _gpu(),
+        "gpu": ", ".join(gpus.splitlines()),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of all that the time is spent in."""
+    """Python and the packages that most of the time is spent in."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def commit() -> str:
-    """The commit that is measured; ends in -dirty where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
+    """The measured commit; ends in -dirty if the working tree differs from it."""
+    return _stdout("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown"
 
 
-def peak_mb() -> float:
-    """Peak of resident memory of this process, or of the largest that it has started and ended."""
-    children = _maxrss_mb(resource.RUSAGE_CHILDREN)
-    # Linux hands the peak of the starting process on to rusage of the started one; not to this.
-    own = [line for line in _lines("/proc/self/status") if line.startswith("VmHWM:")]
-    return max(children, int(own[0].split()[1]) / 1024 if own else _maxrss_mb(resource.RUSAGE_SELF))
-
-
-def _gpu() -> str:
-    """Names of NVIDIA GPUs, as their driver gives them; empty where there is none."""
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return ", ".join(done.stdout.split("\n")).rstrip(", ")
-
-
-def _maxrss_mb(who: int) -> float:
-    unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(who).ru_maxrss * unit / 1024**2
-
-
-def _n_cores() -> int:
+def n_cores() -> int:
+    """Cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _cpu_fields() -> dict[str, str]:
-    """Of the first core."""
-    pairs = (line.split(":", 1) for line in _lines("/proc/cpuinfo") if ":" in line)
-    fields: dict[str, str] = {}
-    for key, value in pairs:
-        fields.setdefault(key.strip(), value.strip())
-    return fields
+def peak_mb() -> float:
+    """Peak resident memory of this process, or of the largest of its finished children."""
+    unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
+    own, children = (
+        resource.getrusage(who).ru_maxrss * unit / 1024**2
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    # On Linux a child's rusage starts from its parent's peak; VmHWM does not.
+    high = [line.split()[1] for line in _lines("/proc/self/status") if line.startswith("VmHWM:")]
+    return max(children, int(high[0]) / 1024 if high else own)
+
+
+def _stdout(*command: str) -> str:
+    """What a command prints; empty where it fails or does not exist."""
+    try:
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _lines(path: str) -> list[str]:

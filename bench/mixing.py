@@ -1,11 +1,10 @@
-"""`sedmtl mix`, beside the plain way to make mixtures, and the reading that neither can avoid."""
+"""`sedmtl mix`, a plain way to make the same mixtures, and the decoding that neither can avoid."""
 
 from __future__ import annotations
 
 import json
 import math
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,18 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from bench.lap import Lap, Run, seconds_of
-from bench.project import sedmtl, shared_project, write_project
-from bench.settings import Settings
+from bench.project import Settings, sedmtl, write_project
+from bench.runner import Lap, Run, on_all_cores, seconds_of
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.data.corpora import load_events, load_scenes
 from sedmtl.runtime import memory
-from sedmtl.runtime.workers.threads import all_cores
 
 Wave = npt.NDArray[np.float64]
 SNRS_DB = {1: (10,), 3: (0, 10, 20)}
 
 
-def store(settings: Settings, n_snrs: int) -> Run:
-    """The stores of `sedmtl mix`, at one SNR or three, everything from the plan on included."""
+def ours(settings: Settings, n_snrs: int) -> Run:
+    """`sedmtl mix` at one SNR or three, planning included."""
     memory.keep()  # as the command line does
     path = write_project(Path(settings.folder) / f"mix_{n_snrs}", settings)
     n_made = settings.n_mixtures * n_snrs
@@ -42,8 +39,8 @@ def store(settings: Settings, n_snrs: int) -> Run:
 
 
 def plain(settings: Settings, n_snrs: int) -> Run:
-    """A WAV file a mixture and SNR, the files read and resampled anew for each."""
-    config = load_config(shared_project(settings))
+    """One WAV file per mixture and SNR; files are read and resampled again for each."""
+    config = load_config(settings.shared)
     corpus, planned = Corpus(config), read_plan(config)[: settings.n_plain]
     folder = Path(settings.folder) / f"plain_{n_snrs}"
     folder.mkdir(exist_ok=True)
@@ -60,35 +57,27 @@ def plain(settings: Settings, n_snrs: int) -> Run:
 
 
 def limit(settings: Settings, n_snrs: int) -> Run:
-    """Decode and resample each event once and a scene a mixture, on all cores; nothing else."""
+    """Decode and resample each event once and one scene per mixture, on all cores."""
     memory.keep()  # as the command line does
-    config = load_config(shared_project(settings))
+    config = load_config(settings.shared)
     corpus, planned = Corpus(config), read_plan(config)
     scenes = [corpus.scenes[mixture["scene"]] for mixture in planned]
     clips = {corpus.events[event["clip"]] for mixture in planned for event in mixture["events"]}
-    duration_s = config.mixing.duration_s
-    files = [(path, math.inf) for path in clips] + [(path, duration_s) for path in scenes]
+    files = [(path, math.inf) for path in clips]
+    files += [(path, config.mixing.duration_s) for path in scenes]
 
     def decode(file: tuple[Path, float]) -> None:
-        _decode(*file, config.mixing.sample_rate)
+        path, duration_s = file
+        with soundfile.SoundFile(path) as sound:
+            n_samples = int(min(sound.frames, duration_s * sound.samplerate))
+            mono = sound.read(n_samples, dtype="float32", always_2d=True)[:, 0].copy()
+            soxr.resample(mono, sound.samplerate, config.mixing.sample_rate, quality="HQ")
 
-    def read_all() -> None:
-        with ThreadPoolExecutor(all_cores()) as pool:
-            for _ in pool.map(decode, files):
-                pass
-
-    return lambda: Lap(seconds_of(read_all), len(planned) * n_snrs)
-
-
-def _decode(path: Path, duration_s: float, rate: int) -> None:
-    with soundfile.SoundFile(path) as file:
-        n_samples = int(min(file.frames, duration_s * file.samplerate))
-        samples = file.read(n_samples, dtype="float32", always_2d=True)
-        soxr.resample(samples[:, 0].copy(), file.samplerate, rate, quality="HQ")
+    return lambda: Lap(on_all_cores(decode, files), len(planned) * n_snrs)
 
 
 def read_plan(config: Config) -> list[dict[str, Any]]:
-    """The mixtures of `plan.yaml`, of which each stands on a line as JSON."""
+    """The mixtures of `plan.yaml`; each is one line of JSON there."""
     lines = (config.work_dir / "mixtures" / "plan.yaml").read_text().splitlines()
     return [json.loads(line[2:]) for line in lines if line.startswith("- ")]
 
@@ -97,8 +86,8 @@ class Corpus:
     """Mixtures by their definition (docs/protocol.md, Mixtures), one at a time, in float64.
 
     Attributes:
-        events: The file of each event clip, by its name.
-        scenes: The file of each scene, by its name.
+        events: Path of each event clip, by name.
+        scenes: Path of each scene, by name.
     """
 
     def __init__(self, config: Config) -> None:
@@ -106,17 +95,17 @@ class Corpus:
         self.scenes = {scene.name: scene.path for scene in load_scenes(config)}
 
     def mix(self, mixture: dict[str, Any], snr_db: float, mixing: Mixing) -> npt.NDArray[np.int16]:
-        """(n_samples,) int16 from a mixture of the plan."""
+        """(n_samples,) int16 from one mixture of the plan."""
         rate, n_samples = mixing.sample_rate, mixing.n_samples
         scene = np.resize(_read(self.scenes[mixture["scene"]], rate)[:n_samples], n_samples)
         scene = scene / _rms(scene)
         events = np.zeros(n_samples)
         for event in mixture["events"]:
             whole = _read(self.events[event["clip"]], rate)
-            heard = whole[: round(mixing.event_s * rate)] / _rms(whole) * 10 ** (snr_db / 20)
+            cut = whole[: round(mixing.event_s * rate)] / _rms(whole) * 10 ** (snr_db / 20)
             first = round(event["onset_s"] * rate)
-            events[first : first + len(heard)] += heard[: n_samples - first]
-        mixed = (events + scene) / (2 * max(_peak(events), _peak(scene)))
+            events[first : first + len(cut)] += cut[: n_samples - first]
+        mixed = (events + scene) / (2 * max(np.abs(events).max(), np.abs(scene).max()))
         return np.rint(32_767 * mixed).astype(np.int16)
 
 
@@ -128,7 +117,3 @@ def _read(path: Path, rate: int) -> Wave:
 
 def _rms(waveform: Wave) -> float:
     return float(np.sqrt(np.mean(np.square(waveform))))
-
-
-def _peak(waveform: Wave) -> float:
-    return float(np.abs(waveform).max())

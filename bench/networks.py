@@ -1,8 +1,10 @@
-"""The network on a feature store: as sedmtl runs it, and plainly."""
+"""Training steps and scoring on a feature store: by sedmtl's `Trainer`, and plainly."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.limits import network_gflop
-from bench.project import SNR_DB, shared_project
-from bench.settings import Settings
+from bench.arithmetic import network_gflop, time_at_best
+from bench.project import SNR_DB, Settings
+from bench.runner import Lap, Run, seconds_of
 from sedmtl.config import load_config
 from sedmtl.models import SedOutput
+from sedmtl.runtime import memory
 from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.store import Store
 from sedmtl.training.config import Recipe, build_network
@@ -23,11 +26,70 @@ from sedmtl.training.loop import Trainer, open_trainer
 from sedmtl.training.split import split_rows
 
 ALPHA = 0.001
+N_STEPS = 20 if torch.cuda.is_available() else 1
+"""Steps per lap: milliseconds each on a GPU, seconds on a CPU."""
+
+MAX_STEPS = 1_000
+"""Of all laps together."""
+
+
+def ours(settings: Settings, training: bool, compiled: bool = False) -> Run:
+    """Steps or clip scores by `Trainer`, reading the store included; scoring runs no decoder."""
+    memory.keep()  # as the command line does
+    trainer = trainer_of(settings, open_store(settings))
+    if compiled:
+        trainer.network.compile()
+    trainer.network.train(training)
+    rows = np.resize(trainer.split.train, MAX_STEPS * settings.batch)
+    # One run for all laps: as in an epoch, a batch is read while the previous one is used.
+    steps = trainer.steps(rows)
+
+    def work() -> None:
+        if training:
+            *_, (_, losses) = islice(steps, N_STEPS)
+            losses.cpu()  # waits for the GPU
+        else:
+            trainer.score(rows[: N_STEPS * settings.batch])
+
+    def run() -> Lap:
+        waited_s = trainer.feed.waited_s
+        return _lap(settings, seconds_of(work), trainer.feed.waited_s - waited_s)
+
+    return run
+
+
+def plain(settings: Settings, training: bool) -> Run:
+    """Plain steps, the loss fetched after each; or plain scoring, with the decoder."""
+    with open_store(settings) as store:
+        network = PlainNetwork(settings, store)
+    network.network.train(training)
+    batches = network.batches()
+
+    def run() -> Lap:
+        started, waited_s = time.perf_counter(), 0.0
+        for _ in range(N_STEPS):
+            asked = time.perf_counter()
+            logmel, target = next(batches)
+            waited_s += time.perf_counter() - asked
+            if training:
+                network.step(logmel, target)
+            else:
+                network.score(logmel)
+        return _lap(settings, time.perf_counter() - started, waited_s)
+
+    return run
+
+
+def limit(settings: Settings, training: bool) -> Run:
+    """The arithmetic of a clip; training includes the decoder and the backward pass."""
+    with open_store(settings) as store:
+        sizes = len(store.classes), *store.row_shape
+    return time_at_best(settings, network_gflop(*sizes, settings.width, training=training), 1)
 
 
 def open_store(settings: Settings) -> Store:
-    """The features that `project.prepare` has made."""
-    path = load_config(shared_project(settings)).work_dir / "features" / f"snr_{SNR_DB}.h5"
+    """The shared project's features."""
+    path = load_config(settings.shared).work_dir / "features" / f"snr_{SNR_DB}.h5"
     return Store(path, "logmel")
 
 
@@ -44,23 +106,15 @@ def recipe_of(settings: Settings) -> Recipe:
 
 
 def trainer_of(settings: Settings, store: Store) -> Trainer:
-    """As `sedmtl train` begins."""
+    """The trainer with which `sedmtl train` begins."""
     return open_trainer(recipe_of(settings), store, choose_device(None))
-
-
-def gflop_of(settings: Settings, *, training: bool) -> float:
-    """Arithmetic of one clip."""
-    with open_store(settings) as store:
-        n_frames, n_mels = store.row_shape
-        n_classes = len(store.classes)
-    return network_gflop(n_classes, n_frames, n_mels, settings.width, training=training)
 
 
 class PlainNetwork:
     """The same network as a first script would run it.
 
-    float32, tensors as they come, the decoder always on, all features in memory as arrays that
-    `DataLoader` makes batches of.
+    float32, tensors contiguous, the decoder always on, all features in memory as arrays that
+    `DataLoader` batches.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -99,3 +153,11 @@ class PlainNetwork:
         with torch.no_grad():
             clip: npt.NDArray[np.float32] = self.network(logmel).clip.cpu().numpy()
         return clip
+
+
+def _lap(settings: Settings, seconds: float, waited_s: float) -> Lap:
+    notes = {"% of the time waiting for data": 100 * waited_s / seconds}
+    if torch.cuda.is_available():
+        notes["MB on the GPU"] = torch.cuda.max_memory_allocated() / 1024**2
+    n_clips = N_STEPS * settings.batch
+    return Lap(seconds, n_clips, 10 * n_clips, notes)

@@ -1,7 +1,7 @@
-"""Prediction on recordings: from a file to its events, at paper size.
+"""Prediction on recordings, from a file to its events, at paper size.
 
-The network has random weights: what it says does not matter to its speed. Memory is compared on a
-short and a long recording with a narrow network: what does not depend on the network's width.
+The network has random weights: its output does not affect its speed. Peak memory is compared on a
+short and a long recording with a narrow network, so that what depends on length stands out.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import numpy as np
 import soundfile
 import torch
 
-from bench.lap import Lap, Run, seconds_of
-from bench.limits import arithmetic, network_gflop
-from bench.settings import Settings
+from bench.arithmetic import network_gflop, time_at_best
+from bench.machine import n_cores
+from bench.project import Settings
+from bench.runner import Lap, Run, seconds_of
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
@@ -22,49 +23,42 @@ from sedmtl.inference.recordings import find_events, grid_of
 from sedmtl.logmel import n_frames
 from sedmtl.runtime import memory
 from sedmtl.runtime.devices import choose_device, choose_precision
-from sedmtl.runtime.workers.threads import all_cores
 
-N_CLASSES = 41
+N_CLASSES, NARROW = 41, 2
 RATE = 44_100
 """Of the recordings: not the network's, so that they are resampled as most are."""
 
-NARROW = 2
 
-
-def fast(settings: Settings) -> Run:
-    """In the precision that sedmtl chooses."""
-    return _hear(settings, settings.minutes, settings.width)
-
-
-def plain(settings: Settings) -> Run:
-    """In float32."""
-    return _hear(settings, settings.minutes, settings.width, "float32")
+def ours(settings: Settings, precision: str | None = None) -> Run:
+    """At paper size; by default in the precision that sedmtl chooses."""
+    return _predict(settings, settings.minutes, settings.width, precision)
 
 
 def long(settings: Settings) -> Run:
     """A long recording, narrow network."""
-    return _hear(settings, settings.long_minutes, NARROW)
+    return _predict(settings, settings.long_minutes, NARROW)
 
 
 def short(settings: Settings) -> Run:
     """A short recording, narrow network."""
-    return _hear(settings, settings.short_minutes, NARROW)
+    return _predict(settings, settings.short_minutes, NARROW)
 
 
 def limit(settings: Settings) -> Run:
-    """The arithmetic of its windows, which overlap."""
-    precision = choose_precision(choose_device(None))
-    card = _paper_size(settings.width, precision)
+    """The arithmetic of the recording's overlapping windows."""
+    card = _paper_size(settings.width, "float32")
     gflop = network_gflop(N_CLASSES, card.n_frames, card.n_mels, settings.width, training=False)
-    gflop_a_second = gflop / (grid_of(card).stride * card.hop_s)
     audio_s = 60 * settings.minutes
-    return arithmetic(settings, gflop_a_second * audio_s, audio_s, precision == "bfloat16")
+    n_windows = audio_s / (grid_of(card).stride * card.hop_s)
+    return time_at_best(settings, gflop * n_windows, audio_s)
 
 
-def _hear(settings: Settings, minutes: float, width: int, precision: str | None = None) -> Run:
-    """Predict on a recording; an item is a second of it."""
+def _predict(settings: Settings, minutes: float, width: int, precision: str | None = None) -> Run:
+    """Find the events of one recording; an item is a second of it."""
     memory.keep()  # as the command line does
-    path = _recording(Path(settings.folder), minutes)
+    path = Path(settings.folder) / f"recording_{minutes:g}.wav"
+    if not path.is_file():
+        _write_recording(path, minutes)
     device = choose_device(None)
     card = _paper_size(width, precision or choose_precision(device))
     torch.manual_seed(0)
@@ -72,7 +66,7 @@ def _hear(settings: Settings, minutes: float, width: int, precision: str | None 
     detector.score_windows(np.zeros((8, card.n_samples), np.float32))  # the first is slower
 
     def work() -> None:
-        for _, found in find_events(detector, [path], card.postprocessing, n_workers=all_cores()):
+        for _, found in find_events(detector, [path], card.postprocessing, n_workers=n_cores()):
             assert not isinstance(found, Exception), found
 
     return lambda: Lap(seconds_of(work), 60 * minutes, 60 * minutes)
@@ -91,12 +85,9 @@ def _paper_size(width: int, precision: str) -> ModelCard:
     )  # fmt: skip
 
 
-def _recording(folder: Path, minutes: float) -> Path:
-    """Stereo noise of changing level, written where it is not there yet."""
-    path = folder / f"recording_{minutes:g}.wav"
-    if not path.is_file():
-        rng = np.random.default_rng(0)
-        with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16") as file:
-            for _ in range(round(minutes * 6)):
-                file.write(rng.uniform(0.01, 0.2) * rng.standard_normal((10 * RATE, 2)))
-    return path
+def _write_recording(path: Path, minutes: float) -> None:
+    """Stereo noise of changing level."""
+    rng = np.random.default_rng(0)
+    with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16") as file:
+        for _ in range(round(minutes * 6)):
+            file.write(rng.uniform(0.01, 0.2) * rng.standard_normal((10 * RATE, 2)))

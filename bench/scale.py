@@ -1,135 +1,87 @@
 """How cost grows with the number of mixtures: `python -m bench.scale`.
 
-Each point is a process of its own: a plan, `sedmtl mix` or `sedmtl features`, at several sizes, at
-the paper's settings. The corpus is synthetic and small, its files are reused: what is measured is
-what grows with the number of mixtures. Resident memory is looked at twice a second.
+Each point is one whole process: a plan, `sedmtl mix` or `sedmtl features`, at the paper's settings.
+The synthetic corpus is small and its files are reused: only what grows with the number of mixtures
+is measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench import corpus
-from bench.project import SNR_DB, write_project
-from bench.settings import Settings
+from bench.corpus import write_corpora
+from bench.project import SNR_DB, Settings, write_project
+from bench.runner import Side, worker
 from sedmtl.config import Mixing
 from sedmtl.data.corpora import EventClip, Scene
 from sedmtl.data.plan import plan
-
-LOOK_S = 0.5
-"""Between two looks at a process's memory."""
 
 N_CLIPS, N_SCENES, N_CLASSES = 82, 40, 41
 
 
 @dataclass(frozen=True)
 class Point:
-    """What one process cost.
-
-    Attributes:
-        work: What it did: plan, mix or features.
-        n_items: Mixtures.
-        seconds: From its start to its end.
-        peak_mb: Of resident memory.
-        median_mb: Of the resident memory that was seen; flat memory has it near the peak.
-    """
+    """What one process cost: `work` is plan, mix or features, `n_items` the mixtures."""
 
     work: str
     n_items: int
     seconds: float
     peak_mb: float
-    median_mb: float
+
+    def line(self) -> str:
+        """As a line of CSV."""
+        return ",".join(f"{x:.2f}" if isinstance(x, float) else str(x) for x in astuple(self))
+
+
+HEADER = ",".join(field.name for field in fields(Point))
 
 
 def main() -> None:
-    """Measure, print a line a point, draw."""
-    arguments = _parse()
-    if arguments.plan_only:
-        plan_only(arguments.plan_only)
-        return
-    print(",".join(field.name for field in fields(Point)))
-    points = []
+    """Measure, print one line per point, draw."""
+    arguments, points = _parse(), []
+    print(HEADER)
     with TemporaryDirectory(prefix="sedmtl_scale_", dir=arguments.folder) as folder:
-        corpus.write_corpora(Path(folder) / "corpora", N_CLIPS, N_SCENES, N_CLASSES)
-        for point in _points(Path(folder), arguments.sizes, arguments.plans):
+        for point in measure(Path(folder), arguments.plans, arguments.sizes):
             points.append(point)
-            print(line_of(point), flush=True)
+            print(point.line(), flush=True)
     if arguments.csv:
-        lines = [",".join(field.name for field in fields(Point)), *map(line_of, points)]
-        arguments.csv.write_text("\n".join([*lines, ""]))
+        arguments.csv.write_text("\n".join([HEADER, *(point.line() for point in points), ""]))
     if arguments.png:
         draw(points, arguments.png)
 
 
-def line_of(point: Point) -> str:
-    """A line of the CSV."""
-    return ",".join(f"{x:.2f}" if isinstance(x, float) else str(x) for x in astuple(point))
-
-
-def _points(folder: Path, sizes: Sequence[int], plans: Sequence[int]) -> Iterator[Point]:
+def measure(folder: Path, plans: Sequence[int], sizes: Sequence[int]) -> Iterator[Point]:
+    """A point per number of mixtures to plan, and two per number to render."""
+    base = {"folder": str(folder), "corpora": str(folder / "corpora")}
+    corpus = {"n_clips": N_CLIPS, "n_scenes": N_SCENES, "n_classes": N_CLASSES}
+    settings = Settings(**base, **corpus)
+    write_corpora(settings)
     for n in plans:
-        yield watch("plan", n, ["-m", "bench.scale", "--plan-only", str(n)])
+        code = f"from bench.scale import make_plan; make_plan({n})"
+        yield _point("plan", n, settings, "-c", code)
     for n in sizes:
-        settings = Settings(folder=str(folder), corpora=str(folder / "corpora"), n_mixtures=n)
-        # Removed at once: 10,000 mixtures take 6.4 GB.
+        # Removed afterwards: 10,000 mixtures take 6.4 GB.
         with TemporaryDirectory(dir=folder) as project:
-            path = write_project(Path(project), settings)
+            path = write_project(Path(project), Settings(**base, **corpus, n_mixtures=n))
             words = ["--config", str(path)]
-            yield watch("mix", n, ["-m", "sedmtl", "mix", "--snr", str(SNR_DB), *words])
-            yield watch("features", n, ["-m", "sedmtl", "features", *words])
+            yield _point("mix", n, settings, "-m", "sedmtl", "mix", "--snr", str(SNR_DB), *words)
+            yield _point("features", n, settings, "-m", "sedmtl", "features", *words)
 
 
-def watch(work: str, n_items: int, words: Sequence[str]) -> Point:
-    """Run Python on the words, and look at its memory until it ends.
-
-    Raises:
-        SystemExit: It failed.
-    """
-    peaks_mb, seen_mb = [0.0], [0.0]
-    with TemporaryFile() as errors:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            cwd=Path(__file__).parents[1],
-        )
-        while not _ends(process, LOOK_S):
-            memory = memory_mb(process.pid)
-            peaks_mb.append(memory.get("VmHWM", 0.0))
-            seen_mb.append(memory.get("VmRSS", 0.0))
-        seconds = time.perf_counter() - started
-        if process.returncode:
-            errors.seek(0)
-            raise SystemExit(errors.read().decode(errors="replace"))
-    return Point(work, n_items, seconds, max(peaks_mb), float(np.median(seen_mb)))
+def _point(work: str, n_items: int, settings: Settings, *words: str) -> Point:
+    with worker(Side("runner:python", words), settings) as run:
+        lap = run()
+    return Point(work, n_items, lap.seconds, lap.peak_mb)
 
 
-def memory_mb(pid: int) -> dict[str, float]:
-    """Resident memory now (VmRSS) and at most (VmHWM), by Linux's /proc; none once it has ended."""
-    pairs = [line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
-    return {pair[0][:-1]: int(pair[1]) / 1024 for pair in pairs if pair[0] in ("VmRSS:", "VmHWM:")}
-
-
-def _ends(process: subprocess.Popen[bytes], within_s: float) -> bool:
-    try:
-        process.wait(within_s)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def plan_only(n_mixtures: int) -> None:
+def make_plan(n_mixtures: int) -> None:
     """Plan mixtures of as many clips and scenes as the paper's corpora have, without audio."""
     labels = [f"class_{i % N_CLASSES:02d}" for i in range(9_473)]
     clips = [EventClip(f"{i}.wav", Path(), label, str(i)) for i, label in enumerate(labels)]
@@ -162,14 +114,12 @@ def draw(points: Sequence[Point], path: Path) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
-    parser.add_argument("--sizes", type=_numbers, default=[1_000, 2_000, 5_000, 10_000],
-                        help="mixtures to render and to make features of")  # fmt: skip
-    parser.add_argument("--plans", type=_numbers, default=[10_000, 20_000, 40_000, 80_000],
-                        help="mixtures to plan")  # fmt: skip
-    parser.add_argument("--folder", type=Path, help="where to work, with some GB to spare")
-    parser.add_argument("--csv", type=Path, help="write the points to this file, too")
-    parser.add_argument("--png", type=Path, help="draw the points")
-    parser.add_argument("--plan-only", type=int, help=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("--sizes", type=_numbers, default=[1_000, 2_000, 5_000, 10_000], help="mixtures to render")
+    add("--plans", type=_numbers, default=[10_000, 20_000, 40_000, 80_000], help="mixtures to plan")
+    add("--folder", type=Path, help="where to work, with some GB to spare")
+    add("--csv", type=Path, help="write the points to this file, too")
+    add("--png", type=Path, help="draw the points")
     return parser.parse_args()
 
 

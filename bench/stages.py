@@ -1,13 +1,14 @@
-"""What is measured: every stage with its reference and its limit. Data only.
+"""What is measured: every stage with its reference and its limit, by family.
 
-A family is what `--only` chooses by and what the legend explains.
+`--only` chooses families; each has a legend of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from bench.worker import Side
+from bench.runner import Side
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,13 @@ class Stage:
     """One row of the table.
 
     Attributes:
-        unit: Of its figure; 's' is one where less is better.
+        unit: Of its figure; with 's', less is better.
         ours: As sedmtl does it.
         reference: The plain way.
-        limit: What the machine cannot do faster, if that is known.
-        n_laps: Timed.
-        n_warm: Before those, not timed.
-        needs_gpu: Whether it is left out on a machine without one.
+        limit: The fastest that this machine could do it, where that is known.
+        n_laps: Timed laps.
+        n_warm: Laps before those, not timed.
+        needs_gpu: Left out on a machine without a GPU.
     """
 
     name: str
@@ -33,15 +34,21 @@ class Stage:
     n_warm: int = 1
     needs_gpu: bool = False
 
+    @property
+    def sides(self) -> dict[str, Side]:
+        """Those that the stage has, by name."""
+        named = {"ours": self.ours, "reference": self.reference, "limit": self.limit}
+        return {name: side for name, side in named.items() if side}
+
 
 @dataclass(frozen=True)
 class Family:
     """Stages that share a legend.
 
     Attributes:
-        needs: What `project.prepare` must have made: 'features' include 'mixtures'.
-        reference: What the reference is.
-        limit: What the limit is.
+        needs: Stores of the shared project to make first: 'features' include 'mixtures'.
+        reference: Describes the references.
+        limit: Describes the limits.
     """
 
     needs: str
@@ -50,53 +57,55 @@ class Family:
     limit: str = ""
 
 
+def _stage(name: str, unit: str, module: str, *arguments: object, **fields: Any) -> Stage:
+    """Of a module with `ours`, `plain` and `limit`, which take the same arguments."""
+    ours, plain, limit = (Side(f"{module}:{x}", arguments) for x in ("ours", "plain", "limit"))
+    return Stage(name, unit, **{"ours": ours, "reference": plain, "limit": limit, **fields})
+
+
 FAMILIES = {
     "mix": Family(
         "mixtures",
         (
-            Stage("mix, one SNR", "mixtures/s", Side("mixing:store", (1,)),
-                  Side("mixing:plain", (1,)), Side("mixing:limit", (1,))),
-            Stage("mix, three SNRs", "mixtures/s", Side("mixing:store", (3,)),
-                  Side("mixing:plain", (3,)), Side("mixing:limit", (3,))),
+            _stage("mix, one SNR", "mixtures/s", "mixing", 1),
+            _stage("mix, three SNRs", "mixtures/s", "mixing", 3),
         ),
-        "one process, float64, files read and resampled anew for each mixture and SNR, a WAV each",
-        "decoding and resampling each event once and a scene a mixture, on all cores",
+        "one process, float64, files read and resampled again for each mixture and SNR, one WAV "
+        "per mixture",
+        "decoding and resampling each event once and one scene per mixture, on all cores",
     ),
     "features": Family(
         "mixtures",
-        (Stage("features", "clips/s", Side("features:store"), Side("features:plain"),
-               Side("features:limit")),),
-        "one process, float64, from WAV files, all clips in memory, stored in one go",
+        (_stage("features", "clips/s", "features"),),
+        "one process, float64, from WAV files, all clips in memory, stored at the end",
         "FFT and mel product of each frame, on all cores",
     ),
     "training": Family(
         "features",
         (
-            Stage("training step", "clips/s", Side("training:trainer"), Side("training:plain"),
-                  Side("training:limit"), n_laps=2),
-            Stage("training step, torch.compile", "clips/s", Side("training:trainer", (True,)),
-                  Side("training:plain"), Side("training:limit"), n_laps=2, needs_gpu=True),
+            _stage("training step", "clips/s", "networks", True, n_laps=2),
+            _stage("training step, torch.compile", "clips/s", "networks", True, n_laps=2,
+                   ours=Side("networks:ours", (True, True)), needs_gpu=True),
         ),
         "the same network in float32, contiguous, DataLoader on arrays, loss fetched each step",
         "the step's convolutions and matrix products at the best GFLOP/s of its precision",
     ),
     "inference": Family(
         "features",
-        (Stage("inference", "clips/s", Side("inference:trainer"), Side("inference:plain"),
-               Side("inference:limit"), n_laps=2),),
+        (_stage("inference", "clips/s", "networks", False, n_laps=2),),
         "the same network in float32, contiguous, with the decoder",
         "its convolutions and matrix products without the decoder at the best GFLOP/s",
     ),
     "predict": Family(
         "nothing",
         (
-            Stage("predict", "s/s", Side("predicting:fast"), Side("predicting:plain"),
+            Stage("predict", "s/s", Side("predicting:ours"), Side("predicting:ours", ("float32",)),
                   Side("predicting:limit"), n_laps=2),
             Stage("predict, long beside short", "s/s", Side("predicting:long"),
                   Side("predicting:short"), n_laps=1, n_warm=0),
         ),
         "float32; in the second row, a short recording beside a long one, network of width 2",
-        "as for inference, of its overlapping windows",
+        "as for inference, for the recording's overlapping windows",
     ),
     "metrics": Family(
         "nothing",
@@ -110,8 +119,8 @@ FAMILIES = {
     ),
     "help": Family(
         "nothing",
-        (Stage("sedmtl --help", "s", Side("starting:show_help"), Side("starting:import_torch"),
-               n_laps=5),),
+        (Stage("sedmtl --help", "s", Side("runner:python", ("-m", "sedmtl", "--help")),
+               Side("runner:python", ("-c", "import torch")), n_laps=5),),
         "a process that imports torch",
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The benchmark: its references give what sedmtl gives, and its table says what it promises."""
+"""The benchmark: its references agree with sedmtl, and its table has all that it promises."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
 
 from bench import features, mixing  # noqa: E402
+from bench.arithmetic import network_gflop  # noqa: E402
 from bench.corpus import write_corpora  # noqa: E402
-from bench.limits import network_gflop  # noqa: E402
-from bench.measurement import Measured, row_of  # noqa: E402
 from bench.networks import PlainNetwork, open_store, recipe_of, trainer_of  # noqa: E402
-from bench.project import SNR_DB, sedmtl, shared_project, write_project  # noqa: E402
-from bench.settings import QUICK, Settings  # noqa: E402
+from bench.project import QUICK, SNR_DB, Settings, sedmtl, write_project  # noqa: E402
+from bench.runner import Side, worker  # noqa: E402
 from bench.stages import FAMILIES, Stage  # noqa: E402
-from bench.table import HEADER, WIDTH  # noqa: E402
-from bench.worker import Side, Worker, make_run  # noqa: E402
+from bench.table import HEADER, WIDTH, Measured, Row  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
 from sedmtl.store import Store  # noqa: E402
 
@@ -36,8 +34,8 @@ def settings(tmp_path_factory):
     tiny = {"n_mixtures": 8, "batch": 2, "width": 2, "minutes": 0.2, "short_minutes": 0.2}
     sizes = {**QUICK, **tiny, "long_minutes": 0.2, "n_scored": 4}
     made = Settings(folder=str(folder), corpora=str(folder / "corpora"), **sizes)
-    write_corpora(folder / "corpora", made.n_clips, made.n_scenes, made.n_classes)
-    path = write_project(shared_project(made).parent, made)
+    write_corpora(made)
+    path = write_project(made.shared.parent, made)
     sedmtl("mix", "--snr", str(SNR_DB), "--wav", "2", "--config", str(path))
     sedmtl("features", "--config", str(path))
     return made
@@ -45,7 +43,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(settings):
-    return load_config(shared_project(settings))
+    return load_config(settings.shared)
 
 
 def test_the_plain_mixtures_are_those_of_sedmtl_within_a_step_of_16_bits(config):
@@ -79,7 +77,7 @@ def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
         trainer, plain = trainer_of(settings, store), PlainNetwork(settings, store)
         trainer.network.train()
         steps, batches = trainer.steps(trainer.split.train), plain.batches()
-        for _ in range(2):  # the second is of what the first has learned
+        for _ in range(2):  # the second uses what the first learned
             n_clips, losses = next(steps)
             assert plain.step(*next(batches)) == pytest.approx(losses[0].item() / n_clips, rel=1e-4)
         steps.close()
@@ -88,7 +86,7 @@ def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
         assert scores[0].shape == scores[1].shape == (settings.batch, len(store.classes))
 
 
-def test_the_arithmetic_counted_is_that_of_the_layers_and_thrice_it_with_the_way_back():
+def test_the_arithmetic_counted_is_that_of_the_layers_and_three_times_that_for_training():
     def convolution(n_in, n_out, area=9):
         return 2 * 311 * 64 * n_in * n_out * area
 
@@ -104,22 +102,22 @@ def test_the_arithmetic_counted_is_that_of_the_layers_and_thrice_it_with_the_way
     assert training == pytest.approx(3 * (scoring + decoder), rel=0.01)
 
 
-def test_a_row_compares_medians_an_item():
+def test_a_row_compares_medians_per_item():
     stage = Stage("x", "clips/s", Side("a:b"))
     sides = {
         "ours": Measured((0.5, 0.1, 0.25), audio_s=10, peak_mb=100, notes={}),
         "reference": Measured((1.0,), audio_s=10, peak_mb=300, notes={}),
         "limit": Measured((0.2,), audio_s=0, peak_mb=1, notes={}),
     }
-    row = row_of(stage, sides)
+    row = Row.of(stage, sides)
     assert (row.ours, row.reference, row.ratio) == (4, 1, 4)
     assert (row.real_time, row.of_limit) == (40, 0.8)
     assert (row.peak_mb, row.reference_peak_mb) == (100, 300)
 
 
-def test_a_worker_that_fails_says_why(settings):
-    worker = Worker(Side("starting:no_such_maker"), settings)
-    with pytest.raises(RuntimeError, match="no_such_maker"), worker:
+def test_the_error_of_a_worker_names_the_cause(settings):
+    failing = worker(Side("runner:no_such_maker"), settings)
+    with pytest.raises(RuntimeError, match="no_such_maker"), failing:
         pass
 
 
@@ -127,12 +125,12 @@ def test_a_worker_that_fails_says_why(settings):
 def test_every_side_of_every_stage_runs(name, settings):
     n_threads = torch.get_num_threads()
     for stage in FAMILIES[name].stages:
-        for side in (stage.ours, stage.reference, stage.limit):
-            if side and not stage.needs_gpu:
-                lap = make_run(side, settings)()
+        for side in stage.sides.values():
+            if not stage.needs_gpu:
+                lap = side.prepare(settings)()
                 assert lap.seconds > 0
                 assert lap.n_items > 0
-    torch.set_num_threads(n_threads)  # a worker of its own would not care
+    torch.set_num_threads(n_threads)  # a child process would not need this
 
 
 def test_a_quick_run_prints_every_column_and_writes_json(tmp_path):

@@ -1,0 +1,100 @@
+"""The machine's limits, and the arithmetic that 2APAE needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.project import Settings
+from bench.runner import Lap, Run, seconds_of
+from sedmtl.models import build_model
+from sedmtl.runtime.devices import choose_device, choose_precision
+
+
+def survey(settings: Settings) -> Run:
+    """All limits of the device that sedmtl would choose, as notes.
+
+    bfloat16 only where the hardware computes in it: elsewhere it takes minutes and nobody uses it.
+    """
+    device, enough_s = choose_device(None), settings.limit_s
+    dtypes = {"float32": torch.float32}
+    if choose_precision(device) == "bfloat16":
+        dtypes["bfloat16"] = torch.bfloat16
+
+    def run() -> Lap:
+        notes = {
+            f"{name} GFLOP/s": best_gflops(device, dtype, enough_s)
+            for name, dtype in dtypes.items()
+        }
+        notes["copy GB/s"] = _best_copy_gb_s(device, enough_s)
+        notes["GPUs"] = float(torch.cuda.device_count())
+        return Lap(seconds=1.0, notes=notes)
+
+    return run
+
+
+def time_at_best(settings: Settings, gflop: float, n_items: float) -> Run:
+    """Laps that last as long as the arithmetic takes at the limit, measured again each time."""
+    device = choose_device(None)
+    dtype = torch.bfloat16 if choose_precision(device) == "bfloat16" else torch.float32
+    return lambda: Lap(gflop / best_gflops(device, dtype, settings.limit_s), n_items)
+
+
+def best_gflops(device: torch.device, dtype: torch.dtype, enough_s: float) -> float:
+    """The faster of a large matrix product and a large 3 x 3 convolution, with all threads.
+
+    Each is repeated for `enough_s`; the fastest repetition counts.
+    """
+    n, n_clips = (8192, 96) if device.type == "cuda" else (2048, 4)
+    matrix = torch.randn(n, n, device=device).to(dtype)
+    maps, kernel = (
+        torch.randn(shape, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
+        for shape in ((n_clips, 128, 128, 64), (128, 128, 3, 3))
+    )
+    with torch.inference_mode():
+        product_s = _best_seconds(lambda: matrix @ matrix, device, enough_s)
+        conv_s = _best_seconds(lambda: F.conv2d(maps, kernel, padding=1), device, enough_s)
+    return max(2 * n**3 / product_s, 2 * maps.numel() * 128 * 9 / conv_s) / 1e9
+
+
+def network_gflop(
+    n_classes: int, n_frames: int, n_mels: int, width: int, *, training: bool
+) -> float:
+    """Arithmetic of 2APAE for one clip in GFLOP; a multiplication and an addition count as two.
+
+    Training includes the decoder and the backward pass. Only convolutions and matrix products are
+    counted, on tensors without content.
+    """
+    with torch.device("meta"):
+        network = build_model("2apae", n_classes, n_frames, n_mels, width)
+        logmel = torch.zeros(1, n_frames, n_mels)
+    with FlopCounterMode(display=False) as counter:
+        output = network(logmel, reconstruct=training)
+        if training:
+            (output.clip.sum() + output.reconstruction.sum()).backward()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _best_copy_gb_s(device: torch.device, enough_s: float) -> float:
+    """Bytes read and written per second, copying 256 MB."""
+    source = torch.ones(1 << 26, device=device)
+    target = torch.empty_like(source)
+    seconds = _best_seconds(lambda: target.copy_(source), device, enough_s)
+    return 2 * source.nbytes / seconds / 1e9
+
+
+def _best_seconds(work: Callable[[], object], device: torch.device, enough_s: float) -> float:
+    def finish() -> None:
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    finish()
+    laps, started = [seconds_of(finish)], time.perf_counter()
+    while time.perf_counter() - started < enough_s:
+        laps.append(seconds_of(finish))
+    return min(laps)
