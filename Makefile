@@ -1,10 +1,10 @@
 # Everything runs in a virtual environment of its own, made when first needed.
-# A Python from 3.11 to 3.13 is looked for; PYTHON=… names another.
+# A Python from 3.11 to 3.14 is looked for; PYTHON=… names another.
 
 VENV := .venv
 BIN := $(VENV)/bin
-FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 
 # The reproduction: DATA names the project, GPUS how many runs at once, each on a GPU of its own.
@@ -23,7 +23,7 @@ WORK := work
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lowest check bench clean mixtures table4 table5 fig3 reproduce plan
+.PHONY: help setup demo test quick lowest newest check bench clean mixtures table4 table5 fig3 reproduce plan
 
 help:            ## this list
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -42,6 +42,12 @@ lowest: $(VENV)/.installed ## the test suite with the lowest versions that pypro
 	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/floors.txt --editable '.[dev]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning \
 		-W ignore::PendingDeprecationWarning
+
+newest:          ## the test suite with the newest versions of everything, torch among them
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade pip
+	.venv-newest/bin/python -m pip install --quiet --editable '.[dev]'
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest $(PARALLEL)
 
 check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 	$(BIN)/ruff check .
@@ -74,11 +80,11 @@ fig3: mixtures             ## figure 3: a mixture at 20 dB that the network was 
 		"$$(ls $(WORK)/mixtures/snr_20/*.wav | head -n 1)"
 
 clean:           ## remove the virtual environment and the demo
-	rm -rf $(VENV) .venv-lowest demo
+	rm -rf $(VENV) .venv-lowest .venv-newest demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "sedmtl needs Python 3.11, 3.12 or 3.13; name one with make PYTHON=…"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "sedmtl needs Python 3.11 to 3.14; name one with make PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torchaudio]'
 	@touch $@

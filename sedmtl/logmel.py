@@ -1,10 +1,12 @@
 """Waveform to log-mel (paper, section IV-C), and the standardiser fitted to it.
 
-The only module that imports torchaudio, for the Slaney mel filters. It reads no files.
+The Slaney mel filters come from torchaudio where it loads, otherwise from the same formula here.
+Only this module imports torchaudio. It reads no files.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 
@@ -12,9 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import melscale_fbanks
 
 from sedmtl.runtime.errors import SedmtlError
+
+try:
+    from torchaudio.functional import melscale_fbanks
+except (ImportError, OSError, RuntimeError):  # missing, or built for another torch
+    melscale_fbanks = None
 
 FLOOR = 1e-8
 """Added before the logarithm; silence is log(1e-8) = -18.4."""
@@ -23,6 +29,45 @@ FLOOR = 1e-8
 def n_frames(n_samples: int, window: int, hop: int) -> int:
     """Frames of a clip, without centring: only windows that fit are taken."""
     return 1 + (n_samples - window) // hop
+
+
+def mel_filters(window: int, f_min: float, f_max: float, n_mels: int, sample_rate: int) -> Tensor:
+    """Slaney mel filters of unit area: (window / 2 + 1, F).
+
+    torchaudio's last release was built for torch 2.11, so `slaney_filters` stands in for it. Both
+    give the same bytes, so features do not depend on which one is installed.
+    """
+    if melscale_fbanks is None:
+        return slaney_filters(window, f_min, f_max, n_mels, sample_rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # empty filters are an error in LogMel
+        filters: Tensor = melscale_fbanks(
+            window // 2 + 1, f_min, f_max, n_mels, sample_rate, "slaney", "slaney"
+        )
+    return filters
+
+
+def slaney_filters(
+    window: int, f_min: float, f_max: float, n_mels: int, sample_rate: int
+) -> Tensor:
+    """`mel_filters` without torchaudio: triangles that touch at their neighbours' centres.
+
+    The mel scale (Slaney, Auditory Toolbox, 1998) is linear up to 1 kHz, which is 15 mel, and
+    logarithmic above: 27 mel for a factor of 6.4. The operations and their order are
+    torchaudio's, in float32, so that the result is equal to the last bit; its rounding of half an
+    odd sample rate is kept for that reason.
+    """
+    hz_per_mel, log_step = 200 / 3, math.log(6.4) / 27
+
+    def to_mel(hz: float) -> float:
+        return hz / hz_per_mel if hz < 1000 else 15 + math.log(hz / 1000) / log_step
+
+    mels = torch.linspace(to_mel(f_min), to_mel(f_max), n_mels + 2)
+    edges = torch.where(mels < 15, hz_per_mel * mels, 1000 * torch.exp(log_step * (mels - 15)))
+    widths = edges.diff()
+    above = edges - torch.linspace(0, sample_rate // 2, window // 2 + 1)[:, None]
+    rising, falling = -above[:, :-2] / widths[:-1], above[:, 2:] / widths[1:]
+    return torch.minimum(rising, falling).clamp(min=0) * (2 / (edges[2:] - edges[:-2]))
 
 
 class LogMel(nn.Module):
@@ -58,11 +103,7 @@ class LogMel(nn.Module):
         taper = torch.hamming_window(window, periodic=False, dtype=torch.float64)
         # Scaled once here, so that the STFT comes out as magnitude / sqrt(sum(w^2)).
         scaled = taper / taper.square().sum().sqrt()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of empty filters: they are an error here
-            filters = melscale_fbanks(
-                window // 2 + 1, f_min, f_max, n_mels, sample_rate, "slaney", "slaney"
-            )
+        filters = mel_filters(window, f_min, f_max, n_mels, sample_rate)
         n_empty = int((filters.amax(dim=0) == 0).sum())
         if n_empty:
             raise SedmtlError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,8 @@ import torch
 from scipy import signal
 from sklearn.preprocessing import StandardScaler
 
-from sedmtl.logmel import LogMel, Standardiser, n_frames
+from sedmtl import logmel
+from sedmtl.logmel import LogMel, Standardiser, n_frames, slaney_filters
 from sedmtl.runtime.errors import SedmtlError
 
 RATE, WINDOW, HOP, N_MELS, F_MIN, F_MAX = 32_000, 2_048, 1_024, 64, 50.0, 16_000.0
@@ -21,18 +25,14 @@ def logmel_of(waveform, **settings):
         return LogMel(**settings)(torch.from_numpy(np.float32(waveform))[None])[0].numpy()
 
 
-def slaney_hz(mel):
-    """Linear below 1 kHz, 15 mel; then 27 mel for a factor of 6.4 (Slaney, 1998)."""
-    return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))
+def slaney_triangles(rate, window, n_mels, f_min, f_max):
+    """Triangles with an area of 1 Hz each, in float64: (window / 2 + 1, n_mels)."""
 
+    def mel(hz):
+        return 3 * hz / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
 
-def slaney_mel(hz):
-    return 3 * hz / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
-
-
-def slaney_filters(rate, window, n_mels, f_min, f_max):
-    """Triangles with an area of 1 Hz each: (window / 2 + 1, n_mels)."""
-    edges = slaney_hz(np.linspace(slaney_mel(f_min), slaney_mel(f_max), n_mels + 2))
+    mels = np.linspace(mel(f_min), mel(f_max), n_mels + 2)
+    edges = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
     hz = np.linspace(0, rate / 2, window // 2 + 1)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising = (hz[:, None] - left) / (centre - left)
@@ -47,7 +47,7 @@ def scipy_logmel(waveform, rate, window, hop, n_mels, f_min, f_max):
     # ShortTimeFFT centres slice p at p * hop; with k_offset its first slice begins at sample 0.
     spectrum = stft.stft(waveform, 0, frames, k_offset=window // 2)
     magnitude = np.abs(spectrum).T / np.sqrt(np.sum(taper**2))
-    return np.log(magnitude @ slaney_filters(rate, window, n_mels, f_min, f_max) + 1e-8)
+    return np.log(magnitude @ slaney_triangles(rate, window, n_mels, f_min, f_max) + 1e-8)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,16 @@ def golden():
     return np.load(Path(__file__).parent / "data" / "logmel.npz")
 
 
+@pytest.fixture(params=["torchaudio", "own"])
+def filter_bank(request, monkeypatch):
+    """Runs a test with torchaudio's filters, and as on a machine where it does not load."""
+    if request.param == "own":
+        monkeypatch.setattr(logmel, "melscale_fbanks", None)
+    else:
+        pytest.importorskip("torchaudio")
+
+
+@pytest.mark.usefixtures("filter_bank")
 def test_the_golden_values_are_met(golden):
     made = logmel_of(golden["waveform_int16"] / 32_767)
     assert made.shape == golden["logmel"].shape
@@ -68,19 +78,51 @@ def test_the_golden_values_are_met(golden):
     assert np.median(wrong / np.abs(golden["logmel"])) < 1e-4
 
 
+@pytest.mark.usefixtures("filter_bank")
 def test_the_mel_filters_are_the_golden_ones(golden):
     np.testing.assert_allclose(LogMel().filters, golden["mel_filterbank"], rtol=0, atol=2e-7)
 
 
+SETTINGS = [
+    (RATE, WINDOW, N_MELS, F_MIN, F_MAX), (8_000, 256, 16, 0.0, 3_000.0),
+    (44_100, 4_096, 128, 20.0, 20_000.0), (22_050, 512, 40, 30.0, 11_025.0),
+    (16_000, 400, 64, 1_200.0, 7_800.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rate", "window", "n_mels", "f_min", "f_max"), SETTINGS)
+def test_the_mel_filters_are_slaneys_with_unit_area(rate, window, n_mels, f_min, f_max):
+    filters = slaney_filters(window, f_min, f_max, n_mels, rate)
+    expected = slaney_triangles(rate, window, n_mels, f_min, f_max)
+    # The edges are computed in float32, of which a triangle's slopes keep 5 digits.
+    np.testing.assert_allclose(filters, expected, rtol=0, atol=2e-5 * expected.max())
+
+
 @pytest.mark.parametrize(
     ("rate", "window", "n_mels", "f_min", "f_max"),
-    [(32_000, 2_048, 64, 50, 16_000), (8_000, 256, 16, 0, 3_000), (44_100, 4_096, 128, 20, 20_000)],
+    [*SETTINGS, (11_025, 512, 40, 30.0, 5_512.5), (48_000, 1_000, 2, 0.0, 900.0)],
 )
-def test_the_mel_filters_are_slaneys_with_unit_area(rate, window, n_mels, f_min, f_max):
-    filters = LogMel(rate, window, 64, n_mels, f_min, f_max).filters
-    expected = slaney_filters(rate, window, n_mels, f_min, f_max)
-    # torchaudio computes the edges in float32, of which a triangle's slopes keep 5 digits.
-    np.testing.assert_allclose(filters, expected, rtol=0, atol=2e-5 * expected.max())
+def test_features_do_not_depend_on_torchaudio(rate, window, n_mels, f_min, f_max):
+    functional = pytest.importorskip("torchaudio.functional")
+    own = slaney_filters(window, f_min, f_max, n_mels, rate)
+    theirs = functional.melscale_fbanks(
+        window // 2 + 1, f_min, f_max, n_mels, rate, "slaney", "slaney"
+    )
+    assert torch.equal(own, theirs)
+
+
+def test_it_works_where_torchaudio_does_not_load(tmp_path):
+    (tmp_path / "torchaudio.py").write_text("raise OSError('undefined symbol')")
+    code = "from sedmtl.logmel import LogMel, melscale_fbanks; LogMel(); print(melscale_fbanks)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=os.environ
+        | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(logmel.__file__).parents[1]}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "None\n"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +166,8 @@ def test_a_tone_is_loudest_in_the_bin_centred_nearest_to_it(hz):
 
 
 def test_centres_rise_and_lie_inside_their_filters():
-    logmel = LogMel()
-    centres, filters = logmel.centres_hz(), logmel.filters.numpy()
+    front_end = LogMel()
+    centres, filters = front_end.centres_hz(), front_end.filters.numpy()
     assert (np.diff(centres) > 0).all()
     bins = np.rint(centres / (RATE / WINDOW)).astype(int)
     assert (filters[bins, np.arange(N_MELS)] > 0).all()
@@ -139,9 +181,9 @@ def test_a_batch_is_its_clips_one_by_one():
 
 
 def test_it_has_nothing_to_train_and_nothing_to_save():
-    logmel = LogMel()
-    assert not list(logmel.parameters())
-    assert not logmel.state_dict()
+    front_end = LogMel()
+    assert not list(front_end.parameters())
+    assert not front_end.state_dict()
 
 
 def test_more_mel_bins_than_the_window_resolves_are_refused():
