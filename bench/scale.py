@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,11 +24,10 @@ from sedmtl.config import Mixing
 from sedmtl.data.corpora import EventClip, Scene
 from sedmtl.data.plan import plan
 
-N_CLIPS, N_SCENES, N_CLASSES = 82, 40, 41
+N_CLASSES = 41
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """What one process cost: `work` is plan, mix or features, `n_items` the mixtures."""
 
     work: str
@@ -35,33 +35,28 @@ class Point:
     seconds: float
     peak_mb: float
 
-    def line(self) -> str:
-        """As a line of CSV."""
-        return ",".join(f"{x:.2f}" if isinstance(x, float) else str(x) for x in astuple(self))
-
-
-HEADER = ",".join(field.name for field in fields(Point))
-
 
 def main() -> None:
     """Measure, print one line per point, draw."""
     arguments, points = _parse(), []
-    print(HEADER)
+    lines = [",".join(Point._fields)]
+    print(lines[0])
     with TemporaryDirectory(prefix="sedmtl_scale_", dir=arguments.folder) as folder:
         for point in measure(Path(folder), arguments.plans, arguments.sizes):
             points.append(point)
-            print(point.line(), flush=True)
+            lines.append(f"{point.work},{point.n_items},{point.seconds:.2f},{point.peak_mb:.2f}")
+            print(lines[-1], flush=True)
     if arguments.csv:
-        arguments.csv.write_text("\n".join([HEADER, *(point.line() for point in points), ""]))
+        arguments.csv.write_text("\n".join([*lines, ""]))
     if arguments.png:
         draw(points, arguments.png)
 
 
 def measure(folder: Path, plans: Sequence[int], sizes: Sequence[int]) -> Iterator[Point]:
     """A point per number of mixtures to plan, and two per number to render."""
-    base = {"folder": str(folder), "corpora": str(folder / "corpora")}
-    corpus = {"n_clips": N_CLIPS, "n_scenes": N_SCENES, "n_classes": N_CLASSES}
-    settings = Settings(**base, **corpus)
+    settings = Settings(
+        str(folder), str(folder / "corpora"), n_clips=82, n_scenes=40, n_classes=N_CLASSES
+    )
     write_corpora(settings)
     for n in plans:
         code = f"from bench.scale import make_plan; make_plan({n})"
@@ -69,7 +64,7 @@ def measure(folder: Path, plans: Sequence[int], sizes: Sequence[int]) -> Iterato
     for n in sizes:
         # Removed afterwards: 10,000 mixtures take 6.4 GB.
         with TemporaryDirectory(dir=folder) as project:
-            path = write_project(Path(project), Settings(**base, **corpus, n_mixtures=n))
+            path = write_project(Path(project), replace(settings, n_mixtures=n))
             words = ["--config", str(path)]
             yield _point("mix", n, settings, "-m", "sedmtl", "mix", "--snr", str(SNR_DB), *words)
             yield _point("features", n, settings, "-m", "sedmtl", "features", *words)
@@ -94,20 +89,19 @@ def make_plan(n_mixtures: int) -> None:
 def draw(points: Sequence[Point], path: Path) -> None:
     """Two panels: seconds and memory against the number of mixtures."""
     figure = Figure(figsize=(8, 3), layout="constrained")
-    time_axes, memory_axes = figure.subplots(1, 2)
-    for work in dict.fromkeys(point.work for point in points):
-        ours = [point for point in points if point.work == work]
-        n_items = [point.n_items for point in ours]
-        time_axes.plot(n_items, [point.seconds for point in ours], "o-", label=work)
-        memory_axes.plot(n_items, [point.peak_mb for point in ours], "o-", label=work)
-    for axes, what in ((time_axes, "seconds"), (memory_axes, "peak resident memory, MB")):
-        axes.set(xlabel="mixtures", ylabel=what, xscale="log")
+    titles = {"seconds": "seconds", "peak_mb": "peak resident memory, MB"}
+    for axes, (field, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        for work in dict.fromkeys(point.work for point in points):
+            line = [(p.n_items, getattr(p, field)) for p in points if p.work == work]
+            axes.plot(*zip(*line, strict=True), "o-", label=work)
+        axes.set(xlabel="mixtures", ylabel=title, xscale="log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.grid(alpha=0.3)
+    time_axes, memory_axes = figure.axes
+    memory_axes.set_ylim(bottom=0)
     time_axes.set(yscale="log", ylim=(1, None))
     time_axes.yaxis.set_major_formatter("{x:,.0f}")
     time_axes.yaxis.set_minor_formatter("")
-    memory_axes.set_ylim(bottom=0)
     time_axes.legend(frameon=False)
     figure.savefig(path, dpi=110)
 
