@@ -123,6 +123,17 @@ def test_help_imports_neither_torch_nor_anything_else_that_is_slow(arguments):
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_every_module_is_imported_on_a_system_without_unix():
+    code = (
+        "import importlib, os, pkgutil, sys, torch, sedmtl\n"
+        "sys.modules |= dict.fromkeys(('fcntl', 'grp', 'pwd', 'resource', 'termios'))\n"
+        "del os.posix_fallocate, os.sched_getaffinity\n"
+        "for found in pkgutil.walk_packages(sedmtl.__path__, 'sedmtl.'):\n"
+        "    if found.name != 'sedmtl.__main__': importlib.import_module(found.name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_functions_are_short():
     """Hardly ever over 60 lines, docstring included."""
     for path in FILES:

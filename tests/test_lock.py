@@ -14,7 +14,7 @@ from sedmtl.runtime.lock import folder_lock
 OWNER = """\
 import sys
 from pathlib import Path
-from sedmtl.files.lock import folder_lock
+from sedmtl.runtime.lock import folder_lock
 with folder_lock(Path(sys.argv[1]), 'sedmtl mix'):
     print("locked", flush=True)
     sys.stdin.read()
@@ -52,7 +52,7 @@ def test_the_lock_of_a_killed_process_is_free(owner, tmp_path):
     owner.wait()
     with folder_lock(tmp_path, "sedmtl features"):
         [lock] = tmp_path.iterdir()
-        [line] = lock.read_text().splitlines()
+        [line] = lock.read_text().strip().splitlines()
         assert line.startswith(f"'sedmtl features', process {os.getpid()} on ")
 
 

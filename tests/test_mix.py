@@ -447,3 +447,15 @@ def test_wav_files_of_an_earlier_plan_do_not_stay(project):
     assert not wav.exists()
     project.run("mix", "--snr", 0, "--wav", 2)
     assert wav.read_bytes() != before
+
+
+def test_what_others_put_beside_the_wav_files_of_an_earlier_plan_stays(project):
+    project.run("mix", "--snr", 0, "--wav", 2)
+    folder = project.work / "mixtures" / "snr_0"
+    others = [folder / name for name in ("notes.txt", "mix_favourite.wav", "cut/mix_01.wav")]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    configure(project, seed=5)
+    mix(project, "--snr", 0)
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(others)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,11 @@ from sedmtl.config import Config, Mixing
 from sedmtl.data import audio
 from sedmtl.data.corpora import load_events, load_scenes
 from sedmtl.data.mix_worker import Ingredients, Segment, SegmentFile, decode_events, render_block
-from sedmtl.data.plan import Plan, PlannedMixture, plan
+from sedmtl.data.plan import MIXTURE_NAME, Plan, PlannedMixture, plan
 from sedmtl.data.render import PROTOCOL
 from sedmtl.events import strong_label_text
 from sedmtl.runtime import progress
-from sedmtl.runtime.atomic import write_text
+from sedmtl.runtime.atomic import remove_file, write_text
 from sedmtl.runtime.disk_space import announce
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
@@ -164,8 +163,8 @@ def _write_stores(
     with ExitStack() as stack:
         for writer in writers:
             stack.enter_context(writer)
-            if writer.n_done < writer.n_rows:  # WAV files of an earlier plan
-                shutil.rmtree(writer.path.with_suffix(""), ignore_errors=True)
+            if writer.n_done < writer.n_rows:
+                _remove_wavs(writer.path)
         _render(writers, planned, events, config.mixing, options, bench)
         # Only now, when nothing can go wrong with the audio any more: a plan without its mixtures
         # would be believed.
@@ -288,6 +287,16 @@ def _clip_table(planned: Plan, events: Mapping[str, Segment], snr_db: float) -> 
             source=[event.clip.name for _, event in rows],
         ),
     )
+
+
+def _remove_wavs(path: Path) -> None:
+    """Remove the WAV files of an earlier plan beside a store, and their folder if it is empty."""
+    folder = path.with_suffix("")
+    for wav_path in folder.glob("mix_*.wav"):
+        if MIXTURE_NAME.fullmatch(wav_path.name):
+            remove_file(wav_path)
+    with suppress(OSError):  # it holds other files, or is not there
+        folder.rmdir()
 
 
 def _write_wavs(path: Path, sample_rate: int, n_wavs: int) -> None:

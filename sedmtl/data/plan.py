@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from sedmtl.config import Mixing
 from sedmtl.data.corpora import EventClip, Scene
 from sedmtl.events import Event
 from sedmtl.runtime.errors import SedmtlError
+
+MIXTURE_NAME = re.compile(r"mix_\d+\.wav")
+"""What `plan` calls a mixture."""
 
 
 @dataclass(frozen=True)

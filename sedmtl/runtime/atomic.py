@@ -1,8 +1,7 @@
-"""Files that are whole or absent."""
+"""Atomic writes: a file is complete or absent."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -10,7 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import lock_descriptor
+
 from sedmtl.runtime.errors import SedmtlError
+
+POLL_S = 0.001
+"""Between two attempts to lock a file that another process is writing: that takes milliseconds."""
 
 
 def make_folder(path: Path) -> None:
@@ -82,6 +86,8 @@ def _replace(path: Path, content: bytes) -> None:
         except OSError:
             partial.unlink()  # or a full disk would stay full
             raise
+        if os.name == "nt":  # which renames no open file: there the lock ends here
+            file.close()
         partial.replace(path)
 
 
@@ -91,7 +97,7 @@ def _opened_alone(path: Path) -> Iterator[BinaryIO]:
     while True:
         with path.open("ab") as file:
             with suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock_descriptor(file.fileno(), poll_interval=POLL_S)
             # While this waited, the one that had it may have given it its own name.
             if _is_at(path, file):
                 file.truncate(0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError
@@ -37,19 +38,17 @@ def folder_lock(folder: Path, command: str) -> Iterator[None]:
         raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            owner = file.read().decode(errors="replace").strip() or "another process"
-            raise SedmtlError(
-                f"{folder} is in use by {owner}: wait until it has ended, or stop it"
-            ) from error
+            is_ours = lock_descriptor(file.fileno(), blocking=False)
         except OSError as error:
             raise SedmtlError(f"cannot lock {path}: {error.strerror}") from error
+        if not is_ours:
+            file.seek(1)  # Windows lets nobody else read the byte that is locked
+            owner = file.read().decode(errors="replace").strip() or "another process"
+            raise SedmtlError(f"{folder} is in use by {owner}: wait until it has ended, or stop it")
         where = f"process {os.getpid()} on {socket.gethostname()}"
-        with suppress(OSError):  # on a full disk the lock holds, too, if without a name
+        with suppress(OSError):  # a full disk takes the owner's name from the lock, not its effect
             file.truncate(0)
-            file.write(f"'{command}', {where}, since {_now()}\n".encode())
+            file.write(f"\n'{command}', {where}, since {_now()}\n".encode())
         yield
 
 

@@ -103,7 +103,8 @@ def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
 @contextmanager
 def _own_signals() -> Iterator[None]:
     """Take back the signals, whose handlers the launcher replaces and leaves replaced."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}
     try:
         yield
