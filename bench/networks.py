@@ -21,7 +21,7 @@ from sedmtl.models import SedOutput
 from sedmtl.runtime import memory
 from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.store import Store
-from sedmtl.training.config import Recipe, build_network
+from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.loop import Trainer, open_trainer
 from sedmtl.training.split import split_rows
 
@@ -93,21 +93,18 @@ def open_store(settings: Settings) -> Store:
     return Store(path, "logmel")
 
 
-def recipe_of(settings: Settings) -> Recipe:
+def config_of(settings: Settings) -> TrainConfig:
     """The paper's network, in the precision that sedmtl would choose here."""
-    return Recipe(
-        data=f"snr_{SNR_DB}",
-        fold=1,
-        alpha=ALPHA,
-        width=settings.width,
-        batch_size=settings.batch,
-        precision=choose_precision(choose_device(None)),
-    )
+    precision = choose_precision(choose_device(None))
+    return TrainConfig.of(
+        {"data": f"snr_{SNR_DB}", "fold": 1, "alpha": ALPHA, "width": settings.width,
+         "batch_size": settings.batch, "precision": precision}
+    )  # fmt: skip
 
 
 def trainer_of(settings: Settings, store: Store) -> Trainer:
     """The trainer with which `sedmtl train` begins."""
-    return open_trainer(recipe_of(settings), store, choose_device(None))
+    return open_trainer(config_of(settings), store, choose_device(None))
 
 
 class PlainNetwork:
@@ -118,8 +115,8 @@ class PlainNetwork:
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        recipe = recipe_of(settings)
-        split = split_rows(store.clips.fold, recipe.fold, recipe.seed)
+        config = config_of(settings)
+        split = split_rows(store.clips.fold, config.fold, config.seed)
         n_clips = len(split.train)
         assert n_clips >= settings.batch, f"batches of {settings.batch} from {n_clips} clips"
         frames = store.read(split.training_folds).astype(np.float64)
@@ -129,8 +126,8 @@ class PlainNetwork:
         arrays = TensorDataset(torch.from_numpy(logmel), torch.from_numpy(target))
         self._loader = DataLoader(arrays, settings.batch, drop_last=True)
         self._device = choose_device(None)
-        self.network: nn.Module = build_network(recipe, store).to(self._device)
-        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.lr)
+        self.network: nn.Module = build_network(config, store).to(self._device)
+        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.lr)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Standardised log-mels (B, T, F) and targets (B, C), without end."""

@@ -21,6 +21,7 @@ from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.recordings import find_events, grid_of
 from sedmtl.logmel import n_frames
+from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime import memory
 from sedmtl.runtime.devices import choose_device, choose_precision
 
@@ -76,8 +77,8 @@ def _paper_size(width: int, precision: str) -> ModelCard:
     """The card of the paper's network on the paper's front end."""
     features = {"window": 2048, "hop": 1024, "n_mels": 64, "f_min": 50.0, "f_max": 16_000.0}
     return ModelCard(
-        model="2apae", attention="released", time_attention="local", reconstruction="relu",
-        width=width, n_frames=n_frames(320_000, 2048, 1024), n_mels=64,
+        network=TwoStepAttentionSettings(width, time_attention="local"),
+        n_frames=n_frames(320_000, 2048, 1024), n_mels=64,
         classes=tuple(f"class {i}" for i in range(N_CLASSES)), sample_rate=32_000,
         n_samples=320_000, features=features, mean=(-40.0,) * 64, std=(15.0,) * 64,
         postprocessing=PostProcessing((0.5,) * N_CLASSES, median_s=0.4),

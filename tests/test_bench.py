@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))  # bench is no part of the package that is install
 from bench import features, mixing  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
 from bench.corpus import write_corpora  # noqa: E402
-from bench.networks import PlainNetwork, open_store, recipe_of, trainer_of  # noqa: E402
+from bench.networks import PlainNetwork, config_of, open_store, trainer_of  # noqa: E402
 from bench.project import QUICK, SNR_DB, Settings, sedmtl, write_project  # noqa: E402
 from bench.runner import Side, worker  # noqa: E402
 from bench.stages import FAMILIES, Stage  # noqa: E402
@@ -73,7 +73,7 @@ def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
     monkeypatch.setattr("bench.networks.choose_precision", lambda _: "float32")
     monkeypatch.setattr("bench.networks.choose_device", lambda _: torch.device("cpu"))
     with open_store(settings) as store:
-        assert recipe_of(settings).precision == "float32"
+        assert config_of(settings).precision == "float32"
         trainer, plain = trainer_of(settings, store), PlainNetwork(settings, store)
         trainer.network.train()
         steps, batches = trainer.steps(trainer.split.train), plain.batches()

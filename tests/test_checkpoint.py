@@ -11,6 +11,7 @@ import torch
 from sedmtl.inference import checkpoint
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime.checksum import KEY, sealed
 from sedmtl.runtime.errors import SedmtlError
 
@@ -18,11 +19,9 @@ from sedmtl.runtime.errors import SedmtlError
 @pytest.fixture
 def card():
     return ModelCard(
-        model="2apae",
-        attention="equations",
-        time_attention="local",
-        reconstruction="linear",
-        width=2,
+        network=TwoStepAttentionSettings(
+            2, attention="equations", time_attention="local", reconstruction="linear"
+        ),
         n_frames=14,
         n_mels=8,
         classes=("dog", "Glöckchen"),
@@ -149,7 +148,8 @@ def test_weights_that_are_no_numbers_are_refused(run, card):
     ("changes", "reason"),
     [
         ({"width": 10**4}, "its weights are of another network"),
-        ({"width": 0}, "its sizes cannot be"),
+        ({"width": 0}, "width should be at least 1"),
+        ({"attention": "wild"}, "attention should be one of released, equations"),
         ({"sample_rate": 10**30}, "its sizes cannot be"),
         ({"n_frames": 15}, "its frames cannot be"),
         ({"mean": [0.0]}, "its mel bins cannot be"),

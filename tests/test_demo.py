@@ -6,7 +6,6 @@ import pytest
 from conftest import invoke
 
 from sedmtl.cli import demo
-from sedmtl.training.config import Recipe
 
 SMALL = """\
 corpus:
@@ -28,9 +27,7 @@ def shown(tmp_path_factory):
     folder.mkdir()
     (folder / "data.yaml").write_text(SMALL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            demo, "Recipe", lambda **settings: Recipe(**{**settings, "epochs": 1, "width": 2})
-        )
+        patch.setattr(demo, "SETTINGS", {**demo.SETTINGS, "epochs": 1, "width": 2})
         results = [invoke(["demo", str(folder)]) for _ in range(2)]
     return folder, *results
 

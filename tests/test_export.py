@@ -27,16 +27,17 @@ from sedmtl.inference.onnx import OPSET, build_graph, export
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.recordings import tags_of
 from sedmtl.logmel import n_frames
+from sedmtl.models.registry import settings_class
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 README = Path(sedmtl.__file__).parents[1] / "README.md"
 
 
-def card_of(model, time_attention="dense", attention="released", window=256):
+def card_of(model, window=256, **options):
     """A card of 0.5 s clips at 8 kHz."""
     return ModelCard(
-        model=model, attention=attention, time_attention=time_attention, reconstruction="relu",
-        width=2, n_frames=n_frames(4000, window, 128), n_mels=8,
+        network=settings_class(model)(2, **options),
+        n_frames=n_frames(4000, window, 128), n_mels=8,
         classes=("dog", "Glöckchen", "rain"), sample_rate=8000, n_samples=4000,
         features={"window": window, "hop": 128, "n_mels": 8, "f_min": 50.0, "f_max": 4000.0},
         mean=tuple(np.linspace(-6, -4, 8).tolist()), std=tuple(np.linspace(1, 2, 8).tolist()),
@@ -83,13 +84,13 @@ def written(trained, tmp_path_factory):
     "card",
     [
         card_of("2apae"),
-        card_of("2apae", "local", "equations"),
+        card_of("2apae", time_attention="local", attention="equations"),
         card_of("gap", window=200),  # no power of two, for which onnxruntime has another transform
         card_of("gmp"),
         card_of("gwrp"),
         card_of("atrous"),
     ],
-    ids=lambda card: f"{card.model}-{card.time_attention}-{card.features['window']}",
+    ids=lambda card: "-".join([card.model, *card.network.variant, str(card.features["window"])]),
 )
 def test_onnxruntime_scores_as_the_detector_does(card):
     """Any number of clips at any level, silence among them."""

@@ -7,7 +7,7 @@ import torch
 from conftest import Project, write_project
 
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
 
 SMALL = ("--width", 2, "--epochs", 2, "--precision", "float32")
@@ -22,7 +22,9 @@ def featured(tmp_path_factory):
 
 
 def left(model, n_epochs, seconds):
-    return Forecast(Recipe(data="snr_10", fold=1, model=model), n_epochs, seconds)
+    return Forecast(
+        TrainConfig.of({"data": "snr_10", "fold": 1, "model": model}), n_epochs, seconds
+    )
 
 
 def test_a_dry_run_trains_nothing_and_names_every_network(featured):
@@ -51,7 +53,7 @@ def test_more_epochs_of_a_finished_run_are_paid_by_the_epoch(featured):
 
 
 def recipe_of(fold):
-    return Recipe(data="snr_20", fold=fold, width=2, epochs=2)
+    return TrainConfig.of({"data": "snr_20", "fold": fold, "width": 2, "epochs": 2})
 
 
 def epochs_left(featured, *folds, run_name=None, force=False):

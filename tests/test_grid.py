@@ -10,10 +10,9 @@ from conftest import Project, write_project
 from sedmtl.models import MODELS
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training import train as train_stage
-from sedmtl.training.config import Recipe
-from sedmtl.training.grid.recipes import plan_runs
+from sedmtl.training.grid.plan import plan_runs
 
-BASE = Recipe(data="", fold=0, width=2, epochs=1)
+BASE = {"width": 2, "epochs": 1}
 SMALL = ("--width", 2, "--epochs", 1, "--precision", "float32")
 
 
@@ -50,7 +49,7 @@ def test_all_folds_are_those_of_the_store(featured):
 
 
 def test_what_the_runs_have_in_common_is_kept():
-    assert {(run.width, run.epochs) for run in planned(models=MODELS)} == {(2, 1)}
+    assert {(run.network.width, run.epochs) for run in planned(models=MODELS)} == {(2, 1)}
 
 
 def test_runs_that_would_share_a_folder_are_refused():
@@ -64,7 +63,7 @@ def test_a_run_without_enough_memory_leaves_the_others_unharmed(
     conclude = train_stage.conclude
 
     def too_much_for_the_first_fold(trainer, store):
-        if trainer.recipe.fold == 1:
+        if trainer.config.fold == 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
         return conclude(trainer, store)
 

@@ -12,7 +12,7 @@ import yaml
 from conftest import Project
 
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid import launch
 
 SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
@@ -48,16 +48,16 @@ def two_gpus(monkeypatch):
 
 
 def test_a_command_trains_its_recipe(here):
-    recipe = Recipe(
-        data="snr_20", fold=2, model="2apae", attention="equations", time_attention="local",
-        reconstruction="linear",
-        width=2, alpha=1 / 3, epochs=1, batch_size=6, lr=1 / 7000, seed=3, precision="float32",
+    config = TrainConfig.of(
+        {"data": "snr_20", "fold": 2, "model": "2apae", "attention": "equations",
+         "time_attention": "local", "reconstruction": "linear", "width": 2, "alpha": 1 / 3,
+         "epochs": 1, "batch_size": 6, "lr": 1 / 7000, "seed": 3, "precision": "float32"}
     )  # fmt: skip
-    module, name, command, *words = launch.command_of(recipe, "--name", "again")
+    module, name, command, *words = launch.command_of(config, "--name", "again")
     assert (module, name) == ("-m", "sedmtl")
     assert here.run(command, *words).exit_code == 0
     settings = yaml.safe_load((here.work / "runs" / "again" / "run.yaml").read_text())
-    assert Recipe(**{key: settings[key] for key in vars(recipe)}) == recipe
+    assert TrainConfig.of(settings) == config
 
 
 @pytest.mark.usefixtures("two_gpus")

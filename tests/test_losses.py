@@ -11,7 +11,8 @@ from sedmtl.training.losses import Uncertainty, multitask_loss
 
 def output_of(clip, reconstruction=None):
     empty = torch.empty(0)
-    return SedOutput(clip, empty, empty, empty, empty, reconstruction)
+    tasks = {} if reconstruction is None else {"reconstruction": reconstruction}
+    return SedOutput(clip, empty, empty, tasks=tasks)
 
 
 @pytest.fixture

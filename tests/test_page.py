@@ -176,6 +176,7 @@ def test_ten_seconds_of_41_classes_take_less_than_3_mb():
         logmel=rng.random((n_frames, n_mels)).astype("f4"),
         reconstruction=rng.random((n_frames, n_mels)).astype("f4"),
         frame_edges_s=0.016 + 0.032 * np.arange(n_frames + 1),
+        logmel_edges_s=0.016 + 0.032 * np.arange(n_frames + 1),
         mel_hz=np.geomspace(60, 15_500, n_mels).astype("f4"),
         duration_s=10.0,
     )
@@ -215,7 +216,7 @@ def test_maps_that_are_left_out_say_why():
 
 
 def test_low_scores_are_doubted_under_the_dense_second_step_only():
-    for dense in (True, False):
-        html = clip_page(clip_of(view_of(inspection_of(3), dense=dense)))
-        assert ("low may mean present" in html) == dense
-        assert ("low ones may mean present" in html) == dense
+    for meaning in ("signed", "presence", "evidence"):
+        html = clip_page(clip_of(view_of(inspection_of(3), frame_meaning=meaning)))
+        assert ("low may mean present" in html) == (meaning == "signed")
+        assert ("low ones may mean present" in html) == (meaning == "signed")

@@ -188,7 +188,13 @@ def without_maps(seed=0):
 
 
 def test_panels_that_are_left_out_say_why():
-    axes = panels(draw(view_of(without_maps(), no_decoder="its decoder was not trained")))
+    axes = panels(
+        draw(
+            view_of(
+                without_maps(), no_decoder="its decoder was not trained", frame_meaning="evidence"
+            )
+        )
+    )
     assert "its decoder was not trained" in title(axes[1])
     for axis in (axes[2], axes[3], axes[5]):
         assert "left out, this network has none" in title(axis)
@@ -208,11 +214,10 @@ def test_beside_a_network_that_has_them_missing_panels_say_why_in_their_place():
         assert frequencies.yaxis.get_tick_params()["labelleft"]
 
 
-@pytest.mark.parametrize(("dense", "doubts"), [(True, True), (False, False)])
-def test_low_may_mean_present_only_under_the_dense_second_step(dense, doubts):
-    axis = panels(draw(view_of(inspection_of(3), dense=dense)))[4]
-    assert ("low may mean present" in title(axis)) == doubts
-    assert "low" not in view_of(without_maps(), dense=dense).frame_title
+@pytest.mark.parametrize("meaning", ["signed", "presence", "evidence"])
+def test_low_may_mean_present_only_where_scores_are_signed(meaning):
+    axis = panels(draw(view_of(inspection_of(3), frame_meaning=meaning)))[4]
+    assert ("low may mean present" in title(axis)) == (meaning == "signed")
 
 
 def test_padding_is_hatched():

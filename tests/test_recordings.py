@@ -17,12 +17,13 @@ from sedmtl.data.audio.waveform import cut_or_pad
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.recordings import find_events, predict, seconds_of, tags_of
+from sedmtl.models.vggish import GapSettings
 from sedmtl.runtime.errors import SedmtlError
 
 RATE, N_SAMPLES, WINDOW, HOP, N_FRAMES = 1000, 2000, 40, 20, 99
 CARD = ModelCard(
-    model="gap", attention="released", time_attention="dense", reconstruction="relu", width=1,
-    n_frames=N_FRAMES, n_mels=2, classes=("up", "down"), sample_rate=RATE, n_samples=N_SAMPLES,
+    network=GapSettings(1), n_frames=N_FRAMES, n_mels=2, classes=("up", "down"),
+    sample_rate=RATE, n_samples=N_SAMPLES,
     features={"window": WINDOW, "hop": HOP, "n_mels": 2, "f_min": 50.0, "f_max": 500.0},
     mean=(0.0, 0.0), std=(1.0, 1.0), postprocessing=PostProcessing((0.6, 0.7), median_s=0.06),
     tag_threshold=(0.8, 0.9), training={},

@@ -18,12 +18,12 @@ from sedmtl.report import figures as plots
 from sedmtl.report.held_out_figure import draw_held_out
 from sedmtl.store import Store
 from sedmtl.training import tensorboard as curves
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import open_trainer
 from sedmtl.training.split import split_rows
 
 SMALL = ("--fold", 1, "--width", 2, "--batch-size", 6, "--precision", "float32", "--name", "run")
-RECIPE = Recipe(data="snr_20", fold=1, width=2, epochs=1, batch_size=6)
+RECIPE = TrainConfig.of({"data": "snr_20", "fold": 1, "width": 2, "epochs": 1, "batch_size": 6})
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,18 @@ import torch
 
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
+from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.batches import Feed
-from sedmtl.training.config import SELECTIONS, Recipe
+from sedmtl.training.config import SELECTIONS, TrainConfig
 from sedmtl.training.loop import Trainer
 from sedmtl.training.losses import Objective
 from sedmtl.training.split import split_rows
 
 N_CLIPS, N_FRAMES, N_MELS, N_CLASSES = 40, 12, 8, 3
-RECIPE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)
+RECIPE = TrainConfig.of(
+    {"data": "snr_10", "fold": 1, "width": 2, "epochs": 3, "batch_size": 7, "seed": 5}
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def trainer_of(clips, recipe=RECIPE):
     logmel, target, fold = clips
     split = split_rows(fold, recipe.fold, recipe.seed)
     torch.manual_seed(recipe.seed)
-    network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, recipe.width)
+    network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, recipe.network.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
     feed = Feed(lambda rows: logmel[rows], target, cpu, resident=False)
@@ -146,7 +149,7 @@ def test_every_clip_is_counted(clips):
 
 
 def test_without_alpha_the_decoder_does_not_learn(clips):
-    trainer = trainer_of(clips, replace(RECIPE, alpha=0.0))
+    trainer = trainer_of(clips, replace(RECIPE, tasks={}))
     before = {key: value.clone() for key, value in trainer.network.decoder.state_dict().items()}
     records = run_to_end(trainer)
     assert_same(before, trainer.network.decoder.state_dict())
@@ -154,7 +157,9 @@ def test_without_alpha_the_decoder_does_not_learn(clips):
 
 
 def test_alpha_weighs_the_reconstruction(clips):
-    record = run_to_end(trainer_of(clips, replace(RECIPE, alpha=0.01, epochs=1)))[0]
+    record = run_to_end(
+        trainer_of(clips, replace(RECIPE, tasks={"reconstruction": 0.01}, epochs=1))
+    )[0]
     expected = record["detection_loss"] + 0.01 * record["reconstruction_loss"]
     assert record["loss"] == pytest.approx(expected, rel=1e-5)
 
@@ -206,14 +211,18 @@ def test_bfloat16_channels_last_scores_are_those_of_float32_contiguous():
 
 
 def test_a_run_is_named_after_what_it_is():
-    recipe = Recipe(data="snr_10", fold=1)
+    recipe = TrainConfig.of({"data": "snr_10", "fold": 1})
     assert recipe.name == "2apae_snr10_fold1_alpha0.001_seed0"
-    assert replace(recipe, attention="equations", data="clips", seed=3).name == (
-        "2apae_clips_fold1_alpha0.001_seed3_equations"
-    )
+    assert replace(
+        recipe, network=TwoStepAttentionSettings(attention="equations"), data="clips", seed=3
+    ).name == ("2apae_clips_fold1_alpha0.001_seed3_equations")
 
 
 def test_the_defaults_are_the_papers():
-    recipe = Recipe(data="snr_10", fold=1)
-    assert (recipe.model, recipe.attention, recipe.width) == ("2apae", "released", 32)
+    recipe = TrainConfig.of({"data": "snr_10", "fold": 1})
+    assert (recipe.model, recipe.network.attention, recipe.network.width) == (
+        "2apae",
+        "released",
+        32,
+    )
     assert (recipe.alpha, recipe.batch_size, recipe.lr) == (0.001, 24, 1e-3)

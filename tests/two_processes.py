@@ -15,21 +15,25 @@ from torch import nn
 
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
+from sedmtl.models.atrous import AtrousSettings
+from sedmtl.models.vggish import GmpSettings
 from sedmtl.runtime import distributed
 from sedmtl.training.batches import Feed
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import split_rows
 
-BASE = Recipe(data="snr_10", fold=1, width=2, epochs=3, batch_size=7, seed=5)
+BASE = TrainConfig.of(
+    {"data": "snr_10", "fold": 1, "width": 2, "epochs": 3, "batch_size": 7, "seed": 5}
+)
 # Of 24 clips to train on; 2 processes share batches of ...
 RECIPES = {
     "24": replace(BASE, batch_size=24, epochs=12),  # a step an epoch
     "7, 7, 7, 3": BASE,  # unequal shares
-    "23, 1": replace(BASE, batch_size=23, alpha="auto"),  # an empty share
-    "without decoder": replace(BASE, alpha=0.0),
-    "gmp": replace(BASE, model="gmp", alpha=0.0, batch_size=23),
-    "atrous": replace(BASE, model="atrous", alpha=0.0, batch_size=23),
+    "23, 1": replace(BASE, batch_size=23, tasks={"reconstruction": "auto"}),  # an empty share
+    "without decoder": replace(BASE, tasks={}),
+    "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
+    "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
 }
 N_JOINED = (7, 1)
 """Clips of the batches that batch norm is tried on; the second leaves a share empty."""
@@ -49,7 +53,7 @@ def train(recipe):
     logmel, target, fold = make_clips()
     split = split_rows(fold, recipe.fold, recipe.seed)
     torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, 3, 12, 8, recipe.width)
+    network = build_model(recipe.model, 3, 12, 8, recipe.network.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
     feed = Feed(lambda rows: logmel[rows], target, cpu, resident=False)

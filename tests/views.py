@@ -23,11 +23,12 @@ def inspection_of(n_classes, seed=0, names=None):
         logmel=rng.normal(size=(N_FRAMES, N_MELS)).astype("f4"),
         reconstruction=rng.random((N_FRAMES, N_MELS)).astype("f4"),
         frame_edges_s=np.linspace(2.05, 4.95, N_FRAMES + 1),
+        logmel_edges_s=np.linspace(2.05, 4.95, N_FRAMES + 1),
         mel_hz=np.geomspace(60, 3500, N_MELS).astype("f4"),
         duration_s=3.0,
     )
 
 
 def view_of(inspection, **changes):
-    facts = {"name": "run", "start_s": 2.0, "end_s": 5.0, "dense": True}
+    facts = {"name": "run", "start_s": 2.0, "end_s": 5.0, "frame_meaning": "signed"}
     return View(inspection=inspection, **{**facts, **changes})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 import sedmtl
 from sedmtl.cli import options
+from sedmtl.cli.network_options import takes_network_options
 from sedmtl.runtime import memory
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
 from sedmtl.runtime.interruption import EXIT_CODE, ending_soon
@@ -188,21 +189,19 @@ def features_command(
 
 
 @app.command("train")
+@takes_network_options
 def train_command(
+    network: Mapping[str, Any],
     fold: options.Folds,
     snr: options.StoreSnrs = None,
     data: options.StoreNames = None,
     model: options.Models = ["2apae"],  # noqa: B006 - typer shows it and does not change it
     alpha: options.Alphas = ["0.001"],  # noqa: B006
     seed: options.Seeds = [0],  # noqa: B006
-    attention: options.Attention = "released",
-    time_attention: options.TimeAttention = "dense",
-    reconstruction: options.Reconstruction = "relu",
     gpus: options.Gpus = None,
     epochs: options.Epochs = 50,
     batch_size: options.BatchSize = 24,
     lr: options.Rate = 1e-3,
-    width: options.Width = 32,
     precision: options.Precision = "auto",
     name: options.RunName = None,
     resume: options.Resume = False,
@@ -220,9 +219,8 @@ def train_command(
     from sedmtl.report.held_out_figure import draw_held_out
     from sedmtl.runtime import distributed
     from sedmtl.runtime.devices import choose_device, choose_precision
-    from sedmtl.training.config import Recipe
     from sedmtl.training.grid.forecast import describe, forecast
-    from sedmtl.training.grid.recipes import plan_runs
+    from sedmtl.training.grid.plan import check_options, plan_runs
     from sedmtl.training.train import TrainOptions, train
 
     with distributed.session(gpus):
@@ -234,19 +232,17 @@ def train_command(
             if precision == "auto"
             else precision
         )
-        base = Recipe(
-            data="", fold=0, attention=attention, time_attention=time_attention,
-            reconstruction=reconstruction, width=width, epochs=epochs, batch_size=batch_size,
-            lr=lr, precision=computed,
-        )  # fmt: skip
-        recipes = plan_runs(base, _choose_stores(settings, data, snr), model, alpha, seed, fold)
+        check_options(network, model)
+        common = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": computed}
+        stores = _choose_stores(settings, data, snr)
+        configs = plan_runs({**common, **network}, stores, model, alpha, seed, fold)
         if dry_run:
-            forecasts = forecast(settings.work_dir, recipes, device, name, force=force)
+            forecasts = forecast(settings.work_dir, configs, device, name, force=force)
             _say_all(describe(forecasts, max(gpus or 1, 1)))
             return
         shared = ("--config", str(config), *(["--debug"] if debug else []))
         how = TrainOptions(name, gpus, resume, force, tensorboard, shared, draw_held_out)
-        runs = train(settings, recipes, how)
+        runs = train(settings, configs, how)
         _say_all(runs if distributed.rank() == 0 else [])
 
 

@@ -15,10 +15,11 @@ from sedmtl.report.visualize import visualize
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.devices import choose_device, choose_precision
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.train import TrainOptions, train_one
 
 SNR_DB = 10.0
+SETTINGS = {"fold": 1, "width": 8, "epochs": 10, "batch_size": 8}
 DATA_YAML = """\
 # A small project on sedmtl's built-in corpus. Change it and run the stages again:
 #   sedmtl mix --snr 10 && sedmtl features && sedmtl train --fold 1 && sedmtl eval
@@ -57,19 +58,15 @@ def demo(folder: Path, n_workers: int) -> Demo:
     progress.say(f"project in {folder}: {config_path}")
     (mixtures,) = mix(config, MixOptions((SNR_DB,), stems=False, n_wavs=4, n_workers=n_workers))
     (store,) = features(config, [mixtures.stem], n_workers)
-    recipe = Recipe(
-        data=store.stem,
-        fold=1,
-        width=8,
-        epochs=10,
-        batch_size=8,
-        precision=choose_precision(choose_device(None)),
-    )
-    run = train_one(config, recipe, TrainOptions(resume=True))
+    precision = choose_precision(choose_device(None))
+    settings = TrainConfig.of({**SETTINGS, "data": store.stem, "precision": precision})
+    run = train_one(config, settings, TrainOptions(resume=True))
     sheets, rows = evaluate(config, [run.name])
     draw_score_curves(config.work_dir / "eval", rows)
     # The first mixtures are of fold 1, which this run has not heard.
     clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))
     picture_path, _, _ = visualize(config, clip_path, run_name=run.name)
-    options = f"--width {recipe.width} --epochs {recipe.epochs} --batch-size {recipe.batch_size}"
+    options = " ".join(
+        f"--{key.replace('_', '-')} {SETTINGS[key]}" for key in ("width", "epochs", "batch_size")
+    )
     return Demo(sheets, picture_path, clip_path, other.name, options)

@@ -127,17 +127,6 @@ Alphas = Annotated[
 Seeds = Annotated[list[int], typer.Option("--seed", min=0, help=f"Of weights and order. {AGAIN}")]
 
 # train: how.
-Attention = Annotated[
-    Literal["released", "equations"], typer.Option(help="Form of 2APAE's attention.")
-]
-TimeAttention = Annotated[
-    Literal["dense", "local"],
-    typer.Option(
-        help="2APAE's second step: dense is the paper's and knows each frame's position; local "
-        "knows none, and its frame scores are presences."
-    ),
-]
-Reconstruction = Annotated[Literal["relu", "linear"], typer.Option(help="End of 2APAE's decoder.")]
 Gpus = Annotated[
     int | None,
     typer.Option(
@@ -150,9 +139,6 @@ Gpus = Annotated[
 Epochs = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training clips.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Clips a step.")]
 Rate = Annotated[float, typer.Option("--lr", callback=_rate, help="Learning rate of Adam.")]
-Width = Annotated[
-    int, typer.Option("--width", min=1, help="Channels of the first block; 32 is the paper's.")
-]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
     typer.Option(help="auto: bfloat16 where the hardware computes in it."),

@@ -19,6 +19,7 @@ from sedmtl.models import MODELS
 from sedmtl.runtime.documents import parse_yaml
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import HeldOutScores
+from sedmtl.training.config import TrainConfig
 
 SCHEMA = 1
 
@@ -167,8 +168,7 @@ class Row:
     def reported(self) -> Reported | None:
         """The paper's figures of this network on these data, if it printed any."""
         r = self.recipe
-        form = (r["attention"], r["time_attention"], r["reconstruction"])
-        in_form = form == ("released", "dense", "relu")
+        in_form = not TrainConfig.of(r).network.variant
         comparable = self.is_of_paper_data and in_form and not self.data.on
         return reported(r["model"], r["alpha"], self.snr_db) if comparable else None
 
@@ -256,19 +256,15 @@ def _or_null(value: float | None) -> float | None:
 def _order(row: Row) -> tuple[Any, ...]:
     snr_db = np.inf if row.snr_db is None else row.snr_db
     r = row.recipe
-    network = (
-        MODELS.index(r["model"]),
-        r["attention"] != "released",
-        r["time_attention"],
-        r["reconstruction"],
-    )
+    network = MODELS.index(r["model"]), TrainConfig.of(r).network.variant
     return (snr_db, *map(str, row.data), *network, r["width"], str(r["alpha"]), r["seed"],
             row.runs, row.selection)  # fmt: skip
 
 
 def _group_key(run: ScoredRun) -> str:
-    same = sorted((key, value) for key, value in run.recipe.items() if key not in RECORDED)
-    return repr((same, _data_of(run)))
+    """The folds of one cross-validation share it, whatever versions trained them."""
+    of_run = TrainConfig.of(run.recipe).cross_validation
+    return repr((of_run, run.recipe.get("store_digest"), _data_of(run)))
 
 
 def _check_folds(group: Sequence[ScoredRun]) -> None:

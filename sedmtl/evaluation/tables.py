@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sedmtl.evaluation import paper
 from sedmtl.evaluation.aggregate import RECORDED, Average, Row, by_data
-from sedmtl.models import has_decoder
+from sedmtl.training.config import TrainConfig
 
 COLUMNS = ("network", "α", "folds", "chosen", "micro-P", "macro-P", "AUC", "scored")
 LEGEND = (
@@ -153,7 +153,7 @@ def names_of(rows: Sequence[Row]) -> list[str]:
     """
     names = [
         f"{full_name(row)}, α {row.recipe['alpha']}"
-        if has_decoder(row.recipe["model"])
+        if TrainConfig.of(row.recipe).network.task_modules
         else full_name(row)
         for row in rows
     ]
@@ -209,11 +209,8 @@ def _name(row: Row) -> str:
 
 def _variant(row: Row) -> str:
     """What tells a network from others of its name: attention, decoder, seed."""
-    r = row.recipe
-    parts = [r["attention"]] if r["attention"] != "released" else []
-    parts += [r["time_attention"]] if r["time_attention"] != "dense" else []
-    parts += [r["reconstruction"]] if r["reconstruction"] != "relu" else []
-    parts += [f"seed {r['seed']}"] if r["seed"] else []
+    config = TrainConfig.of(row.recipe)
+    parts = [*config.network.variant, *([f"seed {config.seed}"] if config.seed else [])]
     return "  " + " ".join(parts) if parts else ""
 
 

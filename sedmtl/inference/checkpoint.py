@@ -22,7 +22,6 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from torch import Tensor, nn
 import sedmtl
 from sedmtl.inference.model_card import ModelCard as ModelCard
 from sedmtl.inference.model_card import read_card
-from sedmtl.models import MODELS
+from sedmtl.models.registry import MODELS, read_settings
 from sedmtl.runtime import checksum as seal
 from sedmtl.runtime.atomic import write_bytes, write_text
 from sedmtl.runtime.documents import parse_json, parse_yaml
@@ -61,7 +60,7 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
     data = {
         "schema": SCHEMA,
         "sedmtl_version": sedmtl.__version__,
-        **asdict(card),
+        **card.plain(),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
     text = json.dumps(seal.sealed(data), indent=1, ensure_ascii=False)
@@ -205,6 +204,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     check_data_name(settings["data"])
     if settings["model"] not in MODELS or not 0 < settings["fold"] < 256:
         raise ValueError("no such network or fold")
+    read_settings(settings)
     if settings["alpha"] != "auto":
         float(settings["alpha"])
 

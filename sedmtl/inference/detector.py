@@ -142,7 +142,7 @@ class Detector:
             count: Called with the number of clips just scored.
         """
         clip = np.empty((len(rows), len(self.classes)), np.float32)
-        frame = np.empty((*clip.shape, self.card.n_frames), np.float32)
+        frame = np.empty((*clip.shape, self.card.n_frame_scores), np.float32)
         with torch.inference_mode():
             for batch in batches(np.arange(len(rows)), batch_size):
                 logmel = torch.from_numpy(read(rows[batch])).to(self._device)

@@ -22,13 +22,15 @@ class Inspection:
     Attributes:
         classes: Names of the C classes, in the order of every axis of classes.
         clip: (C,) in [0, 1], presence in the clip.
-        frame: (C, T) in [0, 1], over time; `SedOutput.frame` says what it is of each network.
-        mel_attention: (C, T, F), sums to 1 over mel bins; None if the network has none.
-        time_attention: (C, T), sums to 1 over frames; None if the network has none.
+        frame: (C, T') in [0, 1], over time; `SedOutput.frame` says what it is of each network.
+        mel_attention: (C, T', F), sums to 1 over mel bins; None if the network has none.
+        time_attention: (C, T'), sums to 1 over frames; None if the network has none.
         logmel: (T, F), the standardised log-mel that the network was given.
         reconstruction: (T, F), the decoder's version of it; None if none was trained.
-        frame_edges_s: (T + 1,) where frames begin and end in the file, in seconds; a frame stands
-            for the hop around the centre of its window.
+        frame_edges_s: (T' + 1,) where frame scores begin and end in the file, in seconds; each
+            stands for the hop around the centre of its window.
+        logmel_edges_s: (T + 1,) likewise of the log-mel's frames; the same unless the network
+            pools time.
         mel_hz: (F,) centre frequencies of the mel bins.
         duration_s: How much of the clip is audio; the rest, if any, is padding.
     """
@@ -41,6 +43,7 @@ class Inspection:
     logmel: Array
     reconstruction: Array | None
     frame_edges_s: npt.NDArray[np.float64]
+    logmel_edges_s: npt.NDArray[np.float64]
     mel_hz: Array
     duration_s: float
 
@@ -71,9 +74,16 @@ class Inspection:
             logmel=_first(logmel),
             reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
             frame_edges_s=start_s + card.frame_edges_s,
+            logmel_edges_s=start_s + card.logmel_edges_s,
             mel_hz=card.build_logmel().centres_hz(),
             duration_s=card.n_samples / card.sample_rate if duration_s is None else duration_s,
         )
+
+    def at_logmel_frames(self, values: Array) -> Array:
+        """Values of frame scores (T', …), each repeated over its frames of the log-mel: (T, …)."""
+        n_frames, n_scores = len(self.logmel_edges_s) - 1, len(self.frame_edges_s) - 1
+        score = np.arange(n_frames) // (n_frames // n_scores)
+        return values[np.minimum(score, n_scores - 1)]
 
     def ranking(self) -> list[tuple[str, float]]:
         """The classes with their clip scores, the most likely first."""

@@ -38,11 +38,9 @@ def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
         output: Of the network.
         card: Of its run.
     """
-    if card.model == "2apae" and card.time_attention == "local":
+    if card.network.frame_meaning == "presence":
         return output.frame.unsqueeze(-1).expand_as(output.class_map)
-    probability = (
-        output.class_map.exp() if card.model == "atrous" else output.class_map.sigmoid()
-    )  # (B, C, T, F)
+    probability = card.network.class_probability(output.class_map)  # (B, C, T', F)
     padding = (AROUND[0] // 2, AROUND[1] // 2)
     return avg_pool2d(probability, AROUND, 1, padding, count_include_pad=False)
 
@@ -66,7 +64,7 @@ class MaskedStft:
     def __init__(self, card: ModelCard, device: torch.device | str = "cpu") -> None:
         self._window = int(card.features["window"])
         self._hop = self._window // 4
-        self._mask_hop = int(card.features["hop"])
+        self._mask_hop, self._mask_window = card.frame_hop, card.frame_window
         # Its root, once before and once after: a mask's steps from frame to frame are faded.
         self._taper = torch.hann_window(self._window, device=device).sqrt()
         filters = card.build_logmel().filters.to(device)  # (n_bins, F)
@@ -137,7 +135,7 @@ class MaskedStft:
         Linear between the centres of the mask's frames.
         """
         centre = torch.arange(n_frames, device=mask.device) * self._hop  # in samples
-        position = ((centre - self._window / 2) / self._mask_hop).clamp(0, mask.shape[-2] - 1)
+        position = ((centre - self._mask_window / 2) / self._mask_hop).clamp(0, mask.shape[-2] - 1)
         before = position.floor().long()
         after = (before + 1).clamp_max(mask.shape[-2] - 1)
         between = (position - before).unsqueeze(-1)

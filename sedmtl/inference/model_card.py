@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,10 +13,8 @@ from torch import nn
 
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import LogMel, Standardiser, n_frames
-from sedmtl.models import build_model, has_decoder
-from sedmtl.models.attention_step import AttentionForm
-from sedmtl.models.autoencoder import ReconstructionEnd
-from sedmtl.models.two_step_attention import TimeAttention
+from sedmtl.models.registry import name_of, plain_settings, read_settings
+from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError
 
 MAX_SIZE = 1 << 31
@@ -28,6 +26,8 @@ class ModelCard:
     """All that prediction needs beside the weights: the content of `model.json`.
 
     Attributes:
+        network: Its options, which also say which network it is.
+        n_frames: Frames of the log-mel of a clip.
         classes: In the order of the scores.
         n_samples: Length of a clip at `sample_rate`.
         features: Arguments of `LogMel` beside the sample rate.
@@ -38,11 +38,7 @@ class ModelCard:
         training: Where the weights come from, for people: recipe, epoch, validation score.
     """
 
-    model: str
-    attention: AttentionForm
-    time_attention: TimeAttention
-    reconstruction: ReconstructionEnd
-    width: int
+    network: NetworkSettings
     n_frames: int
     n_mels: int
     classes: tuple[str, ...]
@@ -56,33 +52,58 @@ class ModelCard:
     training: Mapping[str, Any]
 
     @property
+    def model(self) -> str:
+        """Name of the network."""
+        return name_of(self.network)
+
+    @property
     def reconstructs(self) -> bool:
         """Whether there is a decoder, and it was trained."""
-        return has_decoder(self.model) and self.training["alpha"] != 0
+        return "reconstruction" in self.network.task_modules and self.training["alpha"] != 0
+
+    @property
+    def n_frame_scores(self) -> int:
+        """T': frame scores of a clip."""
+        return self.n_frames // self.network.time_stride
+
+    @property
+    def frame_hop(self) -> int:
+        """Samples from one frame score to the next."""
+        return self.network.time_stride * int(self.features["hop"])
+
+    @property
+    def frame_window(self) -> int:
+        """Samples that the log-mel frames of one frame score are computed from."""
+        return int(self.features["window"]) + self.frame_hop - int(self.features["hop"])
 
     @property
     def hop_s(self) -> float:
-        """From frame to frame."""
-        return float(self.features["hop"]) / self.sample_rate
+        """Seconds from one frame score to the next."""
+        return self.frame_hop / self.sample_rate
 
     @property
     def frame_edges_s(self) -> npt.NDArray[np.float64]:
-        """(T + 1,) where frames begin and end: a frame stands for the hop around its centre."""
+        """(T' + 1,) where frame scores begin and end: each stands for the hop around its centre."""
+        return self._edges_s(self.n_frame_scores, self.frame_hop)
+
+    @property
+    def logmel_edges_s(self) -> npt.NDArray[np.float64]:
+        """(T + 1,) where the log-mel's frames begin and end: likewise."""
+        return self._edges_s(self.n_frames, int(self.features["hop"]))
+
+    def _edges_s(self, n: int, hop: int) -> npt.NDArray[np.float64]:
         first = (self.features["window"] - self.features["hop"]) / 2
-        return (first + np.arange(self.n_frames + 1) * self.features["hop"]) / self.sample_rate
+        return (first + np.arange(n + 1) * hop) / self.sample_rate
+
+    def plain(self) -> dict[str, Any]:
+        """The card as plain values, the network's options flat among them."""
+        values = asdict(self)
+        del values["network"]
+        return {**plain_settings(self.network), **values}
 
     def build_network(self) -> nn.Module:
         """The network with fresh weights."""
-        return build_model(
-            self.model,
-            len(self.classes),
-            self.n_frames,
-            self.n_mels,
-            self.width,
-            self.attention,
-            self.reconstruction,
-            self.time_attention,
-        )
+        return self.network.build(len(self.classes), self.n_frames, self.n_mels)
 
     def build_logmel(self) -> LogMel:
         """The front end that the network was trained on."""
@@ -94,7 +115,7 @@ class ModelCard:
 
 
 def read_card(data: Mapping[str, Any]) -> ModelCard:
-    """A card from the plain values that `dataclasses.asdict` makes of one.
+    """A card from the plain values that `ModelCard.plain` makes of one.
 
     Raises:
         SedmtlError: The post-processing makes no sense.
@@ -105,7 +126,9 @@ def read_card(data: Mapping[str, Any]) -> ModelCard:
     lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold")}
     settings = data["postprocessing"]
     settings = PostProcessing(**{**settings, "threshold": tuple(settings["threshold"])})
-    card = ModelCard(**{**data, **lists, "postprocessing": settings})
+    network = read_settings(data)
+    others = {key: value for key, value in data.items() if key not in plain_settings(network)}
+    card = ModelCard(network, **{**others, **lists, "postprocessing": settings})
     _check(card)
     return card
 
@@ -136,7 +159,15 @@ def _check(card: ModelCard) -> None:
         ValueError: They do not; says which.
     """
     window, hop, n_classes = card.features["window"], card.features["hop"], len(card.classes)
-    sizes = (card.width, card.n_frames, card.n_mels, card.sample_rate, card.n_samples, window, hop)
+    sizes = (
+        card.network.width,
+        card.n_frames,
+        card.n_mels,
+        card.sample_rate,
+        card.n_samples,
+        window,
+        hop,
+    )
     settings = card.postprocessing
     lists = (card.mean, card.std, card.tag_threshold, settings.threshold)
     fits = {

@@ -121,7 +121,7 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> O
 
 def _doubt(card: ModelCard) -> str:
     """What to know of a network whose frame scores need not be presences."""
-    if card.model != "2apae" or card.time_attention == "local":
+    if card.network.frame_meaning != "signed":
         return ""
     return (
         ": its dense second step tells which sounds, not when (docs/localisation.md); a run of "

@@ -155,8 +155,8 @@ def tags_of(card: ModelCard, clip: Scores) -> list[tuple[str, float]]:
 
 def grid_of(card: ModelCard) -> Grid:
     """Where a network's frames lie in a recording."""
-    window, hop = int(card.features["window"]), int(card.features["hop"])
-    return Grid(card.sample_rate, card.n_samples, card.n_frames, window, hop)
+    n_frames, window, hop = card.n_frame_scores, card.frame_window, card.frame_hop
+    return Grid(card.sample_rate, card.n_samples, n_frames, window, hop)
 
 
 class _Scored(NamedTuple):

@@ -4,6 +4,6 @@ Axes: B clips, C classes, D channels, T frames, F mel bins. A network never know
 """
 
 from sedmtl.models.output import SedOutput
-from sedmtl.models.registry import MODELS, build_model, count_parameters, has_decoder
+from sedmtl.models.registry import MODELS, build_model, count_parameters
 
-__all__ = ["MODELS", "SedOutput", "build_model", "count_parameters", "has_decoder"]
+__all__ = ["MODELS", "SedOutput", "build_model", "count_parameters"]

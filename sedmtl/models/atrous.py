@@ -5,14 +5,30 @@ The benchmark of Ren et al. (ICASSP 2019), as the paper compared with it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models.blocks import initialise
 from sedmtl.models.output import SedOutput
+from sedmtl.models.settings import NetworkSettings
 
 DILATIONS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class AtrousSettings(NetworkSettings):
+    """The options of Atrous; its first convolution has twice as many channels as `width`."""
+
+    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:  # noqa: ARG002
+        """The network with fresh weights."""
+        return AtrousAttention(n_classes, self.width)
+
+    def class_probability(self, class_map: Tensor) -> Tensor:
+        """The map is a log-softmax over classes."""
+        return class_map.exp()
 
 
 class AtrousAttention(nn.Module):
@@ -47,4 +63,5 @@ class AtrousAttention(nn.Module):
         weights = weights / weights.sum(dim=(-2, -1), keepdim=True)  # (B, C, T, F), sums to 1
         class_map = self.classification(x).float().log_softmax(dim=1)  # (B, C, T, F)
         clip = (weights * class_map).sum(dim=(-2, -1)).sigmoid()  # (B, C)
-        return SedOutput(clip=clip, frame=class_map.exp().mean(dim=-1), class_map=class_map)
+        frame = class_map.exp().mean(dim=-1)  # (B, C, T)
+        return SedOutput(clip=clip, frame=frame, class_map=class_map, encoded=x)

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from sedmtl.models.attention_step import AttentionForm
 from sedmtl.models.blocks import initialise, stack_blocks
 from sedmtl.models.output import SedOutput
+from sedmtl.models.settings import FrameMeaning, NetworkSettings
 from sedmtl.models.two_step_attention import TimeAttention, TwoStepAttention
 
 ReconstructionEnd = Literal["relu", "linear"]
+
+
+@dataclass(frozen=True)
+class TwoStepAttentionSettings(NetworkSettings):
+    """The options of 2APAE."""
+
+    task_modules: ClassVar[Mapping[str, str]] = {"reconstruction": "decoder"}
+
+    attention: AttentionForm = "released"
+    """Form of 2APAE's attention."""
+
+    time_attention: TimeAttention = "dense"
+    """2APAE's second step: dense is the paper's and knows each frame's position; local knows none,
+    and its frame scores are presences."""
+
+    reconstruction: ReconstructionEnd = "relu"
+    """End of 2APAE's decoder."""
+
+    @property
+    def frame_meaning(self) -> FrameMeaning:
+        """The weights of the dense second step have either sign."""
+        return "presence" if self.time_attention == "local" else "signed"
+
+    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+        """The network with fresh weights."""
+        return TwoStepAttentionAutoEncoder(n_classes, n_frames, n_mels, self)
 
 
 class TwoStepAttentionAutoEncoder(nn.Module):
@@ -25,30 +54,23 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         n_classes: C.
         n_frames: T; fixed where the attention over time is dense, any where it is local.
         n_mels: F.
-        width: Channels of the first block; the others have 2, 4 and 8 times as many.
-        attention: Form of the attention.
-        reconstruction: End of the decoder.
-        time_attention: The second step.
+        settings: Its options; the blocks have 1, 2, 4 and 8 times `width` channels.
     """
 
     def __init__(
-        self,
-        n_classes: int,
-        n_frames: int,
-        n_mels: int,
-        width: int = 32,
-        attention: AttentionForm = "released",
-        reconstruction: ReconstructionEnd = "relu",
-        time_attention: TimeAttention = "dense",
+        self, n_classes: int, n_frames: int, n_mels: int, settings: TwoStepAttentionSettings
     ) -> None:
         super().__init__()
+        width = settings.width
         channels = [width, 2 * width, 4 * width, 8 * width]
         self.encoder = stack_blocks([1, *channels])
         self.class_conv = nn.Conv2d(channels[-1], n_classes, 1)
         self.decoder = stack_blocks([*reversed(channels), 1])
-        if reconstruction == "linear":
+        if settings.reconstruction == "linear":
             self.decoder[-1].activation = nn.Identity()
-        self.attention = TwoStepAttention(n_classes, n_frames, n_mels, attention, time_attention)
+        self.attention = TwoStepAttention(
+            n_classes, n_frames, n_mels, settings.attention, settings.time_attention
+        )
         initialise(self)
 
     def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
@@ -61,11 +83,14 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T, F)
         class_map = self.class_conv(encoded)  # (B, C, T, F)
         attended = self.attention(class_map)
+        # (B, T, F)
+        decoded = {"reconstruction": self.decoder(encoded).squeeze(1)} if reconstruct else {}
         return SedOutput(
             clip=attended.clip,
             frame=attended.frame,
             class_map=class_map,
             mel_attention=attended.mel_weights,
             time_attention=attended.time_weights,
-            reconstruction=self.decoder(encoded).squeeze(1) if reconstruct else None,  # (B, T, F)
+            tasks=decoded,
+            encoded=encoded,
         )

@@ -1,7 +1,9 @@
-"""What a network says about a batch of clips."""
+"""What a network computes for a batch of clips."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor
@@ -21,8 +23,8 @@ class SedOutput(NamedTuple):
             the log-softmax over classes.
         mel_attention: (B, C, T, F), sums to 1 over F: equation 10. Only 2APAE has it.
         time_attention: (B, C, T), sums to 1 over T: equation 14. Only 2APAE has it.
-        reconstruction: (B, T, F), the decoder's log-mel (equation 5); None if the network has no
-            decoder or it was not asked for.
+        tasks: The outputs of auxiliary tasks by name, as far as they were computed.
+        encoded: (B, D, T, F), what the encoder gives to all that follows.
     """
 
     clip: Tensor
@@ -30,7 +32,13 @@ class SedOutput(NamedTuple):
     class_map: Tensor
     mel_attention: Tensor | None = None
     time_attention: Tensor | None = None
-    reconstruction: Tensor | None = None
+    tasks: Mapping[str, Tensor] = MappingProxyType({})
+    encoded: Tensor | None = None
+
+    @property
+    def reconstruction(self) -> Tensor | None:
+        """(B, T, F), the decoder's log-mel (equation 5); None if it was not computed."""
+        return self.tasks.get("reconstruction")
 
     @property
     def gated(self) -> Tensor:

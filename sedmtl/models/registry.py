@@ -1,58 +1,98 @@
-"""The networks by name."""
+"""The networks by name: a line for each."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
 from torch import nn
 
-from sedmtl.models.atrous import AtrousAttention
-from sedmtl.models.attention_step import AttentionForm
-from sedmtl.models.autoencoder import ReconstructionEnd, TwoStepAttentionAutoEncoder
-from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalWeightedRank
-from sedmtl.models.two_step_attention import TimeAttention
-from sedmtl.models.vggish import Vggish
+from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError, suggest
 
-MODELS = ("2apae", "gap", "gmp", "gwrp", "atrous")
-"""The paper's network and the four that it is compared with, in the order of its table IV."""
+# The class of each network's settings. The command line reads the options from its source, so that
+# `--help` need not import torch. In the order of the paper's table IV.
+NETWORKS = {
+    "2apae": "sedmtl.models.autoencoder.TwoStepAttentionSettings",
+    "gap": "sedmtl.models.vggish.GapSettings",
+    "gmp": "sedmtl.models.vggish.GmpSettings",
+    "gwrp": "sedmtl.models.vggish.GwrpSettings",
+    "atrous": "sedmtl.models.atrous.AtrousSettings",
+}
+MODELS = tuple(NETWORKS)
+PAPERS = "2apae"
+"""The paper's network. Its options are in every run's record, also where a network lacks them."""
 
 
-def build_model(
-    name: str,
-    n_classes: int,
-    n_frames: int,
-    n_mels: int,
-    width: int = 32,
-    attention: AttentionForm = "released",
-    reconstruction: ReconstructionEnd = "relu",
-    time_attention: TimeAttention = "dense",
-) -> nn.Module:
-    """Build a network with fresh weights.
-
-    Its `forward(logmel (B, T, F)) -> SedOutput`; the log-mel is standardised before. `attention`,
-    `reconstruction` and `time_attention` are about 2APAE alone.
+def settings_class(name: str) -> type[NetworkSettings]:
+    """The settings of the network of that name.
 
     Raises:
         SedmtlError: There is no network of that name.
     """
-    match name:
-        case "2apae":
-            return TwoStepAttentionAutoEncoder(
-                n_classes, n_frames, n_mels, width, attention, reconstruction, time_attention
-            )
-        case "gap":
-            return Vggish(n_classes, GlobalAverage(), width)
-        case "gmp":
-            return Vggish(n_classes, GlobalMaximum(), width)
-        case "gwrp":
-            return Vggish(n_classes, GlobalWeightedRank(n_frames * n_mels), width)
-        case "atrous":
-            return AtrousAttention(n_classes, width)
-    raise SedmtlError(f"no network is called '{name}': {suggest(name, MODELS)}")
+    if name not in NETWORKS:
+        raise SedmtlError(f"no network is called '{name}': {suggest(name, NETWORKS)}")
+    module, _, of_class = NETWORKS[name].rpartition(".")
+    found: type[NetworkSettings] = getattr(import_module(module), of_class)
+    return found
 
 
-def has_decoder(name: str) -> bool:
-    """Whether the network of that name has the auxiliary task."""
-    return name == "2apae"
+def name_of(settings: NetworkSettings) -> str:
+    """The name under which a network's settings are registered."""
+    path = f"{type(settings).__module__}.{type(settings).__qualname__}"
+    return next(name for name, known in NETWORKS.items() if known == path)
+
+
+def read_settings(values: Mapping[str, Any]) -> NetworkSettings:
+    """The settings among the values of a run's record; what is missing has its default.
+
+    Args:
+        values: `model`, and options by name. Other keys are ignored.
+
+    Raises:
+        SedmtlError: There is no such network.
+        ValueError: An option has a value that cannot be.
+    """
+    known = settings_class(values["model"])
+    return known(**{name: values[name] for name in known.defaults() if name in values})
+
+
+def plain_settings(settings: NetworkSettings) -> dict[str, Any]:
+    """The settings as a run's record has them: `model`, the paper's options, its own, `width`."""
+    options = {**settings_class(PAPERS).defaults(), **asdict(settings)}
+    width = options.pop("width")
+    return {"model": name_of(settings), **options, "width": width}
+
+
+def build_model(
+    name: str, n_classes: int, n_frames: int, n_mels: int, width: int = 32, **options: Any
+) -> nn.Module:
+    """Build a network with fresh weights.
+
+    Args:
+        name: Of the network.
+        n_classes: C.
+        n_frames: T.
+        n_mels: F.
+        width: Channels of the first block.
+        options: Those of the network: the fields of its settings.
+
+    Returns:
+        A module whose `forward(logmel (B, T, F))`, standardised, gives a `SedOutput`.
+
+    Raises:
+        SedmtlError: There is no network of that name, or it has no such option or value.
+    """
+    known = settings_class(name)
+    for option in options:
+        if option not in known.defaults():
+            raise SedmtlError(f"{name} has no '{option}': {suggest(option, known.defaults())}")
+    try:
+        return known(width, **options).build(n_classes, n_frames, n_mels)
+    except ValueError as error:
+        raise SedmtlError(f"{name}: {error}") from error
 
 
 def count_parameters(network: nn.Module) -> int:

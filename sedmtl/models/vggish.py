@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from sedmtl.models.blocks import initialise, stack_blocks
 from sedmtl.models.output import SedOutput
-from sedmtl.models.pooling import GlobalPooling
+from sedmtl.models.pooling import (
+    GlobalAverage,
+    GlobalMaximum,
+    GlobalPooling,
+    GlobalWeightedRank,
+)
+from sedmtl.models.settings import NetworkSettings
+
+
+@dataclass(frozen=True)
+class VggishSettings(NetworkSettings):
+    """The options that GAP, GMP and GWRP share."""
+
+    @property
+    def n_channels(self) -> int:
+        """Of the last block."""
+        return 4 * self.width
+
+
+@dataclass(frozen=True)
+class GapSettings(VggishSettings):
+    """The options of GAP."""
+
+    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:  # noqa: ARG002
+        """The network with fresh weights."""
+        return Vggish(n_classes, GlobalAverage(), self.width)
+
+
+@dataclass(frozen=True)
+class GmpSettings(VggishSettings):
+    """The options of GMP."""
+
+    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:  # noqa: ARG002
+        """The network with fresh weights."""
+        return Vggish(n_classes, GlobalMaximum(), self.width)
+
+
+@dataclass(frozen=True)
+class GwrpSettings(VggishSettings):
+    """The options of GWRP."""
+
+    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+        """The network with fresh weights."""
+        return Vggish(n_classes, GlobalWeightedRank(n_frames * n_mels), self.width)
 
 
 class Vggish(nn.Module):
@@ -28,7 +73,8 @@ class Vggish(nn.Module):
 
     def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
         """Score a batch (B, T, F), standardised. There is no decoder to `reconstruct`."""
-        class_map = self.class_conv(self.encoder(logmel.unsqueeze(1)))  # (B, C, T, F)
+        encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T, F)
+        class_map = self.class_conv(encoded)  # (B, C, T, F)
         mask = class_map.sigmoid()
         clip, frame = self.pooling(mask), self.pooling.over_mels(mask)
-        return SedOutput(clip=clip, frame=frame, class_map=class_map)
+        return SedOutput(clip=clip, frame=frame, class_map=class_map, encoded=encoded)

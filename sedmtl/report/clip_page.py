@@ -87,7 +87,7 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
 
 def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
     """What the script reads."""
-    edges_s = view.inspection.frame_edges_s
+    edges_s = view.inspection.logmel_edges_s
     return {
         "start_s": view.start_s,
         "end_s": view.end_s,
@@ -103,16 +103,16 @@ def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
 
 def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]]:
     """The maps by the names that the page knows them by, and whether they are weights."""
-    clip = view.inspection
+    clip, at_logmel = view.inspection, view.inspection.at_logmel_frames
     yield "logmel", clip.logmel, False
     if clip.reconstruction is not None:
         yield "reconstruction", clip.reconstruction, False
     for i, row in enumerate(view.rows(shown)):
-        yield f"frame {i}", clip.frame[row], False
+        yield f"frame {i}", at_logmel(clip.frame[row]), False
         if clip.mel_attention is not None:
-            yield f"mel_attention {i}", clip.mel_attention[row], True
+            yield f"mel_attention {i}", at_logmel(clip.mel_attention[row]), True
         if clip.time_attention is not None:
-            yield f"time_attention {i}", clip.time_attention[row], True
+            yield f"time_attention {i}", at_logmel(clip.time_attention[row]), True
 
 
 def _heading(clip: Clip) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _item(event: Event | Detection, score: str = "") -> dict[str, Any]:
 
 
 def _axes(view: View) -> dict[str, Any]:
-    begin_s, end_s = view.inspection.frame_edges_s[[0, -1]]
+    begin_s, end_s = view.inspection.logmel_edges_s[[0, -1]]
     left, right = timeline.share(view, begin_s), timeline.share(view, end_s)
     is_padded = view.heard_end_s < view.end_s
     return {

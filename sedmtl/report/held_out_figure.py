@@ -7,10 +7,15 @@ from typing import Any
 
 from sedmtl.events import Event
 from sedmtl.inference.inspection import Inspection
+from sedmtl.models.settings import FrameMeaning
 
 
 def draw_held_out(
-    name: str, inspection: Inspection, dense: bool, truth: Sequence[Event] | None, title: str
+    name: str,
+    inspection: Inspection,
+    meaning: FrameMeaning,
+    truth: Sequence[Event] | None,
+    title: str,
 ) -> Any:
     """What a network sees in a clip: the arguments of `training.tensorboard.DrawClip`."""
     # Here, because matplotlib takes long to import and most trainings do without.
@@ -18,5 +23,5 @@ def draw_held_out(
     from sedmtl.report.figures.view import View, choose_classes
 
     no_decoder = "no decoder was trained"
-    view = View(name, inspection, 0.0, inspection.duration_s, dense=dense, no_decoder=no_decoder)
+    view = View(name, inspection, 0.0, inspection.duration_s, meaning, no_decoder)
     return figure_3([view], title, choose_classes([view], truth, MAX_CLASSES), truth)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sedmtl.inference.checkpoint import is_finished, load_model, load_state, n_e
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import progress
 from sedmtl.store import Store, other_snr_db, read_scores, stores_in
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 
 BLOCK = 32
 """Rows that are read at a time."""
@@ -174,9 +174,8 @@ def _check_run(run: Path, features: _Shelf) -> Finding:
 
 def _train(run: Path, settings: Mapping[str, Any], how: str) -> str:
     """The command that trains a run, with '…' for options that cannot be read any more."""
-    names = [field.name for field in fields(Recipe) if field.name in settings]
-    options = [w for name in names for w in (f"--{name.replace('_', '-')}", str(settings[name]))]
-    return f"sedmtl train {shlex.join(options) or '…'} --name {shlex.quote(run.name)} {how}"
+    options = shlex.join(TrainConfig.of(settings).words()) if settings else "…"
+    return f"sedmtl train {options} --name {shlex.quote(run.name)} {how}"
 
 
 def table(findings: Sequence[Finding], work_dir: Path) -> str:

@@ -12,7 +12,6 @@ from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection
 from sedmtl.inference.model_card import check_classes
-from sedmtl.models import has_decoder
 from sedmtl.report import figures as plots
 from sedmtl.report.clip_page import Clip, clip_page
 from sedmtl.report.figures.view import View, choose_classes
@@ -104,8 +103,8 @@ def _look(detector: Detector, name: str, audio_path: Path, start_s: float) -> Vi
         inspection,
         start_s,
         start_s + detector.duration_s,
-        dense=card.time_attention == "dense",
-        no_decoder=not_trained if has_decoder(card.model) else "this network has no decoder",
+        frame_meaning=card.network.frame_meaning,
+        no_decoder=not_trained if card.network.task_modules else "this network has no decoder",
     )
 
 

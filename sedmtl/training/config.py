@@ -1,85 +1,139 @@
-"""The recipe of a run: everything that decides it, beside the store it is trained on."""
+"""The configuration of a run: everything that decides it, beside the store it is trained on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from sedmtl.models import build_model
-from sedmtl.models.attention_step import AttentionForm
-from sedmtl.models.autoencoder import ReconstructionEnd
-from sedmtl.models.two_step_attention import TimeAttention
+from sedmtl.models.registry import PAPERS, name_of, plain_settings, read_settings
+from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.devices import Precision
 from sedmtl.store import Store
 
 Selection = Literal["honest", "paper"]
-Alpha = float | Literal["auto"]
+Weight = float | Literal["auto"]
+"""Of an auxiliary task's loss beside the detection's; `auto` learns it."""
 
 SELECTIONS: dict[Selection, str] = {"honest": "validation", "paper": "held_out"}
-"""By which part's micro-P each selection chooses its epoch."""
+"""The part whose micro-P chooses the epoch: `honest` is the validation-selected epoch, `paper` the
+test-selected one, which is what the paper reports."""
+
+RECONSTRUCTION = "reconstruction"
+"""The paper's auxiliary task; `alpha` is its weight, in the files and on the command line."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """Everything that decides a run, beside the store it is trained on.
 
     Attributes:
         data: Name of the feature store.
         fold: The held-out fold.
-        alpha: Weight of the reconstruction loss, or 'auto' to learn it; at 0 the decoder is not
-            run. A network without a decoder has 0.
+        network: The options of the network, which also say which network it is.
+        tasks: The auxiliary tasks that take part, with their weights: none is 0.
         precision: What convolutions and dense layers are computed in; losses, batch norm's
             statistics and the weights are float32.
     """
 
     data: str
     fold: int
-    model: str = "2apae"
-    attention: AttentionForm = "released"
-    time_attention: TimeAttention = "dense"
-    reconstruction: ReconstructionEnd = "relu"
-    width: int = 32
-    alpha: Alpha = 0.001
+    network: NetworkSettings
+    tasks: Mapping[str, Weight] = field(default_factory=dict)
     epochs: int = 50
     batch_size: int = 24
     lr: float = 1e-3
     seed: int = 0
     precision: Precision = "float32"
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Read the plain values of a run: those of `plain`, of run.yaml, of the command line.
+
+        What is missing has its default; keys of other things are ignored, and so is the weight of
+        a reconstruction that the network cannot make.
+
+        Raises:
+            SedmtlError: There is no network of that name.
+            KeyError, TypeError, ValueError: A value is missing, or cannot be.
+        """
+        network = read_settings({"model": PAPERS, **values})
+        weights = {RECONSTRUCTION: values.get("alpha", 0.001), **values.get("tasks", {})}
+        if RECONSTRUCTION not in network.task_modules:
+            del weights[RECONSTRUCTION]
+        tasks = {name: _weight(weight) for name, weight in weights.items()}
+        others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision")
+        return cls(
+            network=network,
+            tasks={name: weight for name, weight in tasks.items() if weight},
+            **{key: values[key] for key in others if key in values},
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """The values as files hold them: flat, with `alpha` for the reconstruction's weight.
+
+        A network without the paper's options has them at their defaults, and alpha 0.
+        """
+        values = asdict(self)
+        tasks, _ = values.pop("tasks"), values.pop("network")
+        return {
+            "data": values.pop("data"),
+            "fold": values.pop("fold"),
+            **plain_settings(self.network),
+            "alpha": tasks.pop(RECONSTRUCTION, 0.0),
+            **values,
+            **({"tasks": tasks} if tasks else {}),
+        }
+
+    @property
+    def model(self) -> str:
+        """Name of the network."""
+        return name_of(self.network)
+
+    @property
+    def alpha(self) -> Weight:
+        """Weight of the reconstruction; 0 if there is none."""
+        return self.tasks.get(RECONSTRUCTION, 0.0)
+
     @property
     def name(self) -> str:
         """Name of the run's folder, unless the user gives another."""
-        data = self.data.replace("_", "")
-        alpha = self.alpha if self.alpha == "auto" else f"{self.alpha:g}"
-        form = "" if self.attention == "released" else f"_{self.attention}"
-        time = "" if self.time_attention == "dense" else f"_{self.time_attention}"
-        end = "" if self.reconstruction == "relu" else f"_{self.reconstruction}"
-        return f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}{form}{time}{end}"
+        data, alpha = self.data.replace("_", ""), _text(self.alpha)
+        others = [f"{n}{_text(w)}" for n, w in self.tasks.items() if n != RECONSTRUCTION]
+        first = f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}"
+        return "_".join([first, *self.network.variant, *others])
 
     @property
-    def reconstructs(self) -> bool:
-        """Whether the auxiliary task takes part."""
-        return self.alpha == "auto" or self.alpha > 0
+    def cross_validation(self) -> str:
+        """A key that the folds of one cross-validation share, and no other run has."""
+        return json.dumps(replace(self, fold=0).plain(), sort_keys=True)
+
+    def words(self) -> list[str]:
+        """The options of `sedmtl train` that ask for this run, for people to type."""
+        values = self.plain()
+        foreign = plain_settings(self.network).keys() - asdict(self.network).keys() - {"model"}
+        if RECONSTRUCTION not in self.network.task_modules:
+            foreign |= {"alpha"}
+        shown = {key: value for key, value in values.items() if key not in {*foreign, "tasks"}}
+        return [
+            w for key, value in shown.items() for w in (f"--{key.replace('_', '-')}", str(value))
+        ]
 
 
-def build_network(recipe: Recipe, store: Store) -> nn.Module:
-    """The recipe's network for a store, with fresh weights from the seed.
+def _weight(value: Any) -> Weight:
+    return "auto" if value == "auto" else float(value)
 
-    Raises:
-        SedmtlError: The network does not exist.
-    """
+
+def _text(weight: Weight) -> str:
+    return weight if weight == "auto" else f"{weight:g}"
+
+
+def build_network(config: TrainConfig, store: Store) -> nn.Module:
+    """The network for a store, with fresh weights from the seed."""
     n_frames, n_mels = store.row_shape
-    torch.manual_seed(recipe.seed)
-    return build_model(
-        recipe.model,
-        len(store.classes),
-        n_frames,
-        n_mels,
-        recipe.width,
-        recipe.attention,
-        recipe.reconstruction,
-        recipe.time_attention,
-    )
+    torch.manual_seed(config.seed)
+    return config.network.build(len(store.classes), n_frames, n_mels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -65,14 +65,10 @@ def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> Held
 
 def card_of(trainer: Trainer, store: Store) -> ModelCard:
     """All that a run knows of itself before its thresholds are tuned."""
-    recipe, best = trainer.recipe, trainer.best["honest"]
+    config, best = trainer.config, trainer.best["honest"]
     n_frames, n_mels = store.row_shape
     return ModelCard(
-        model=recipe.model,
-        attention=recipe.attention,
-        time_attention=recipe.time_attention,
-        reconstruction=recipe.reconstruction,
-        width=recipe.width,
+        network=config.network,
         n_frames=n_frames,
         n_mels=n_mels,
         classes=store.classes,
@@ -84,7 +80,7 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
         postprocessing=PostProcessing(threshold=(0.5,) * len(store.classes)),
         tag_threshold=(0.5,) * len(store.classes),
         training={
-            **asdict(recipe),
+            **config.plain(),
             "n_train": len(trainer.split.train),
             "best_epoch": best.epoch,
             "validation_micro_p": best.micro_p,

@@ -21,12 +21,11 @@ from torch import Tensor, nn
 
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
-from sedmtl.models import has_decoder
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
 from sedmtl.store import Rows, Store, batches
 from sedmtl.training.batches import Batch, Feed, fits
-from sedmtl.training.config import SELECTIONS, Recipe, Selection, build_network
+from sedmtl.training.config import SELECTIONS, Selection, TrainConfig, build_network
 from sedmtl.training.losses import Objective, Uncertainty
 from sedmtl.training.split import Split, shuffled, split_rows
 
@@ -44,7 +43,7 @@ class Best:
 
 
 @contextmanager
-def enough_memory(recipe: Recipe) -> Iterator[None]:
+def enough_memory(config: TrainConfig) -> Iterator[None]:
     """Turns too little memory, of a GPU or of the machine, into an error that says what to lower.
 
     Raises:
@@ -57,25 +56,25 @@ def enough_memory(recipe: Recipe) -> Iterator[None]:
             raise
         where = "the GPU" if isinstance(error, torch.cuda.OutOfMemoryError) else "this machine"
         raise SedmtlError(
-            f"{where} has too little memory for --batch-size {recipe.batch_size} and --width "
-            f"{recipe.width}: try --batch-size {max(1, recipe.batch_size // 2)}, or a smaller "
-            "--width"
+            f"{where} has too little memory for --batch-size {config.batch_size} and --width "
+            f"{config.network.width}: try --batch-size {max(1, config.batch_size // 2)}, or a "
+            "smaller --width"
         ) from error
 
 
-def open_trainer(recipe: Recipe, store: Store, device: torch.device) -> Trainer:
+def open_trainer(config: TrainConfig, store: Store, device: torch.device) -> Trainer:
     """A trainer at its beginning: rows split, standardiser fitted, fresh weights.
 
     Raises:
         SedmtlError: The fold or the network does not exist.
     """
-    split = split_rows(store.clips.fold, recipe.fold, recipe.seed)
-    network = build_network(recipe, store)
+    split = split_rows(store.clips.fold, config.fold, config.seed)
+    network = build_network(config, store)
     standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
     target = store.clips.target
     n_bytes = 4 * len(store) * math.prod(store.row_shape)
     feed = Feed(store.read, target, device, resident=fits(n_bytes, device))
-    return Trainer(network, standardiser, feed, target, split, recipe, device)
+    return Trainer(network, standardiser, feed, target, split, config, device)
 
 
 class Trainer:
@@ -88,30 +87,31 @@ class Trainer:
         feed: Feed,
         target: npt.NDArray[np.uint8],
         split: Split,
-        recipe: Recipe,
+        config: TrainConfig,
         device: torch.device,
     ) -> None:
-        if has_decoder(recipe.model) and not recipe.reconstructs:
-            # It is not run, and processes that train together would wait for its gradients.
-            network.get_submodule("decoder").requires_grad_(False)
+        for task, submodule in config.network.task_modules.items():
+            if task not in config.tasks:
+                # It is not run, and processes that train together would wait for its gradients.
+                network.get_submodule(submodule).requires_grad_(False)
         network = distributed.join_batch_norm(network)
-        self.recipe = recipe
+        self.config = config
         self.split = split
         self.device = device
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.standardiser = standardiser.to(device)
         self.feed = feed
         self._target = target
-        self._uncertainty = Uncertainty().to(device) if recipe.alpha == "auto" else None
-        alpha = self._uncertainty or cast(float, recipe.alpha)
-        in_bfloat16 = recipe.precision == "bfloat16"
-        self._objective = Objective(self.network, alpha, recipe.reconstructs, in_bfloat16)
+        self._uncertainty = Uncertainty().to(device) if config.alpha == "auto" else None
+        alpha = self._uncertainty or cast(float, config.alpha)
+        in_bfloat16 = config.precision == "bfloat16"
+        self._objective = Objective(self.network, alpha, bool(config.tasks), in_bfloat16)
         self._joint_objective = distributed.average_gradients(self._objective)
         learned = [*network.parameters(), *(self._uncertainty or nn.Module()).parameters()]
         # One kernel for all weights; on the CPU Adam is a thousandth of a step.
         fused = device.type == "cuda"
-        self.optimiser = torch.optim.Adam(learned, lr=recipe.lr, fused=fused)
-        # The recipe lowers the rate when the held-out score stalls. Here the inner validation
+        self.optimiser = torch.optim.Adam(learned, lr=config.lr, fused=fused)
+        # The config lowers the rate when the held-out score stalls. Here the inner validation
         # decides, or the honest column would not be honest.
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimiser, mode="max", factor=0.1, patience=3, threshold=0.0
@@ -120,15 +120,15 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
 
     def fit(self, count: CountClips) -> Iterator[dict[str, Any]]:
-        """Train to the recipe's last epoch; yields a record an epoch: a line of `metrics.jsonl`.
+        """Train to the run's last epoch; yields a record an epoch: a line of `metrics.jsonl`.
 
         Raises:
             SedmtlError: The loss is no longer finite, or the GPU ran out of memory.
         """
-        for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
+        for epoch in range(len(self.history) + 1, self.config.epochs + 1):
             started, waited_s = time.monotonic(), self.feed.waited_s
             rate = float(self.optimiser.param_groups[0]["lr"])
-            with enough_memory(self.recipe):
+            with enough_memory(self.config):
                 losses = self._train_epoch(epoch, count)
                 validation = self.score(self.split.validation, count)
                 held_out = self.score(self.split.held_out, count)
@@ -151,7 +151,7 @@ class Trainer:
         self.network.eval()
         scores = torch.zeros(len(rows), self._target.shape[1], device=self.device)
         with torch.inference_mode():
-            numbers = list(batches(np.arange(len(rows)), self.recipe.batch_size))
+            numbers = list(batches(np.arange(len(rows)), self.config.batch_size))
             shares = [distributed.share(batch) for batch in numbers]
             fed = self.feed.run(rows[share] for share in shares)
             for batch, share, clips in zip(numbers, shares, fed, strict=True):
@@ -168,7 +168,7 @@ class Trainer:
             The clips of the batch, and (3,): the parts of the loss, summed over this process's
             part of them, on the device.
         """
-        chunks = list(batches(rows, self.recipe.batch_size))
+        chunks = list(batches(rows, self.config.batch_size))
         fed = self.feed.run(distributed.share(batch) for batch in chunks)
         for batch, clips in zip(chunks, fed, strict=True):
             yield len(batch), self._learn(clips, len(batch))
@@ -197,10 +197,10 @@ class Trainer:
         """Go back to a saved state.
 
         Raises:
-            SedmtlError: It is of another training, or has more epochs than the recipe.
+            SedmtlError: It is of another training, or has more epochs than the config.
         """
         try:
-            n_done, n_wanted = len(state["history"]), self.recipe.epochs
+            n_done, n_wanted = len(state["history"]), self.config.epochs
             self.network.load_state_dict(state["network"])
             if self._uncertainty:
                 self._uncertainty.load_state_dict(state["uncertainty"])
@@ -220,7 +220,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()
-        rows = shuffled(self.split.train, self.recipe.seed, epoch)
+        rows = shuffled(self.split.train, self.config.seed, epoch)
         # Summed on the device: asking for the loss at each step would wait for the GPU each time.
         sums = torch.zeros(3, device=self.device)
         for n_clips, losses in self.steps(rows):
@@ -230,13 +230,13 @@ class Trainer:
         if not np.isfinite(total):
             raise SedmtlError(
                 f"the loss is {total} in epoch {epoch}: training diverged; try --lr "
-                f"{self.recipe.lr / 10:g} or --precision float32"
+                f"{self.config.lr / 10:g} or --precision float32"
             )
         return {
             "loss": total,
             "detection_loss": detection,
             "reconstruction_loss": reconstruction,
-            "alpha": self._uncertainty.alpha.item() if self._uncertainty else self.recipe.alpha,
+            "alpha": self._uncertainty.alpha.item() if self._uncertainty else self.config.alpha,
         }
 
     def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,27 @@ from sedmtl.runtime.atomic import remove_file
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import NAME as LOCK
 from sedmtl.store import CLIP_FACTS, Store
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 
 LOG_NAME = "train.log"
 """What a run says that is trained in a process of a grid."""
 
 
-def settings_of(recipe: Recipe, store: Store, n_parameters: int) -> dict[str, Any]:
+def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[str, Any]:
     """What `run.yaml` says of a run: all that decides it, and with what it was made.
 
     Raises:
         SedmtlError: The store has a name that no run can have.
     """
     try:
-        check_data_name(recipe.data)
+        check_data_name(config.data)
     except ValueError:
         raise SedmtlError(
             f"{store.path} has a name that runs cannot carry: expected letters, digits and _.+-, "
             "or snr_ and a number; rename it"
         ) from None
     return {
-        **asdict(recipe),
+        **config.plain(),
         "n_parameters": n_parameters,
         "sedmtl_version": sedmtl.__version__,
         "torch_version": str(torch.__version__),
@@ -82,7 +81,7 @@ def _empty(run: Path) -> None:
     """Remove what is in a run folder, but for what this process has open.
 
     What says that it is finished goes first and what it is goes last: a kill on the way leaves
-    nothing that another recipe would go on with.
+    nothing that another config would go on with.
     """
     order = {"model.safetensors": 0, "last.pt": 1, "run.yaml": 3}
     for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 2)):

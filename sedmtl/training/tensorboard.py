@@ -16,6 +16,7 @@ import torch
 from sedmtl.events import Event
 from sedmtl.inference.inspection import Inspection
 from sedmtl.models import SedOutput
+from sedmtl.models.settings import FrameMeaning
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
@@ -24,9 +25,9 @@ from sedmtl.training.loop import Trainer
 
 Record = Mapping[str, Any]
 Add = Callable[[Record], None]
-DrawClip = Callable[[str, Inspection, bool, Sequence[Event] | None, str], Any]
-"""Name of a network, its look at a clip, whether its second step is dense, the true events if they
-are known, title -> the picture."""
+DrawClip = Callable[[str, Inspection, FrameMeaning, Sequence[Event] | None, str], Any]
+"""Name of a network, its look at a clip, what its frame scores mean, the true events if they are
+known, title -> the picture."""
 
 FIGURE_EVERY = 5
 """Epochs from picture to picture: 50 make ten, as many as TensorBoard shows of a run. One takes a
@@ -70,7 +71,7 @@ def follow(run: Path, trainer: Trainer, store: Store, draw: DrawClip | None) -> 
     if draw is None or distributed.rank() > 0:
         yield lambda _: None
         return
-    n_done, n_epochs = len(trainer.history), trainer.recipe.epochs
+    n_done, n_epochs = len(trainer.history), trainer.config.epochs
     is_new = not any(run.glob("events.out.tfevents.*"))
     with summary_writer()(run, purge_step=n_done + 1) as writer:
         for record in trainer.history if is_new else ():
@@ -105,8 +106,8 @@ def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store, draw
     row = int(held_out[np.argmax(store.clips.target[held_out].any(axis=1))])
     truth = store.clips.events.of_clip(row, store.classes) or None  # none is known
     title = f"{store.clips.name[row]}, held out, after epoch {epoch}"
-    dense = trainer.recipe.time_attention == "dense"
-    figure = draw(run_name, _inspect(trainer, store, row), dense, truth, title)
+    meaning = trainer.config.network.frame_meaning
+    figure = draw(run_name, _inspect(trainer, store, row), meaning, truth, title)
     figure.set_dpi(SCREEN_DPI)
     writer.add_figure("held_out", figure, epoch, close=False)
 
@@ -117,5 +118,5 @@ def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
     trainer.network.eval()
     with torch.inference_mode():
         logmel = trainer.standardiser(stored)
-        output: SedOutput = trainer.network(logmel, reconstruct=trainer.recipe.reconstructs)
+        output: SedOutput = trainer.network(logmel, reconstruct=bool(trainer.config.tasks))
     return Inspection.of(card_of(trainer, store), logmel, output)

@@ -24,10 +24,10 @@ from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.provenance import check_mixing, check_settings
 from sedmtl.store import Store, write_scores
 from sedmtl.training import tensorboard as curves
-from sedmtl.training.config import Recipe, build_network
+from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.finalize import conclude
 from sedmtl.training.grid import launch
-from sedmtl.training.grid.recipes import check_name
+from sedmtl.training.grid.plan import check_name
 from sedmtl.training.loop import Trainer, enough_memory, open_trainer
 from sedmtl.training.run_folder import begin, is_done, settings_of
 from sedmtl.training.split import split_rows
@@ -43,12 +43,12 @@ class TrainOptions:
     """How to run, as against what.
 
     Attributes:
-        run_name: Name of the run folder, for a single run; by default the recipe's.
+        run_name: Name of the run folder, for a single run; by default the config's.
         n_gpus: None for the GPU if there is one.
         resume: Go on with an interrupted run. The runs of a grid always do.
         force: Throw away what is in the run folder.
         tensorboard: Write TensorBoard's event files, too.
-        shared: Options of the command line, beside these and the recipe's, for the processes that
+        shared: Options of the command line, beside these and the config's, for the processes that
             are started: `--config` and its like.
         draw: Makes the pictures among them.
     """
@@ -62,8 +62,8 @@ class TrainOptions:
     draw: DrawClip | None = None
 
 
-def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> list[Path]:
-    """Train every recipe; finished runs are skipped.
+def train(project: Config, configs: Sequence[TrainConfig], options: TrainOptions) -> list[Path]:
+    """Train every config; finished runs are skipped.
 
     Several GPUs are given to one run together, to the runs of a grid one each.
 
@@ -77,62 +77,61 @@ def train(config: Config, recipes: Sequence[Recipe], options: TrainOptions) -> l
     if options.tensorboard:
         curves.summary_writer()  # it is there, before there is a folder
     n_gpus = options.n_gpus or 0
-    if len(recipes) == 1:
+    if len(configs) == 1:
         if n_gpus < 2 or distributed.world_size() > 1:
-            return [train_one(config, recipes[0], options)]
-        launch.launch(launch.command_of(recipes[0], *_words(options)), n_gpus)
+            return [train_one(project, configs[0], options)]
+        launch.launch(launch.command_of(configs[0], *_words(options)), n_gpus)
         return []
     if distributed.world_size() > 1:
         raise SedmtlError(
-            f"processes that train together train one run, and this grid has {len(recipes)}: "
+            f"processes that train together train one run, and this grid has {len(configs)}: "
             "without torchrun, --gpus gives each GPU a run"
         )
-    check_name(options.run_name, recipes)
-    stores = {recipe.data: config.work_dir / "features" / f"{recipe.data}.h5" for recipe in recipes}
-    for path in stores.values():
-        with Store(path, "logmel"):
+    check_name(options.run_name, configs)
+    for data in {config.data for config in configs}:
+        with Store(project.work_dir / "features" / f"{data}.h5", "logmel"):
             pass  # it is there, and whole enough to open
     options = replace(options, resume=True)
     train_all = _side_by_side if n_gpus > 1 else _one_after_the_other
-    failed = train_all(config, recipes, options)
+    failed = train_all(project, configs, options)
     if failed:
         listed = "; ".join(f"{run.name} ({reason})" for run, reason in failed.items())
-        raise SedmtlError(f"{len(failed)} of {len(recipes)} runs failed: {listed}")
-    return [_run_folder(config, recipe, options) for recipe in recipes]
+        raise SedmtlError(f"{len(failed)} of {len(configs)} runs failed: {listed}")
+    return [_run_folder(project, config, options) for config in configs]
 
 
 def _one_after_the_other(
-    config: Config, recipes: Sequence[Recipe], options: TrainOptions
+    project: Config, configs: Sequence[TrainConfig], options: TrainOptions
 ) -> dict[Path, str]:
     """Train a grid in this process; returns why runs failed."""
     failed: dict[Path, str] = {}
     started, n_trained = time.monotonic(), 0
-    for number, recipe in enumerate(recipes, start=1):
-        seconds = (time.monotonic() - started) / max(n_trained, 1) * (len(recipes) - number + 1)
+    for number, config in enumerate(configs, start=1):
+        seconds = (time.monotonic() - started) / max(n_trained, 1) * (len(configs) - number + 1)
         left = f", about {progress.duration(seconds)} left" if n_trained else ""
-        progress.say(f"run {number} of {len(recipes)}, {len(failed)} failed{left}")
-        is_new = not is_finished(_run_folder(config, recipe, options))
+        progress.say(f"run {number} of {len(configs)}, {len(failed)} failed{left}")
+        is_new = not is_finished(_run_folder(project, config, options))
         try:
-            train_one(config, recipe, options)
+            train_one(project, config, options)
             n_trained += is_new
         except (SedmtlError, OSError) as error:
             progress.say(f"failed: {error}")
-            failed[_run_folder(config, recipe, options)] = str(error)
+            failed[_run_folder(project, config, options)] = str(error)
     return failed
 
 
 def _side_by_side(
-    config: Config, recipes: Sequence[Recipe], options: TrainOptions
+    project: Config, configs: Sequence[TrainConfig], options: TrainOptions
 ) -> dict[Path, str]:
     """Train a grid in a process a GPU; returns why runs failed."""
-    n_gpus = min(options.n_gpus or 1, len(recipes))
+    n_gpus = min(options.n_gpus or 1, len(configs))
     commands = {
-        _run_folder(config, recipe, options): launch.command_of(
-            recipe, "--gpus", "1", *_words(options)
+        _run_folder(project, config, options): launch.command_of(
+            config, "--gpus", "1", *_words(options)
         )
-        for recipe in recipes
+        for config in configs
     }
-    progress.say(f"{len(recipes)} runs, {n_gpus} at a time; what each says is in its train.log")
+    progress.say(f"{len(configs)} runs, {n_gpus} at a time; what each says is in its train.log")
     return launch.run_grid(commands, launch.gpu_environments(n_gpus))
 
 
@@ -147,16 +146,16 @@ def _words(options: TrainOptions) -> list[str]:
     return [*name, *(flag for flag, given in flags.items() if given), *options.shared]
 
 
-def _run_folder(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
-    return config.work_dir / "runs" / (options.run_name or recipe.name)
+def _run_folder(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
+    return project.work_dir / "runs" / (options.run_name or config.name)
 
 
-def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
+def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
     """Train one network with one fold held out.
 
     Args:
-        config: Of the project; says where stores and runs are.
-        recipe: What to train, and how.
+        project: Of the project; says where stores and runs are.
+        config: What to train, and how.
         options: How to run.
 
     Returns:
@@ -167,38 +166,38 @@ def train_one(config: Config, recipe: Recipe, options: TrainOptions) -> Path:
             fewer clips than there are processes, or training diverges.
     """
     device = choose_device(options.n_gpus)
-    if recipe.batch_size < distributed.world_size():
+    if config.batch_size < distributed.world_size():
         raise SedmtlError(
-            f"--batch-size {recipe.batch_size} is too small for {distributed.world_size()} "
+            f"--batch-size {config.batch_size} is too small for {distributed.world_size()} "
             "processes: each takes its part of every batch"
         )
-    run = _run_folder(config, recipe, options)
-    store_path = config.work_dir / "features" / f"{recipe.data}.h5"
-    with enough_memory(recipe), Store(store_path, "logmel") as store:
-        _check_features(store, config)
+    run = _run_folder(project, config, options)
+    store_path = project.work_dir / "features" / f"{config.data}.h5"
+    with enough_memory(config), Store(store_path, "logmel") as store:
+        _check_features(store, project)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.
-        split_rows(store.clips.fold, recipe.fold, recipe.seed)
-        settings = settings_of(recipe, store, count_parameters(build_network(recipe, store)))
+        split_rows(store.clips.fold, config.fold, config.seed)
+        settings = settings_of(config, store, count_parameters(build_network(config, store)))
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
-            _train(run, recipe, options, settings, store, device)
+            _train(run, config, options, settings, store, device)
     return run
 
 
-def _check_features(store: Store, config: Config) -> None:
+def _check_features(store: Store, project: Config) -> None:
     """Refuse features of other settings than those of data.yaml."""
-    sizes = {"sample_rate": config.mixing.sample_rate, "n_samples": config.mixing.n_samples}
-    wanted = {**config.features.model_dump(), **sizes}
+    sizes = {"sample_rate": project.mixing.sample_rate, "n_samples": project.mixing.n_samples}
+    wanted = {**project.features.model_dump(), **sizes}
     check_settings(store.path, store.attributes, wanted, "sedmtl features")
     if store.path.stem != "clips":
-        mixing = config.model_dump(mode="json")["mixing"]
+        mixing = project.model_dump(mode="json")["mixing"]
         remake = "sedmtl mix' and 'sedmtl features"
         check_mixing(store.path, store.attributes.get("config", ""), mixing, remake)
 
 
 def _train(
     run: Path,
-    recipe: Recipe,
+    config: TrainConfig,
     options: TrainOptions,
     settings: Mapping[str, Any],
     store: Store,
@@ -210,9 +209,9 @@ def _train(
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
     # Before anything is thrown away.
-    distributed.first(lambda: _ask_disk(run, recipe, settings["n_parameters"], store))
+    distributed.first(lambda: _ask_disk(run, config, settings["n_parameters"], store))
     distributed.first(lambda: begin(run, settings, force=force))
-    trainer = open_trainer(recipe, store, device)
+    trainer = open_trainer(config, store, device)
     # The first process reads it for all: the others may be on machines without this folder.
     state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
     if state is not None:
@@ -224,21 +223,22 @@ def _train(
     distributed.first(lambda: _finish(run, settings, trainer, store))
 
 
-def _ask_disk(run: Path, recipe: Recipe, n_parameters: int, store: Store) -> None:
-    n_held_out = int((store.clips.fold == recipe.fold).sum())
-    n_frame_scores = n_held_out * len(store.classes) * store.row_shape[0]
+def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -> None:
+    n_held_out = int((store.clips.fold == config.fold).sum())
+    n_frames = store.row_shape[0] // config.network.time_stride
+    n_frame_scores = n_held_out * len(store.classes) * n_frames
     n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
-    announce(f"{recipe.epochs} epochs", n_bytes, run)
+    announce(f"{config.epochs} epochs", n_bytes, run)
 
 
 def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.device) -> None:
     """Say what is about to be trained."""
-    recipe, split = trainer.recipe, trainer.split
+    config, split = trainer.config, trainer.split
     done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
     n_processes = distributed.world_size()
     where = f"{n_processes} x {device.type}" if n_processes > 1 else device.type
     progress.say(
-        f"{run.name}: {n_parameters:,} parameters, {recipe.precision} on {where}; "
+        f"{run.name}: {n_parameters:,} parameters, {config.precision} on {where}; "
         f"{len(split.train)} clips to train on, {len(split.validation)} for inner validation, "
         f"{len(split.held_out)} held out{done}"
     )
@@ -246,7 +246,7 @@ def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.devi
 
 def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
     n_clips = sum(len(rows) for rows in trainer.split)
-    n_epochs, n_done = trainer.recipe.epochs, len(trainer.history)
+    n_epochs, n_done = trainer.config.epochs, len(trainer.history)
     started = time.monotonic()
     with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
         for record in trainer.fit(advance):

@@ -144,7 +144,9 @@ def _draw_panel(
 
 def _draw_map(axis: Axes, panel: Panel, view: View) -> None:
     assert panel.values is not None
-    begin_s, end_s = view.inspection.frame_edges_s[[0, -1]]
+    seen = view.inspection
+    is_logmel = len(panel.values) == len(seen.logmel)
+    begin_s, end_s = (seen.logmel_edges_s if is_logmel else seen.frame_edges_s)[[0, -1]]
     axis.imshow(
         panel.values.T, origin="lower", aspect="auto", interpolation="nearest",
         extent=(begin_s, end_s, -0.5, panel.values.shape[1] - 0.5),

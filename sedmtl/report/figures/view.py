@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sedmtl.events import Detection, Event
 from sedmtl.inference.inspection import Inspection
+from sedmtl.models.settings import FrameMeaning
 
 TICKS_HZ = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50)
 
@@ -29,8 +30,7 @@ class View:
         inspection: Of the clip.
         start_s: Where the clip begins in its file.
         end_s: Where it ends, padding included.
-        dense: Whether frame scores went through the paper's second step, whose weights have
-            either sign: then a low one may mean present.
+        frame_meaning: What the network's frame scores are.
         no_decoder: Why there is no reconstruction, if there is none.
     """
 
@@ -38,7 +38,7 @@ class View:
     inspection: Inspection
     start_s: float
     end_s: float
-    dense: bool
+    frame_meaning: FrameMeaning
     no_decoder: str = "this network has no decoder"
 
     @property
@@ -53,22 +53,24 @@ class View:
 
     @property
     def n_heard(self) -> int:
-        """Frames that begin within the audio; at least one."""
-        begins_s = self.inspection.frame_edges_s[:-1]
+        """Frames of the log-mel that begin within the audio; at least one."""
+        begins_s = self.inspection.logmel_edges_s[:-1]
         return max(1, int(np.searchsorted(begins_s, self.heard_end_s)))
 
     @property
     def low_may_mean_present(self) -> bool:
         """Whether frame scores are no presences."""
-        return self.dense and self.inspection.time_attention is not None
+        return self.frame_meaning == "signed"
 
     @property
     def frame_title(self) -> str:
         """What the frame scores of this network are."""
-        if self.inspection.time_attention is None:
-            return "classes over time"
-        doubt = "low may mean present" if self.low_may_mean_present else "presence"
-        return f"first step's output ({doubt})"
+        match self.frame_meaning:
+            case "evidence":
+                return "classes over time"
+            case "signed":
+                return "first step's output (low may mean present)"
+        return "first step's output (presence)"
 
     def within(self, events: Iterable[AnyEvent]) -> list[AnyEvent]:
         """The events that sound in the clip."""

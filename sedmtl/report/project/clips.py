@@ -153,11 +153,11 @@ def _view(
         logmel=blank if logmel is None else logmel,
         reconstruction=None,
         frame_edges_s=scores.frame_edges_s,
+        logmel_edges_s=card.logmel_edges_s,
         mel_hz=card.build_logmel().centres_hz(),
         duration_s=scores.duration_s,
     )
-    dense = card.time_attention == "dense"
-    return View(run.name, inspection, 0.0, scores.duration_s, dense=dense)
+    return View(run.name, inspection, 0.0, scores.duration_s, card.network.frame_meaning)
 
 
 def _detected(scores: HeldOutScores, card: ModelCard, row: int) -> list[Detection]:
@@ -184,7 +184,7 @@ def _strip(
     at_s = float(clip.frame_edges_s[int(frame.argmax())])
     return {
         "name": name,
-        "picture": _map(frame[None], score_scale([view]), "viridis"),
+        "picture": _map(clip.at_logmel_frames(frame)[None], score_scale([view]), "viridis"),
         "text": f"Frame scores of {name}, {frame.min():.2f} to {frame.max():.2f}, "
         f"the highest at {at_s:.1f} s",
         "is_true": any(event.label == name for event in truth),
@@ -195,7 +195,7 @@ def _strip(
 
 def _map_style(view: View) -> str:
     """Where frames begin and end on the axis of the clip."""
-    begin_s, end_s = view.inspection.frame_edges_s[[0, -1]]
+    begin_s, end_s = view.inspection.logmel_edges_s[[0, -1]]
     left, right = timeline.share(view, begin_s), timeline.share(view, end_s)
     return f"left:{left:.4f}%;width:{right - left:.4f}%"
 

@@ -12,7 +12,7 @@ from sedmtl.evaluation.aggregate import Row, ScoredData, ScoredRun, by_data
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
-from sedmtl.models import has_decoder
+from sedmtl.training.config import TrainConfig
 
 MAX_DETAILED = 3
 """Up to so many networks are all looked at closely; of more, the best of each store."""
@@ -46,9 +46,8 @@ class Network:
 
     @property
     def low_may_mean_present(self) -> bool:
-        """Whether its frame scores went through the paper's second step, and are no presences."""
-        recipe = self.row.recipe
-        return has_decoder(recipe["model"]) and recipe["time_attention"] == "dense"
+        """Whether a low frame score of it may mean that the class sounds."""
+        return TrainConfig.of(self.row.recipe).network.frame_meaning == "signed"
 
     def confusion(self) -> Confusion:
         """Over the held-out clips of all its folds, each tagged by its own run's thresholds."""

@@ -13,8 +13,8 @@ import torch
 from sedmtl.inference.checkpoint import n_epochs_done
 from sedmtl.runtime.progress import duration
 from sedmtl.store import Store
-from sedmtl.training.config import Recipe
-from sedmtl.training.grid.recipes import check_name
+from sedmtl.training.config import TrainConfig
+from sedmtl.training.grid.plan import check_name
 from sedmtl.training.loop import Trainer, open_trainer
 
 N_STEPS = 2
@@ -30,14 +30,14 @@ class Forecast:
         seconds: For those epochs.
     """
 
-    recipe: Recipe
+    config: TrainConfig
     n_epochs_left: int
     seconds: float
 
 
 def forecast(
     work_dir: Path,
-    recipes: Sequence[Recipe],
+    configs: Sequence[TrainConfig],
     device: torch.device,
     run_name: str | None = None,
     *,
@@ -47,32 +47,32 @@ def forecast(
 
     Args:
         work_dir: Of the project.
-        recipes: The runs.
+        configs: The runs.
         device: To train on.
-        run_name: Name of the run folder, for a single run; by default the recipe's.
+        run_name: Name of the run folder, for a single run; by default the run's.
         force: Whether what is in the run folders will be thrown away.
 
     Raises:
         SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
     """
-    check_name(run_name, recipes)
+    check_name(run_name, configs)
     epoch_seconds: dict[tuple[str, str, bool], float] = {}
     forecasts = []
-    for recipe in recipes:
-        run = work_dir / "runs" / (run_name or recipe.name)
-        n_left = max(0, recipe.epochs - (0 if force else n_epochs_done(run)))
-        kind = (recipe.data, recipe.model, recipe.reconstructs)
+    for config in configs:
+        run = work_dir / "runs" / (run_name or config.name)
+        n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
+        kind = (config.data, config.model, bool(config.tasks))
         if n_left > 0 and kind not in epoch_seconds:
-            path = work_dir / "features" / f"{recipe.data}.h5"
+            path = work_dir / "features" / f"{config.data}.h5"
             with Store(path, "logmel") as store:
-                epoch_seconds[kind] = seconds_an_epoch(open_trainer(recipe, store, device))
-        forecasts.append(Forecast(recipe, n_left, n_left * epoch_seconds.get(kind, 0.0)))
+                epoch_seconds[kind] = seconds_an_epoch(open_trainer(config, store, device))
+        forecasts.append(Forecast(config, n_left, n_left * epoch_seconds.get(kind, 0.0)))
     return forecasts
 
 
 def seconds_an_epoch(trainer: Trainer) -> float:
     """From `N_STEPS` steps and as many scored batches."""
-    split, size = trainer.split, trainer.recipe.batch_size
+    split, size = trainer.split, trainer.config.batch_size
     n_timed = N_STEPS * size
     trainer.network.train()
     for number, (_, losses) in enumerate(trainer.steps(np.resize(split.train, n_timed + size))):
@@ -89,8 +89,8 @@ def seconds_an_epoch(trainer: Trainer) -> float:
 def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
     """The plan as lines for people: a line a network, and the sum."""
     lines = []
-    for model in dict.fromkeys(each.recipe.model for each in forecasts):
-        of_model = [each for each in forecasts if each.recipe.model == model]
+    for model in dict.fromkeys(each.config.model for each in forecasts):
+        of_model = [each for each in forecasts if each.config.model == model]
         n_to_do = sum(each.n_epochs_left > 0 for each in of_model)
         seconds = sum(each.seconds for each in of_model)
         lines.append(f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}")

@@ -1,6 +1,6 @@
 """Starting the processes of `sedmtl train --gpus N`: one run on all GPUs, or a run a GPU.
 
-A process started here runs the same command line, for one recipe.
+A process started here runs the same command line, for one config.
 """
 
 from __future__ import annotations
@@ -26,30 +26,14 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores
-from sedmtl.training.config import Recipe
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.pool import Job, State, run_jobs
 from sedmtl.training.run_folder import LOG_NAME
 
 
-def command_of(recipe: Recipe, *options: str) -> list[str]:
-    """The command that trains one recipe, without the interpreter's own words before it."""
-    settings = {
-        "--data": recipe.data,
-        "--fold": recipe.fold,
-        "--model": recipe.model,
-        "--alpha": recipe.alpha,
-        "--seed": recipe.seed,
-        "--attention": recipe.attention,
-        "--time-attention": recipe.time_attention,
-        "--reconstruction": recipe.reconstruction,
-        "--width": recipe.width,
-        "--epochs": recipe.epochs,
-        "--batch-size": recipe.batch_size,
-        "--lr": recipe.lr,
-        "--precision": recipe.precision,
-    }
-    words = [word for pair in settings.items() for word in map(str, pair)]
-    return ["-m", "sedmtl", "train", *words, *options]
+def command_of(config: TrainConfig, *options: str) -> list[str]:
+    """The command that trains one config, without the interpreter's own words before it."""
+    return ["-m", "sedmtl", "train", *config.words(), *options]
 
 
 def launch(command: Sequence[str], n_processes: int) -> None:

@@ -1,0 +1,118 @@
+"""The options of `train` that belong to networks, read from the source of their settings.
+
+A network declares its options once, as the fields of its settings: type, default, and the text
+below the field as help. Networks import torch, which `--help` has no time for, so their modules
+are parsed here and not imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+
+import sedmtl
+
+REGISTRY = "sedmtl.models.registry.NETWORKS"
+KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+class NetworkOption(NamedTuple):
+    """An option: a field of a network's settings."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+
+
+def network_options() -> list[NetworkOption]:
+    """The options of all networks, in the order of the registry; each name once."""
+    _, registry = _find(REGISTRY)
+    found: dict[str, NetworkOption] = {}
+    for path in ast.literal_eval(registry).values():
+        for option in _fields(path):
+            found.setdefault(option.name, option)
+    return list(found.values())
+
+
+def takes_network_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of networks to a command.
+
+    Args:
+        command: Gets those that were given, as a mapping called `network`.
+    """
+    options = network_options()
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> None:
+        given = {option.name: arguments.pop(option.name) for option in options}
+        command(network={k: v for k, v in given.items() if v is not None}, **arguments)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.name != "network"]
+    parameters = [*own, *map(_parameter, options)]
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_options
+
+
+def _parameter(option: NetworkOption) -> inspect.Parameter:
+    name = f"--{option.name.replace('_', '-')}"
+    declared = typer.Option(name, help=option.help, show_default=str(option.default))
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[option.kind | None, declared],
+    )
+
+
+def _fields(path: str) -> Iterator[NetworkOption]:
+    """The fields of a settings class, those of the classes above it first."""
+    module, found = _find(path)
+    assert isinstance(found, ast.ClassDef), f"{path} is no class"
+    for base in found.bases:
+        if isinstance(base, ast.Name) and base.id != "ABC":
+            yield from _fields(f"{module}.{base.id}")
+    for field, text in zip_longest(found.body, found.body[1:]):
+        if isinstance(field, ast.AnnAssign) and field.value and not _is_class_variable(field):
+            assert isinstance(field.target, ast.Name)
+            assert isinstance(text, ast.Expr), f"{path}.{field.target.id} has no text below it"
+            default, described = ast.literal_eval(field.value), ast.literal_eval(text.value)
+            kind = _kind(module, field.annotation)
+            yield NetworkOption(field.target.id, kind, default, " ".join(described.split()))
+
+
+def _is_class_variable(field: ast.AnnAssign) -> bool:
+    return ast.unparse(field.annotation).startswith("ClassVar")
+
+
+def _kind(module: str, annotation: ast.expr) -> Any:
+    """A plain type or a `Literal`, which may have a name."""
+    if isinstance(annotation, ast.Name) and annotation.id in KINDS:
+        return KINDS[annotation.id]
+    if isinstance(annotation, ast.Name):
+        return _kind(*_find(f"{module}.{annotation.id}"))
+    assert isinstance(annotation, ast.Subscript), f"{module}: {ast.unparse(annotation)}"
+    return Literal[ast.literal_eval(annotation.slice)]
+
+
+def _find(path: str) -> tuple[str, Any]:
+    """The module that defines a dotted name, and the class or value that it gives it."""
+    module, _, name = path.rpartition(".")
+    source = Path(sedmtl.__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return module, node
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return module, node.value
+        if isinstance(node, ast.ImportFrom) and name in {each.name for each in node.names}:
+            return _find(f"{node.module}.{name}")
+    raise LookupError(f"{module} has no {name}")

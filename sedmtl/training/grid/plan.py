@@ -1,0 +1,97 @@
+"""Which runs a command asks for: every combination of data, network, weight, seed and fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from sedmtl.models.registry import MODELS, settings_class
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import folds_of
+from sedmtl.training.config import TrainConfig
+
+ALL = "all"
+
+
+def plan_runs(
+    common: Mapping[str, Any],
+    store_paths: Sequence[Path],
+    models: Sequence[str],
+    alphas: Sequence[str],
+    seeds: Sequence[int],
+    folds: Sequence[str],
+) -> list[TrainConfig]:
+    """The configuration of each run, each once, folds innermost.
+
+    A network without a decoder has no reconstruction to weigh: it is run once, with alpha 0. An
+    option that only some of the networks have applies to those.
+
+    Args:
+        common: What the runs have in common, as plain values: epochs and the like, and the options
+            of networks that differ from their defaults.
+        store_paths: Feature stores.
+        models: Names of networks; `all` stands for the paper's five.
+        alphas: Weights of the reconstruction: numbers, or `auto`.
+        seeds: Seeds.
+        folds: Held-out folds; `all` stands for those of the store.
+
+    Raises:
+        SedmtlError: A network does not exist or an option has an impossible value, or two weights
+            are so near that their runs would have one name.
+    """
+    names = [name for word in models for name in (MODELS if word == ALL else [word])]
+    runs: dict[str, TrainConfig] = {}
+    for path in store_paths:
+        for model, alpha, seed, fold in product(names, alphas, seeds, _read_folds(folds, path)):
+            run = _run({**common, "data": path.stem, "model": model, "alpha": alpha, "seed": seed,
+                        "fold": fold})  # fmt: skip
+            if runs.setdefault(run.name, run) != run:
+                raise SedmtlError(
+                    f"two of the runs asked for would be {run.name}: expected weights of --alpha "
+                    "that differ in their first six digits"
+                )
+    return list(runs.values())
+
+
+def _run(values: Mapping[str, Any]) -> TrainConfig:
+    try:
+        return TrainConfig.of(values)
+    except ValueError as error:
+        raise SedmtlError(f"--model {values['model']}: {error}") from error
+
+
+def check_options(given: Mapping[str, Any], models: Sequence[str]) -> None:
+    """Refuse an option that none of the networks has.
+
+    Args:
+        given: The options of networks that were given, by name.
+        models: Names of networks, or `all`.
+
+    Raises:
+        SedmtlError: A network does not exist, or none has the option.
+    """
+    names = [name for word in models for name in (MODELS if word == ALL else [word])]
+    for option in given:
+        if not any(option in settings_class(name).defaults() for name in names):
+            having = [name for name in MODELS if option in settings_class(name).defaults()]
+            raise SedmtlError(
+                f"--{option.replace('_', '-')} is an option of {', '.join(having)}: "
+                f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} no such option"
+            )
+
+
+def check_name(run_name: str | None, configs: Sequence[TrainConfig]) -> None:
+    """Refuse one name for the folders of several runs.
+
+    Raises:
+        SedmtlError: A grid is given a name.
+    """
+    if run_name and len(configs) > 1:
+        raise SedmtlError(f"--name is for a single run: this grid has {len(configs)}")
+
+
+def _read_folds(words: Sequence[str], store_path: Path) -> list[int]:
+    known = folds_of(store_path) if ALL in words else []
+    return [fold for word in words for fold in (known if word == ALL else [int(word)])]
