@@ -52,8 +52,8 @@ def ours(settings: Settings, training: bool, compiled: bool = False) -> Run:
             trainer.score(rows[: N_STEPS * settings.batch])
 
     def run() -> Lap:
-        waited_s = trainer.feed.waited_s
-        return _lap(settings, seconds_of(work), trainer.feed.waited_s - waited_s)
+        waited_s = trainer.loader.waited_s
+        return _lap(settings, seconds_of(work), trainer.loader.waited_s - waited_s)
 
     return run
 

@@ -19,8 +19,8 @@ SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
 ONE_FAILS = """
 import sys
 import torch
-from sedmtl import distributed
-from sedmtl.errors import SedmtlError
+from sedmtl.runtime import distributed
+from sedmtl.runtime.errors import SedmtlError
 try:
     with distributed.session(None):
         if distributed.rank() == 1:

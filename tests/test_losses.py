@@ -1,3 +1,5 @@
+"""The multi-task loss: its parts, and the weights between them."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -6,13 +8,24 @@ import torch
 from sklearn.metrics import log_loss, mean_squared_error
 
 from sedmtl.models import SedOutput
-from sedmtl.training.losses import Uncertainty, multitask_loss
+from sedmtl.models.autoencoder import TwoStepAttentionSettings
+from sedmtl.training.batches import Batch
+from sedmtl.training.losses import Objective, TaskWeights
+from sedmtl.training.tasks.reconstruction import Reconstruction
 
 
-def output_of(clip, reconstruction=None):
+def losses_of(clip, target, logmel, reconstruction=None, alpha=0.01, log_variance=None):
+    """The losses where the network has given these scores and, if any, this reconstruction."""
     empty = torch.empty(0)
     tasks = {} if reconstruction is None else {"reconstruction": reconstruction}
-    return SedOutput(clip, empty, empty, tasks=tasks)
+    output = SedOutput(clip, empty, empty, tasks=tasks)
+    heads = {name: Reconstruction(TwoStepAttentionSettings(), None) for name in tasks}
+    weights = dict.fromkeys(tasks, alpha)
+    objective = Objective(torch.nn.Identity(), heads, weights, in_bfloat16=False)
+    if log_variance is not None:
+        objective.weights.log_variance = log_variance
+    batch = Batch(torch.arange(len(clip)), {"logmel": logmel}, target)
+    return objective.losses(output, batch)
 
 
 @pytest.fixture
@@ -27,74 +40,82 @@ def batch():
 
 def test_the_loss_is_cross_entropy_plus_alpha_times_squared_error(batch):
     clip, target, logmel, reconstruction = batch
-    loss = multitask_loss(output_of(clip, reconstruction), target, logmel, alpha=0.01)
+    loss = losses_of(*batch)
     detection = np.mean(
         [log_loss(t, p.double(), labels=[0, 1]) for t, p in zip(target, clip, strict=True)]
     )
     error = mean_squared_error(logmel.flatten(), reconstruction.flatten())
-    assert loss.detection.item() == pytest.approx(detection, rel=1e-6)
-    assert loss.reconstruction.item() == pytest.approx(error, rel=1e-6)
-    assert loss.total.item() == pytest.approx(detection + 0.01 * error, rel=1e-6)
+    assert loss["detection"].item() == pytest.approx(detection, rel=1e-6)
+    assert loss["reconstruction"].item() == pytest.approx(error, rel=1e-6)
+    assert loss["total"].item() == pytest.approx(detection + 0.01 * error, rel=1e-6)
 
 
-def test_without_a_reconstruction_only_detection_is_left(batch):
-    clip, target, logmel, _ = batch
-    loss = multitask_loss(output_of(clip), target, logmel, alpha=0.01)
-    assert loss.total.item() == loss.detection.item()
-    assert loss.reconstruction.item() == 0
+def test_without_a_task_only_detection_is_left(batch):
+    loss = losses_of(*batch[:3])
+    assert loss.keys() == {"total", "detection"}
+    assert loss["total"].item() == loss["detection"].item()
 
 
 def test_scores_a_rounding_error_outside_of_0_and_1_are_clamped(batch):
-    _, _, logmel, _ = batch
     clip = torch.tensor([[1 + 1e-6, -1e-6]])
-    loss = multitask_loss(output_of(clip), torch.tensor([[1.0, 0.0]]), logmel, alpha=0)
-    assert loss.total.item() == 0
+    assert losses_of(clip, torch.tensor([[1.0, 0.0]]), batch[2])["total"].item() == 0
 
 
 def test_low_precision_scores_are_compared_in_float32(batch):
     clip, target, logmel, reconstruction = batch
-    low = output_of(clip.bfloat16(), reconstruction.bfloat16())
-    assert {part.dtype for part in multitask_loss(low, target, logmel, 1.0)} == {torch.float32}
+    low = losses_of(clip.bfloat16(), target, logmel, reconstruction.bfloat16(), 1.0)
+    assert {part.dtype for part in low.values()} == {torch.float32}
 
 
 def test_a_score_that_is_no_number_gives_a_loss_that_is_none(batch):
-    _, _, logmel, _ = batch
     clip = torch.tensor([[0.5, float("nan")]])
-    loss = multitask_loss(output_of(clip), torch.tensor([[1.0, 0.0]]), logmel, alpha=0)
-    assert loss.total.isnan()
+    assert losses_of(clip, torch.tensor([[1.0, 0.0]]), batch[2])["total"].isnan()
 
 
 def test_a_share_without_clips_has_no_loss_and_finite_gradients(batch):
     """A process may have none of a small batch; a mean over nothing would be NaN."""
     clip, target, logmel, reconstruction = (each[:0].requires_grad_() for each in batch)
-    alpha = Uncertainty()
-    loss = multitask_loss(output_of(clip, reconstruction), target.detach(), logmel.detach(), alpha)
-    (0 * loss.total).backward()
-    assert [part.item() for part in loss] == [0, 0, 0]
-    assert alpha.log_variance.grad.tolist() == [0, 0]
+    learned = torch.nn.Parameter(torch.zeros(2))
+    loss = losses_of(clip, target.detach(), logmel.detach(), reconstruction, "auto", learned)
+    (0 * loss["total"]).backward()
+    assert [part.item() for part in loss.values()] == [0, 0, 0]
+    assert learned.grad.tolist() == [0, 0]
 
 
 def test_a_learned_weight_is_kendalls_formula(batch):
-    clip, target, logmel, reconstruction = batch
-    learned = Uncertainty()
-    with torch.no_grad():
-        learned.log_variance.copy_(torch.tensor([0.3, -0.7]))
-    loss = multitask_loss(output_of(clip, reconstruction), target, logmel, learned)
+    learned = torch.nn.Parameter(torch.tensor([0.3, -0.7]))
+    loss = losses_of(*batch, "auto", learned)
     variance = np.exp([0.3, -0.7])
     expected = (
-        loss.detection.item() / variance[0]
-        + loss.reconstruction.item() / (2 * variance[1])
+        loss["detection"].item() / variance[0]
+        + loss["reconstruction"].item() / (2 * variance[1])
         + np.log(variance).sum() / 2
     )
-    assert loss.total.item() == pytest.approx(expected, rel=1e-6)
-    assert learned.alpha.item() == pytest.approx(variance[0] / (2 * variance[1]), rel=1e-6)
+    assert loss["total"].item() == pytest.approx(expected, rel=1e-6)
+    weights = TaskWeights({"reconstruction": "auto"}, {"reconstruction": 0.5})
+    weights.log_variance = learned
+    expected = pytest.approx(variance[0] / (2 * variance[1]), rel=1e-6)
+    assert weights.alphas()["reconstruction"] == expected
+
+
+def test_given_and_learned_weights_go_together():
+    """Two tasks with variances of their own, one of them a classification, and a given weight."""
+    scales = {"a": 0.5, "b": 0.5, "c": 1.0}
+    weights = TaskWeights({"a": "auto", "b": 0.1, "c": "auto"}, scales)
+    with torch.no_grad():
+        weights.log_variance.copy_(torch.log(torch.tensor([2.0, 4.0, 8.0])))
+    losses = dict(zip("abc", torch.tensor([3.0, 5.0, 7.0]), strict=True))
+    total = weights(torch.tensor(1.0), losses)
+    expected = 1 / 2 + 3 / 4 / 2 + 7 / 8 + np.log(64) / 2 + 0.1 * 5
+    assert total.item() == pytest.approx(expected, rel=1e-6)
+    assert weights.alphas() == pytest.approx({"a": 2 / 4 / 2, "b": 0.1, "c": 2 / 8}, rel=1e-6)
 
 
 def test_the_learned_variances_are_least_where_they_equal_the_losses():
     """d/ds of L1 / s + log(s) / 2 vanishes at s = 2 L1, of L2 / (2 s) + log(s) / 2 at s = L2."""
-    learned = Uncertainty()
+    learned = TaskWeights({"reconstruction": "auto"}, {"reconstruction": 0.5})
     detection, reconstruction = torch.tensor(0.2), torch.tensor(1.5)
     with torch.no_grad():
         learned.log_variance.copy_(torch.log(torch.tensor([2 * 0.2, 1.5])))
-    learned(detection, reconstruction).backward()
+    learned(detection, {"reconstruction": reconstruction}).backward()
     np.testing.assert_allclose(learned.log_variance.grad, 0, atol=1e-6)

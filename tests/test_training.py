@@ -10,11 +10,12 @@ from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.training.batches import Feed
+from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import SELECTIONS, TrainConfig
 from sedmtl.training.loop import Trainer
 from sedmtl.training.losses import Objective
 from sedmtl.training.split import split_rows
+from sedmtl.training.tasks import build_tasks
 
 N_CLIPS, N_FRAMES, N_MELS, N_CLASSES = 40, 12, 8, 3
 RECIPE = TrainConfig.of(
@@ -40,8 +41,9 @@ def trainer_of(clips, recipe=RECIPE):
     network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, recipe.network.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
-    feed = Feed(lambda rows: logmel[rows], target, cpu, resident=False)
-    return Trainer(network, standardiser, feed, target, split, recipe, cpu)
+    loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, cpu, resident=False)
+    tasks = build_tasks(recipe, None)
+    return Trainer(network, tasks, standardiser, loader, target, split, recipe, cpu)
 
 
 def weights_of(trainer):
@@ -201,8 +203,8 @@ def test_bfloat16_channels_last_scores_are_those_of_float32_contiguous():
     with torch.inference_mode():
         plain = network(logmel)
         fast = Objective(
-            network.to(memory_format=torch.channels_last), 0.0, reconstruct=False, in_bfloat16=True
-        ).run(logmel, reconstruct=False)
+            network.to(memory_format=torch.channels_last), {}, {}, in_bfloat16=True
+        ).run(logmel, with_tasks=False)
     for name in ("clip", "frame"):
         difference = (getattr(fast, name).float() - getattr(plain, name)).abs()
         assert 0 < difference.max() < 0.02

@@ -18,10 +18,11 @@ from sedmtl.models import build_model
 from sedmtl.models.atrous import AtrousSettings
 from sedmtl.models.vggish import GmpSettings
 from sedmtl.runtime import distributed
-from sedmtl.training.batches import Feed
+from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import split_rows
+from sedmtl.training.tasks import build_tasks
 
 BASE = TrainConfig.of(
     {"data": "snr_10", "fold": 1, "width": 2, "epochs": 3, "batch_size": 7, "seed": 5}
@@ -56,8 +57,9 @@ def train(recipe):
     network = build_model(recipe.model, 3, 12, 8, recipe.network.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
-    feed = Feed(lambda rows: logmel[rows], target, cpu, resident=False)
-    trainer = Trainer(network, standardiser, feed, target, split, recipe, cpu)
+    loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, cpu, resident=False)
+    tasks = build_tasks(recipe, None)
+    trainer = Trainer(network, tasks, standardiser, loader, target, split, recipe, cpu)
     before = torch.from_numpy(trainer.score(np.arange(40)))
     history = list(trainer.fit(lambda _: None))
     return {

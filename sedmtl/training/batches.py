@@ -7,9 +7,9 @@ reads each batch while the one before it is computed with.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,29 +18,45 @@ from torch import Tensor
 
 from sedmtl.store import Rows
 
-ReadRows = Callable[[Rows], npt.NDArray[np.float32]]
+ReadRows = Callable[[Rows], npt.NDArray[Any]]
 
 SHARE = 0.5
-"""Of a GPU's free memory that the store may take: activations need the rest."""
+"""Share of a GPU's free memory that the store may take: activations need the rest."""
 
 BLOCK = 256
-"""Clips that are copied at a time when all are."""
+"""Clips per read when the whole store is copied."""
 
 
 class Batch(NamedTuple):
-    """Clips on the device: log-mel (B, T, F) float32, target (B, C) float32."""
+    """Clips on the device.
 
-    logmel: Tensor
+    Attributes:
+        rows: (B,), their rows in the store.
+        arrays: What was read of them by name; `logmel` is (B, T, F) float32.
+        target: (B, C) float32, the weak labels.
+    """
+
+    rows: Tensor
+    arrays: Mapping[str, Tensor]
     target: Tensor
 
+    @property
+    def logmel(self) -> Tensor:
+        """(B, T, F)."""
+        return self.arrays["logmel"]
 
-class Feed:
+    def with_logmel(self, logmel: Tensor) -> Batch:
+        """The batch with another log-mel, such as a standardised one."""
+        return self._replace(arrays={**self.arrays, "logmel": logmel})
+
+
+class BatchLoader:
     """Where a training loop gets its batches from.
 
     Args:
-        read: Rows of the store -> (n, T, F).
+        reads: By the name of an array: rows of the store -> (n, …).
         target: (n, C) of all rows, 0 and 1.
-        device: Where they are wanted.
+        device: Where the batches are wanted.
         resident: Whether to keep the whole store there.
 
     Attributes:
@@ -49,17 +65,18 @@ class Feed:
 
     def __init__(
         self,
-        read: ReadRows,
+        reads: Mapping[str, ReadRows],
         target: npt.NDArray[np.uint8],
         device: torch.device,
         *,
         resident: bool,
     ) -> None:
         self.waited_s = 0.0
-        self._read = read
+        self._reads = reads
         self._device = device
         self._target = torch.from_numpy(target).to(device)
-        self._all = self._read_all(len(target)) if resident else None
+        n_rows = len(target)
+        self._all = {n: self._read_all(e, n_rows) for n, e in reads.items()} if resident else None
 
     def run(self, batches: Iterable[Rows]) -> Iterator[Batch]:
         """The clips of each batch of rows, in order.
@@ -70,37 +87,41 @@ class Feed:
         if self._all is not None:
             for rows in batches:
                 on_device = torch.from_numpy(rows).to(self._device)
-                yield Batch(self._all[on_device], self._target[on_device].float())
+                yield self._batch(on_device, {n: each[on_device] for n, each in self._all.items()})
             return
         with ThreadPoolExecutor(1) as reader:
             # One ahead: reading takes a small part of a step, a second batch would only wait.
-            pending: list[tuple[Rows, Future[Tensor]]] = []
+            pending: list[tuple[Rows, Future[dict[str, Tensor]]]] = []
             for rows in batches:
                 pending.append((rows, reader.submit(self._load, rows)))
                 if len(pending) == 2:
                     yield self._send(*pending.pop(0))
-            for rows, block in pending:
-                yield self._send(rows, block)
+            for rows, blocks in pending:
+                yield self._send(rows, blocks)
 
-    def _load(self, rows: Rows) -> Tensor:
-        block = torch.from_numpy(self._read(rows))
+    def _batch(self, rows: Tensor, arrays: Mapping[str, Tensor]) -> Batch:
+        return Batch(rows, arrays, self._target[rows].float())
+
+    def _load(self, rows: Rows) -> dict[str, Tensor]:
+        blocks = {name: torch.from_numpy(read(rows)) for name, read in self._reads.items()}
         # Only from pinned memory does a copy to the GPU not hold up what is queued there.
-        return block.pin_memory() if self._device.type == "cuda" else block
+        pinned = self._device.type == "cuda"
+        return {name: each.pin_memory() if pinned else each for name, each in blocks.items()}
 
-    def _send(self, rows: Rows, block: Future[Tensor]) -> Batch:
+    def _send(self, rows: Rows, blocks: Future[dict[str, Tensor]]) -> Batch:
         started = time.monotonic()
-        read = block.result()
+        read = blocks.result()
         self.waited_s += time.monotonic() - started
-        on_device = torch.from_numpy(rows).to(self._device)
-        logmel = read.to(self._device, non_blocking=True)
-        return Batch(logmel, self._target[on_device].float())
+        arrays = {name: e.to(self._device, non_blocking=True) for name, e in read.items()}
+        return self._batch(torch.from_numpy(rows).to(self._device), arrays)
 
-    def _read_all(self, n_rows: int) -> Tensor:
-        first = torch.from_numpy(self._read(np.arange(min(1, n_rows))))
-        everything = torch.empty(n_rows, *first.shape[1:], device=self._device)
+    def _read_all(self, read: ReadRows, n_rows: int) -> Tensor:
+        first = torch.from_numpy(read(np.arange(min(1, n_rows))))
+        shape = (n_rows, *first.shape[1:])
+        everything = torch.empty(shape, dtype=first.dtype, device=self._device)
         for start in range(0, n_rows, BLOCK):
             rows = np.arange(start, min(start + BLOCK, n_rows))
-            everything[start : start + len(rows)] = torch.from_numpy(self._read(rows))
+            everything[start : start + len(rows)] = torch.from_numpy(read(rows))
         return everything
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +25,18 @@ from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
 from sedmtl.store import Rows, Store, batches
-from sedmtl.training.batches import Batch, Feed, fits
-from sedmtl.training.config import SELECTIONS, Selection, TrainConfig, build_network
-from sedmtl.training.losses import Objective, Uncertainty
+from sedmtl.training.batches import Batch, BatchLoader, fits
+from sedmtl.training.config import (
+    RECONSTRUCTION,
+    SELECTIONS,
+    Selection,
+    TrainConfig,
+    build_network,
+)
+from sedmtl.training.losses import DETECTION, TOTAL, Objective
 from sedmtl.training.split import Split, shuffled, split_rows
+from sedmtl.training.tasks import arrays_of, build_tasks
+from sedmtl.training.tasks.task import Task
 
 CountClips = Callable[[int], None]
 
@@ -73,8 +82,10 @@ def open_trainer(config: TrainConfig, store: Store, device: torch.device) -> Tra
     standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
     target = store.clips.target
     n_bytes = 4 * len(store) * math.prod(store.row_shape)
-    feed = Feed(store.read, target, device, resident=fits(n_bytes, device))
-    return Trainer(network, standardiser, feed, target, split, config, device)
+    reads = {name: partial(store.read, array=name) for name in ("logmel", *arrays_of(config))}
+    loader = BatchLoader(reads, target, device, resident=fits(n_bytes, device))
+    tasks = build_tasks(config, store)
+    return Trainer(network, tasks, standardiser, loader, target, split, config, device)
 
 
 class Trainer:
@@ -83,8 +94,9 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
+        tasks: Mapping[str, Task],
         standardiser: Standardiser,
-        feed: Feed,
+        loader: BatchLoader,
         target: npt.NDArray[np.uint8],
         split: Split,
         config: TrainConfig,
@@ -100,19 +112,18 @@ class Trainer:
         self.device = device
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.standardiser = standardiser.to(device)
-        self.feed = feed
+        self.loader = loader
         self._target = target
-        self._uncertainty = Uncertainty().to(device) if config.alpha == "auto" else None
-        alpha = self._uncertainty or cast(float, config.alpha)
         in_bfloat16 = config.precision == "bfloat16"
-        self._objective = Objective(self.network, alpha, bool(config.tasks), in_bfloat16)
+        self._objective = Objective(self.network, tasks, config.tasks, in_bfloat16).to(device)
         self._joint_objective = distributed.average_gradients(self._objective)
-        learned = [*network.parameters(), *(self._uncertainty or nn.Module()).parameters()]
+        beside = (self._objective.weights, self._objective.heads)
+        learned = [*network.parameters(), *(each for part in beside for each in part.parameters())]
         # One kernel for all weights; on the CPU Adam is a thousandth of a step.
         fused = device.type == "cuda"
         self.optimiser = torch.optim.Adam(learned, lr=config.lr, fused=fused)
-        # The config lowers the rate when the held-out score stalls. Here the inner validation
-        # decides, or the honest column would not be honest.
+        # The paper lowers the rate when the held-out score stalls. Here the inner validation
+        # decides, or the validation-selected epoch would depend on the held-out fold.
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimiser, mode="max", factor=0.1, patience=3, threshold=0.0
         )
@@ -120,13 +131,13 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
 
     def fit(self, count: CountClips) -> Iterator[dict[str, Any]]:
-        """Train to the run's last epoch; yields a record an epoch: a line of `metrics.jsonl`.
+        """Train to the last epoch; yields a record an epoch: a line of `metrics.jsonl`.
 
         Raises:
             SedmtlError: The loss is no longer finite, or the GPU ran out of memory.
         """
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
-            started, waited_s = time.monotonic(), self.feed.waited_s
+            started, waited_s = time.monotonic(), self.loader.waited_s
             rate = float(self.optimiser.param_groups[0]["lr"])
             with enough_memory(self.config):
                 losses = self._train_epoch(epoch, count)
@@ -139,7 +150,7 @@ class Trainer:
                 "validation": self._metrics(self.split.validation, validation),
                 "held_out": self._metrics(self.split.held_out, held_out),
                 "seconds": round(time.monotonic() - started, 3),
-                "seconds_waiting_for_data": round(self.feed.waited_s - waited_s, 3),
+                "seconds_waiting_for_data": round(self.loader.waited_s - waited_s, 3),
             }
             self._keep_best(record, held_out)
             self.schedule.step(record["validation"]["micro_p"])
@@ -147,15 +158,15 @@ class Trainer:
             yield record
 
     def score(self, rows: Rows, count: CountClips = lambda _: None) -> npt.NDArray[np.float32]:
-        """Clip scores of rows: (n, C) in [0, 1]; the decoder is not run."""
+        """Clip scores of rows: (n, C) in [0, 1]; no auxiliary task is run."""
         self.network.eval()
         scores = torch.zeros(len(rows), self._target.shape[1], device=self.device)
         with torch.inference_mode():
             numbers = list(batches(np.arange(len(rows)), self.config.batch_size))
             shares = [distributed.share(batch) for batch in numbers]
-            fed = self.feed.run(rows[share] for share in shares)
+            fed = self.loader.run(rows[share] for share in shares)
             for batch, share, clips in zip(numbers, shares, fed, strict=True):
-                output = self._objective.run(self.standardiser(clips.logmel), False)
+                output = self._objective.run(self.standardiser(clips.logmel), with_tasks=False)
                 scores[share] = output.clip.float()
                 count(len(batch))
         # A clip's scores are zero but in one process: their sum is exact, and in order.
@@ -165,28 +176,30 @@ class Trainer:
         """Learn from rows, a global batch at a time.
 
         Yields:
-            The clips of the batch, and (3,): the parts of the loss, summed over this process's
+            The clips of the batch, and the losses (`Objective.parts`), summed over this process's
             part of them, on the device.
         """
         chunks = list(batches(rows, self.config.batch_size))
-        fed = self.feed.run(distributed.share(batch) for batch in chunks)
+        fed = self.loader.run(distributed.share(batch) for batch in chunks)
         for batch, clips in zip(chunks, fed, strict=True):
             yield len(batch), self._learn(clips, len(batch))
 
     def _learn(self, clips: Batch, n_in_batch: int) -> Tensor:
-        loss = self._joint_objective(self.standardiser(clips.logmel), clips.target)
+        loss = self._joint_objective(clips.with_logmel(self.standardiser(clips.logmel)))
         # The mean over processes of these weights times gradients is that of the whole batch.
         weight = distributed.world_size() * len(clips.target) / n_in_batch
         self.optimiser.zero_grad(set_to_none=True)
-        (weight * loss.total).backward()
+        (weight * loss[TOTAL]).backward()
         self.optimiser.step()
-        return len(clips.target) * torch.stack([part.detach() for part in loss])
+        parts = [loss[name].detach() for name in self._objective.parts]
+        return len(clips.target) * torch.stack(parts)
 
     def state(self) -> dict[str, Any]:
         """All that going on needs: tensors and plain Python values only."""
         return {
             "network": self.network.state_dict(),
-            "uncertainty": self._uncertainty.state_dict() if self._uncertainty else {},
+            "uncertainty": self._objective.weights.state_dict(),
+            "tasks": self._objective.heads.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "best": {selection: asdict(best) for selection, best in self.best.items()},
@@ -202,8 +215,8 @@ class Trainer:
         try:
             n_done, n_wanted = len(state["history"]), self.config.epochs
             self.network.load_state_dict(state["network"])
-            if self._uncertainty:
-                self._uncertainty.load_state_dict(state["uncertainty"])
+            self._objective.weights.load_state_dict(state["uncertainty"])
+            self._objective.heads.load_state_dict(state.get("tasks", {}))
             self.optimiser.load_state_dict(state["optimiser"])
             self.schedule.load_state_dict(state["schedule"])
             self.best = {selection: Best(**best) for selection, best in state["best"].items()}
@@ -222,22 +235,30 @@ class Trainer:
         self.network.train()
         rows = shuffled(self.split.train, self.config.seed, epoch)
         # Summed on the device: asking for the loss at each step would wait for the GPU each time.
-        sums = torch.zeros(3, device=self.device)
+        sums = torch.zeros(len(self._objective.parts), device=self.device)
         for n_clips, losses in self.steps(rows):
             sums += losses
             count(n_clips)
-        total, detection, reconstruction = (distributed.add_up(sums) / len(rows)).tolist()
-        if not np.isfinite(total):
+        means = (distributed.add_up(sums) / len(rows)).tolist()
+        mean = dict(zip(self._objective.parts, means, strict=True))
+        if not np.isfinite(mean[TOTAL]):
             raise SedmtlError(
-                f"the loss is {total} in epoch {epoch}: training diverged; try --lr "
+                f"the loss is {mean[TOTAL]} in epoch {epoch}: training diverged; try --lr "
                 f"{self.config.lr / 10:g} or --precision float32"
             )
-        return {
-            "loss": total,
-            "detection_loss": detection,
-            "reconstruction_loss": reconstruction,
-            "alpha": self._uncertainty.alpha.item() if self._uncertainty else self.config.alpha,
+        return self._loss_record(mean)
+
+    def _loss_record(self, losses: dict[str, float]) -> dict[str, float]:
+        """The losses of an epoch, and the weights of the tasks after it."""
+        alphas = self._objective.weights.alphas()
+        record = {
+            "loss": losses.pop(TOTAL),
+            "detection_loss": losses.pop(DETECTION),
+            "reconstruction_loss": losses.pop(RECONSTRUCTION, 0.0),
+            "alpha": alphas.pop(RECONSTRUCTION, 0.0),
         }
+        record |= {f"{name}_loss": loss for name, loss in losses.items()}
+        return record | {f"{name}_alpha": alpha for name, alpha in alphas.items()}
 
     def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:
         return clip_metrics.evaluate(self._target[rows], score)._asdict()

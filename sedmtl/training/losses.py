@@ -1,100 +1,123 @@
-"""The multi-task loss (paper, equations 7 and 17), with a given weight or a learned one."""
+"""The multi-task loss (paper, equations 7 and 17), with given weights or learned ones."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models import SedOutput
+from sedmtl.training.batches import Batch
+from sedmtl.training.config import RECONSTRUCTION, Weight
+from sedmtl.training.tasks.task import Task
+
+TOTAL, DETECTION = "total", "detection"
 
 
-class Loss(NamedTuple):
-    """The loss and its parts, each a scalar."""
-
-    total: Tensor
-    detection: Tensor
-    reconstruction: Tensor
-
-
-class Uncertainty(nn.Module):
-    """The weight of the auxiliary task, learned (Kendall, Gal and Cipolla, CVPR 2018).
-
-    Each task has a variance: the loss is L1 / s1 + log(s1) / 2 + L2 / (2 s2) + log(s2) / 2, with
-    s1 of the classification and s2 of the regression. What the paper calls alpha is the ratio of
-    the two weights.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.log_variance = nn.Parameter(torch.zeros(2))
-
-    def forward(self, detection: Tensor, reconstruction: Tensor) -> Tensor:
-        """Two scalars -> one."""
-        weights = torch.exp(-self.log_variance)
-        weighted = weights[0] * detection + weights[1] / 2 * reconstruction
-        return weighted + self.log_variance.sum() / 2
-
-    @property
-    def alpha(self) -> Tensor:
-        """Weight of the reconstruction over that of the detection, a scalar."""
-        return torch.exp(self.log_variance[0] - self.log_variance[1]).detach() / 2
-
-
-def multitask_loss(
-    output: SedOutput, target: Tensor, logmel: Tensor, alpha: float | Uncertainty
-) -> Loss:
-    """Binary cross-entropy of the clip scores + alpha x mean squared error of the log-mel.
-
-    Args:
-        output: Of the network.
-        target: (B, C) of 0 and 1.
-        logmel: (B, T, F), what the network was given: standardised.
-        alpha: Weight of the auxiliary task, given or learned. Without a reconstruction its part
-            is 0.
-    """
-    # One of several processes may have no clip of a batch: a sum over nothing is 0, a mean NaN.
-    reduction = "mean" if len(target) else "sum"
-    clip = output.clip.float().clamp(0, 1)
+def detection_loss(clip: Tensor, target: Tensor, reduction: str) -> Tensor:
+    """Binary cross-entropy of clip scores (B, C) and targets (B, C) of 0 and 1, a scalar."""
+    clip = clip.float().clamp(0, 1)
     # On a GPU a NaN in here would trip an assertion that ends the process; this way it comes out
     # as a NaN loss, which the loop explains.
-    detection = F.binary_cross_entropy(clip.nan_to_num(0.5), target, reduction=reduction)
-    detection = detection + 0 * clip.detach().sum()
-    if output.reconstruction is None:
-        return Loss(detection, detection, detection.new_zeros(()))
-    reconstruction = F.mse_loss(output.reconstruction.float(), logmel, reduction=reduction)
-    if isinstance(alpha, Uncertainty):
-        return Loss(alpha(detection, reconstruction), detection, reconstruction)
-    return Loss(detection + alpha * reconstruction, detection, reconstruction)
+    loss = F.binary_cross_entropy(clip.nan_to_num(0.5), target, reduction=reduction)
+    return loss + 0 * clip.detach().sum()
+
+
+class TaskWeights(nn.Module):
+    """The weights of auxiliary tasks beside the detection, given or learned.
+
+    Learned ones follow Kendall, Gal and Cipolla (CVPR 2018): the detection and each such task have
+    a variance, and the loss is L / s + log(s) / 2 of the detection and c L / s + log(s) / 2 of
+    each task, where c is its `learned_scale`. What the paper calls alpha is the ratio of a task's
+    weight to the detection's.
+
+    Args:
+        weights: Of each task, or `auto`.
+        scales: `learned_scale` of each task.
+    """
+
+    def __init__(self, weights: Mapping[str, Weight], scales: Mapping[str, float]) -> None:
+        super().__init__()
+        self._given = {name: weight for name, weight in weights.items() if weight != "auto"}
+        self._scales = {name: scales[name] for name in weights if name not in self._given}
+        if self._scales:
+            self.log_variance = nn.Parameter(torch.zeros(1 + len(self._scales)))
+
+    def forward(self, detection: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
+        """The loss of the detection and those of the tasks, scalars -> one."""
+        total = detection
+        if self._scales:
+            weights = torch.exp(-self.log_variance)
+            total = weights[0] * detection
+            for weight, (name, scale) in zip(weights[1:], self._scales.items(), strict=True):
+                total = total + weight * scale * losses[name]
+            total = total + self.log_variance.sum() / 2
+        for name, given in self._given.items():
+            total = total + given * losses[name]
+        return total
+
+    def alphas(self) -> dict[str, float]:
+        """Weight of each task over that of the detection, as they are now."""
+        alphas = {name: float(weight) for name, weight in self._given.items()}
+        for i, (name, scale) in enumerate(self._scales.items(), start=1):
+            ratio = torch.exp(self.log_variance[0] - self.log_variance[i]).detach()
+            alphas[name] = (ratio * scale).item()
+        return alphas
 
 
 class Objective(nn.Module):
-    """A network together with its loss: one module that holds all that learns.
+    """A network together with its tasks and its loss: one module that holds all that learns.
 
     Args:
         network: What is trained.
-        alpha: Weight of the auxiliary task, given or learned.
-        reconstruct: Whether the auxiliary task takes part.
+        tasks: By name.
+        weights: Of each task, or `auto` to learn it.
         in_bfloat16: Whether to compute convolutions and dense layers in it.
     """
 
     def __init__(
-        self, network: nn.Module, alpha: float | Uncertainty, reconstruct: bool, in_bfloat16: bool
+        self,
+        network: nn.Module,
+        tasks: Mapping[str, Task],
+        weights: Mapping[str, Weight],
+        in_bfloat16: bool,
     ) -> None:
         super().__init__()
         self.network = network
-        self.alpha = alpha
-        self.reconstruct = reconstruct
+        self.tasks = dict(tasks)
+        self.heads = nn.ModuleDict(self.tasks)
+        scales = {name: task.learned_scale for name, task in tasks.items()}
+        self.weights = TaskWeights(weights, scales)
         self.in_bfloat16 = in_bfloat16
 
-    def forward(self, logmel: Tensor, target: Tensor) -> Loss:
-        """(B, T, F) standardised, (B, C) of 0 and 1 -> the loss of the batch."""
-        return multitask_loss(self.run(logmel, self.reconstruct), target, logmel, self.alpha)
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the losses, in the order in which `forward` returns them."""
+        return (TOTAL, DETECTION, *self.tasks)
 
-    def run(self, logmel: Tensor, reconstruct: bool) -> SedOutput:
-        """(B, T, F), standardised -> what the network says."""
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch, scalars by name; its log-mel is standardised."""
+        return self.losses(self.run(batch.logmel, with_tasks=True), batch)
+
+    def losses(self, output: SedOutput, batch: Batch) -> dict[str, Tensor]:
+        """The losses of what the network and the tasks made of a batch: those of `parts`."""
+        # One of several processes may have no clip of a batch: a sum over nothing is 0, a mean NaN.
+        reduction = "mean" if len(batch.target) else "sum"
+        detection = detection_loss(output.clip, batch.target, reduction)
+        losses = {
+            name: task.loss(output.tasks[name].float(), task.target(batch), reduction)
+            for name, task in self.tasks.items()
+        }
+        return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses}
+
+    def run(self, logmel: Tensor, *, with_tasks: bool) -> SedOutput:
+        """(B, T, F), standardised -> what the network computes, with the tasks' predictions."""
+        reconstruct = with_tasks and RECONSTRUCTION in self.tasks
         with torch.autocast(logmel.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             output: SedOutput = self.network(logmel, reconstruct=reconstruct)
+            if with_tasks:
+                predicted = {name: task(output) for name, task in self.tasks.items()}
+                output = output._replace(tasks=predicted)
         return output

@@ -20,6 +20,7 @@ from sedmtl.models.settings import FrameMeaning
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
+from sedmtl.training.config import RECONSTRUCTION
 from sedmtl.training.finalize import card_of
 from sedmtl.training.loop import Trainer
 
@@ -118,5 +119,6 @@ def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
     trainer.network.eval()
     with torch.inference_mode():
         logmel = trainer.standardiser(stored)
-        output: SedOutput = trainer.network(logmel, reconstruct=bool(trainer.config.tasks))
+        reconstruct = RECONSTRUCTION in trainer.config.tasks
+        output: SedOutput = trainer.network(logmel, reconstruct=reconstruct)
     return Inspection.of(card_of(trainer, store), logmel, output)

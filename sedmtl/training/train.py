@@ -31,6 +31,7 @@ from sedmtl.training.grid.plan import check_name
 from sedmtl.training.loop import Trainer, enough_memory, open_trainer
 from sedmtl.training.run_folder import begin, is_done, settings_of
 from sedmtl.training.split import split_rows
+from sedmtl.training.tasks import arrays_of
 from sedmtl.training.tensorboard import DrawClip
 
 WEIGHT_COPIES = 11
@@ -173,7 +174,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         )
     run = _run_folder(project, config, options)
     store_path = project.work_dir / "features" / f"{config.data}.h5"
-    with enough_memory(config), Store(store_path, "logmel") as store:
+    with enough_memory(config), Store(store_path, "logmel", *arrays_of(config)) as store:
         _check_features(store, project)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.

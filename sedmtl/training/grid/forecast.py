@@ -16,6 +16,7 @@ from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.plan import check_name
 from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.tasks import arrays_of
 
 N_STEPS = 2
 """Steps that are timed, after one that is not."""
@@ -64,7 +65,7 @@ def forecast(
         kind = (config.data, config.model, bool(config.tasks))
         if n_left > 0 and kind not in epoch_seconds:
             path = work_dir / "features" / f"{config.data}.h5"
-            with Store(path, "logmel") as store:
+            with Store(path, "logmel", *arrays_of(config)) as store:
                 epoch_seconds[kind] = seconds_an_epoch(open_trainer(config, store, device))
         forecasts.append(Forecast(config, n_left, n_left * epoch_seconds.get(kind, 0.0)))
     return forecasts

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.training.batches import Feed, fits
+from sedmtl.training.batches import BatchLoader, fits
 
 N, T, F, C = 300, 5, 4, 3
 LOGMEL = np.random.default_rng(0).normal(size=(N, T, F)).astype(np.float32)
@@ -30,17 +30,29 @@ def batches_of(n, size, seed=0):
 @pytest.mark.parametrize(("n", "size"), [(N, 24), (24, 24), (1, 24), (0, 24), (7, 3)])
 def test_batches_are_the_rows_asked_for_in_order(resident, n, size):
     wanted = batches_of(n, size)
-    fed = list(Feed(read, TARGET, CPU, resident=resident).run(wanted))
+    fed = list(BatchLoader({"logmel": read}, TARGET, CPU, resident=resident).run(wanted))
     assert len(fed) == len(wanted)
     for rows, batch in zip(wanted, fed, strict=True):
         assert np.array_equal(batch.logmel.numpy(), LOGMEL[rows])
         assert np.array_equal(batch.target.numpy(), TARGET[rows])
+        assert np.array_equal(batch.rows.numpy(), rows)
         assert batch.logmel.dtype == batch.target.dtype == torch.float32
 
 
 @pytest.mark.parametrize("resident", [False, True])
+def test_a_batch_carries_every_array_in_its_own_type(resident):
+    stems = np.arange(6 * N, dtype=np.int16).reshape(N, 2, 3)
+    reads = {"logmel": read, "stems": lambda rows: stems[rows]}
+    rows = np.array([7, 2])
+    (batch,) = BatchLoader(reads, TARGET, CPU, resident=resident).run([rows])
+    assert np.array_equal(batch.arrays["stems"].numpy(), stems[rows])
+    assert batch.arrays["stems"].dtype == torch.int16
+    assert batch.with_logmel(batch.logmel + 1).arrays.keys() == {"logmel", "stems"}
+
+
+@pytest.mark.parametrize("resident", [False, True])
 def test_a_batch_may_be_empty(resident):
-    (batch,) = Feed(read, TARGET, CPU, resident=resident).run([np.arange(0)])
+    (batch,) = BatchLoader({"logmel": read}, TARGET, CPU, resident=resident).run([np.arange(0)])
     assert batch.logmel.shape == (0, T, F)
     assert batch.target.shape == (0, C)
 
@@ -53,7 +65,9 @@ def test_a_batch_is_read_while_the_one_before_it_is_used():
             second_was_read.set()
         return LOGMEL[rows]
 
-    fed = Feed(read_and_tell, TARGET, CPU, resident=False).run([np.array([1]), np.array([2])])
+    fed = BatchLoader({"logmel": read_and_tell}, TARGET, CPU, resident=False).run(
+        [np.array([1]), np.array([2])]
+    )
     next(fed)
     assert second_was_read.wait(10)  # although it has not been asked for
 
@@ -65,7 +79,7 @@ def test_no_more_than_one_batch_is_read_ahead():
         n_read.append(rows)
         return LOGMEL[rows]
 
-    fed = Feed(count, TARGET, CPU, resident=False).run(batches_of(N, 10))
+    fed = BatchLoader({"logmel": count}, TARGET, CPU, resident=False).run(batches_of(N, 10))
     for n_used in range(1, 6):
         next(fed)
         assert len(n_read) <= n_used + 1
@@ -79,13 +93,13 @@ def test_a_resident_store_is_read_once():
         reads.append(len(rows))
         return LOGMEL[rows]
 
-    feed = Feed(count, TARGET, CPU, resident=True)
+    loader = BatchLoader({"logmel": count}, TARGET, CPU, resident=True)
     n_at_first = sum(reads)
     assert N <= n_at_first <= N + 1  # one row tells the shape
     for _ in range(3):
-        list(feed.run(batches_of(N, 24)))
+        list(loader.run(batches_of(N, 24)))
     assert sum(reads) == n_at_first
-    assert feed.waited_s == 0
+    assert loader.waited_s == 0
 
 
 def test_the_error_of_a_damaged_row_arrives_where_its_batch_would():
@@ -94,7 +108,9 @@ def test_the_error_of_a_damaged_row_arrives_where_its_batch_would():
             raise SedmtlError("row 5 is damaged")
         return LOGMEL[rows]
 
-    fed = Feed(damaged, TARGET, CPU, resident=False).run([np.array([1]), np.array([5])])
+    fed = BatchLoader({"logmel": damaged}, TARGET, CPU, resident=False).run(
+        [np.array([1]), np.array([5])]
+    )
     assert len(next(fed).logmel) == 1
     with pytest.raises(SedmtlError, match="row 5 is damaged"):
         next(fed)
@@ -108,10 +124,10 @@ def test_waiting_is_counted():
         hold.wait(10)
         return LOGMEL[rows]
 
-    feed = Feed(slow, TARGET, CPU, resident=False)
+    loader = BatchLoader({"logmel": slow}, TARGET, CPU, resident=False)
     timer.start()
-    list(feed.run([np.array([1])]))
-    assert 0.03 < feed.waited_s < 5
+    list(loader.run([np.array([1])]))
+    assert 0.03 < loader.waited_s < 5
 
 
 @pytest.mark.parametrize(("n_free", "expected"), [(200, True), (199, False)])
