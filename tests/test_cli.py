@@ -10,6 +10,7 @@ from conftest import invoke
 
 import sedmtl
 from sedmtl.cli import app as cli
+from sedmtl.cli import options
 from sedmtl.config import load_config
 
 README = Path(__file__).parent.parent / "README.md"
@@ -86,20 +87,37 @@ def test_a_defect_of_ours_is_called_one(project, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(cli, "_load", broken)
+    monkeypatch.setattr(options, "load_project", broken)
+    monkeypatch.setenv("TMPDIR", str(project.folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
     result = project.run("mix")
     assert result.exit_code == 1
-    assert "sedmtl has a defect: ZeroDivisionError: by zero; --debug" in result.stderr
+    assert "sedmtl has a defect: ZeroDivisionError: by zero; the traceback is in" in result.stderr
+    (log,) = project.folder.glob("sedmtl-*.log")
+    assert str(log) in result.stderr.replace("\n", "")
+    assert "in broken" in log.read_text()
+
+
+def test_a_defect_on_a_full_disk_still_says_how_to_see_the_traceback(project, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("by zero")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(options, "load_project", broken)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    assert "by zero; --debug shows the traceback" in project.run("mix").stderr
 
 
 def test_an_interruption_says_how_to_go_on(project, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_load", interrupted)
+    monkeypatch.setattr(options, "load_project", interrupted)
     result = project.run("mix")
     assert result.exit_code == 130
-    assert "goes on where it was" in result.stderr
+    assert "rerun the same command to resume it" in result.stderr
 
 
 def test_a_work_folder_that_cannot_be_written_is_one_sentence(project, one_sentence):

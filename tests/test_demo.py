@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import invoke
 
-from sedmtl.cli import demo
+from sedmtl.cli import demo_project as demo
 
 SMALL = """\
 corpus:

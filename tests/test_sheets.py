@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 from test_results import scored
 
+from sedmtl.cli.tables import show
 from sedmtl.evaluation import paper
 from sedmtl.evaluation import tables as sheets
 from sedmtl.evaluation.aggregate import tabulate
-from sedmtl.evaluation.evaluate import show
 
 PAPER_DATA = "corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}"
 

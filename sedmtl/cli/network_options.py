@@ -20,6 +20,7 @@ import typer
 import sedmtl
 
 REGISTRY = "sedmtl.models.registry.NETWORKS"
+PANEL = "Network"
 KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
@@ -56,16 +57,24 @@ def takes_network_options(command: Callable[..., None]) -> Callable[..., None]:
         command(network={k: v for k, v in given.items() if v is not None}, **arguments)
 
     signature = inspect.signature(command, eval_str=True)
-    own = [each for each in signature.parameters.values() if each.name != "network"]
-    parameters = [*own, *map(_parameter, options)]
+    parameters = [
+        each
+        for own in signature.parameters.values()
+        for each in (map(_parameter, options) if own.name == "network" else [_by_keyword(own)])
+    ]
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {each.name: each.annotation for each in parameters}
     return with_options
 
 
+def _by_keyword(parameter: inspect.Parameter) -> inspect.Parameter:
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+
+
 def _parameter(option: NetworkOption) -> inspect.Parameter:
     name = f"--{option.name.replace('_', '-')}"
-    declared = typer.Option(name, help=option.help, show_default=str(option.default))
+    text = f"{option.help} Default: {option.default}."
+    declared = typer.Option(name, help=text, rich_help_panel=PANEL)
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,

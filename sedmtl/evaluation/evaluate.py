@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import sedmtl
 from sedmtl.config import Config
@@ -128,20 +125,6 @@ def unfinished_runs(runs_dir: Path) -> list[str]:
     """Names of the runs that were begun and not finished."""
     started = {path.parent for path in runs_dir.glob("*/run.yaml")}
     return sorted(run.name for run in started - set(finished_runs(runs_dir)))
-
-
-def show(sheets: Sequence[Sheet], console: Console) -> None:
-    """Print tables."""
-    for sheet in sheets:
-        table = Table(title=sheet.title, title_justify="left", title_style="bold",
-                      box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fmt: skip
-        for i, name in enumerate(sheet.columns):
-            table.add_column(name, justify="left" if i < sheet.n_left else "right", no_wrap=True)
-        for cells in sheet.rows:
-            table.add_row(*cells)
-        console.print(table)
-        for note in sheet.notes:
-            console.print(note, markup=False)
 
 
 def _score(folder: Path, on: Path | None) -> ScoredRun:

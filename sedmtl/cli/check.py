@@ -1,0 +1,22 @@
+"""`sedmtl check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkDir = Annotated[Path, typer.Argument(metavar="[WORK]", help="The workdir of a data.yaml.")]
+
+
+def command(work: WorkDir = Path("work")) -> None:
+    """Find damaged, outdated or unfinished stores and runs in a work folder.
+
+    Reads every file to its end and prints the command that mends what is wrong.
+    """
+    from sedmtl.report.integrity import check, judge, table
+
+    findings = check(work)
+    typer.echo(table(findings, work))
+    judge(findings)

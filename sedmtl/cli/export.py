@@ -1,0 +1,27 @@
+"""`sedmtl export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sedmtl.cli import options
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or path of a finished run.")]
+OnnxPath = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Default: model.onnx in the run folder."),
+]
+
+
+def command(
+    run: RunName,
+    out: OnnxPath = None,
+    config: options.ConfigPath = options.DATA_YAML,
+) -> None:
+    """Export a network to ONNX, for use without sedmtl: waveform in, scores out."""
+    from sedmtl.inference.onnx import export
+
+    typer.echo(export(options.load_project(config), run, out))

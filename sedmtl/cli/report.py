@@ -1,0 +1,29 @@
+"""`sedmtl report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sedmtl.cli import options
+
+ReportPath = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="The page to write; default: work/report.html."),
+]
+
+
+def command(
+    runs: options.Runs = None,
+    out: ReportPath = None,
+    config: options.ConfigPath = options.DATA_YAML,
+) -> None:
+    """Write one page about all finished runs: tables, curves, classes, the best and worst clips.
+
+    The page needs nothing but a browser: no network, no other file.
+    """
+    from sedmtl.report.report import report
+
+    typer.echo(report(options.load_project(config), runs or [], out))

@@ -1,0 +1,44 @@
+"""`sedmtl separate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sedmtl.cli import options
+
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        metavar="A,B,C",
+        help=f"Classes to separate; default: those detected. {options.AGAIN}",
+    ),
+]
+SourcesDir = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where to write; default: work/separated."),
+]
+
+
+def command(
+    audio: options.AudioPath,
+    run: options.Run = None,
+    classes: Classes = None,
+    out: SourcesDir = None,
+    config: options.ConfigPath = options.DATA_YAML,
+) -> None:
+    """Separate a recording into one WAV file per detected class, and one for the remainder.
+
+    The files are mono, at the network's sample rate, and add up to the recording.
+    """
+    from sedmtl.inference.separate import separate
+
+    project = options.load_project_if_any(config)
+    made = separate(project, audio, run_name=run, out_dir=out, classes=classes or ())
+    typer.echo(f"run {made.run.name}")
+    for score, path in made.sources:
+        typer.echo(f"{score:6.3f}  {path}")
+    typer.echo(f"        {made.rest}")

@@ -1,0 +1,19 @@
+"""`sedmtl verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from sedmtl.cli import options
+
+
+def command(corpora: options.CorpusNames = None, to: options.DataDir = Path("data")) -> None:
+    """Check downloaded corpora for missing or changed files."""
+    from sedmtl.data.download.catalogue import CORPORA
+    from sedmtl.data.download.verify import judge, table, verify
+
+    reports = verify([CORPORA[name] for name in dict.fromkeys(corpora or [])], to)
+    typer.echo(table(reports))
+    judge(reports)

@@ -1,0 +1,65 @@
+"""`sedmtl visualize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sedmtl.cli import options
+
+Compare = Annotated[
+    str | None, typer.Option("--compare", metavar="RUN", help="Draw a second run beside it.")
+]
+Start = Annotated[
+    float,
+    typer.Option(
+        "--start", min=0, metavar="S", help="Where the clip begins in the file, in seconds."
+    ),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        metavar="A,B,C",
+        help=f"Classes to show; the first two get their attention over mel bins. {options.AGAIN}",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="TSV", help="True events to draw: a strong-label table."),
+]
+Html = Annotated[
+    bool, typer.Option("--html", help="Write a page to play and explore instead of a picture.")
+]
+PicturePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Default: work/figures/AUDIO.png. Also pdf, svg or html."
+    ),
+]
+
+
+def command(
+    audio: options.AudioPath,
+    run: options.Run = None,
+    compare: Compare = None,
+    start: Start = 0.0,
+    classes: Classes = None,
+    labels: Labels = None,
+    html: Html = False,
+    out: PicturePath = None,
+    config: options.ConfigPath = options.DATA_YAML,
+) -> None:
+    """Draw what a network attends to in an audio file: the panels of the paper's figure 3."""
+    from sedmtl.report.visualize import visualize
+
+    path, used, inspection = visualize(
+        options.load_project_if_any(config), audio, run_name=run, compare_name=compare,
+        start_s=start, classes=classes or (), labels_path=labels, as_page=html, out_path=out,
+    )  # fmt: skip
+    typer.echo(f"run {used.name}")
+    for label, score in inspection.ranking()[:5]:
+        typer.echo(f"{score:6.3f}  {label}")
+    typer.echo(path)
