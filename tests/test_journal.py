@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sedmtl.events import Detection
-from sedmtl.inference.journal import Entry, Journal, Stamp
+from sedmtl.inference.journal import Entry, Journal
 from sedmtl.runtime.checksum import sealed
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.origin import Stamp
 
 BASIS = {"run": "a", "settings": {"threshold": (0.5, 0.1)}}
 

@@ -15,6 +15,7 @@ import pytest
 
 import sedmtl
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.origin import Origin
 from sedmtl.store import (
     SCHEMA,
     ClipTable,
@@ -30,7 +31,6 @@ from sedmtl.store import (
     stores_in,
     write_scores,
 )
-from sedmtl.store import writer as writer_module
 
 N_ROWS, N_SAMPLES = 12, 50
 ARRAYS = {
@@ -82,7 +82,7 @@ def path(tmp_path):
 
 
 def names(folder):
-    return sorted(entry.name for entry in folder.iterdir() if entry.suffix != ".stamp")
+    return sorted(entry.name for entry in folder.iterdir() if entry.suffix != ".origin")
 
 
 class Stop(Exception):  # noqa: N818 - an interruption, not an error
@@ -278,6 +278,20 @@ def test_a_store_of_files_that_have_changed_since_is_made_again(path):
     assert not writer(path, stamp="1").is_there
 
 
+def test_a_store_that_is_there_records_the_data_yaml_that_asks_for_it_now(path):
+    before = write_whole(path, stamp="1", config="a")
+    with writer(path, stamp="1", config="b") as store:
+        store.finish()
+    assert path.read_bytes() == before
+    with Store(path, "waveform") as store:
+        assert store.data_yaml == "b"
+        assert store.attributes["config"] == "a"
+    copy = path.with_name("copy.h5")
+    copy.write_bytes(before)
+    with Store(copy, "waveform") as store:
+        assert store.data_yaml == "a"
+
+
 def test_rows_of_files_that_have_changed_since_are_not_gone_on_with(path):
     interrupt(path, 6, stamp="1")
     with writer(path, stamp="2") as store:
@@ -286,14 +300,14 @@ def test_rows_of_files_that_have_changed_since_are_not_gone_on_with(path):
 
 def test_a_store_that_came_without_its_stamp_is_taken_as_it_is(path):
     write_whole(path, stamp="1")
-    (stamp,) = path.parent.glob(".*.stamp")
+    (stamp,) = path.parent.glob(".*.origin")
     stamp.unlink()
     assert writer(path, stamp="2").is_there
 
 
 def test_a_kill_between_store_and_stamp_has_the_store_made_again(path):
     write_whole(path, stamp="1")
-    (stamp,) = path.parent.glob(".*.stamp")
+    (stamp,) = path.parent.glob(".*.origin")
     before = stamp.read_text()
     write_whole(path, stamp="2")
     stamp.write_text(before)
@@ -304,7 +318,7 @@ def test_a_kill_before_the_first_stamp_has_the_store_made_again(path, monkeypatc
     def kill(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer_module, "write_text", kill)
+    monkeypatch.setattr(Origin, "write", kill)
     with pytest.raises(KeyboardInterrupt):
         write_whole(path, stamp="1")
     monkeypatch.undo()

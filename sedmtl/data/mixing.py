@@ -22,7 +22,7 @@ from sedmtl.runtime.atomic import remove_file, write_text
 from sedmtl.runtime.disk_space import announce
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
-from sedmtl.runtime.provenance import say_replaced, stamp_of
+from sedmtl.runtime.origin import stamp_of
 from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
@@ -178,7 +178,7 @@ def _announce(writers: Sequence[StoreWriter]) -> None:
     """Say what is about to be rendered, and what it takes of the disk."""
     for writer in writers:
         if writer.replaces:
-            say_replaced(writer.path)
+            progress.say(f"{writer.path} is of other settings or other audio: it is made anew")
     todo = [writer for writer in writers if not writer.is_there]
     if todo:
         n_snrs = f"{len(todo)} SNR{'s' * (len(todo) > 1)}"

@@ -20,7 +20,7 @@ from sedmtl.runtime import progress
 from sedmtl.runtime.disk_space import announce
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
-from sedmtl.runtime.provenance import check_mixing, say_replaced, stamp_of
+from sedmtl.runtime.origin import stamp_of
 from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import SHARE, Arrays, map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
@@ -30,6 +30,7 @@ from sedmtl.store import (
     RowArray,
     Store,
     StoreWriter,
+    check_mixing,
     choose_store,
     other_snr_db,
     stores_in,
@@ -92,7 +93,7 @@ def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / source.name
     with Store(source, "waveform") as store:
         mixing = config.model_dump(mode="json")["mixing"]
-        check_mixing(source, store.attributes["config"], mixing, "sedmtl mix")
+        check_mixing(store, mixing, "sedmtl mix")
         snr_db = other_snr_db(source, store.attributes)
         if snr_db is not None:
             raise SedmtlError(
@@ -103,7 +104,7 @@ def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
         read = partial(_read_mixtures, store=store)
         if workers.apart:
             read = partial(_read_mixtures_apart, path=source.absolute(), data_hash=data_hash)
-        recorded = {"config": store.attributes["config"], **store.clip_facts}
+        recorded = {"config": store.data_yaml, **store.clip_facts}
         made_from = MadeFrom(data_hash, recorded, stamp="")
         rows = range(len(store))
         _write(path, store.clips, store.classes, rows, read, config, made_from, workers)
@@ -208,7 +209,7 @@ def _fill(
 def _announce(writer: StoreWriter) -> None:
     """Say what is about to be made, and what it takes of the disk."""
     if writer.replaces:
-        say_replaced(writer.path)
+        progress.say(f"{writer.path} is of other settings or other audio: it is made anew")
     if not writer.is_there:
         announce(f"log-mel of {writer.n_rows:,} clips", writer.n_bytes, writer.path.parent)
 

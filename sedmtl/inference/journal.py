@@ -13,31 +13,16 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from sedmtl.events import Detection
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.checksum import sealed, unsealed
 from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.origin import Origin, Stamp
 
 SCHEMA = 2
-
-
-class Stamp(NamedTuple):
-    """What shows that a file has changed."""
-
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Of a file as it is now; below zero if it cannot be looked at."""
-        try:
-            status = path.stat()
-        except OSError:
-            return cls(-1, -1)
-        return cls(status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -75,13 +60,13 @@ class Journal:
         self.path = path
         self.changed: list[str] = []
         self._entries: dict[str, Entry] = {}
-        header = {"schema": SCHEMA, **json.loads(json.dumps(basis))}
+        origin = Origin({"schema": SCHEMA, **basis})
         make_folder(path.parent)
         with ExitStack() as stack:
             try:
                 self._file = path.open("a+b")
                 stack.callback(self._close)
-                self._resume(header)
+                self._resume(origin)
             except OSError as error:
                 raise self._unwritable(error) from error
             stack.pop_all()  # whole: it stays open
@@ -116,15 +101,14 @@ class Journal:
         self._entries[_key(path)] = entry
         self._write({"path": _key(path), **vars(entry)})
 
-    def _resume(self, header: Mapping[str, Any]) -> None:
+    def _resume(self, origin: Origin) -> None:
         """Read what is there, up to the first line that is not whole; cut the rest off."""
         self._file.seek(0)
-        found = _parse(self._file.readline())
-        if found != header:
-            keys = {*header, *found} if self._file.tell() else set()
-            self.changed = sorted(key for key in keys if header.get(key) != found.get(key))
+        found = Origin(_parse(self._file.readline()))
+        if not found.is_current(origin):
+            self.changed = found.changes(origin) if self._file.tell() else []
             self._file.truncate(0)
-            self._write(header)
+            self._write(origin.decides)
             return
         end = self._file.tell()
         for line in self._file:

@@ -12,7 +12,7 @@ import sedmtl
 from sedmtl.config import Config
 from sedmtl.inference.checkpoint import ModelCard, find_run, load_card
 from sedmtl.inference.exporters import FORMATS, Recording, tag_text, tsv_text
-from sedmtl.inference.journal import Entry, Journal, Stamp
+from sedmtl.inference.journal import Entry, Journal
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.predictor import Finder, digest_of, open_finder
 from sedmtl.inference.recordings import seconds_of, tags_of
@@ -21,6 +21,7 @@ from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import remove_file, write_text
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
+from sedmtl.runtime.origin import Stamp
 
 Result = Entry | SedmtlError
 

@@ -12,6 +12,7 @@ from sedmtl.store.paths import (
     other_snr_db,
     stores_in,
 )
+from sedmtl.store.protocol import check_mixing
 from sedmtl.store.reader import CLIP_FACTS, FULL_SCALE, Store
 from sedmtl.store.rows import Rows, batches
 from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
@@ -33,6 +34,7 @@ __all__ = [
     "StoreWriter",
     "annotation_of",
     "batches",
+    "check_mixing",
     "choose_store",
     "data_name",
     "folds_of",

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.origin import Origin
 from sedmtl.store import hashes
 from sedmtl.store.tables import read_array, read_clips
-from sedmtl.store.writer import SCHEMA
+from sedmtl.store.writer import SCHEMA, origin_path
 
 MADE_BY = {"waveform": "sedmtl mix", "stems": "sedmtl mix --stems", "logmel": "sedmtl features"}
 """The command that makes a store with that array."""
@@ -109,6 +110,14 @@ class Store:
     def clip_facts(self) -> dict[str, Any]:
         """Those of `CLIP_FACTS` that the store has; a store made from this one copies them."""
         return {key: self.attributes[key] for key in CLIP_FACTS if key in self.attributes}
+
+    @property
+    def data_yaml(self) -> str:
+        """Text of the data.yaml that last asked for this very store; empty if none is recorded."""
+        known = Origin.read(origin_path(self.path))
+        ours = known is not None and known.decides.get("store") == self.attributes["config_hash"]
+        recorded = known.recorded if known is not None and ours else self.attributes
+        return str(recorded.get("config", ""))
 
     def data_hash(self, *arrays: str) -> str:
         """SHA-256 of the tables and of the named arrays; by default of all."""

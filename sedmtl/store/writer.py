@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 import sedmtl
-from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.origin import Origin
 from sedmtl.store import hashes
 from sedmtl.store.hashes import Attributes
 from sedmtl.store.tables import ClipTable, write_clips
@@ -52,6 +52,11 @@ class RowArray(NamedTuple):
     def description(self) -> list[Any]:
         """Shape and type as plain values."""
         return [*self.row_shape, str(np.dtype(self.dtype))]
+
+
+def origin_path(store: Path) -> Path:
+    """The file beside a store that records what it is current under."""
+    return store.with_name(f".{store.name}.origin")
 
 
 class StoreWriter:
@@ -93,7 +98,6 @@ class StoreWriter:
         self.n_rows = len(clips.name)
         self._part = path.with_name(f".{path.name}.part")
         self._progress = path.with_name(f".{path.name}.progress")
-        self._stamp = path.with_name(f".{path.name}.stamp")
         self._arrays, self._clips = arrays, clips
         shapes = {name: array.description for name, array in arrays.items()}
         deciding = {"schema": SCHEMA, **attributes}
@@ -106,11 +110,10 @@ class StoreWriter:
         }
         checksum = hashes.header_hash(shapes, clips, everything)
         self._attributes = {**everything, "checksum": checksum}
-        # One word: it stands before the number of rows in the file that counts them.
-        self._wanted = f"{config_hash}/{stamp}"
+        self._origin = Origin({"store": config_hash, "files": stamp}, recorded or {})
         self._file: h5py.File | None = None
         self._count: FileIO | None = None
-        self.is_there = _stored_config_hash(path) == config_hash and self._is_of(stamp)
+        self.is_there = _stored_config_hash(path) == config_hash and self._is_current()
         self.n_done = self.n_rows if self.is_there else 0
 
     def __enter__(self) -> Self:
@@ -170,7 +173,7 @@ class StoreWriter:
         # After the rows: the count may lag behind the file, never run ahead of it. One short write
         # of the same length each time, which no kill divides; replacing the file took 6 ms.
         self._count.seek(0)
-        self._count.write(f"{self._wanted} {self.n_done:>12}".encode())
+        self._count.write(f"{self._origin.hash} {self.n_done:>12}".encode())
 
     def finish(self) -> None:
         """Give the complete store its name."""
@@ -180,8 +183,8 @@ class StoreWriter:
             self._file.close()
             self._file = None
             self._part.replace(self.path)
-            # After the store: an older stamp has it made again, a newer one would be believed.
-            write_text(self._stamp, self._wanted)
+            # After the store: an older record has it made again, a newer one would be believed.
+            self._origin.write(origin_path(self.path))
             self._progress.unlink(missing_ok=True)
 
     def _open(self) -> None:
@@ -195,9 +198,9 @@ class StoreWriter:
         self._count = self._progress.open("r+b", buffering=0)
 
     def _tidy_up(self) -> None:
-        """Do what a kill behind the renaming left undone; drop the rows of another store."""
-        if self._has_just_been_named():
-            write_text(self._stamp, self._wanted)
+        """Record what it is current under; drop the rows of another store."""
+        if Origin.read(origin_path(self.path)) != self._origin:
+            self._origin.write(origin_path(self.path))
         self._part.unlink(missing_ok=True)
         self._progress.unlink(missing_ok=True)
 
@@ -205,15 +208,15 @@ class StoreWriter:
         """Whether all rows were written, and the hidden file is the store by now."""
         return not self._part.exists() and self._n_counted() == self.n_rows > 0
 
-    def _is_of(self, stamp: str) -> bool:
+    def _is_current(self) -> bool:
         """Whether the store there, whose config hash is right, was made from the same files."""
-        if not stamp or self._has_just_been_named():
+        if not self._origin.decides["files"] or self._has_just_been_named():
             return True
-        try:
-            return self._stamp.read_text() == self._wanted
-        except OSError:
-            # It came without its stamp; or a kill came before that, and then the count is there.
-            return not self._progress.exists()
+        known = Origin.read(origin_path(self.path))
+        if known is not None:
+            return known.is_current(self._origin)
+        # It came without its record; or a kill came before that, and then the count is there.
+        return not self._progress.exists()
 
     def _n_resumable(self) -> int:
         """The good rows of the hidden file: none if it is of another store, or damaged."""
@@ -228,8 +231,8 @@ class StoreWriter:
     def _n_counted(self) -> int:
         """What the count says: nothing if it is of another store, or no count."""
         try:
-            wanted, n_done = self._progress.read_text().split()
-            return int(n_done) if wanted == self._wanted else 0
+            origin, n_done = self._progress.read_text().split()
+            return int(n_done) if origin == self._origin.hash else 0
         except (OSError, ValueError):
             return 0
 

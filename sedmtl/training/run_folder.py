@@ -14,8 +14,12 @@ from sedmtl.inference.checkpoint import check_data_name, is_finished, read_run, 
 from sedmtl.runtime.atomic import remove_file
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import NAME as LOCK
+from sedmtl.runtime.origin import Origin
 from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import TrainConfig
+
+RECORDED = ("epochs", "torch_version", "sedmtl_version", "config", *CLIP_FACTS)
+"""Settings that may differ when a run is gone on with."""
 
 LOG_NAME = "train.log"
 """What a run says that is trained in a process of a grid."""
@@ -41,7 +45,7 @@ def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[st
         "torch_version": str(torch.__version__),
         "store_digest": store.data_hash("logmel"),
         **store.clip_facts,
-        "config": store.attributes.get("config", ""),
+        "config": store.data_yaml,
     }
 
 
@@ -91,14 +95,17 @@ def _empty(run: Path) -> None:
             remove_file(path)
 
 
+def _origin_of(settings: Mapping[str, Any]) -> Origin:
+    decides = {key: value for key, value in settings.items() if key not in RECORDED}
+    return Origin(decides, {key: settings[key] for key in RECORDED if key in settings})
+
+
 def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
     """More epochs than before are welcome; anything else would be another run."""
-    ignored = ("epochs", "torch_version", "sedmtl_version", "config", *CLIP_FACTS)
-    before = read_run(run)
+    before, now = _origin_of(read_run(run)), _origin_of(settings)
     changed = [
-        f"{key} {before.get(key)}, now {value}" if "\n" not in str(value) else f"another {key}"
-        for key, value in settings.items()
-        if key not in ignored and before.get(key) != value
+        f"{key} {before.decides.get(key)}, now {now.decides.get(key)}"
+        for key in before.changes(now)
     ]
     if changed:
         raise SedmtlError(

@@ -21,8 +21,8 @@ from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.disk_space import announce
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
-from sedmtl.runtime.provenance import check_mixing, check_settings
-from sedmtl.store import Store, write_scores
+from sedmtl.runtime.origin import check_settings
+from sedmtl.store import Store, check_mixing, write_scores
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.finalize import conclude
@@ -193,7 +193,7 @@ def _check_features(store: Store, project: Config) -> None:
     if store.path.stem != "clips":
         mixing = project.model_dump(mode="json")["mixing"]
         remake = "sedmtl mix' and 'sedmtl features"
-        check_mixing(store.path, store.attributes.get("config", ""), mixing, remake)
+        check_mixing(store, mixing, remake)
 
 
 def _train(
