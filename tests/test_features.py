@@ -247,3 +247,13 @@ def test_mixtures_that_are_no_store_are_refused(made, one_sentence, damage):
         with h5py.File(path, "r+") as file:
             file.attrs["schema"] = 99
     one_sentence(made.run("features", "--snr", 20), "snr_20.h5", "make it", "'sedmtl mix'")
+
+
+def test_a_setting_without_effect_on_the_mixtures_is_taken_note_of(made):
+    """Nothing is made again, and nothing is refused: `overlap` where fixed onsets lie apart."""
+    configure(made, "mixing", overlap=True)
+    before = feature_path(made).stat().st_mtime_ns
+    assert "made with overlap False" in made.run("features").stderr
+    for command in ("mix", "features"):
+        run(made, command)
+    assert feature_path(made).stat().st_mtime_ns == before
