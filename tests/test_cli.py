@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -54,6 +55,42 @@ def test_results_go_to_stdout_and_the_rest_to_stderr(project):
 def test_debug_shows_the_traceback_of_an_error(project):
     result = project.run("train", "--fold", 1, "--debug")
     assert isinstance(result.exception, sedmtl.runtime.errors.SedmtlError)
+
+
+def test_debug_may_stand_before_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(invoke(["--debug", "mix"]).exception, sedmtl.runtime.errors.SedmtlError)
+    assert "defect" not in invoke(["mix"]).output
+
+
+def test_the_processes_of_a_grid_are_debugged_like_their_parent(trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr("sedmtl.training.train.train", lambda *how: asked.append(how[-1]) or [])
+    for words in ([], ["--debug"]):
+        assert trained.run("train", "--fold", "all", *words).exit_code == 0
+    assert ["--debug" in how.shared for how in asked] == [False, True]
+
+
+def start(*arguments, **environment):
+    """Run the command line in a process of its own, without a terminal."""
+    command = [sys.executable, "-m", "sedmtl", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, env={**os.environ, **environment}, check=False
+    )
+
+
+def test_help_needs_no_terminal_that_has_our_characters():
+    result = start("--help", PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert rb"mix \u2192 features" in result.stdout
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly():
+    command = [sys.executable, "-m", "sedmtl", "download"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):

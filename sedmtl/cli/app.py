@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import typer
 from typer.core import TyperGroup
 
 import sedmtl
+from sedmtl.cli.options import is_debugging
 from sedmtl.runtime import memory
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
 from sedmtl.runtime.interruption import EXIT_CODE, ending_soon
@@ -49,7 +51,7 @@ class Commands(TyperGroup):
                 memory.keep()
                 return super().invoke(ctx)
         except SedmtlError as error:
-            if _debug(ctx):
+            if is_debugging(ctx):
                 raise
             _fail(f"error: {error}", 1)
         except KeyboardInterrupt:
@@ -63,13 +65,9 @@ class Commands(TyperGroup):
         except Exception as error:
             if isinstance(error.__context__, KeyboardInterrupt):
                 _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks make another error of it
-            if _debug(ctx) or type(error).__module__.startswith(("click", "typer")):
+            if is_debugging(ctx) or type(error).__module__.startswith(("click", "typer")):
                 raise
             _fail(f"error: {_explain(error)}; {_keep_traceback(error)}", 1)
-
-
-def _debug(ctx: Any) -> bool:
-    return bool(ctx.ensure_object(dict).get("debug"))
 
 
 def _fail(sentence: str, code: int) -> None:
@@ -93,7 +91,12 @@ def _keep_traceback(error: Exception) -> str:
     head = f"sedmtl {sedmtl.__version__}, Python {sys.version}\n{' '.join(sys.argv)}\n\n"
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", errors="replace", prefix="sedmtl-", suffix=".log", delete=False
+            "w",
+            encoding="utf-8",
+            errors="replace",
+            prefix="sedmtl-crash-",
+            suffix=".log",
+            delete=False,
         ) as file:
             file.write(head + "".join(traceback.format_exception(error)))
     except OSError:  # on a full disk, say
@@ -102,17 +105,20 @@ def _keep_traceback(error: Exception) -> str:
 
 
 def _remember_debug(ctx: typer.Context, value: bool) -> bool:
-    ctx.find_root().ensure_object(dict)["debug"] = value
+    ctx.find_root().ensure_object(dict)["debug"] = value or is_debugging(ctx)
     return value
+
+
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", callback=_remember_debug, help="Show the traceback of an error."),
+]
 
 
 def _takes_debug(command: Callable[..., None]) -> Callable[..., None]:
     """Add `--debug` to a command."""
-    option = typer.Option(
-        "--debug", callback=_remember_debug, help="Show the traceback of an error."
-    )
     debug = inspect.Parameter(
-        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option]
+        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug
     )
 
     @functools.wraps(command)
@@ -137,6 +143,7 @@ app = typer.Typer(
     help=SUMMARY,
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -149,6 +156,7 @@ def main(
             "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    debug: Debug = False,
 ) -> None:
     """Options of `sedmtl` itself."""
 
@@ -165,6 +173,9 @@ def run() -> None:
         Path.cwd()  # torch would end the process without one
     except OSError:
         sys.exit("error: the current folder has been removed: go to another one")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Not every terminal has our characters, and not every file name is text.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="sedmtl")
     except KeyboardInterrupt:

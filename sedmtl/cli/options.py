@@ -105,3 +105,8 @@ def echo_all(lines: Iterable[object]) -> None:
     """Print a line each."""
     for line in lines:
         typer.echo(line)
+
+
+def is_debugging(context: typer.Context) -> bool:
+    """Whether `--debug` was given, before the command or after it."""
+    return bool(context.find_root().ensure_object(dict).get("debug"))

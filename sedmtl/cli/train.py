@@ -168,6 +168,7 @@ TensorBoard = Annotated[
 
 @takes_network_options
 def command(
+    context: typer.Context,
     fold: Folds,
     model: Models = ["2apae"],  # noqa: B006 - typer shows it and does not change it
     snr: StoreSnrs = None,
@@ -217,7 +218,7 @@ def command(
             forecasts = forecast(settings.work_dir, configs, device, name, force=force)
             options.echo_all(describe(forecasts, max(gpus or 1, 1)))
             return
-        shared = ("--config", str(config))
+        shared = ("--config", str(config), *(["--debug"] if options.is_debugging(context) else []))
         how = TrainOptions(name, gpus, resume, force, tensorboard, shared, draw_held_out)
         runs = train(settings, configs, how)
         options.echo_all(runs if distributed.rank() == 0 else [])
