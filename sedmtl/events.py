@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from sedmtl.runtime.errors import SedmtlError
@@ -64,6 +64,42 @@ def read_strong_labels(path: Path) -> dict[str, list[Event]]:
     for row in read_table(path, COLUMNS, delimiter="\t"):
         labels.setdefault(row["filename"], []).append(_parse(row, path))
     return labels
+
+
+def labels_of_file(
+    labels: Mapping[str, Sequence[Event]], table_path: Path, audio_path: Path
+) -> Sequence[Event]:
+    """The strong labels of one file, whose name in the table may be any end of its path.
+
+    The longest end counts: `garden/0001.flac` before `0001.flac`. A table that names no end of the
+    path may still have the one row with the file's own name.
+
+    Args:
+        labels: Of each filename in the table.
+        table_path: For the error messages.
+        audio_path: The file.
+
+    Raises:
+        SedmtlError: No row names the file, or several names fit equally well.
+    """
+    parts = audio_path.absolute().parts
+
+    def ends_path(name: str) -> bool:
+        row = PurePath(name).parts
+        return row == parts[-len(row) :]
+
+    fitting = [name for name in labels if ends_path(name)]
+    if fitting:
+        return labels[max(fitting, key=lambda name: len(PurePath(name).parts))]
+    fitting = [name for name in labels if PurePath(name).name == audio_path.name]
+    if not fitting:
+        raise SedmtlError(f"{table_path} has no row for {audio_path.name}")
+    if len(fitting) > 1:
+        raise SedmtlError(
+            f"{table_path} has rows for {' and '.join(fitting[:3])}, and none of these paths is "
+            f"that of {audio_path}: name the file in the table as {audio_path.name}, or by its path"
+        )
+    return labels[fitting[0]]
 
 
 def _parse(row: Mapping[str, str], path: Path) -> Event:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
-from sedmtl.events import Event, read_strong_labels, strong_label_text
+from sedmtl.events import Event, labels_of_file, read_strong_labels, strong_label_text
 from sedmtl.runtime.errors import SedmtlError
 
 LABELS = {
@@ -62,3 +63,31 @@ def test_a_missing_column_is_named(tmp_path):
     (tmp_path / "strong.tsv").write_text("filename\tonset\tevent_label\na.wav\t0\tDog\n")
     with pytest.raises(SedmtlError, match="missing: offset"):
         read_strong_labels(tmp_path / "strong.tsv")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["garden/0001.flac", "street/0001.flac"], "garden/0001.flac"),
+        (["0001.flac", "day/garden/0001.flac", "garden/0001.flac"], "day/garden/0001.flac"),
+        (["0001.flac", "street/0001.flac"], "0001.flac"),
+        (["elsewhere/0001.flac", "garden/0002.flac"], "elsewhere/0001.flac"),
+    ],
+)
+def test_the_row_of_a_file_is_that_with_the_longest_end_of_its_path(tmp_path, names, found):
+    labels = {name: [Event(name, 0.0, 1.0)] for name in names}
+    path = tmp_path / "day" / "garden" / "0001.flac"
+    assert labels_of_file(labels, Path("t.tsv"), path) == labels[found]
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["garden/0002.flac"], "t.tsv has no row for 0001.flac"),
+        (["a/0001.flac", "b/0001.flac"], "rows for a/0001.flac and b/0001.flac, and none"),
+    ],
+)
+def test_a_file_without_a_row_of_its_own_is_one_sentence(names, sentence):
+    labels = {name: [Event("x", 0.0, 1.0)] for name in names}
+    with pytest.raises(SedmtlError, match=sentence):
+        labels_of_file(labels, Path("t.tsv"), Path("garden/0001.flac"))

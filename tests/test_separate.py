@@ -36,7 +36,7 @@ def samples_of(path):
 def test_the_files_sum_to_the_recording_sample_by_sample(separate, mixture_path, tmp_path):
     result = separate(mixture_path, "--classes", "tone_300,tone_900")
     assert result.exit_code == 0, result.output
-    paths = sorted((tmp_path / "mix_01").iterdir())
+    paths = sorted((tmp_path / "snr_20" / "mix_01").iterdir())
     assert [path.name for path in paths] == ["rest.wav", "tone_300.wav", "tone_900.wav"]
     total = sum(samples_of(path) for path in paths)
     np.testing.assert_array_equal(total, samples_of(mixture_path))
@@ -49,11 +49,10 @@ def test_every_path_is_printed_with_the_score_of_its_class(
     result = separate(mixture_path, *(f"--classes={label}" for label in CLASSES))
     first, *lines, last = result.stdout.splitlines()
     assert first == f"run {RUN}"
-    assert last.strip() == str(tmp_path / "mix_01" / "rest.wav")
+    assert last.strip() == str(tmp_path / "snr_20" / "mix_01" / "rest.wav")
     inspection = Detector.load(trained.work / "runs" / RUN).inspect(mixture_path)
-    expected = [
-        f"{score:6.3f}  {tmp_path / 'mix_01' / label}.wav" for label, score in inspection.ranking()
-    ]
+    folder = tmp_path / "snr_20" / "mix_01"
+    expected = [f"{score:6.3f}  {folder / label}.wav" for label, score in inspection.ranking()]
     assert lines == expected
 
 
@@ -64,13 +63,16 @@ def test_by_default_the_classes_that_the_run_hears_are_taken_out(
     run = trained.work / "runs" / RUN
     clip = Detector.load(run).inspect(mixture_path).clip
     heard = np.array(CLASSES)[clip > np.array(load_card(run).tag_threshold)]
-    assert {path.stem for path in (tmp_path / "mix_01").iterdir()} == {"rest", *heard}
+    assert {path.stem for path in (tmp_path / "snr_20" / "mix_01").iterdir()} == {"rest", *heard}
 
 
 def test_a_class_that_is_not_taken_out_again_leaves_no_file(separate, mixture_path, tmp_path):
     separate(mixture_path, "--classes", "tone_300")
     separate(mixture_path, "--classes", "tone_900")
-    assert {path.stem for path in (tmp_path / "mix_01").iterdir()} == {"rest", "tone_900"}
+    assert {path.stem for path in (tmp_path / "snr_20" / "mix_01").iterdir()} == {
+        "rest",
+        "tone_900",
+    }
 
 
 def test_the_files_of_a_recording_of_many_windows_sum_to_it_too(separate, mixture_path, tmp_path):
@@ -123,7 +125,7 @@ def test_where_nothing_is_heard_the_rest_is_the_recording(
     monkeypatch.setattr("sedmtl.inference.separation.Separator.heard", lambda _, clip: clip > 1)
     result = separate(mixture_path)
     assert "no class was heard" in result.stderr
-    rest = samples_of(tmp_path / "mix_01" / "rest.wav")
+    rest = samples_of(tmp_path / "snr_20" / "mix_01" / "rest.wav")
     np.testing.assert_array_equal(rest, samples_of(mixture_path))
 
 
@@ -137,11 +139,22 @@ def test_bad_input_is_one_sentence(separate, mixture_path, tmp_path, one_sentenc
     one_sentence(separate(mixture_path, "--run", "nun"), "no run 'nun'")
 
 
-def test_a_recording_is_never_overwritten(separate, tmp_path, one_sentence):
+def test_a_recording_is_never_overwritten(separate, tmp_path):
     path = write_tone(tmp_path / "tone_300" / "tone_300.wav", 300, 1)
     before = path.read_bytes()
-    one_sentence(separate(path, "--classes", "tone_300"), "would put files beside", "--out")
+    for _ in range(2):  # the second time replaces what the first has written
+        result = separate(path, "--classes", "tone_300")
+        assert result.stdout.split()[-1] == str(tmp_path / "tone_300-2" / "rest.wav")
     assert path.read_bytes() == before
+
+
+def test_two_recordings_of_one_name_keep_their_sources(separate, tmp_path):
+    first = write_tone(tmp_path / "a" / "clip.wav", 300, 1)
+    second = write_tone(tmp_path / "b" / "clip.wav", 900, 1)
+    separate(first, "--classes", "tone_300")
+    separate(second, "--classes", "tone_900")
+    written = sorted(path.parent.name + "/" + path.stem for path in tmp_path.glob("clip*/*.wav"))
+    assert written == ["clip-2/rest", "clip-2/tone_900", "clip/rest", "clip/tone_300"]
 
 
 def test_nothing_is_left_of_an_attempt_that_failed(separate, tmp_path):

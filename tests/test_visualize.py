@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,46 @@ def test_labels_are_those_of_the_store_that_the_mixture_is_of(trained, drawn, tm
     assert [event.label for event in drawn[0][3]] == [row[3] for row in rows]
     onsets_s = [event.onset_s for event in drawn[0][3]]
     assert onsets_s == pytest.approx([float(row[1]) for row in rows])
+
+
+def test_a_fraction_in_an_snr_loses_no_labels(trained, drawn, tmp_path):
+    mixtures = tmp_path / "work" / "mixtures"
+    shutil.copytree(trained.work / "runs", tmp_path / "work" / "runs")
+    (mixtures / "snr_2.5").mkdir(parents=True)
+    shutil.copy(trained.work / "mixtures" / "snr_20.h5", mixtures / "snr_2.5.h5")
+    wav = mixtures / "snr_2.5" / "mix_01.wav"
+    shutil.copy(trained.work / "mixtures" / "snr_20" / "mix_01.wav", wav)
+    shutil.copy(trained.folder / "data.yaml", tmp_path)
+    result = Project(tmp_path).run("visualize", wav)
+    assert len(drawn[0][3]) == 3
+    picture = tmp_path / "work" / "figures" / "snr_2.5" / "mix_01.png"
+    assert result.stdout.splitlines()[-1] == str(picture)
+
+
+def test_mixtures_of_two_snrs_and_recordings_of_one_name_have_pictures_of_their_own(
+    trained, tmp_path
+):
+    copy = Project(tmp_path)
+    shutil.copytree(trained.work / "runs", copy.work / "runs")
+    shutil.copy(trained.folder / "data.yaml", tmp_path)
+    for snr in ("snr_0", "snr_20"):
+        (copy.work / "mixtures" / snr).mkdir(parents=True)
+        shutil.copy(trained.work / "mixtures" / "snr_20.h5", copy.work / "mixtures" / f"{snr}.h5")
+        write_tone(copy.work / "mixtures" / snr / "mix_01.wav", 300, 1.0)
+    sounds = [
+        copy.work / "mixtures" / "snr_0" / "mix_01.wav",
+        copy.work / "mixtures" / "snr_20" / "mix_01.wav",
+        *(write_tone(tmp_path / folder / "clip.wav", 300, 1.0) for folder in "ab"),
+        write_tone(tmp_path / "a" / "mine.wav", 300, 1.0),
+    ]
+    (copy.work / "figures").mkdir()
+    (copy.work / "figures" / "mine.png").write_text("whose is this?")
+    expected = ["snr_0/mix_01", "snr_20/mix_01", "clip", "clip-2", "mine-2"]
+    for _ in range(2):
+        for sound, name in zip(sounds, expected, strict=True):
+            result = copy.run("visualize", sound)
+            assert result.stdout.splitlines()[-1] == str(copy.work / "figures" / f"{name}.png")
+    assert (copy.work / "figures" / "mine.png").read_text() == "whose is this?"
 
 
 def test_strong_labels_of_ones_own_can_be_given(trained, drawn, tmp_path):
@@ -140,8 +181,9 @@ def test_the_ending_of_the_file_decides_what_is_written(trained, tmp_path):
 def page_of(trained, sound, *options):
     result = trained.run("visualize", sound, "--run", RUN, "--html", *options)
     assert result.exit_code == 0, result.output
-    path = trained.work / "figures" / f"{sound.stem}.html"
-    assert result.stdout.splitlines()[-1] == str(path)
+    path = Path(result.stdout.splitlines()[-1])
+    assert path.is_relative_to(trained.work / "figures")
+    assert path.suffix == ".html"
     return path.read_text()
 
 

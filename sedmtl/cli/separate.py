@@ -19,7 +19,12 @@ Classes = Annotated[
 ]
 SourcesDir = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Where to write; default: work/separated."),
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Where to write the recording's folder, AUDIO, or AUDIO-2 if another recording of "
+        "that name has it; default: work/separated.",
+    ),
 ]
 
 

@@ -28,7 +28,11 @@ Classes = Annotated[
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", metavar="TSV", help="True events to draw: a strong-label table."),
+    typer.Option(
+        "--labels",
+        metavar="TSV",
+        help="True events to draw: a strong-label table (file names or ends of paths).",
+    ),
 ]
 Html = Annotated[
     bool, typer.Option("--html", help="Write a page to play and explore instead of a picture.")
@@ -36,7 +40,10 @@ Html = Annotated[
 PicturePath = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="FILE", help="Default: work/figures/AUDIO.png. Also pdf, svg or html."
+        "--out",
+        metavar="FILE",
+        help="Default: work/figures/AUDIO.png, or AUDIO-2.png if another recording of that name "
+        "has it. Also pdf, svg or html.",
     ),
 ]
 

@@ -18,6 +18,7 @@ from sedmtl.inference.activations import Interior
 from sedmtl.inference.checkpoint import ModelCard, find_run
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.separation import Piece, Separator, take_apart
+from sedmtl.inference.sources import claim_output
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.devices import choose_device
@@ -68,12 +69,12 @@ def separate(
         path: Any audio file.
         run_name: By default the newest finished run.
         out_dir: By default `work/separated`; the files are in a folder there named after the
-            recording.
+            recording as by `sources.claim_output`: `snr_10/mix_002` for a mixture, `clip-2` if
+            another `clip` was taken apart before.
         classes: To take out, one by one or with commas between; if empty: those that are heard.
 
     Raises:
-        SedmtlError: There is no run, no such class, or no sound in the recording; or files of the
-            same names as the recording could be lost.
+        SedmtlError: There is no run, no such class, or no sound in the recording.
     """
     run = find_run(config.work_dir / "runs", run_name)
     separator = Separator(Interior.load(run, choose_device(None)))
@@ -81,8 +82,6 @@ def separate(
     wanted = [labels.index(name) for name in check_classes(classes, labels)] or None
     n_seconds = int(audio.probe(path).duration_s)
     out_dir = out_dir or config.work_dir / "separated"
-    if (out_dir / path.stem).resolve() == path.parent.resolve():
-        raise SedmtlError(f"--out {out_dir} would put files beside {path} itself: name another")
     make_folder(out_dir)
     with _Tracks(out_dir) as tracks, progress.progress("seconds of audio", n_seconds) as advance:
         scores = np.zeros(len(labels), np.float32)
@@ -93,7 +92,8 @@ def separate(
             advance(tracks.n_samples // sample_rate - before)
         if tracks.is_silent:
             raise SedmtlError(f"{path} is silent: expected a recording with something to separate")
-        return _write(out_dir / path.stem, tracks, scores, separator.card, run)
+        folder = claim_output(config.work_dir, out_dir, path, [""])
+        return _write(folder, tracks, scores, separator.card, run)
 
 
 def _write(

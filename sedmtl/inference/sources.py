@@ -1,17 +1,21 @@
-"""The recordings that a command line names: files, folders, and what tables call them.
+"""The recordings that a command line names: files and folders, and the names of what they become.
 
-Folders are searched here; no file is opened.
+Folders are searched here; no audio file is opened.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from sedmtl.data import audio
+from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import store_of_wav
 
 
 class Source(NamedTuple):
@@ -66,3 +70,44 @@ def files_about(sources: Sequence[Source], folder: Path, suffix: str) -> list[Pa
             "after the other, each with another --out"
         )
     return paths
+
+
+def claim_output(work_dir: Path, out_dir: Path, audio_path: Path, suffixes: Sequence[str]) -> Path:
+    """A path in a folder, without its suffix, for what is made from one recording.
+
+    The name is the recording's, below the name of its store if `sedmtl mix` wrote the recording:
+    `snr_10/mix_002`. A hidden file beside the output records which recording it was made from;
+    another recording of the same name gets `clip-2`, and so does one whose output would replace a
+    file without such a record.
+
+    Args:
+        work_dir: Of the project.
+        out_dir: The folder.
+        audio_path: The recording.
+        suffixes: Of all files that are made from a recording there; empty for a folder.
+
+    Raises:
+        SedmtlError: The folder cannot be written.
+    """
+    store_path = store_of_wav(work_dir, audio_path)
+    folder = out_dir / store_path.stem if store_path else out_dir
+    make_folder(folder)
+    names = (audio_path.stem if n == 1 else f"{audio_path.stem}-{n}" for n in count(1))
+    return folder / next(name for name in names if _claim(folder, name, audio_path, suffixes))
+
+
+def _claim(folder: Path, name: str, audio_path: Path, suffixes: Sequence[str]) -> bool:
+    """Whether a name belongs to a recording: since earlier, or from now on."""
+    record, origin = folder / f".{name}.of", os.fsencode(audio_path.resolve())
+    try:
+        if record.exists():
+            return record.read_bytes() == origin
+        if any((folder / f"{name}{suffix}").exists() for suffix in suffixes):
+            return False
+        with record.open("xb") as file:
+            file.write(origin)
+    except FileExistsError:  # another process was faster
+        return False
+    except OSError as error:
+        raise SedmtlError(f"cannot write {record}: {error.strerror}") from error
+    return True

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.events import Event, read_strong_labels
+from sedmtl.events import Event, labels_of_file, read_strong_labels
 from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection
 from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.sources import claim_output
 from sedmtl.report import figures as plots
 from sedmtl.report.clip_page import Clip, clip_page
 from sedmtl.report.figures.view import View, choose_classes
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import Store
+from sedmtl.store import Store, store_of_wav
+
+ENDINGS = (".png", ".html")
+"""Of the picture and of the page."""
 
 
 def visualize(
@@ -44,6 +48,8 @@ def visualize(
         labels_path: A strong-label TSV; by default those of the mixture, if it is one of ours.
         as_page: Whether to write the interactive page and not the picture.
         out_path: By default `work/figures/<file>.png`, or `.html`; that ending asks for the page.
+            The name is that of `sources.claim_output`: `snr_10/mix_002.png` for a mixture,
+            `clip-2.png` if another `clip` was drawn before.
 
     Returns:
         The picture or page, the run it was made with, and the inspection.
@@ -51,19 +57,24 @@ def visualize(
     Raises:
         SedmtlError: There is no such run or class, or a file cannot be read or written.
     """
-    path = _path_of(out_path, config.work_dir / "figures" / audio_path.stem, as_page)
+    is_page = _check_ending(out_path, as_page)
     runs = [find_run(config.work_dir / "runs", run_name)]
     if compare_name is not None:
         runs.append(find_run(config.work_dir / "runs", compare_name))
     detectors = [Detector.load(run) for run in runs]
-    _check_together(detectors, path)
+    _check_together(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)
     views = [
         _look(detector, run.name, audio_path, start_s)
         for detector, run in zip(detectors, runs, strict=True)
     ]
     truth = _truth(config, audio_path, labels_path, views[0])
-    if path.suffix.lower() == ".html":
+    path = out_path or claim_output(
+        config.work_dir, config.work_dir / "figures", audio_path, ENDINGS
+    )
+    if out_path is None or not path.suffix:
+        path = path.with_name(f"{path.name}{ENDINGS[is_page]}")
+    if is_page:
         clip = _clip(detectors[0], views[0], audio_path, truth)
         write_text(path, clip_page(clip, asked))
     else:
@@ -71,20 +82,20 @@ def visualize(
     return path, runs[0], views[0].inspection
 
 
-def _path_of(out_path: Path | None, default: Path, as_page: bool) -> Path:
-    ending = ".html" if as_page else ".png"
-    if out_path is None:
-        return default.with_name(f"{default.name}{ending}")
-    path = out_path if out_path.suffix else out_path.with_suffix(ending)
-    if as_page and path.suffix.lower() != ".html":
+def _check_ending(out_path: Path | None, as_page: bool) -> bool:
+    """Whether a page is asked for, by the option or by the file's ending."""
+    if out_path is None or not out_path.suffix:
+        return as_page
+    has_ending = out_path.suffix.lower() == ".html"
+    if as_page and not has_ending:
         raise SedmtlError(f"expected the file of the page to end in .html, found {out_path}")
-    return path
+    return has_ending
 
 
-def _check_together(detectors: Sequence[Detector], path: Path) -> None:
+def _check_together(detectors: Sequence[Detector], is_page: bool) -> None:
     if len(detectors) == 1:
         return
-    if path.suffix.lower() == ".html":
+    if is_page:
         raise SedmtlError("a page is of one network: compare two in a picture, without --html")
     first, second = (set(detector.classes) for detector in detectors)
     if first != second:
@@ -146,14 +157,9 @@ def _truth_of_file(
     config: Config, audio_path: Path, labels_path: Path | None
 ) -> Sequence[Event] | None:
     if labels_path is not None:
-        labels = read_strong_labels(labels_path)
-        if audio_path.name not in labels:
-            raise SedmtlError(f"{labels_path} has no row for {audio_path.name}")
-        return labels[audio_path.name]
-    # A WAV file that `mix` wrote lies in a folder that is named after its store.
-    store_path = audio_path.resolve().parent.with_suffix(".h5")
-    ours = store_path.parent == (config.work_dir / "mixtures").resolve()
-    return _truth_of_mixture(store_path, audio_path.name) if ours and store_path.is_file() else None
+        return labels_of_file(read_strong_labels(labels_path), labels_path, audio_path)
+    store_path = store_of_wav(config.work_dir, audio_path)
+    return _truth_of_mixture(store_path, audio_path.name) if store_path else None
 
 
 def _truth_of_mixture(store_path: Path, name: str) -> Sequence[Event] | None:

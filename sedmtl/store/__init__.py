@@ -10,6 +10,7 @@ from sedmtl.store.paths import (
     folds_of,
     mixture_path,
     other_snr_db,
+    store_of_wav,
     stores_in,
 )
 from sedmtl.store.protocol import check_mixing
@@ -42,6 +43,7 @@ __all__ = [
     "mixture_path",
     "other_snr_db",
     "read_scores",
+    "store_of_wav",
     "stores_in",
     "write_scores",
 ]

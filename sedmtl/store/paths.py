@@ -18,6 +18,14 @@ def mixture_path(work_dir: Path, snr_db: float) -> Path:
     return work_dir / "mixtures" / f"{data_name(snr_db)}.h5"
 
 
+def store_of_wav(work_dir: Path, audio_path: Path) -> Path | None:
+    """The mixture store that `sedmtl mix --wav` wrote a file from; None if it is another file."""
+    folder = audio_path.resolve().parent
+    store_path = folder.with_name(f"{folder.name}.h5")  # `with_suffix` would cut snr_2.5
+    is_ours = folder.parent == (work_dir / "mixtures").resolve() and store_path.is_file()
+    return store_path if is_ours else None
+
+
 def data_name(snr_db: float) -> str:
     """What the data of an SNR are called: `snr_10`. Adding 0 turns -0 into 0."""
     return f"snr_{snr_db + 0:g}"
