@@ -116,7 +116,7 @@ class PlainNetwork:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         config = config_of(settings)
-        split = split_rows(store.clips.fold, config.fold, config.seed)
+        split = split_rows(store.clips, config.fold)
         n_clips = len(split.train)
         assert n_clips >= settings.batch, f"batches of {settings.batch} from {n_clips} clips"
         frames = store.read(split.training_folds).astype(np.float64)

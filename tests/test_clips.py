@@ -92,6 +92,60 @@ def test_a_drawn_fold_belongs_to_the_name_not_to_the_row(clips):
     )
 
 
+GROUPS = "\n".join(
+    [
+        "filename,labels,recording",
+        *(f"{n}.wav,{'Cat' if n % 3 else 'Dog'},r{n // 4}" for n in range(160)),
+    ]
+)
+
+
+def reserved_of(table):
+    return {name for name, flag in zip(table.names, table.validation, strict=True) if flag}
+
+
+def test_a_recording_keeps_its_clips_in_one_fold_and_out_of_either_training_or_validation(clips):
+    table = table_of(clips, GROUPS)
+    recording = np.arange(160) // 4
+    for number in range(40):
+        assert len(set(table.fold[recording == number])) == 1
+        assert len(set(table.validation[recording == number])) == 1
+    for fold in (1, 2):
+        assert 0 < table.validation[table.fold == fold].mean() <= 0.3
+
+
+@pytest.mark.parametrize("n_folds", [2, 3])
+def test_given_folds_without_recordings_serve_as_validation_whole_if_there_are_three(
+    clips, n_folds
+):
+    rows = [f"{n}.wav,Dog,{n % n_folds + 1}" for n in range(60)]
+    table = table_of(clips, "\n".join(["filename,labels,fold", *rows]))
+    assert table.validation.any() == (n_folds == 2)
+
+
+def test_given_folds_and_recordings_reserve_recordings(clips):
+    rows = [f"{n}.wav,Dog,{n // 20 + 1},r{n // 2}" for n in range(60)]
+    table = table_of(clips, "\n".join(["filename,labels,fold,recording", *rows]))
+    assert reserved_of(table)
+    assert np.array_equal(table.validation[::2], table.validation[1::2])
+
+
+def test_without_columns_validation_is_drawn_by_class_and_follows_from_the_seed(clips):
+    rows = "\n".join(
+        ["filename,labels", *(f"{n}.wav,{'Cat' if n < 40 else 'Dog'}" for n in range(400))]
+    )
+    table = table_of(clips, rows)
+    assert table.validation[:40].sum() == pytest.approx(4.8, abs=1)
+    assert table.validation[40:].sum() == pytest.approx(43.2, abs=1)
+    assert reserved_of(table_of(clips, rows)) == reserved_of(table)
+
+
+def test_a_recording_in_two_folds_is_refused(clips, one_sentence):
+    rows = "filename,labels,fold,recording\na.wav,Dog,1,barn\nb.wav,Dog,2,barn\n"
+    (clips.folder / "clips.csv").write_text(rows)
+    one_sentence(clips.run("features"), "each recording in one fold", "'barn' in folds 1 and 2")
+
+
 def test_without_a_root_files_lie_beside_the_table(clips):
     (clips.folder / "data.yaml").write_text(DATA_YAML.replace(", root: recordings", ""))
     assert table_of(clips).paths[0] == clips.folder / "a.wav"

@@ -2,67 +2,108 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import batches
-from sedmtl.training.split import shuffled, split_rows
+from sedmtl.store import ClipTable, EventTable, batches
+from sedmtl.training.split import shuffled, split_rows, weakness
 
 
-def folds(n_rows, n_folds=4):
-    return (np.random.default_rng(0).permutation(n_rows) % n_folds + 1).astype(np.uint8)
+def clips_of(n_rows, n_folds=4, every=5, n_classes=3):
+    """Clips of all folds; of each fold, one in `every` is for inner validation (0: none)."""
+    rng = np.random.default_rng(0)
+    fold = (rng.permutation(n_rows) % n_folds + 1).astype(np.uint8)
+    validation = np.zeros(n_rows, np.uint8)
+    if every:
+        for number in range(1, n_folds + 1):
+            validation[np.flatnonzero(fold == number)[::every]] = 1
+    target = np.eye(n_classes, dtype=np.uint8)[rng.permutation(n_rows) % n_classes]
+    return ClipTable([""] * n_rows, target, fold, validation, [""] * n_rows, EventTable.empty())
 
 
 @pytest.mark.parametrize("n_rows", [8, 40, 200, 8_000])
 @pytest.mark.parametrize("held_out", [1, 4])
-def test_a_split_is_complete_and_no_row_is_in_two_parts(n_rows, held_out):
-    fold = folds(n_rows)
-    split = split_rows(fold, held_out, seed=0)
+@pytest.mark.parametrize("every", [0, 5])
+def test_a_split_is_complete_and_no_row_is_in_two_parts(n_rows, held_out, every):
+    clips = clips_of(n_rows, every=every)
+    split = split_rows(clips, held_out)
     everything = np.concatenate(split)
     assert sorted(everything) == list(range(n_rows))
-    assert set(fold[split.held_out]) == {held_out}
-    assert held_out not in fold[split.training_folds]
+    assert set(clips.fold[split.held_out]) == {held_out}
+    assert held_out not in clips.fold[split.training_folds]
     assert list(split.training_folds) == sorted([*split.train, *split.validation])
     assert min(map(len, split)) > 0
 
 
-@pytest.mark.parametrize(
-    ("n_training", "n_validation"),
-    [(5, 1), (9, 1), (10, 2), (100, 20), (120, 24), (200, 24), (240, 24), (250, 25), (6_000, 600)],
-)
-def test_validation_is_a_tenth_but_of_small_sets_24_clips_or_a_fifth(n_training, n_validation):
-    fold = np.array([1] * 3 + [2] * n_training, np.uint8)
-    split = split_rows(fold, 1, seed=0)
-    assert len(split.validation) == n_validation
-    assert len(split.train) == n_training - n_validation
+def test_validation_is_what_the_store_reserved_in_the_training_folds():
+    clips = clips_of(400)
+    for held_out in range(1, 5):
+        validation = split_rows(clips, held_out).validation
+        reserved = (clips.validation == 1) & (clips.fold != held_out)
+        assert np.array_equal(validation, np.flatnonzero(reserved))
+        assert set(clips.fold[validation]) == {1, 2, 3, 4} - {held_out}
 
 
-def test_a_split_follows_from_seed_and_fold():
-    fold = folds(400)
-    same, again = split_rows(fold, 2, seed=7), split_rows(fold, 2, seed=7)
-    assert all(np.array_equal(a, b) for a, b in zip(same, again, strict=True))
-    other = split_rows(fold, 2, seed=8)
-    assert not np.array_equal(same.validation, other.validation)
-    assert np.array_equal(same.held_out, other.held_out)
+def without_labels(clips, rows):
+    target = clips.target.copy()
+    target[rows] = 0
+    return replace(clips, target=target)
 
 
-def test_validation_comes_from_every_training_fold():
-    fold = folds(4_000)
-    validation = fold[split_rows(fold, 3, seed=0).validation]
-    counts = np.bincount(validation, minlength=5)[[1, 2, 4]]
-    # 300 rows drawn of 3 equal folds: 100 each, with a standard deviation of 8.
-    assert np.abs(counts - 100).max() < 40
+@pytest.mark.parametrize(("held_out", "following"), [(1, 2), (3, 4), (4, 1)])
+def test_where_nothing_is_reserved_the_fold_after_the_held_out_one_is_validation(
+    held_out, following
+):
+    unmarked = clips_of(40, every=0)
+    marked = clips_of(40)
+    unlabelled = without_labels(marked, marked.validation == 1)
+    for clips in (unmarked, unlabelled):
+        split = split_rows(clips, held_out)
+        assert set(clips.fold[split.validation]) == {following}
+        assert not {held_out, following} & set(clips.fold[split.train])
 
 
 def test_a_fold_that_does_not_exist_is_named_with_those_that_do():
     with pytest.raises(SedmtlError, match=r"no fold 5 in this store: its folds are 1, 2, 3, 4"):
-        split_rows(folds(40), 5, seed=0)
+        split_rows(clips_of(40), 5)
 
 
 def test_too_few_clips_to_train_on_are_refused():
+    clips = replace(clips_of(14), fold=np.array([1] * 10 + [2] * 4, np.uint8))
     with pytest.raises(SedmtlError, match=r"fold 1 leaves 4 clips .* expected at least 5"):
-        split_rows(np.array([1] * 10 + [2] * 4, np.uint8), 1, seed=0)
+        split_rows(clips, 1)
+
+
+@pytest.mark.parametrize("use", ["to train on", "for inner validation", "held out"])
+def test_a_part_without_any_label_is_refused_since_its_micro_p_would_be_nan(use):
+    clips = clips_of(40, n_folds=2)
+    rows = split_rows(clips, 1)[["to train on", "for inner validation", "held out"].index(use)]
+    expected = rf"of the {len(rows)} clips {use}, expected at least one to have a label, found none"
+    with pytest.raises(SedmtlError, match=expected):
+        split_rows(without_labels(clips, rows), 1)
+
+
+def test_two_folds_without_anything_reserved_are_refused():
+    with pytest.raises(SedmtlError, match=r"of the 0 clips for inner validation, expected"):
+        split_rows(clips_of(40, n_folds=2, every=0), 1)
+
+
+def test_a_class_that_validation_lacks_is_counted_and_the_first_is_named():
+    clips, classes = clips_of(40), ("bell", "cat", "dog")
+    split = split_rows(clips, 1)
+    assert weakness(split, clips, classes) is None
+    target = clips.target.copy()
+    target[split.validation, 1] = 0
+    sentence = weakness(split, replace(clips, target=target), classes)
+    assert "(6 clips) holds no clip of 1 of 3 classes, the first 'cat'" in sentence
+
+
+def test_a_validation_of_a_few_clips_is_not_trusted_without_a_word():
+    clips = clips_of(8, n_classes=1, every=2)
+    assert "inner validation has 3 clips" in weakness(split_rows(clips, 1), clips, ("bell",))
 
 
 @pytest.mark.parametrize(("n", "size", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 5, [2])])

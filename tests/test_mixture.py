@@ -51,8 +51,12 @@ def make_plan(clips=None, scenes=None, seed=0, **settings):
     return plan(clips, scenes, DURATIONS_S, mixing_of(**settings), np.random.default_rng(seed))
 
 
-def used_in_fold(planned, fold):
-    mixtures = [mixture for mixture in planned.mixtures if mixture.fold == fold]
+def used_in_fold(planned, fold, validation=None):
+    mixtures = [
+        mixture
+        for mixture in planned.mixtures
+        if mixture.fold == fold and validation in (None, mixture.validation)
+    ]
     return mixtures, [event for mixture in mixtures for event in mixture.events]
 
 
@@ -111,10 +115,12 @@ def test_names_are_unique_and_sort_as_they_were_made():
 def test_every_clip_of_a_fold_is_used_once_before_any_is_used_twice():
     planned = make_plan(make_clips(50))
     for fold in range(1, 5):
-        events = [event.clip.name for event in used_in_fold(planned, fold)[1]]
+        assert len({event.clip.name for event in used_in_fold(planned, fold)[1]}) in (12, 13)
+        # Of the clips that training is mixed from; inner validation has its own, and 2 mixtures.
+        events = [event.clip.name for event in used_in_fold(planned, fold, validation=False)[1]]
         n_clips = len(set(events))
-        assert len(events) == 30
-        assert n_clips in (12, 13)
+        assert len(events) == 24
+        assert n_clips in (10, 11, 12)
         # Within a mixture the events stand in order of onset, which is the order of their slots.
         assert len(set(events[:n_clips])) == n_clips
         assert len(set(events[n_clips : 2 * n_clips])) == n_clips
@@ -278,6 +284,7 @@ def test_the_text_of_a_plan_is_yaml_that_says_what_the_plan_says():
     assert len(data["mixtures"]) == len(planned.mixtures)
     for row, mixture in zip(data["mixtures"], planned.mixtures, strict=True):
         assert (row["name"], row["fold"]) == (mixture.name, mixture.fold)
+        assert row["validation"] is mixture.validation
         assert row["scene"] == mixture.scene.name
         for event, meant in zip(row["events"], mixture.events, strict=True):
             assert (event["clip"], event["label"]) == (meant.clip.name, meant.clip.label)
@@ -423,8 +430,64 @@ def test_an_event_that_begins_with_silence_leaves_the_scene_alone(sounds):
 def test_moved_onsets_leave_events_scenes_and_folds_as_they_were():
     fixed, moved = (make_plan(onsets=onsets) for onsets in ("fixed", "random"))
     assert [m.scene for m in fixed.mixtures] == [m.scene for m in moved.mixtures]
-    assert [m.fold for m in fixed.mixtures] == [m.fold for m in moved.mixtures]
+    for field in ("fold", "validation"):
+        ours, theirs = ([getattr(m, field) for m in p.mixtures] for p in (fixed, moved))
+        assert ours == theirs
     assert [[e.clip for e in m.events] for m in fixed.mixtures] == [
         [e.clip for e in m.events] for m in moved.mixtures
     ]
     assert fixed.strong_labels() != moved.strong_labels()
+
+
+def part_of(planned, held_out, validation):
+    """The mixtures that a run with this fold held out trains on, or chooses its epoch by."""
+    return [m for m in planned.mixtures if m.fold != held_out and m.validation == validation]
+
+
+@pytest.mark.parametrize("clips_a_recording", [1, 2])
+@pytest.mark.parametrize("held_out", [1, 2, 3, 4])
+def test_inner_validation_shares_no_recording_with_training_and_has_every_class(
+    held_out, clips_a_recording
+):
+    clips = make_clips(80, clips_a_recording=clips_a_recording)
+    planned = make_plan(clips, mixtures_per_fold=40, reuse_scenes=True)
+    parts = [part_of(planned, held_out, validation) for validation in (False, True)]
+    recordings, labels = (
+        [{getattr(e.clip, field) for m in part for e in m.events} for part in parts]
+        for field in ("recording", "label")
+    )
+    assert recordings[0].isdisjoint(recordings[1])
+    assert labels == [set(planned.classes)] * 2
+
+
+@pytest.mark.parametrize(
+    ("n_mixtures", "n_reserved"), [(2_000, 200), (100, 10), (40, 8), (20, 4), (6, 1), (4, 0)]
+)
+def test_a_tenth_of_the_mixtures_is_for_validation_and_more_of_few(n_mixtures, n_reserved):
+    planned = make_plan(mixtures_per_fold=n_mixtures, scenes=make_scenes(4 * n_mixtures))
+    counts = Counter(mixture.fold for mixture in planned.mixtures if mixture.validation)
+    assert counts == (dict.fromkeys(range(1, 5), n_reserved) if n_reserved else {})
+
+
+@pytest.mark.parametrize(("n_scenes", "apart"), [(80, True), (400, True), (16, False)])
+def test_validation_has_scenes_of_its_own_where_there_are_enough(n_scenes, apart):
+    planned = make_plan(mixtures_per_fold=40, scenes=make_scenes(n_scenes), reuse_scenes=True)
+    train, validation = ({m.scene.name for m in planned.mixtures if m.validation == part}
+                         for part in (False, True))  # fmt: skip
+    assert train.isdisjoint(validation) is apart
+    assert 16 <= sum(m.validation for m in planned.mixtures) <= 32
+
+
+def test_reserving_leaves_folds_and_scenes_as_they_were():
+    few, many = (make_plan(mixtures_per_fold=n, scenes=make_scenes(80), reuse_scenes=True)
+                 for n in (4, 20))  # fmt: skip
+    assert not any(m.validation for m in few.mixtures)
+    for fold in range(1, 5):
+        (first, events), (second, more) = (used_in_fold(planned, fold) for planned in (few, many))
+        assert [m.scene for m in first] == [m.scene for m in second][:4]
+        assert {e.clip.name for e in events} <= {e.clip.name for e in more}
+
+
+def test_recordings_too_few_to_share_are_all_trained_on():
+    planned = make_plan(make_clips(4, n_classes=1), mixtures_per_fold=10)
+    assert not any(mixture.validation for mixture in planned.mixtures)

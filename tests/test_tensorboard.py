@@ -149,7 +149,7 @@ def test_the_picture_is_of_a_held_out_clip_that_holds_a_class(featured, tmp_path
     draw = plots.figure_3
     monkeypatch.setattr(plots, "figure_3", lambda *said: drawn.append(said) or draw(*said))
     with Store(featured.work / "features" / "snr_20.h5", "logmel") as store:
-        empty, row = split_rows(store.clips.fold, RECIPE.fold, RECIPE.seed).held_out[:2]
+        empty, row = split_rows(store.clips, RECIPE.fold).held_out[:2]
         store.clips.target[empty] = 0
         trainer = open_trainer(RECIPE, store, torch.device("cpu"))
         with curves.follow(tmp_path, trainer, store, draw_held_out) as add:

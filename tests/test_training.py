@@ -10,6 +10,7 @@ from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import ClipTable, EventTable
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import SELECTIONS, TrainConfig
 from sedmtl.training.loop import Trainer
@@ -34,9 +35,16 @@ def clips():
     return logmel, target, (np.arange(N_CLIPS) % 4 + 1).astype(np.uint8)
 
 
+def table_of(target, fold):
+    """The clips as a store's table; every fifth is for inner validation."""
+    n = len(fold)
+    validation = (np.arange(n) % 5 == 0).astype(np.uint8)
+    return ClipTable([""] * n, target, fold, validation, [""] * n, EventTable.empty())
+
+
 def trainer_of(clips, recipe=RECIPE):
     logmel, target, fold = clips
-    split = split_rows(fold, recipe.fold, recipe.seed)
+    split = split_rows(table_of(target, fold), recipe.fold)
     torch.manual_seed(recipe.seed)
     network = build_model("2apae", N_CLASSES, N_FRAMES, N_MELS, recipe.network.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])

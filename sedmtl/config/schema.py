@@ -102,9 +102,10 @@ class Synthetic(Section):
 
 
 class Clips(Section):
-    """Weakly labelled recordings of one's own: `filename,labels[,fold]`, no mixing needed.
+    """Weakly labelled recordings of one's own, no mixing needed.
 
-    `strong` is a TSV of the true events of some or all of them, to evaluate with.
+    The table has the columns `filename,labels[,fold][,recording]`. `strong` is a TSV of the true
+    events of some or all of them, to evaluate with.
     """
 
     csv: AnyPath

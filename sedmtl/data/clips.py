@@ -1,12 +1,12 @@
-"""Weakly labelled recordings of one's own: `corpus.clips`, a CSV `filename,labels[,fold]`.
+"""Weakly labelled recordings of one's own: `corpus.clips`, a CSV.
 
-Their true events, where somebody has marked them, come from a strong-label TSV. They are there to
-evaluate with: nothing is trained on them.
+Its columns are `filename,labels[,fold][,recording]`. True events, where somebody has marked them,
+come from a strong-label TSV. They serve evaluation: nothing is trained on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -14,9 +14,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.config import Config
+from sedmtl.config import Config, Mixing
 from sedmtl.data.corpora.recordings import file_below
 from sedmtl.data.plan import assign_folds
+from sedmtl.data.reservation import reserve, validation_share
 from sedmtl.events import read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import say
@@ -32,6 +33,7 @@ class LabelledClips:
         classes: All labels that occur, sorted.
         target: (n, n_classes) uint8.
         fold: (n,) uint8 from 1; from the CSV, or drawn with the seed of `mixing`.
+        validation: (n,) uint8, 1 where the clip is for the inner validation of its fold.
         events: The strong labels, as far as they are known, within the clip length.
     """
 
@@ -40,6 +42,7 @@ class LabelledClips:
     classes: tuple[str, ...]
     target: npt.NDArray[np.uint8]
     fold: npt.NDArray[np.uint8]
+    validation: npt.NDArray[np.uint8]
     events: EventTable
 
     def within(self, durations_s: Sequence[float]) -> Self:
@@ -70,12 +73,14 @@ class LabelledClips:
 def load_clips(config: Config) -> LabelledClips:
     """Read the table of `corpus.clips`; no audio is opened.
 
-    Labels are separated by ';'. A recording without labels holds none of the classes.
+    Labels are separated by ';'. A file without labels holds none of the classes. Files cut from
+    one recording name it in the column `recording`: they share a fold and an inner validation.
 
     Raises:
-        SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, or
-            a fold that is no number from 1 to 255, or a file that does not lie below the root; or
-            the strong labels speak of other recordings or contradict the weak ones.
+        SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, a
+            fold that is no number from 1 to 255, a recording in two folds, or a file that does not
+            lie below the root; or the strong labels are of other files, or contradict the weak
+            ones.
     """
     settings = config.corpus.clips
     if settings is None:
@@ -91,17 +96,48 @@ def load_clips(config: Config) -> LabelledClips:
     if not classes:
         raise SedmtlError(f"{table} labels no recording: expected labels separated by ';'")
     target = np.array([[name in each for name in classes] for each in labels], np.uint8)
-    folds = [row.get("fold", "") for row in rows]
-    if any(folds):
-        fold = np.array([_parse_fold(text, table) for text in folds], np.uint8)
-    else:
-        fold = assign_folds(names, config.mixing.folds, np.random.default_rng(config.mixing.seed))
+    fold, validation = _parts(rows, target, table, config.mixing)
     events = EventTable.empty()
     if settings.strong is not None:
         strong = config.locate(settings.strong)
         events = _strong_labels(strong, names, classes, target, config.mixing.duration_s)
     paths = [file_below(root, name, table) for name in names]
-    return LabelledClips(names, paths, classes, target, fold, events)
+    return LabelledClips(names, paths, classes, target, fold, validation, events)
+
+
+def _parts(
+    rows: Sequence[Mapping[str, str]], target: npt.NDArray[np.uint8], table: Path, mixing: Mixing
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The fold of each row, and whether it is for inner validation.
+
+    Where folds are given and recordings are not, only whole folds are sure to be disjoint. Then no
+    row is reserved, and training takes the fold after the held-out one instead. That needs three.
+    """
+    folds = [row.get("fold", "") for row in rows]
+    recordings = [row.get("recording", "") or row["filename"] for row in rows]
+    knows_recordings = any(row.get("recording") for row in rows)
+    rng = np.random.default_rng(mixing.seed)
+    if any(folds):
+        fold = np.array([_parse_fold(text, table) for text in folds], np.uint8)
+        _check_apart(recordings, fold, table)
+    else:
+        fold = assign_folds(recordings, mixing.folds, rng)
+    n_folds = len(np.unique(fold))
+    if n_folds < 2 or (any(folds) and not knows_recordings and n_folds > 2):
+        return fold, np.zeros_like(fold)
+    share = validation_share(len(rows), n_folds)
+    return fold, reserve(target, recordings, fold, share, rng).astype(np.uint8)
+
+
+def _check_apart(recordings: Sequence[str], fold: npt.NDArray[np.uint8], table: Path) -> None:
+    """Refuse a recording that would be trained on and reported."""
+    home: dict[str, int] = {}
+    for recording, number in zip(recordings, fold.tolist(), strict=True):
+        if home.setdefault(recording, number) != number:
+            raise SedmtlError(
+                f"{table}: expected each recording in one fold, found '{recording}' in folds "
+                f"{home[recording]} and {number}: mend the column fold, or leave it out"
+            )
 
 
 def _strong_labels(

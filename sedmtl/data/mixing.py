@@ -276,7 +276,7 @@ def _clip_table(planned: Plan, events: Mapping[str, Segment], snr_db: float) -> 
         name=[mixture.name for mixture in planned.mixtures],
         target=target,
         fold=np.array([mixture.fold for mixture in planned.mixtures], np.uint8),
-        validation=np.zeros(len(planned.mixtures), np.uint8),
+        validation=np.array([mixture.validation for mixture in planned.mixtures], np.uint8),
         scene=[mixture.scene.name for mixture in planned.mixtures],
         events=EventTable(
             mixture=np.array([i for i, _ in rows], np.int32),

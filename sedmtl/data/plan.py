@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from sedmtl.config import Mixing
 from sedmtl.data.corpora import EventClip, Scene
+from sedmtl.data.reservation import LARGEST_SHARE, SHARE, reserve, validation_share
 from sedmtl.events import Event
 from sedmtl.runtime.errors import SedmtlError
 
@@ -35,10 +37,16 @@ class PlannedEvent:
 
 @dataclass(frozen=True)
 class PlannedMixture:
-    """One mixture: its fold (from 1), its scene, its events in order of onset."""
+    """One mixture: its fold (from 1), its scene, its events in order of onset.
+
+    Attributes:
+        validation: Whether it is in the inner validation part of its fold, which shares no
+            recording of an event with the rest.
+    """
 
     name: str
     fold: int
+    validation: bool
     scene: Scene
     events: tuple[PlannedEvent, ...]
 
@@ -61,6 +69,7 @@ class Plan:
             row = {
                 "name": mixture.name,
                 "fold": mixture.fold,
+                "validation": mixture.validation,
                 "scene": mixture.scene.name,
                 "events": [
                     {
@@ -91,35 +100,98 @@ def plan(
         durations_s: Length of each usable clip by its name; an event is its first
             `mixing.event_s` seconds, or all of it.
         mixing: The protocol.
-        rng: Decides folds, order and random onsets, each with a stream of its own: the same events
-            meet the same scenes whether onsets are fixed or random.
+        rng: Decides folds, scenes, order, random onsets and reserved recordings, each with a
+            stream of its own: the same events meet the same scenes whether onsets are fixed or
+            random.
 
     Raises:
         SedmtlError: There are fewer scenes, or fewer recordings, than the protocol needs.
     """
-    fold_rng, scene_rng, event_rng, onset_rng = rng.spawn(4)
+    fold_rng, scene_rng, event_rng, onset_rng, reserve_rng = rng.spawn(5)
     folds = assign_folds([clip.recording for clip in clips], mixing.folds, fold_rng)
     scenes_by_fold = _share_scenes(scenes, mixing, scene_rng)
+    usable_by_fold = _usable_by_fold(clips, folds, mixing.folds)
+    classes = sorted({clip.label for clip in clips if clip.usable})
+    reserved = _reserve(usable_by_fold, classes, reserve_rng) if n_validation(mixing) else set()
     mixtures: list[PlannedMixture] = []
     n_digits = len(str(mixing.folds * mixing.mixtures_per_fold))
-    for fold in range(1, mixing.folds + 1):
-        usable = [c for c, f in zip(clips, folds, strict=True) if f == fold and c.usable]
-        if not usable:
-            raise SedmtlError(
-                f"fold {fold} of {mixing.folds} has no event clip: {len(clips)} clips of "
-                f"{len({clip.recording for clip in clips})} recordings are too few; lower "
-                "mixing.folds or add recordings"
-            )
-        slots = _repeat_shuffled(
-            usable, mixing.mixtures_per_fold * mixing.events_per_mixture, event_rng
+    for fold, fold_scenes in enumerate(scenes_by_fold, start=1):
+        kept = [clip for clip in usable_by_fold[fold - 1] if clip.recording not in reserved]
+        spared = [clip for clip in usable_by_fold[fold - 1] if clip.recording in reserved]
+        validation = _choose_validation(fold_scenes, n_validation(mixing) if spared else 0)
+        n_slots = mixing.events_per_mixture * sum(validation)
+        n_slots_kept = mixing.events_per_mixture * len(validation) - n_slots
+        slots = (
+            _repeat_shuffled(kept, n_slots_kept, event_rng),
+            _repeat_shuffled(spared, n_slots, event_rng),
         )
-        for scene in scenes_by_fold[fold - 1]:
-            chosen = [next(slots) for _ in range(mixing.events_per_mixture)]
+        for scene, in_validation in zip(fold_scenes, validation, strict=True):
+            chosen = [next(slots[in_validation]) for _ in range(mixing.events_per_mixture)]
             name = f"mix_{len(mixtures) + 1:0{n_digits}d}.wav"
             events = _place(chosen, durations_s, mixing, onset_rng)
-            mixtures.append(PlannedMixture(name, fold, scene, events))
-    classes = sorted({clip.label for clip in clips if clip.usable})
+            mixtures.append(PlannedMixture(name, fold, in_validation, scene, events))
     return Plan(tuple(classes), tuple(mixtures))
+
+
+def n_validation(mixing: Mixing) -> int:
+    """Mixtures of each fold that are for inner validation; none where one would be over a fifth."""
+    n_mixtures = mixing.mixtures_per_fold
+    share = validation_share(mixing.folds * n_mixtures, mixing.folds)
+    # A tenth of 30 is 3, and not a little less.
+    n = int(share * n_mixtures + 1e-9)
+    return max(1, n) if n_mixtures * LARGEST_SHARE >= 1 else 0
+
+
+def _usable_by_fold(
+    clips: Sequence[EventClip], folds: npt.NDArray[np.uint8], n_folds: int
+) -> list[list[EventClip]]:
+    """The usable clips of each fold.
+
+    Raises:
+        SedmtlError: A fold has none.
+    """
+    usable = [
+        [clip for clip, f in zip(clips, folds, strict=True) if f == fold and clip.usable]
+        for fold in range(1, n_folds + 1)
+    ]
+    if not all(usable):
+        raise SedmtlError(
+            f"fold {usable.index([]) + 1} of {n_folds} has no event clip: {len(clips)} clips of "
+            f"{len({clip.recording for clip in clips})} recordings are too few; lower "
+            "mixing.folds or add recordings"
+        )
+    return usable
+
+
+def _reserve(
+    usable_by_fold: Sequence[Sequence[EventClip]], classes: Sequence[str], rng: np.random.Generator
+) -> set[str]:
+    """The recordings that only inner validation is mixed from."""
+    clips = [clip for usable in usable_by_fold for clip in usable]
+    fold = np.repeat(range(1, len(usable_by_fold) + 1), [len(usable) for usable in usable_by_fold])
+    target = np.array([[clip.label == label for label in classes] for clip in clips], np.uint8)
+    recordings = [clip.recording for clip in clips]
+    chosen = reserve(target, recordings, fold.astype(np.uint8), SHARE, rng)
+    return {recording for recording, is_reserved in zip(recordings, chosen, strict=True)
+            if is_reserved}  # fmt: skip
+
+
+def _choose_validation(scenes: Sequence[Scene], n_wanted: int) -> list[bool]:
+    """Which mixtures of a fold, given their scenes, are for inner validation.
+
+    All mixtures of some scenes, so that training has none of these scenes; but the last of the
+    fold where every scene serves more mixtures than are wanted.
+    """
+    uses = Counter(scene.name for scene in scenes)
+    chosen: set[str] = set()
+    n_chosen = 0
+    for name in reversed(uses):
+        if n_chosen + uses[name] <= n_wanted:
+            chosen.add(name)
+            n_chosen += uses[name]
+    if not chosen:
+        return [i >= len(scenes) - n_wanted for i in range(len(scenes))]
+    return [scene.name in chosen for scene in scenes]
 
 
 def assign_folds(
@@ -143,8 +215,9 @@ def _repeat_shuffled(
     clips: Sequence[EventClip], n_slots: int, rng: np.random.Generator
 ) -> Iterator[EventClip]:
     """Every clip once in random order, then all again in another, until the slots are filled."""
-    n_rounds = -(-n_slots // len(clips))
-    order = np.concatenate([rng.permutation(len(clips)) for _ in range(n_rounds)])
+    order: list[int] = []
+    while len(order) < n_slots:
+        order += rng.permutation(len(clips)).tolist()
     return (clips[i] for i in order[:n_slots])
 
 

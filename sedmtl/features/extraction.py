@@ -139,9 +139,8 @@ def _of_clips(config: Config, workers: Workers) -> Path:
         f"{len(lengths_s)} recordings: {sum(s > duration_s for s in lengths_s)} cut to their first "
         f"{duration_s:g} s, {sum(s < duration_s for s in lengths_s)} padded with silence"
     )
-    none = np.zeros(len(clips.names), np.uint8)
     scenes = [""] * len(clips.names)
-    table = ClipTable(clips.names, clips.target, clips.fold, none, scenes, clips.events)
+    table = ClipTable(clips.names, clips.target, clips.fold, clips.validation, scenes, clips.events)
     recorded = {"config": config.describe("corpus", "mixing")}
     made_from = MadeFrom("recordings", recorded, stamp_of(clips.paths))
     # The workers of a cluster may be in another folder.

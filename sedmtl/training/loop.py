@@ -77,7 +77,7 @@ def open_trainer(config: TrainConfig, store: Store, device: torch.device) -> Tra
     Raises:
         SedmtlError: The fold or the network does not exist.
     """
-    split = split_rows(store.clips.fold, config.fold, config.seed)
+    split = split_rows(store.clips, config.fold)
     network = build_network(config, store)
     standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
     target = store.clips.target
@@ -266,7 +266,7 @@ class Trainer:
     def _keep_best(self, record: dict[str, Any], held_out: npt.NDArray[np.float32]) -> None:
         for selection, part in SELECTIONS.items():
             micro_p = record[part]["micro_p"]
-            if micro_p > self.best[selection].micro_p or not self.best[selection].epoch:
+            if micro_p > self.best[selection].micro_p:
                 weights = {
                     key: value.cpu().clone() for key, value in self.network.state_dict().items()
                 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import Rows
+from sedmtl.store import ClipTable, Rows
+
+MIN_CLIPS = 5
+"""To train on, and to choose an epoch by with any trust."""
 
 
 class Split(NamedTuple):
@@ -31,36 +34,67 @@ class Split(NamedTuple):
         return np.sort(np.concatenate([self.train, self.validation]))
 
 
-def split_rows(fold: npt.NDArray[np.uint8], held_out: int, seed: int) -> Split:
+def split_rows(clips: ClipTable, held_out: int) -> Split:
     """Split the rows of a store.
 
-    The inner validation is a random tenth of the training folds; of small sets, where a tenth
-    would rank too few clips, 24 clips, but never more than a fifth.
+    Inner validation is what the store reserved for it in the training folds. Where that holds no
+    label at all, it is the whole fold after the held-out one: folds share no recordings.
 
     Args:
-        fold: (n,) fold of each row, from 1.
+        clips: Of the store.
         held_out: The fold to report.
-        seed: Decides the inner validation.
 
     Raises:
-        SedmtlError: That fold does not exist, or the others leave too few clips.
+        SedmtlError: That fold does not exist, the others leave too few clips, or a part has no
+            label: then no epoch could be chosen, or nothing learnt or reported.
     """
-    known = np.unique(fold)
+    known = np.unique(clips.fold)
     if held_out not in known:
         listed = ", ".join(str(number) for number in known)
         raise SedmtlError(f"there is no fold {held_out} in this store: its folds are {listed}")
-    training = np.flatnonzero(fold != held_out)
-    if len(training) < 5:
+    training = clips.fold != held_out
+    if training.sum() < MIN_CLIPS:
         raise SedmtlError(
-            f"fold {held_out} leaves {len(training)} clips to train on: expected at least 5"
+            f"fold {held_out} leaves {training.sum()} clips to train on: expected at least "
+            f"{MIN_CLIPS}"
         )
-    n_validation = max(1, min(max(len(training) // 10, 24), len(training) // 5))
-    shuffled = np.random.default_rng([seed, held_out]).permutation(training)
-    return Split(
-        train=np.sort(shuffled[n_validation:]),
-        validation=np.sort(shuffled[:n_validation]),
-        held_out=np.flatnonzero(fold == held_out),
+    validation = training & (clips.validation == 1)
+    if not clips.target[validation].any() and len(known) > 2:
+        following = known[(known.tolist().index(held_out) + 1) % len(known)]
+        validation = clips.fold == following
+    split = Split(
+        train=np.flatnonzero(training & ~validation),
+        validation=np.flatnonzero(validation),
+        held_out=np.flatnonzero(~training),
     )
+    _check_labels(split, clips)
+    return split
+
+
+def _check_labels(split: Split, clips: ClipTable) -> None:
+    """Without a label, micro-P is NaN, which no epoch is better than."""
+    uses = ("to train on", "for inner validation", "held out")
+    for rows, use in zip(split, uses, strict=True):
+        if not clips.target[rows].any():
+            raise SedmtlError(
+                f"of the {len(rows)} clips {use}, expected at least one to have a label, found "
+                "none: add recordings of its classes, or hold out another fold"
+            )
+
+
+def weakness(split: Split, clips: ClipTable, classes: Sequence[str]) -> str | None:
+    """What makes the choice of an epoch uncertain, in a sentence; None if nothing does."""
+    n_clips = len(split.validation)
+    missing = np.flatnonzero(~clips.target[split.validation].any(axis=0))
+    if len(missing):
+        return (
+            f"inner validation ({n_clips} clips) holds no clip of {len(missing)} of "
+            f"{len(classes)} classes, the first '{classes[missing[0]]}': they have no say in "
+            "which epoch is kept"
+        )
+    if n_clips < MIN_CLIPS:
+        return f"inner validation has {n_clips} clips: which epoch is kept is nearly left to chance"
+    return None
 
 
 def shuffled(rows: Rows, seed: int, epoch: int) -> Rows:

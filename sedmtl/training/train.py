@@ -30,7 +30,7 @@ from sedmtl.training.grid import launch
 from sedmtl.training.grid.plan import check_name
 from sedmtl.training.loop import Trainer, enough_memory, open_trainer
 from sedmtl.training.run_folder import begin, is_done, settings_of
-from sedmtl.training.split import split_rows
+from sedmtl.training.split import split_rows, weakness
 from sedmtl.training.tasks import arrays_of
 from sedmtl.training.tensorboard import DrawClip
 
@@ -178,7 +178,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         _check_features(store, project)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.
-        split_rows(store.clips.fold, config.fold, config.seed)
+        split_rows(store.clips, config.fold)
         settings = settings_of(config, store, count_parameters(build_network(config, store)))
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
             _train(run, config, options, settings, store, device)
@@ -218,6 +218,9 @@ def _train(
     if state is not None:
         trainer.restore(state)
     _announce(run, trainer, settings["n_parameters"], device)
+    doubt = weakness(trainer.split, store.clips, store.classes)
+    if doubt:
+        progress.say(f"warning: {doubt}")
     draw = options.draw if options.tensorboard else None
     with curves.follow(run, trainer, store, draw) as add_to_curves:
         _run_epochs(run, trainer, add_to_curves)
