@@ -36,6 +36,9 @@ demo: $(VENV)/.installed   ## the whole chain on the built-in corpus, in ./demo 
 test: $(VENV)/.installed   ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
+quick: $(VENV)/.installed  ## the suite without kills, browser, cluster, trainings and nine of ten mutations
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
 lowest: $(VENV)/.installed ## the test suite with the lowest versions that pyproject.toml allows (Python 3.11)
 	$(BIN)/python -m venv --clear .venv-lowest
 	grep -oE '"[A-Za-z0-9-]+>=[0-9.]+' pyproject.toml | sed -E 's/"(.*)>=/\1==/' > .venv-lowest/floors.txt

@@ -26,6 +26,8 @@ from bench.table import HEADER, WIDTH, Measured, Row  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
 from sedmtl.store import Store  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):

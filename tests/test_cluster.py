@@ -30,6 +30,8 @@ from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import map_in_order
 
+pytestmark = pytest.mark.slow
+
 SNRS_DB = (0, 20)
 
 

@@ -6,7 +6,11 @@ import pytest
 from conftest import invoke
 
 from sedmtl.cli import demo_project as demo
+from sedmtl.inference.checkpoint import find_run
 
+pytestmark = pytest.mark.slow
+
+DENSE = "2apae_snr10_fold1_alpha0.001_seed0"
 SMALL = """\
 corpus:
   events: {kind: synthetic, clips_per_class: 4}
@@ -48,6 +52,14 @@ def test_a_second_demo_keeps_what_is_there(shown):
     assert "finished already" in second.stderr
 
 
+def test_both_forms_of_the_network_are_trained_and_the_local_one_is_used_next(shown):
+    folder, first, _ = shown
+    runs = sorted(path.name for path in (folder / "work" / "runs").iterdir() if path.is_dir())
+    assert runs == [DENSE, f"{DENSE}_local"]
+    assert find_run(folder / "work" / "runs", None).name == f"{DENSE}_local"
+    assert "sedmtl train --fold 2 --time-attention local" in first.stdout
+
+
 def test_the_picture_is_of_a_mixture_that_was_held_out(shown):
     folder, _, _ = shown
     plan = (folder / "work" / "mixtures" / "plan.yaml").read_text()
@@ -61,4 +73,4 @@ def test_the_project_is_written_with_its_data_yaml(tmp_path):
     (tmp_path / "data.yaml").write_text(demo.DATA_YAML)
     mixing = load_config(tmp_path / "data.yaml").mixing
     assert mixing.snrs_db == (demo.SNR_DB,)
-    assert (mixing.duration_s, mixing.folds, mixing.onsets) == (10, 4, "fixed")
+    assert (mixing.duration_s, mixing.folds, mixing.onsets) == (5, 4, "random")

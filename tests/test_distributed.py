@@ -18,6 +18,8 @@ from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
 from sedmtl.store import read_scores
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = (
     sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
     "--nproc-per-node", "2",

@@ -29,6 +29,8 @@ from sedmtl.inference.recordings import tags_of
 from sedmtl.logmel import n_frames
 from sedmtl.models.registry import settings_class
 
+pytestmark = pytest.mark.slow
+
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 README = Path(sedmtl.__file__).parents[1] / "README.md"
 

@@ -22,6 +22,8 @@ from zygote import Zygote
 from sedmtl.cli.app import INTERRUPTED
 from sedmtl.runtime.lock import folder_lock
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--width", 2, "--epochs", 2, "--batch-size", 24, "--precision", "float32")
 MIX = ("mix", "--stems", "--wav", 2)
 FEATURES = ("features",)

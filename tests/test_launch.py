@@ -15,6 +15,8 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid import launch
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
 ONE_FAILS = """
 import sys

@@ -20,6 +20,8 @@ from sedmtl.events import Detection, Event
 from sedmtl.report import figures as plots
 from sedmtl.report.clip_page import Clip, clip_page
 
+pytestmark = pytest.mark.slow
+
 LONG = tuple(f"Very_long_name_of_a_class_{i}_with_an_end" for i in range(8))
 DETECTED = [Detection(LONG[1], 2.5, 2.75, 0.75), Detection(LONG[3], 3.25, 4.5, 0.5)]
 TRUTH = [Event(LONG[3], 3.0, 4.0)]

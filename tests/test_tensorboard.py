@@ -22,6 +22,8 @@ from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import open_trainer
 from sedmtl.training.split import split_rows
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--fold", 1, "--width", 2, "--batch-size", 6, "--precision", "float32", "--name", "run")
 RECIPE = TrainConfig.of({"data": "snr_20", "fold": 1, "width": 2, "epochs": 1, "batch_size": 6})
 

@@ -20,7 +20,10 @@ def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> 
 
     made = demo(folder, options.count_workers(workers))
     show(made.sheets)
-    typer.echo(f"picture of {made.clip_path.name}, a mixture it was not trained on:")
+    typer.echo(
+        f"picture of {made.clip_path.name}, a held-out mixture: with the local attention step "
+        "(left) presence is high, beside the paper's dense step (right):"
+    )
     typer.echo(f"  {made.picture_path}")
     # The work folder of an edited data.yaml may lie elsewhere.
     other = os.path.relpath(made.clip_path.with_name(made.other_clip), folder)
@@ -31,10 +34,6 @@ def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> 
         (f"sedmtl visualize {other} --html", "the same as a page to play and explore"),
         (f"sedmtl train --fold 2 {made.train_options}", "the next fold of the cross-validation"),
         ("sedmtl eval", "both folds, averaged"),
-        (
-            f"sedmtl train --fold 1 {made.train_options} --time-attention local",
-            "a network that tells when, too",
-        ),
         (f"sedmtl predict {other}", "its events; works on any recordings"),
     ):
         typer.echo(f"  {words}\n      {purpose}")
