@@ -68,7 +68,7 @@ def test_the_processes_of_a_grid_are_debugged_like_their_parent(trained, monkeyp
     monkeypatch.setattr("sedmtl.training.train.train", lambda *how: asked.append(how[-1]) or [])
     for words in ([], ["--debug"]):
         assert trained.run("train", "--fold", "all", *words).exit_code == 0
-    assert ["--debug" in how.shared for how in asked] == [False, True]
+    assert [how.debug for how in asked] == [False, True]
 
 
 def start(*arguments, **environment):

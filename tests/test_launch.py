@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import Project
+from conftest import Project, invoke
 
+from sedmtl.models import MODELS
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid import launch
+from sedmtl.training.job import TrainOptions, job_commands
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +25,7 @@ ONE_FAILS = """
 import sys
 import torch
 from sedmtl.runtime import distributed
+from sedmtl.models import MODELS
 from sedmtl.runtime.errors import SedmtlError
 try:
     with distributed.session(None):
@@ -49,17 +53,38 @@ def two_gpus(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def test_a_command_trains_its_recipe(here):
+def test_another_process_trains_what_its_file_says(here):
     config = TrainConfig.of(
         {"data": "snr_20", "fold": 2, "model": "2apae", "attention": "equations",
          "time_attention": "local", "reconstruction": "linear", "width": 2, "alpha": 1 / 3,
          "epochs": 1, "batch_size": 6, "lr": 1 / 7000, "seed": 3, "precision": "float32"}
     )  # fmt: skip
-    module, name, command, *words = launch.command_of(config, "--name", "again")
-    assert (module, name) == ("-m", "sedmtl")
-    assert here.run(command, *words).exit_code == 0
+    data_yaml = str(here.folder / "data.yaml")
+    with job_commands([config], TrainOptions("again", data_yaml=data_yaml)) as (command,):
+        module, name, subcommand, file = command
+        assert (module, name) == ("-m", "sedmtl")
+        assert invoke([subcommand, file]).exit_code == 0
+    assert not Path(file).exists()
     settings = yaml.safe_load((here.work / "runs" / "again" / "run.yaml").read_text())
     assert TrainConfig.of(settings) == config
+
+
+def test_every_configuration_comes_back_from_its_plain_values():
+    for model in MODELS:
+        for alpha in (0.0, 1 / 3, "auto"):
+            config = TrainConfig.of({"data": "a", "fold": 1, "model": model, "alpha": alpha})
+            assert TrainConfig.of(json.loads(json.dumps(config.plain()))) == config
+            assert TrainConfig.of(dict(zip(*[iter(_words(config))] * 2, strict=True))) == config
+
+
+def _words(config):
+    """What is typed to train it, as names and values."""
+    for word in config.words():
+        yield word.removeprefix("--").replace("-", "_") if word.startswith("--") else _value(word)
+
+
+def _value(word):
+    return yaml.safe_load(word)
 
 
 @pytest.mark.usefixtures("two_gpus")

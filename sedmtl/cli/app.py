@@ -23,6 +23,7 @@ import typer
 from typer.core import TyperGroup
 
 import sedmtl
+from sedmtl.cli import train_job
 from sedmtl.cli.options import is_debugging
 from sedmtl.runtime import memory
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
@@ -165,6 +166,7 @@ for panel, names in COMMANDS.items():
     for name in names:
         module = import_module(f"sedmtl.cli.{name}")
         app.command(name, rich_help_panel=panel)(_takes_debug(module.command))
+app.command("train-job", hidden=True)(train_job.command)  # what processes of `train` are given
 
 
 def run() -> None:

@@ -16,7 +16,8 @@ from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.train import TrainOptions, train_one
+from sedmtl.training.job import TrainOptions
+from sedmtl.training.train import train_one
 
 SNR_DB = 10.0
 SETTINGS = {"fold": 1, "width": 8, "epochs": 8, "batch_size": 4, "lr": 2e-3}

@@ -199,7 +199,8 @@ def command(
     from sedmtl.runtime.devices import choose_device, choose_precision
     from sedmtl.training.grid.forecast import describe, forecast
     from sedmtl.training.grid.plan import check_options, plan_runs
-    from sedmtl.training.train import TrainOptions, train
+    from sedmtl.training.job import TrainOptions
+    from sedmtl.training.train import train
 
     with distributed.session(gpus):
         settings = options.load_project(config)
@@ -218,8 +219,10 @@ def command(
             forecasts = forecast(settings.work_dir, configs, device, name, force=force)
             options.echo_all(describe(forecasts, max(gpus or 1, 1)))
             return
-        shared = ("--config", str(config), *(["--debug"] if options.is_debugging(context) else []))
-        how = TrainOptions(name, gpus, resume, force, tensorboard, shared, draw_held_out)
+        debug = options.is_debugging(context)
+        how = TrainOptions(
+            name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out
+        )
         runs = train(settings, configs, how)
         options.echo_all(runs if distributed.rank() == 0 else [])
 

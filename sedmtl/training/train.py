@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,43 +28,19 @@ from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.finalize import conclude
 from sedmtl.training.grid import launch
 from sedmtl.training.grid.plan import check_name
+from sedmtl.training.job import TrainOptions, job_commands
 from sedmtl.training.loop import Trainer, enough_memory, open_trainer
 from sedmtl.training.run_folder import begin, is_done, settings_of
 from sedmtl.training.split import split_rows, weakness
 from sedmtl.training.tasks import arrays_of
-from sedmtl.training.tensorboard import DrawClip
 
 WEIGHT_COPIES = 11
-"""That a run folder holds at most: the state has the weights, Adam's two means and two best epochs,
-twice while it is replaced; and the model."""
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How to run, as against what.
-
-    Attributes:
-        run_name: Name of the run folder, for a single run; by default the config's.
-        n_gpus: None for the GPU if there is one.
-        resume: Go on with an interrupted run. The runs of a grid always do.
-        force: Throw away what is in the run folder.
-        tensorboard: Write TensorBoard's event files, too.
-        shared: Options of the command line, beside these and the config's, for the processes that
-            are started: `--config` and its like.
-        draw: Makes the pictures among them.
-    """
-
-    run_name: str | None = None
-    n_gpus: int | None = None
-    resume: bool = False
-    force: bool = False
-    tensorboard: bool = False
-    shared: tuple[str, ...] = ()
-    draw: DrawClip | None = None
+"""How many a run folder holds at most: the state has the weights, Adam's two means and two best
+epochs, twice while it is replaced; and the model."""
 
 
 def train(project: Config, configs: Sequence[TrainConfig], options: TrainOptions) -> list[Path]:
-    """Train every config; finished runs are skipped.
+    """Train every run; finished ones are skipped.
 
     Several GPUs are given to one run together, to the runs of a grid one each.
 
@@ -81,7 +57,8 @@ def train(project: Config, configs: Sequence[TrainConfig], options: TrainOptions
     if len(configs) == 1:
         if n_gpus < 2 or distributed.world_size() > 1:
             return [train_one(project, configs[0], options)]
-        launch.launch(launch.command_of(configs[0], *_words(options)), n_gpus)
+        with job_commands(configs, replace(options, n_gpus=None)) as (command,):
+            launch.launch(command, n_gpus)
         return []
     if distributed.world_size() > 1:
         raise SedmtlError(
@@ -126,25 +103,11 @@ def _side_by_side(
 ) -> dict[Path, str]:
     """Train a grid in a process a GPU; returns why runs failed."""
     n_gpus = min(options.n_gpus or 1, len(configs))
-    commands = {
-        _run_folder(project, config, options): launch.command_of(
-            config, "--gpus", "1", *_words(options)
-        )
-        for config in configs
-    }
-    progress.say(f"{len(configs)} runs, {n_gpus} at a time; what each says is in its train.log")
-    return launch.run_grid(commands, launch.gpu_environments(n_gpus))
-
-
-def _words(options: TrainOptions) -> list[str]:
-    """How to run, for the command line of another process; the GPUs are the caller's to say."""
-    name = ["--name", options.run_name] if options.run_name else []
-    flags = {
-        "--resume": options.resume,
-        "--force": options.force,
-        "--tensorboard": options.tensorboard,
-    }
-    return [*name, *(flag for flag, given in flags.items() if given), *options.shared]
+    runs = [_run_folder(project, config, options) for config in configs]
+    progress.say(f"{len(configs)} runs, {n_gpus} at a time; each one writes its own train.log")
+    with job_commands(configs, replace(options, n_gpus=1)) as commands:
+        of_runs = dict(zip(runs, commands, strict=True))
+        return launch.run_grid(of_runs, launch.gpu_environments(n_gpus))
 
 
 def _run_folder(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
@@ -155,8 +118,8 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
     """Train one network with one fold held out.
 
     Args:
-        project: Of the project; says where stores and runs are.
-        config: What to train, and how.
+        project: Its data.yaml, which says where stores and runs are.
+        config: What to train.
         options: How to run.
 
     Returns:

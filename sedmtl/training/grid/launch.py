@@ -1,6 +1,6 @@
 """Starting the processes of `sedmtl train --gpus N`: one run on all GPUs, or a run a GPU.
 
-A process started here runs the same command line, for one config.
+What a process is to train is in a file (`training.job`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores
-from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.pool import Job, State, run_jobs
 from sedmtl.training.run_folder import LOG_NAME
-
-
-def command_of(config: TrainConfig, *options: str) -> list[str]:
-    """The command that trains one config, without the interpreter's own words before it."""
-    return ["-m", "sedmtl", "train", *config.words(), *options]
 
 
 def launch(command: Sequence[str], n_processes: int) -> None:
@@ -42,7 +36,7 @@ def launch(command: Sequence[str], n_processes: int) -> None:
     It does what `torchrun --standalone --nproc-per-node N` does, without its tables of tracebacks.
 
     Args:
-        command: What follows the interpreter: `-m sedmtl train ...`.
+        command: What follows the interpreter: `-m sedmtl train-job FILE`.
         n_processes: One a GPU.
 
     Raises:

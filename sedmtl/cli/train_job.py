@@ -1,0 +1,25 @@
+"""`sedmtl train-job FILE`: one run of a `sedmtl train` that has started several processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="What to train, and how.")],
+) -> None:
+    """Train the run that a file describes."""
+    from sedmtl.config import load_config
+    from sedmtl.report.held_out_figure import draw_held_out
+    from sedmtl.runtime import distributed
+    from sedmtl.training.job import read_job
+    from sedmtl.training.train import train_one
+
+    config, how = read_job(file, draw_held_out)
+    with distributed.session(how.n_gpus):
+        run = train_one(load_config(Path(how.data_yaml)), config, how)
+        if distributed.rank() == 0:
+            typer.echo(run)

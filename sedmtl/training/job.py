@@ -1,0 +1,65 @@
+"""What another process is to train, and how: as a file, which `sedmtl train-job` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sedmtl.training.config import TrainConfig
+from sedmtl.training.tensorboard import DrawClip
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to run, as against what to train.
+
+    Attributes:
+        run_name: Name of the run folder, for a single run; by default the configuration's.
+        n_gpus: None for the GPU if there is one.
+        resume: Go on with an interrupted run. The runs of a grid always do.
+        force: Throw away what is in the run folder.
+        tensorboard: Write TensorBoard's event files, too.
+        data_yaml: Of the project.
+        debug: Show the traceback of an error of another process.
+        draw: Makes the pictures in TensorBoard's files.
+    """
+
+    run_name: str | None = None
+    n_gpus: int | None = None
+    resume: bool = False
+    force: bool = False
+    tensorboard: bool = False
+    data_yaml: str = "data.yaml"
+    debug: bool = False
+    draw: DrawClip | None = None
+
+
+@contextmanager
+def job_commands(
+    configs: Sequence[TrainConfig], options: TrainOptions
+) -> Iterator[list[list[str]]]:
+    """Write a file for each run, which is there as long as the block lasts.
+
+    Yields:
+        What each process is to be started with, after the interpreter.
+    """
+    how = {each.name: getattr(options, each.name) for each in fields(options)}
+    del how["draw"]  # a function; the process has its own
+    with TemporaryDirectory(prefix="sedmtl-") as folder:
+        commands = []
+        for number, config in enumerate(configs):
+            path = Path(folder) / f"{number}.json"
+            path.write_text(json.dumps({"config": config.plain(), "options": how}))
+            debug = ["--debug"] if options.debug else []
+            commands.append(["-m", "sedmtl", "train-job", str(path), *debug])
+        yield commands
+
+
+def read_job(path: Path, draw: DrawClip) -> tuple[TrainConfig, TrainOptions]:
+    """Read what `job_commands` wrote."""
+    job = json.loads(path.read_text())
+    return TrainConfig.of(job["config"]), TrainOptions(**job["options"], draw=draw)
