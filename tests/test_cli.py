@@ -15,7 +15,7 @@ from sedmtl.cli import options
 from sedmtl.config import load_config
 
 README = Path(__file__).parent.parent / "README.md"
-COMMANDS = tuple(command.name for command in cli.app.registered_commands)
+COMMANDS = tuple(each.name for each in cli.app.registered_commands if not each.hidden)
 
 
 def test_help_lists_every_command():

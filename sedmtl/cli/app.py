@@ -166,7 +166,8 @@ for panel, names in COMMANDS.items():
     for name in names:
         module = import_module(f"sedmtl.cli.{name}")
         app.command(name, rich_help_panel=panel)(_takes_debug(module.command))
-app.command("train-job", hidden=True)(train_job.command)  # what processes of `train` are given
+# The processes that `train` starts.
+app.command("train-job", hidden=True)(_takes_debug(train_job.command))
 
 
 def run() -> None:
