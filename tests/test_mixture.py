@@ -329,7 +329,7 @@ def sounds():
 def test_the_snr_on_the_stems_is_the_one_asked_for(sounds):
     segments, scene = sounds
     events = [EventAudio(segment, rms(segment)) for segment in segments]
-    assert [event.surplus_db for event in events] == pytest.approx([0, 0, 0], abs=1e-6)
+    assert [event.snr_offset_db for event in events] == pytest.approx([0, 0, 0], abs=1e-6)
     made = render(events, ONSETS, scene, N_SAMPLES, SNRS_DB)
     for snr_db, rendered in zip(SNRS_DB, made, strict=True):
         event_stem, scene_stem = rendered.stems
@@ -343,11 +343,11 @@ def test_the_snr_on_the_stems_is_the_one_asked_for(sounds):
 def test_a_level_below_what_is_heard_raises_the_realised_snr_by_as_much(sounds):
     segments, scene = sounds
     events = [EventAudio(segments[0], rms(segments[0]) / 4)]
-    assert events[0].surplus_db == pytest.approx(20 * np.log10(4), abs=1e-6)
+    assert events[0].snr_offset_db == pytest.approx(20 * np.log10(4), abs=1e-6)
     (rendered,) = render(events, [100], scene, N_SAMPLES, [3.0])
     event_stem, scene_stem = rendered.stems
     measured = 20 * np.log10(rms(event_stem[100:2_100]) / rms(scene_stem))
-    assert measured == pytest.approx(3 + events[0].surplus_db, abs=0.05)
+    assert measured == pytest.approx(3 + events[0].snr_offset_db, abs=0.05)
 
 
 @pytest.mark.parametrize("overlapping", [False, True])
@@ -421,7 +421,7 @@ def test_an_event_beyond_the_end_is_cut_there(sounds):
 
 def test_an_event_that_begins_with_silence_leaves_the_scene_alone(sounds):
     silent = EventAudio(np.zeros(2_000, np.float32), 0.5)
-    assert silent.surplus_db == -np.inf
+    assert silent.snr_offset_db == -np.inf
     (rendered,) = render([silent], [0], sounds[1], N_SAMPLES, [0])
     assert not rendered.stems[0].any()
     assert np.abs(rendered.waveform).max() == pytest.approx(16_383.5, abs=1)

@@ -21,24 +21,24 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.shards import SHARE, Arrays
 
 
-class Segment(NamedTuple):
-    """Where the audio of an event clip lies in a `SegmentFile`, and what is known of it.
+class EventSlice(NamedTuple):
+    """Where the audio of an event clip lies in a `EventFile`, and what is known of it.
 
     Attributes:
         first: Sample at which it begins.
         n_samples: Its length.
         level: As of `render.EventAudio`.
-        surplus_db: As of `render.EventAudio`.
+        snr_offset_db: As of `render.EventAudio`.
     """
 
     first: int
     n_samples: int
     level: float
-    surplus_db: float
+    snr_offset_db: float
 
 
 @dataclass(frozen=True)
-class SegmentFile:
+class EventFile:
     """The decoded audio of all events: float32, one after the other.
 
     3,710 events of 2 s are 0.95 GB, which belongs on disk and in the page cache, not in the heap.
@@ -58,7 +58,7 @@ class SegmentFile:
         except OSError as error:
             raise SedmtlError(f"cannot write {self.path}: {error.strerror}") from error
 
-    def read(self, segment: Segment) -> EventAudio:
+    def read(self, segment: EventSlice) -> EventAudio:
         """The audio of one event.
 
         Raises:
@@ -71,7 +71,7 @@ class SegmentFile:
         return EventAudio(samples, segment.level)
 
 
-class Ingredients(NamedTuple):
+class MixtureSpec(NamedTuple):
     """What one mixture is made of; small, since it travels to a worker.
 
     Attributes:
@@ -79,7 +79,7 @@ class Ingredients(NamedTuple):
     """
 
     scene_path: Path
-    events: Sequence[Segment]
+    events: Sequence[EventSlice]
     onsets: Sequence[int]
 
 
@@ -88,7 +88,7 @@ def decode_events(clips: Sequence[EventClip], mixing: Mixing) -> Arrays:
 
     Returns:
         `samples` (N,) float32, of all clips one after the other; `n_samples`, `level` and
-        `surplus_db` (n_clips,), as of `Segment`.
+        `snr_offset_db` (n_clips,), as of `EventSlice`.
 
     Raises:
         SedmtlError: A clip cannot be read, or is silent.
@@ -98,7 +98,7 @@ def decode_events(clips: Sequence[EventClip], mixing: Mixing) -> Arrays:
         "samples": np.concatenate([event.segment for event in events]),
         "n_samples": np.array([len(event.segment) for event in events]),
         "level": np.array([event.level for event in events]),
-        "surplus_db": np.array([event.surplus_db for event in events]),
+        "snr_offset_db": np.array([event.snr_offset_db for event in events]),
     }
 
 
@@ -114,8 +114,8 @@ def _decode_event(clip: EventClip, mixing: Mixing) -> EventAudio:
 
 
 def render_block(
-    block: Sequence[Ingredients],
-    segments: SegmentFile,
+    block: Sequence[MixtureSpec],
+    segments: EventFile,
     mixing: Mixing,
     snrs_db: Sequence[float],
     stems: bool,

@@ -13,7 +13,7 @@ import numpy as np
 from sedmtl.config import Config, Mixing
 from sedmtl.data import audio
 from sedmtl.data.corpora import load_events, load_scenes
-from sedmtl.data.mix_worker import Ingredients, Segment, SegmentFile, decode_events, render_block
+from sedmtl.data.mix_worker import EventFile, EventSlice, MixtureSpec, decode_events, render_block
 from sedmtl.data.plan import MIXTURE_NAME, Plan, PlannedMixture, plan
 from sedmtl.data.render import PROTOCOL
 from sedmtl.events import strong_label_text
@@ -71,9 +71,9 @@ class _Bench:
     scratch: Path
 
     @property
-    def segments(self) -> SegmentFile:
+    def segments(self) -> EventFile:
         """The audio of the events."""
-        return SegmentFile(self.scratch / "events.f32")
+        return EventFile(self.scratch / "events.f32")
 
 
 def mix(config: Config, options: MixOptions) -> list[Path]:
@@ -114,14 +114,16 @@ def _check_snrs(snrs_db: Sequence[float]) -> None:
             raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
 
 
-def _read_events(planned: Plan, mixing: Mixing, bench: _Bench, folder: Path) -> dict[str, Segment]:
+def _read_events(
+    planned: Plan, mixing: Mixing, bench: _Bench, folder: Path
+) -> dict[str, EventSlice]:
     """Decode every clip of the plan once, into one file; returns what is where in it, by name."""
     used = {event.clip.name: event.clip for m in planned.mixtures for event in m.events}
     # The workers of a cluster may be in another folder.
     clips = [replace(clip, path=clip.path.absolute()) for clip in used.values()]
     blocks = [clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)]
     decode = partial(decode_events, mixing=mixing)
-    segments: list[Segment] = []
+    segments: list[EventSlice] = []
     first = 0
     n_bytes = len(clips) * round(mixing.event_s * mixing.sample_rate) * SAMPLE_BYTES
     announce(f"{len(clips):,} event clips, while mixing", n_bytes, folder)
@@ -129,16 +131,16 @@ def _read_events(planned: Plan, mixing: Mixing, bench: _Bench, folder: Path) -> 
     with bar as advance:
         for block in map_arrays(decode, blocks, bench.workers, bench.scratch):
             bench.segments.append(block["samples"])
-            columns = (block[name].tolist() for name in ("n_samples", "level", "surplus_db"))
-            for n_samples, level, surplus_db in zip(*columns, strict=True):
-                segments.append(Segment(first, n_samples, level, surplus_db))
+            columns = (block[name].tolist() for name in ("n_samples", "level", "snr_offset_db"))
+            for n_samples, level, snr_offset_db in zip(*columns, strict=True):
+                segments.append(EventSlice(first, n_samples, level, snr_offset_db))
                 first += n_samples
             advance(len(block["level"]))
     return dict(zip(used, segments, strict=True))
 
 
-def _warn_of_silence(events: Mapping[str, Segment]) -> None:
-    silent = [name for name, event in events.items() if event.surplus_db == -np.inf]
+def _warn_of_silence(events: Mapping[str, EventSlice]) -> None:
+    silent = [name for name, event in events.items() if event.snr_offset_db == -np.inf]
     if silent:
         progress.say(
             f"warning: {len(silent)} of {len(events)} event clips begin with silence longer than "
@@ -189,14 +191,14 @@ def _announce(writers: Sequence[StoreWriter]) -> None:
 def _render(
     writers: Sequence[StoreWriter],
     planned: Plan,
-    events: Mapping[str, Segment],
+    events: Mapping[str, EventSlice],
     mixing: Mixing,
     options: MixOptions,
     bench: _Bench,
 ) -> None:
     """Render the mixtures that some store still lacks, and write them."""
     n_done = min(writer.n_done for writer in writers)
-    todo = [_ingredients(mixture, events, mixing) for mixture in planned.mixtures[n_done:]]
+    todo = [_spec_of(mixture, events, mixing) for mixture in planned.mixtures[n_done:]]
     blocks = [todo[i : i + BLOCK] for i in range(0, len(todo), BLOCK)]
     work = partial(
         render_block,
@@ -215,10 +217,10 @@ def _render(
             advance(n_new)
 
 
-def _ingredients(
-    mixture: PlannedMixture, events: Mapping[str, Segment], mixing: Mixing
-) -> Ingredients:
-    return Ingredients(
+def _spec_of(
+    mixture: PlannedMixture, events: Mapping[str, EventSlice], mixing: Mixing
+) -> MixtureSpec:
+    return MixtureSpec(
         mixture.scene.path.absolute(),
         [events[event.clip.name] for event in mixture.events],
         [round(event.onset_s * mixing.sample_rate) for event in mixture.events],
@@ -229,7 +231,7 @@ def _writer(
     path: Path,
     snr_db: float,
     planned: Plan,
-    events: Mapping[str, Segment],
+    events: Mapping[str, EventSlice],
     config: Config,
     stems: bool,
     stamp: str,
@@ -266,7 +268,7 @@ def _stamp(planned: Plan) -> str:
     return stamp_of(dict.fromkeys([*events, *scenes]))
 
 
-def _clip_table(planned: Plan, events: Mapping[str, Segment], snr_db: float) -> ClipTable:
+def _clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -> ClipTable:
     index = {label: i for i, label in enumerate(planned.classes)}
     target = np.zeros((len(planned.mixtures), len(index)), np.uint8)
     rows = [(i, event) for i, mixture in enumerate(planned.mixtures) for event in mixture.events]
@@ -283,7 +285,9 @@ def _clip_table(planned: Plan, events: Mapping[str, Segment], snr_db: float) -> 
             label=np.array([index[event.clip.label] for _, event in rows], np.int16),
             onset_s=np.array([event.onset_s for _, event in rows], np.float32),
             offset_s=np.array([event.offset_s for _, event in rows], np.float32),
-            snr_db=np.array([snr_db + events[e.clip.name].surplus_db for _, e in rows], np.float32),
+            snr_db=np.array(
+                [snr_db + events[e.clip.name].snr_offset_db for _, e in rows], np.float32
+            ),
             source=[event.clip.name for _, event in rows],
         ),
     )

@@ -29,7 +29,7 @@ class EventAudio(NamedTuple):
     level: float
 
     @property
-    def surplus_db(self) -> float:
+    def snr_offset_db(self) -> float:
         """How far the realised SNR lies above the wanted one; -inf where nothing is heard.
 
         The realised SNR is the RMS of the event as heard over the RMS of the whole scene.

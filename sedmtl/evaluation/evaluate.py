@@ -35,6 +35,7 @@ from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.origin import Origin
 from sedmtl.store import HeldOutScores, Store, read_scores
 
 
@@ -144,16 +145,17 @@ def _measure_once(
     """What was measured before, if nothing that it depends on has changed since."""
     path = folder / "localisation.json"
     digest = hashlib.sha256((folder / "scores.h5").read_bytes()).hexdigest()
-    made_from = {"version": sedmtl.__version__, "scores": digest, "settings": repr(settings)}
+    basis = {"version": sedmtl.__version__, "scores": digest, "settings": repr(settings)}
+    origin = Origin(basis)
     try:
         known = parse_json(path.read_text(encoding="utf-8"))
-        if known.pop("made_from") == made_from:
+        if Origin(known.pop("made_from")).is_current(origin):
             return from_json(known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # it is not there, or not what this version writes: measure
     measured = measure(scores, settings)
     if measured is not None:
-        write_text(path, json.dumps({"made_from": made_from, **localisation_json(measured)}))
+        write_text(path, json.dumps({"made_from": origin.decides, **localisation_json(measured)}))
     return measured
 
 

@@ -47,8 +47,8 @@ def check(work_dir: Path) -> list[Finding]:
     """
     if not work_dir.is_dir():
         raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
-    mixtures = _Shelf(work_dir / "mixtures", "waveform", _mix)
-    features = _Shelf(work_dir / "features", "logmel", _features)
+    mixtures = _StoreFolder(work_dir / "mixtures", "waveform", _mix)
+    features = _StoreFolder(work_dir / "features", "logmel", _features)
     findings = [
         *mixtures.check(_other_snr),
         *features.check(lambda store: _other_mixtures(store, mixtures)),
@@ -59,7 +59,7 @@ def check(work_dir: Path) -> list[Finding]:
     return findings
 
 
-class _Shelf:
+class _StoreFolder:
     """A folder of stores; remembers what each was found to hold."""
 
     def __init__(self, folder: Path, array: str, remake: Callable[[Path, Path], str]) -> None:
@@ -142,7 +142,7 @@ def _other_snr(store: Store) -> str:
     return "" if snr_db is None else f"holds mixtures at {snr_db:g} dB"
 
 
-def _other_mixtures(store: Store, mixtures: _Shelf) -> str:
+def _other_mixtures(store: Store, mixtures: _StoreFolder) -> str:
     """Of features: whether their mixtures are there and are not those they were made from."""
     now = mixtures.data_hash.get(store.path.stem)
     if now is None or now == store.attributes["source"]:
@@ -150,7 +150,7 @@ def _other_mixtures(store: Store, mixtures: _Shelf) -> str:
     return "made from other mixtures than those that are there now"
 
 
-def _check_run(run: Path, features: _Shelf) -> Finding:
+def _check_run(run: Path, features: _StoreFolder) -> Finding:
     settings: Mapping[str, Any] = {}
     try:
         settings = read_run(run)
