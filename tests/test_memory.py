@@ -13,7 +13,7 @@ from sedmtl.runtime import memory
 CODE = """
 import resource, sys
 import numpy as np
-from sedmtl import memory
+from sedmtl.runtime import memory
 if sys.argv[1] == "kept":
     memory.keep()
 def faults():

@@ -5,7 +5,7 @@
     last.pt            the loop's state; read with `weights_only`, so it cannot run code
     model.safetensors  weights of the epoch that the inner validation chose
     model.json         all else that prediction needs: classes, front end, standardiser, sizes
-    scores.h5          held-out scores under both selections, written by `stores`
+    scores.h5          held-out scores under both selections, written by `store`
     train.log          what the run said, if it was trained in a process of a grid
     events.out.*       TensorBoard's event files, if they were asked for
     localisation.json  what `eval` measured, to be taken up by the next one

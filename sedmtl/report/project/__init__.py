@@ -1,5 +1,5 @@
 """The page about a whole work folder: what is on it, as plain values. Pure.
 
-`stages/report` brings runs and stores, `page` puts everything together and fills in
+`report.report` brings runs and stores, `page` puts everything together and fills in
 `templates/report.html`.
 """
