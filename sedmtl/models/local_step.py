@@ -30,7 +30,7 @@ class LocalStep(nn.Module):
     v is the first step's output, its logits averaged over the frames around, for an event outlasts
     a frame. What is fixed here was chosen on inner validation (real recordings, random onsets, 10
     epochs): the average takes the frame AP at 10 dB from 0.49 to 0.58; beginning with k = 0.5 and
-    not 1, which hears an event's best frames more than the others, takes it from 0.31 to 0.33 at
+    not 1, which weighs an event's best frames more, takes it from 0.31 to 0.33 at
     0 dB; micro-P changes by less than 0.03 either way.
 
     Args:

@@ -1,4 +1,4 @@
-"""What every network says of itself: its options, how it is built, what its outputs mean."""
+"""A network's settings: its options, how it is built, what its outputs mean."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Training: a recipe, its folder, the loop that follows it, thresholds, and what is left of it."""
+"""Training: the configuration of a run, its folder, tasks and losses, the loop, thresholds."""

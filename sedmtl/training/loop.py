@@ -53,7 +53,7 @@ class Best:
 
 @contextmanager
 def enough_memory(config: TrainConfig) -> Iterator[None]:
-    """Turns too little memory, of a GPU or of the machine, into an error that says what to lower.
+    """Turns too little memory, of a GPU or of the machine, into an error that names what to lower.
 
     Raises:
         SedmtlError: There was not enough.

@@ -1,4 +1,4 @@
-"""The run folder before there is anything to learn: new, gone on with, or emptied."""
+"""The run folder before training: new, resumed or emptied."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import TrainConfig
 
 RECORDED = ("epochs", "torch_version", "sedmtl_version", "config", *CLIP_FACTS)
-"""Settings that may differ when a run is gone on with."""
+"""Settings that may differ when a run is resumed."""
 
 LOG_NAME = "train.log"
-"""What a run says that is trained in a process of a grid."""
+"""Output of a run that a grid trains in a process of its own."""
 
 
 def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[str, Any]:
-    """What `run.yaml` says of a run: all that decides it, and with what it was made.
+    """The content of `run.yaml`: everything that decides the run, and what made it.
 
     Raises:
         SedmtlError: The store has a name that no run can have.
@@ -67,25 +67,25 @@ def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
         return True
     if not resume and (run / "last.pt").is_file():
         raise SedmtlError(
-            f"{run} stopped before epoch {settings['epochs']}: --resume goes on with it, "
+            f"{run} stopped before epoch {settings['epochs']}: --resume continues it, "
             "--force starts it anew"
         )
     return False
 
 
 def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
-    """Make a run folder ready, after throwing away what is there if that is asked for."""
+    """Make a run folder ready; `force` empties it first."""
     if force and run.is_dir():
         _empty(run)
-    if not is_finished(run):  # or else when it is so again: until then it is what it was
+    if not is_finished(run):  # a finished run keeps its run.yaml until it is finished again
         write_run(run, settings)
 
 
 def _empty(run: Path) -> None:
-    """Remove what is in a run folder, but for what this process has open.
+    """Remove what is in a run folder, except files that this process has open.
 
-    What says that it is finished goes first and what it is goes last: a kill on the way leaves
-    nothing that another config would go on with.
+    The weights, which mark the run as finished, go first and run.yaml goes last: after a kill in
+    between, no other configuration can resume what is left.
     """
     order = {"model.safetensors": 0, "last.pt": 1, "run.yaml": 3}
     for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 2)):

@@ -1,4 +1,4 @@
-"""A run as TensorBoard shows it: what `metrics.jsonl` says, and a picture every few epochs.
+"""TensorBoard event files: the numbers of `metrics.jsonl`, and a picture every few epochs.
 
 The only module that imports tensorboard, when it is asked for.
 """
@@ -62,7 +62,7 @@ def follow(run: Path, trainer: Trainer, store: Store, draw: DrawClip | None) -> 
 
     Args:
         run: The folder.
-        trainer: Restored, if it goes on.
+        trainer: Restored, if the run is resumed.
         store: What it is trained on.
         draw: Makes the pictures; None: nothing is written at all.
 

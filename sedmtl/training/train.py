@@ -172,7 +172,7 @@ def _train(
     if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
-    # Before anything is thrown away.
+    # Before --force deletes anything.
     distributed.first(lambda: _ask_disk(run, config, settings["n_parameters"], store))
     distributed.first(lambda: begin(run, settings, force=force))
     trainer = open_trainer(config, store, device)

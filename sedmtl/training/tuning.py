@@ -24,7 +24,7 @@ SHARE = 0.5
 """Of an event and of its detection that the other must cover (GTC and DTC) to be found."""
 
 NEUTRAL = 0.5
-"""The threshold where validation says nothing about any class."""
+"""The threshold where validation holds no positive of any class."""
 
 
 class Best(NamedTuple):
@@ -89,7 +89,7 @@ def tune(
 
 
 def tune_tags(clip: Scores, target: Targets) -> tuple[float, ...]:
-    """Choose the score above which a class is said to be in a clip: that of its best F1.
+    """Choose the score above which a clip is tagged with a class: that of its best F1.
 
     Args:
         clip: (n, C) in [0, 1].

@@ -1,4 +1,4 @@
-"""How long a grid takes, from a few steps of each kind of run. What they learn is thrown away."""
+"""How long a grid takes, measured on a few steps of each kind of run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def forecast(
         configs: The runs.
         device: To train on.
         run_name: Name of the run folder, for a single run; by default the run's.
-        force: Whether what is in the run folders will be thrown away.
+        force: Whether the run folders will be emptied.
 
     Raises:
         SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.

@@ -41,7 +41,7 @@ def launch(command: Sequence[str], n_processes: int) -> None:
 
     Raises:
         SedmtlError: A process was ended from outside, or without a word.
-        SystemExit: A process failed and said why.
+        SystemExit: A process failed and printed why.
         KeyboardInterrupt: This process was asked to stop, and has stopped the others.
     """
     with TemporaryDirectory() as logs:  # or the launcher leaves a folder behind each time
@@ -72,7 +72,7 @@ def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
             raise SystemExit(failure.exitcode) from None
         raise SedmtlError(
             f"process {rank + 1} of {n_processes} {_explain(failure.exitcode)}; the others were "
-            "stopped, and --resume goes on after the last whole epoch"
+            "stopped, and --resume continues after the last whole epoch"
         ) from error
     finally:
         logging.disable(logging.NOTSET)

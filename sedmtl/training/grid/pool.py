@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOOK_S = 0.1
-"""Between two looks at the running commands."""
+"""Poll interval of the running commands."""
 
 GRACE_S = 10.0
-"""For a stopped command to end by itself."""
+"""Time that a stopped command has to end by itself."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def run_jobs(
     Args:
         jobs: What to run.
         environments: Of each slot, beside that of this process; at most one job runs in each.
-        show: Called after every look at the commands.
+        show: Called after every poll of the commands.
 
     Returns:
         The exit code of each job.
