@@ -16,6 +16,7 @@ from sedmtl.inference.masks import AROUND, MaskedStft, mel_masks, share
 from sedmtl.inference.separation import Separator, take_apart
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.models import MODELS, build_model
+from sedmtl.models.registry import settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable
 
@@ -49,31 +50,35 @@ def noise(n_samples, seed=0):
 # Masks.
 
 
-def output_of(name, time_attention="dense"):
+def output_of(name, **options):
     torch.manual_seed(0)
-    network = build_model(name, 3, 124, 16, width=2, time_attention=time_attention)
+    network = build_model(name, 3, 124, 16, width=2, **options)
     with torch.no_grad():
         return network.eval()(torch.randn(2, 124, 16))
 
 
+def card_of(card, name, **options):
+    return replace(card, network=settings_class(name)(2, **options))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_masks_are_shares_of_each_bin(name, card):
-    mask = mel_masks(output_of(name), replace(card, model=name))
+    mask = mel_masks(output_of(name), card_of(card, name))
     assert mask.shape == (2, 3, 124, 16)
     assert mask.min() >= 0
     assert mask.max() <= 1
 
 
 def test_where_frame_scores_are_presences_they_are_the_mask(card):
-    output = output_of("2apae", "local")
-    mask = mel_masks(output, replace(card, time_attention="local"))
+    output = output_of("2apae", time_attention="local")
+    mask = mel_masks(output, card_of(card, "2apae", time_attention="local"))
     for mel_bin in range(16):
         torch.testing.assert_close(mask[..., mel_bin], output.frame)
 
 
 def test_elsewhere_the_mask_is_the_class_map_averaged_over_the_bins_around(card):
     output = output_of("gap")
-    mask = mel_masks(output, replace(card, model="gap"))
+    mask = mel_masks(output, card_of(card, "gap"))
     probability = output.class_map.sigmoid()
     for t, f in ((0, 0), (60, 8), (123, 15)):
         frames = slice(max(t - AROUND[0] // 2, 0), t + AROUND[0] // 2 + 1)
@@ -83,7 +88,7 @@ def test_elsewhere_the_mask_is_the_class_map_averaged_over_the_bins_around(card)
 
 
 def test_the_masks_of_atrous_sum_to_one(card):
-    mask = mel_masks(output_of("atrous"), replace(card, model="atrous"))
+    mask = mel_masks(output_of("atrous"), card_of(card, "atrous"))
     torch.testing.assert_close(mask.sum(dim=1), torch.ones(2, 124, 16))
 
 
