@@ -325,7 +325,7 @@ MIXTURES = [
     *of_big_array("waveform"),
     Mutation("config-that-is-no-yaml", set_attribute("config", "{")),
     Mutation("config-with-a-tag", set_attribute("config", "!!python/object/apply:os.abort []")),
-    Mutation("no-digest", in_store(lambda file: file.attrs.__delitem__("digest"))),
+    Mutation("no-checksum", in_store(lambda file: file.attrs.__delitem__("checksum"))),
     Mutation("rate-of-text", set_attribute("sample_rate", "8000")),
 ]
 FEATURES = [
