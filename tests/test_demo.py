@@ -41,7 +41,13 @@ def test_the_demo_ends_with_a_table_a_picture_and_what_to_do_next(shown):
     assert first.exit_code == 0, first.output
     picture = folder / "work" / "figures" / "snr_10" / "mix_01.png"
     assert picture.is_file()
-    for text in ("micro-P", "honest", str(picture), "what next", "sedmtl visualize work/mixtures"):
+    for text in (
+        "micro-P",
+        "validation",
+        str(picture),
+        "what next",
+        "sedmtl visualize work/mixtures",
+    ):
         assert text in first.stdout
 
 

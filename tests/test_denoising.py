@@ -98,16 +98,16 @@ def test_the_reconstruction_comes_back_in_the_unit_of_the_log_mel(run):
 
 def test_the_measure_of_a_fold_is_the_mean_over_its_mixtures(run, stems_path):
     interior = Interior.load(run)
-    target = read_scores(run / "scores.h5").target
-    fold = list(read_fold(stems_path, 1, interior.card, target))
+    scores = read_scores(run / "scores.h5")
+    fold = list(read_fold(stems_path, 1, interior.card, scores))
     alone = [np.array(measure(interior, [stems])) for stems in fold]
     np.testing.assert_allclose(np.array(measure(interior, fold)), np.mean(alone, axis=0))
 
 
 def test_mixtures_without_an_event_to_hear_have_no_say(run, stems_path):
     interior = Interior.load(run)
-    target = read_scores(run / "scores.h5").target
-    first, *_ = read_fold(stems_path, 1, interior.card, target)
+    scores = read_scores(run / "scores.h5")
+    first, *_ = read_fold(stems_path, 1, interior.card, scores)
     silent = Stems(first.mixture, np.zeros_like(first.events), first.truth)
     assert measure(interior, [first, silent]) == measure(interior, [first])
     with pytest.raises(SedmtlError, match="not silent"):
@@ -115,8 +115,8 @@ def test_mixtures_without_an_event_to_hear_have_no_say(run, stems_path):
 
 
 def test_only_mixtures_that_the_run_has_not_heard_are_read(run, stems_path):
-    target = read_scores(run / "scores.h5").target
-    fold = list(read_fold(stems_path, 1, load_card(run), target))
+    scores = read_scores(run / "scores.h5")
+    fold = list(read_fold(stems_path, 1, load_card(run), scores))
     with Store(stems_path, "waveform") as store:
         rows = np.flatnonzero(store.clips.fold == 1)
         waveforms = store.read(rows)
@@ -127,8 +127,12 @@ def test_only_mixtures_that_the_run_has_not_heard_are_read(run, stems_path):
 
 
 def test_a_store_of_another_plan_is_refused(run, stems_path):
-    card, target = load_card(run), read_scores(run / "scores.h5").target
-    with pytest.raises(SedmtlError, match="of another plan"):
-        next(read_fold(stems_path, 1, card, 1 - target))
-    with pytest.raises(SedmtlError, match="of another plan"):
-        next(read_fold(stems_path, 1, replace(card, n_samples=8000), target))
+    card, scores = load_card(run), read_scores(run / "scores.h5")
+    events = replace(scores.events, onset_s=scores.events.onset_s + np.float32(0.01))
+    for other_card, other in (
+        (card, replace(scores, target=1 - scores.target)),
+        (card, replace(scores, events=events)),
+        (replace(card, n_samples=8000), scores),
+    ):
+        with pytest.raises(SedmtlError, match="of another plan"):
+            next(read_fold(stems_path, 1, other_card, other))

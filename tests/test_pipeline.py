@@ -65,7 +65,7 @@ def test_the_readmes_way_from_weak_labels_to_events_works(tmp_path, monkeypatch)
         result = invoke([command, *words, *small])
         assert result.exit_code == 0, result.output
         outputs[command] = result.stdout
-    for word in ("clips: when", "low", "high", "PSDS1"):
+    for word in ("clips: localisation", "low", "high", "PSDS1"):
         assert word in outputs["eval"]
     assert outputs["predict"].splitlines()[0].split() == [
         "filename", "onset", "offset", "event_label", "score",

@@ -9,6 +9,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from selenium.webdriver.common.by import By
 from sklearn.metrics import average_precision_score, log_loss
 from test_results import scored
 
-from sedmtl.evaluation.aggregate import ScoredRun, tabulate
-from sedmtl.evaluation.tables import names_of
+from sedmtl.evaluation.aggregate import tabulate
+from sedmtl.evaluation.rows import Row, ScoredRun, names_of
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.report import figures as plots
@@ -91,6 +92,15 @@ def scores_of(target, score):
     )
 
 
+def network_of(*runs, name="net", records=()):
+    """A network of runs, of which no metric is asked for."""
+    return Network(name, Row(runs, "honest", {}, {}, 0, 0.0, 0.0), records)
+
+
+def run_of(scores, recipe=None, card=None, name="run"):
+    return ScoredRun(Path(name), recipe or recipe_of(), card, scores, {})
+
+
 def recipe_of(**changes):
     recipe = {"data": "snr_20", "fold": 1, "model": "2apae", "attention": "released",
               "time_attention": "dense", "reconstruction": "relu", "alpha": 0.001, "width": 8,
@@ -105,13 +115,9 @@ def networks_of(recipes):
     for number, recipe in enumerate(recipes):
         target = np.eye(3)[rng.integers(3, size=12)]
         scores = scores_of(target, rng.random((12, 3)))
-        runs.append(ScoredRun(f"run_{number}", recipe, scores, ""))
-    by_name = {run.name: run for run in runs}
+        runs.append(run_of(scores, recipe, name=f"run_{number}"))
     rows = tabulate(runs)
-    return [
-        Network(name, row, [by_name[run] for run in row.runs], [], [[]])
-        for name, row in zip(names_of(rows), rows, strict=True)
-    ]
+    return [Network(name, row, [[]]) for name, row in zip(names_of(rows), rows, strict=True)]
 
 
 def test_the_page_loads_nothing_from_elsewhere(reported):
@@ -258,7 +264,9 @@ def test_of_many_networks_the_best_of_each_store_is_looked_at():
     assert [network.row.recipe["data"] for network in detailed] == ["snr_0", "snr_10"]
     for network in detailed:
         rivals = [n for n in many if n.row.recipe["data"] == network.row.recipe["data"]]
-        assert network.row.micro_p.mean == max(n.row.micro_p.mean for n in rivals)
+        assert network.row.metrics["micro_p"].mean == max(
+            n.row.metrics["micro_p"].mean for n in rivals
+        )
 
 
 def test_networks_that_differ_in_alpha_or_epochs_have_names_of_their_own():
@@ -266,14 +274,14 @@ def test_networks_that_differ_in_alpha_or_epochs_have_names_of_their_own():
         recipe_of(), recipe_of(alpha=0.01), recipe_of(epochs=20), recipe_of(model="gap"),
         recipe_of(data="snr_0"),
     ])  # fmt: skip
-    names = {network.row.runs[0]: network.name for network in networks}
+    names = {network.runs[0].name: network.name for network in networks}
     assert names == {"run_0": "run_0", "run_1": "2apae/8, α 0.01", "run_2": "run_2",
                      "run_3": "gap/8", "run_4": "2apae/8, α 0.001"}  # fmt: skip
 
 
 def test_curves_of_fixed_and_random_onsets_are_pictures_of_their_own(tmp_path):
-    rows = tabulate([scored(1, config=f"mixing: {{onsets: {rule}}}", model=model)
-                     for model in ("gap", "2apae") for rule in ("random", "[1, 2]")])  # fmt: skip
+    rows = tabulate([scored(1, onsets=rule, model=model)
+                     for model in ("gap", "2apae") for rule in ("random", "fixed")])  # fmt: skip
     assert [(data.onsets, list(curves)) for data, curves in score_curves(rows)] == [
         (rule, ["2apae/8, α 0.001", "gap/8"]) for rule in ("fixed", "random")
     ]
@@ -304,7 +312,7 @@ def test_the_best_rank_their_classes_first_and_ties_go_by_cross_entropy():
     target = [[1, 0]] * 7 + [[0, 0]]
     first = [0.6, 0.9, 0.8, 0.2, 0.1, 0.3, 0.7, 0.5]  # from 0.5 on the true class is first
     score = [[each, 1 - each] for each in first]
-    best, worst = clips.choose([ScoredRun("run", {}, scores_of(target, score), "")])
+    best, worst = clips.choose([run_of(scores_of(target, score))])
     assert [pick.row for pick in best] == [1, 2, 6]
     assert [pick.row for pick in worst] == [4, 3, 5]
 
@@ -312,7 +320,7 @@ def test_the_best_rank_their_classes_first_and_ties_go_by_cross_entropy():
 @pytest.mark.parametrize("n", range(8))
 def test_no_clip_is_among_the_best_and_the_worst(n):
     scores = scores_of(np.ones((n, 2)), np.linspace(0.1, 0.9, 2 * n).reshape(n, 2))
-    best, worst = clips.choose([ScoredRun("run", {}, scores, "")])
+    best, worst = clips.choose([run_of(scores)])
     assert len(best) + len(worst) == min(n, 2 * clips.N_EACH)
     assert not {pick.row for pick in best} & {pick.row for pick in worst}
 
@@ -324,8 +332,8 @@ def test_what_is_shown_of_a_clip_is_what_was_scored(trained):
     settings = PostProcessing(threshold=(2.0, 0.5, 2.0))
     frame = np.zeros_like(scores.frame)
     frame[:, 1] = 0.75
-    scored = ScoredRun(RUN, recipe_of(), replace(scores, frame=frame), "")
-    network = Network("net", None, [scored], [replace(card, postprocessing=settings)], [[]])
+    card = replace(card, postprocessing=settings)
+    network = network_of(run_of(replace(scores, frame=frame), card=card))
     shown = clips.picture(network, clips.Pick(0, 2, 1.0, 0.1), clips.Recording(None, None, ["x"]))
     assert [span.label for lane in shown["detected"] for span in lane] == [scores.classes[1]]
     edges_s = scores.frame_edges_s
@@ -347,7 +355,7 @@ def test_true_classes_are_shown_before_likelier_ones_and_the_rest_is_counted(tra
     score = np.where(scores.target == 1, 0.1, 0.9).astype(np.float32)
     scores = replace(scores, score={"honest": score}, frame=np.ones_like(scores.frame))
     card = replace(load_card(run), postprocessing=PostProcessing(threshold=(0.5,) * 3))
-    network = Network("net", None, [ScoredRun(RUN, recipe_of(), scores, "")], [card], [[]])
+    network = network_of(run_of(scores, card=card))
     shown = clips.picture(network, clips.Pick(0, row, 0.3, 2.0), clips.Recording(None, None))
     assert [strip["is_true"] for strip in shown["strips"]] == [True]
     assert sum(map(len, shown["detected"])) == 1
@@ -357,9 +365,9 @@ def test_true_classes_are_shown_before_likelier_ones_and_the_rest_is_counted(tra
 def test_a_network_is_confused_by_the_thresholds_of_each_fold(trained):
     card = load_card(trained.work / "runs" / RUN)
     target, score = np.array([[1, 0], [0, 1]]), np.array([[0.6, 0.6], [0.6, 0.6]])
-    runs = [ScoredRun(name, {}, scores_of(target, score), "") for name in "ab"]
     cards = [replace(card, tag_threshold=(0.5, 0.9)), replace(card, tag_threshold=(0.9, 0.9))]
-    found = Network("net", None, runs, cards, [[], []]).confusion()
+    runs = [run_of(scores_of(target, score), card=card) for card in cards]
+    found = network_of(*runs).confusion()
     assert found.n_tagged.tolist() == [[1, 0], [1, 0]]
     assert found.n_clips.tolist() == [[2, 2], [2, 2]]
 

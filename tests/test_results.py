@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sedmtl.evaluation.aggregate import ScoredRun, as_json, by_data, tabulate
+from sedmtl.evaluation.aggregate import as_json, tabulate
 from sedmtl.evaluation.localisation import measure
+from sedmtl.evaluation.rows import ScoredRun, by_data
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime.errors import SedmtlError
@@ -20,6 +22,9 @@ RECIPE = {
     "width": 8, "seed": 0, "epochs": 5, "store_digest": "abc", "reconstruction": "relu",
     "n_parameters": 1234, "config": "corpus: {}",
 }  # fmt: skip
+
+
+PAPER_DATA = {"event_corpus": "fsdkaggle2018", "scene_corpus": "tau2019"}
 
 
 @cache
@@ -46,8 +51,10 @@ def scored(fold=1, name=None, seed=0, **changes):
     """A run with random scores."""
     scores, measured = scores_of(fold, seed)
     recipe = {**RECIPE, "fold": fold, "seed": seed, **changes}
+    if recipe["data"].startswith("snr_"):
+        recipe["snr_db"] = float(recipe["data"].removeprefix("snr_"))
     name = name or f"run_{fold}_{seed}_{changes}"
-    return ScoredRun(name, recipe, scores, recipe["config"], measured)
+    return ScoredRun(Path(name), recipe, None, scores, recipe, localisation=measured)
 
 
 def events_of(target):
@@ -106,14 +113,14 @@ def test_absent_classes_are_counted():
     target = run.scores.target.copy()
     target[:, 1] = 0
     row = tabulate([replace(run, scores=replace(run.scores, target=target))])[0]
-    assert (row.n_classes_scored, row.n_classes) == (3, 4)
+    assert (row.n_classes_scored, len(row.classes)) == (3, 4)
 
 
 def test_rows_come_in_order_of_snr_and_unmixed_recordings_last():
     data = ["clips", "snr_20", "snr_-5", "snr_0"]
     rows = tabulate([scored(1, data=name) for name in data])
     assert [row.recipe["data"] for row in rows[::2]] == ["snr_-5", "snr_0", "snr_20", "clips"]
-    assert [row.snr_db for row in rows[::2]] == [-5, 0, 20, None]
+    assert [row.runs[0].snr_db for row in rows[::2]] == [-5, 0, 20, None]
 
 
 def test_networks_come_in_the_order_of_the_papers_table():
@@ -124,14 +131,14 @@ def test_networks_come_in_the_order_of_the_papers_table():
 
 def test_a_single_fold_has_no_deviation_but_an_interval():
     row = tabulate([scored(1)])[0]
-    assert row.micro_p.std is None
-    low, high = row.micro_p.interval
-    assert low < row.micro_p.mean < high
+    assert row.metrics["micro_p"].std is None
+    low, high = row.metrics["micro_p"].interval
+    assert low < row.metrics["micro_p"].mean < high
 
 
 def test_the_interval_of_two_folds_is_narrower_than_that_of_one():
     def width(*folds):
-        low, high = tabulate([scored(fold) for fold in folds])[0].micro_p.interval
+        low, high = tabulate([scored(fold) for fold in folds])[0].metrics["micro_p"].interval
         return high - low
 
     assert width(1, 2) < (width(1) + width(2)) / 2
@@ -155,9 +162,9 @@ def test_folds_with_other_recorded_facts_are_one_network(fact):
 
 def test_fixed_and_random_onsets_of_one_store_are_data_of_their_own():
     runs = [
-        scored(fold, config=f"mixing: {{onsets: {rule}}}", store_digest=rule, model=model)
+        scored(fold, onsets=rule, store_digest=rule, model=model)
         for model in ("gap", "2apae")
-        for rule in ("random", "[1, 2]")
+        for rule in ("random", "fixed")
         for fold in (1, 2)
     ]
     groups = by_data(tabulate(runs))
@@ -175,16 +182,16 @@ def test_a_run_that_was_scored_under_one_selection_has_one_row():
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("facts", "expected"),
     [
-        ("corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}", True),
-        ("corpus: {events: {kind: folder}, scenes: {kind: tau2019}}", False),
-        ("corpus: {events: null, clips: {csv: a.csv}}", False),
-        ("", False),
+        (PAPER_DATA, True),
+        ({**PAPER_DATA, "event_corpus": "folder"}, False),
+        ({"event_corpus": "", "scene_corpus": ""}, False),
+        ({}, False),
     ],
 )
-def test_the_papers_data_are_known_by_their_kinds(config, expected):
-    assert tabulate([scored(1, config=config)])[0].is_of_paper_data is expected
+def test_the_papers_data_are_known_by_their_kinds(facts, expected):
+    assert tabulate([scored(1, **facts)])[0].is_of_paper_data is expected
 
 
 def test_json_is_flat_and_has_no_nan():
@@ -207,10 +214,9 @@ def test_json_is_flat_and_has_no_nan():
         ({"data": "snr_5"}, None),
         ({"attention": "equations"}, None),
         ({"time_attention": "local"}, None),
-        ({"config": "corpus: {}"}, None),
+        ({"event_corpus": "folder"}, None),
     ],
 )
 def test_json_holds_the_papers_figure_where_it_printed_one(changes, expected):
-    config = "corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}"
-    rows = tabulate([scored(1, **{"config": config, **changes})])
+    rows = tabulate([scored(1, **{**PAPER_DATA, **changes})])
     assert as_json(rows)["rows"][0]["paper_micro_p"] == expected

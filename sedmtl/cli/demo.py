@@ -19,7 +19,7 @@ def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> 
     from sedmtl.cli.tables import show
 
     made = demo(folder, options.count_workers(workers))
-    show(made.sheets)
+    show(made.tables)
     typer.echo(
         f"picture of {made.clip_path.name}, a held-out mixture: with the local attention step "
         "(left) presence is high, beside the paper's dense step (right):"

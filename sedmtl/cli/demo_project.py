@@ -8,7 +8,7 @@ from pathlib import Path
 from sedmtl.config import Config, load_config
 from sedmtl.data.mixing import MixOptions, mix
 from sedmtl.evaluation.evaluate import evaluate
-from sedmtl.evaluation.tables import Sheet
+from sedmtl.evaluation.tables import Table
 from sedmtl.features.extraction import features
 from sedmtl.report.score_curves import draw_score_curves
 from sedmtl.report.visualize import visualize
@@ -51,7 +51,7 @@ features: {window: 1024, hop: 1024, n_mels: 32}
 class Demo:
     """What the demo made."""
 
-    sheets: list[Sheet]
+    tables: list[Table]
     picture_path: Path
     clip_path: Path
     other_clip: str
@@ -72,7 +72,7 @@ def demo(folder: Path, n_workers: int) -> Demo:
     (mixtures,) = mix(config, MixOptions((SNR_DB,), stems=False, n_wavs=4, n_workers=n_workers))
     (store,) = features(config, [mixtures.stem], n_workers)
     runs = _train_both(config, store.stem)
-    sheets, rows = evaluate(config, [run.name for run in runs])
+    tables, rows = evaluate(config, [run.name for run in runs])
     draw_score_curves(config.work_dir / "eval", rows)
     # The first mixtures are of fold 1, which was held out from training.
     clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))
@@ -82,7 +82,7 @@ def demo(folder: Path, n_workers: int) -> Demo:
         f"--{key.replace('_', '-')} {SETTINGS[key]}"
         for key in ("width", "epochs", "batch_size", "lr")
     )
-    return Demo(sheets, picture_path, clip_path, other.name, options)
+    return Demo(tables, picture_path, clip_path, other.name, options)
 
 
 def _train_both(config: Config, data: str) -> list[Path]:

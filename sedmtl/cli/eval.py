@@ -50,4 +50,4 @@ def command(
         per_class=per_class, denoise=denoise, separation=separation,
     )  # fmt: skip
     draw_score_curves(project.work_dir / "eval", evaluated.rows)
-    show(evaluated.sheets)
+    show(evaluated.tables)

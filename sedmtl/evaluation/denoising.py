@@ -54,7 +54,7 @@ class Distances(NamedTuple):
 
 
 class Denoising(NamedTuple):
-    """Means over clips.
+    """Means over clips, or over folds of such means.
 
     Attributes:
         audible_db: Over the audible bins, in dB.
@@ -67,6 +67,14 @@ class Denoising(NamedTuple):
     all_db: Distances
     audible_std: Distances
     all_std: Distances
+
+    @classmethod
+    def mean_of(cls, measured: Iterable[npt.ArrayLike]) -> Denoising:
+        """Average what is laid out as this is: of clips, or of folds."""
+        means = np.mean(
+            [np.asarray(each, np.float64) for each in measured], axis=0
+        )  # (n, 4, 4) -> (4, 4)
+        return cls(*(Distances(*map(float, row)) for row in means))
 
 
 class Spectrograms(NamedTuple):
@@ -93,8 +101,7 @@ def measure(interior: Interior, fold: Iterable[Stems]) -> Denoising:
     ]
     if not clips:
         raise SedmtlError("none of the held-out mixtures has an event that is not silent")
-    means = np.mean(clips, axis=0)  # (clips, 4, 4) -> (4, 4)
-    return Denoising(*(Distances(*map(float, row)) for row in means))
+    return Denoising.mean_of(clips)
 
 
 def compare(

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import sedmtl
 from sedmtl.config import Config
-from sedmtl.evaluation.aggregate import Row, ScoredRun, as_json, tabulate
+from sedmtl.evaluation.aggregate import as_json, tabulate
 from sedmtl.evaluation.localisation import Localisation, from_json, measure
 from sedmtl.evaluation.localisation import as_json as localisation_json
-from sedmtl.evaluation.stem_scores import Measured
+from sedmtl.evaluation.rows import Row, ScoredRun
 from sedmtl.evaluation.stem_scores import measure as measure_stems
-from sedmtl.evaluation.stem_tables import as_json as stems_json
-from sedmtl.evaluation.stem_tables import denoising_sheets, separation_sheets
+from sedmtl.evaluation.stem_tables import denoising_tables, separation_tables
 from sedmtl.evaluation.tables import (
-    Sheet,
-    class_sheets,
-    localisation_sheets,
-    paper_sheets,
-    result_sheets,
+    Table,
+    class_tables,
+    localisation_tables,
+    paper_tables,
+    result_tables,
     to_markdown,
 )
 from sedmtl.inference.checkpoint import find_run, finished_runs, load_card, read_run
@@ -42,7 +41,7 @@ from sedmtl.store import HeldOutScores, Store, read_scores
 class Evaluated(NamedTuple):
     """What `eval` shows, and what its pictures are made of."""
 
-    sheets: list[Sheet]
+    tables: list[Table]
     rows: list[Row]
 
 
@@ -74,32 +73,27 @@ def evaluate(
         SedmtlError: A run does not exist or is not finished, there is none at all, the other
             store is of another plan, or there are no stems to measure against.
     """
-    folders, runs, rows = score_runs(config.work_dir / "runs", names, on)
-    sheets = [*result_sheets(rows), *localisation_sheets(rows), *paper_sheets(rows)]
-    sheets += class_sheets(rows) if per_class else []
-    against_stems: Measured = {}
+    runs = score_runs(config.work_dir / "runs", names, on)
     if denoise or separation:
-        against_stems = measure_stems(
-            config.work_dir, folders, runs, denoise=denoise, separation=separation
-        )
-    sheets += denoising_sheets(rows, against_stems)
-    sheets += separation_sheets(rows, against_stems, per_class)
-    _write(config.work_dir / "eval", rows, against_stems, sheets, json_path)
-    return Evaluated(sheets, rows)
+        runs = measure_stems(config.work_dir, runs, denoise=denoise, separation=separation)
+    rows = average(runs)
+    tables = [*result_tables(rows), *localisation_tables(rows), *paper_tables(rows)]
+    tables += class_tables(rows) if per_class else []
+    tables += [*denoising_tables(rows), *separation_tables(rows, per_class)]
+    text = json.dumps(as_json(rows), indent=1, ensure_ascii=False)
+    for path in (config.work_dir / "eval" / "eval.json", *([json_path] if json_path else [])):
+        write_text(path, text)
+    write_text(config.work_dir / "eval" / "eval.md", to_markdown(tables))
+    return Evaluated(tables, rows)
 
 
-def score_runs(
-    runs_dir: Path, names: Sequence[str], on: Path | None = None
-) -> tuple[list[Path], list[ScoredRun], list[Row]]:
-    """Score the named runs, or all finished ones, and average them over their folds.
+def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> list[ScoredRun]:
+    """Score the named runs, or all finished ones.
 
     Args:
         runs_dir: Where they are.
         names: Of runs.
         on: Another store of the same plan to score them on.
-
-    Returns:
-        The run folders, their scores in the same order, and the rows of the results.
 
     Raises:
         SedmtlError: A run does not exist or is not finished, there is none at all, or the other
@@ -111,15 +105,20 @@ def score_runs(
     left_out = unfinished_runs(runs_dir) if not names else []
     if left_out:
         progress.say(f"left out, not finished: {', '.join(left_out)}")
+    runs = []
     with progress.progress("scoring runs", len(folders)) as advance:
-        runs = []
         for folder in folders:
             runs.append(_score(folder, on))
             advance(1)
+    return runs
+
+
+def average(runs: Sequence[ScoredRun]) -> list[Row]:
+    """Average runs over their folds, as `tabulate` does, and say that it takes a moment."""
     with progress.progress("drawing clips for the intervals", 1) as advance:
         rows = tabulate(runs)
         advance(1)
-    return folders, runs, rows
+    return rows
 
 
 def unfinished_runs(runs_dir: Path) -> list[str]:
@@ -130,13 +129,14 @@ def unfinished_runs(runs_dir: Path) -> list[str]:
 
 def _score(folder: Path, on: Path | None) -> ScoredRun:
     recipe, card = read_run(folder), load_card(folder)
-    scores, config = read_scores(folder / "scores.h5"), recipe.get("config", "")
+    scores = read_scores(folder / "scores.h5")
+    facts: Mapping[str, Any] = recipe
     if on is not None:
-        scores, config = _score_on(folder, recipe["fold"], scores, on)
+        scores, facts = _score_on(folder, recipe["fold"], scores, on)
         measured = measure(scores, card.postprocessing)
     else:
         measured = _measure_once(folder, scores, card.postprocessing)
-    return ScoredRun(folder.name, recipe, scores, config, measured, str(on or ""))
+    return ScoredRun(folder, recipe, card, scores, facts, str(on or ""), measured)
 
 
 def _measure_once(
@@ -161,7 +161,7 @@ def _measure_once(
 
 def _score_on(
     folder: Path, fold: int, known: HeldOutScores, path: Path
-) -> tuple[HeldOutScores, str]:
+) -> tuple[HeldOutScores, Mapping[str, Any]]:
     """Score the honest network of a run on the same held-out mixtures in another store."""
     detector = Detector.load(folder)
     with Store(path, "logmel") as store:
@@ -184,21 +184,4 @@ def _score_on(
             frame=frame.astype(np.float16),
             events=store.clips.events.of_clips(rows),
         )
-        return scores, store.attributes.get("config", "")
-
-
-def _write(
-    folder: Path,
-    rows: Sequence[Row],
-    against_stems: Measured,
-    sheets: Sequence[Sheet],
-    json_path: Path | None,
-) -> None:
-    data = as_json(rows)
-    for values, row in zip(data["rows"], rows, strict=True):
-        values |= stems_json(row, against_stems)
-    text = json.dumps(data, indent=1, ensure_ascii=False)
-    write_text(folder / "eval.json", text)
-    write_text(folder / "eval.md", to_markdown(sheets))
-    if json_path is not None:
-        write_text(json_path, text)
+        return scores, store.attributes

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sedmtl.data.audio import Audio
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import EventTable, Store
+from sedmtl.store import EventTable, HeldOutScores, Store
+
+WHEN = ("mixture", "label", "onset_s", "offset_s")
+"""The columns of a table of events that say which class sounds when."""
 
 
 class Stems(NamedTuple):
@@ -29,16 +31,14 @@ class Stems(NamedTuple):
     truth: EventTable
 
 
-def read_fold(
-    path: Path, fold: int, card: ModelCard, target: npt.NDArray[np.uint8]
-) -> Iterator[Stems]:
-    """Read the mixtures that a run has not heard.
+def read_fold(path: Path, fold: int, card: ModelCard, scores: HeldOutScores) -> Iterator[Stems]:
+    """Read the mixtures that a run held out.
 
     Args:
         path: A mixture store.
         fold: The fold that the run held out.
         card: Of the run.
-        target: (n, C), the weak labels of that fold as the run knows them.
+        scores: Of the run; their labels tell whether the mixtures are those that were scored.
 
     Raises:
         SedmtlError: There is no such store, it has no stems, or it is of another plan.
@@ -47,11 +47,14 @@ def read_fold(
         rows = np.flatnonzero(store.clips.fold == fold)
         found = (tuple(store.classes), store.row_shape[-1], store.attributes["sample_rate"])
         same = found == (card.classes, card.n_samples, card.sample_rate)
-        if not same or not np.array_equal(store.clips.target[rows], target):
+        events = store.clips.events.of_clips(rows)
+        labels = [(store.clips.target[rows], scores.target)]
+        labels += [(getattr(events, key), getattr(scores.events, key)) for key in WHEN]
+        if not same or not all(np.array_equal(now, scored) for now, scored in labels):
             raise SedmtlError(
                 f"{path} is of another plan than the run: its fold {fold} should hold the "
-                f"{len(target)} mixtures that the run was not trained on; make it with the same "
-                "data.yaml"
+                f"{len(scores.target)} mixtures that the run was not trained on; make it with the "
+                "same data.yaml"
             )
         for row in rows:
             clip = range(row, row + 1)

@@ -10,10 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.config import Config
-from sedmtl.evaluation.aggregate import Row, ScoredRun
-from sedmtl.evaluation.evaluate import score_runs, unfinished_runs
-from sedmtl.evaluation.tables import names_of
-from sedmtl.inference.checkpoint import load_card
+from sedmtl.evaluation.evaluate import average, score_runs, unfinished_runs
+from sedmtl.evaluation.rows import Row, names_of
 from sedmtl.report.project.clips import Pick, Recording
 from sedmtl.report.project.networks import Network, Record
 from sedmtl.report.project.page import Report, report_page
@@ -45,14 +43,13 @@ def report(config: Config, names: Sequence[str], out_path: Path | None = None) -
     path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
     if path.is_dir():
         raise SedmtlError(f"cannot write {path}: it is a folder; name a file")
-    folders, runs, rows = score_runs(runs_dir, names)
+    rows = average(score_runs(runs_dir, names))
     make_folder(path.parent)
-    networks = _networks(folders, runs, rows)
     with progress.progress("drawing the report", 1) as advance:
         made = Report(
             title=f"Report on {config.work_dir.resolve().parent.name}",
             rows=rows,
-            networks=networks,
+            networks=_networks([row for row in rows if row.is_validated]),
             curves={data.title: curves for data, curves in score_curves(rows)},
             unfinished=[] if names else unfinished_runs(runs_dir),
             fetch=lambda network, picks: _fetch(config, network, picks),
@@ -63,17 +60,11 @@ def report(config: Config, names: Sequence[str], out_path: Path | None = None) -
     return path
 
 
-def _networks(
-    folders: Sequence[Path], runs: Sequence[ScoredRun], rows: Sequence[Row]
-) -> list[Network]:
-    by_name = {run.name: (run, folder) for run, folder in zip(runs, folders, strict=True)}
-    honest = [row for row in rows if row.selection == "honest"]
-    networks = []
-    for row, name in zip(honest, names_of(honest), strict=True):
-        own, own_folders = zip(*(by_name[run] for run in row.runs), strict=True)
-        cards = [load_card(folder) for folder in own_folders]
-        networks.append(Network(name, row, own, cards, [_records(f) for f in own_folders]))
-    return networks
+def _networks(rows: Sequence[Row]) -> list[Network]:
+    return [
+        Network(name, row, [_records(run.folder) for run in row.runs])
+        for row, name in zip(rows, names_of(rows), strict=True)
+    ]
 
 
 def _records(folder: Path) -> list[Record]:
@@ -98,7 +89,8 @@ def _is_record(record: Any) -> bool:
 
 def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Recording]:
     """What the stores still have of clips."""
-    card, name = network.cards[0], f"{network.row.recipe['data']}.h5"
+    run = network.runs[0]
+    card, name = run.card, f"{run.data.store}.h5"
     features, mixtures = (config.work_dir / kind / name for kind in ("features", "mixtures"))
     shape = (card.n_frames, card.n_mels)
     missing = []
@@ -109,7 +101,7 @@ def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Reco
     except SedmtlError as error:
         missing.append(f"Its log-mel is left out: {error}.")
     try:
-        if network.row.snr_db is None:
+        if run.snr_db is None:
             raise SedmtlError("only stores of mixtures keep it")
         waveforms = _read(mixtures, "waveform", (card.n_samples,), network, picks)
     except SedmtlError as error:
@@ -159,7 +151,7 @@ def _standardised(
     """As the network is given it."""
     if logmel is None:
         return None
-    card = network.cards[pick.run]
+    card = network.runs[pick.run].card
     mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
     standardised: npt.NDArray[np.float32] = (logmel - mean) / std
     return standardised

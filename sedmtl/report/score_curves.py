@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sedmtl.evaluation.aggregate import Row, ScoredData, by_data
-from sedmtl.evaluation.tables import names_of
+from sedmtl.evaluation.rows import Row, ScoredData, by_data, names_of
 from sedmtl.metrics.psds import Psds
 from sedmtl.report import figures
 from sedmtl.runtime import progress

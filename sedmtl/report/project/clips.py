@@ -11,7 +11,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from sedmtl.data.audio import Audio
-from sedmtl.evaluation.aggregate import ScoredRun
+from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.inspection import Inspection
@@ -108,8 +108,9 @@ def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
 
 def picture(network: Network, pick: Pick, recording: Recording) -> dict[str, Any]:
     """What the page shows of a clip, but for its sound."""
-    run, card = network.runs[pick.run], network.cards[pick.run]
-    view = _view(run, card, pick.row, recording.logmel)
+    run = network.runs[pick.run]
+    card = run.card
+    view = _view(run, pick.row, recording.logmel)
     truth, detected = (
         run.scores.events.of_clip(pick.row, run.scores.classes),
         _detected(run.scores, card, pick.row),
@@ -122,7 +123,7 @@ def picture(network: Network, pick: Pick, recording: Recording) -> dict[str, Any
         spectrum = _map(recording.logmel.T[::-1], spectrum_scale([view]), "magma")
     return {
         "name": run.scores.name[pick.row],
-        "fold": run.recipe["fold"],
+        "fold": run.fold,
         "precision": pick.precision,
         "cross_entropy": pick.cross_entropy,
         "spectrum": spectrum,
@@ -139,10 +140,8 @@ def picture(network: Network, pick: Pick, recording: Recording) -> dict[str, Any
     }
 
 
-def _view(
-    run: ScoredRun, card: ModelCard, row: int, logmel: npt.NDArray[np.float32] | None
-) -> View:
-    scores = run.scores
+def _view(run: ScoredRun, row: int, logmel: npt.NDArray[np.float32] | None) -> View:
+    scores, card = run.scores, run.card
     blank = np.zeros((card.n_frames, card.n_mels), np.float32)
     inspection = Inspection(
         classes=tuple(scores.classes),

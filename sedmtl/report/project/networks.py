@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sedmtl.evaluation.aggregate import Row, ScoredData, ScoredRun, by_data
-from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.evaluation.rows import Row, ScoredData, ScoredRun, by_data
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
 from sedmtl.training.config import TrainConfig
@@ -23,21 +22,22 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Network:
-    """A network under the honest selection, with its runs.
+    """A network whose epochs were chosen on inner validation.
 
     Attributes:
-        name: Different from that of any other network on the same store.
+        name: Different from that of any other network on the same data.
         row: Its results.
-        runs: A run a fold, in the order of `row.folds`.
-        cards: Of the runs.
-        records: Of each run, a record an epoch; none if they are lost.
+        records: Of each run, a record per epoch; none if they are lost.
     """
 
     name: str
     row: Row
-    runs: Sequence[ScoredRun]
-    cards: Sequence[ModelCard]
     records: Sequence[Sequence[Record]]
+
+    @property
+    def runs(self) -> Sequence[ScoredRun]:
+        """A run per fold."""
+        return self.row.runs
 
     @property
     def data(self) -> ScoredData:
@@ -53,8 +53,8 @@ class Network:
         """Over the held-out clips of all its folds, each tagged by its own run's thresholds."""
         target = np.concatenate([run.scores.target for run in self.runs])
         tagged = [
-            run.scores.score["honest"] > np.asarray(card.tag_threshold, np.float32)
-            for run, card in zip(self.runs, self.cards, strict=True)
+            run.scores.score["honest"] > np.asarray(run.card.tag_threshold, np.float32)
+            for run in self.runs
         ]
         return confusion.evaluate(target, np.concatenate(tagged))
 
@@ -68,4 +68,6 @@ def choose_detailed(networks: Sequence[Network]) -> list[Network]:
     """Those to look at closely: all if they are few, else the best of each store by micro-P."""
     if len(networks) <= MAX_DETAILED:
         return list(networks)
-    return [max(group, key=lambda n: n.row.micro_p.mean) for _, group in by_store(networks)]
+    return [
+        max(group, key=lambda n: n.row.metrics["micro_p"].mean) for _, group in by_store(networks)
+    ]

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from sedmtl.evaluation.aggregate import Row
+from sedmtl.evaluation.rows import Row
 from sedmtl.evaluation.tables import (
-    Sheet,
-    class_sheets,
-    localisation_sheets,
-    paper_sheets,
-    result_sheets,
+    Table,
+    class_tables,
+    localisation_tables,
+    paper_tables,
+    result_tables,
 )
 from sedmtl.metrics.confusion import Confusion
 from sedmtl.metrics.psds import Psds
@@ -50,7 +50,7 @@ class Report:
     Attributes:
         title: Of the page.
         rows: The results under both selections.
-        networks: Those under the honest one, store by store.
+        networks: Those chosen by validation, store by store.
         curves: By the title of a store, the score curves of its networks.
         unfinished: Names of runs that are not in it.
         fetch: Brings what the stores have of the picked clips of a network.
@@ -84,8 +84,8 @@ def report_page(report: Report) -> str:
     return render(
         "report.html",
         title=report.title,
-        results=[*result_sheets(report.rows), *paper_sheets(report.rows)],
-        localisation=localisation_sheets(report.rows),
+        results=[*result_tables(report.rows), *paper_tables(report.rows)],
+        localisation=localisation_tables(report.rows),
         curves=[(title, _curves(title, each)) for title, each in report.curves.items()],
         frame=FRAME,
         learning=[
@@ -93,7 +93,7 @@ def report_page(report: Report) -> str:
             for title, group in by_store(report.networks)
         ],
         classes=[_classes(title, group) for title, group in by_store(report.networks)],
-        class_sheets=_class_sheets(report.networks),
+        class_tables=_class_tables(report.networks),
         confusion=[_confusion(title, n) for title, group in by_store(detailed) for n in group],
         full_colour=round(100 * FULL_COLOUR),
         sure=SURE,
@@ -111,7 +111,8 @@ def _heading(report: Report, detailed: Sequence[Network]) -> dict[str, Any]:
     if len(detailed) < n_networks:
         left_out.append(
             f"Confusion and clips of {n_networks - len(detailed)} of the {n_networks} networks: "
-            "they are shown of the best on each store by micro-P under the honest selection. "
+            "they are shown for the best network on each store, by micro-P of the validation "
+            "epoch. "
             "'sedmtl report RUN …' shows them of up to three networks that you name."
         )
     if report.unfinished:
@@ -144,12 +145,12 @@ def _classes(title: str, group: Sequence[Network]) -> dict[str, Any]:
     return {"title": title, "names": [n.name for n in group], "rows": rows}
 
 
-def _class_sheets(networks: Sequence[Network]) -> list[tuple[str, Sheet]]:
-    """Every metric of each class, a sheet a network, under a name that no other has."""
+def _class_tables(networks: Sequence[Network]) -> list[tuple[str, Table]]:
+    """Every metric of each class, a table per network, under a name that no other has."""
     return [
-        (f"{network.name}, {title}", sheet)
+        (f"{network.name}, {title}", table)
         for title, group in by_store(networks)
-        for network, sheet in zip(group, class_sheets([n.row for n in group]), strict=True)
+        for network, table in zip(group, class_tables([n.row for n in group]), strict=True)
     ]
 
 
@@ -227,13 +228,13 @@ def _sound(network: Network, pick: Pick, recording: Recording, room: int) -> tup
     """The sound, or none and why, if the recording does not say so itself."""
     if recording.waveform is None:
         return Markup(""), ""
-    uri = data_uri(*sound.encode(recording.waveform, network.cards[pick.run].sample_rate))
+    uri = data_uri(*sound.encode(recording.waveform, network.runs[pick.run].card.sample_rate))
     if len(uri) > room:
         return Markup(""), "Its sound is left out: the page has as many as it should carry."
     return uri, ""
 
 
-def _settings(networks: Sequence[Network]) -> Sheet:
+def _settings(networks: Sequence[Network]) -> Table:
     columns = ("run", "network", "fold", "chosen", "epochs", "batch", "rate", "precision",
                "parameters", "s/epoch", "sedmtl", "torch")  # fmt: skip
     lines = [
@@ -243,8 +244,8 @@ def _settings(networks: Sequence[Network]) -> Sheet:
             network.runs, network.row.epochs, network.records, strict=True
         )
     ]
-    notes = ["chosen: the epoch of the honest selection. s/epoch: the median."]
-    return Sheet("Runs", columns, lines, notes, n_left=2)
+    notes = ["chosen: the epoch chosen by validation. s/epoch: median seconds per epoch."]
+    return Table("Runs", columns, lines, notes, n_left=2)
 
 
 def _facts(
@@ -266,5 +267,5 @@ def _configs(networks: Sequence[Network]) -> list[tuple[str, str]]:
     runs = chain.from_iterable(network.runs for network in networks)
     stores: dict[str, dict[str, None]] = {}
     for run in runs:
-        stores.setdefault(run.config, {})[run.recipe["data"]] = None
+        stores.setdefault(run.facts.get("config", ""), {})[run.data.store] = None
     return [(", ".join(names), text) for text, names in stores.items()]

@@ -5,14 +5,11 @@ import re
 
 import pytest
 from rich.console import Console
-from test_results import scored
+from test_results import PAPER_DATA, scored
 
 from sedmtl.cli.tables import show
-from sedmtl.evaluation import paper
-from sedmtl.evaluation import tables as sheets
+from sedmtl.evaluation import paper, tables
 from sedmtl.evaluation.aggregate import tabulate
-
-PAPER_DATA = "corpus: {events: {kind: fsdkaggle2018}, scenes: {kind: tau2019}}"
 
 
 def rows_of(*runs):
@@ -32,51 +29,51 @@ def table_iv():
         for run in crossvalidated(
             data=f"snr_{snr}",
             model=model,
-            config=PAPER_DATA,
+            **PAPER_DATA,
             alpha=0.001 if model == "2apae" else 0.0,
         )
     ]
 
 
-def cells(sheet):
-    return [cell for row in sheet.rows for cell in row]
+def cells(table):
+    return [cell for row in table.rows for cell in row]
 
 
 def test_a_network_has_a_line_a_selection_an_interval_and_a_score_to_beat():
-    (sheet,) = sheets.result_sheets(rows_of(*crossvalidated()))
-    kinds = [row[3].strip() for row in sheet.rows]
-    assert kinds == ["honest", "95 %", "paper", ""]
-    assert sheet.rows[-1][0] == "frequencies"
-    assert all(len(row) == len(sheet.columns) for row in sheet.rows)
+    (table,) = tables.result_tables(rows_of(*crossvalidated()))
+    kinds = [row[3].strip() for row in table.rows]
+    assert kinds == ["validation", "95 %", "test", "frequencies"]
+    assert table.rows[-1][0] == "baseline"
+    assert all(len(row) == len(table.columns) for row in table.rows)
 
 
 def test_metrics_are_shown_with_their_deviation_over_folds():
     rows = rows_of(*crossvalidated())
-    (sheet,) = sheets.result_sheets(rows)
-    mean, std = map(float, sheet.rows[0][4].split("±"))
-    assert mean == pytest.approx(rows[0].micro_p.mean, abs=5e-4)
-    assert std == pytest.approx(rows[0].micro_p.std, abs=5e-4)
-    low, high = map(float, sheet.rows[1][4].split("-"))
-    assert (low, high) == pytest.approx(rows[0].micro_p.interval, abs=5e-4)
+    (table,) = tables.result_tables(rows)
+    mean, std = map(float, table.rows[0][4].split("±"))
+    assert mean == pytest.approx(rows[0].metrics["micro_p"].mean, abs=5e-4)
+    assert std == pytest.approx(rows[0].metrics["micro_p"].std, abs=5e-4)
+    low, high = map(float, table.rows[1][4].split("-"))
+    assert (low, high) == pytest.approx(rows[0].metrics["micro_p"].interval, abs=5e-4)
 
 
 def test_each_store_has_its_sheet_and_the_last_explains_all():
-    made = sheets.result_sheets(
+    made = tables.result_tables(
         rows_of(scored(1), scored(1, data="snr_0"), scored(1, data="clips"))
     )
-    assert [sheet.title for sheet in made] == ["snr_0", "snr_10", "clips"]
+    assert [table.title for table in made] == ["snr_0", "snr_10", "clips"]
     assert not made[0].notes
     legend = " ".join(made[-1].notes)
-    for word in ("honest:", "paper:", "frequencies:", "2apae/8 1,234"):
+    for word in ("validation:", "test:", "baseline (class frequencies):", "2apae/8 1,234"):
         assert word in legend
 
 
 def test_variants_of_a_network_are_told_apart():
     runs = [scored(1), scored(1, attention="equations"), scored(1, reconstruction="linear"),
             scored(1, seed=3), scored(1, width=32), scored(1, alpha="auto")]  # fmt: skip
-    (sheet,) = sheets.result_sheets(rows_of(*runs))
-    lines = list(zip(sheet.rows, sheet.rows[1:], strict=False))
-    names = {(*line[:2], below[0]) for line, below in lines if line[3] == "honest"}
+    (table,) = tables.result_tables(rows_of(*runs))
+    lines = list(zip(table.rows, table.rows[1:], strict=False))
+    names = {(*line[:2], below[0]) for line, below in lines if line[3] == "validation"}
     assert names == {
         ("2apae/8", "0.001", ""), ("2apae/8", "0.001", "  equations"),
         ("2apae/8", "0.001", "  linear"), ("2apae/8", "0.001", "  seed 3"),
@@ -85,54 +82,54 @@ def test_variants_of_a_network_are_told_apart():
 
 
 def test_fixed_and_random_onsets_of_one_store_have_tables_of_their_own():
-    rows = rows_of(*(scored(1, config=f"mixing: {{onsets: {rule}}}", model=model)
-                     for model in ("gap", "2apae") for rule in ("random", "[1, 2]")))  # fmt: skip
+    rows = rows_of(*(scored(1, onsets=rule, model=model)
+                     for model in ("gap", "2apae") for rule in ("random", "fixed")))  # fmt: skip
     titles = ["snr_10, fixed onsets", "snr_10, random onsets"]
-    assert [sheet.title for sheet in sheets.result_sheets(rows)] == titles
-    made = sheets.localisation_sheets(rows)
-    assert [sheet.title for sheet in made] == [f"{title}: when" for title in titles]
+    assert [table.title for table in tables.result_tables(rows)] == titles
+    made = tables.localisation_tables(rows)
+    assert [table.title for table in made] == [f"{title}: localisation" for title in titles]
 
 
 def test_what_networks_of_one_name_differ_in_is_said():
     runs = [scored(fold=1), scored(fold=2, store_digest="new", epochs=9)]
-    notes = sheets.result_sheets(tabulate(runs))[-1].notes
-    assert notes[-1] == "Networks of one name differ in epochs, features."
+    notes = tables.result_tables(tabulate(runs))[-1].notes
+    assert notes[-1] == "Networks with the same name differ in epochs, features."
     assert not any(
-        "of one name" in note for note in sheets.result_sheets(rows_of(*runs[:1]))[-1].notes
+        "of one name" in note for note in tables.result_tables(rows_of(*runs[:1]))[-1].notes
     )
 
 
 def test_the_papers_tables_stand_beside_ours_with_the_difference():
     rows = rows_of(*table_iv())
-    made = {sheet.title: sheet for sheet in sheets.paper_sheets(rows)}
+    made = {table.title: table for table in tables.paper_tables(rows)}
     assert set(made) == {f"Table {n}, {snr} dB" for n in ("IV", "V") for snr in paper.SNRS_DB}
-    sheet = made["Table IV, 0 dB"]
-    assert [row[0] for row in sheet.rows[::2]] == ["2apae", "gap", "gmp", "gwrp", "atrous"]
-    gwrp = next(row for row in rows if row.recipe["model"] == "gwrp" and row.snr_db == 0)
-    line = sheet.rows[6]
-    assert line[:3] == ["gwrp", "honest", ".528"]  # 0.5285 is a hair below in binary
-    assert float(line[3]) == pytest.approx(gwrp.micro_p.mean, abs=5e-4)
-    assert float(line[4]) == pytest.approx(gwrp.micro_p.mean - 0.5285, abs=5e-4)
+    table = made["Table IV, 0 dB"]
+    assert [row[0] for row in table.rows[::2]] == ["2apae", "gap", "gmp", "gwrp", "atrous"]
+    gwrp = next(row for row in rows if row.recipe["model"] == "gwrp" and row.runs[0].snr_db == 0)
+    line = table.rows[6]
+    assert line[:3] == ["gwrp", "validation", ".528"]  # 0.5285 is a hair below in binary
+    assert float(line[3]) == pytest.approx(gwrp.metrics["micro_p"].mean, abs=5e-4)
+    assert float(line[4]) == pytest.approx(gwrp.metrics["micro_p"].mean - 0.5285, abs=5e-4)
 
 
 def test_table_v_is_about_2apae_at_the_papers_weights():
-    runs = [scored(1, alpha=alpha, config=PAPER_DATA) for alpha in (0.0, 0.001, 0.01, 0.1, "auto")]
-    made = [s for s in sheets.paper_sheets(rows_of(*runs)) if s.title == "Table V, 10 dB"]
+    runs = [scored(1, alpha=alpha, **PAPER_DATA) for alpha in (0.0, 0.001, 0.01, 0.1, "auto")]
+    made = [s for s in tables.paper_tables(rows_of(*runs)) if s.title == "Table V, 10 dB"]
     assert [row[0] for row in made[0].rows[::2]] == ["α 0", "α 0.001", "α 0.01"]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"config": "corpus: {}"}, {"data": "snr_5"}, {"attention": "equations"},
+    [{"event_corpus": "folder"}, {"data": "snr_5"}, {"attention": "equations"},
      {"reconstruction": "linear"}],
 )  # fmt: skip
 def test_what_the_paper_did_not_do_is_not_compared_with_it(changes):
-    assert sheets.paper_sheets(rows_of(scored(1, **{"config": PAPER_DATA, **changes}))) == []
+    assert tables.paper_tables(rows_of(scored(1, **{**PAPER_DATA, **changes}))) == []
 
 
 def test_a_comparison_of_unlike_things_says_so():
-    (sheet, _) = sheets.paper_sheets(rows_of(*crossvalidated(config=PAPER_DATA)))
-    notes = " ".join(sheet.notes)
+    (table, _) = tables.paper_tables(rows_of(*crossvalidated(**PAPER_DATA)))
+    notes = " ".join(table.notes)
     assert "Ours: width 8, 4 classes, 4 of the folds. The paper's: width 32, 41 classes" in notes
     assert "differ in size" in notes
     assert paper.MISPRINT in notes
@@ -141,18 +138,18 @@ def test_a_comparison_of_unlike_things_says_so():
 def test_every_table_fits_80_columns():
     rows = rows_of(*table_iv())
     out = io.StringIO()
-    show([*sheets.result_sheets(rows), *sheets.paper_sheets(rows)], Console(width=80, file=out))
+    show([*tables.result_tables(rows), *tables.paper_tables(rows)], Console(width=80, file=out))
     assert "…" not in out.getvalue()
     assert "Table V, 20 dB" in out.getvalue()
 
 
 def test_markdown_has_a_table_a_sheet_with_as_many_cells_in_every_line():
-    made = sheets.result_sheets(rows_of(*crossvalidated(), *crossvalidated(data="snr_0")))
-    text = sheets.to_markdown(made)
+    made = tables.result_tables(rows_of(*crossvalidated(), *crossvalidated(data="snr_0")))
+    text = tables.to_markdown(made)
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["snr_0", "snr_10"]
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert widths == {len(sheets.COLUMNS) + 1}
-    assert "- honest: the epoch" in text
+    assert widths == {len(tables.COLUMNS) + 1}
+    assert "- validation: the epoch" in text
 
 
 def test_the_papers_tables_agree_with_each_other():
@@ -167,5 +164,5 @@ def test_the_papers_tables_agree_with_each_other():
     ("folds", "text"), [((1, 2, 3, 4), "1-4"), ((1, 3, 4), "1,3,4"), ((1, 2), "1,2"), ((2,), "2")]
 )
 def test_folds_in_a_row_are_written_short(folds, text):
-    (sheet,) = sheets.result_sheets(rows_of(*(scored(fold) for fold in folds)))
-    assert sheet.rows[0][2] == text
+    (table,) = tables.result_tables(rows_of(*(scored(fold) for fold in folds)))
+    assert table.rows[0][2] == text

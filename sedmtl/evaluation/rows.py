@@ -1,0 +1,300 @@
+"""What a table of results is made of: runs and what they scored, rows, and what they are called."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.evaluation.denoising import Denoising
+from sedmtl.evaluation.localisation import Localisation
+from sedmtl.evaluation.paper import Reported, reported
+from sedmtl.evaluation.separability import Separability
+from sedmtl.inference.model_card import ModelCard
+from sedmtl.metrics.bootstrap import Values, interval
+from sedmtl.store import HeldOutScores
+from sedmtl.training.config import TrainConfig
+
+METRICS = ("micro_p", "macro_p", "auc")
+"""Those of clips, by the keys of `eval --json`."""
+
+
+class ScoredData(NamedTuple):
+    """What identifies the data of a row: rows of the same data share a table and a picture.
+
+    Attributes:
+        store: Name of the store that the network was trained on.
+        onsets: Rule of the onsets in the store that was scored; None where nothing was mixed.
+        on: The store that was scored, if it is another than the one trained on.
+    """
+
+    store: str
+    onsets: str | None
+    on: str
+
+    @property
+    def title(self) -> str:
+        """For the tables."""
+        scored = f", scored on {self.on}" if self.on else ""
+        onsets = f", {self.onsets} onsets" if self.onsets else ""
+        return f"{self.store}{scored}{onsets}"
+
+    @property
+    def file_name(self) -> str:
+        """For files of the project that are about these data; no two of one project are alike."""
+        if self.on:
+            return f"{self.store}_on_{self.onsets or 'another'}"
+        return f"{self.store}_random" if self.onsets == "random" else self.store
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A finished run and what it scored on the fold that it held out.
+
+    Attributes:
+        folder: Of the run.
+        recipe: Its `run.yaml`.
+        card: Its `model.json`.
+        scores: On the held-out fold.
+        facts: What the store that was scored notes of its clips.
+        on: The store that was scored, if it is another than the one trained on.
+        localisation: Where strong labels are known.
+        denoising: Of its decoder, where that was asked for and it has one.
+        separability: Of its masks, where that was asked for.
+    """
+
+    folder: Path
+    recipe: Mapping[str, Any]
+    card: ModelCard
+    scores: HeldOutScores
+    facts: Mapping[str, Any]
+    on: str = ""
+    localisation: Localisation | None = None
+    denoising: Denoising | None = None
+    separability: Separability | None = None
+
+    @property
+    def name(self) -> str:
+        """That of its folder."""
+        return self.folder.name
+
+    @property
+    def config(self) -> TrainConfig:
+        """What decided it."""
+        return TrainConfig.of(self.recipe)
+
+    @property
+    def fold(self) -> int:
+        """The one that it held out."""
+        return int(self.recipe["fold"])
+
+    @property
+    def snr_db(self) -> float | None:
+        """None for recordings that were not mixed."""
+        snr_db: float | None = self.recipe.get("snr_db")
+        return snr_db
+
+    @property
+    def data(self) -> ScoredData:
+        """What was scored."""
+        return ScoredData(self.recipe["data"], self.facts.get("onsets"), self.on)
+
+
+@dataclass(frozen=True)
+class Average:
+    """A metric over the folds that were run.
+
+    Attributes:
+        mean: Over folds; NaN where it does not exist.
+        std: Over folds; None of a single one.
+        interval: 95 % of the means over 500 draws of the clips of each fold; None where no clips
+            were drawn.
+    """
+
+    mean: float
+    std: float | None
+    interval: tuple[float, float] | None
+
+    @classmethod
+    def over(cls, folds: Sequence[float], draws: Sequence[Values] | None = None) -> Average:
+        """Average a metric over folds.
+
+        Args:
+            folds: Its value in each.
+            draws: (n_draws,) its values in the draws of each.
+        """
+        std = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
+        drawn = None if draws is None else interval(np.mean(draws, axis=0))
+        return cls(float(np.mean(folds)), std, drawn)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network under one selection, averaged over the folds that were run.
+
+    Attributes:
+        runs: A run per fold, in order.
+        selection: `honest`: the epoch was chosen on inner validation. `paper`: the best epoch on
+            the very fold that is reported, as in the paper; optimistic.
+        metrics: By the keys of `eval --json`: those of clips, and those of localisation, if the
+            strong labels of all folds are known. The network of the paper's selection is not kept,
+            so that it has none of these.
+        per_class: (C,) metrics of each class, averaged over the folds where they exist.
+        n_classes_scored: Classes with a positive in their held-out fold (least over the folds).
+        prior_micro_p: What always answering the training clips' class frequencies scores.
+    """
+
+    runs: tuple[ScoredRun, ...]
+    selection: str
+    metrics: Mapping[str, Average]
+    per_class: Mapping[str, npt.NDArray[np.float64]]
+    n_classes_scored: int
+    prior_micro_p: float
+    prior_macro_p: float
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether its epochs were chosen on inner validation: only such a network is kept."""
+        return self.selection == "honest"
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """What the runs have in common (`run.yaml`)."""
+        return self.runs[0].recipe
+
+    @property
+    def data(self) -> ScoredData:
+        """What was scored."""
+        return self.runs[0].data
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The held-out folds."""
+        return tuple(run.fold for run in self.runs)
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The chosen epoch of each fold."""
+        return tuple(run.scores.epoch[self.selection] for run in self.runs)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.runs[0].scores.classes)
+
+    @property
+    def averages(self) -> tuple[Average, ...]:
+        """micro-P, macro-P, AUC."""
+        return tuple(self.metrics[key] for key in METRICS)
+
+    @property
+    def measured(self) -> tuple[Localisation, ...]:
+        """The localisation of every fold, curves and all; empty if one lacks it."""
+        return localisation_of(self.runs, self.selection)
+
+    @property
+    def denoising(self) -> Denoising | None:
+        """The mean over the folds that were measured, of the kept network."""
+        folds = [run.denoising for run in self.runs if run.denoising is not None]
+        return Denoising.mean_of(folds) if folds and self.is_validated else None
+
+    @property
+    def separation(self) -> tuple[Mapping[str, Values], Mapping[str, Values]] | None:
+        """Means over the folds that were measured, and those of each class, likewise."""
+        folds = [run.separability for run in self.runs if run.separability is not None]
+        if not folds or not self.is_validated:
+            return None
+        n_classes = len(self.classes)
+        values, of_classes = [f.values() for f in folds], [f.per_class(n_classes) for f in folds]
+        return mean_where_known(values), mean_where_known(of_classes)
+
+    @property
+    def name(self) -> str:
+        """Model and width."""
+        return f"{self.recipe['model']}/{self.recipe['width']}"
+
+    @property
+    def variant(self) -> str:
+        """What tells a network from others of its name: options of its own, seed."""
+        config = self.runs[0].config
+        return " ".join([*config.network.variant, *([f"seed {config.seed}"] * (config.seed != 0))])
+
+    @property
+    def full_name(self) -> str:
+        """Model, width and variant."""
+        return f"{self.name} {self.variant}".rstrip()
+
+    @property
+    def reported(self) -> Reported | None:
+        """The paper's figures of this network on these data, if it printed any."""
+        run = self.runs[0]
+        in_form = not run.config.network.variant
+        comparable = self.is_of_paper_data and in_form and not self.data.on
+        return reported(run.config.model, run.config.alpha, run.snr_db) if comparable else None
+
+    @property
+    def is_of_paper_data(self) -> bool:
+        """Whether the corpora are laid out as the paper's are."""
+        facts = self.runs[0].facts
+        kinds = (facts.get("event_corpus"), facts.get("scene_corpus"))
+        return kinds == ("fsdkaggle2018", "tau2019")
+
+
+class AboutData(Protocol):
+    """What is about scored data."""
+
+    @property
+    def data(self) -> ScoredData:
+        """What was scored."""
+
+
+T = TypeVar("T", bound=AboutData)
+
+
+def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
+    """Group by what was scored: in the order in which it comes up first."""
+    groups: dict[ScoredData, list[T]] = {}
+    for item in items:
+        groups.setdefault(item.data, []).append(item)
+    return list(groups.items())
+
+
+def names_of(rows: Sequence[Row]) -> list[str]:
+    """A name for each network; where two on the same data are alike, that of its first run.
+
+    Args:
+        rows: Of one selection.
+    """
+    names = [
+        f"{row.full_name}, α {row.recipe['alpha']}"
+        if row.runs[0].config.network.task_modules
+        else row.full_name
+        for row in rows
+    ]
+    n_times = Counter((row.data, name) for row, name in zip(rows, names, strict=True))
+    return [
+        row.runs[0].name if n_times[row.data, name] > 1 else name
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def localisation_of(runs: Sequence[ScoredRun], selection: str) -> tuple[Localisation, ...]:
+    """The localisation of the kept network in every fold, or nothing if one lacks it."""
+    measured = tuple(run.localisation for run in runs if run.localisation is not None)
+    return measured if selection == "honest" and len(measured) == len(runs) else ()
+
+
+def mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str, Values]:
+    """Of each metric, over the folds in which it exists; NaN where it exists in none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no fold has is NaN
+        return {
+            key: np.nanmean([np.asarray(fold[key], np.float64) for fold in folds], axis=0)
+            for key in folds[0]
+        }
