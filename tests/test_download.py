@@ -309,7 +309,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(world, tmp_path):
         _, errors = process.communicate(timeout=20)
     released.set()
     assert process.returncode == 130
-    assert "the same command goes on where it was" in errors
+    assert "rerun the same command to resume it" in errors
     assert "Traceback" not in errors
     assert (world.data / f".{name}.part").stat().st_size == 60
     done(world.download("tau2019"))

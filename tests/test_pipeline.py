@@ -24,7 +24,7 @@ def test_the_chain_leaves_what_the_design_promises(trained):
 def section(title):
     """A section of the README."""
     text = README.read_text()
-    return re.split(r"^### ", text[text.index(f"### {title}") + 4 :], flags=re.MULTILINE)[0]
+    return re.split(r"^## ", text[text.index(f"## {title}") + 3 :], flags=re.MULTILINE)[0]
 
 
 def write_own_recordings(folder):

@@ -219,7 +219,7 @@ def test_an_interrupted_batch_goes_on_where_it_was(trained, sounds, out, monkeyp
     options = ("--out", out, "--batch-size", 1, *LOW)
     stopped = trained.run("predict", sounds, *options)
     assert stopped.exit_code == 130
-    assert "goes on where it was" in stopped.stderr
+    assert "rerun the same command to resume it" in stopped.stderr
     assert not (out / "events.tsv").exists()
     n_done = len((out / "journal.jsonl").read_text().splitlines()) - 1
     assert n_done == 1  # the five windows of the flute
