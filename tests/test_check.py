@@ -102,7 +102,7 @@ def test_a_flipped_bit_is_found_and_its_remedy_makes_the_same_again(
     result = check(copy)
     one_sentence(result, "1 damaged of 3")
     assert f"damaged     {store}: " in result.stdout
-    assert "row 11, mix_12.wav, is not what was written" in result.stdout
+    assert "row 11, mix_12.wav, has changed since it was written" in result.stdout
     assert remedies(copy) == {store: f"rm {path} && {command}"}
     follow(copy, remedies(copy)[store])
     assert contents(copy) == whole

@@ -113,7 +113,7 @@ def test_an_edited_card_is_noticed(run, old, new):
     path = run[0] / "model.json"
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises(SedmtlError, match="it is not what was written"):
+    with pytest.raises(SedmtlError, match="its checksum does not match"):
         checkpoint.load_card(run[0])
 
 

@@ -156,7 +156,7 @@ def test_without_a_root_files_lie_beside_the_table(clips):
     [
         ("file,labels\na.wav,Dog\n", ["missing: filename", "found: file, labels"]),
         ("filename,labels\na.wav,Dog\na.wav,Cat\n", ["each filename once", "a.wav 2 times"]),
-        ("filename,labels\n,Dog\n", ["each row needs a filename, found 1 without"]),
+        ("filename,labels\n,Dog\n", ["each row needs a filename, missing in 1"]),
         ("filename,labels\na.wav,\nb.wav, ; \n", ["labels no recording", "separated by ';'"]),
         ("filename,labels\na.wav,Dog,Cat\n", ["line 2", "expected 2 values", "'Cat'"]),
         ("filename,labels,fold\na.wav,Dog,1\nb.wav,Dog,\n", ["from 1 to 255, found ''"]),

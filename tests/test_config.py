@@ -199,8 +199,8 @@ def test_clips_of_ones_own_may_be_shorter_than_the_paper_mixtures(load):
         ("mixing: {overlap: !!bool maybe}", "a tag that does not fit its value"),
         ("mixing: {seed: 0x" + "f" * 300 + "}", "a number that is too long"),
         ("[" * 5000, "nested too deeply"),
-        ("#" * 2**20 + "#", "it has 1,048,577 characters, expected 1,048,576 at most"),
-        ("a: &a [*a]", "aliases stand for too many values"),
+        ("#" * 2**20 + "#", "it has 1,048,577 characters, expected at most 1,048,576"),
+        ("a: &a [*a]", "aliases expand to too many values"),
         ("corpus: {events: {kind: folder, root: 'a\0b'}}", "is not valid YAML"),
         (
             'corpus: {events: {kind: folder, root: "a\\0b"}}',

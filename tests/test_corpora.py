@@ -228,9 +228,9 @@ def test_the_root_may_be_the_table_itself(configure, write, tmp_path):
     [
         ("file,class\na.wav,Dog\n", ["missing: label", "found: file, class"]),
         ("file,label\na.wav,\n", ["each row needs a label", "'file': 'a.wav'"]),
-        ("file,label\n,Dog\n", ["each row needs a file, found 1 without"]),
+        ("file,label\n,Dog\n", ["each row needs a file, missing in 1"]),
         ("file,label\na.wav,Dog\na.wav,Cat\n", ["expected each file once", "a.wav 2 times"]),
-        ("file,label\n", ["has a header and no row"]),
+        ("file,label\n", ["has a header but no rows"]),
         (None, ["no table", "check the paths in data.yaml"]),
     ],
 )

@@ -26,14 +26,14 @@ def asked(monkeypatch):
 
 def test_items_bytes_and_free_space_are_said(asked, tmp_path, capsys):
     announce("6,000 mixtures", 10**9, tmp_path)
-    expected = f"6,000 mixtures: 1.0 GB into {tmp_path}, where 1.0 GB are free\n"
+    expected = f"6,000 mixtures: 1.0 GB in {tmp_path} (1.0 GB free)\n"
     assert capsys.readouterr().err == expected
     assert asked == [tmp_path]
 
 
 @pytest.mark.usefixtures("asked")
 def test_a_byte_too_many_is_refused_with_the_figures(tmp_path, capsys):
-    with pytest.raises(SedmtlError, match=r"6,000 mixtures take 1\.0 GB in .* where 1\.0 GB are"):
+    with pytest.raises(SedmtlError, match=r"6,000 mixtures need 1\.0 GB in .* only 1\.0 GB are"):
         announce("6,000 mixtures", 10**9 + 1, tmp_path)
     assert capsys.readouterr().err == ""
 

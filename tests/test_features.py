@@ -207,11 +207,11 @@ def test_features_that_another_process_has_just_made_are_left_alone(made, monkey
     [
         (
             {"sample_rate": 16_000},
-            ("made with sample_rate 8000", "asks for 16000", "run 'sedmtl mix' again"),
+            ("made with sample_rate 8000", "data.yaml has 16000", "run 'sedmtl mix' again"),
         ),
-        ({"duration_s": 4}, ("made with duration_s 2.0", "asks for 4.0")),
-        ({"seed": 5}, ("made with seed 0", "asks for 5")),
-        ({"onsets": "random"}, ("made with onsets [0.1, 0.7, 1.3]", "asks for random")),
+        ({"duration_s": 4}, ("made with duration_s 2.0", "data.yaml has 4.0")),
+        ({"seed": 5}, ("made with seed 0", "data.yaml has 5")),
+        ({"onsets": "random"}, ("made with onsets [0.1, 0.7, 1.3]", "data.yaml has random")),
     ],
 )
 def test_mixtures_of_other_settings_are_refused(made, one_sentence, change, parts):

@@ -424,7 +424,7 @@ def test_a_workdir_that_is_a_file_is_one_sentence(project, one_sentence):
 
 def test_stems_are_kept_only_if_asked_for(project):
     mix(project, "--snr", 20)
-    with pytest.raises(SedmtlError, match="holds no 'stems'"):
+    with pytest.raises(SedmtlError, match="has no 'stems'"):
         open_store(project, array="stems")
 
 

@@ -45,7 +45,7 @@ def test_what_is_said_goes_to_stderr_word_for_word(capsys):
 def test_a_log_file_gets_a_line_a_tenth_with_the_time_left(clock, capsys):
     advance(clock, [(1, 1.0)] * 100, total=100)
     foretold, *lines = capsys.readouterr().err.splitlines()
-    assert foretold == "mixing: 100 to do at 1 a second, about 1 min 37 s"
+    assert foretold == "mixing: 100 at 1 per second, about 1 min 37 s"
     assert len(lines) == 10
     assert lines[0] == "mixing: 10 of 100, 1 min 30 s left"
     assert lines[-1] == "mixing: 100 of 100, 0 s left"
@@ -80,13 +80,13 @@ def test_how_long_it_takes_is_told_once_from_the_first_items_of_this_attempt(
             step(10)
             clock.now += progress.CALIBRATION_S / 4
     lines = screen.getvalue().splitlines()
-    told = [line for line in lines if "to do at 20 a second, about 1 min 12 s" in line]
+    told = [line for line in lines if " at 20 per second, about 1 min 12 s" in line]
     assert len(told) == 1
 
 
 def test_a_short_rest_is_not_told(clock, capsys):
     advance(clock, [(45, progress.CALIBRATION_S)] * 2, total=100)
-    assert "to do at" not in capsys.readouterr().err
+    assert "per second" not in capsys.readouterr().err
 
 
 def test_nothing_to_do_says_nothing(clock, capsys):
@@ -124,7 +124,7 @@ def test_a_block_that_writes_its_own_lines_gets_only_the_forecast_in_a_log_file(
         for _ in range(10):
             clock.now += 20
             step(1)
-    assert capsys.readouterr().err == "training: 10 to do at 0.05 a second, about 2 min 40 s\n"
+    assert capsys.readouterr().err == "training: 10 at 0.05 per second, about 2 min 40 s\n"
 
 
 def test_a_board_stays_in_place_in_a_terminal_and_out_of_log_files(monkeypatch):

@@ -45,7 +45,7 @@ def test_what_goes_through_yaml_is_opened_again():
 def test_any_change_is_noticed(change):
     content = sealed({"fold": 1, "classes": ["a", "b"]})
     change(content)
-    with pytest.raises(ValueError, match="not what was written"):
+    with pytest.raises(ValueError, match="its checksum does not match"):
         unsealed(content)
 
 

@@ -51,11 +51,11 @@ def test_tabs_separate_a_tsv(table):
         (b"file,lable\na,b\n", ["file, label", "missing: label", "found: file, lable"]),
         (b"file;label\na;b\n", ["missing: file, label", "found: file;label"]),
         (b"", ["missing: file, label", "found: nothing"]),
-        (b"file,label\n", ["has a header and no row"]),
+        (b"file,label\n", ["has a header but no rows"]),
         (b"file,label\na.wav,Dog\nb.wav,Dog,Cat\n", ["line 3", "expected 2 values", "'Cat'"]),
         (b"file,label\na.wav,D\xf6g\n", ["cannot read the table", "utf-8"]),
         (b"file,label\na.wav,Dog\na.wav,Cat\n", ["expected each file once", "a.wav 2 times"]),
-        (b"file,label\n,Dog\n,Cat\n", ["each row needs a file, found 2 without"]),
+        (b"file,label\n,Dog\n,Cat\n", ["each row needs a file, missing in 2"]),
     ],
 )
 def test_a_bad_table_names_itself_what_was_expected_and_what_was_found(table, data, parts):

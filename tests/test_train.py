@@ -141,11 +141,11 @@ def test_a_disk_that_is_too_small_is_said_before_force_throws_anything_away(
         (
             "mixtures_per_fold: 6",
             "mixtures_per_fold: 5",
-            "mixtures_per_fold 6, data.yaml asks for 5",
+            "mixtures_per_fold 6, data.yaml has 5",
         ),
-        ("mixing:", "mixing:\n  seed: 3", "seed 0, data.yaml asks for 3"),
-        ("duration_s: 2", "duration_s: 4", "n_samples 16000, data.yaml asks for 32000"),
-        ("n_mels: 16", "n_mels: 8", "n_mels 16, data.yaml asks for 8"),
+        ("mixing:", "mixing:\n  seed: 3", "seed 0, data.yaml has 3"),
+        ("duration_s: 2", "duration_s: 4", "n_samples 16000, data.yaml has 32000"),
+        ("n_mels: 16", "n_mels: 8", "n_mels 16, data.yaml has 8"),
     ],
 )
 def test_features_of_other_settings_than_those_of_data_yaml_are_refused(
@@ -224,7 +224,7 @@ def test_features_of_other_settings_are_refused(featured, one_sentence):
     config = featured.folder / "data.yaml"
     config.write_text(config.read_text().replace("n_mels: 16", "n_mels: 8"))
     result = featured.run("train", "--fold", 1, *SMALL)
-    one_sentence(result, "made with n_mels 16", "asks for 8", "run 'sedmtl features' again")
+    one_sentence(result, "made with n_mels 16", "data.yaml has 8", "run 'sedmtl features' again")
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, progress, files, locks, workers, devices."""
+"""The base of all other packages: errors, progress, files, locks, workers, devices."""

@@ -14,14 +14,14 @@ from filelock import lock_descriptor
 from sedmtl.runtime.errors import SedmtlError
 
 POLL_S = 0.001
-"""Between two attempts to lock a file that another process is writing: that takes milliseconds."""
+"""Interval between attempts to lock a file that another process is writing (for milliseconds)."""
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it.
+    """Create a folder and its parents.
 
     Raises:
-        SedmtlError: It cannot be made.
+        SedmtlError: The folder cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def make_folder(path: Path) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether it is a device or a pipe: reading waits for others, and nothing may replace it."""
+    """Whether it is a device or a pipe: reading may block, and it must not be replaced."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -39,10 +39,10 @@ def is_special(path: Path) -> bool:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file, if it is there.
+    """Remove a file if it exists.
 
     Raises:
-        SedmtlError: It cannot be removed.
+        SedmtlError: The file cannot be removed.
     """
     try:
         path.unlink(missing_ok=True)
@@ -51,21 +51,17 @@ def remove_file(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under a hidden name, then give it its own; makes its folder.
-
-    Raises:
-        SedmtlError: It cannot be written; the old file, if any, is untouched.
-    """
+    """Write text as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a hidden name, then give it its own; makes its folder.
+    """Write a file under a hidden name, then rename it; creates its folder.
 
-    A link stays one, and what it names is replaced; a device or a pipe takes the content.
+    A link is kept and its target replaced; a device or a pipe receives the content directly.
 
     Raises:
-        SedmtlError: It cannot be written; the old file, if any, is untouched.
+        SedmtlError: The file cannot be written; the old file, if any, is untouched.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,21 +80,21 @@ def _replace(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
         except OSError:
-            partial.unlink()  # or a full disk would stay full
+            partial.unlink()  # frees the space on a full disk
             raise
-        if os.name == "nt":  # which renames no open file: there the lock ends here
+        if os.name == "nt":  # Windows renames no open file, so the lock ends here
             file.close()
         partial.replace(path)
 
 
 @contextmanager
 def _opened_alone(path: Path) -> Iterator[BinaryIO]:
-    """An empty file that no other process or thread writes until it is closed or renamed."""
+    """Open an empty file that no other process or thread writes until it is closed or renamed."""
     while True:
         with path.open("ab") as file:
             with suppress(OSError):  # a file system without locks
                 lock_descriptor(file.fileno(), poll_interval=POLL_S)
-            # While this waited, the one that had it may have given it its own name.
+            # Meanwhile its former owner may have renamed it.
             if _is_at(path, file):
                 file.truncate(0)
                 yield file

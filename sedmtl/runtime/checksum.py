@@ -1,7 +1,7 @@
-"""A digest that small files carry of themselves, so that a changed value is no value.
+"""A checksum inside small files, so that a changed value is detected.
 
-It guards against accidents - a bad disk, an edit by hand, half a copy - not against people: whoever
-can write the file can seal it anew.
+It guards against accidents (a bad disk, a manual edit, an incomplete copy), not against tampering:
+whoever can write the file can also update the checksum.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ KEY = "sha256"
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content, and behind it its digest.
+    """Append the checksum to the content.
 
     Args:
-        content: Plain values: what JSON can say.
+        content: JSON values.
     """
     return {**content, KEY: _digest(content)}
 
 
 def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content without its digest.
+    """The content without its checksum.
 
     Raises:
-        ValueError: It is not what was sealed.
+        ValueError: The checksum does not match.
     """
     rest = {key: value for key, value in content.items() if key != KEY}
     if content.get(KEY) != _digest(rest):
-        raise ValueError("it is not what was written")
+        raise ValueError("its checksum does not match")
     return rest
 
 

@@ -1,4 +1,4 @@
-"""What to compute on, and in which precision."""
+"""Device and precision of a computation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def choose_device(n_gpus: int | None) -> torch.device:
-    """The device for a run, or for this process's part in it: by default a GPU if there is one.
+    """The device of a run, or of this process in it; by default a GPU if there is one.
 
     Raises:
-        SedmtlError: GPUs are asked for that are not there.
+        SedmtlError: More GPUs are requested than the machine has.
     """
     if distributed.world_size() > 1:
         return distributed.device()
@@ -32,10 +32,10 @@ def choose_device(n_gpus: int | None) -> torch.device:
 
 
 def choose_precision(device: torch.device) -> Precision:
-    """bfloat16 where the hardware computes in it, float32 elsewhere.
+    """bfloat16 where the hardware supports it, float32 elsewhere.
 
-    On a CPU with AVX512-BF16 it made the training step 2.5 times as fast (channels last); on one
-    without, it is emulated and slower.
+    On a CPU with AVX512-BF16 it made the training step 2.5 times as fast (channels last); without
+    AVX512-BF16 it is emulated and slower.
     """
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"

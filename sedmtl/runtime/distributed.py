@@ -1,8 +1,8 @@
-"""Several processes that train one network as if they were one. Alone, it all does nothing.
+"""Several processes that train one network as one. With a single process, all of it is a no-op.
 
-A global batch is dealt out: process r of n takes its clips r, r + n, r + 2n ... The step is that
-of one process on the whole batch, because batch norm counts the clips of all processes and
-gradients are averaged with each process's share as its weight. A share may be empty.
+The global batch is split: process r of n takes clips r, r + n, r + 2n ... The step equals that of
+one process on the whole batch, because batch norm counts the clips of all processes and gradients
+are averaged, weighted by each process's share. A share may be empty.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ Rows = npt.NDArray[np.int64]
 Result = TypeVar("Result")
 
 PATIENCE_S = 5.0
-"""Within which a launcher ends all processes when one has failed."""
+"""Time in which a launcher ends all processes after one has failed."""
 
 
 @contextmanager
 def session(n_gpus: int | None) -> Iterator[None]:
     """Work with the processes that `torchrun` or `sedmtl train --gpus` started beside this one.
 
-    They find each other by the environment. Only the first shows anything, until one fails: then
-    that one alone says why, and all leave.
+    They find each other through environment variables. Only the first prints, unless one fails:
+    then only that one reports the error, and all exit.
 
     Args:
-        n_gpus: 0 for the CPU even where there are GPUs.
+        n_gpus: 0 for the CPU even if there are GPUs.
     """
     if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         yield
@@ -56,7 +56,7 @@ def session(n_gpus: int | None) -> Iterator[None]:
         yield
         dist.destroy_process_group()
     except BaseException as error:
-        _let_the_first_speak(store, error)
+        _report_first_failure(store, error)
         raise
 
 
@@ -76,7 +76,7 @@ def device() -> torch.device:
 
 
 def share(rows: Rows) -> Rows:
-    """The rows that are this process's to work on."""
+    """The rows that this process handles."""
     return rows[rank() :: world_size()]
 
 
@@ -88,7 +88,7 @@ def add_up(tensor: Tensor) -> Tensor:
 
 
 def first(act: Callable[[], Result]) -> Result:
-    """Let the first process act while the others wait; what it returns or raises, all do."""
+    """Run `act` in the first process while the others wait; all return or raise the same."""
     if world_size() == 1:
         return act()
     outcome: list[Result | Exception | None] = [None, None]
@@ -105,7 +105,7 @@ def first(act: Callable[[], Result]) -> Result:
 
 
 def join_batch_norm(network: nn.Module) -> nn.Module:
-    """Let batch norm count the clips of all processes; names and weights stay."""
+    """Let batch norm count the clips of all processes; names and weights are kept."""
     if world_size() == 1:
         return network
     if device().type == "cuda":
@@ -122,22 +122,22 @@ def average_gradients(module: nn.Module) -> nn.Module:
     """Let `backward` leave the mean of all processes' gradients in each of them."""
     if world_size() == 1:
         return module
-    # Batch norm's statistics agree already: there are no buffers to broadcast.
+    # Batch norm's statistics already agree, so no buffers need broadcasting.
     return DistributedDataParallel(module, broadcast_buffers=False)
 
 
 class JoinedBatchNorm(nn.BatchNorm2d):
-    """`nn.SyncBatchNorm` for the CPU, which torch's own refuses.
+    """`nn.SyncBatchNorm` for the CPU, which torch's version does not support.
 
-    With sums over the clips, frames and mel bins of all processes, n values a channel:
+    With sums over the clips, frames and mel bins of all processes, n values per channel:
     mean = sum(x) / n, variance = sum((x - mean)^2) / n. The running variance is the unbiased one,
     variance * n / (n - 1), as in `nn.BatchNorm2d`. Gradients flow through the sums, so each
-    process has its part of the gradient of the whole batch.
+    process has its part of the whole batch's gradient.
     """
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> JoinedBatchNorm:
-        """The same layer, joined; its parameters are the very same, frozen or not."""
+        """The same layer, joined; it shares its parameters, frozen or not."""
         joined = cls(norm.num_features, norm.eps, norm.momentum)
         joined.load_state_dict(norm.state_dict())
         joined.weight, joined.bias = norm.weight, norm.bias
@@ -189,22 +189,22 @@ def _own_gpu() -> int:
     return own
 
 
-def _let_the_first_speak(store: Store, error: BaseException) -> None:
-    """End this process without a word if another one failed before it, and so says why.
+def _report_first_failure(store: Store, error: BaseException) -> None:
+    """End this process silently if another one failed first and reports the error.
 
-    An interruption is left to the launcher to speak of. A silent process ends without tearing
-    down the interpreter: threads of the group that is falling apart would write to stderr.
+    The launcher reports interruptions. A silent process exits without tearing down the
+    interpreter: threads of the failing process group would write to stderr.
     """
     progress.console.quiet = False
     try:
         is_first = store.add("sedmtl/failed", 1) == 1
     except dist.DistError:
-        is_first = False  # the launcher, which holds the store, is gone
+        is_first = False  # the launcher, which hosts the store, is gone
     if isinstance(error, KeyboardInterrupt):
         os._exit(130)
     if not is_first:
-        # The launcher ends all processes as soon as one is gone: it must not be this one, before
-        # the other has spoken. So it waits to be ended.
+        # The launcher ends all processes as soon as one exits, so wait to be ended until the other
+        # has printed its error.
         with suppress(KeyboardInterrupt):
             time.sleep(PATIENCE_S)
         os._exit(1)

@@ -1,8 +1,7 @@
-"""YAML and JSON that anybody may have written, as plain values.
+"""YAML and JSON from untrusted sources, as plain values.
 
-No tag makes an object, no alias stands for more than could have been written out, and nothing is so
-deep or so long that those who walk or print the values would fail. A text that is not like that is
-a `ValueError` with the reason.
+Tags create no objects, aliases expand to a bounded number of values, and nothing is so deep or so
+long that walking or printing the values fails. Anything else is a `ValueError` with the reason.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from typing import Any
 import yaml
 
 MAX_YAML = 1 << 20
-"""Characters of a YAML text: PyYAML takes about 2 s for as many."""
+"""Characters of a YAML text: PyYAML takes about 2 s to parse that many."""
 MAX_VALUES = 1 << 20
-"""What the aliases of a YAML text may stand for, written out."""
+"""Values of a YAML text with its aliases expanded."""
 MAX_BITS = 1024
-"""Of an integer; Python refuses to print those of 4,300 digits and more."""
+"""Bits of an integer; Python refuses to print more than 4,300 digits."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once: PyYAML would quietly take the last of several."""
+    """YAML without duplicate keys: PyYAML would silently keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -37,17 +36,21 @@ def parse_yaml(text: str) -> Any:
     """One YAML document; None if it is empty.
 
     Raises:
-        ValueError: It is none, says a key twice, or is too long, too deep or too much.
+        ValueError: The text is not YAML, repeats a key, or is too long, too deep or too large.
     """
     if len(text) > MAX_YAML:
-        raise ValueError(f"it has {len(text):,} characters, expected {MAX_YAML:,} at most")
+        raise ValueError(f"it has {len(text):,} characters, expected at most {MAX_YAML:,}")
     try:
         value = yaml.load(text, _Loader)
         _weigh(value, {})
     except yaml.YAMLError as error:
         reason = str(error).replace('"<unicode string>", ', "")
         raise ValueError(" ".join(reason.split())) from error
-    except (AttributeError, LookupError, TypeError) as error:  # as PyYAML does of `!!bool maybe`
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+    ) as error:  # PyYAML raises these for `!!bool maybe`
         raise ValueError("it holds a tag that does not fit its value") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
@@ -58,7 +61,7 @@ def parse_json(text: str | bytes) -> Any:
     """One JSON document.
 
     Raises:
-        ValueError: It is none, or is nested too deeply.
+        ValueError: The text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text)
@@ -67,16 +70,16 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _weigh(value: Any, known: dict[int, int]) -> int:
-    """How many values it stands for with every alias written out."""
+    """Count the values with every alias expanded."""
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise ValueError("it holds a number that is too long")
     if not isinstance(value, dict | list | tuple | set):
         return 1
     if id(value) not in known:
-        # Until it is known, it is too much: what holds itself never ends.
+        # Too many until counted: a value that contains itself never ends.
         known[id(value)] = MAX_VALUES + 1
         inner = [*value, *value.values()] if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_weigh(each, known) for each in inner)
     if known[id(value)] > MAX_VALUES:
-        raise ValueError("its aliases stand for too many values")
+        raise ValueError("its aliases expand to too many values")
     return known[id(value)]

@@ -1,7 +1,7 @@
 """The one exception that users see.
 
-Its text is a whole sentence: what was expected, what was found, where, and what to do. The
-command line prints it and exits with 1; anything else that escapes is a defect of ours.
+Its text is one sentence: what was expected, what was found, where, and what to do. The command
+line prints it and exits with 1; any other exception that escapes is a bug.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class SedmtlError(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the system or a GPU has no more memory; torch has no class for the former."""
+    """Whether the system or a GPU is out of memory; torch has no class for the former."""
     texts = ("out of memory", "t allocate memory")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
@@ -23,14 +23,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Name the known words, the nearest first: the end of an error sentence.
+    """The end of an error sentence: the closest known word, then all of them.
 
     Args:
-        word: What was found.
-        known: What would have been understood.
+        word: The word found.
+        known: The valid words.
 
     Returns:
-        For instance ``"did you mean 'seed'? Known here: onsets, seed"``.
+        For example ``"did you mean 'seed'? Known here: onsets, seed"``.
     """
     known = list(known)
     nearest = get_close_matches(word, known, n=1)

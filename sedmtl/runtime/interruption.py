@@ -1,4 +1,4 @@
-"""Ctrl-C that does not wait. A leaf."""
+"""Prompt response to Ctrl-C. Imports nothing from this package."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 GRACE_S = 0.5
-"""For an interrupted command to end by itself."""
+"""Time an interrupted command has to end by itself."""
 
 EXIT_CODE = 130
 
 
 @contextmanager
 def ending_soon(sentence: str) -> Iterator[None]:
-    """Let Ctrl-C end the process within about a second, whatever the block computes.
+    """End the process within about a second of Ctrl-C, whatever the block computes.
 
-    Python raises KeyboardInterrupt between two of its own instructions, and the backward pass of a
-    step at the paper's size is one instruction of many seconds on a CPU. What an interruption
-    leaves is what a kill leaves: every stage goes on from that.
+    Python raises KeyboardInterrupt between its own instructions, and the backward pass at the
+    paper's size is one instruction of many seconds on a CPU. An interruption leaves what a kill
+    leaves; every stage resumes from that.
 
     Args:
-        sentence: Said on stderr if the process has to be ended from here.
+        sentence: Printed on stderr if the process has to be ended here.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -47,11 +47,11 @@ def ending_soon(sentence: str) -> Iterator[None]:
 
 
 def _watch(signals: socket.socket, ended: threading.Event, sentence: str) -> None:
-    """The system writes the number of each signal here as it comes, also while Python waits."""
+    """Read each signal's number, which the system writes even while Python is busy."""
     while number := signals.recv(1):
         if number[0] == signal.SIGINT and not ended.wait(GRACE_S):
-            # Past Python's own streams, whose locks the main thread may hold; the bar may have
-            # hidden the cursor.
+            # Not through Python's streams, whose locks the main thread may hold. A progress bar may
+            # have hidden the cursor.
             cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
             os.write(2, f"{cursor}\n{sentence}\n".encode())
             os._exit(EXIT_CODE)

@@ -19,16 +19,16 @@ NAME = ".sedmtl.lock"
 
 @contextmanager
 def folder_lock(folder: Path, command: str) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made, while the block runs.
+    """Lock a folder, creating it if needed, while the block runs.
 
-    The system releases the lock with the process, however that ends; the file stays.
+    The system releases the lock when the process ends, however it ends; the file stays.
 
     Args:
-        folder: What only this process may write into.
-        command: What this process is, for the sentence that others get: 'sedmtl mix'.
+        folder: The folder that only this process may write into.
+        command: The command that holds the lock, for error messages: 'sedmtl mix'.
 
     Raises:
-        SedmtlError: Another process has the lock; names it.
+        SedmtlError: Another process holds the lock; the message names it.
     """
     make_folder(folder)
     path = folder / NAME
@@ -42,11 +42,11 @@ def folder_lock(folder: Path, command: str) -> Iterator[None]:
         except OSError as error:
             raise SedmtlError(f"cannot lock {path}: {error.strerror}") from error
         if not is_ours:
-            file.seek(1)  # Windows lets nobody else read the byte that is locked
+            file.seek(1)  # Windows lets no other process read the locked byte
             owner = file.read().decode(errors="replace").strip() or "another process"
-            raise SedmtlError(f"{folder} is in use by {owner}: wait until it has ended, or stop it")
+            raise SedmtlError(f"{folder} is in use by {owner}: wait for it to end, or stop it")
         where = f"process {os.getpid()} on {socket.gethostname()}"
-        with suppress(OSError):  # a full disk takes the owner's name from the lock, not its effect
+        with suppress(OSError):  # the lock works even if a full disk keeps its owner's name out
             file.truncate(0)
             file.write(f"\n'{command}', {where}, since {_now()}\n".encode())
         yield

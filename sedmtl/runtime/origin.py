@@ -1,6 +1,6 @@
-"""What a file was made from, and whether it would be made from the same today.
+"""What a file was made from, and whether it is still current.
 
-A store, a run, the journal of a batch and a kept evaluation each carry this one record.
+A store, a run, the journal of a batch and a kept evaluation each carry this record.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from sedmtl.runtime.errors import SedmtlError
 
 @dataclass(frozen=True)
 class Origin:
-    """What something was made from: plain values, as JSON has them.
+    """What something was made from, as JSON values.
 
     Attributes:
-        decides: The values that the content follows from, by name.
-        recorded: Values that are noted for readers and decide nothing.
+        decides: Values by name that determine the content.
+        recorded: Values noted for readers; they have no effect.
     """
 
     decides: Mapping[str, Any]
     recorded: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("decides", "recorded"):  # equal to what is read back: tuples are lists there
+        for name in ("decides", "recorded"):  # JSON turns tuples into lists
             object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
 
     def changes(self, now: Origin) -> list[str]:
-        """Names of the deciding values that are others now, sorted."""
+        """Names of the deciding values that have changed, sorted."""
         names = {*self.decides, *now.decides}
         return sorted(name for name in names if self.decides.get(name) != now.decides.get(name))
 
     def is_current(self, now: Origin) -> bool:
-        """Whether the same would be made today, whatever is recorded beside."""
+        """Whether all deciding values are unchanged."""
         return not self.changes(now)
 
     @property
@@ -49,16 +49,16 @@ class Origin:
         return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write it to a file of its own.
+        """Write the record to its own file.
 
         Raises:
-            SedmtlError: It cannot be written.
+            SedmtlError: The file cannot be written.
         """
         write_text(path, json.dumps(sealed(vars(self))))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """What `write` wrote; None if it is missing or damaged."""
+        """Read what `write` wrote; None if the file is missing or damaged."""
         try:
             return cls(**unsealed(parse_json(path.read_bytes())))
         except (OSError, ValueError, TypeError, AttributeError):
@@ -66,14 +66,14 @@ class Origin:
 
 
 class Stamp(NamedTuple):
-    """What shows that a file has changed, without reading it."""
+    """Size and time of a file: they show a change without reading it."""
 
     size: int
     mtime_ns: int
 
     @classmethod
     def of(cls, path: Path) -> Stamp:
-        """Of a file as it is now; -1, -1 if it cannot be examined."""
+        """Stamp of a file as it is now; (-1, -1) if it cannot be examined."""
         try:
             status = path.stat()
         except OSError:
@@ -82,7 +82,7 @@ class Stamp(NamedTuple):
 
 
 def stamp_of(paths: Iterable[Path]) -> str:
-    """One stamp of many files.
+    """One stamp for many files.
 
     Raises:
         SedmtlError: One of them is missing.
@@ -91,7 +91,7 @@ def stamp_of(paths: Iterable[Path]) -> str:
     for path in paths:
         size, mtime_ns = Stamp.of(path)
         if size < 0:
-            raise SedmtlError(f"cannot examine {path}: check that it is there and readable")
+            raise SedmtlError(f"cannot examine {path}: check that it exists and is readable")
         digest.update(f"{size} {mtime_ns}\n".encode())
     return digest.hexdigest()
 
@@ -99,22 +99,22 @@ def stamp_of(paths: Iterable[Path]) -> str:
 def check_settings(
     path: Path, made_with: Mapping[str, Any], wanted: Mapping[str, Any], remake: str
 ) -> None:
-    """Refuse a store of other settings.
+    """Refuse a store that was made with other settings.
 
     Args:
-        path: Of the store.
-        made_with: Settings by key, as the store has them; a key it lacks is not compared.
-        wanted: Settings by key, as `data.yaml` has them.
-        remake: The command that makes the store again.
+        path: The store.
+        made_with: Settings by key from the store; a missing key is not compared.
+        wanted: Settings by key from `data.yaml`.
+        remake: The command that rebuilds the store.
 
     Raises:
-        SedmtlError: They differ; names the first key that does.
+        SedmtlError: The settings differ; the message names the first key.
     """
     before = Origin({key: made_with[key] for key in wanted if key in made_with})
     now = Origin({key: wanted[key] for key in before.decides})
     for key in before.decides:
         if key in before.changes(now):
             raise SedmtlError(
-                f"{path} was made with {key} {made_with[key]}, data.yaml asks for {wanted[key]}: "
+                f"{path} was made with {key} {made_with[key]}, but data.yaml has {wanted[key]}: "
                 f"run '{remake}' again, or undo the change"
             )

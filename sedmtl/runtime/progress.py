@@ -1,6 +1,6 @@
-"""Progress of long work on stderr: a bar in a terminal, a line at each tenth in a log file.
+"""Progress of long work on stderr: a bar in a terminal, a line per tenth in a log file.
 
-Results never go through here; they belong on stdout.
+Results go to stdout instead.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 Advance = Callable[[int], None]
 
 QUIET_S = 5.0
-"""A log file gets no second line of progress sooner than this."""
+"""Shortest interval between two progress lines in a log file."""
 
 CALIBRATION_S = 2.0
-"""After which it is told how long the rest takes; less than this, and the first items decide."""
+"""Time to measure before estimating the rest: in less, the first items dominate."""
 
 WORTH_TELLING_S = 10.0
-"""A rest that is shorter is over before it is read."""
+"""Shorter remainders are not worth showing."""
 
 
 def say(text: str) -> None:
-    """One line for the user, above the bar if there is one."""
+    """Print one line for the user, above the bar if there is one."""
     console.print(text, markup=False)
 
 
@@ -46,17 +46,17 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
 
     Args:
         what: Short description.
-        total: Units in all.
+        total: Number of units.
         done: Units that an earlier, interrupted attempt finished.
-        log: Whether a log file gets lines, too; not if the block writes its own.
+        log: Whether to write progress lines to a log file; False if the block writes its own.
 
     Yields:
         A function to call with the number of units just finished.
     """
-    foretell = _foretell(what, total - done)
+    estimate = _estimate(what, total - done)
     if not console.is_terminal:
         tell = _lines(what, total, done) if log else lambda _: None
-        yield _both(foretell, tell)
+        yield _both(estimate, tell)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -64,18 +64,18 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
         MofNCompleteColumn(),
         TextColumn("·"),
         TimeElapsedColumn(),
-        TextColumn("gone,"),
+        TextColumn("elapsed,"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, completed=done)
-        yield _both(foretell, lambda n: bar.advance(task, n))
+        yield _both(estimate, lambda n: bar.advance(task, n))
 
 
 @contextmanager
 def board() -> Iterator[Callable[[Sequence[str]], None]]:
-    """Lines that stay in place in a terminal and are rewritten there; a log file gets none.
+    """Lines that are updated in place in a terminal; a log file gets none.
 
     Yields:
         A function to call with the lines, each cut to the width of the terminal.
@@ -95,10 +95,10 @@ def _both(one: Advance, other: Advance) -> Advance:
     return advance
 
 
-def _foretell(what: str, n_to_do: int) -> Advance:
-    """Say once how long the work takes, as soon as some items have shown it.
+def _estimate(what: str, n_to_do: int) -> Advance:
+    """Estimate once how long the work takes, after the first few items.
 
-    The first does not count: before it come imports, first calls and workers that have to start.
+    The first item does not count: it includes imports, warm-up and the start of workers.
     """
     done, first, began, told = 0, 0, 0.0, False
 
@@ -107,14 +107,14 @@ def _foretell(what: str, n_to_do: int) -> Advance:
         done += n
         if not first:
             first, began = done, time.monotonic()
-        gone_s = time.monotonic() - began
-        if told or gone_s < CALIBRATION_S or done == first:
+        elapsed_s = time.monotonic() - began
+        if told or elapsed_s < CALIBRATION_S or done == first:
             return
         told = True
-        left_s = gone_s / (done - first) * (n_to_do - done)
+        left_s = elapsed_s / (done - first) * (n_to_do - done)
         if left_s > WORTH_TELLING_S:
-            rate = f"{(done - first) / gone_s:.3g} a second"
-            say(f"{what}: {n_to_do:,} to do at {rate}, about {duration(left_s)}")
+            rate = f"{(done - first) / elapsed_s:.3g} per second"
+            say(f"{what}: {n_to_do:,} at {rate}, about {duration(left_s)}")
 
     return advance
 
@@ -127,7 +127,6 @@ def _lines(what: str, total: int, done: int) -> Advance:
         nonlocal done, tenth, spoke
         done += n
         now = time.monotonic()
-        # Not for work that is over before anybody asks.
         if 10 * done // max(total, 1) > tenth and now - spoke > QUIET_S:
             tenth, spoke = 10 * done // total, now
             rate = (done - first) / (now - started)
@@ -137,7 +136,7 @@ def _lines(what: str, total: int, done: int) -> Advance:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    """A readable duration: `45 s`, `3 min 20 s`, `2 h 05 min`."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
@@ -145,7 +144,7 @@ def duration(seconds: float) -> str:
 
 
 def size_text(n_bytes: float) -> str:
-    """A number of bytes as people read it: `4.5 GB`, `35.6 MB`; 1 GB is 10⁹ bytes."""
+    """A readable file size: `4.5 GB`, `35.6 MB`; 1 GB is 10⁹ bytes."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if n_bytes >= factor / 10:
             return f"{n_bytes / factor:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Tables that people wrote: CSV and TSV with named columns, checked at the door."""
+"""CSV and TSV tables with named columns, validated when they are read."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sedmtl.runtime.errors import SedmtlError
 def read_table(
     path: Path, columns: Sequence[str], delimiter: str = ",", *, unique: str | None = None
 ) -> list[dict[str, str]]:
-    """Read a CSV or TSV that must have the given columns; others are kept as they are.
+    """Read a CSV or TSV that must have the given columns; other columns are kept unchanged.
 
     Args:
         path: The file.
-        columns: Which it must have.
-        delimiter: Between two values.
-        unique: The column, if any, whose values must be there and differ from each other.
+        columns: Required columns.
+        delimiter: Separator of the values.
+        unique: The column, if any, whose values must be present and distinct.
 
     Raises:
         SedmtlError: The file cannot be read, a column is missing, a row has more values than
-            there are columns, a value of `unique` is empty or repeated, or there is no row.
+            columns, a value of `unique` is empty or repeated, or there are no rows.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -42,9 +42,9 @@ def read_table(
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SedmtlError(f"cannot read the table {path}: {error}") from error
     if not rows:
-        raise SedmtlError(f"{path} has a header and no row")
+        raise SedmtlError(f"{path} has a header but no rows: add at least one")
     if any(all(row[name] == name for name in columns) for row in rows):
-        raise SedmtlError(f"{path} has its header twice: keep the first line of it")
+        raise SedmtlError(f"{path} repeats its header: keep only the first line")
     if unique:
         _check_unique([row[unique] for row in rows], unique, path)
     return rows
@@ -55,8 +55,8 @@ def _clean(row: Mapping[str | Any, str | Any], where: str) -> dict[str, str]:
     beyond = [value for value in row.get(None, []) if value.strip()]
     if beyond:
         raise SedmtlError(
-            f"{where}: expected {len(row) - 1} values, found {beyond[0].strip()!r} beyond them; "
-            "put a value that holds the separator in double quotes"
+            f"{where}: expected {len(row) - 1} values, found another one, {beyond[0].strip()!r}; "
+            "put double quotes around a value that contains the separator"
         )
     return {key: (value or "").strip() for key, value in row.items() if key}
 
@@ -64,7 +64,9 @@ def _clean(row: Mapping[str | Any, str | Any], where: str) -> dict[str, str]:
 def _check_unique(values: Sequence[str], column: str, path: Path) -> None:
     for value, count in Counter(values).items():
         if not value:
-            raise SedmtlError(f"{path}: each row needs a {column}, found {count} without")
+            raise SedmtlError(
+                f"{path}: each row needs a {column}, missing in {count} of {len(values)} rows"
+            )
         if count > 1:
             raise SedmtlError(
                 f"{path}: expected each {column} once, found {value} {count} times: keep one row"

@@ -1,6 +1,6 @@
-"""The HDF5 stores that stages hand on; the only package that knows HDF5.
+"""The HDF5 stores passed between stages; the only package that uses HDF5.
 
-A store is complete or absent. One row a chunk; tables of the clips beside the big array.
+A store is complete or absent. Large arrays have one row per chunk, beside the tables of the clips.
 """
 
 from sedmtl.store.hashes import Attributes

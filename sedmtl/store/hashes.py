@@ -1,8 +1,8 @@
-"""SHA-256 hashes of a store: of what decides it, of its rows, of all that it holds.
+"""SHA-256 hashes of a store: of its settings, of its rows, of its whole content.
 
-The config hash is known before the first row: it tells whether the store that is there is the one
-that is wanted. The hash of a row stands beside it and is compared when the row is read. The data
-hash names the content; later stages record it as their source.
+The config hash is known before the first row and shows whether an existing store is the one needed.
+The hash of a row is stored beside it and verified when the row is read. The data hash identifies
+the content; later stages record it as their source.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def header_hash(
     Args:
         shapes: Shape of a row and type of each array.
         clips: The tables.
-        attributes: Those that take part.
+        attributes: The attributes to include.
     """
     texts = [dict(sorted(shapes.items())), dict(sorted(attributes.items()))]
     digest = hashlib.sha256(json.dumps(texts, default=list).encode())
@@ -46,7 +46,7 @@ def row_hashes(rows: npt.NDArray[Any]) -> RowHashes:
 
 
 def data_hash(clips: ClipTable, rows: Mapping[str, RowHashes]) -> str:
-    """Hash the content, whatever it was made with.
+    """Hash the content, independent of its settings.
 
     Args:
         clips: The tables.

@@ -1,4 +1,4 @@
-"""Where the stores of a work folder are, and which one is meant."""
+"""Locations and names of the stores in a work folder."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sedmtl.store.reader import Store
 
 
 def mixture_path(work_dir: Path, snr_db: float) -> Path:
-    """Where the mixtures of an SNR are."""
+    """Path of the mixture store at an SNR."""
     return work_dir / "mixtures" / f"{data_name(snr_db)}.h5"
 
 
 def store_of_wav(work_dir: Path, audio_path: Path) -> Path | None:
-    """The mixture store that `sedmtl mix --wav` wrote a file from; None if it is another file."""
+    """The mixture store that `sedmtl mix --wav` exported a file from; None for other files."""
     folder = audio_path.resolve().parent
     store_path = folder.with_name(f"{folder.name}.h5")  # `with_suffix` would cut snr_2.5
     is_ours = folder.parent == (work_dir / "mixtures").resolve() and store_path.is_file()
@@ -27,18 +27,18 @@ def store_of_wav(work_dir: Path, audio_path: Path) -> Path | None:
 
 
 def data_name(snr_db: float) -> str:
-    """What the data of an SNR are called: `snr_10`. Adding 0 turns -0 into 0."""
+    """Name of the data at an SNR: `snr_10`. Adding 0 turns -0 into 0."""
     return f"snr_{snr_db + 0:g}"
 
 
 def other_snr_db(path: Path, attributes: Mapping[str, Any]) -> float | None:
-    """The SNR of the mixtures in a store whose name says another; None if they agree."""
+    """The SNR of a store's mixtures if it contradicts its name; None if they agree."""
     snr_db: float | None = attributes.get("snr_db")
     return None if snr_db is None or data_name(snr_db) == path.stem else snr_db
 
 
 def stores_in(folder: Path) -> dict[str, Path]:
-    """The finished stores of a folder by name; those of SNRs in order of SNR."""
+    """The finished stores of a folder by name, sorted by SNR."""
 
     def order(path: Path) -> tuple[float, str]:
         try:
@@ -51,16 +51,16 @@ def stores_in(folder: Path) -> dict[str, Path]:
 
 
 def folds_of(path: Path) -> list[int]:
-    """The folds that a store has, in order."""
+    """The folds of a store, sorted."""
     with Store(path, "logmel") as store:
         return [int(fold) for fold in np.unique(store.clips.fold)]
 
 
 def choose_store(folder: Path, name: str | None, made_by: str) -> Path:
-    """The store of that name, or the only one there is.
+    """The store with that name, or the only one in the folder.
 
     Raises:
-        SedmtlError: It does not exist, or there are several and none was named.
+        SedmtlError: It does not exist, or there are several and no name was given.
     """
     stores = stores_in(folder)
     if not stores:

@@ -16,13 +16,13 @@ from sedmtl.store.tables import read_array, read_clips
 from sedmtl.store.writer import SCHEMA, origin_path
 
 MADE_BY = {"waveform": "sedmtl mix", "stems": "sedmtl mix --stems", "logmel": "sedmtl features"}
-"""The command that makes a store with that array."""
+"""The command that makes a store with each array."""
 
 FULL_SCALE = 32_767
 """The int16 value of amplitude 1."""
 
 CLIP_FACTS = ("snr_db", "onsets", "event_corpus", "scene_corpus")
-"""Attributes that say what kind of clips a store holds; one of unmixed clips has none of them."""
+"""Attributes that describe the clips of a mixture store; stores of own clips have none of them."""
 
 DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError)
 """Errors that reading a corrupt file can raise."""
@@ -42,12 +42,12 @@ class Store:
 
         Args:
             path: The file.
-            arrays: The arrays that it must hold: 'waveform', 'stems' or 'logmel'. The first one is
-                meant wherever no array is named.
+            arrays: The arrays it must hold: 'waveform', 'stems' or 'logmel'. The first one is
+                the default of all methods.
 
         Raises:
-            SedmtlError: The file is missing, lacks one of the arrays, has another schema, or its
-                tables have changed since they were written.
+            SedmtlError: The file is missing or damaged, lacks one of the arrays, or has another
+                schema.
         """
         self.path, self._names = path, arrays
         self._made_by = MADE_BY[arrays[0]]
@@ -57,7 +57,7 @@ class Store:
             self._file = h5py.File(path, "r")
         except OSError as error:
             raise SedmtlError(
-                f"{path} is no readable HDF5 store: make it with '{self._made_by}'"
+                f"{path} is not a readable HDF5 store: make it with '{self._made_by}'"
             ) from error
         try:
             self._open()
@@ -72,13 +72,13 @@ class Store:
         schema = self._file.attrs.get("schema")
         if not np.array_equal(schema, SCHEMA):
             raise SedmtlError(
-                f"{self.path} has schema {schema}, this sedmtl reads schema {SCHEMA}: make it "
-                f"again with '{self._made_by}'"
+                f"{self.path} has schema {schema}, but this sedmtl reads schema {SCHEMA}: rebuild "
+                f"it with '{self._made_by}'"
             )
         for array in self._names:
             if array not in self._file:
                 raise SedmtlError(
-                    f"{self.path} holds no '{array}': make such a store with '{MADE_BY[array]}'"
+                    f"{self.path} has no '{array}': make one that has it with '{MADE_BY[array]}'"
                 )
         self.attributes = {key: _plain(value) for key, value in self._file.attrs.items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
@@ -108,35 +108,35 @@ class Store:
 
     @property
     def clip_facts(self) -> dict[str, Any]:
-        """Those of `CLIP_FACTS` that the store has; a store made from this one copies them."""
+        """The attributes of `CLIP_FACTS` in this store; a store made from this one copies them."""
         return {key: self.attributes[key] for key in CLIP_FACTS if key in self.attributes}
 
     @property
     def data_yaml(self) -> str:
-        """Text of the data.yaml that last asked for this very store; empty if none is recorded."""
+        """Text of the data.yaml that last requested this store; empty if none is recorded."""
         known = Origin.read(origin_path(self.path))
         ours = known is not None and known.decides.get("store") == self.attributes["config_hash"]
         recorded = known.recorded if known is not None and ours else self.attributes
         return str(recorded.get("config", ""))
 
     def data_hash(self, *arrays: str) -> str:
-        """SHA-256 of the tables and of the named arrays; by default of all."""
+        """SHA-256 of the tables and the named arrays; by default of all arrays."""
         names = arrays or self.arrays
         return hashes.data_hash(self.clips, {name: self._hashes[name] for name in names})
 
     def read(
         self, rows: npt.NDArray[np.integer] | range, array: str | None = None
     ) -> npt.NDArray[Any]:
-        """Read rows of an array, in the order asked for.
+        """Read rows of an array, in the order given.
 
-        Row by row: HDF5's own lists of indices took 13 to 48 times as long.
+        Row by row: HDF5's index lists took 13 to 48 times as long.
 
         Args:
-            rows: Their numbers.
-            array: One of those that were asked for; by default the first.
+            rows: Row numbers.
+            array: One of the arrays given to `Store`; by default the first.
 
         Raises:
-            SedmtlError: The file is damaged there.
+            SedmtlError: The file is damaged.
         """
         name = array or self._names[0]
         stored = self._file[name]
@@ -149,7 +149,9 @@ class Store:
         changed = hashes.row_hashes(block) != self._hashes[name][np.asarray(rows, int)]
         if changed.any():
             row = int(rows[int(changed.any(axis=1).argmax())])
-            raise self._damaged(f"row {row}, {self.clips.name[row]}, is not what was written")
+            raise self._damaged(
+                f"row {row}, {self.clips.name[row]}, has changed since it was written"
+            )
         return block
 
     def read_audio(
@@ -159,10 +161,10 @@ class Store:
         return self.read(rows, array).astype(np.float32) / np.float32(FULL_SCALE)
 
     def _check_header(self) -> None:
-        """Check that tables and attributes are those that were written.
+        """Check that tables and attributes are unchanged.
 
         Raises:
-            ValueError: They are not.
+            ValueError: They have changed.
         """
         shapes = {
             name: [*self._file[name].shape[1:], str(self._file[name].dtype)]
@@ -170,14 +172,14 @@ class Store:
         }
         others = {key: value for key, value in self.attributes.items() if key != "checksum"}
         if self.attributes["checksum"] != hashes.header_hash(shapes, self.clips, others):
-            raise ValueError("its tables are not what was written")
+            raise ValueError("its tables have changed since they were written")
         for name, of_rows in self._hashes.items():
             if not len(of_rows) == len(self._file[name]) == len(self.clips.name):
-                raise ValueError(f"its tables and '{name}' have another number of rows")
+                raise ValueError(f"its tables and '{name}' differ in their number of rows")
 
     def _damaged(self, reason: str) -> SedmtlError:
         return SedmtlError(
-            f"{self.path} is damaged ({' '.join(reason.split())}): delete it and make it again "
+            f"{self.path} is damaged ({' '.join(reason.split())}): delete it and rebuild it "
             f"with '{self._made_by}'"
         )
 

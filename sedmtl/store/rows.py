@@ -11,6 +11,6 @@ Rows = npt.NDArray[np.int64]
 
 
 def batches(rows: Rows, batch_size: int) -> Iterator[Rows]:
-    """The rows in order, `batch_size` at a time; the last batch holds what is left."""
+    """The rows in order, `batch_size` at a time; the last batch may be smaller."""
     for first in range(0, len(rows), batch_size):
         yield rows[first : first + batch_size]

@@ -29,18 +29,18 @@ SCHEMA = 2
 
 @dataclass(frozen=True)
 class HeldOutScores:
-    """What a run says about its held-out fold: the content of `scores.h5`.
+    """Scores of a run on its held-out fold: the content of `scores.h5`.
 
     Attributes:
-        name: (n,) of the clips.
+        name: (n,) names of the clips.
         target: (n, C) uint8.
-        prior: (C,) share of the training clips that have each class: the score to beat.
-        score: (n, C) float32 under each selection.
-        epoch: That each selection chose.
-        frame: (n, C, T) float16 in [0, 1], of the network that the honest selection chose.
-        frame_edges_s: (T + 1,) where frames begin and end.
+        prior: (C,) share of the training clips that have each class: the baseline score.
+        score: (n, C) float32 for each selection.
+        epoch: The epoch that each selection chose.
+        frame: (n, C, T) float16 in [0, 1], from the validation-selected network.
+        frame_edges_s: (T + 1,) edges of the frames.
         duration_s: Length of a clip.
-        events: The strong labels, as far as they are known.
+        events: The strong labels, where known.
     """
 
     classes: Sequence[str]
@@ -56,11 +56,11 @@ class HeldOutScores:
 
 
 def write_scores(path: Path, scores: HeldOutScores) -> None:
-    """Write a `scores.h5`, whole or not at all."""
-    # In memory: HDF5 takes the process with it if the disk is full when it closes a new file.
+    """Write a `scores.h5` atomically."""
+    # In memory: HDF5 crashes the process if the disk is full when it closes a new file.
     content = io.BytesIO()
-    # HDF5 has checksums of its own since 1.10, but for strings of any length, where a flipped bit
-    # can make it run in circles: with strings of one width every byte is accounted for.
+    # HDF5 has checksums since 1.10, except for variable-length strings, where a flipped bit can
+    # make it loop forever: fixed-width strings leave no byte unchecked.
     with h5py.File(content, "w", libver="v110") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["classes"] = np.array([name.encode() for name in scores.classes])
@@ -71,7 +71,7 @@ def write_scores(path: Path, scores: HeldOutScores) -> None:
         for selection, score in scores.score.items():
             write_array(file, f"score/{selection}", score)
             file[f"score/{selection}"].attrs["epoch"] = scores.epoch[selection]
-        # A row a chunk; compressed to about two thirds.
+        # One row per chunk; compressed to about two thirds.
         file.create_dataset("frame", data=scores.frame, chunks=(1, *scores.frame.shape[1:]),
                             compression="gzip", compression_opts=1, shuffle=True,
                             fletcher32=True)  # fmt: skip
@@ -84,15 +84,15 @@ def read_scores(path: Path) -> HeldOutScores:
     """Read a `scores.h5`.
 
     Raises:
-        SedmtlError: It is missing, damaged, or of another schema.
+        SedmtlError: It is missing, damaged, or has another schema.
     """
     try:
         with h5py.File(path, "r") as file:
             schema = file.attrs["schema"]
             if not np.array_equal(schema, SCHEMA):
                 raise SedmtlError(
-                    f"{path} has schema {schema}, this sedmtl reads {SCHEMA}: train the run again "
-                    "with --force"
+                    f"{path} has schema {schema}, but this sedmtl reads {SCHEMA}: train the run "
+                    "again with --force"
                 )
             scores = _read(file)
         _check(scores)
@@ -121,15 +121,15 @@ def _read(file: h5py.File) -> HeldOutScores:
 
 
 def _texts(values: npt.NDArray[Any]) -> list[str]:
-    """Strings of one width; or of any, as older files hold them."""
+    """Fixed-width strings, or variable-length ones from older files."""
     return [value if isinstance(value, str) else value.decode() for value in values]
 
 
 def _check(scores: HeldOutScores) -> None:
-    """Whether the arrays fit each other, and scores are scores.
+    """Check shapes and value ranges.
 
     Raises:
-        ValueError: They do not; says which.
+        ValueError: One is wrong; the message names it.
     """
     n, n_classes, n_edges = len(scores.name), len(scores.classes), len(scores.frame_edges_s)
     shapes: dict[str, tuple[npt.NDArray[Any], tuple[int, ...]]] = {
@@ -140,7 +140,7 @@ def _check(scores: HeldOutScores) -> None:
     }
     for name, (array, shape) in shapes.items():
         if array.shape != shape or not ((array >= 0) & (array <= 1)).all():
-            raise ValueError(f"'{name}' should be {shape} from 0 to 1")
+            raise ValueError(f"'{name}' should have shape {shape} and values from 0 to 1")
     if not (np.diff(scores.frame_edges_s) > 0).all() or not 0 < scores.duration_s < np.inf:
         raise ValueError("its times are not in order")
     if "honest" not in scores.score:

@@ -1,4 +1,4 @@
-"""What a store says of its clips: weak labels, folds, and the events as far as they are known."""
+"""The tables of a store: weak labels, folds, and the events where known."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sedmtl.events import Event
 COLUMNS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
 
 MAX_RATIO = 1032
-"""Deflate makes nothing smaller than by this."""
+"""Highest compression ratio of Deflate."""
 
 
 @dataclass(frozen=True)
 class EventTable:
-    """The true events of all clips of a store, one row an event, in order of clips.
+    """The true events of all clips of a store, one row per event, in order of clips.
 
     Attributes:
         mixture: (n,) int32, the row of the clip.
@@ -40,7 +40,7 @@ class EventTable:
 
     @classmethod
     def empty(cls) -> Self:
-        """No event is known: weakly labelled clips."""
+        """An empty table, for weakly labelled clips."""
         none = np.empty(0, np.float32)
         return cls(np.empty(0, np.int32), np.empty(0, np.int16), none, none, none, ())
 
@@ -48,10 +48,10 @@ class EventTable:
         return len(self.mixture)
 
     def check(self, n_clips: int, n_classes: int) -> None:
-        """Whether every event is one of these clips and classes.
+        """Check that every event refers to these clips and classes.
 
         Raises:
-            ValueError: One is not, or its times are none.
+            ValueError: One does not, or its times are invalid.
         """
         columns = [getattr(self, column) for column in COLUMNS]
         if {len(column) for column in columns} != {len(self.source)}:
@@ -60,10 +60,10 @@ class EventTable:
         fits &= (self.label >= 0) & (self.label < n_classes)
         fits &= (self.onset_s >= 0) & (self.onset_s <= self.offset_s) & (self.offset_s < np.inf)
         if not fits.all():
-            raise ValueError(f"its event {int(np.argmin(fits))} cannot be")
+            raise ValueError(f"its event {int(np.argmin(fits))} is impossible")
 
     def of_clip(self, row: int, classes: Sequence[str]) -> list[Event]:
-        """The events of one clip, their classes by name."""
+        """The events of one clip, with class names."""
         ours = self.mixture == row
         columns = (self.label[ours], self.onset_s[ours], self.offset_s[ours])
         return [
@@ -72,7 +72,7 @@ class EventTable:
         ]
 
     def of_clips(self, rows: npt.NDArray[np.integer]) -> EventTable:
-        """The events of some clips, whose rows are counted anew, in the order given."""
+        """The events of some clips, renumbered in the order given."""
         kept = [np.flatnonzero(self.mixture == row) for row in rows]
         number = np.repeat(np.arange(len(rows), dtype=np.int32), [len(each) for each in kept])
         order = np.concatenate([np.empty(0, np.int64), *kept])
@@ -83,7 +83,7 @@ class EventTable:
 
 @dataclass(frozen=True)
 class ClipTable:
-    """What a store says of its clips, beside the audio or the features.
+    """The clips of a store, without audio or features.
 
     Attributes:
         name: (n,) file names.
@@ -91,7 +91,7 @@ class ClipTable:
         fold: (n,) uint8 from 1.
         validation: (n,) uint8, 1 where the clip is in the inner validation part of its fold.
         scene: (n,) names of the scenes; empty strings where there is none.
-        events: The strong labels, as far as they are known.
+        events: The strong labels, where known.
     """
 
     name: Sequence[str]
@@ -140,7 +140,7 @@ def read_clips(file: h5py.File) -> ClipTable:
 
 
 def write_strings(group: h5py.Group, name: str, values: Sequence[str]) -> None:
-    """Strings of one width, so that the bytes do not depend on when they were written."""
+    """Write fixed-width strings, so that the bytes do not depend on when they were written."""
     width = max((len(value.encode()) for value in values), default=0)
     group.create_dataset(
         name,
@@ -152,33 +152,33 @@ def write_strings(group: h5py.Group, name: str, values: Sequence[str]) -> None:
 
 
 def write_array(group: h5py.Group, name: str, values: npt.NDArray[Any]) -> None:
-    """An array with a checksum, which HDF5 compares when it is read."""
+    """Write an array with a checksum, which HDF5 verifies when it reads the array."""
     group.create_dataset(name, data=values, **_checked(values.size))
 
 
 def _checked(size: int) -> dict[str, bool]:
-    return {"chunks": True, "fletcher32": True} if size else {}  # nothing has no chunks
+    return {"chunks": True, "fletcher32": True} if size else {}  # an empty array has no chunks
 
 
 def read_array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
-    """A whole array.
+    """Read a whole array.
 
     Raises:
-        KeyError, OSError, RuntimeError, TypeError: It is not there, or damaged.
-        ValueError: It claims to be more than the file can hold.
+        KeyError, OSError, RuntimeError, TypeError: The array is missing or damaged.
+        ValueError: It claims more rows than the file can hold.
     """
     return np.asarray(_dataset(group, name)[:])
 
 
 def read_strings(group: h5py.Group, name: str) -> list[str]:
-    """What `write_strings` wrote; raises what `read_array` does."""
+    """Read what `write_strings` wrote; raises as `read_array`."""
     return list(_dataset(group, name).asstr()[:])
 
 
 def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     found = group[name]
     if not isinstance(found, h5py.Dataset) or not found.shape:
-        raise TypeError(f"'{name}' is no table")
+        raise TypeError(f"'{name}' is not a table")
     if found.nbytes > MAX_RATIO * group.file.id.get_filesize():
         raise ValueError(f"'{name}' claims to have {found.shape[0]} rows")
     return found

@@ -1,4 +1,4 @@
-"""The strong labels of a store as the metrics take them, and which clips have them."""
+"""The strong labels of a store as an `Annotation`, and which clips have them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sedmtl.store.tables import EventTable
 
 
 def annotation_of(events: EventTable) -> Annotation:
-    """The strong labels of a store, as the metrics take them.
+    """The strong labels of a store for the metrics.
 
-    Times are stored in float32: seconds to six decimals are what was meant.
+    Times are stored in float32, hence rounded to six decimals.
     """
     return Annotation(
         clip=events.mixture.astype(np.int64),
@@ -25,7 +25,7 @@ def annotation_of(events: EventTable) -> Annotation:
 def known_clips(target: npt.NDArray[np.uint8], events: EventTable) -> npt.NDArray[np.int64]:
     """The clips whose strong labels are known: those with events, and those without any label.
 
-    Empty if no event is known at all: then the empty clips say nothing either.
+    Empty if no event is known at all: then clips without labels prove nothing either.
     """
     if not len(events):
         return np.empty(0, np.int64)

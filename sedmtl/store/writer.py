@@ -1,8 +1,8 @@
 """Writing a store: complete or absent, and resumable.
 
-`StoreWriter` fills a hidden file in the same folder, one row a chunk, and renames it at the end.
-All space is laid out when that file is made, so what an interruption leaves is a valid file, and a
-count beside it says how many rows are good.
+`StoreWriter` fills a hidden file in the same folder, one row per chunk, and renames it at the end.
+All space is allocated when that file is created, so an interruption leaves a valid file, and a
+counter beside it records how many rows are complete.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from sedmtl.store.hashes import Attributes
 from sedmtl.store.tables import ClipTable, write_clips
 
 SCHEMA = 3
-"""Of the file: raise it when the same content would be stored in other bytes."""
+"""Schema of the file: raise it when the same content would be stored as other bytes."""
 
 TABLE_BYTES = 4_096
-"""More than a row takes beside the big arrays: in the tables and in HDF5's index of chunks."""
+"""Upper bound of a row's size outside the large arrays: in the tables and in HDF5's chunk index."""
 
 EMPTY_BYTES = 1 << 20
-"""More than a store without rows takes."""
+"""Upper bound of the size of a store without rows."""
 
 
 class RowArray(NamedTuple):
-    """Shape of one row and type of a big array of a store."""
+    """Row shape and type of a large array of a store."""
 
     row_shape: tuple[int, ...]
     dtype: npt.DTypeLike
 
     @property
     def n_bytes(self) -> int:
-        """Of one row."""
+        """Bytes of one row."""
         return math.prod(self.row_shape) * np.dtype(self.dtype).itemsize
 
     @property
@@ -55,34 +55,35 @@ class RowArray(NamedTuple):
 
 
 def origin_path(store: Path) -> Path:
-    """The file beside a store that records what it is current under."""
+    """The file beside a store that records what it was made from."""
     return store.with_name(f".{store.name}.origin")
 
 
 class StoreWriter:
-    """Writes one store, from where an interrupted one stopped.
+    """Writes one store, resuming where an interrupted writer stopped.
 
-    Use it as a context manager: write all rows in order, then `finish`. What is not finished
-    stays hidden and is taken up by the next writer that is asked for the very same store; if
-    that store is there already, there is nothing left to do.
+    Use it as a context manager: write all rows in order, then `finish`. An unfinished store stays
+    hidden, and the next writer of the same store resumes it; if the finished store exists, there
+    is nothing to do.
 
     Args:
-        path: Of the store.
-        arrays: The big arrays.
+        path: The store.
+        arrays: The large arrays.
         clips: The tables.
-        attributes: What decides the content, beside the arrays and the tables.
-        recorded: What is noted for readers and decides nothing: another version of sedmtl or
-            another `data.yaml` that asks for the same content leaves the store as it is.
-        stamp: By which files that it is made from are known; beside the store, not in it, so that
-            copies of the same files give the same bytes. Without one, or where none is found
-            beside a store, only the rest decides.
+        attributes: What determines the content, besides the arrays and the tables.
+        recorded: Notes for readers, without effect: another version of sedmtl or another
+            `data.yaml` that leads to the same content leaves the store as it is.
+        stamp: Identifies the source files. It is kept beside the store, not in it, so that copies
+            of the same files give the same bytes. It is not compared if it is empty or if none is
+            found beside the store.
 
     Raises:
-        SedmtlError: From `with` on: the file cannot be made, or another process writes it.
+        SedmtlError: On entering `with` or later: the file cannot be written, or another process
+            writes it.
 
     Attributes:
-        is_there: Whether this very store was finished before.
-        n_done: Rows that are written; all of them if the store was there already.
+        is_there: Whether this store was already finished.
+        n_done: Rows written; all of them if the store already existed.
     """
 
     def __init__(
@@ -140,12 +141,12 @@ class StoreWriter:
 
     @property
     def replaces(self) -> bool:
-        """Whether another store is there, which this one takes the place of."""
+        """Whether this store replaces an existing one."""
         return self.path.is_file() and not self.is_there
 
     @property
     def n_bytes(self) -> int:
-        """Still to be claimed on the disk: nothing for a store that is there, or was begun."""
+        """Disk space still to be claimed: 0 for a finished or resumable store."""
         if self.is_there or self._n_resumable():
             return 0
         n_claimed = 512 * self._part.stat().st_blocks if self._part.is_file() else 0
@@ -157,7 +158,7 @@ class StoreWriter:
         return self.n_rows * (row + TABLE_BYTES) + EMPTY_BYTES
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
-        """Write rows of every array from row `first` on, which must leave no gap."""
+        """Write rows of every array, starting at row `first`, without a gap."""
         n_new = len(next(iter(arrays.values())))
         if self._file is None or self._count is None or first + n_new <= self.n_done:
             return
@@ -165,30 +166,30 @@ class StoreWriter:
             raise ValueError(f"{self.path}: row {first} before row {self.n_done}")
         for name, rows in arrays.items():
             self._file[name][first : first + n_new] = rows
-            # As it is stored, which need not be the type that it came in.
+            # As stored: the type may differ from that of the input.
             stored = rows.astype(self._file[name].dtype, copy=False)
             self._file[f"sha256/{name}"][first : first + n_new] = hashes.row_hashes(stored)
         self._file.flush()
         self.n_done = first + n_new
-        # After the rows: the count may lag behind the file, never run ahead of it. One short write
-        # of the same length each time, which no kill divides; replacing the file took 6 ms.
+        # After the rows: the counter may lag behind the file but never run ahead of it. It is one
+        # short write of fixed length, which a kill cannot split; replacing the file took 6 ms.
         self._count.seek(0)
         self._count.write(f"{self._origin.hash} {self.n_done:>12}".encode())
 
     def finish(self) -> None:
-        """Give the complete store its name."""
+        """Rename the complete store to its final name."""
         if self.n_done != self.n_rows:
             raise ValueError(f"{self.path}: {self.n_done} of {self.n_rows} rows were written")
         if self._file is not None:
             self._file.close()
             self._file = None
             self._part.replace(self.path)
-            # After the store: an older record has it made again, a newer one would be believed.
+            # After the store: an outdated record causes a rebuild, a premature one is trusted.
             self._origin.write(origin_path(self.path))
             self._progress.unlink(missing_ok=True)
 
     def _open(self) -> None:
-        """Open the hidden file; make it, unless there is one to go on with."""
+        """Open the hidden file; create it unless there is one to resume."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.n_done = self._n_resumable()
         if not self.n_done:
@@ -198,28 +199,29 @@ class StoreWriter:
         self._count = self._progress.open("r+b", buffering=0)
 
     def _tidy_up(self) -> None:
-        """Record what it is current under; drop the rows of another store."""
+        """Record what the store was made from; remove rows of another store."""
         if Origin.read(origin_path(self.path)) != self._origin:
             self._origin.write(origin_path(self.path))
         self._part.unlink(missing_ok=True)
         self._progress.unlink(missing_ok=True)
 
     def _has_just_been_named(self) -> bool:
-        """Whether all rows were written, and the hidden file is the store by now."""
+        """Whether all rows were written and the hidden file was renamed to the store."""
         return not self._part.exists() and self._n_counted() == self.n_rows > 0
 
     def _is_current(self) -> bool:
-        """Whether the store there, whose config hash is right, was made from the same files."""
+        """Whether the existing store, whose config hash is right, was made from the same files."""
         if not self._origin.decides["files"] or self._has_just_been_named():
             return True
         known = Origin.read(origin_path(self.path))
         if known is not None:
             return known.is_current(self._origin)
-        # It came without its record; or a kill came before that, and then the count is there.
+        # The store was copied without its record, or a kill came before the record: then
+        # the counter is still there.
         return not self._progress.exists()
 
     def _n_resumable(self) -> int:
-        """The good rows of the hidden file: none if it is of another store, or damaged."""
+        """Complete rows of the hidden file; 0 if it belongs to another store or is damaged."""
         try:
             with h5py.File(self._part, "r"):
                 return self._n_counted()
@@ -229,7 +231,7 @@ class StoreWriter:
             return 0
 
     def _n_counted(self) -> int:
-        """What the count says: nothing if it is of another store, or no count."""
+        """Value of the counter; 0 if it belongs to another store or is unreadable."""
         try:
             origin, n_done = self._progress.read_text().split()
             return int(n_done) if origin == self._origin.hash else 0
@@ -238,10 +240,10 @@ class StoreWriter:
 
     def _create(self) -> None:
         self._progress.unlink(missing_ok=True)
-        # HDF5 takes the process with it if the disk is full when it closes a new file.
+        # HDF5 crashes the process if the disk is full when it closes a new file.
         _reserve(self._part, self._n_bytes_in_all)
-        # With checksums over all that is not a row, which later versions have, too; but those of
-        # 1.10 refuse a file that a kill has left open.
+        # This version has checksums on all but the rows. So do later ones, but 1.10 refuses
+        # a file that a kill has left open.
         with h5py.File(self._part, "w", libver=("v108", "v108")) as file:
             for name, array in self._arrays.items():
                 file.create_dataset(
@@ -263,7 +265,7 @@ class StoreWriter:
 
 
 def _of_one_width(value: str | int | float | Sequence[str]) -> Any:
-    """Strings beside their number, not in HDF5's heap, where a flipped bit can hang it."""
+    """Fixed-width strings: in HDF5's heap a flipped bit can make it hang."""
     if isinstance(value, int | float):
         return value
     return np.bytes_(value.encode()) if isinstance(value, str) else np.char.encode(value, "utf-8")
@@ -273,7 +275,7 @@ def _laid_out_at_once(chunk: tuple[int, ...] | None = None) -> h5py.h5p.PropDCID
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     if chunk:
         dcpl.set_chunk(chunk)
-    # Laid out at once: later writes change no metadata, so a kill leaves a valid file, and the
+    # Allocated at once: later writes change no metadata, so a kill leaves a valid file, and the
     # bytes do not depend on the order of writing.
     dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -281,14 +283,14 @@ def _laid_out_at_once(chunk: tuple[int, ...] | None = None) -> h5py.h5p.PropDCID
 
 
 def _reserve(path: Path, n_bytes: int) -> None:
-    """Claim the space of a file with holes, so that a full disk shows before hours of work."""
+    """Reserve a file's space, so that a full disk is noticed before hours of work."""
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
     try:
         with path.open("ab") as file:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     except OSError as error:
-        # Some file systems cannot reserve; there the disk may still fill up on the way.
+        # Some file systems cannot reserve space; there the disk may still fill up during the work.
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             path.unlink()
             raise
@@ -303,8 +305,8 @@ def _stored_config_hash(path: Path) -> str | None:
 
 
 def _unwritable(path: Path, error: OSError) -> SedmtlError:
-    # HDF5's own text for an error of the system is long, and has a line break in it.
+    # HDF5's text for a system error is long and contains a line break.
     reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
     if isinstance(error, BlockingIOError):
         reason = "another process is writing it"
-    return SedmtlError(f"cannot write {path}: {reason}; what was finished is kept")
+    return SedmtlError(f"cannot write {path}: {reason}; finished rows are kept")

@@ -1,1 +1,1 @@
-"""Workers: threads here or the processes of a cluster, and how arrays come back from them."""
+"""Workers: local threads or the processes of a cluster, and how they return arrays."""

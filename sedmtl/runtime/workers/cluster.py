@@ -1,7 +1,7 @@
-"""The workers of a Dask cluster; the only module that knows Dask.
+"""The workers of a Dask cluster; the only module that uses Dask.
 
-Dask comes with the extra `sedmtl[dask]` and is imported when a scheduler is named. A worker that
-dies is Dask's affair: it has the items done by another.
+Dask comes with the extra `sedmtl[dask]` and is imported when a scheduler is given. When a worker
+dies, Dask gives its items to another one.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import Workers, threads
 
 CONNECT_S = 8.0
-"""For a scheduler to answer."""
+"""How long to wait for a scheduler to answer."""
 
 WAIT_S = 60.0
-"""For the first worker to come."""
+"""How long to wait for the first worker."""
 
-KEPT = "what was finished is kept, and the same command goes on"
+KEPT = "finished work is kept; rerun the same command to resume"
 
 
 @contextmanager
 def open_workers(n_threads: int, scheduler: str | None) -> Iterator[Workers]:
-    """Threads of this machine, or the workers of a cluster if its scheduler is named.
+    """Threads of this machine, or the workers of a cluster if a scheduler is given.
 
     Args:
-        n_threads: On this machine.
-        scheduler: Address: `tcp://host:8786`.
+        n_threads: Number of threads on this machine.
+        scheduler: Address of a Dask scheduler: `tcp://host:8786`.
 
     Raises:
-        SedmtlError: Dask is missing; the scheduler cannot be reached, or has no worker; a worker
-            has another version of sedmtl; or, from within the block, the cluster has failed.
+        SedmtlError: Dask is missing, the scheduler cannot be reached or has no worker, a worker
+            has another version of sedmtl, or the cluster fails while the block runs.
     """
     with threads(n_threads) if scheduler is None else _connect(scheduler) as workers:
         yield workers
@@ -52,14 +52,14 @@ def _connect(address: str) -> Iterator[Workers]:
             _check_versions(client, address)
         except (CancelledError, OSError) as error:
             raise _gone(address) from error
-        # Its own futures: those of its `get_executor` never end if the scheduler goes. And never
-        # pure, or it would hand out an earlier result for the same path.
+        # Dask's own futures: those of `get_executor` never end if the scheduler is gone. Not pure,
+        # or Dask would return an earlier result for the same path.
         submit = partial(client.submit, pure=False)
         try:
             yield Workers(submit, partial(_count_threads, client, address), apart=True)
         except distributed.KilledWorker as error:
             raise SedmtlError(
-                f"{error.last_worker.address} and other workers of {address} died of the same "
+                f"{error.last_worker.address} and other workers of {address} died on the same "
                 f"item (out of memory?); {KEPT}"
             ) from error
         except (CancelledError, distributed.client.ClosedClientError) as error:
@@ -67,7 +67,7 @@ def _connect(address: str) -> Iterator[Workers]:
 
 
 def _gone(address: str) -> SedmtlError:
-    return SedmtlError(f"the scheduler {address} has gone; {KEPT}")
+    return SedmtlError(f"lost the connection to the scheduler {address}; {KEPT}")
 
 
 def _dask() -> ModuleType:
@@ -77,7 +77,7 @@ def _dask() -> ModuleType:
         raise SedmtlError(
             f"--scheduler needs Dask ({error}): pip install 'sedmtl[dask]'"
         ) from error
-    # What they log of a lost connection, tracebacks included, we say in one sentence.
+    # They log a lost connection with tracebacks; our error is one sentence.
     for name in ("distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed
@@ -98,8 +98,8 @@ def _check_versions(client: Any, address: str) -> None:
     if not _count_threads(client, address):
         progress.say(f"waiting up to {WAIT_S:g} s for a worker of {address}")
     try:
-        # An item, not a look: a cluster that adapts starts workers for items only. And none of
-        # ours: a worker without sedmtl ends when it is sent one.
+        # An item, not a query: an adaptive cluster starts workers only for items. And a built-in
+        # function: a worker without sedmtl dies when it receives one of ours.
         client.submit(int, pure=False).result(timeout=WAIT_S)
         versions = {address: client.run_on_scheduler(_version)}
     except TimeoutError as error:
@@ -114,7 +114,7 @@ def _check_versions(client: Any, address: str) -> None:
         if version != sedmtl.__version__ and not gone:
             raise SedmtlError(
                 f"{place}: expected sedmtl {sedmtl.__version__} as here, found {version}; install "
-                "the same there"
+                "the same version there"
             )
 
 
@@ -123,7 +123,7 @@ def _version() -> str:
 
 
 def _count_threads(client: Any, address: str) -> int:
-    """Those of all workers; 0.3 ms an answer."""
+    """Threads of all workers; a call takes 0.3 ms."""
     try:
         return sum(client.nthreads().values())
     except OSError as error:

@@ -1,4 +1,7 @@
-"""Items of many iterables, in order, made by threads before they are asked for. A leaf."""
+"""Items of many iterables, in order, computed ahead by threads.
+
+Imports nothing from this package.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,22 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 LOOK_S = 0.1
-"""Between two looks of a thread that waits for its items to be used at whether they still are."""
+"""Poll interval of a worker waiting for the consumer."""
 
 
 @contextmanager
 def prefetch(
     sources: Iterable[Iterable[Item]], n_workers: int, n_ahead: int
 ) -> Iterator[Iterator[tuple[int, Item]]]:
-    """Iterate over many iterables, a thread each, `n_workers` at a time.
+    """Iterate over many iterables, one thread per iterable, `n_workers` at a time.
 
-    Leaving the block stops the threads. An exception of an iterable is raised where its next item
-    would have come.
+    Leaving the block stops the threads. An iterable's exception is raised in place of its next
+    item.
 
     Args:
         sources: The iterables.
-        n_workers: How many are worked on at once.
-        n_ahead: How many items of each may wait; then its thread does, too.
+        n_workers: How many iterables are read at once.
+        n_ahead: How many items of each may wait; then its thread waits, too.
 
     Yields:
         An iterator over the items, each with the number of its iterable, in order.
@@ -61,28 +64,28 @@ def _in_order(
 
 
 class _End:
-    """Stands behind the last item: how the iterable ended."""
+    """Marks the end of an iterable, with its exception if it failed."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
 class _Lane(Generic[Item]):
-    """The items of one iterable that wait."""
+    """The waiting items of one iterable."""
 
     def __init__(self, n_ahead: int, stop: threading.Event) -> None:
         self._queue: Queue[Item | _End] = Queue(n_ahead)
         self._stop = stop
 
     def fill(self, source: Iterable[Item]) -> None:
-        """Put every item in, and the end."""
+        """Put in every item, then the end marker."""
         try:
             for item in source:
                 self._put(item)
                 if self._stop.is_set():
                     return
             self._put(_End())
-        except BaseException as error:  # for the thread that asks for the item
+        except BaseException as error:  # raised again in the consumer's thread
             self._put(_End(error))
 
     def __iter__(self) -> Iterator[Item]:

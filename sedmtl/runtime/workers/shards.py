@@ -1,8 +1,8 @@
 """Arrays from workers to the one process that writes the store, and the folder for them.
 
-Threads hand their arrays over in memory. The workers of a cluster write each block of rows into a
-file of its own, a shard, on the file system that all share: through the scheduler would go names
-alone. The bytes of the store are the same.
+Threads pass arrays in memory. The workers of a cluster write each block of rows to its own file, a
+shard, on the shared file system, and only its name goes through the scheduler. The bytes of the
+store are the same.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from sedmtl.runtime.workers.threads import Workers, map_in_order
 Arrays = Mapping[str, npt.NDArray[Any]]
 Item = TypeVar("Item")
 
-SHARE = "every worker of a cluster needs the files of the machine that asks it, at the same path"
+SHARE = "every worker of a cluster must see this machine's files at the same paths"
 
 
 @contextmanager
 def scratch_beside(store: Path) -> Iterator[Path]:
-    """A hidden folder beside a store, of this run alone: what is in it no other run believes.
+    """A hidden folder beside a store, used by this run only.
 
-    It is removed when the block is left; if a kill prevents that, by the next one. Only for who has
-    the lock of the folder that the store is in, and so knows that no other run is at work there.
+    It is removed when the block ends; after a kill, the next run removes it. The caller must hold
+    the lock of the store's folder, so that no other run is using it.
 
     Raises:
-        SedmtlError: It cannot be made.
+        SedmtlError: The folder cannot be created.
     """
     store = store.absolute()
     for abandoned in store.parent.glob(".*.scratch"):
@@ -55,16 +55,16 @@ def map_arrays(
 ) -> Iterator[Arrays]:
     """`threads.map_in_order` for a function whose results are arrays by name.
 
-    At most two shards a thread wait in the folder.
+    At most two shards per thread wait in the folder.
 
     Args:
-        function: Picklable, as the items are, if the workers are apart.
-        items: What it is applied to.
+        function: Picklable, like the items, if the workers are apart.
+        items: Its arguments.
         workers: Threads or a cluster.
-        scratch: Where shards go: a folder that all workers see.
+        scratch: Folder for the shards, visible to all workers.
 
     Raises:
-        SedmtlError: The folder is not that of this machine, or is full.
+        SedmtlError: A worker cannot see the folder, or the disk is full.
     """
     if not workers.apart:
         yield from map_in_order(function, items, workers)
@@ -75,10 +75,10 @@ def map_arrays(
 
 
 def _write_shard(item: Item, function: Callable[[Item], Arrays], folder: Path) -> str:
-    """On a worker: the name of the file that the arrays are in."""
+    """On a worker: write the arrays to a file and return its name."""
     memory.keep()
     arrays: dict[str, Any] = dict(function(item))
-    # A name of its own: Dask may do an item twice, and forget the first time.
+    # A unique name: Dask may compute an item twice and forget the first result.
     shard = folder / f"{uuid4().hex}.npz"
     part = shard.with_suffix(".part")
     try:

@@ -1,8 +1,8 @@
-"""The same work on many items, by many workers, in order, with little in memory. A leaf.
+"""Parallel work on many items, in order, with few results in memory.
 
 On this machine the workers are threads, not processes: decoding, resampling and array arithmetic
-all release Python's lock, so two threads rendered 1.8 times what one did on two cores, and nothing
-has to be copied. `cluster` has workers on other machines.
+all release the GIL, so two threads rendered 1.8 times as much as one on two cores, and nothing has
+to be copied. `cluster` provides workers on other machines. Imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ Result = TypeVar("Result")
 
 
 class Pending(Protocol):
-    """A result to come: the future of a thread pool, or one of Dask's."""
+    """A future of a thread pool or of Dask."""
 
     def result(self) -> Any:
-        """Wait for it; raises what the function has raised."""
+        """Wait for the result; raises what the function raised."""
 
     def cancel(self) -> Any:
-        """Have it not worked on, if nobody has begun."""
+        """Cancel the work if it has not started."""
 
 
 class Workers(NamedTuple):
-    """Who does the work.
+    """Threads, or the workers of a cluster.
 
     Attributes:
         submit: Takes a function and an item.
-        n_threads: How many are worked on at once; asked again for every item, since the workers of
-            a cluster come and go.
-        apart: Whether they are other processes: functions, items and results are pickled, and
-            arrays had better go another way (`shards.map_arrays`).
+        n_threads: How many items are processed at once; called for every item, since the workers
+            of a cluster come and go.
+        apart: Whether they are other processes: functions, items and results are pickled, so
+            arrays are passed through files (`shards.map_arrays`).
     """
 
     submit: Callable[[Callable[[Any], Any], Any], Pending]
@@ -51,7 +51,7 @@ def all_cores() -> int:
 
 @contextmanager
 def threads(n_threads: int) -> Iterator[Workers]:
-    """Threads of this process. Leaving the block drops the items that no thread has begun."""
+    """Threads of this process. Leaving the block cancels the items that have not started."""
     executor = ThreadPoolExecutor(n_threads)
     try:
         yield Workers(executor.submit, lambda: n_threads, apart=False)
@@ -64,8 +64,8 @@ def map_in_order(
 ) -> Iterator[Result]:
     """Apply a function to every item; results come in the order of the items.
 
-    At most two results a thread wait for the consumer, whatever the number of items. The first
-    exception ends the work and is raised.
+    At most two results per thread wait for the consumer. The first exception stops the work and is
+    raised.
     """
     pending: deque[Pending] = deque()
     try:
