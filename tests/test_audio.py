@@ -196,7 +196,7 @@ def test_an_ogg_file_that_lacks_a_page_is_refused(tmp_path):
     path = write_values(tmp_path / "a.ogg", noise, subtype=None)
     pages = path.read_bytes().split(b"OggS")[1:]
     path.write_bytes(b"".join(b"OggS" + page for k, page in enumerate(pages) if k != 3))
-    with pytest.raises(SedmtlError, match=r"a\.ogg misses an Ogg page"):
+    with pytest.raises(SedmtlError, match=r"a\.ogg lacks an Ogg page"):
         audio.probe(path)
 
 
@@ -230,7 +230,7 @@ def test_a_file_that_does_not_say_how_long_it_is_is_refused(tmp_path):
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    with pytest.raises(SedmtlError, match=r"a\.flac does not say how long it is"):
+    with pytest.raises(SedmtlError, match=r"a\.flac does not state its length"):
         audio.probe(path)
 
 

@@ -215,7 +215,7 @@ def test_mixtures_made_anew_from_the_same_audio_outdate_nothing(copy):
     for path in copy.folder.rglob("*.wav"):
         os.utime(path)
     result = copy.run("mix", "--snr", 20, "--stems")
-    assert "is of other settings or other audio: it is made anew" in result.stderr
+    assert "was made with other settings or audio: rebuilding it" in result.stderr
     assert check(copy).exit_code == 0
     before = (copy.work / "features" / "snr_20.h5").stat().st_mtime_ns
     assert copy.run("features").exit_code == 0

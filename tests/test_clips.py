@@ -355,9 +355,9 @@ def test_without_strong_labels_no_event_is_known(clips):
 @pytest.mark.parametrize(
     ("row", "parts"),
     [
-        ("x.wav\t0\t1\tCat", ("'x.wav': name them as there",)),
-        ("b.wav\t0\t1\tDog bark", ("b.wav", "'Dog bark'", "none of its labels")),
-        ("b.wav\t0\t1\tHorse", ("b.wav", "'Horse'", "none of its labels")),
+        ("x.wav\t0\t1\tCat", ("'x.wav': use the names listed there",)),
+        ("b.wav\t0\t1\tDog bark", ("b.wav", "'Dog bark'", "not one of its labels")),
+        ("b.wav\t0\t1\tHorse", ("b.wav", "'Horse'", "not one of its labels")),
         ("b.wav\t1\t0.5\tCat", ("0 <= onset < offset",)),
     ],
 )

@@ -168,9 +168,9 @@ def test_a_folders_sub_folders_are_the_classes(configure, write, tmp_path):
 @pytest.mark.parametrize(
     ("files", "parts"),
     [
-        ([], ["no folder", "expected one with a sub-folder a class"]),
-        (["ev/notes.txt"], ["should hold one sub-folder a class, found none"]),
-        (["ev/1.wav"], ["should hold one sub-folder a class, found none"]),
+        ([], ["no folder", "expected one with a sub-folder per class"]),
+        (["ev/notes.txt"], ["should have one sub-folder per class, found none"]),
+        (["ev/1.wav"], ["should have one sub-folder per class, found none"]),
         (["ev/Dog/1.wav", "ev/Cat/notes.txt"], ["class 'Cat' is empty", ".wav", "found none"]),
         (["ev/Dog/1.wav", "ev/2.wav"], ["ev/2.wav has no class", "move it"]),
     ],

@@ -198,7 +198,7 @@ def test_features_that_another_process_has_just_made_are_left_alone(made, monkey
 
     monkeypatch.setattr(features_stage, "folder_lock", lock_late)
     result = run(made, "features", "--snr", 20)
-    assert "made anew" not in result.stderr
+    assert "rebuilding it" not in result.stderr
     assert feature_path(made).stat().st_mtime_ns == before
 
 
@@ -246,7 +246,7 @@ def test_mixtures_that_are_no_store_are_refused(made, one_sentence, damage):
     else:
         with h5py.File(path, "r+") as file:
             file.attrs["schema"] = 99
-    one_sentence(made.run("features", "--snr", 20), "snr_20.h5", "make it", "'sedmtl mix'")
+    one_sentence(made.run("features", "--snr", 20), "snr_20.h5", "it with 'sedmtl mix'")
 
 
 def test_a_setting_without_effect_on_the_mixtures_is_taken_note_of(made):

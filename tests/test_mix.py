@@ -232,7 +232,7 @@ def test_another_snr_a_raised_version_and_other_paths_leave_finished_stores_alon
     config.write_text(config.read_text().replace("root: scenes", "root: ./scenes"))
     monkeypatch.setattr(sedmtl, "__version__", "99.0")
     result = mix(project)
-    assert "made anew" not in result.stderr
+    assert "rebuilding it" not in result.stderr
     assert store_path(project, 30).is_file()
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in stores(project)] == before
 
@@ -247,7 +247,7 @@ def test_audio_that_changes_after_it_is_read_is_read_again_next_time(project, mo
     mix(project, "--snr", 20)
     monkeypatch.undo()
     before = store_path(project, 20).read_bytes()
-    assert "made anew" in mix(project, "--snr", 20).stderr
+    assert "rebuilding it" in mix(project, "--snr", 20).stderr
     assert store_path(project, 20).read_bytes() != before
 
 
@@ -364,7 +364,7 @@ def test_a_normal_mix_warns_of_nothing(project):
     ("spoiled", "expected"),
     [
         ("events/tone_300/3.wav", "silent: expected an event of class 'tone_300'"),
-        ("scenes/noise/07.wav", "silent: expected a scene, which sets the SNR"),
+        ("scenes/noise/07.wav", "silent: expected a scene with sound"),
     ],
 )
 def test_a_silent_file_is_named(project, one_sentence, spoiled, expected):

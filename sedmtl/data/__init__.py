@@ -1,1 +1,1 @@
-"""From corpora to mixtures: adapters, audio, folds, the plan, rendering, downloads."""
+"""From corpora to mixtures: downloads, adapters, audio, folds, planning and rendering."""

@@ -1,7 +1,7 @@
-"""Weakly labelled recordings of one's own: `corpus.clips`, a CSV.
+"""Custom weakly labelled recordings: `corpus.clips`, a CSV.
 
-Its columns are `filename,labels[,fold][,recording]`. True events, where somebody has marked them,
-come from a strong-label TSV. They serve evaluation: nothing is trained on them.
+Its columns are `filename,labels[,fold][,recording]`. True events come from an optional strong-label
+TSV and serve evaluation only.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class LabelledClips:
     Attributes:
         classes: All labels that occur, sorted.
         target: (n, n_classes) uint8.
-        fold: (n,) uint8 from 1; from the CSV, or drawn with the seed of `mixing`.
+        fold: (n,) uint8 from 1; read from the CSV, or drawn with the seed of `mixing`.
         validation: (n,) uint8, 1 where the clip is for the inner validation of its fold.
-        events: The strong labels, as far as they are known, within the clip length.
+        events: The strong labels, where known, within the clip length.
     """
 
     names: Sequence[str]
@@ -46,13 +46,13 @@ class LabelledClips:
     events: EventTable
 
     def within(self, durations_s: Sequence[float]) -> Self:
-        """The same recordings, now that it is known how long each is.
+        """The same recordings with events cut to the recordings' durations.
 
-        A label that ends after its recording is cut there: that is how people round. One that
-        begins there is of another recording, or in another unit.
+        A label that ends after its recording is cut, because people round times. One that begins
+        after it belongs to another recording or has another unit.
 
         Raises:
-            SedmtlError: An event begins after its recording has ended.
+            SedmtlError: An event begins after the end of its recording.
         """
         events = self.events
         end_s = np.asarray(durations_s, np.float32)[events.mixture]
@@ -78,9 +78,8 @@ def load_clips(config: Config) -> LabelledClips:
 
     Raises:
         SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, a
-            fold that is no number from 1 to 255, a recording in two folds, or a file that does not
-            lie below the root; or the strong labels are of other files, or contradict the weak
-            ones.
+            fold that is not a number from 1 to 255, a recording in two folds, or a file outside
+            the root; or the strong labels name other files, or contradict the weak ones.
     """
     settings = config.corpus.clips
     if settings is None:
@@ -110,8 +109,8 @@ def _parts(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """The fold of each row, and whether it is for inner validation.
 
-    Where folds are given and recordings are not, only whole folds are sure to be disjoint. Then no
-    row is reserved, and training takes the fold after the held-out one instead. That needs three.
+    If folds are given but recordings are not, only whole folds are sure to be disjoint. Then no row
+    is reserved, and training uses the fold after the held-out one. That needs three folds.
     """
     folds = [row.get("fold", "") for row in rows]
     recordings = [row.get("recording", "") or row["filename"] for row in rows]
@@ -136,7 +135,7 @@ def _check_apart(recordings: Sequence[str], fold: npt.NDArray[np.uint8], table: 
         if home.setdefault(recording, number) != number:
             raise SedmtlError(
                 f"{table}: expected each recording in one fold, found '{recording}' in folds "
-                f"{home[recording]} and {number}: mend the column fold, or leave it out"
+                f"{home[recording]} and {number}: correct the column fold, or remove it"
             )
 
 
@@ -153,7 +152,8 @@ def _strong_labels(
     if unknown:
         raise SedmtlError(
             f"{path}: expected recordings that corpus.clips lists, found '{unknown[0]}'"
-            f"{f' and {len(unknown) - 1} others' if unknown[1:] else ''}: name them as there"
+            f"{f' and {len(unknown) - 1} others' if unknown[1:] else ''}: use "
+            "the names listed there"
         )
     rows = []
     for clip, name in enumerate(names):
@@ -161,8 +161,8 @@ def _strong_labels(
             label = classes.index(event.label) if event.label in classes else -1
             if label < 0 or not target[clip, label]:
                 raise SedmtlError(
-                    f"{path}: {name} holds the event '{event.label}', which is none of its labels "
-                    "in corpus.clips: add it there or remove it here"
+                    f"{path}: {name} holds the event '{event.label}', which is not one of its "
+                    "labels in corpus.clips: add it there or remove it here"
                 )
             if event.onset_s < duration_s:
                 rows.append((clip, label, event.onset_s, min(event.offset_s, duration_s)))

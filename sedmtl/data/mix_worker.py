@@ -1,7 +1,6 @@
 """What the workers of `sedmtl mix` do: decode the event clips once, then render the mixtures.
 
-The audio of the events goes to one file, which threads and the workers of a cluster read alike.
-`render` has the arithmetic.
+The audio of the events goes to one file, which threads and the workers of a cluster can read.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from sedmtl.runtime.workers.shards import SHARE, Arrays
 
 
 class EventSlice(NamedTuple):
-    """Where the audio of an event clip lies in a `EventFile`, and what is known of it.
+    """Position of an event's audio in an `EventFile`, and its levels.
 
     Attributes:
-        first: Sample at which it begins.
-        n_samples: Its length.
-        level: As of `render.EventAudio`.
-        snr_offset_db: As of `render.EventAudio`.
+        first: First sample.
+        n_samples: Length.
+        level: As in `render.EventAudio`.
+        snr_offset_db: As in `render.EventAudio`.
     """
 
     first: int
@@ -41,16 +40,16 @@ class EventSlice(NamedTuple):
 class EventFile:
     """The decoded audio of all events: float32, one after the other.
 
-    3,710 events of 2 s are 0.95 GB, which belongs on disk and in the page cache, not in the heap.
+    3,710 events of 2 s are 0.95 GB, better kept on disk and in the page cache than in the heap.
     """
 
     path: Path
 
     def append(self, samples: audio.Audio) -> None:
-        """Write (N,) samples behind those that are there.
+        """Append (N,) samples.
 
         Raises:
-            SedmtlError: They cannot be written.
+            SedmtlError: The file cannot be written.
         """
         try:
             with self.path.open("ab") as file:
@@ -62,7 +61,7 @@ class EventFile:
         """The audio of one event.
 
         Raises:
-            SedmtlError: The file ends before it.
+            SedmtlError: The file is too short.
         """
         offset = segment.first * np.dtype(np.float32).itemsize
         samples = np.fromfile(self.path, np.float32, segment.n_samples, offset=offset)
@@ -72,7 +71,7 @@ class EventFile:
 
 
 class MixtureSpec(NamedTuple):
-    """What one mixture is made of; small, since it travels to a worker.
+    """What one mixture is made of; small, since it is sent to a worker.
 
     Attributes:
         onsets: Where each event begins, in samples.
@@ -87,8 +86,8 @@ def decode_events(clips: Sequence[EventClip], mixing: Mixing) -> Arrays:
     """Decode and resample event clips.
 
     Returns:
-        `samples` (N,) float32, of all clips one after the other; `n_samples`, `level` and
-        `snr_offset_db` (n_clips,), as of `EventSlice`.
+        `samples` (N,) float32, all clips concatenated; `n_samples`, `level` and
+        `snr_offset_db` (n_clips,), as in `EventSlice`.
 
     Raises:
         SedmtlError: A clip cannot be read, or is silent.
@@ -109,7 +108,7 @@ def _decode_event(clip: EventClip, mixing: Mixing) -> EventAudio:
     if level == 0:
         raise SedmtlError(f"{clip.path} is silent: expected an event of class '{clip.label}'")
     heard = audio.rms(segment)
-    # A segment without sound has no level of its own; its file's keeps the mixture finite.
+    # A silent segment has no level; that of its file keeps the mixture finite.
     return EventAudio(segment, heard if mixing.snr_over == "segment" and heard > 0 else level)
 
 
@@ -123,7 +122,7 @@ def render_block(
     """Render mixtures at every SNR; each scene is read once for all of them.
 
     Returns:
-        `waveform` (n_snrs, n_mixtures, n_samples) int16 and, if asked for, `stems`
+        `waveform` (n_snrs, n_mixtures, n_samples) int16 and, with `stems`, `stems`
         (n_snrs, n_mixtures, 2, n_samples) int16.
 
     Raises:
@@ -131,13 +130,13 @@ def render_block(
     """
     mixtures = [
         render(
-            [segments.read(event) for event in ingredients.events],
-            ingredients.onsets,
-            _read_scene(ingredients.scene_path, mixing),
+            [segments.read(event) for event in spec.events],
+            spec.onsets,
+            _read_scene(spec.scene_path, mixing),
             mixing.n_samples,
             snrs_db,
         )
-        for ingredients in block
+        for spec in block
     ]
     by_snr = list(zip(*mixtures, strict=True))
     arrays = {"waveform": np.array([[each.waveform for each in of_snr] for of_snr in by_snr])}
@@ -149,5 +148,7 @@ def render_block(
 def _read_scene(path: Path, mixing: Mixing) -> audio.Audio:
     waveform = audio.read(path, mixing.sample_rate, duration_s=mixing.duration_s)
     if not waveform.any():
-        raise SedmtlError(f"{path} is silent: expected a scene, which sets the SNR")
+        raise SedmtlError(
+            f"{path} is silent: expected a scene with sound, to set the SNR: replace or remove it"
+        )
     return waveform

@@ -37,8 +37,7 @@ from sedmtl.store import (
 )
 
 BLOCK = 4
-"""Mixtures rendered, or clips decoded, at a time: enough to keep a thread busy, few enough to stay
-small."""
+"""Mixtures rendered, or clips decoded, per block: enough to keep a thread busy, but small."""
 
 
 SAMPLE_BYTES = np.dtype(np.float32).itemsize
@@ -46,14 +45,14 @@ SAMPLE_BYTES = np.dtype(np.float32).itemsize
 
 @dataclass(frozen=True)
 class MixOptions:
-    """What the command line adds to `data.yaml`.
+    """Options of the command line.
 
     Attributes:
-        snrs_db: Of the stores to write.
-        stems: Whether to keep events and scene apart, too.
-        n_wavs: How many mixtures to write as WAV files, to listen to.
-        n_workers: Threads.
-        scheduler: Of a Dask cluster, whose workers take the threads' place.
+        snrs_db: SNRs of the stores to write.
+        stems: Whether to store events and scene separately, too.
+        n_wavs: How many mixtures to export as WAV files.
+        n_workers: Number of threads.
+        scheduler: Address of a Dask cluster to use instead of threads.
     """
 
     snrs_db: tuple[float, ...]
@@ -77,7 +76,7 @@ class _Bench:
 
 
 def mix(config: Config, options: MixOptions) -> list[Path]:
-    """Plan the mixtures, render them at every SNR, write one store an SNR.
+    """Plan the mixtures, render them at every SNR, write one store per SNR.
 
     Returns:
         The stores, in order of the SNRs.
@@ -94,7 +93,7 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
 
 
 def _plan(config: Config) -> Plan:
-    """Plan the mixtures of readable files."""
+    """Plan the mixtures, and check that all files are readable."""
     mixing = config.mixing
     clips = load_events(config)
     usable = [clip for clip in clips if clip.usable]
@@ -108,7 +107,7 @@ def _plan(config: Config) -> Plan:
 
 
 def _check_snrs(snrs_db: Sequence[float]) -> None:
-    """Those of the command line keep to the range of `mixing.snrs_db`."""
+    """Check the SNRs of the command line, which no schema validates."""
     for snr_db in snrs_db:
         if not -100 <= snr_db <= 100:
             raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
@@ -117,9 +116,9 @@ def _check_snrs(snrs_db: Sequence[float]) -> None:
 def _read_events(
     planned: Plan, mixing: Mixing, bench: _Bench, folder: Path
 ) -> dict[str, EventSlice]:
-    """Decode every clip of the plan once, into one file; returns what is where in it, by name."""
+    """Decode every clip of the plan once into one file; return its slices by clip name."""
     used = {event.clip.name: event.clip for m in planned.mixtures for event in m.events}
-    # The workers of a cluster may be in another folder.
+    # The workers of a cluster may run in another folder.
     clips = [replace(clip, path=clip.path.absolute()) for clip in used.values()]
     blocks = [clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)]
     decode = partial(decode_events, mixing=mixing)
@@ -144,8 +143,8 @@ def _warn_of_silence(events: Mapping[str, EventSlice]) -> None:
     if silent:
         progress.say(
             f"warning: {len(silent)} of {len(events)} event clips begin with silence longer than "
-            f"mixing.event_s and cannot be heard in their mixtures, for instance {silent[0]}: trim "
-            "them or take them out"
+            f"mixing.event_s and are inaudible in their mixtures, for example {silent[0]}: trim "
+            "or remove them"
         )
 
 
@@ -153,7 +152,7 @@ def _write_stores(
     paths: Sequence[Path], planned: Plan, config: Config, options: MixOptions, bench: _Bench
 ) -> None:
     """Render in one pass over the mixtures: each scene is read once for all SNRs."""
-    # Before the audio is read: a file that changes while it is read has another stamp next time.
+    # Before reading the audio: a file that changes meanwhile has another stamp next time.
     stamp = _stamp(planned)
     events = _read_events(planned, config.mixing, bench, paths[0].parent)
     _warn_of_silence(events)
@@ -168,8 +167,7 @@ def _write_stores(
             if writer.n_done < writer.n_rows:
                 _remove_wavs(writer.path)
         _render(writers, planned, events, config.mixing, options, bench)
-        # Only now, when nothing can go wrong with the audio any more: a plan without its mixtures
-        # would be believed.
+        # Only now, after all audio has been read: a plan without its mixtures would be misleading.
         write_text(paths[0].with_name("plan.yaml"), planned.text())
         write_text(paths[0].with_name("plan.tsv"), strong_label_text(planned.strong_labels()))
         for writer in writers:
@@ -177,10 +175,10 @@ def _write_stores(
 
 
 def _announce(writers: Sequence[StoreWriter]) -> None:
-    """Say what is about to be rendered, and what it takes of the disk."""
+    """Announce what will be rendered and the disk space it needs."""
     for writer in writers:
         if writer.replaces:
-            progress.say(f"{writer.path} is of other settings or other audio: it is made anew")
+            progress.say(f"{writer.path} was made with other settings or audio: rebuilding it")
     todo = [writer for writer in writers if not writer.is_there]
     if todo:
         n_snrs = f"{len(todo)} SNR{'s' * (len(todo) > 1)}"
@@ -196,7 +194,7 @@ def _render(
     options: MixOptions,
     bench: _Bench,
 ) -> None:
-    """Render the mixtures that some store still lacks, and write them."""
+    """Render and write the mixtures that are missing in any store."""
     n_done = min(writer.n_done for writer in writers)
     todo = [_spec_of(mixture, events, mixing) for mixture in planned.mixtures[n_done:]]
     blocks = [todo[i : i + BLOCK] for i in range(0, len(todo), BLOCK)]
@@ -251,7 +249,7 @@ def _writer(
 
 
 def _recorded(config: Config) -> Attributes:
-    """What a store notes of its mixtures: the kinds of the corpora, the rule of the onsets."""
+    """What a store records about its mixtures: the kinds of corpora and the onset rule."""
     events, scenes, onsets = config.corpus.events, config.corpus.scenes, config.mixing.onsets
     return {
         "event_corpus": events.kind if events else "",
@@ -262,7 +260,7 @@ def _recorded(config: Config) -> Attributes:
 
 
 def _stamp(planned: Plan) -> str:
-    """Of all audio that the mixtures are made from: a look at each file, once for all SNRs."""
+    """Stamp of all audio files of the plan, the same for all SNRs."""
     events = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
     scenes = [mixture.scene.path for mixture in planned.mixtures]
     return stamp_of(dict.fromkeys([*events, *scenes]))
@@ -299,12 +297,12 @@ def _remove_wavs(path: Path) -> None:
     for wav_path in folder.glob("mix_*.wav"):
         if MIXTURE_NAME.fullmatch(wav_path.name):
             remove_file(wav_path)
-    with suppress(OSError):  # it holds other files, or is not there
+    with suppress(OSError):  # it has other files, or does not exist
         folder.rmdir()
 
 
 def _write_wavs(path: Path, sample_rate: int, n_wavs: int) -> None:
-    """The first mixtures of a store as WAV files in a folder beside it."""
+    """Export the first mixtures of a store as WAV files to a folder beside it."""
     with Store(path, "waveform") as store:
         for row in range(min(n_wavs, len(store))):
             wav_path = path.with_suffix("") / store.clips.name[row]

@@ -1,4 +1,4 @@
-"""The plan: every mixture decided - fold, scene, events, onsets - before a sample is read. Pure."""
+"""The plan: fold, scene, events and onsets of every mixture, decided before reading any audio."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sedmtl.events import Event
 from sedmtl.runtime.errors import SedmtlError
 
 MIXTURE_NAME = re.compile(r"mix_\d+\.wav")
-"""What `plan` calls a mixture."""
+"""Pattern of the mixtures' names."""
 
 
 @dataclass(frozen=True)
 class PlannedEvent:
-    """One event of a mixture: which clip sounds from when to when."""
+    """One event of a mixture: its clip and times."""
 
     clip: EventClip
     onset_s: float
@@ -63,7 +63,7 @@ class Plan:
         return {mixture.name: [e.truth for e in mixture.events] for mixture in self.mixtures}
 
     def text(self) -> str:
-        """The plan as YAML, one mixture a line (JSON in YAML: it is written 50 times faster)."""
+        """The plan as YAML, one mixture per line (as JSON, which is written 50 times faster)."""
         lines = [f"classes: {json.dumps(self.classes, ensure_ascii=False)}", "mixtures:"]
         for mixture in self.mixtures:
             row = {
@@ -97,11 +97,11 @@ def plan(
     Args:
         clips: The event clips; unusable ones only take part in the assignment of folds.
         scenes: The scenes.
-        durations_s: Length of each usable clip by its name; an event is its first
-            `mixing.event_s` seconds, or all of it.
+        durations_s: Length of each usable clip by its name; an event is the first
+            `mixing.event_s` seconds of its clip.
         mixing: The protocol.
-        rng: Decides folds, scenes, order, random onsets and reserved recordings, each with a
-            stream of its own: the same events meet the same scenes whether onsets are fixed or
+        rng: Draws folds, scenes, order, random onsets and reserved recordings, each from a
+            separate stream: the same events meet the same scenes whether onsets are fixed or
             random.
 
     Raises:
@@ -134,10 +134,10 @@ def plan(
 
 
 def n_validation(mixing: Mixing) -> int:
-    """Mixtures of each fold that are for inner validation; none where one would be over a fifth."""
+    """Mixtures per fold for inner validation; 0 if one mixture would exceed a fifth."""
     n_mixtures = mixing.mixtures_per_fold
     share = validation_share(mixing.folds * n_mixtures, mixing.folds)
-    # A tenth of 30 is 3, and not a little less.
+    # A tenth of 30 is 3, despite rounding.
     n = int(share * n_mixtures + 1e-9)
     return max(1, n) if n_mixtures * LARGEST_SHARE >= 1 else 0
 
@@ -166,7 +166,7 @@ def _usable_by_fold(
 def _reserve(
     usable_by_fold: Sequence[Sequence[EventClip]], classes: Sequence[str], rng: np.random.Generator
 ) -> set[str]:
-    """The recordings that only inner validation is mixed from."""
+    """The recordings reserved for the mixtures of inner validation."""
     clips = [clip for usable in usable_by_fold for clip in usable]
     fold = np.repeat(range(1, len(usable_by_fold) + 1), [len(usable) for usable in usable_by_fold])
     target = np.array([[clip.label == label for label in classes] for clip in clips], np.uint8)
@@ -179,8 +179,8 @@ def _reserve(
 def _choose_validation(scenes: Sequence[Scene], n_wanted: int) -> list[bool]:
     """Which mixtures of a fold, given their scenes, are for inner validation.
 
-    All mixtures of some scenes, so that training has none of these scenes; but the last of the
-    fold where every scene serves more mixtures than are wanted.
+    They are all mixtures of some scenes, so that training has none of these scenes. If every scene
+    is used more often than `n_wanted`, they are the last mixtures of the fold.
     """
     uses = Counter(scene.name for scene in scenes)
     chosen: set[str] = set()
@@ -199,8 +199,8 @@ def assign_folds(
 ) -> npt.NDArray[np.uint8]:
     """Give every row a fold from 1 so that no recording is in two.
 
-    The recordings are shuffled and numbered, and fold is `n % n_folds + 1`. Where every row is a
-    recording of its own, as in FSDKaggle2018, this is the recipe's rule.
+    The recordings are shuffled and numbered, and fold is `n % n_folds + 1`. If every row is a
+    separate recording, as in FSDKaggle2018, this is the recipe's rule.
 
     Returns:
         (n_rows,) uint8.
@@ -262,7 +262,7 @@ def _check_enough(n_in_smallest: int, scenes: Sequence[Scene], mixing: Mixing) -
 def _share_locations(
     scenes: Sequence[Scene], n_folds: int, rng: np.random.Generator
 ) -> list[list[Scene]]:
-    """Shuffle the locations; each goes whole to the fold that has the fewest scenes so far."""
+    """Shuffle the locations; assign each to the fold that has the fewest scenes so far."""
     locations: dict[str, list[Scene]] = {}
     for scene in scenes:
         locations.setdefault(scene.location, []).append(scene)
@@ -306,9 +306,9 @@ def _random_onsets(
 ) -> list[float]:
     """Uniform onsets in whole milliseconds, apart from each other unless overlap is allowed.
 
-    Without overlap the free time is cut at uniform points and the events are put at the cuts,
-    which makes every arrangement in this order equally likely. Each event takes up whole
-    milliseconds; where that leaves no room for the rest, the rest goes back to back to the end.
+    Without overlap the free time is cut at uniform points and the events are placed at the cuts,
+    which makes every arrangement in this order equally likely. Each event occupies whole
+    milliseconds; if that leaves too little room, the last events are placed back to back.
     """
     if mixing.overlap:
         rooms_ms = [int(1000 * (mixing.duration_s - length_s)) for length_s in lengths_s]

@@ -1,4 +1,4 @@
-"""One mixture from the audio of its events and its scene, at each SNR. Pure."""
+"""One mixture from the audio of its events and its scene, at each SNR; no input or output."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sedmtl.data.audio import Audio, cut_or_repeat, rms
 from sedmtl.store import FULL_SCALE
 
 PROTOCOL = 1
-"""Raise it when the same plan would be rendered to other samples: stores are then made again."""
+"""Raise it when the same plan would be rendered to other samples: stores are then rebuilt."""
 
 
 class EventAudio(NamedTuple):
-    """The audio of an event: what is heard, and the level it is scaled by.
+    """The audio of an event, and the level used to scale it.
 
     Attributes:
         segment: (n,) float32, the first `event_s` seconds of the clip.
@@ -30,9 +30,9 @@ class EventAudio(NamedTuple):
 
     @property
     def snr_offset_db(self) -> float:
-        """How far the realised SNR lies above the wanted one; -inf where nothing is heard.
+        """How far the realised SNR is above the nominal one; -inf for a silent segment.
 
-        The realised SNR is the RMS of the event as heard over the RMS of the whole scene.
+        The realised SNR is the RMS of the segment over the RMS of the whole scene.
         """
         heard = rms(self.segment)
         return 20 * float(np.log10(heard / self.level)) if heard > 0 else -np.inf
@@ -44,7 +44,7 @@ class Rendered:
 
     Attributes:
         waveform: (n_samples,) int16; amplitude = value / 32767.
-        event_part: (n_samples,) float32, what the events add to it, before rounding.
+        event_part: (n_samples,) float32, contribution of the events, before rounding.
     """
 
     waveform: npt.NDArray[np.int16]
@@ -54,7 +54,7 @@ class Rendered:
     def stems(self) -> npt.NDArray[np.int16]:
         """(2, n_samples): events, scene. They sum to the waveform exactly."""
         events = np.rint(self.event_part).astype(np.int16)
-        # The scene's stem is the rest, so that the stems sum to the mixture to the last bit.
+        # The scene's stem is the difference, so that the stems sum to the mixture exactly.
         return np.stack([events, self.waveform - events])
 
 
@@ -75,7 +75,7 @@ def render(
         onsets: Where each begins, in samples.
         scene: The scene, not silent; cut, or repeated if it is too short.
         n_samples: Length of the mixture.
-        snrs_db: The wanted SNRs.
+        snrs_db: The nominal SNRs.
 
     Yields:
         One `Rendered` for each SNR, in order.
@@ -91,7 +91,7 @@ def render(
         gain = 10 ** (snr_db / 20)
         scale = FULL_SCALE / (2 * max(gain * event_peak, scene_peak))
         event_part = unit_events * np.float32(gain * scale)
-        # In place: the arrays of 10 s do not fit the processor's cache, each new one costs.
+        # In place: arrays of 10 s do not fit into the processor's cache, so each new one is slow.
         mixture = scene * np.float32(scale)
         mixture += event_part
         yield Rendered(np.rint(mixture, out=mixture).astype(np.int16), event_part)

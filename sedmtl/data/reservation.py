@@ -1,6 +1,6 @@
-"""Which recordings are kept for inner validation: stratified by class, none shared with training.
+"""Recordings reserved for inner validation: stratified by class, none shared with training.
 
-Pure. A recording is reserved as a whole, with all clips that were cut from it. The rule is a greedy
+A recording is reserved as a whole, with all clips that were cut from it. The rule is a greedy
 form of iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011): classes are
 served rarest first, because a rare class leaves the least choice. scikit-learn's
 StratifiedGroupKFold takes one class per clip only.
@@ -14,21 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 SHARE = 0.1
-"""Of the clips to train on that inner validation takes."""
+"""Share of the training clips used for inner validation."""
 
 FEW, LARGEST_SHARE = 24, 0.2
-"""A tenth of a small set ranks too few clips: then validation has 24, but at most a fifth."""
+"""A tenth of a small set is too few clips to rank: then validation has 24, but at most a fifth."""
 
 MIN_FOLDS = 2
-"""That a class is reserved in: then one of them is left whichever fold is held out."""
+"""Folds in which a class is reserved: one of them remains, whichever fold is held out."""
 
 
 def validation_share(n_clips: int, n_folds: int) -> float:
-    """The part of the clips that inner validation takes: the same of each fold.
+    """The share of each fold's clips used for inner validation.
 
     Args:
-        n_clips: In all folds.
-        n_folds: One of them is held out.
+        n_clips: Clips in all folds.
+        n_folds: Folds, one of which is held out.
     """
     n_training = n_clips * (n_folds - 1) / n_folds
     return min(max(SHARE, FEW / n_training), LARGEST_SHARE)
@@ -44,21 +44,21 @@ def reserve(
     """Choose the clips whose recordings are reserved.
 
     Each class gives about `share` of its clips, but at least one recording in two folds if it
-    can. In each fold a class keeps at least one recording for training, and so does the fold. So
-    does the set of clips without any label.
+    can. In each fold, each class, the clips without any label and the fold as a whole keep at least
+    one recording for training.
 
     Args:
         target: (n, C) of 0 and 1.
         recordings: (n,) names; a recording must lie in one fold.
         fold: (n,) from 1.
-        share: Of the clips to reserve, in [0, 1].
-        rng: Decides between recordings that are equally suited. The order of the rows does not.
+        share: Share of the clips to reserve, in [0, 1].
+        rng: Decides between equally suitable recordings; the order of the rows does not.
 
     Returns:
         (n,) whether the clip is reserved.
     """
     unlabelled = ~target.any(axis=1, keepdims=True)
-    # The last column stands for any clip: it fills up the folds that have too few.
+    # The last column counts all clips: it fills the folds that have too few.
     holds = np.hstack([target > 0, unlabelled, np.ones_like(unlabelled)])
     names, first, recording = np.unique(recordings, return_index=True, return_inverse=True)
     n_clips = np.zeros((len(names), holds.shape[1]), int)
@@ -109,18 +109,18 @@ class _Reservation:
             )
             recording = queues[fold].pop()
             n_then = n_reserved.sum() + self._n_clips[recording, column]
-            # A recording of many clips may be more off than none.
+            # A recording of many clips may overshoot more than its absence falls short.
             comes_nearer = n_then - n_wanted <= n_wanted - n_reserved.sum()
             if comes_nearer or (lacks_folds and not n_reserved[fold]):
                 self._reserve(recording)
 
     def _n_ahead(self, fold: int, column: int, share: float) -> tuple[float, float]:
-        """By how many clips a fold has more than its share: of the class, and in all."""
+        """By how many clips a fold exceeds its share: of the class, and in total."""
         ahead = self._n_reserved[fold] - share * self._n_in_fold[fold]
         return float(ahead[column]), float(ahead[-1])
 
     def _reserve(self, recording: int) -> None:
-        """Reserve a recording, unless training would have no other one of its class and fold."""
+        """Reserve a recording, unless it is the last one for training of its class and fold."""
         fold, is_held = self._home[recording], self._n_clips[recording] > 0
         if self._n_kept[fold, is_held].min() > 1:
             self.reserved[recording] = True

@@ -208,7 +208,7 @@ def _fill(
 def _announce(writer: StoreWriter) -> None:
     """Say what is about to be made, and what it takes of the disk."""
     if writer.replaces:
-        progress.say(f"{writer.path} is of other settings or other audio: it is made anew")
+        progress.say(f"{writer.path} was made with other settings or audio: rebuilding it")
     if not writer.is_there:
         announce(f"log-mel of {writer.n_rows:,} clips", writer.n_bytes, writer.path.parent)
 

@@ -1,7 +1,7 @@
-"""Audio files in, mono float32 at one rate out; and WAV files out.
+"""Reads audio files as mono float32 at one rate, and writes WAV files.
 
-The only package that reads audio (soundfile) and resamples it (soxr). It knows nothing of
-corpora. Both libraries let other threads run while they work, so threads use all cores.
+The only package that reads audio (soundfile) and resamples it (soxr). Both libraries release the
+GIL, so threads use all cores.
 """
 
 from sedmtl.data.audio.folder import EXTENSIONS, files_below

@@ -1,8 +1,8 @@
-"""Whether an audio file is whole, as far as its container tells.
+"""Whether an audio file is complete according to its container.
 
-libsndfile plays what is left of a file that was cut short, and leaves out damaged pages of an Ogg
-file: shorter audio, and no word of it. Here stands what the containers promise. FLAC is not here,
-whose decoder checks itself, and neither is MP3, which promises nothing that is not decoded. A leaf.
+libsndfile silently returns shorter audio for a truncated file or an Ogg file with damaged pages.
+This module checks against the container's header. FLAC is not checked, because its decoder does so,
+nor MP3, whose header states no length.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from typing import BinaryIO, NamedTuple
 from sedmtl.runtime.errors import SedmtlError
 
 MAX_CHUNKS = 1_000
-"""Before the samples; a file of more tiny ones would take long to walk and is not asked further."""
+"""Chunks searched for the samples; a file with more of them is not checked further."""
 
 OPEN_ENDED = (1 << 31, 1 << 32)
-"""Sizes near these are what writers to a pipe, which cannot go back, put into the header: FFmpeg
-2^32 - 1, SoX 2^31 - 4096, arecord 2^31. 0 is another such size."""
+"""Sizes near these are placeholders: a program that writes to a pipe cannot go back to its header.
+FFmpeg writes 2^32 - 1, SoX 2^31 - 4096, arecord 2^31; 0 is used, too."""
 
 PAGE = struct.Struct("<4sBBqIIIB")
 """Header of an Ogg page (RFC 3533, section 6): pattern, version, type, position, serial number,
-number, checksum, count of segments, whose lengths follow."""
+number, checksum, number of segments; their lengths follow."""
 CHECKSUM = slice(22, 26)
 
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-"""Each byte with its bits in reverse."""
+"""Each byte with its bits reversed."""
 
 
 class Chunks(NamedTuple):
-    """How a container is divided.
+    """Layout of a chunked container.
 
     Attributes:
         first: Where the first chunk begins.
         header: Name and size.
         samples: Name of the chunk that holds the samples.
-        n_inside: How many bytes of the header its size counts.
-        multiple: Of how many bytes the place of a chunk is one.
+        n_inside: Bytes of the chunk's header that are included in its size.
+        multiple: Chunks start at multiples of this number of bytes.
     """
 
     first: int
@@ -57,16 +57,16 @@ CHUNKS = {
     b"FORM": Chunks(12, struct.Struct(">4sI"), b"SSND"),
     b"riff": Chunks(40, struct.Struct("<16sQ"), W64_SAMPLES, n_inside=24, multiple=8),
 }
-"""By the first four bytes: WAV, big-endian WAV, WAV beyond 4 GiB, AIFF, Sony Wave64."""
+"""Layouts by the first four bytes: WAV, big-endian WAV, WAV beyond 4 GiB, AIFF, Sony Wave64."""
 
 
 def check_whole(path: Path) -> None:
-    """Refuse a file that was cut short, or an Ogg file that is damaged.
+    """Refuse a truncated file or a damaged Ogg file.
 
-    Reads a few headers; of an Ogg file all of it, 0.3 GB a second.
+    Reads a few headers, but all of an Ogg file (0.3 GB per second).
 
     Raises:
-        SedmtlError: The container says that something is missing or has changed.
+        SedmtlError: The file is truncated or damaged.
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
@@ -75,13 +75,13 @@ def check_whole(path: Path) -> None:
             _check_pages(file, path)
         elif kind in CHUNKS:
             _check_samples(file, path, CHUNKS[kind])
-        elif kind == b".snd":  # AU: where the samples begin, and how many bytes they are
+        elif kind == b".snd":  # AU: start and size of the samples in bytes
             start, size = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
             _check_size(file, path, start, size)
 
 
 def _check_samples(file: BinaryIO, path: Path, chunks: Chunks) -> None:
-    """Find the chunk of the samples, and compare its size with what is there."""
+    """Find the chunk of the samples and compare its size with that of the file."""
     at, long_size = chunks.first, None
     for _ in range(MAX_CHUNKS):
         file.seek(at)
@@ -104,7 +104,7 @@ def _check_size(file: BinaryIO, path: Path, start: int, size: int) -> None:
     if found < size and not is_open:
         raise SedmtlError(
             f"{path} is cut short: its header promises {size} bytes of audio, found {found}: copy "
-            "it anew"
+            "it again"
         )
 
 
@@ -113,25 +113,27 @@ def _check_pages(file: BinaryIO, path: Path) -> None:
     at, numbers = file.seek(0), dict[int, int]()  # of the last page of each stream
     while fixed := file.read(PAGE.size):
         if len(fixed) == PAGE.size and not fixed.startswith(b"OggS"):
-            raise SedmtlError(f"{path} is damaged: expected an Ogg page at byte {at}: copy it anew")
+            raise SedmtlError(
+                f"{path} is damaged: expected an Ogg page at byte {at}: copy it again"
+            )
         lengths = file.read(fixed[-1])
         body = file.read(sum(lengths))
         if len(fixed) < PAGE.size or len(lengths) < fixed[-1] or len(body) < sum(lengths):
-            raise SedmtlError(f"{path} is cut short in the Ogg page at byte {at}: copy it anew")
+            raise SedmtlError(f"{path} is cut short in the Ogg page at byte {at}: copy it again")
         blank = fixed[: CHECKSUM.start] + bytes(4) + fixed[CHECKSUM.stop :]
         if ogg_checksum(blank + lengths + body) != int.from_bytes(fixed[CHECKSUM], "little"):
-            raise SedmtlError(f"{path} is damaged in the Ogg page at byte {at}: copy it anew")
+            raise SedmtlError(f"{path} is damaged in the Ogg page at byte {at}: copy it again")
         *_, stream, number, _, _ = PAGE.unpack(fixed)
         if number != numbers.get(stream, number - 1) + 1:
-            raise SedmtlError(f"{path} misses an Ogg page at byte {at}: copy it anew")
+            raise SedmtlError(f"{path} lacks an Ogg page at byte {at}: copy it again")
         at, numbers[stream] = file.tell(), number
 
 
 def ogg_checksum(data: bytes) -> int:
-    """The checksum of an Ogg page: CRC-32 of polynomial 0x04C11DB7 from 0 (RFC 3533, section 6).
+    """The checksum of an Ogg page: CRC-32 with polynomial 0x04C11DB7 from 0 (RFC 3533, section 6).
 
-    Its most significant bit is first. zlib has that polynomial with the least significant bit
-    first, and inverts before and after: the same number in reverse.
+    It processes the most significant bit first. zlib uses the same polynomial, but the least
+    significant bit first and inverted: the same number with its bits reversed.
     """
     mirrored = zlib.crc32(data.translate(REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)

@@ -12,16 +12,16 @@ EXTENSIONS = frozenset(
     (".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
      ".aifc", ".au", ".caf")
 )  # fmt: skip
-"""What a folder is searched for: the formats of soundfile that a file's name gives away."""
+"""Extensions of the audio files in a folder: the formats that soundfile reads."""
 
 
 def files_below(folder: Path) -> Iterable[Path]:
     """The audio files below a folder, in a fixed order; hidden ones are left out.
 
     Raises:
-        SedmtlError: A name is no UTF-8, so that no table and no store can hold it.
+        SedmtlError: A name is not UTF-8, so no table or store can hold it.
     """
-    # A dangling link counts: its recording is missing, not absent. A pipe would be waited for.
+    # A dangling link counts: its recording is missing. Reading a pipe would block.
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in EXTENSIONS and not (hidden or path.is_dir() or is_special(path)):

@@ -1,4 +1,4 @@
-"""What an audio file says of itself, and whether it can be believed."""
+"""Headers of audio files, validated."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from sedmtl.runtime.atomic import is_special
 from sedmtl.runtime.errors import SedmtlError
 
 UNKNOWN = (1 << 63) - 1
-"""Samples of a FLAC that was written to a pipe and leaves its length open, as soundfile gives them;
-it cannot read such a file to the end."""
+"""What soundfile reports as the length of a FLAC that was written to a pipe; it cannot read such a
+file to the end."""
 
 MIN_RATE = 1_000
-"""In Hz. Below it there is little to hear; a header that says 1 Hz is wrong, and would turn a
-second of audio into hours."""
+"""In Hz. A header with a lower rate is probably wrong: 1 Hz would turn a second into hours."""
 
 
 class AudioInfo(NamedTuple):
-    """What a file's header says."""
+    """Length and format of an audio file."""
 
     n_samples: int
     sample_rate: int
@@ -40,8 +39,8 @@ def probe(path: Path) -> AudioInfo:
     """Read a file's header.
 
     Raises:
-        SedmtlError: The file is missing, is no audio, was cut short, holds no sample or does not
-            say how many, or its sample rate is below 1 kHz.
+        SedmtlError: The file is missing, is not audio, is truncated, holds no sample, does not
+            state its length, or has a sample rate below 1 kHz.
     """
     if is_special(path):
         raise SedmtlError(f"{path} is a device or a pipe: expected an audio file")
@@ -50,14 +49,16 @@ def probe(path: Path) -> AudioInfo:
         check_whole(path)
     except soundfile.LibsndfileError as error:
         raise _unreadable(path, error) from error
-    except TypeError as error:  # soundfile asks for the rate of a file that is named .raw
-        raise SedmtlError(f"cannot read {path} as audio: it does not say its rate") from error
+    except TypeError as error:  # soundfile needs the rate of a file named .raw
+        raise SedmtlError(
+            f"cannot read {path} as audio: it does not state its sample rate"
+        ) from error
     except OSError as error:
         raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
     if info.frames == 0:
         raise SedmtlError(f"{path} holds no audio: expected at least one sample, found none")
     if info.frames == UNKNOWN:
-        raise SedmtlError(f"{path} does not say how long it is: convert it again")
+        raise SedmtlError(f"{path} does not state its length: convert it again")
     if info.samplerate < MIN_RATE:
         raise SedmtlError(
             f"{path} should have a sample rate of {MIN_RATE} Hz or more, found {info.samplerate}"
@@ -66,7 +67,7 @@ def probe(path: Path) -> AudioInfo:
 
 
 def probe_each(paths: Sequence[Path]) -> list[AudioInfo | SedmtlError]:
-    """Read many headers: of a file that is unusable the error that says so."""
+    """Read many headers; an unusable file gives its error instead."""
 
     def attempt(path: Path) -> AudioInfo | SedmtlError:
         try:
@@ -79,7 +80,7 @@ def probe_each(paths: Sequence[Path]) -> list[AudioInfo | SedmtlError]:
 
 
 def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
-    """Read many headers, so that a broken file is found before hours of work, not after.
+    """Read many headers, so that a broken file is found before hours of work.
 
     Raises:
         SedmtlError: Names the first unusable file and counts the others.
@@ -93,7 +94,7 @@ def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
 
 
 def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:
-    # Those of Path raise where a folder on the way may not be read.
+    # Path's methods raise if a parent folder is not readable.
     if os.path.isdir(path):  # noqa: PTH112
         return SedmtlError(f"no audio file in the folder {path}")
     if not os.path.exists(path):  # noqa: PTH110
@@ -102,6 +103,6 @@ def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:
 
 
 def reason_of(error: soundfile.LibsndfileError) -> str:
-    """What libsndfile says, without its frame."""
+    """The message of libsndfile, without prefix and full stop."""
     text: str = error.error_string
     return text.removeprefix("Error : ").rstrip(".")

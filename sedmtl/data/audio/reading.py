@@ -14,7 +14,7 @@ from sedmtl.data.audio.waveform import Audio, average, resample, too_short
 from sedmtl.runtime.errors import SedmtlError
 
 BLOCK = 1 << 16
-"""Samples of all channels that are read at a time: 1.4 s of mono at 48 kHz."""
+"""Samples of all channels read at a time: 1.4 s of mono at 48 kHz."""
 
 
 def read(
@@ -24,16 +24,16 @@ def read(
 
     Args:
         path: Any format that soundfile reads.
-        sample_rate: Wanted rate in Hz.
-        start_s: Where to begin, in seconds.
-        duration_s: How much to read at most; None for all.
+        sample_rate: Target rate in Hz.
+        start_s: Start in seconds.
+        duration_s: Longest duration to read; None for all.
 
     Returns:
         (N,) float32.
 
     Raises:
-        SedmtlError: The file cannot be read, ends before `start_s` or before its header says, or
-            holds NaN or infinity.
+        SedmtlError: The file cannot be read, ends before `start_s`, is truncated, or holds
+            NaN or infinity.
     """
     info = probe(path)
     if not 0 <= start_s < info.duration_s:
@@ -49,18 +49,17 @@ def read(
 
 
 def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
-    """Read a file of any length piece by piece: together the very samples of `read`.
+    """Read a file of any length in blocks; together they equal the result of `read`.
 
     Args:
         path: Any format that soundfile reads.
-        sample_rate: Wanted rate in Hz.
+        sample_rate: Target rate in Hz.
 
     Yields:
-        (n,) float32, in order; some megabytes are held, however long the file is.
+        (n,) float32, in order; memory stays at a few megabytes for any length.
 
     Raises:
-        SedmtlError: The file cannot be read, ends before its header says, or holds NaN or
-            infinity.
+        SedmtlError: The file cannot be read, is truncated, or holds NaN or infinity.
     """
     info = probe(path)
     if info.sample_rate == sample_rate:
@@ -79,7 +78,7 @@ def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
 
 
 def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator[Audio]:
-    """Some samples of a file, from `first` on, mono and at its own rate."""
+    """Samples of a file starting at `first`, mono, at the original rate."""
     at, end = first, first + n_samples
     n_at_a_time = max(1, BLOCK // info.n_channels)
     try:

@@ -1,4 +1,4 @@
-"""Mono float32: from samples of any channels and rate, and to the length and level of a clip."""
+"""Mono float32 waveforms: averaging channels, resampling, and the length and level of a clip."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from sedmtl.runtime.errors import SedmtlError
 Audio = npt.NDArray[np.float32]
 
 PEAK = 0.5
-"""Where `conform` puts a clip's peak. The recipe divides a mixture by twice the greater peak of
-its two parts, so this is the level that a network trained on mixtures knows."""
+"""Peak of a clip after `conform`. The recipe divides a mixture by twice the greater peak of its two
+parts, so this is the level of the mixtures that networks are trained on."""
 
 
 def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, where: str) -> Audio:
     """Average channels and resample: (N,) or (N, channels) at `rate` -> (N',) at `sample_rate`.
 
     Raises:
-        SedmtlError: A sample is NaN or infinite, or too few are left at `sample_rate`; `where`
-            says whose.
+        SedmtlError: A sample is NaN or infinite, or too few are left at `sample_rate`; the message
+            begins with `where`.
     """
     return resample(average(samples, 0, rate, where), rate, sample_rate, where)
 
 
 def resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
-    """All of a waveform at another rate.
+    """Resample a whole waveform.
 
     Raises:
-        SedmtlError: It is too short for a sample at that rate; `where` says whose it is.
+        SedmtlError: It is too short for a sample at that rate; the message begins with `where`.
     """
     if rate == sample_rate:
         return mono
@@ -40,9 +40,9 @@ def resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
 
 
 def average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
-    """Average the channels of finite samples, of which `first` have gone before."""
+    """Average the channels of finite samples; `first` is the number of preceding samples."""
     mono = _mean_of_channels(samples)
-    # One look at the average finds what is wrong in any channel; which sample, only then.
+    # The average shows a fault in any channel; only then is the sample located.
     if not np.isfinite(mono).all():
         finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1) & np.isfinite(mono)
         at_s = (first + int(np.argmin(finite))) / rate
@@ -63,7 +63,7 @@ def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
 
 
 def too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> SedmtlError:
-    """The error of a waveform that has no sample at another rate."""
+    """The error for a waveform without a sample at the target rate."""
     return SedmtlError(
         f"{where} is too short: expected at least one sample at {sample_rate} Hz, found "
         f"{n_samples} at {rate} Hz"
@@ -71,24 +71,24 @@ def too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> Sedmtl
 
 
 def cut_or_pad(waveform: Audio, n_samples: int) -> Audio:
-    """The first `n_samples` samples; silence after the end of a shorter waveform."""
+    """The first `n_samples` samples; a shorter waveform is padded with silence."""
     return np.pad(waveform[:n_samples], (0, max(0, n_samples - len(waveform))))
 
 
 def cut_or_repeat(waveform: Audio, n_samples: int) -> Audio:
-    """The first `n_samples` samples; a shorter waveform starts over until it is long enough."""
+    """The first `n_samples` samples; a shorter waveform is repeated."""
     return np.resize(waveform, n_samples)
 
 
 def conform(waveform: Audio, n_samples: int) -> Audio:
-    """What every clip goes through before its log-mel, in training and in prediction alike.
+    """Cut or pad a clip to the clip length and scale its peak to 0.5; silence stays silence.
 
-    Cut or padded to the clip length, and scaled to a peak of 0.5, so that the recording level
-    does not matter. Silence stays silence.
+    Applied before the log-mel in training and prediction, so that the recording level does not
+    matter.
     """
     clip = cut_or_pad(waveform, n_samples)
     peak = float(np.abs(clip).max())
-    # Divided before it is scaled: PEAK / peak overflows where the peak is a denormal number.
+    # Divide first: PEAK / peak overflows if the peak is a denormal number.
     return clip / np.float32(peak) * np.float32(PEAK) if peak > 0 else clip
 
 

@@ -1,4 +1,4 @@
-"""WAV files, whole or absent."""
+"""Writing WAV files atomically."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sedmtl.runtime.errors import SedmtlError
 
 
 def write(path: Path, waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> None:
-    """Write a 16-bit WAV file, making its folder.
+    """Write a 16-bit WAV file; creates its folder.
 
     Raises:
-        SedmtlError: It cannot be written.
+        SedmtlError: The file cannot be written.
     """
-    # In memory: on a full disk libsndfile may leave a part of a file, and say nothing.
+    # In memory: on a full disk libsndfile may write a truncated file without an error.
     content = io.BytesIO()
     try:
         soundfile.write(content, waveform, sample_rate, subtype="PCM_16", format="WAV")

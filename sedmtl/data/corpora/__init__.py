@@ -1,8 +1,8 @@
-"""Corpora: which recordings there are, what they are called, where they came from.
+"""Corpora: their recordings, with names, labels and origins.
 
-An adapter turns a published folder layout or a user's own into `EventClip`s or `Scene`s. It
-reads names and tables, never audio. `EVENT_ADAPTERS` and `SCENE_ADAPTERS` are the registry: to
-support another layout, write a module with the one function, and name it here and in `config`.
+An adapter turns a published or custom folder layout into `EventClip`s or `Scene`s. It reads names
+and tables, never audio. `EVENT_ADAPTERS` and `SCENE_ADAPTERS` are the registry: to support another
+layout, write a module with one such function, and register it here and in `config`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SCENE_ADAPTERS: Mapping[str, Callable[[Any, Config], Sequence[Scene]]] = {
 
 
 def load_events(config: Config) -> Sequence[EventClip]:
-    """The event clips of `corpus.events`, in an order that depends on their names only.
+    """The event clips of `corpus.events`, in an order that depends only on their names.
 
     Raises:
-        SedmtlError: Nothing is configured, the layout is not as expected, or a class has no clip
-            that may be used.
+        SedmtlError: Nothing is configured, the layout is not as expected, or a class has no usable
+            clip.
     """
     settings = config.corpus.events
     if settings is None:
@@ -47,13 +47,13 @@ def load_events(config: Config) -> Sequence[EventClip]:
     for label in sorted({clip.label for clip in clips} - usable):
         raise SedmtlError(
             f"class '{label}' has no manually verified clip: set corpus.events.verified_only to "
-            "false, or take its rows out of the table"
+            "false, or remove its rows from the table"
         )
     return clips
 
 
 def load_scenes(config: Config) -> Sequence[Scene]:
-    """The scenes of `corpus.scenes`, in an order that depends on their names only.
+    """The scenes of `corpus.scenes`, in an order that depends only on their names.
 
     Raises:
         SedmtlError: Nothing is configured, or the layout is not as expected.

@@ -1,4 +1,4 @@
-"""A folder of one's own: each sub-folder is a class (of events) or a kind (of scenes)."""
+"""A custom folder: each sub-folder is a class (of events) or a kind (of scenes)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def events(settings: Folder, config: Config) -> Sequence[EventClip]:
     """Every audio file below `root/CLASS/`, labelled CLASS.
 
     Raises:
-        SedmtlError: The folder is missing, has no sub-folder, one of them has no audio, or audio
-            lies beside them, where it has no class.
+        SedmtlError: The folder is missing or has no sub-folder, a sub-folder has no audio, or an
+            audio file is outside the sub-folders, where it has no class.
     """
     root = config.locate(settings.root)
     clips = [
@@ -24,15 +24,17 @@ def events(settings: Folder, config: Config) -> Sequence[EventClip]:
     ]
     for path in files_below(root):
         if path.parent == root:
-            raise SedmtlError(f"{path} has no class: move it into a sub-folder of {root}, or away")
+            raise SedmtlError(
+                f"{path} has no class: move it into a sub-folder of {root}, or remove it"
+            )
     return clips
 
 
 def scenes(settings: Folder, config: Config) -> Sequence[Scene]:
-    """Every audio file below `root/KIND/`; each file counts as a location of its own.
+    """Every audio file below `root/KIND/`; each file counts as a separate location.
 
-    Files that lie in `root` itself are scenes of the kind 'scene', so that one flat folder of
-    background recordings will do; it may have sub-folders that hold none.
+    Files in `root` itself are scenes of the kind 'scene', so a flat folder of background
+    recordings works, too; its sub-folders may be empty.
     """
     root = config.locate(settings.root)
     paths = list(files_below(root)) if root.is_dir() else []
@@ -44,10 +46,10 @@ def scenes(settings: Folder, config: Config) -> Sequence[Scene]:
 
 def _labelled_files(root: Path) -> Iterator[tuple[str, str, Path]]:
     if not root.is_dir():
-        raise SedmtlError(f"no folder {root}: expected one with a sub-folder a class")
+        raise SedmtlError(f"no folder {root}: expected one with a sub-folder per class")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
     if not folders:
-        raise SedmtlError(f"{root} should hold one sub-folder a class, found none")
+        raise SedmtlError(f"{root} should have one sub-folder per class, found none")
     for folder in folders:
         paths = list(files_below(folder))
         if not paths:

@@ -18,11 +18,11 @@ AUDIO = "FSDKaggle2018.audio_train"
 
 
 def events(settings: FsdKaggle2018, config: Config) -> Sequence[EventClip]:
-    """All training clips; those that were not verified by hand are marked as not usable.
+    """All training clips; clips without manual verification are marked as unusable.
 
     Raises:
-        SedmtlError: The table or a column is missing, a clip has two rows or lies
-            elsewhere, or `manually_verified` is neither 0 nor 1.
+        SedmtlError: The table or a column is missing, a clip has two rows or is outside
+            the folder, or `manually_verified` is neither 0 nor 1.
     """
     root = find_root(config.locate(settings.root), TABLE, "FSDKaggle2018")
     clips = []

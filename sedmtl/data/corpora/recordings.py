@@ -1,4 +1,4 @@
-"""What every adapter speaks of: event clips and scenes, and where a corpus begins and ends."""
+"""Event clips and scenes, and the folder of a corpus."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class EventClip:
     Attributes:
         name: What the corpus calls it; unique in the corpus, free of machine paths.
         recording: The original recording it was cut from; clips of one recording share a fold.
-        usable: Whether it may be mixed; an unusable clip still takes part in the assignment of
-            folds, as in the paper's recipe.
+        usable: Whether it may be mixed; an unusable clip is still assigned to a fold, as in the
+            paper's recipe.
     """
 
     name: str
@@ -46,7 +46,7 @@ def find_root(root: Path, marker: str, published_name: str) -> Path:
     """The folder that holds `marker`: `root` itself or the published folder inside it.
 
     Raises:
-        SedmtlError: Neither exists; names what was expected where.
+        SedmtlError: Neither has it.
     """
     for candidate in (root, root / published_name):
         if (candidate / marker).exists():
@@ -59,11 +59,12 @@ def file_below(root: Path, name: str, table: Path) -> Path:
     """The file that a row of a table names.
 
     Raises:
-        SedmtlError: It lies elsewhere: whoever wrote the table has no say in what else is read.
+        SedmtlError: It is outside the folder: a table must not make the program read other files.
     """
     way = Path(os.path.normpath(name))
     if way.is_absolute() or ".." in way.parts or "\0" in name:
         raise SedmtlError(
-            f"{table}: expected the name of a file below {root}, found {name!r}: name it from there"
+            f"{table}: expected the name of a file below {root}, found {name!r}: use a "
+            "path relative to that folder"
         )
     return root / name

@@ -1,7 +1,6 @@
-"""The built-in corpus: `synthesis` written to WAV files, then read like anybody's folder.
+"""The built-in corpus: sounds of `synthesis`, written to WAV files and read like any other folder.
 
-The files are there to be listened to, and everything after this module treats them as it treats
-real recordings.
+The files can be listened to, and all later stages treat them like real recordings.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ Synthesiser = Callable[[np.random.Generator], audio.Audio]
 
 
 def events(settings: Synthetic, config: Config) -> Sequence[EventClip]:
-    """The synthetic event clips; written first if they are not there yet."""
+    """The synthetic event clips, written first if missing."""
     root = _written(f"events_{_stem(settings)}", synthesis.EVENTS, settings, config)
     return folder.events(Folder(kind="folder", root=root), config)
 
 
 def scenes(settings: Synthetic, config: Config) -> Sequence[Scene]:
-    """The synthetic scenes, each as long as a mixture; written first if not there yet."""
+    """The synthetic scenes, each as long as a mixture, written first if missing."""
     duration_s = config.mixing.duration_s
     makers = {name: _lasting(duration_s, make) for name, make in synthesis.SCENES.items()}
     root = _written(f"scenes_{_stem(settings)}_{duration_s:g}s", makers, settings, config)
@@ -49,7 +48,7 @@ def _stem(settings: Synthetic) -> str:
 def _written(
     name: str, makers: Mapping[str, Synthesiser], settings: Synthetic, config: Config
 ) -> Path:
-    """The folder of that name, complete; the name carries all that decides its content."""
+    """The complete folder of that name, which encodes all settings of its content."""
     root = config.locate(settings.root).resolve() / name
     if root.is_dir():
         return root
@@ -63,7 +62,7 @@ def _written(
 
 def _write(root: Path, makers: Mapping[str, Synthesiser], settings: Synthetic) -> None:
     def write(label_index: int, label: str, number: int) -> None:
-        # The generator is named by what is made, so that no file depends on another.
+        # Seeded per file, so that no file depends on another.
         rng = np.random.default_rng([settings.seed, label_index, number])
         path = root / label / f"{label}_{number:03d}.wav"
         audio.write(path, makers[label](rng), synthesis.SAMPLE_RATE)

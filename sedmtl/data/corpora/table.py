@@ -1,4 +1,4 @@
-"""A CSV of one's own: `file,label`, and if known `recording` (events) or `location` (scenes)."""
+"""A custom CSV: `file,label`, and optionally `recording` (events) or `location` (scenes)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sedmtl.runtime.tables import read_table
 
 
 def events(settings: Table, config: Config) -> Sequence[EventClip]:
-    """One event clip a row; rows that share a `recording` share a fold.
+    """One event clip per row; rows that share a `recording` share a fold.
 
     Raises:
         SedmtlError: The CSV or a column is missing, a row has no file or label, or a file has
-            two rows or lies elsewhere than below the root.
+            two rows or is outside the root.
     """
     return [
         EventClip(row["file"], path, row["label"], row.get("recording") or row["file"])
@@ -25,7 +25,7 @@ def events(settings: Table, config: Config) -> Sequence[EventClip]:
 
 
 def scenes(settings: Table, config: Config) -> Sequence[Scene]:
-    """One scene a row; without a `location` each file counts as a location of its own."""
+    """One scene per row; without a `location` each file counts as a separate location."""
     return [
         Scene(row["file"], path, row["label"], row.get("location") or row["file"])
         for row, path in _rows(settings, config)
@@ -33,7 +33,7 @@ def scenes(settings: Table, config: Config) -> Sequence[Scene]:
 
 
 def _rows(settings: Table, config: Config) -> list[tuple[dict[str, str], Path]]:
-    """The rows with their files, by name."""
+    """The rows with their files, sorted by name."""
     table = config.locate(settings.csv or settings.root or Path())
     root = config.locate(settings.root) if settings.csv and settings.root else table.parent
     rows = read_table(table, ("file", "label"), unique="file")

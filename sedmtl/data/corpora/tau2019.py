@@ -18,9 +18,8 @@ def scenes(settings: Tau2019, config: Config) -> Sequence[Scene]:
     """All scenes of the development set.
 
     Raises:
-        SedmtlError: `meta.csv` or one of its columns is missing, or a scene has two rows
-            or lies elsewhere,
-            or has neither label nor identifier.
+        SedmtlError: `meta.csv` or one of its columns is missing, or a scene has two rows, is
+            outside the folder, or lacks a label or an identifier.
     """
     published_name = "TAU-urban-acoustic-scenes-2019-development"
     root = find_root(config.locate(settings.root), "meta.csv", published_name)
@@ -30,6 +29,8 @@ def scenes(settings: Tau2019, config: Config) -> Sequence[Scene]:
     for row in read_table(table, columns, "\t", unique="filename"):
         name, label, location = (row[column] for column in columns)
         if not label or not location:
-            raise SedmtlError(f"{table}: each scene needs a scene_label and an identifier: {row}")
+            raise SedmtlError(
+                f"{table}: each scene needs a scene_label and an identifier, found {row}"
+            )
         found.append(Scene(name, file_below(root, name, table), label, location))
     return sorted(found, key=lambda scene: scene.name)

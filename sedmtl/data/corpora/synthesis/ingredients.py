@@ -13,7 +13,7 @@ Audio = npt.NDArray[np.float32]
 """A mono signal, shape (N,), at `SAMPLE_RATE`."""
 
 SAMPLE_RATE = 32_000
-"""Samples per second of everything made here."""
+"""Samples per second of all synthetic sounds."""
 
 Signal = npt.NDArray[np.float64]
 Values = Sequence[float] | Signal
@@ -28,10 +28,10 @@ def times(rng: Rng, shortest_s: float, longest_s: float) -> Signal:
 def noise(rng: Rng, n: int, low_hz: float, high_hz: float, colour: float = 0.0) -> Signal:
     """Band-limited noise of unit RMS whose power falls as 1/f**colour (1 pink, 2 brown).
 
-    Shaped in the frequency domain, so that it is stationary from the first sample on: a filter
-    would need a run-in. Skirts fall by 12 dB an octave.
+    Shaped in the frequency domain, so that it is stationary from the first sample: a filter
+    would need to settle. Skirts fall by 12 dB per octave.
     """
-    size = 1 << max(n - 1, 1).bit_length()  # a power of two, whatever n: the FFT stays fast
+    size = 1 << max(n - 1, 1).bit_length()  # a power of two keeps the FFT fast
     f = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     f[0] = f[1]
     power = f**-colour / (1 + np.square(np.square(low_hz / f))) / (1 + np.square(f / high_hz) ** 2)
@@ -47,9 +47,9 @@ def band(x: Signal, low_hz: float, high_hz: float) -> Signal:
 
 
 def strokes(rng: Rng, fewest: int, most: int, gap_s: float) -> Signal:
-    """Impulses of a hand's rhythm: one tempo, 8 % of jitter, uneven force; time to ring at the end.
+    """Impulses with a human rhythm: one tempo, 8 % jitter, uneven force, and time to ring out.
 
-    The gap drawn is at most gap_s and at least half of it.
+    The gap is drawn between half of gap_s and gap_s.
     """
     gaps = rng.normal(1.0, 0.08, rng.integers(fewest, most + 1)).clip(0.8, 1.2)
     onsets = 0.01 + rng.uniform(0.5, 1.0) * gap_s * (np.cumsum(gaps) - gaps[0])
@@ -87,7 +87,7 @@ def cycles(f0: Signal) -> Signal:
 def harmonics(f0: Signal, gains: Values) -> Signal:
     """A harmonic tone along a pitch curve; harmonics that would alias are left out.
 
-    Horner's scheme in exp(i phase): one multiplication a harmonic is far cheaper than one sine.
+    Horner's scheme in exp(i phase): one multiplication per harmonic is far cheaper than one sine.
     """
     turn = 2 * np.pi * cycles(f0)
     z = np.cos(turn) + 1j * np.sin(turn)
@@ -99,7 +99,7 @@ def harmonics(f0: Signal, gains: Values) -> Signal:
 
 
 def drift(rng: Rng, n: int, rate_hz: float, low: float, high: float) -> Signal:
-    """A smooth random curve between low and high with about rate_hz turning points a second."""
+    """A smooth random curve between low and high with about rate_hz turning points per second."""
     position = np.arange(n) * (rate_hz / SAMPLE_RATE) + rng.random()
     knots = rng.uniform(low, high, int(position[-1]) + 2)
     index = position.astype(np.intp)

@@ -1,4 +1,4 @@
-"""The background scenes: nothing in them is easily taken for an event."""
+"""The background scenes, without sounds that could be mistaken for events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _wind(rng: Rng, n: int) -> Signal:
 
 @as_scene
 def _rain(rng: Rng, n: int) -> Signal:
-    """Thousands of drops a second, each a click without pitch, over the hiss of far ones."""
+    """Thousands of drops per second, each a click without pitch, over the hiss of far ones."""
     pour = drift(rng, n, 0.5, 0.7, 1.0)
     drops = decay(shower(rng, rng.uniform(800, 2500) * pour), 0.001) * rng.standard_normal(n)
     near = band(drops, rng.uniform(1200, 2200), 13000)
