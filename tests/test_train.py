@@ -141,11 +141,11 @@ def test_a_disk_that_is_too_small_is_said_before_force_throws_anything_away(
         (
             "mixtures_per_fold: 6",
             "mixtures_per_fold: 5",
-            "mixtures_per_fold 6, data.yaml has 5",
+            "mixtures_per_fold 6, but data.yaml has 5",
         ),
-        ("mixing:", "mixing:\n  seed: 3", "seed 0, data.yaml has 3"),
-        ("duration_s: 2", "duration_s: 4", "n_samples 16000, data.yaml has 32000"),
-        ("n_mels: 16", "n_mels: 8", "n_mels 16, data.yaml has 8"),
+        ("mixing:", "mixing:\n  seed: 3", "seed 0, but data.yaml has 3"),
+        ("duration_s: 2", "duration_s: 4", "n_samples 16000, but data.yaml has 32000"),
+        ("n_mels: 16", "n_mels: 8", "n_mels 16, but data.yaml has 8"),
     ],
 )
 def test_features_of_other_settings_than_those_of_data_yaml_are_refused(
