@@ -1,5 +1,5 @@
-# Everything runs in a virtual environment of its own, made when first needed.
-# A Python from 3.11 to 3.14 is looked for; PYTHON=… names another.
+# Targets create the virtual environment that they need, with the first Python from 3.11 to 3.14
+# that they find; PYTHON=… chooses another.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 
-# The reproduction: DATA names the project, GPUS how many runs at once, each on a GPU of its own.
+# The reproduction: DATA is the project, GPUS the number of parallel runs, one GPU each.
 DATA := data.yaml
 EPOCHS := 50
 WIDTH := 32
@@ -19,24 +19,24 @@ GRID = $(OPTIONS) --fold $(FOLDS) $(addprefix --gpus ,$(GPUS)) $(foreach snr,$(S
 SNRS := 0 10 20
 WORK := work
 
-# A file of tests stays together: some share what takes long to make.
+# Tests of one file run in one process: they share fixtures that are slow to make.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick lowest newest check bench clean mixtures table4 table5 fig3 reproduce plan
 
-help:            ## this list
+help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
-setup: $(VENV)/.installed  ## the virtual environment with all that users and developers need
+setup: $(VENV)/.installed  ## create the virtual environment, with the development tools
 
-demo: $(VENV)/.installed   ## the whole chain on the built-in corpus, in ./demo (some minutes)
+demo: $(VENV)/.installed   ## the whole pipeline on the built-in corpus, in ./demo (a few minutes)
 	$(BIN)/sedmtl demo demo
 
 test: $(VENV)/.installed   ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
-quick: $(VENV)/.installed  ## the suite without kills, browser, cluster, trainings and nine of ten mutations
+quick: $(VENV)/.installed  ## the suite without slow tests: kills, browser, cluster, training, most mutations
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lowest: $(VENV)/.installed ## the test suite with the lowest versions that pyproject.toml allows (Python 3.11)
@@ -46,7 +46,7 @@ lowest: $(VENV)/.installed ## the test suite with the lowest versions that pypro
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning \
 		-W ignore::PendingDeprecationWarning
 
-newest:          ## the test suite with the newest versions of everything, torch among them
+newest:          ## the test suite with the newest versions of all dependencies
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --editable '.[dev]'
@@ -57,12 +57,12 @@ check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed  ## speed and memory of each stage beside its reference (some minutes)
+bench: $(VENV)/.installed  ## speed and memory of each stage against its reference (a few minutes)
 	$(BIN)/python -m bench
 
-reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; goes on where it was
+reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; resumes if interrupted
 
-plan: mixtures   ## what reproduce would train, and how long that takes on this machine
+plan: mixtures   ## list the runs of reproduce and their estimated time on this machine
 	$(BIN)/sedmtl train $(GRID) --model all --alpha 0.001 --alpha 0 --alpha 0.01 --dry-run
 
 mixtures: $(VENV)/.installed

@@ -1,1 +1,1 @@
-"""Held-out scores -> rows, averaged over folds, and the tables they are shown in."""
+"""From held-out scores to results averaged over folds, and their tables."""

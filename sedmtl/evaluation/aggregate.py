@@ -1,4 +1,4 @@
-"""Scores of many runs -> rows: averaged over folds, under both selections; and rows -> JSON."""
+"""From the scores of many runs to averages over folds, under both selections; and to JSON."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ N_DRAWS = 500
 
 
 def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
-    """Average the folds of each network; a row per selection, inner validation's first.
+    """Average the folds of each network: one row per selection, inner validation first.
 
     Raises:
-        SedmtlError: Two of the runs are the same fold of the same network.
+        SedmtlError: Two runs have the same network and fold.
     """
     groups: dict[str, list[ScoredRun]] = {}
     for run in runs:
@@ -47,7 +47,7 @@ def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
 
 
 def as_json(rows: Sequence[Row]) -> dict[str, Any]:
-    """The rows as `eval --json` writes them; a value that does not exist is null."""
+    """The rows as `eval --json` writes them; undefined values are null."""
     return {"schema": SCHEMA, "rows": [_or_null(_json_row(row)) for row in rows]}
 
 
@@ -97,7 +97,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 
 def _group_key(run: ScoredRun) -> str:
-    """The folds of one cross-validation share it, whatever versions trained them."""
+    """Equal for all folds of one cross-validation, whatever versions trained them."""
     return repr((run.config.cross_validation, run.recipe.get("store_digest"), run.data))
 
 
@@ -105,8 +105,8 @@ def _check_folds(group: Sequence[ScoredRun]) -> None:
     for one, other in pairwise(group):
         if one.fold == other.fold:
             raise SedmtlError(
-                f"the runs {one.name} and {other.name} are both fold {one.fold} of the same "
-                "network: name the runs to evaluate"
+                f"expected one run per network and fold: {one.name} and {other.name} are both fold "
+                f"{one.fold} of the same network; name the runs to evaluate"
             )
 
 

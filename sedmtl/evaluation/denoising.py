@@ -1,21 +1,21 @@
-"""Is the decoder a denoiser? How far its log-mel is from that of the events without the scene.
+"""Does the decoder denoise? The distance of its log-mel from that of the events without the scene.
 
-The paper shows one picture (figure 3, its second panel); here is the number. Distances are root
-mean squares over the bins of a clip: in dB the log-spectral distance, and in units of the standard
-deviation that each mel bin has in training, in which the decoder's loss is counted. The decoder
-works on the standardised log-mel; its output is brought back with the run's own mean and deviation.
-A mixture's peak normalisation scales its stems along with it, so that no level has to be guessed.
+The paper shows one example (figure 3, second panel); this module measures it. Distances are root
+mean squares over the bins of a clip: in dB, the log-spectral distance, and in standard deviations
+of each mel bin in training, the unit of the decoder's loss. The decoder's standardised output is
+converted back with the run's own mean and standard deviation. A mixture's peak normalisation
+scales its stems, too, so levels match.
 
-Where no event sounds, the log-mel of clean events is the logarithm's floor and every number would
-be about that. So there are two:
+Where no event is active, the log-mel of clean events is the logarithm's floor, which would dominate
+any distance. Hence two sets of bins:
 
-- audible: over the bins in which the clean events lie within 60 dB of the clip's loudest. This is
-  the headline: a clean spectrum exists there, and no choice of ours says how far silence is.
-- all: over all bins, everything below that limit lifted to it. It also asks whether the scene is
-  removed where nothing else sounds, and is worth as much as the limit that it depends on.
+- audible: bins in which the clean events lie within 60 dB of the clip's loudest bin. This is the
+  main result: it does not depend on a level assigned to silence.
+- all: all bins, with levels below that limit raised to it. This also measures whether the scene is
+  removed where no event is active, but depends on the limit.
 
-Two rivals say what a distance is worth: the noisy input itself, which a denoiser has to beat, and
-the training clips' mean spectrum, which anything has to beat that has listened to the clip.
+Two references put a distance into perspective: the noisy input, which a denoiser has to beat, and
+the training clips' mean spectrum, which ignores the clip altogether.
 """
 
 from __future__ import annotations
@@ -33,18 +33,17 @@ from sedmtl.metrics.spectral import DB, Bins, Spectra, rms_distance
 from sedmtl.runtime.errors import SedmtlError
 
 AUDIBLE_DB = 60.0
-"""How far below the loudest bin of a clip's clean events a bin still counts as audible."""
+"""Bins at most this far below the loudest bin of a clip's clean events count as audible."""
 
 
 class Distances(NamedTuple):
-    """To the clean events' log-mel, but for the last.
+    """Distances to the clean events' log-mel, except the last.
 
     Attributes:
-        noisy: Of the network's input.
-        decoded: Of the decoder's output.
-        mean: Of the training clips' mean spectrum.
-        decoded_to_noisy: Of the decoder's output to the network's input, which it is trained to
-            give back.
+        noisy: From the network's input.
+        decoded: From the decoder's output.
+        mean: From the training clips' mean spectrum.
+        decoded_to_noisy: From the decoder's output to the network's input, its training target.
     """
 
     noisy: float
@@ -54,13 +53,13 @@ class Distances(NamedTuple):
 
 
 class Denoising(NamedTuple):
-    """Means over clips, or over folds of such means.
+    """Mean distances over clips, or over folds.
 
     Attributes:
         audible_db: Over the audible bins, in dB.
         all_db: Over all bins, in dB.
         audible_std: Over the audible bins, in standard deviations of each mel bin.
-        all_std: Over all bins, likewise.
+        all_std: Over all bins, in the same unit.
     """
 
     audible_db: Distances
@@ -70,7 +69,7 @@ class Denoising(NamedTuple):
 
     @classmethod
     def mean_of(cls, measured: Iterable[npt.ArrayLike]) -> Denoising:
-        """Average what is laid out as this is: of clips, or of folds."""
+        """Average the distances of clips, or of folds."""
         means = np.mean(
             [np.asarray(each, np.float64) for each in measured], axis=0
         )  # (n, 4, 4) -> (4, 4)
@@ -78,7 +77,7 @@ class Denoising(NamedTuple):
 
 
 class Spectrograms(NamedTuple):
-    """Of one clip: (T, F) natural log-mels, at one level."""
+    """Natural log-mels (T, F) of one clip, at the same level."""
 
     clean: Spectra
     noisy: Spectra
@@ -89,18 +88,20 @@ def measure(interior: Interior, fold: Iterable[Stems]) -> Denoising:
     """Measure a run with a decoder on mixtures whose events are known.
 
     Args:
-        interior: Of the run.
-        fold: Its held-out mixtures; those whose events are silent have no say.
+        interior: Activations of the run's network.
+        fold: Its held-out mixtures; those with silent events are skipped.
 
     Raises:
-        SedmtlError: No mixture has an event that can be heard.
+        SedmtlError: The events of all mixtures are silent.
     """
     mean, std = np.array(interior.card.mean), np.array(interior.card.std)
     clips = [
         compare(_spectrograms(interior, stems), mean, std) for stems in fold if stems.events.any()
     ]
     if not clips:
-        raise SedmtlError("none of the held-out mixtures has an event that is not silent")
+        raise SedmtlError(
+            "all events of the held-out mixtures are silent: denoising needs audible ones"
+        )
     return Denoising.mean_of(clips)
 
 
@@ -111,11 +112,11 @@ def compare(
 
     Args:
         clip: Its spectrograms.
-        mean: (F,) of the training clips' log-mel.
-        std: (F,) likewise.
+        mean: (F,) mean of the training clips' log-mels.
+        std: (F,) their standard deviation.
 
     Returns:
-        (4, 4): the fields of `Denoising`, and of each those of `Distances`.
+        (4, 4): fields of `Denoising` by fields of `Distances`.
     """
     limit = clip.clean.max() - AUDIBLE_DB / DB
     audible, everywhere = clip.clean > limit, np.ones(clip.clean.shape, np.bool_)

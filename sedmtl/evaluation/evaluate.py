@@ -1,4 +1,4 @@
-"""`sedmtl eval`: finished runs -> tables."""
+"""`sedmtl eval`: from finished runs to tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from sedmtl.store import HeldOutScores, Store, read_scores
 
 
 class Evaluated(NamedTuple):
-    """What `eval` shows, and what its pictures are made of."""
+    """The tables that `eval` shows, and the rows that its figures are drawn from."""
 
     tables: list[Table]
     rows: list[Row]
@@ -58,20 +58,17 @@ def evaluate(
     """Average the named runs, or all finished ones, over their folds; write the tables.
 
     Args:
-        config: Of the project; says where the runs are.
-        names: Of runs.
-        json_path: Where to write the rows, too.
+        config: The project.
+        names: Names of runs.
+        json_path: Another file to write the rows to.
         on: Another store of the same plan to score the runs on.
-        per_class: Whether to show a table of the classes of each network, too.
-        denoise: Whether to measure decoders against the events without the scene.
-        separation: Whether to measure masks against the events of each class alone.
-
-    Returns:
-        The tables to show, and the rows that they are made of.
+        per_class: Whether to add a table of classes for each network.
+        denoise: Whether to compare decoders with the events without the scene.
+        separation: Whether to compare masks with the events of each class.
 
     Raises:
-        SedmtlError: A run does not exist or is not finished, there is none at all, the other
-            store is of another plan, or there are no stems to measure against.
+        SedmtlError: A run does not exist or is not finished, there are no runs, the other store
+            follows another plan, or there are no stems to measure against.
     """
     runs = score_runs(config.work_dir / "runs", names, on)
     if denoise or separation:
@@ -91,13 +88,13 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
     """Score the named runs, or all finished ones.
 
     Args:
-        runs_dir: Where they are.
-        names: Of runs.
+        runs_dir: The folder of runs.
+        names: Names of runs.
         on: Another store of the same plan to score them on.
 
     Raises:
-        SedmtlError: A run does not exist or is not finished, there is none at all, or the other
-            store is of another plan.
+        SedmtlError: A run does not exist or is not finished, there are no runs, or the other store
+            follows another plan.
     """
     folders = [find_run(runs_dir, name) for name in names] or finished_runs(runs_dir)
     if not folders:
@@ -114,7 +111,7 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
 
 
 def average(runs: Sequence[ScoredRun]) -> list[Row]:
-    """Average runs over their folds, as `tabulate` does, and say that it takes a moment."""
+    """Average runs over their folds with `tabulate`, showing progress."""
     with progress.progress("drawing clips for the intervals", 1) as advance:
         rows = tabulate(runs)
         advance(1)
@@ -122,7 +119,7 @@ def average(runs: Sequence[ScoredRun]) -> list[Row]:
 
 
 def unfinished_runs(runs_dir: Path) -> list[str]:
-    """Names of the runs that were begun and not finished."""
+    """Names of the unfinished runs."""
     started = {path.parent for path in runs_dir.glob("*/run.yaml")}
     return sorted(run.name for run in started - set(finished_runs(runs_dir)))
 
@@ -142,7 +139,7 @@ def _score(folder: Path, on: Path | None) -> ScoredRun:
 def _measure_once(
     folder: Path, scores: HeldOutScores, settings: PostProcessing
 ) -> Localisation | None:
-    """What was measured before, if nothing that it depends on has changed since."""
+    """Reuse the stored metrics of a run, or measure it if its scores or settings have changed."""
     path = folder / "localisation.json"
     digest = hashlib.sha256((folder / "scores.h5").read_bytes()).hexdigest()
     basis = {"version": sedmtl.__version__, "scores": digest, "settings": repr(settings)}
@@ -152,7 +149,7 @@ def _measure_once(
         if Origin(known.pop("made_from")).is_current(origin):
             return from_json(known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # it is not there, or not what this version writes: measure
+        pass  # missing, damaged or from another version: measure
     measured = measure(scores, settings)
     if measured is not None:
         write_text(path, json.dumps({"made_from": origin.decides, **localisation_json(measured)}))
@@ -162,7 +159,7 @@ def _measure_once(
 def _score_on(
     folder: Path, fold: int, known: HeldOutScores, path: Path
 ) -> tuple[HeldOutScores, Mapping[str, Any]]:
-    """Score the honest network of a run on the same held-out mixtures in another store."""
+    """Score a run's network on the same held-out mixtures in another store."""
     detector = Detector.load(folder)
     with Store(path, "logmel") as store:
         rows = np.flatnonzero(store.clips.fold == fold)
@@ -173,8 +170,8 @@ def _score_on(
         )
         if not same_plan or store.row_shape != (detector.card.n_frames, detector.card.n_mels):
             raise SedmtlError(
-                f"{path} is of another plan than {folder.name}: its fold {fold} "
-                "should hold the same mixtures; make it with the same seed, corpora and counts"
+                f"{path} follows another plan than {folder.name}: expected the same mixtures in "
+                f"its fold {fold}; make it with the same seed, corpora and counts"
             )
         clip, frame = detector.score(store.read, rows)
         scores = replace(

@@ -1,8 +1,8 @@
-"""How well a run says when each event happens: every localisation metric of its held-out fold.
+"""How well a run locates events in time: all localisation metrics of its held-out fold.
 
-The metrics themselves are in `metrics`; here stands what they are given. The scores are those of
-the network that the honest selection chose, and the thresholds those that its inner validation
-chose, so that nothing reported has seen the held-out fold.
+The metrics themselves are in `metrics`; this module prepares their input. The epoch and the
+thresholds were chosen on inner validation, so no reported number depends on a choice made on the
+held-out fold.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Localisation:
     """The localisation metrics of one held-out fold.
 
     Attributes:
-        psds1: Scenario 1: react at the right time. Threshold-free, as `psds2`.
+        psds1: Scenario 1: precise timing. Threshold-free, like `psds2`.
         psds2: Scenario 2: do not confuse classes.
         collar: Event-based: onset within 0.2 s, offset within 0.2 s or 20 % of the event.
         segment: In segments of 1 s.
-        intersection: Half of a detection within truths, half of a truth within detections.
-        frame: Of the frame scores as they come, neither filtered nor gated.
-        n_clips: Clips whose strong labels are known; the others have no say.
+        intersection: Half of each detection within truths, half of each truth within detections.
+        frame: Metrics of the raw frame scores, neither filtered nor gated.
+        n_clips: Clips with known strong labels; the others are ignored.
     """
 
     psds1: Psds
@@ -53,7 +53,7 @@ class Localisation:
     n_clips: int
 
     def values(self) -> dict[str, float]:
-        """The metrics that tables and averages over folds are made of, by their names there."""
+        """The metrics averaged over folds, by their names in tables and JSON."""
         values = {"psds1": self.psds1.value, "psds2": self.psds2.value}
         for name, family in (
             ("collar", self.collar),
@@ -70,7 +70,7 @@ class Localisation:
         }
 
     def per_class(self) -> dict[str, npt.NDArray[np.float64]]:
-        """The metrics that exist class by class: (C,) each, NaN where a class has no truth."""
+        """The metrics of each class: (C,) each, NaN for a class without true events."""
         return {
             "psds1": self.psds1.per_class,
             "psds2": self.psds2.per_class,
@@ -82,11 +82,11 @@ class Localisation:
 
 
 def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | None:
-    """Every metric of a run's held-out fold; None if the strong labels are not known.
+    """All metrics of a run's held-out fold; None if strong labels are unknown.
 
     Args:
-        scores: Of the run.
-        settings: How its frame scores become events.
+        scores: Scores of the run.
+        settings: Post-processing from frame scores to events.
     """
     rows = known_clips(scores.target, scores.events)
     if not len(rows):
@@ -112,7 +112,7 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
 def _filtered(
     frame: Frames, clip: npt.NDArray[np.float32], settings: PostProcessing, edges_s: Edges
 ) -> npt.NDArray[np.float32]:
-    """Frame scores (n, C, T) gated and median-filtered: what a threshold meets."""
+    """Frame scores (n, C, T), gated and median-filtered, before the threshold."""
     gate = clip[:, :, None] if settings.gated else np.float32(1)
     n_frames = odd_frames(settings.median_s, _hop_s(edges_s))
     ready: npt.NDArray[np.float32] = median_filter(frame * gate, n_frames)
@@ -136,7 +136,7 @@ def _hop_s(edges_s: Edges) -> float:
 
 
 def as_json(measured: Localisation) -> dict[str, Any]:
-    """Plain values; what does not exist is NaN."""
+    """Plain values; undefined ones are NaN."""
     values = {name: _plain(value) for name, value in vars(measured).items()}
     return sealed({"schema": SCHEMA, **values})
 
@@ -145,7 +145,7 @@ def from_json(data: Mapping[str, Any]) -> Localisation:
     """The inverse of `as_json`.
 
     Raises:
-        KeyError, TypeError, ValueError: The data are of another schema, or not what was written.
+        KeyError, TypeError, ValueError: The data have another schema, or are damaged.
     """
     if data["schema"] != SCHEMA:
         raise KeyError("schema")

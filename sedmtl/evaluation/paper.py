@@ -1,4 +1,4 @@
-"""Tables IV and V of the paper, to put beside one's own."""
+"""Tables IV and V of the paper, for comparison."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Reported(NamedTuple):
-    """What the paper prints: means over 4 folds, each at its best held-out epoch."""
+    """The paper's results: means over 4 folds, each at its best held-out epoch."""
 
     micro_p: float
     macro_p: float
@@ -64,11 +64,11 @@ TABLE_V: Mapping[float, Mapping[float, Reported]] = {
 }
 
 MISPRINT = "The paper's AUC of GAP at 10 dB repeats its macro-P: a misprint."
-"""About one cell of table IV, which is shown as printed."""
+"""A note on one cell of table IV, which is shown as printed."""
 
 
 def reported(model: str, alpha: float | str, snr_db: float | None) -> Reported | None:
-    """The paper's figures of a network at an SNR; None where it prints none."""
+    """The paper's results for a network at an SNR; None if it has none."""
     if model == "2apae":
         by_snr = TABLE_V.get(alpha) if isinstance(alpha, float) else None
     else:

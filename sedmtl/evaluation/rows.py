@@ -1,4 +1,4 @@
-"""What a table of results is made of: runs and what they scored, rows, and what they are called."""
+"""The content of result tables: scored runs, their averages over folds, and names for both."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from sedmtl.store import HeldOutScores
 from sedmtl.training.config import TrainConfig
 
 METRICS = ("micro_p", "macro_p", "auc")
-"""Those of clips, by the keys of `eval --json`."""
+"""Clip metrics, by the keys of `eval --json`."""
 
 
 class ScoredData(NamedTuple):
-    """What identifies the data of a row: rows of the same data share a table and a picture.
+    """The scored data; rows of the same data share a table and a figure.
 
     Attributes:
         store: Name of the store that the network was trained on.
-        onsets: Rule of the onsets in the store that was scored; None where nothing was mixed.
-        on: The store that was scored, if it is another than the one trained on.
+        onsets: Rule of the onsets in the scored store; None if nothing was mixed.
+        on: The scored store, if it is not the one trained on.
     """
 
     store: str
@@ -40,14 +40,14 @@ class ScoredData(NamedTuple):
 
     @property
     def title(self) -> str:
-        """For the tables."""
+        """The data in the titles of tables."""
         scored = f", scored on {self.on}" if self.on else ""
         onsets = f", {self.onsets} onsets" if self.onsets else ""
         return f"{self.store}{scored}{onsets}"
 
     @property
     def file_name(self) -> str:
-        """For files of the project that are about these data; no two of one project are alike."""
+        """The data in file names; unique within a project."""
         if self.on:
             return f"{self.store}_on_{self.onsets or 'another'}"
         return f"{self.store}_random" if self.onsets == "random" else self.store
@@ -55,18 +55,18 @@ class ScoredData(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A finished run and what it scored on the fold that it held out.
+    """A finished run and its scores on the held-out fold.
 
     Attributes:
-        folder: Of the run.
+        folder: The run folder.
         recipe: Its `run.yaml`.
         card: Its `model.json`.
-        scores: On the held-out fold.
-        facts: What the store that was scored notes of its clips.
-        on: The store that was scored, if it is another than the one trained on.
-        localisation: Where strong labels are known.
-        denoising: Of its decoder, where that was asked for and it has one.
-        separability: Of its masks, where that was asked for.
+        scores: Scores on the held-out fold.
+        facts: Attributes of the scored store.
+        on: The scored store, if it is not the one trained on.
+        localisation: Localisation metrics, if strong labels are known.
+        denoising: Measurements of its decoder, if requested and if it has one.
+        separability: Measurements of its masks, if requested.
     """
 
     folder: Path
@@ -81,28 +81,28 @@ class ScoredRun:
 
     @property
     def name(self) -> str:
-        """That of its folder."""
+        """Name of the run folder."""
         return self.folder.name
 
     @property
     def config(self) -> TrainConfig:
-        """What decided it."""
+        """The settings of the training."""
         return TrainConfig.of(self.recipe)
 
     @property
     def fold(self) -> int:
-        """The one that it held out."""
+        """The held-out fold."""
         return int(self.recipe["fold"])
 
     @property
     def snr_db(self) -> float | None:
-        """None for recordings that were not mixed."""
+        """SNR of the mixtures; None for recordings that were not mixed."""
         snr_db: float | None = self.recipe.get("snr_db")
         return snr_db
 
     @property
     def data(self) -> ScoredData:
-        """What was scored."""
+        """The scored data."""
         return ScoredData(self.recipe["data"], self.facts.get("onsets"), self.on)
 
 
@@ -111,10 +111,9 @@ class Average:
     """A metric over the folds that were run.
 
     Attributes:
-        mean: Over folds; NaN where it does not exist.
-        std: Over folds; None of a single one.
-        interval: 95 % of the means over 500 draws of the clips of each fold; None where no clips
-            were drawn.
+        mean: Mean over folds; NaN if undefined.
+        std: Standard deviation over folds; None for a single fold.
+        interval: 95 % interval from 500 draws of the clips of each fold; None without draws.
     """
 
     mean: float
@@ -126,8 +125,8 @@ class Average:
         """Average a metric over folds.
 
         Args:
-            folds: Its value in each.
-            draws: (n_draws,) its values in the draws of each.
+            folds: Its value in each fold.
+            draws: (n_draws,) its values in the draws of each fold.
         """
         std = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
         drawn = None if draws is None else interval(np.mean(draws, axis=0))
@@ -136,18 +135,18 @@ class Average:
 
 @dataclass(frozen=True)
 class Row:
-    """One network under one selection, averaged over the folds that were run.
+    """One network under one selection, averaged over its folds.
 
     Attributes:
-        runs: A run per fold, in order.
+        runs: One run per fold, in order.
         selection: `honest`: the epoch was chosen on inner validation. `paper`: the best epoch on
-            the very fold that is reported, as in the paper; optimistic.
-        metrics: By the keys of `eval --json`: those of clips, and those of localisation, if the
-            strong labels of all folds are known. The network of the paper's selection is not kept,
-            so that it has none of these.
+            the reported fold itself, as in the paper; optimistic.
+        metrics: Clip metrics by the keys of `eval --json`, and localisation metrics if the strong
+            labels of all folds are known. The network of the selection `paper` is not kept, so it
+            has no localisation metrics.
         per_class: (C,) metrics of each class, averaged over the folds where they exist.
-        n_classes_scored: Classes with a positive in their held-out fold (least over the folds).
-        prior_micro_p: What always answering the training clips' class frequencies scores.
+        n_classes_scored: Classes with a positive in the held-out fold (least over the folds).
+        prior_micro_p: Baseline: predicting the class frequencies of the training clips.
     """
 
     runs: tuple[ScoredRun, ...]
@@ -160,17 +159,17 @@ class Row:
 
     @property
     def is_validated(self) -> bool:
-        """Whether its epochs were chosen on inner validation: only such a network is kept."""
+        """Whether its epochs were chosen on inner validation; only such networks are kept."""
         return self.selection == "honest"
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """What the runs have in common (`run.yaml`)."""
+        """The common settings of the runs (`run.yaml`)."""
         return self.runs[0].recipe
 
     @property
     def data(self) -> ScoredData:
-        """What was scored."""
+        """The scored data."""
         return self.runs[0].data
 
     @property
@@ -185,7 +184,7 @@ class Row:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the classes."""
         return tuple(self.runs[0].scores.classes)
 
     @property
@@ -195,18 +194,18 @@ class Row:
 
     @property
     def measured(self) -> tuple[Localisation, ...]:
-        """The localisation of every fold, curves and all; empty if one lacks it."""
+        """Localisation metrics of every fold; empty if a fold lacks them."""
         return localisation_of(self.runs, self.selection)
 
     @property
     def denoising(self) -> Denoising | None:
-        """The mean over the folds that were measured, of the kept network."""
+        """Mean over the measured folds, for the kept network."""
         folds = [run.denoising for run in self.runs if run.denoising is not None]
         return Denoising.mean_of(folds) if folds and self.is_validated else None
 
     @property
     def separation(self) -> tuple[Mapping[str, Values], Mapping[str, Values]] | None:
-        """Means over the folds that were measured, and those of each class, likewise."""
+        """Means over the measured folds, and the same for each class."""
         folds = [run.separability for run in self.runs if run.separability is not None]
         if not folds or not self.is_validated:
             return None
@@ -221,7 +220,7 @@ class Row:
 
     @property
     def variant(self) -> str:
-        """What tells a network from others of its name: options of its own, seed."""
+        """What distinguishes networks of the same name: options other than the defaults, seed."""
         config = self.runs[0].config
         return " ".join([*config.network.variant, *([f"seed {config.seed}"] * (config.seed != 0))])
 
@@ -232,7 +231,7 @@ class Row:
 
     @property
     def reported(self) -> Reported | None:
-        """The paper's figures of this network on these data, if it printed any."""
+        """The paper's results for this network on these data, if it has any."""
         run = self.runs[0]
         in_form = not run.config.network.variant
         comparable = self.is_of_paper_data and in_form and not self.data.on
@@ -240,25 +239,25 @@ class Row:
 
     @property
     def is_of_paper_data(self) -> bool:
-        """Whether the corpora are laid out as the paper's are."""
+        """Whether the corpora have the layout of the paper's."""
         facts = self.runs[0].facts
         kinds = (facts.get("event_corpus"), facts.get("scene_corpus"))
         return kinds == ("fsdkaggle2018", "tau2019")
 
 
 class AboutData(Protocol):
-    """What is about scored data."""
+    """Anything that belongs to scored data."""
 
     @property
     def data(self) -> ScoredData:
-        """What was scored."""
+        """The scored data."""
 
 
 T = TypeVar("T", bound=AboutData)
 
 
 def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
-    """Group by what was scored: in the order in which it comes up first."""
+    """Group by scored data, in order of first appearance."""
     groups: dict[ScoredData, list[T]] = {}
     for item in items:
         groups.setdefault(item.data, []).append(item)
@@ -266,10 +265,10 @@ def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
 
 
 def names_of(rows: Sequence[Row]) -> list[str]:
-    """A name for each network; where two on the same data are alike, that of its first run.
+    """A unique name for each network on the same data: if two are alike, that of its first run.
 
     Args:
-        rows: Of one selection.
+        rows: Networks under one selection.
     """
     names = [
         f"{row.full_name}, α {row.recipe['alpha']}"
@@ -285,15 +284,15 @@ def names_of(rows: Sequence[Row]) -> list[str]:
 
 
 def localisation_of(runs: Sequence[ScoredRun], selection: str) -> tuple[Localisation, ...]:
-    """The localisation of the kept network in every fold, or nothing if one lacks it."""
+    """Localisation metrics of the kept network in every fold; empty if a fold lacks them."""
     measured = tuple(run.localisation for run in runs if run.localisation is not None)
     return measured if selection == "honest" and len(measured) == len(runs) else ()
 
 
 def mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str, Values]:
-    """Of each metric, over the folds in which it exists; NaN where it exists in none."""
+    """Mean of each metric over the folds in which it exists; NaN if there is none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no fold has is NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class without clips is NaN
         return {
             key: np.nanmean([np.asarray(fold[key], np.float64) for fold in folds], axis=0)
             for key in folds[0]

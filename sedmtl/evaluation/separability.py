@@ -1,8 +1,8 @@
-"""How well the masks of a run take mixtures apart: SI-SDR improvement over the mixture itself.
+"""How well the masks of a run separate mixtures: SI-SDR improvement over the mixture itself.
 
-A source is a class in a held-out mixture; what it should sound like is the stem of the events
-between the onsets and offsets of that class. Where another class sounds at the same time the stem
-does not say which is which, and the source is left out.
+A source is a class in a held-out mixture; its reference is the stem of the events between the
+onsets and offsets of that class. If another class overlaps it, the stem cannot separate the two,
+and the source is left out.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ KINDS = ("mixture", "told", "heard", "times", "ideal")
 
 @dataclass(frozen=True)
 class Separability:
-    """SI-SDR of every source, in dB; an item a source.
+    """SI-SDR of every source, in dB.
 
     Attributes:
-        label: (n,) its class.
-        mixture: (n,) of the mixture as it is. The others are improvements over it.
-        told: (n,) by the network's masks, if it is told which classes the mixture has.
-        heard: (n,) by its masks of the classes that it hears itself; NaN of a source that it does
-            not hear.
-        times: (n,) by the true onsets and offsets alone: the mixture between them, all bins alike.
-        ideal: (n,) by the ideal ratio mask: the ceiling for any mask.
-        n_overlapped: Sources that are left out.
+        label: (n,) the class of each source.
+        mixture: (n,) SI-SDR of the mixture itself; the others are improvements over it.
+        told: (n,) of the network's masks with oracle labels, the classes in the mixture.
+        heard: (n,) of its masks with predicted labels; NaN for a source that it does not detect.
+        times: (n,) of oracle timing: the mixture between the true onsets and offsets, unmasked.
+        ideal: (n,) of the ideal ratio mask, the upper limit for any mask.
+        n_overlapped: Number of sources left out.
     """
 
     label: npt.NDArray[np.int64]
@@ -47,12 +46,12 @@ class Separability:
     n_overlapped: int
 
     def values(self) -> dict[str, float]:
-        """Means over sources, and which share of them was heard."""
+        """Means over sources, and the share of sources that were detected."""
         means = {name: _mean(getattr(self, name)) for name in KINDS}
         return means | {"found": float(np.mean(~np.isnan(self.heard)))}
 
     def per_class(self, n_classes: int) -> dict[str, list[float]]:
-        """Means over the sources of each class; NaN of a class without any."""
+        """Means over the sources of each class; NaN for a class without sources."""
         return {
             name: [_mean(getattr(self, name)[self.label == k]) for k in range(n_classes)]
             for name in KINDS
@@ -68,11 +67,11 @@ class Sources(NamedTuple):
     """The sources of one mixture.
 
     Attributes:
-        present: (C,) bool, the classes that the mixture has.
-        label: (K,) those of the sources, each once.
-        stem: (K, N) what each should sound like.
-        active: (K, N) bool, where.
-        n_overlapped: How many more there are that another class overlaps.
+        present: (C,) bool, the classes in the mixture.
+        label: (K,) the class of each source.
+        stem: (K, N) the reference of each source.
+        active: (K, N) bool, where each source is active.
+        n_overlapped: Number of further sources, which another class overlaps.
     """
 
     present: npt.NDArray[np.bool_]
@@ -83,9 +82,9 @@ class Sources(NamedTuple):
 
 
 def sources_of(stems: Stems, sample_rate: int, n_classes: int) -> Sources:
-    """The sources of a mixture by its strong labels.
+    """The sources of a mixture according to its strong labels.
 
-    Those that are silent do not count, nor one that is all there is in the mixture.
+    Silent sources are left out, and so is one that makes up the whole mixture.
     """
     labels, which = np.unique(stems.truth.label, return_inverse=True)
     active = np.zeros((len(labels), len(stems.events)), np.bool_)
@@ -108,11 +107,11 @@ def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
     """Measure a run on mixtures whose events are known.
 
     Args:
-        separator: Of the run.
+        separator: The run's masks.
         fold: Its held-out mixtures.
 
     Raises:
-        SedmtlError: No source can be measured: all are overlapped, or silent.
+        SedmtlError: No source can be measured: all are overlapped, silent or alone.
     """
     columns: list[npt.NDArray[np.float64]] = []
     labels, n_overlapped, card = [], 0, separator.card
@@ -124,8 +123,8 @@ def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
             columns.append(_measure_clip(separator, stems.mixture, sources))
     if not labels:
         raise SedmtlError(
-            f"no event of the held-out mixtures can be measured: {n_overlapped} sources are "
-            "overlapped by another class, the others silent or alone"
+            f"cannot measure separation: of the sources in the held-out mixtures, {n_overlapped} "
+            "overlap with another class and the others are silent or alone"
         )
     mixture, told, heard, times, ideal = np.hstack(columns)
     return Separability(np.concatenate(labels), mixture, told, heard, times, ideal, n_overlapped)
@@ -134,12 +133,12 @@ def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
 def _measure_clip(
     separator: Separator, mixture: Audio, sources: Sources
 ) -> npt.NDArray[np.float64]:
-    """A row for each of `KINDS`, a column for each of the K sources."""
+    """One row for each of `KINDS`, one column for each of the K sources."""
     clip, mask = separator.listen(conform(mixture, len(mixture)))
     told = separator.separate(mixture, mask, sources.present)
     heard = separator.separate(mixture, mask, separator.heard(clip))
     ideal = separator.separate_ideally(sources.stem, mixture - sources.stem)
     estimates = (told[sources.label], heard[sources.label], mixture * sources.active, ideal)
     before = si_sdr(sources.stem, np.broadcast_to(mixture, sources.stem.shape))
-    # A class that was not heard is silent, of which there is no SI-SDR.
+    # The estimate of an undetected class is silent and has no SI-SDR.
     return np.stack([before, *(si_sdr(sources.stem, each) - before for each in estimates)])

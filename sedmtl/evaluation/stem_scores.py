@@ -1,4 +1,4 @@
-"""What runs are worth against the stems of their held-out mixtures: decoders and masks."""
+"""Measures decoders and masks against the stems of held-out mixtures."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from sedmtl.runtime.progress import Advance
 def measure(
     work_dir: Path, runs: Sequence[ScoredRun], *, denoise: bool, separation: bool
 ) -> list[ScoredRun]:
-    """Measure each run on its held-out mixtures; those that cannot be measured are named.
+    """Measure each run on its held-out mixtures; report the runs that cannot be measured.
 
     Args:
-        work_dir: Where features and mixtures are.
-        runs: Scored.
+        work_dir: The project's workdir, with features and mixtures.
+        runs: The scored runs.
         denoise: Whether to measure decoders.
         separation: Whether to measure masks.
 
     Returns:
-        The runs with what was measured.
+        The runs with their measurements.
 
     Raises:
         SedmtlError: No run can be measured, or there are no stems.
@@ -58,7 +58,7 @@ def measure(
 def _measure(
     run: ScoredRun, work_dir: Path, decode: bool, separation: bool, advance: Advance
 ) -> ScoredRun:
-    # The mixtures lie beside the features that the run was scored on.
+    # The mixtures are next to the features that the run was scored on.
     features = Path(run.on or work_dir / "features" / f"{run.data.store}.h5")
     path = features.parent.parent / "mixtures" / features.name
     interior = Interior.load(run.folder, choose_device(None))
@@ -78,10 +78,10 @@ def _measure(
 def _name_left_out(
     runs: Sequence[ScoredRun], usable: Sequence[str], asked: str, lacking: str
 ) -> None:
-    """Name the runs that are not measured.
+    """Report the runs that are not measured.
 
     Raises:
-        SedmtlError: None is.
+        SedmtlError: No run can be measured.
     """
     names = [run.name for run in runs if run.name not in usable]
     listed = ", ".join(names)

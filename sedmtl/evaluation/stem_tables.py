@@ -1,4 +1,4 @@
-"""Tables of what was measured on mixtures whose stems are known: decoders and masks."""
+"""Tables of measurements against stems: decoders and masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sedmtl.evaluation.tables import NETWORK, Cells, Table, network_tables, with
 from sedmtl.metrics.bootstrap import Values
 
 BINS = ("audible, dB", "all, dB", "audible, σ", "all, σ")
-"""Of the fields of `Denoising`."""
+"""Names of the fields of `Denoising`."""
 DENOISING_LEGEND = (
     "Root mean square distance between log-mels; the reference is that of the events without the "
     "scene. A decoder that denoises has 'decoded' below 'noisy'.",
@@ -41,7 +41,7 @@ SEPARATION_LEGEND = (
 
 
 def denoising_tables(rows: Iterable[Row]) -> list[Table]:
-    """A table per scored data: whether the decoder of each network is a denoiser."""
+    """One table per scored data: whether each network's decoder denoises."""
     columns = ("bins", "noisy", "decoded", "mean", "to input")
     about = ": does the decoder denoise?"
     tables = network_tables(rows, about, columns, _denoising_lines, DENOISING_LEGEND)
@@ -56,11 +56,11 @@ def _denoising_lines(row: Row) -> list[Cells]:
 
 
 def separation_tables(rows: Sequence[Row], per_class: bool) -> list[Table]:
-    """A table per scored data: how well masks take mixtures apart; and one per network's classes.
+    """One table per scored data: how well masks separate mixtures; one per network for its classes.
 
     Args:
         rows: The networks.
-        per_class: Whether to make tables of classes.
+        per_class: Whether to add the tables of classes.
     """
     tables = network_tables(rows, ": source separation", (*SOURCES, "found"), _separation_lines, ())
     tables += [_class_table(row) for row in rows if per_class and row.separation]

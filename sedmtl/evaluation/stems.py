@@ -1,4 +1,4 @@
-"""Mixtures whose parts are known: those of one fold, one at a time, from a store with stems."""
+"""The mixtures of one fold and their stems, read from a store one at a time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, HeldOutScores, Store
 
 WHEN = ("mixture", "label", "onset_s", "offset_s")
-"""The columns of a table of events that say which class sounds when."""
+"""The columns of a table of events that hold classes and times."""
 
 
 class Stems(NamedTuple):
-    """A mixture and its parts, at the level that features are made at.
+    """A mixture and its stem, at the level of the features.
 
     Attributes:
-        mixture: (N,) float32: the events and the scene, to the last bit.
+        mixture: (N,) float32: exactly the events plus the scene.
         events: (N,) float32: all events without the scene.
-        truth: When which class sounds; the only mixture is row 0.
+        truth: Classes and times; the mixture is row 0.
     """
 
     mixture: Audio
@@ -32,16 +32,16 @@ class Stems(NamedTuple):
 
 
 def read_fold(path: Path, fold: int, card: ModelCard, scores: HeldOutScores) -> Iterator[Stems]:
-    """Read the mixtures that a run held out.
+    """Read the held-out mixtures of a run.
 
     Args:
         path: A mixture store.
-        fold: The fold that the run held out.
-        card: Of the run.
-        scores: Of the run; their labels tell whether the mixtures are those that were scored.
+        fold: The held-out fold of the run.
+        card: Model card of the run.
+        scores: Scores of the run; their labels must match those of the mixtures.
 
     Raises:
-        SedmtlError: There is no such store, it has no stems, or it is of another plan.
+        SedmtlError: There is no such store, it has no stems, or it follows another plan.
     """
     with Store(path, "stems", "waveform") as store:
         rows = np.flatnonzero(store.clips.fold == fold)
@@ -52,9 +52,9 @@ def read_fold(path: Path, fold: int, card: ModelCard, scores: HeldOutScores) -> 
         labels += [(getattr(events, key), getattr(scores.events, key)) for key in WHEN]
         if not same or not all(np.array_equal(now, scored) for now, scored in labels):
             raise SedmtlError(
-                f"{path} is of another plan than the run: its fold {fold} should hold the "
-                f"{len(scores.target)} mixtures that the run was not trained on; make it with the "
-                "same data.yaml"
+                f"{path} follows another plan than the run: expected the {len(scores.target)} "
+                f"mixtures that the run held out in its fold {fold}; make it with the same "
+                "data.yaml"
             )
         for row in rows:
             clip = range(row, row + 1)

@@ -1,4 +1,4 @@
-"""Results as tables of text cells: what a terminal and a Markdown file both show. Pure."""
+"""Results as tables of text, for the terminal, Markdown and HTML. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sedmtl.evaluation.rows import Average, Row, by_data
 Cells = Sequence[str]
 
 SELECTIONS = {"honest": "validation", "paper": "test"}
-"""What chose the epoch, by the names that `scores.h5` and `eval --json` have for it."""
+"""The data that the epoch was chosen on, by its name in `scores.h5` and `eval --json`."""
 
 NETWORK = ("network", "α", "folds")
 """The first columns of every table of networks."""
@@ -61,14 +61,14 @@ PAPER_COLUMNS = ("network", "chosen by", *(["paper", "ours", "diff"] * 3))
 
 @dataclass(frozen=True)
 class Table:
-    """A table: title, names of columns, rows of cells, lines below."""
+    """A table: title, names of columns, rows of cells, notes below."""
 
     title: str
     columns: Cells
     rows: Sequence[Cells]
     notes: Sequence[str] = ()
     n_left: int = 1
-    """Columns of words, set left; the others are numbers."""
+    """Number of left-aligned columns of words; the others are numbers."""
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -89,13 +89,13 @@ def network_tables(
     lines_of: Callable[[Row], Sequence[Cells]],
     legend: Sequence[str],
 ) -> list[Table]:
-    """A table per scored data with the lines of each network; the last one has the legend.
+    """One table per scored data, with the lines of each network; the last one has the legend.
 
     Args:
-        rows: The networks; those that have no line are left out.
-        about: The title after that of the data.
+        rows: The networks; those without lines are left out.
+        about: End of the title, after that of the data.
         columns: Names of the columns after `NETWORK`.
-        lines_of: The cells of a network below these columns.
+        lines_of: The cells of a network in these columns.
         legend: What the columns mean.
     """
     tables = []
@@ -112,7 +112,7 @@ def with_legend(tables: Sequence[Table], legend: Sequence[str]) -> list[Table]:
 
 
 def _with_name(row: Row, cells: Sequence[Cells]) -> list[Cells]:
-    """Lines of a network: name, α and folds before the first, the variant before the second."""
+    """Prefix a network's lines: the first with name, α and folds, the second with the variant."""
     if not cells:
         return []
     heads = [[row.name, alpha_of(row), _folds(row)], [f"  {row.variant}".rstrip(), "", ""]]
@@ -123,7 +123,7 @@ def _with_name(row: Row, cells: Sequence[Cells]) -> list[Cells]:
 
 
 def result_tables(rows: Sequence[Row]) -> list[Table]:
-    """A table per scored data: every network under both selections, and the score to beat."""
+    """One table per scored data: every network under both selections, and the baseline."""
     tables = []
     for data, group in by_data(rows):
         lines = [line for row in group for line in _result_lines(row)]
@@ -135,7 +135,7 @@ def result_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _result_lines(row: Row) -> list[Cells]:
-    """One line; under that of validation the variant of the network, and the interval."""
+    """One line; for validation, a second one with the network's variant and the interval."""
     values = [_with_std(average) for average in row.averages]
     scored = f"{row.n_classes_scored}/{len(row.classes)}"
     line = [SELECTIONS[row.selection], *values, scored]
@@ -150,7 +150,7 @@ def _baseline(row: Row) -> Cells:
 
 
 def _told_apart(rows: Sequence[Row]) -> list[str]:
-    """What networks differ in that have one name in the tables; nothing if there are none."""
+    """The settings in which networks of the same name differ, if there are such networks."""
     alike: dict[tuple[str | None, ...], list[Row]] = {}
     for row in rows:
         name = (*row.data, row.full_name, alpha_of(row), row.selection)
@@ -167,7 +167,7 @@ def _told_apart(rows: Sequence[Row]) -> list[str]:
 
 
 def localisation_tables(rows: Sequence[Row]) -> list[Table]:
-    """A table per scored data: how well every network tells when; empty without strong labels."""
+    """One table per scored data: localisation by every network; none without strong labels."""
     measured = [row for row in rows if row.measured]
     return network_tables(
         measured, ": localisation", tuple(LOCALISATION), _localisation_lines, LOCALISATION_LEGEND
@@ -181,7 +181,7 @@ def _localisation_lines(row: Row) -> list[Cells]:
 
 
 def class_tables(rows: Sequence[Row]) -> list[Table]:
-    """A table per network chosen by validation: every metric of every class."""
+    """One table per network chosen by validation: every metric of every class."""
     return [_class_table(row) for row in rows if row.is_validated]
 
 
@@ -195,9 +195,9 @@ def _class_table(row: Row) -> Table:
 
 
 def paper_tables(rows: Sequence[Row]) -> list[Table]:
-    """Tables IV and V with the paper's figures, ours and the difference, a table per SNR.
+    """Tables IV and V, one per SNR: the paper's figures, ours and the difference.
 
-    Of runs on the paper's corpora only; empty if there is none.
+    They include only runs on the paper's corpora.
     """
     tables = []
     for snr_db in paper.SNRS_DB:
@@ -219,10 +219,10 @@ def _paper_table(number: str, snr_db: float, rows: Sequence[Row]) -> Table:
     for width, n_classes, n_folds in sorted(sizes - {(32, 41, 4)}):
         notes.append(
             f"Ours: width {width}, {n_classes} classes, {n_folds} of the folds. The paper's: width "
-            "32, 41 classes, 4 folds. So the difference is not only one of method."
+            "32, 41 classes, 4 folds. The difference is therefore not only due to the method."
         )
     if number == "IV":
-        notes.append("The networks differ in size: see the parameters above.")
+        notes.append("The networks differ in size: see the numbers of parameters above.")
         notes += [paper.MISPRINT] if snr_db == 10 else []
     return Table(f"Table {number}, {snr_db} dB", PAPER_COLUMNS, lines, notes, n_left=2)
 
@@ -236,20 +236,20 @@ def _comparison(row: Row, name: str) -> Cells:
 
 
 def alpha_of(row: Row) -> str:
-    """The weight of the reconstruction, in as few digits as it has."""
+    """The weight of the reconstruction, without trailing zeros."""
     alpha = row.recipe["alpha"]
     return alpha if alpha == "auto" else f"{alpha:g}"
 
 
 def _folds(row: Row) -> str:
-    """`1-4` of folds in a row, `1,3` of others."""
+    """`1-4` for consecutive folds, `1,3` for others."""
     first, last = row.folds[0], row.folds[-1]
     in_a_row = len(row.folds) > 2 and row.folds == tuple(range(first, last + 1))
     return f"{first}-{last}" if in_a_row else ",".join(map(str, row.folds))
 
 
 def short(value: float, sign: str = "") -> str:
-    """Three decimals, without the leading zero that no metric needs; a dash for no number."""
+    """Three decimals without the leading zero; a dash for NaN."""
     if math.isnan(value):
         return "-"
     return f"{value:{sign}.3f}".replace("0.", ".", 1)

@@ -1,6 +1,6 @@
-"""Networks: log-mel in, clip scores and all that explains them out. They import torch only.
+"""Networks: from log-mels to clip scores and the maps that explain them. They import only torch.
 
-Axes: B clips, C classes, D channels, T frames, F mel bins. A network never knows its device.
+Axes: B clips, C classes, D channels, T frames, F mel bins. No network depends on a device.
 """
 
 from sedmtl.models.output import SedOutput

@@ -1,6 +1,6 @@
 """Atrous attention: dilated convolutions, and attention over the whole map at once.
 
-The benchmark of Ren et al. (ICASSP 2019), as the paper compared with it.
+The benchmark of Ren et al. (ICASSP 2019), as used in the paper.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class AtrousSettings(NetworkSettings):
 
 
 class AtrousAttention(nn.Module):
-    """5x5 convolutions of growing dilation, then attention normalised over frames and mel bins.
+    """5x5 convolutions with growing dilation, then attention normalised over frames and mel bins.
 
-    The classification branch is a log-softmax over classes and never positive, so that the score,
-    a sigmoid of its weighted mean, never exceeds 0.5.
+    The classification branch is a log-softmax over classes, which is never positive, so the score,
+    the sigmoid of its weighted mean, never exceeds 0.5.
 
     Args:
         n_classes: C.
@@ -55,7 +55,7 @@ class AtrousAttention(nn.Module):
         initialise(self)
 
     def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
-        """Score a batch (B, T, F), standardised. There is no decoder to `reconstruct`."""
+        """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder."""
         x = logmel.unsqueeze(1)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.relu(norm(conv(x)))  # (B, D, T, F)

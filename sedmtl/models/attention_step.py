@@ -1,7 +1,7 @@
 """One step of the paper's attention: equations 8 to 11 over mel bins, 12 to 15 over frames.
 
-There are two forms of it. `released` is what the authors' network does and what their results
-were made with; `equations` is what the paper prints. They differ in where the sigmoid stands.
+It has two forms: `released`, the authors' network, which produced their results; and `equations`,
+as printed in the paper. They differ in where the sigmoid is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Attended(NamedTuple):
 class AttentionStep(nn.Module):
     """One step: a classification branch averaged with the weights of an attention branch.
 
-    Both branches are dense layers over the axis that is summed away, so they know its positions.
+    Both branches are dense layers over the summed axis, so they depend on position.
 
     Args:
         n: Length of that axis.

@@ -27,15 +27,15 @@ class TwoStepAttentionSettings(NetworkSettings):
     """Form of 2APAE's attention."""
 
     time_attention: TimeAttention = "dense"
-    """2APAE's second step: dense is the paper's and knows each frame's position; local knows none,
-    and its frame scores are presences."""
+    """2APAE's second step: dense, the paper's, depends on frame positions; local does not, and its
+    frame scores are presence probabilities."""
 
     reconstruction: ReconstructionEnd = "relu"
     """End of 2APAE's decoder."""
 
     @property
     def frame_meaning(self) -> FrameMeaning:
-        """The weights of the dense second step have either sign."""
+        """The dense second step has weights of both signs."""
         return "presence" if self.time_attention == "local" else "signed"
 
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
@@ -46,13 +46,13 @@ class TwoStepAttentionSettings(NetworkSettings):
 class TwoStepAttentionAutoEncoder(nn.Module):
     """The paper's network: tables I to III at `width` 32.
 
-    The decoder reads what the class convolution reads, not its output (section IV-D). Its last
-    block ends in a ReLU and an average, so a reconstruction is never negative although the
-    standardised log-mel often is; that is the paper's. `linear` leaves that ReLU out.
+    The decoder reads the input of the class convolution, not its output (section IV-D). As in the
+    paper, its last block ends in a ReLU and an average, so a reconstruction is never negative,
+    although the standardised log-mel often is. `linear` omits that ReLU.
 
     Args:
         n_classes: C.
-        n_frames: T; fixed where the attention over time is dense, any where it is local.
+        n_frames: T; fixed if the attention over time is dense, arbitrary if it is local.
         n_mels: F.
         settings: Its options; the blocks have 1, 2, 4 and 8 times `width` channels.
     """
@@ -78,7 +78,7 @@ class TwoStepAttentionAutoEncoder(nn.Module):
 
         Args:
             logmel: (B, T, F), standardised.
-            reconstruct: Whether to run the decoder; it costs as much as the encoder.
+            reconstruct: Whether to run the decoder, which costs as much as the encoder.
         """
         encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T, F)
         class_map = self.class_conv(encoded)  # (B, C, T, F)

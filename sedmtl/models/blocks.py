@@ -1,4 +1,4 @@
-"""The convolution block that encoder and decoder are made of (paper, tables I and III)."""
+"""The convolution block of encoder and decoder (paper, tables I and III)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 class ConvBlock(nn.Module):
     """[3x3 convolution, batch norm, ReLU] twice, then 3x3 average pooling of stride 1.
 
-    Frames and mel bins keep their number: everything is padded by one, and the padding counts
-    in the average.
+    The numbers of frames and mel bins stay the same: every layer pads by one, and the average
+    includes the padding.
 
     Args:
         n_in: Channels before.

@@ -1,4 +1,4 @@
-"""What a network computes for a batch of clips."""
+"""The output of a network for a batch of clips."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 
 class SedOutput(NamedTuple):
-    """Scores of a batch and what led to them.
+    """Scores of a batch and the maps that led to them.
 
     Attributes:
-        clip: (B, C) in [0, 1], the presence of each class in the clip. Of 2APAE: Z_p2, equation 15.
-        frame: (B, C, T) in [0, 1], the class over time. Of 2APAE the first attention step's output,
-            Z_p1 of equation 11, in the form of the equations through a sigmoid; under the dense
-            second step nothing makes it high where the class sounds; before the local one it is
-            averaged over neighbouring frames and is the presence of the class. Of GAP and GWRP the
-            mask's mean over mel bins, of GMP its maximum, of Atrous the mean class probability.
-        class_map: (B, C, T, F), the output of the class convolution: Z of equation 2. Of Atrous
-            the log-softmax over classes.
+        clip: (B, C) in [0, 1], the presence of each class in the clip. 2APAE: Z_p2, equation 15.
+        frame: (B, C, T) in [0, 1], the class over time. 2APAE: the first attention step's output,
+            Z_p1 of equation 11, in the form `equations` through a sigmoid. With the dense second
+            step, it need not be high where the class is active; with the local one, it is averaged
+            over neighbouring frames and is the presence of the class. GAP and GWRP: the mask's mean
+            over mel bins. GMP: its maximum. Atrous: the mean class probability.
+        class_map: (B, C, T, F), the output of the class convolution: Z of equation 2. Atrous: the
+            log-softmax over classes.
         mel_attention: (B, C, T, F), sums to 1 over F: equation 10. Only 2APAE has it.
         time_attention: (B, C, T), sums to 1 over T: equation 14. Only 2APAE has it.
-        tasks: The outputs of auxiliary tasks by name, as far as they were computed.
-        encoded: (B, D, T, F), what the encoder gives to all that follows.
+        tasks: The outputs of the auxiliary tasks that were computed, by name.
+        encoded: (B, D, T, F), the encoder's output.
     """
 
     clip: Tensor
@@ -42,5 +42,5 @@ class SedOutput(NamedTuple):
 
     @property
     def gated(self) -> Tensor:
-        """(B, C, T): the frame scores times their clip's."""
+        """(B, C, T): the frame scores times the clip score."""
         return self.frame * self.clip.unsqueeze(-1)

@@ -1,7 +1,7 @@
 """Global pooling of a map per class to a score per class: average, maximum, weighted rank.
 
-The paper compares with these (section II-C); GWRP is Kolesnikov and Lampert's, with the rank weight
-of Kong et al. (TASLP 2019).
+The paper compares against these (section II-C). GWRP is by Kolesnikov and Lampert, with the rank
+weight of Kong et al. (TASLP 2019).
 """
 
 from __future__ import annotations
@@ -35,12 +35,10 @@ class GlobalMaximum(nn.Module):
 
 
 class GlobalWeightedRank(nn.Module):
-    """GWRP: the mean with weight r^k for the k-th largest value.
-
-    It is GMP at r = 0 and GAP at r = 1.
+    """GWRP: the mean with weight r^k for the k-th largest value; GMP at r = 0, GAP at r = 1.
 
     Args:
-        n_values: T x F, how many values a map has.
+        n_values: T x F, the number of values in a map.
         decay: r.
     """
 
@@ -56,9 +54,9 @@ class GlobalWeightedRank(nn.Module):
         return (ranked.float() * self.weights).sum(dim=-1)
 
     def over_mels(self, mask: Tensor) -> Tensor:
-        """(B, C, T, F) -> (B, C, T): the mean, as Kong et al. take it.
+        """(B, C, T, F) -> (B, C, T): the mean, as in Kong et al.
 
-        The weights of one frame's few bins differ by a percent.
+        The weights of a single frame's bins differ by only a percent.
         """
         return mask.mean(dim=-1)
 

@@ -1,4 +1,4 @@
-"""The networks by name: a line for each."""
+"""The networks by name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import nn
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError, suggest
 
-# The class of each network's settings. The command line reads the options from its source, so that
-# `--help` need not import torch. In the order of the paper's table IV.
+# Each network's settings class, in the order of the paper's table IV. The command line parses the
+# options from its source, so that `--help` need not import torch.
 NETWORKS = {
     "2apae": "sedmtl.models.autoencoder.TwoStepAttentionSettings",
     "gap": "sedmtl.models.vggish.GapSettings",
@@ -23,14 +23,14 @@ NETWORKS = {
 }
 MODELS = tuple(NETWORKS)
 PAPERS = "2apae"
-"""The paper's network. Its options are in every run's record, also where a network lacks them."""
+"""The paper's network. Every run's record has its options, even if the run's network lacks them."""
 
 
 def settings_class(name: str) -> type[NetworkSettings]:
-    """The settings of the network of that name.
+    """The settings class of a network.
 
     Raises:
-        SedmtlError: There is no network of that name.
+        SedmtlError: There is no such network.
     """
     if name not in NETWORKS:
         raise SedmtlError(f"no network is called '{name}': {suggest(name, NETWORKS)}")
@@ -46,21 +46,21 @@ def name_of(settings: NetworkSettings) -> str:
 
 
 def read_settings(values: Mapping[str, Any]) -> NetworkSettings:
-    """The settings among the values of a run's record; what is missing has its default.
+    """Read the settings from a run's record; missing options have their defaults.
 
     Args:
-        values: `model`, and options by name. Other keys are ignored.
+        values: `model`, and options by name; other keys are ignored.
 
     Raises:
         SedmtlError: There is no such network.
-        ValueError: An option has a value that cannot be.
+        ValueError: An option has an invalid value.
     """
     known = settings_class(values["model"])
     return known(**{name: values[name] for name in known.defaults() if name in values})
 
 
 def plain_settings(settings: NetworkSettings) -> dict[str, Any]:
-    """The settings as a run's record has them: `model`, the paper's options, its own, `width`."""
+    """The settings in a run's record: `model`, the paper's options, its own, `width`."""
     options = {**settings_class(PAPERS).defaults(), **asdict(settings)}
     width = options.pop("width")
     return {"model": name_of(settings), **options, "width": width}
@@ -72,18 +72,18 @@ def build_model(
     """Build a network with fresh weights.
 
     Args:
-        name: Of the network.
+        name: Name of the network.
         n_classes: C.
         n_frames: T.
         n_mels: F.
         width: Channels of the first block.
-        options: Those of the network: the fields of its settings.
+        options: The network's own options: the fields of its settings.
 
     Returns:
-        A module whose `forward(logmel (B, T, F))`, standardised, gives a `SedOutput`.
+        A module whose `forward` maps standardised log-mels (B, T, F) to a `SedOutput`.
 
     Raises:
-        SedmtlError: There is no network of that name, or it has no such option or value.
+        SedmtlError: There is no such network, or it has no such option or value.
     """
     known = settings_class(name)
     for option in options:
@@ -96,5 +96,5 @@ def build_model(
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers are learned."""
+    """The number of learned parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

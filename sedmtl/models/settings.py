@@ -1,4 +1,4 @@
-"""A network's settings: its options, how it is built, what its outputs mean."""
+"""A network's settings: its options, its construction and the meaning of its outputs."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from typing import Any, ClassVar, Literal, get_args, get_type_hints
 from torch import Tensor, nn
 
 FrameMeaning = Literal["presence", "evidence", "signed"]
-"""What a network's frame scores are: `presence`, the probability that the class sounds in the
-frame; `evidence`, higher where it is more likely, on no scale in particular; `signed`, scores that
-a later layer may weigh with either sign, so that a low one may mean present."""
+"""The meaning of frame scores: `presence`, the probability that the class is active in the frame;
+`evidence`, higher where it is more likely, on no particular scale; `signed`, scores that a later
+layer may weigh with either sign, so that a low one may mean present."""
 
 WIDENED = {float: (int,)}
-"""Types that stand for another: YAML writes 1 for 1.0."""
+"""Types accepted in place of another: YAML writes 1 for 1.0."""
 
 
 @dataclass(frozen=True)
 class NetworkSettings(ABC):
-    """The options of a network, and the facts that other parts of sedmtl need about it.
+    """The options of a network, and what the rest of sedmtl needs to know about it.
 
-    A network's own class adds a field per option, with a default; the text below the field is the
-    help of the option of `sedmtl train`.
+    A network's own class adds one field per option, with a default; the text below the field is
+    the help of that option of `sedmtl train`.
 
     Attributes:
-        task_modules: The auxiliary tasks that the network itself computes, and the submodule that
-            each one uses; a submodule whose task is not trained is frozen.
-        width: Of every network.
+        task_modules: The auxiliary tasks that the network itself computes, and the submodule of
+            each; the submodule of a task that is not trained is frozen.
     """
 
     task_modules: ClassVar[Mapping[str, str]] = {}
@@ -40,7 +39,7 @@ class NetworkSettings(ABC):
         """Check every value against the type of its field.
 
         Raises:
-            ValueError: A value has another type, or is none of a field's choices.
+            ValueError: A value has the wrong type, or is none of the field's choices.
         """
         kinds = get_type_hints(type(self))
         for name in self.defaults():
@@ -82,7 +81,7 @@ class NetworkSettings(ABC):
 
     @property
     def variant(self) -> list[str]:
-        """What tells the network from the default one of its name; its width does not count."""
+        """The options that differ from the network's defaults, except its width."""
         changed = {
             name: getattr(self, name)
             for name, default in self.defaults().items()

@@ -11,15 +11,14 @@ from sedmtl.models.attention_step import AttentionForm, AttentionStep
 from sedmtl.models.local_step import LocalStep
 
 TimeAttention = Literal["dense", "local"]
-"""The second step: `dense` is the paper's, `local` knows no position and takes any length."""
+"""The second step: `dense` is the paper's; `local` ignores positions and takes any length."""
 
 
 class TwoSteps(NamedTuple):
-    """What both steps give.
+    """The outputs of both steps.
 
     Attributes:
-        frame: (B, C, T) in [0, 1]: the first step's output, before a local second step its
-            presence.
+        frame: (B, C, T) in [0, 1]: the first step's output; presence if the second step is local.
         mel_weights: (B, C, T, F), sum to 1 over F.
         clip: (B, C) in [0, 1].
         time_weights: (B, C, T), sum to 1 over T.
@@ -34,9 +33,9 @@ class TwoSteps(NamedTuple):
 class TwoStepAttention(nn.Module):
     """From a map per class to scores per frame and per clip.
 
-    In the released form a weighted mean of sigmoids lies in [0, 1] already but for rounding, which
-    the clip's is clamped for. The linear classification branch of the equations leaves [0, 1]: its
-    frame scores are sent through a sigmoid, which keeps their order, its clip scores are clamped.
+    In the form `released`, scores are weighted means of sigmoids and lie in [0, 1] except for
+    rounding. In the form `equations`, the classification branch is linear and leaves [0, 1]: a
+    sigmoid, which preserves order, is applied to frame scores. Clip scores are clamped in both.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""GAP, GMP and GWRP: one encoder without pooling inside, and a global pooling at its end."""
+"""GAP, GMP and GWRP: an encoder without pooling, followed by a global pooling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class VggishSettings(NetworkSettings):
 
     @property
     def n_channels(self) -> int:
-        """Of the last block."""
+        """Channels of the last block."""
         return 4 * self.width
 
 
@@ -72,7 +72,7 @@ class Vggish(nn.Module):
         initialise(self)
 
     def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
-        """Score a batch (B, T, F), standardised. There is no decoder to `reconstruct`."""
+        """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder."""
         encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T, F)
         class_map = self.class_conv(encoded)  # (B, C, T, F)
         mask = class_map.sigmoid()
