@@ -23,6 +23,8 @@ from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import open_trainer
 from sedmtl.training.tasks.task import Task
 
+pytestmark = pytest.mark.slow
+
 NETWORK = '''
 from dataclasses import dataclass
 

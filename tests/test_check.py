@@ -12,6 +12,8 @@ import h5py
 import pytest
 from conftest import Project, invoke, visible
 
+pytestmark = pytest.mark.slow
+
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 TRAIN = (
     "sedmtl train --data snr_20 --fold 1 --model 2apae --attention released "

@@ -15,6 +15,8 @@ from sedmtl.evaluation.localisation import measure
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.store import Store, read_scores
 
+pytestmark = pytest.mark.slow
+
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 

@@ -10,6 +10,8 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--width", 2, "--epochs", 2, "--precision", "float32")
 
 

@@ -12,6 +12,8 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training import train as train_stage
 from sedmtl.training.grid.plan import plan_runs
 
+pytestmark = pytest.mark.slow
+
 BASE = {"width": 2, "epochs": 1}
 SMALL = ("--width", 2, "--epochs", 1, "--precision", "float32")
 

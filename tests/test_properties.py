@@ -36,6 +36,8 @@ from sedmtl.store import (
     write_scores,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def trials(n):
     """The same examples each time, however slow the machine is: what is claimed has no deadline."""

@@ -30,6 +30,8 @@ from sedmtl.report.project.networks import MAX_DETAILED, Network, choose_detaile
 from sedmtl.report.score_curves import draw_score_curves, score_curves
 from sedmtl.store import EventTable, HeldOutScores, Store, read_scores
 
+pytestmark = pytest.mark.slow
+
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 

@@ -11,6 +11,8 @@ from sedmtl.cli.tables import show
 from sedmtl.evaluation import paper, tables
 from sedmtl.evaluation.aggregate import tabulate
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(*runs):
     return tabulate(runs)

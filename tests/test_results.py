@@ -16,6 +16,8 @@ from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, HeldOutScores
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {
     "data": "snr_10", "fold": 1, "model": "2apae", "attention": "released", "alpha": 0.001,
     "time_attention": "dense",

@@ -15,6 +15,8 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 from sedmtl.training import train as train_stage
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 

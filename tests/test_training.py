@@ -18,6 +18,8 @@ from sedmtl.training.losses import Objective
 from sedmtl.training.split import split_rows
 from sedmtl.training.tasks import build_tasks
 
+pytestmark = pytest.mark.slow
+
 N_CLIPS, N_FRAMES, N_MELS, N_CLASSES = 40, 12, 8, 3
 RECIPE = TrainConfig.of(
     {"data": "snr_10", "fold": 1, "width": 2, "epochs": 3, "batch_size": 7, "seed": 5}
