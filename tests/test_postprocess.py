@@ -14,6 +14,7 @@ from sedmtl.inference.postprocess import (
     PostProcessing,
     RawEvent,
     Segmenter,
+    gate,
     median_filter,
     odd_frames,
     segment,
@@ -278,3 +279,11 @@ def test_a_setting_that_makes_no_sense_is_named(name, value):
 def test_scores_of_other_classes_than_the_thresholds_are_refused(shape):
     with pytest.raises(SedmtlError, match="expected scores of 1 classes"):
         Segmenter(HALF, 0.1).push(np.zeros(shape, np.float32))
+
+
+def test_a_gate_multiplies_by_the_clip_score_where_it_is_asked_for():
+    frame = np.full((2, 1, 3), 0.5, np.float16)
+    clip = np.array([[0.5], [0.25]], np.float32)
+    gated = gate(frame, clip, PostProcessing((0.5,), gated=True))
+    np.testing.assert_array_equal(gated[:, 0], [[0.25] * 3, [0.125] * 3])
+    np.testing.assert_array_equal(gate(frame, clip, PostProcessing((0.5,))), frame)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.inference.postprocess import PostProcessing, median_filter, odd_frames
+from sedmtl.inference.postprocess import PostProcessing, gate, median_filter, odd_frames
 from sedmtl.inference.postprocess import segment as find_events
 from sedmtl.metrics import collar, frame, intersection, psds, segment
 from sedmtl.metrics.annotation import Annotation
@@ -95,7 +95,8 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     raw = scores.frame[rows]
     edges_s, n_classes = scores.frame_edges_s, raw.shape[1]
     durations_s = np.full(len(rows), scores.duration_s)
-    ready = _filtered(raw, scores.score["honest"][rows], settings, edges_s)
+    gated = gate(raw, scores.score["honest"][rows], settings)
+    ready = median_filter(gated, odd_frames(settings.median_s, _hop_s(edges_s)))
     found = _detected(ready, replace(settings, median_s=0.0), edges_s)
     target = frame.targets(truth, len(rows), n_classes, edges_s)
     return Localisation(
@@ -107,16 +108,6 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
         frame=frame.evaluate(target, raw),
         n_clips=len(rows),
     )
-
-
-def _filtered(
-    frame: Frames, clip: npt.NDArray[np.float32], settings: PostProcessing, edges_s: Edges
-) -> npt.NDArray[np.float32]:
-    """Frame scores (n, C, T), gated and median-filtered, before the threshold."""
-    gate = clip[:, :, None] if settings.gated else np.float32(1)
-    n_frames = odd_frames(settings.median_s, _hop_s(edges_s))
-    ready: npt.NDArray[np.float32] = median_filter(frame * gate, n_frames)
-    return ready
 
 
 def _detected(frame: Frames, settings: PostProcessing, edges_s: Edges) -> Annotation:

@@ -77,6 +77,12 @@ class RawEvent(NamedTuple):
     score: float
 
 
+def gate(frame: Scores, clip: Scores, settings: PostProcessing) -> npt.NDArray[np.float32]:
+    """Frame scores (…, C, T), times the clip scores (…, C) if the settings are gated."""
+    scores = frame.astype(np.float32, copy=False)
+    return scores * clip[..., None].astype(np.float32, copy=False) if settings.gated else scores
+
+
 def odd_frames(median_s: float, hop_s: float) -> int:
     """The odd number of frames nearest to a length (the greater of two); at least 1."""
     return 2 * math.floor(median_s / hop_s / 2 + TOLERANCE) + 1

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sedmtl.data import audio
 from sedmtl.events import Detection
 from sedmtl.inference.checkpoint import ModelCard
-from sedmtl.inference.postprocess import PostProcessing, RawEvent, Segmenter
+from sedmtl.inference.postprocess import PostProcessing, RawEvent, Segmenter, gate
 from sedmtl.inference.windows import CrossFade, Grid, Scores, Window, cut
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.prefetch import prefetch
@@ -180,10 +180,9 @@ class _Track:
 
     def add(self, scored: _Scored) -> Scores:
         """Take the next window; returns the frame scores (C, t) that are final with it."""
-        window, frame = scored.window, scored.frame[:, : scored.window.n_frames]
+        window = scored.window
         self.end, self._clip = window.end, np.maximum(self._clip, scored.clip)
-        if self._settings.gated:
-            frame = frame * scored.clip[:, None]
+        frame = gate(scored.frame[:, : window.n_frames], scored.clip, self._settings)
         done = self._join.push(window.start, frame)
         if window.is_last:
             done = np.concatenate([done, self._join.finish()], axis=1)

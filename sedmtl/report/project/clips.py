@@ -15,7 +15,7 @@ from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.inspection import Inspection
-from sedmtl.inference.postprocess import segment
+from sedmtl.inference.postprocess import gate, segment
 from sedmtl.metrics.clip import average_precision
 from sedmtl.report import figures as plots
 from sedmtl.report import timeline
@@ -162,8 +162,7 @@ def _view(run: ScoredRun, row: int, logmel: npt.NDArray[np.float32] | None) -> V
 def _detected(scores: HeldOutScores, card: ModelCard, row: int) -> list[Detection]:
     """The events that the run's own post-processing finds."""
     settings = card.postprocessing
-    gate = scores.score["honest"][row][:, None] if settings.gated else np.float32(1)
-    frame = scores.frame[row].astype(np.float32) * gate
+    frame = gate(scores.frame[row], scores.score["honest"][row], settings)
     found = segment(frame, settings, card.hop_s, float(scores.frame_edges_s[0]))
     return [Detection(scores.classes[label], *times) for label, *times in found]
 
