@@ -123,6 +123,7 @@ def test_help_imports_neither_torch_nor_anything_else_that_is_slow(arguments):
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_every_module_is_imported_on_a_system_without_unix():
     code = (
         "import importlib, os, pkgutil, sys, torch, sedmtl\n"

@@ -24,6 +24,8 @@ from sedmtl.report.figures.view import (
 )
 from sedmtl.runtime.errors import SedmtlError
 
+pytestmark = pytest.mark.slow
+
 
 def draw(*views, truth=None, shown=None):
     shown = shown or choose_classes(views, truth, plots.MAX_CLASSES)
