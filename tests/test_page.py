@@ -184,14 +184,14 @@ def test_ten_seconds_of_41_classes_take_less_than_3_mb():
     waveform = rng.normal(size=320_000).astype("f4")
     html = clip_page(Clip("rain.wav", view, waveform, 32_000, [], None))
     assert len(html.encode()) < 3_000_000
-    assert "24 of 41 classes are here" in html
+    assert "24 of 41 classes are shown" in html
     assert "17 are left out" in html
 
 
 def test_asked_classes_alone_can_be_chosen():
     html = clip_page(clip_of(view_of(inspection_of(9))), asked=["class_7", "class_2"])
     assert re.findall(r'type="checkbox" value="([^"]*)"', html) == ["class_7", "class_2"]
-    assert "2 of 9 classes are here, those asked for; 7 are left out." in html
+    assert "2 of 9 classes are shown, as requested; 7 are left out." in html
 
 
 def test_true_and_detected_classes_can_be_chosen_however_unlikely():

@@ -374,5 +374,5 @@ def test_each_class_has_the_mean_of_its_sources():
 
 def test_where_everything_overlaps_there_is_nothing_to_measure(card):
     stems = Played(((0, 0.1, 0.5), (1, 0.4, 0.8))).stems
-    with pytest.raises(SedmtlError, match="2 sources are overlapped"):
+    with pytest.raises(SedmtlError, match="2 overlap with another class"):
         measure(Steady(card), [stems])

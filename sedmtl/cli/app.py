@@ -1,8 +1,8 @@
 """The command line: one module of this folder per command.
 
 A command's module holds its options and a function `command`, whose docstring is its help; it is
-named in `COMMANDS`. Whatever takes long to import (torch and all that needs it) is imported inside
-that function, so that `--help` answers at once.
+listed in `COMMANDS`. Slow imports (torch and everything that needs it) are inside that function, so
+that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COMMANDS = {
     "Use a trained network": ("predict", "visualize", "separate", "export"),
     "Maintain": ("check",),
 }
-"""The modules of the commands, under the heading that `--help` lists them."""
+"""The modules of the commands, by their heading in `--help`."""
 
 SUMMARY = "Weakly labelled sound event detection: mix → features → train → eval → visualize."
 
@@ -43,7 +43,7 @@ INTERRUPTED = "interrupted: rerun the same command to resume it (train needs --r
 
 
 class Commands(TyperGroup):
-    """Turns what goes wrong into one sentence on stderr and the exit code."""
+    """Turns errors into one sentence on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit with 1 for errors of input, 130 for an interruption."""
@@ -60,12 +60,12 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except BrokenPipeError:
-            # The reader of our output, such as `head`, has seen enough.
+            # The reader of our output, such as `head`, has closed it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except Exception as error:
             if isinstance(error.__context__, KeyboardInterrupt):
-                _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks make another error of it
+                _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks turn it into another error
             if is_debugging(ctx) or type(error).__module__.startswith(("click", "typer")):
                 raise
             _fail(f"error: {_explain(error)}; {_keep_traceback(error)}", 1)
@@ -88,7 +88,7 @@ def _explain(error: Exception) -> str:
 
 
 def _keep_traceback(error: Exception) -> str:
-    """Write the traceback to a new file in the temporary folder; returns where it can be read."""
+    """Write the traceback to a new temporary file; return a hint where to read it."""
     head = f"sedmtl {sedmtl.__version__}, Python {sys.version}\n{' '.join(sys.argv)}\n\n"
     try:
         with tempfile.NamedTemporaryFile(
@@ -100,7 +100,7 @@ def _keep_traceback(error: Exception) -> str:
             delete=False,
         ) as file:
             file.write(head + "".join(traceback.format_exception(error)))
-    except OSError:  # on a full disk, say
+    except OSError:  # for example, on a full disk
         return "--debug shows the traceback"
     return f"the traceback is in {file.name}"
 
@@ -166,18 +166,18 @@ for panel, names in COMMANDS.items():
     for name in names:
         module = import_module(f"sedmtl.cli.{name}")
         app.command(name, rich_help_panel=panel)(_takes_debug(module.command))
-# The processes that `train` starts.
+# The command of the processes that `train` starts.
 app.command("train-job", hidden=True)(_takes_debug(train_job.command))
 
 
 def run() -> None:
-    """What `sedmtl` starts. An interruption before there is a command is one sentence, too."""
+    """Entry point of `sedmtl`; also handles an interruption before the command starts."""
     try:
-        Path.cwd()  # torch would end the process without one
+        Path.cwd()  # without one, torch would crash the process
     except OSError:
         sys.exit("error: the current folder has been removed: go to another one")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Not every terminal has our characters, and not every file name is text.
+        # Some terminals lack our characters, and some file names are not valid text.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="sedmtl")

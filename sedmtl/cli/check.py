@@ -13,7 +13,7 @@ WorkDir = Annotated[Path, typer.Argument(metavar="[WORK]", help="The workdir of 
 def command(work: WorkDir = Path("work")) -> None:
     """Find damaged, outdated or unfinished stores and runs in a work folder.
 
-    Reads every file to its end and prints the command that mends what is wrong.
+    Reads every file completely and prints the commands that fix problems.
     """
     from sedmtl.report.integrity import check, judge, table
 

@@ -21,19 +21,22 @@ def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> 
     made = demo(folder, options.count_workers(workers))
     show(made.tables)
     typer.echo(
-        f"picture of {made.clip_path.name}, a held-out mixture: with the local attention step "
-        "(left) presence is high, beside the paper's dense step (right):"
+        f"figure of {made.clip_path.name}, a held-out mixture: local attention step, with high "
+        "scores where a class is present (left); the paper's dense step (right):"
     )
     typer.echo(f"  {made.picture_path}")
     # The work folder of an edited data.yaml may lie elsewhere.
     other = os.path.relpath(made.clip_path.with_name(made.other_clip), folder)
     typer.echo("what next:")
     for words, purpose in (
-        (f"cd {folder}", "the project; edit its data.yaml"),
-        (f"sedmtl visualize {other}", "look at another mixture"),
-        (f"sedmtl visualize {other} --html", "the same as a page to play and explore"),
-        (f"sedmtl train --fold 2 {made.train_options}", "the next fold of the cross-validation"),
-        ("sedmtl eval", "both folds, averaged"),
-        (f"sedmtl predict {other}", "its events; works on any recordings"),
+        (f"cd {folder}", "go to the project; edit its data.yaml"),
+        (f"sedmtl visualize {other}", "draw another mixture"),
+        (f"sedmtl visualize {other} --html", "the same mixture as an interactive page"),
+        (
+            f"sedmtl train --fold 2 {made.train_options}",
+            "train the next fold of the cross-validation",
+        ),
+        ("sedmtl eval", "average both folds"),
+        (f"sedmtl predict {other}", "detect its events; works on any recording"),
     ):
         typer.echo(f"  {words}\n      {purpose}")

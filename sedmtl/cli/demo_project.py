@@ -22,9 +22,9 @@ from sedmtl.training.train import train_one
 SNR_DB = 10.0
 SETTINGS = {"fold": 1, "width": 8, "epochs": 8, "batch_size": 4, "lr": 2e-3}
 TIME_ATTENTIONS = ("dense", "local")
-"""The paper's second attention step, then the one whose map shows presence as high.
+"""The paper's second attention step, then the one whose frame scores are presence.
 
-Commands use the newest run unless told otherwise: `local` comes last.
+`local` comes last, because commands use the newest run by default.
 """
 
 DATA_YAML = """\
@@ -34,7 +34,7 @@ workdir: work
 corpus:
   events: {kind: synthetic}
   scenes: {kind: synthetic}
-# Half the paper's sample rate, duration, event length and mel bins, so that it takes minutes.
+# Half the paper's sample rate, duration, event length and mel bins, to train within minutes.
 mixing:
   sample_rate: 16000
   duration_s: 5
@@ -49,7 +49,7 @@ features: {window: 1024, hop: 1024, n_mels: 32}
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made."""
+    """The results of the demo."""
 
     tables: list[Table]
     picture_path: Path
@@ -61,8 +61,8 @@ class Demo:
 def demo(folder: Path, n_workers: int) -> Demo:
     """Mix, make features, train two networks, evaluate and draw them, below `folder`.
 
-    What is there already is kept, so a second run takes seconds. A `data.yaml` that was edited
-    is used as it is.
+    Existing results are kept, so a second run takes seconds. An edited `data.yaml` is used as it
+    is.
     """
     config_path = folder / "data.yaml"
     if not config_path.exists():
@@ -74,7 +74,7 @@ def demo(folder: Path, n_workers: int) -> Demo:
     runs = _train_both(config, store.stem)
     tables, rows = evaluate(config, [run.name for run in runs])
     draw_score_curves(config.work_dir / "eval", rows)
-    # The first mixtures are of fold 1, which was held out from training.
+    # The first mixtures belong to fold 1, which was held out from training.
     clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))
     dense, local = runs
     picture_path, _, _ = visualize(config, clip_path, run_name=local.name, compare_name=dense.name)

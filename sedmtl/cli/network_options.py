@@ -1,8 +1,8 @@
 """The options of `train` that belong to networks, read from the source of their settings.
 
 A network declares its options once, as the fields of its settings: type, default, and the text
-below the field as help. Networks import torch, which `--help` has no time for, so their modules
-are parsed here and not imported.
+below the field as help. Networks import torch, which is too slow for `--help`, so their modules are
+parsed here instead of imported.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def takes_network_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of networks to a command.
 
     Args:
-        command: Gets those that were given, as a mapping called `network`.
+        command: Receives the given options as a mapping named `network`.
     """
     options = network_options()
 
@@ -84,7 +84,7 @@ def _parameter(option: NetworkOption) -> inspect.Parameter:
 
 
 def _fields(path: str) -> Iterator[NetworkOption]:
-    """The fields of a settings class, those of the classes above it first."""
+    """The fields of a settings class, inherited ones first."""
     module, found = _find(path)
     assert isinstance(found, ast.ClassDef), f"{path} is no class"
     for base in found.bases:
@@ -104,7 +104,7 @@ def _is_class_variable(field: ast.AnnAssign) -> bool:
 
 
 def _kind(module: str, annotation: ast.expr) -> Any:
-    """A plain type or a `Literal`, which may have a name."""
+    """A plain type or a `Literal`, possibly named."""
     if isinstance(annotation, ast.Name) and annotation.id in KINDS:
         return KINDS[annotation.id]
     if isinstance(annotation, ast.Name):
@@ -114,7 +114,7 @@ def _kind(module: str, annotation: ast.expr) -> Any:
 
 
 def _find(path: str) -> tuple[str, Any]:
-    """The module that defines a dotted name, and the class or value that it gives it."""
+    """The module that defines a dotted name, and its class or value."""
     module, _, name = path.rpartition(".")
     source = Path(sedmtl.__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
     for node in ast.parse(source.read_text(encoding="utf-8")).body:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they stand for. A command's own are in its file."""
+"""Options shared by several commands; a command's own options are in its module."""
 
 from __future__ import annotations
 
@@ -89,20 +89,20 @@ def count_workers(asked: int | None, scheduler: str | None = None) -> int:
     """How many threads to use on this machine.
 
     Raises:
-        SedmtlError: Both threads and a cluster are asked for.
+        SedmtlError: Both threads and a cluster are requested.
     """
     from sedmtl.runtime.workers.threads import all_cores
 
     if asked and scheduler:
         raise SedmtlError(
-            "--workers counts the threads of this machine, and --scheduler names a cluster that "
-            "has its own: leave one of them out"
+            "expected --workers, the threads of this machine, or --scheduler, a cluster with "
+            "its own workers, found both: leave one of them out"
         )
     return asked or all_cores()
 
 
 def echo_all(lines: Iterable[object]) -> None:
-    """Print a line each."""
+    """Print one line each."""
     for line in lines:
         typer.echo(line)
 

@@ -15,7 +15,7 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
     """Print tables, and the notes below each; by default on stdout."""
     console = console or Console(highlight=False)
     for table in tables:
-        # Without edges the widest of our tables fits 80 columns.
+        # Without edges, the widest table fits 80 columns.
         printed = rich.table.Table(
             box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False
         )

@@ -44,7 +44,9 @@ def _rate(rate: float) -> float:
 
 def _run_name(name: str | None) -> str | None:
     if name is not None and not re.fullmatch(r"\w[\w.+-]*", name):
-        raise typer.BadParameter("should be letters, digits, '_', '.', '+' and '-', as of a folder")
+        raise typer.BadParameter(
+            "should be a folder name of letters, digits, '_', '.', '+' and '-'"
+        )
     return name
 
 
@@ -205,7 +207,7 @@ def command(
     with distributed.session(gpus):
         settings = options.load_project(config)
         device = choose_device(gpus)
-        # The first chooses for all, whatever their machines compute in.
+        # The first process chooses for all.
         computed = (
             distributed.first(lambda: choose_precision(device))
             if precision == "auto"

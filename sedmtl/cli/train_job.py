@@ -1,4 +1,4 @@
-"""`sedmtl train-job FILE`: one run of a `sedmtl train` that has started several processes."""
+"""`sedmtl train-job FILE`: one run of a `sedmtl train` with several processes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="What to train, and how.")],
+    file: Annotated[Path, typer.Argument(help="The run's settings.")],
 ) -> None:
-    """Train the run that a file describes."""
+    """Train the run described in a file."""
     from sedmtl.config import load_config
     from sedmtl.report.held_out_figure import draw_held_out
     from sedmtl.runtime import distributed

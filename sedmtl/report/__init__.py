@@ -1,1 +1,1 @@
-"""What people look at: pictures, the page of a clip, the page of a project."""
+"""Figures, the page of a clip, the page of a project."""

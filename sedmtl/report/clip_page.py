@@ -1,6 +1,6 @@
-"""The interactive page of one clip: its audio, what a network saw in it, and the events.
+"""The interactive page of one clip: its audio, the network's maps and the events.
 
-Fills in `templates/clip.html`, whose script draws the maps and reads their values.
+It fills in `templates/clip.html`, whose script draws the maps and reads their values.
 """
 
 from __future__ import annotations
@@ -29,27 +29,29 @@ from sedmtl.report.html import as_json, data_uri, render
 from sedmtl.report.packing import encode, pack, wav
 
 MAX_CLASSES = 24
-"""More would take the page of a clip of 10 s towards 3 MB: the map of each takes 53 kB."""
+"""The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB."""
 
 N_CHOSEN = 3
-"""Classes that are shown at first, beside the true ones."""
+"""Number of classes shown initially, in addition to the true ones."""
 
-DOUBT = "Found where frame scores are high; of this network, low ones may mean present."
+DOUBT = (
+    "Events are detected where frame scores are high, but this network's low ones may mean present."
+)
 
 Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What the page is of.
+    """The content of the page.
 
     Attributes:
         file: Name of the recording.
-        view: Of the clip by the network.
-        waveform: (N,) the audio of the clip without its padding, mono.
-        sample_rate: Of the waveform.
-        detected: The events that were found in it, in seconds of the file.
-        truth: The true ones in it, if they are known.
+        view: The network's view of the clip.
+        waveform: (N,) the audio of the clip without padding, mono.
+        sample_rate: Sample rate of the waveform.
+        detected: The detected events, in seconds of the file.
+        truth: The true events, if known.
     """
 
     file: str
@@ -64,8 +66,8 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
     """Write the page.
 
     Args:
-        clip: All that is on it.
-        asked: The classes that can be chosen on it; by default those that matter.
+        clip: Its content.
+        asked: The classes to choose from; by default the most relevant ones.
 
     Returns:
         HTML that needs no other file and no network.
@@ -86,7 +88,7 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
 
 
 def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
-    """What the script reads."""
+    """The input of the script."""
     edges_s = view.inspection.logmel_edges_s
     return {
         "start_s": view.start_s,
@@ -102,7 +104,7 @@ def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
 
 
 def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]]:
-    """The maps by the names that the page knows them by, and whether they are weights."""
+    """The maps, their names on the page, and whether they are weights."""
     clip, at_logmel = view.inspection, view.inspection.at_logmel_frames
     yield "logmel", clip.logmel, False
     if clip.reconstruction is not None:
@@ -198,6 +200,6 @@ def _classes(clip: Clip, shown: Sequence[str]) -> list[dict[str, Any]]:
 
 def _left_out(view: View, shown: Sequence[str], are_asked: bool) -> str:
     n_shown, n_all = len(shown), len(view.inspection.classes)
-    why = "those asked for" if are_asked else "the likeliest, the detected and the true"
-    sentence = f"{n_shown} of {n_all} classes are here, {why}; {n_all - n_shown} are left out."
+    why = "as requested" if are_asked else "the likeliest, the detected and the true"
+    sentence = f"{n_shown} of {n_all} classes are shown, {why}; {n_all - n_shown} are left out."
     return sentence if n_shown < n_all else ""

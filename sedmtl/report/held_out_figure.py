@@ -1,4 +1,4 @@
-"""Figure 3 of a clip while a network is trained: what TensorBoard shows."""
+"""Figure 3 of a clip during training, for TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def draw_held_out(
     truth: Sequence[Event] | None,
     title: str,
 ) -> Any:
-    """What a network sees in a clip: the arguments of `training.tensorboard.DrawClip`."""
-    # Here, because matplotlib takes long to import and most trainings do without.
+    """Draw a network's view of a clip; a `training.tensorboard.DrawClip`."""
+    # Here, because matplotlib is slow to import and most trainings do not need it.
     from sedmtl.report.figures import MAX_CLASSES, figure_3
     from sedmtl.report.figures.view import View, choose_classes
 

@@ -1,8 +1,8 @@
 """Pages that need nothing but a browser: one HTML file each, no network, no server.
 
 A page is a Jinja template in `templates` that extends `base.html`, which brings the shared
-style (light, dark, print, narrow screens) and forbids the browser to load anything from elsewhere.
-Its blocks are `title`, `style`, `content` and `script`; what a page embeds is made here:
+style (light, dark, print, narrow screens) and forbids the browser to load anything else. Its
+blocks are `title`, `style`, `content` and `script`; this module prepares embedded data:
 
     {% extends "base.html" %}
     {% block title %}{{ name }}{% endblock %}
@@ -13,7 +13,7 @@ Its blocks are `title`, `style`, `content` and `script`; what a page embeds is m
     text = render("clip.html", name="rain.wav", picture=data_uri(png, "image/png"))
     write_text(path, text)
 
-Values are escaped unless they were made safe here. `base.css` defines the colours as variables
+Values are escaped unless this module marks them as safe. `base.css` defines colours as variables
 (`--paper`, `--ink`, `--faint`, `--line`, `--accent`, `--panel`) for pages to use, and styles for
 headings, tables (`<div class="wide">` around a wide one lets it scroll by itself), buttons and
 visible focus.
@@ -37,24 +37,24 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: Its name in `templates`.
-        values: What it speaks of; one that is missing is an error, not an empty text.
+        values: The variables of the template; a missing one is an error.
     """
     return _environment().get_template(template).render(values)
 
 
 def data_uri(content: bytes, media_type: str) -> Markup:
-    """A file as an address that holds it: for `src` and `href`."""
+    """A file embedded in an address, for `src` and `href`."""
     return Markup(f"data:{media_type};base64,{base64.b64encode(content).decode()}")
 
 
 def as_json(value: Any) -> Markup:
-    """Plain data for `<script type="application/json">`, from where a script reads it.
+    """Plain data for `<script type="application/json">`.
 
     Raises:
-        ValueError: It holds NaN or infinity, which JSON does not know.
+        ValueError: It holds NaN or infinity, which JSON cannot represent.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # Within a script the only danger is what looks like its end, or like a comment.
+    # Only text like the end of a script or a comment is unsafe within a script.
     return Markup(text.replace("<", "\\u003c"))
 
 
@@ -67,7 +67,7 @@ def _environment() -> Environment:
     )  # fmt: skip
 
     def source(name: str) -> Markup:
-        """A style or script of ours as it is, braces and all."""
+        """A style sheet or script, verbatim."""
         return Markup(loader.get_source(environment, name)[0])
 
     environment.globals.update(source=source, version=sedmtl.__version__)

@@ -1,4 +1,4 @@
-"""`sedmtl check`: a work folder -> what in it is whole, and what to do about the rest."""
+"""`sedmtl check`: find damaged, outdated and unfinished stores and runs, and their remedies."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sedmtl.store import Store, other_snr_db, read_scores, stores_in
 from sedmtl.training.config import TrainConfig
 
 BLOCK = 32
-"""Rows that are read at a time."""
+"""Number of rows read at a time."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of a store or a run.
+    """The state of a store or a run.
 
     Attributes:
-        state: `whole`: as it was written. `unfinished`: to be gone on with. `outdated`: made from
-            something that has changed since. `damaged`: not what was written.
-        what: What it holds, or what is wrong with it.
-        remedy: What to run in a shell; nothing where nothing is to be done.
+        state: `whole`: as it was written. `unfinished`: can be resumed. `outdated`: its source has
+            changed since. `damaged`: not as it was written.
+        what: Its content, or its fault.
+        remedy: The shell command that repairs it; empty if none is needed.
     """
 
     path: Path
@@ -37,13 +37,13 @@ class Finding:
 
 
 def check(work_dir: Path) -> list[Finding]:
-    """Read every store and run of a work folder to the last byte.
+    """Read every store and run of a work folder completely.
 
     Returns:
-        What was found, in the order in which the stages make it.
+        One finding per store and run, in the order of the stages.
 
     Raises:
-        SedmtlError: There is no such folder, or neither store nor run in it.
+        SedmtlError: There is no such folder, or it holds no store and no run.
     """
     if not work_dir.is_dir():
         raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
@@ -60,19 +60,19 @@ def check(work_dir: Path) -> list[Finding]:
 
 
 class _StoreFolder:
-    """A folder of stores; remembers what each was found to hold."""
+    """A folder of stores; remembers the data hash of each."""
 
     def __init__(self, folder: Path, array: str, remake: Callable[[Path, Path], str]) -> None:
         self.data_hash: dict[str, str] = {}
         self._folder, self._array, self._remake = folder, array, remake
 
     def check(self, outdated: Callable[[Store], str]) -> Iterator[Finding]:
-        """Read the stores of the folder; `outdated` says what one has been overtaken by."""
+        """Read the stores of the folder; `outdated` returns why one is outdated, if it is."""
         for name, path in stores_in(self._folder).items():
             try:
                 yield self._check_store(name, path, outdated)
             except SedmtlError as error:
-                # A store that is there and says that it is the right one would be left alone.
+                # Its command keeps a store with matching attributes, so remove it first.
                 remedy = f"rm {shlex.quote(str(path))} && {self._remake(path, path)}"
                 yield Finding(path, "damaged", str(error), remedy)
         for part in sorted(self._folder.glob(".*.h5.part")):
@@ -92,10 +92,10 @@ class _StoreFolder:
 
 
 def _mix(path: Path, held_in: Path) -> str:
-    """The command that makes mixtures, with the stems and WAV files that there are.
+    """The command that makes mixtures, with stems and WAV files if there are any.
 
     Args:
-        path: Of the store.
+        path: The store.
         held_in: The file that holds its rows.
     """
     n_wavs = len(list(path.with_suffix("").glob("*.wav")))
@@ -109,19 +109,19 @@ def _mix(path: Path, held_in: Path) -> str:
 
 
 def _features(path: Path, _: Path) -> str:
-    """The command that makes features, after that for mixtures which are not there any more."""
+    """The command that makes features, preceded by that for missing mixtures."""
     are_there = not _snr(path) or (path.parents[1] / "mixtures" / path.name).is_file()
     stages = ["features"] if are_there else ["mix", "features"]
     return " && ".join(shlex.join(["sedmtl", stage, *_snr(path)]) for stage in stages)
 
 
 def _snr(path: Path) -> list[str]:
-    """The words that name a store to its command; none if it has no SNR."""
+    """The option that selects a store; empty if it has no SNR."""
     return ["--snr", path.stem.removeprefix("snr_")] if path.stem.startswith("snr_") else []
 
 
 def _read_all(path: Path, array: str) -> None:
-    """Compare every row with its digest."""
+    """Compare every row with its checksum."""
     what = f"reading {path.parent.name}/{path.name}, {array}"
     with Store(path, array) as store, progress(what, len(store)) as advance:
         for first in range(0, len(store), BLOCK):
@@ -131,23 +131,23 @@ def _read_all(path: Path, array: str) -> None:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    """The folders that hold what a run begins with, or what it ends with."""
+    """The folders that hold the first or the last file of a run."""
     names = ("run.yaml", "model.safetensors")
     return sorted({path.parent for name in names for path in folder.glob(f"*/{name}")})
 
 
 def _other_snr(store: Store) -> str:
-    """Of mixtures: whether they are at another SNR than the name of their store says."""
+    """Why mixtures are outdated: their SNR differs from the name of their store."""
     snr_db = other_snr_db(store.path, store.attributes)
     return "" if snr_db is None else f"holds mixtures at {snr_db:g} dB"
 
 
 def _other_mixtures(store: Store, mixtures: _StoreFolder) -> str:
-    """Of features: whether their mixtures are there and are not those they were made from."""
+    """Why features are outdated: their mixtures have changed."""
     now = mixtures.data_hash.get(store.path.stem)
     if now is None or now == store.attributes["source"]:
         return ""
-    return "made from other mixtures than those that are there now"
+    return "made from other mixtures than the current ones"
 
 
 def _check_run(run: Path, features: _StoreFolder) -> Finding:
@@ -164,7 +164,7 @@ def _check_run(run: Path, features: _StoreFolder) -> Finding:
         return Finding(run, "damaged", str(error), _train(run, settings, "--force"))
     now = features.data_hash.get(settings["data"])
     if now is not None and now != settings.get("store_digest"):
-        what = f"trained on other features than those in {settings['data']}.h5 now"
+        what = f"trained on other features than the current {settings['data']}.h5"
         return Finding(run, "outdated", what, _train(run, settings, "--force"))
     if not is_finished(run):
         what = f"epoch {n_epochs_done(run)} of {settings['epochs']}"
@@ -173,13 +173,13 @@ def _check_run(run: Path, features: _StoreFolder) -> Finding:
 
 
 def _train(run: Path, settings: Mapping[str, Any], how: str) -> str:
-    """The command that trains a run, with '…' for options that cannot be read any more."""
+    """The command that trains a run, with '…' for unreadable options."""
     options = shlex.join(TrainConfig.of(settings).words()) if settings else "…"
     return f"sedmtl train {options} --name {shlex.quote(run.name)} {how}"
 
 
 def table(findings: Sequence[Finding], work_dir: Path) -> str:
-    """A line for each, its path from the work folder; below it what to do, if anything."""
+    """One line per finding, with its path below the work folder, followed by its remedy."""
     lines = []
     for finding in findings:
         path = str(finding.path.relative_to(work_dir))
@@ -190,7 +190,7 @@ def table(findings: Sequence[Finding], work_dir: Path) -> str:
 
 
 def judge(findings: Sequence[Finding]) -> None:
-    """Complain if anything must be made again.
+    """Raise an error if anything must be rebuilt.
 
     Raises:
         SedmtlError: Something is damaged or outdated.
@@ -198,4 +198,4 @@ def judge(findings: Sequence[Finding]) -> None:
     counts = Counter(finding.state for finding in findings)
     bad = [f"{counts[state]} {state}" for state in ("damaged", "outdated") if counts[state]]
     if bad:
-        raise SedmtlError(f"{' and '.join(bad)} of {len(findings)}: what to do is said above")
+        raise SedmtlError(f"{' and '.join(bad)} of {len(findings)}: run the commands above")

@@ -1,4 +1,4 @@
-"""How audio and maps travel within a page."""
+"""Encodes audio and maps for embedding in a page."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Packed(NamedTuple):
     Attributes:
         data: The levels in C order, little-endian, in base64.
         low: The lowest value; 0 under `root`.
-        step: From level to level.
-        root: Whether levels are of the square root.
+        step: Difference between levels.
+        root: Whether levels encode square roots.
     """
 
     data: str
@@ -35,9 +35,9 @@ def pack(values: npt.NDArray[np.float32], root: bool) -> Packed:
     """Quantise values to 65,536 levels between the lowest and the highest.
 
     Args:
-        values: Of any shape; from 0 under `root`.
-        root: Whether levels are of the square root: attention weights of 0.001 then keep three
-            digits beside one of 1.
+        values: Any shape; at least 0 under `root`.
+        root: Whether to encode square roots, which keeps three digits of an attention weight of
+            0.001 next to one of 1.
     """
     scaled = values.astype(np.float64)
     if root:
@@ -54,7 +54,7 @@ def encode(array: npt.NDArray[Any]) -> str:
 
 
 def wav(waveform: Audio, sample_rate: int) -> bytes:
-    """A mono 16-bit WAV file, at the level at which a network hears it.
+    """A mono 16-bit WAV file, at the level of the network's input.
 
     Args:
         waveform: (N,), at least one sample.

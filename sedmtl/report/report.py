@@ -1,4 +1,4 @@
-"""`sedmtl report`: finished runs -> one page about all of them."""
+"""`sedmtl report`: one page about all finished runs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def report(config: Config, names: Sequence[str], out_path: Path | None = None) -
     """Write the page.
 
     Args:
-        config: Of the project; says where runs and stores are.
-        names: Of runs; by default all finished ones.
+        config: The project.
+        names: Names of runs; by default all finished ones.
         out_path: By default `work/report.html`.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        SedmtlError: A run does not exist or is not finished, there is none at all, or the page
-            cannot be written.
+        SedmtlError: A run does not exist or is not finished, there are no runs, or the page cannot
+            be written.
     """
     path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
     if path.is_dir():
@@ -68,7 +68,7 @@ def _networks(rows: Sequence[Row]) -> list[Network]:
 
 
 def _records(folder: Path) -> list[Record]:
-    """The epochs of a run; none if its records are lost or damaged."""
+    """The epochs of a run; empty if its records are missing or damaged."""
     try:
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         records = [parse_json(line) for line in lines]
@@ -78,7 +78,7 @@ def _records(folder: Path) -> list[Record]:
 
 
 def _is_record(record: Any) -> bool:
-    """Whether it says of an epoch what the page shows of one."""
+    """Whether it has the values of an epoch that the page shows."""
     if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
         return False
     scores = [record.get(part) for part in ("validation", "held_out")]
@@ -88,7 +88,7 @@ def _is_record(record: Any) -> bool:
 
 
 def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Recording]:
-    """What the stores still have of clips."""
+    """Read the log-mels and waveforms of clips, as far as the stores still have them."""
     run = network.runs[0]
     card, name = run.card, f"{run.data.store}.h5"
     features, mixtures = (config.work_dir / kind / name for kind in ("features", "mixtures"))
@@ -99,13 +99,13 @@ def _fetch(config: Config, network: Network, picks: Sequence[Pick]) -> list[Reco
     try:
         logmels = _read(features, "logmel", shape, network, picks)
     except SedmtlError as error:
-        missing.append(f"Its log-mel is left out: {error}.")
+        missing.append(f"No log-mel: {error}.")
     try:
         if run.snr_db is None:
-            raise SedmtlError("only stores of mixtures keep it")
+            raise SedmtlError("only mixture stores keep audio")
         waveforms = _read(mixtures, "waveform", (card.n_samples,), network, picks)
     except SedmtlError as error:
-        missing.append(f"Its sound is left out: {error}.")
+        missing.append(f"No audio: {error}.")
     return [
         Recording(_standardised(logmel, network, pick), waveform, missing)
         for pick, logmel, waveform in zip(picks, logmels, waveforms, strict=True)
@@ -122,7 +122,7 @@ def _read(
     """The rows of clips in a store.
 
     Raises:
-        SedmtlError: The store is gone, or is not the one that the clips were scored on.
+        SedmtlError: The store is missing, or is not the one that was scored.
     """
     with Store(path, array) as store:
         row_of = {name: row for row, name in enumerate(store.clips.name)}
@@ -139,7 +139,7 @@ def _read(
                 == scores.events.of_clip(pick.row, scores.classes)
             )
             if not same:
-                raise SedmtlError(f"{path} was made anew since, of other clips")
+                raise SedmtlError(f"{path} has been rebuilt with other clips")
             rows.append(row)
         read = store.read if array == "logmel" else store.read_audio
         return list(read(np.array(rows, np.int64)))
@@ -148,7 +148,7 @@ def _read(
 def _standardised(
     logmel: Stored | None, network: Network, pick: Pick
 ) -> npt.NDArray[np.float32] | None:
-    """As the network is given it."""
+    """Standardise a log-mel as for the network."""
     if logmel is None:
         return None
     card = network.runs[pick.run].card

@@ -14,10 +14,10 @@ Curves = Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]]
 
 
 def score_curves(rows: Sequence[Row]) -> Iterator[tuple[ScoredData, Curves]]:
-    """The score curves of each store's networks, as `plots.psd_roc` draws them.
+    """The score curves of each store's networks.
 
     Yields:
-        What was scored, and the curves of scenarios 1 and 2 by the network's name.
+        The scored data, and the curves of scenarios 1 and 2 by network name.
     """
     for data, group in by_data(row for row in rows if row.measured):
         curves = {
@@ -28,7 +28,7 @@ def score_curves(rows: Sequence[Row]) -> Iterator[tuple[ScoredData, Curves]]:
 
 
 def draw_score_curves(folder: Path, rows: Sequence[Row]) -> None:
-    """A picture a store: the score curves of its networks."""
+    """Draw one figure per store: the score curves of its networks."""
     for data, curves in score_curves(rows):
         path = folder / f"psds_{data.file_name}.png"
         figures.save(figures.psd_roc(curves, data.title), path)

@@ -1,4 +1,4 @@
-"""Where things stand on a page's time axis, in per cent of its width."""
+"""Positions on a page's time axis, in per cent of its width."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Span(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A labelled place on an axis."""
+    """A labelled position on an axis."""
 
     share: float
     text: str
@@ -39,7 +39,7 @@ def spans(view: View, events: Events) -> list[Span]:
 
 
 def lanes(view: View, events: Events) -> list[list[Span]]:
-    """Rows of events that do not overlap; one without any if there is none."""
+    """Rows of events that do not overlap; one empty row if there are no events."""
     plain = [Event(event.label, event.onset_s, event.offset_s) for event in events]
     names = {event.label: event.label for event in plain}
     rows = lanes_of(plain, names, (view.start_s, view.end_s))

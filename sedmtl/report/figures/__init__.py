@@ -1,8 +1,8 @@
-"""Pictures: what a network saw in a clip, and how networks compare.
+"""Figures: a network's view of a clip, and comparisons of networks.
 
-Draws with matplotlib's object interface, so that no window system and no global state is touched.
-Nothing else in sedmtl knows matplotlib. What the interactive page shows of a clip (its `View`, the
-classes, the scales) is decided here, too, so that page and picture agree.
+They use matplotlib's object interface, which needs no window system and no global state. Nothing
+else in sedmtl imports matplotlib. The interactive page shares `View`, the choice of classes and the
+scales with the figures, so that both agree.
 """
 
 from sedmtl.report.figures.canvas import colours, save

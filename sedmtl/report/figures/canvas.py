@@ -1,4 +1,4 @@
-"""Sheets to draw on, their typography, their files."""
+"""Empty figures, their typography, their files."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ PRINT: dict[Any, Any] = {
     "hatch.linewidth": 0.5,
     "text.parse_math": False,  # a name may hold a dollar sign
 }
-"""Sizes in points of a picture that is printed as large as it is: two columns of a journal."""
+"""Sizes in points, for a figure printed at its own size: two columns of a journal."""
 
 FILES: dict[Any, Any] = {"pdf.fonttype": 42, "svg.hashsalt": "sedmtl"}
 """Text in a PDF stays text."""
 
 UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""So that pictures of the same data have the same bytes."""
+"""Without dates, figures of the same data have the same bytes."""
 
 
 def new_figure(width_in: float, height_in: float, dpi: int) -> Figure:
-    """An empty figure, laid out by its content."""
+    """An empty figure with automatic layout."""
     figure = Figure(figsize=(width_in, height_in), layout="constrained", dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, whole or not at all; the file's extension decides the format.
+    """Write a figure atomically; the file's extension determines the format.
 
     Raises:
         SedmtlError: There is no such format, or the file cannot be written.
@@ -69,6 +69,6 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def colours(name: str) -> npt.NDArray[np.uint8]:
-    """The 256 colours of a map from its lowest value to its highest: (256, 3), sRGB."""
+    """The 256 colours of a colour map, from lowest to highest: (256, 3), sRGB."""
     table: npt.NDArray[np.float64] = matplotlib.colormaps[name](np.arange(256))[:, :3]
     return np.round(255 * table).astype(np.uint8)

@@ -1,7 +1,7 @@
 """The paper's figure 3: seven panels of one clip, by one network or by two side by side.
 
-All that changes over time stands in one column a network, on one time axis; the keys to the
-colours and the clip scores stand to its right.
+Each network has one column of panels on a common time axis; colour bars and clip scores are on the
+right.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ WIDTH_IN = 7.16
 
 MEL_IN, TITLE_IN, LANE_IN, NOTHING_IN = 0.85, 0.22, 0.13, 0.01
 ROW_IN = (0.135, 0.165)
-"""A class of one network, and of two: two bars need more room."""
+"""Row height per class for one network and for two, which need two bars."""
 
 N_CHARACTERS = (24, 17)
-"""Of a class's name: as many as there is room for."""
+"""Maximum length of a class name, for one network and for two."""
 
 KEY_IN, KEY_PITCH_IN = 0.07, 0.42
 BARS = (("#3b2a6e", ""), ("#d8d2ec", "/////"))
-"""Of the first and the second network: dark and light, so that a copier keeps them apart."""
+"""Bars of the first and the second network: dark and light, distinct in greyscale."""
 
 Row = Sequence[Panel]
 
@@ -46,14 +46,14 @@ Row = Sequence[Panel]
 def figure_3(
     views: Sequence[View], title: str, shown: Sequence[str], truth: Sequence[Event] | None = None
 ) -> Figure:
-    """Draw what networks saw in a clip.
+    """Draw the views of networks of a clip.
 
     Panels: 1 log-mel, 2 its reconstruction, 3 and 4 attention over mel bins for the first two of
-    the shown classes, 5 frame scores, 6 attention over time, 7 clip scores (paper, figure 3). What
-    is compared shares its colours: 1 with 2, 3 with 4, and each of them between networks.
+    the shown classes, 5 frame scores, 6 attention over time, 7 clip scores (paper, figure 3).
+    Panels to compare share a colour scale: 1 and 2, 3 and 4, and each panel across networks.
 
     Args:
-        views: Of one clip by one or two networks of the same classes: a column each.
+        views: Views of one clip by one or two networks of the same classes, one column each.
         title: Shown on top.
         shown: Names of the classes of panels 5 to 7, from above.
         truth: The true events, if they are known: shown above panel 1 and outlined in the others.
@@ -93,7 +93,7 @@ def _height(row: Row, classes_in: float) -> float:
 
 
 def _sheet(heights_in: Sequence[float], n_views: int) -> tuple[Figure, GridSpec]:
-    """A column a network and one for keys; the first row is for the true events."""
+    """One column per network and one for colour bars; the first row is for true events."""
     figure = new_figure(WIDTH_IN, sum(heights_in) + TITLE_IN * len(heights_in) + 0.6, dpi=300)
     widths = [5.6 / n_views] * n_views + [1.1]
     grid = figure.add_gridspec(
@@ -178,7 +178,7 @@ def _share_time(axes: Sequence[Axes], views: Sequence[View]) -> None:
 
 
 def _hide_names(axes: Sequence[Axes], rows: Sequence[Row], views: Sequence[View]) -> None:
-    """Those beside the first column stand for all, where they are there and the same."""
+    """Label only the first column if the other has the same axis."""
     same_hz = np.array_equal(views[0].inspection.mel_hz, views[-1].inspection.mel_hz)
     stand = [True, *(row[0].values is not None and (row[0].names or same_hz) for row in rows)]
     for axis, stands in zip(axes, stand, strict=True):
@@ -194,7 +194,7 @@ def _draw_keys(
     rows: Sequence[Row],
     views: Sequence[View],
 ) -> None:
-    """The keys to the colours, one below the other, each with the panels that it is of."""
+    """The colour bars, one below the other, each with the numbers of its panels."""
     keys: dict[tuple[str, str, Scale], list[str]] = {}
     for first, *_ in (row for row in rows if not _is_empty(row)):
         keys.setdefault((first.unit, first.cmap, first.scale), []).append(first.title[0])
@@ -213,7 +213,7 @@ def _draw_keys(
 
 
 def _explain(axis: Axes, views: Sequence[View]) -> None:
-    """What is neither colour nor text."""
+    """The legend of bars and hatching."""
     axis.set_axis_off()
     signs = [
         Patch(facecolor=colour, hatch=hatch, edgecolor=BARS[0][0], label=f"({letter})")

@@ -1,4 +1,4 @@
-"""What stands in each panel of figure 3; how it is drawn is `figure3`'s."""
+"""The content of each panel of figure 3; `figure3` draws it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Panel:
 
     Attributes:
         title: Its number and name.
-        unit: Of its values.
+        unit: Unit of its values.
         values: (T, n) frames by mel bins, the lowest first, or by classes; None if there are none.
         reason: Why there are none.
-        scale: From values to colours.
-        cmap: The colours, by matplotlib's name; all get lighter steadily, for greyscale.
-        of: The class it is of, if it is of one.
-        names: Of its rows, if they are classes.
+        scale: The colour scale.
+        cmap: Name of matplotlib's colour map; all have increasing lightness, for greyscale.
+        of: The class that it shows, if only one.
+        names: Names of its rows, if they are classes.
     """
 
     title: str
@@ -46,12 +46,12 @@ def panels_of(views: Sequence[View], shown: Sequence[str]) -> list[list[Panel]]:
     """The panels 1 to 6, from above, of each network.
 
     Args:
-        views: Of one clip, by networks of the same classes.
-        shown: Names of classes, from above: the first two have their attention shown.
+        views: Views of one clip by networks of the same classes.
+        shown: Names of classes, from above; panels 3 and 4 show the first two.
 
     Returns:
-        Six rows of as many panels as networks; colours mean the same within a row, in rows 1 and
-        2, and in rows 3 and 4.
+        Six rows with one panel per network; each row has one colour scale, shared by rows 1 and
+        2, and by rows 3 and 4.
     """
     return [*_spectra(views), *_mel_attention(views, shown), *_over_time(views, shown)]
 
@@ -85,7 +85,7 @@ def _mel_attention(views: Sequence[View], shown: Sequence[str]) -> list[list[Pan
         ]
         for number, name in enumerate(top, start=3)
     ]  # fmt: skip
-    alone = Panel(f"4  {title}", unit, None, "one class is shown", scale)
+    alone = Panel(f"4  {title}", unit, None, "only one class is shown", scale)
     return rows if len(top) == 2 else [*rows, [alone] * len(views)]
 
 

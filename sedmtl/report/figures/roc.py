@@ -1,4 +1,4 @@
-"""The score curves of networks on one store: true positive rate over false positives an hour."""
+"""The score curves of networks on one store: true positive rate over false positives per hour."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sedmtl.metrics.psds import Psds
 from sedmtl.report.figures.canvas import new_figure
 
 PER_HOUR = np.linspace(0, 100, 2001)
-SCENARIOS = ("at the right time", "of the right class")
+SCENARIOS = ("precise timing", "no class confusions")
 LINES = tuple(
     (colour, dashes)
     for dashes in ("-", "--", ":")
     for colour in ("#440154", "#e07b00", "#1f9e89", "#b5367a", "#4c72b0", "#767676")
 )
-"""Colours that differ in lightness, too; then the same, dashed."""
+"""Colours that also differ in lightness; then the same, dashed."""
 
 
 def psd_roc(curves: Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]], title: str) -> Figure:
-    """Draw the curves of the polyphonic sound detection score, a line a network.
+    """Draw the curves of the polyphonic sound detection score, one line per network.
 
     Args:
-        curves: By the network's name, those of scenarios 1 and 2, an item a fold; the mean over
+        curves: By network name, the curves of scenarios 1 and 2 for each fold; their mean over
             folds is drawn.
         title: Shown on top.
     """
@@ -39,13 +39,13 @@ def psd_roc(curves: Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]], title: 
             label = f"{value:.3f}  {name}"
             axis.step(PER_HOUR, rate, where="post", label=label, color=colour, linestyle=dashes)
         axis.set_title(f"scenario {scenario + 1}: {SCENARIOS[scenario]}", loc="left")
-        axis.set_xlabel("effective false positives an hour")
+        axis.set_xlabel("effective false positives per hour")
         axis.set_xlim(0, PER_HOUR[-1])
         axis.spines[["top", "right"]].set_visible(False)
-        # Below, where no curve can run through it.
+        # Below the axes, where it cannot cover a curve.
         axis.legend(title=f"PSDS{scenario + 1}", alignment="left", frameon=False, ncols=2,
                     loc="upper left", bbox_to_anchor=(-0.05, -0.13))  # fmt: skip
-    figure.axes[0].set_ylim(bottom=0)  # of both, and only now that all curves are there
+    figure.axes[0].set_ylim(bottom=0)  # both axes, after all curves are drawn
     figure.axes[0].set_ylabel("effective true positive rate")
     figure.suptitle(title, fontsize=14)
     return figure

@@ -17,11 +17,11 @@ OUTLINE: dict[str, Any] = {
     "fill": False, "edgecolor": "white", "linewidth": 0.7,
     "path_effects": [withStroke(linewidth=1.7, foreground="black")],
 }  # fmt: skip
-"""White on black stands out from every colour of a map, in greyscale, too."""
+"""White on black is visible on every colour of a map, also in greyscale."""
 
 
 class Named(NamedTuple):
-    """An event, and where its name begins: earlier than itself if the axis ends too soon."""
+    """An event and the position of its name: left of its onset if the axis ends too soon."""
 
     event: Event
     name: str
@@ -30,7 +30,7 @@ class Named(NamedTuple):
 
     @property
     def end_s(self) -> float:
-        """Where the next one may begin."""
+        """The earliest position of the next one."""
         return max(self.event.offset_s, self.name_s + self.name_width_s)
 
 
@@ -43,13 +43,13 @@ def lanes_of(
     limits_s: tuple[float, float],
     character_s: float = 0.0,
 ) -> Lanes:
-    """Put events in as few rows as leave room for each and its name.
+    """Arrange events and their names in as few rows as possible.
 
     Args:
         truth: The events.
-        short: Forms of their labels.
-        limits_s: Where the time axis begins and ends.
-        character_s: How much of it a character takes; names are not looked at by default.
+        short: Short forms of their labels.
+        limits_s: Limits of the time axis.
+        character_s: Width of a character on it; by default names are ignored.
     """
     lanes: list[list[Named]] = []
     for event in sorted(truth, key=lambda event: event.onset_s):
@@ -83,7 +83,7 @@ def draw_strip(axis: Axes, lanes: Lanes, are_known: bool) -> None:
 
 
 def mark(axis: Axes, panel: Panel, truth: Sequence[Event]) -> None:
-    """Outline the events that a map tells of: over all mel bins, or in the row of their class."""
+    """Outline the true events in a map: over all mel bins, or in the row of their class."""
     if panel.values is None:
         return
     for event in truth:

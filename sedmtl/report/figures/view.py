@@ -1,4 +1,4 @@
-"""What is shown of a clip, in the picture and on the page alike: which classes, on which scales."""
+"""What figures and pages show of a clip: the classes and the scales."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class View:
-    """One network's look at a clip.
+    """One network's view of a clip.
 
     Attributes:
-        name: Of the run.
-        inspection: Of the clip.
-        start_s: Where the clip begins in its file.
-        end_s: Where it ends, padding included.
-        frame_meaning: What the network's frame scores are.
+        name: Name of the run.
+        inspection: Inspection of the clip.
+        start_s: Start of the clip in its file.
+        end_s: End of the clip, including padding.
+        frame_meaning: Meaning of the network's frame scores.
         no_decoder: Why there is no reconstruction, if there is none.
     """
 
@@ -43,28 +43,28 @@ class View:
 
     @property
     def heard_end_s(self) -> float:
-        """Where its audio ends and padding begins."""
+        """End of its audio, where padding begins."""
         return min(self.start_s + self.inspection.duration_s, self.end_s)
 
     @property
     def times(self) -> str:
-        """From when to when its audio is, for people."""
+        """Start and end of its audio as text."""
         return f"{round(self.start_s, 3):g} to {round(self.heard_end_s, 3):g} s"
 
     @property
     def n_heard(self) -> int:
-        """Frames of the log-mel that begin within the audio; at least one."""
+        """Number of log-mel frames that begin within the audio; at least one."""
         begins_s = self.inspection.logmel_edges_s[:-1]
         return max(1, int(np.searchsorted(begins_s, self.heard_end_s)))
 
     @property
     def low_may_mean_present(self) -> bool:
-        """Whether frame scores are no presences."""
+        """Whether a low frame score may mean that the class is present."""
         return self.frame_meaning == "signed"
 
     @property
     def frame_title(self) -> str:
-        """What the frame scores of this network are."""
+        """The title of frame scores."""
         match self.frame_meaning:
             case "evidence":
                 return "classes over time"
@@ -73,11 +73,11 @@ class View:
         return "first step's output (presence)"
 
     def within(self, events: Iterable[AnyEvent]) -> list[AnyEvent]:
-        """The events that sound in the clip."""
+        """The events that overlap the clip."""
         return [e for e in events if e.onset_s < self.end_s and e.offset_s > self.start_s]
 
     def rows(self, names: Sequence[str]) -> list[int]:
-        """Where classes stand in the inspection."""
+        """Row numbers of classes in the inspection."""
         return [self.inspection.classes.index(name) for name in names]
 
 
@@ -85,8 +85,7 @@ class Scale(NamedTuple):
     """From values to colours: `low` is the first colour, `high` the last.
 
     Attributes:
-        root: Whether colours follow the square root: attention weights are many small ones and a
-            few large ones.
+        root: Whether colours follow the square root, because most attention weights are small.
     """
 
     low: float
@@ -97,12 +96,12 @@ class Scale(NamedTuple):
 def choose_classes(
     views: Sequence[View], events: Iterable[Event | Detection] | None, max_classes: int
 ) -> list[str]:
-    """The classes that matter: those of events, then the likeliest to any of the networks.
+    """The most relevant classes: those of events, then the likeliest ones for any network.
 
     Args:
-        views: Of one clip, by networks of the same classes.
-        events: True or detected ones, if there are any.
-        max_classes: How many; there may be fewer.
+        views: Views of one clip by networks of the same classes.
+        events: True or detected events, if any.
+        max_classes: Maximum number of classes.
 
     Returns:
         Their names, the likeliest first.
@@ -116,27 +115,27 @@ def choose_classes(
 
 
 def spectrum_scale(views: Sequence[View]) -> Scale:
-    """Of log-mels and reconstructions: one for all, or to compare them would mean nothing."""
+    """The common scale of log-mels and reconstructions, so that they can be compared."""
     heard = [view.inspection.logmel[: view.n_heard].ravel() for view in views]
     low, high = np.quantile(np.concatenate(heard), [0.005, 0.995])
     return Scale(float(low), float(max(high, low + 1e-3)))
 
 
 def weight_scale(weights: Sequence[Values]) -> Scale:
-    """Of attention weights, one for all that are compared."""
+    """The common scale of attention weights that are compared."""
     high = max((float(np.quantile(each, 0.9995)) for each in weights), default=1.0)
     return Scale(0.0, high, root=True)
 
 
 def score_scale(views: Sequence[View]) -> Scale:
-    """Of frame scores: [0, 1], or wider for the form of the equations, whose may lie anywhere."""
+    """The scale of frame scores: [0, 1], or wider for scores outside it."""
     lowest = min(float(view.inspection.frame.min()) for view in views)
     highest = max(float(view.inspection.frame.max()) for view in views)
     return Scale(min(0.0, lowest), max(1.0, highest))
 
 
 class Tick(NamedTuple):
-    """A frequency and its place among mel bins, in bins: 0 is the centre of the lowest."""
+    """A frequency and its position in mel bins: 0 is the centre of the lowest."""
 
     hz: int
     place: float
@@ -146,8 +145,8 @@ def mel_ticks(mel_hz: Values, min_share: float) -> list[Tick]:
     """Round frequencies to label an axis of mel bins with.
 
     Args:
-        mel_hz: (F,) centres, rising.
-        min_share: The least distance of two, as a share of the axis; the higher one is kept.
+        mel_hz: (F,) centres, ascending.
+        min_share: Minimum distance as a share of the axis; the higher of two close ticks is kept.
     """
     ticks: list[Tick] = []
     for hz in TICKS_HZ:
@@ -159,10 +158,7 @@ def mel_ticks(mel_hz: Values, min_share: float) -> list[Tick]:
 
 
 def shorten(name: str, n_characters: int) -> str:
-    """A name that fits: the middle of a longer one gives way.
-
-    Names of corpora often begin alike or end alike, so that neither end may be lost.
-    """
+    """Shorten a long name in the middle, because names often share their start or end."""
     if len(name) <= n_characters:
         return name
     n_tail = (n_characters - 1) // 2
@@ -170,7 +166,7 @@ def shorten(name: str, n_characters: int) -> str:
 
 
 def short_names(names: Iterable[str], n_characters: int) -> dict[str, str]:
-    """A short form of each name; those that would be the same lose the beginning they share."""
+    """A short form of each name; a common start is dropped where two would be equal."""
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         groups.setdefault(shorten(name, n_characters), []).append(name)

@@ -1,5 +1,4 @@
-"""The page about a whole work folder: what is on it, as plain values. Pure.
+"""The content of the page about a work folder, as plain values. Pure.
 
-`report.report` brings runs and stores, `page` puts everything together and fills in
-`templates/report.html`.
+`report.report` reads runs and stores; `page` fills in `templates/report.html`.
 """

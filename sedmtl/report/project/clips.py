@@ -1,4 +1,4 @@
-"""The clips that a network does best and worst on: which they are, and what is shown of each."""
+"""The best and worst clips of a network, and what the page shows of each."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from sedmtl.store import HeldOutScores
 
 N_EACH = 3
 MAX_CLASSES = 6
-"""Whose frame scores are shown of a clip: more would not fit a telephone's screen."""
+"""Number of classes with frame scores shown per clip: more would not fit a phone's screen."""
 
 N_LIKELIEST = 3
 
 N_CHARACTERS = 13
-"""Of a class's name beside its frame scores."""
+"""Maximum length of a class name next to its frame scores."""
 
 Values = npt.NDArray[np.float64]
 
 
 class Judged(NamedTuple):
-    """How good the scores of clips are, one by one: (n,) each.
+    """Quality of the scores of each clip: (n,) each.
 
     Attributes:
-        precision: Average precision of the clip's own ranking of the classes; NaN of a clip
-            without any label.
+        precision: Average precision of the clip's own ranking of the classes; NaN for a clip
+            without labels.
         cross_entropy: Binary, mean over classes, in nats.
     """
 
@@ -58,7 +58,7 @@ class Judged(NamedTuple):
 
 
 class Pick(NamedTuple):
-    """A clip to show: the run that held it out, its row in that run's scores, how good it is."""
+    """A clip to show: the run that held it out, its row in that run's scores, its quality."""
 
     run: int
     row: int
@@ -68,12 +68,12 @@ class Pick(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """What the stores still have of a clip.
+    """The data of a clip in the stores.
 
     Attributes:
         logmel: (T, F) standardised, or None.
         waveform: (N,) or None.
-        missing: A sentence for each that is None.
+        missing: One sentence for each of them that is None.
     """
 
     logmel: npt.NDArray[np.float32] | None
@@ -82,7 +82,7 @@ class Recording:
 
 
 def judge(scores: HeldOutScores) -> Judged:
-    """Of each held-out clip of a run, under the honest selection."""
+    """Rate each held-out clip of a run, at the epoch chosen by validation."""
     target, score = scores.target, scores.score["honest"]
     likelihood = np.where(target == 1, score, 1 - score.astype(np.float64))
     # A score may be 0 or 1 in float32.
@@ -91,9 +91,9 @@ def judge(scores: HeldOutScores) -> Judged:
 
 
 def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
-    """The best clips, the best first, and the worst, the worst first; none is both.
+    """The best clips, best first, and the worst, worst first; no clip is in both.
 
-    By average precision, ties by cross-entropy: many clips have all their classes on top.
+    They are ranked by average precision, and ties, which are many at 1, by cross-entropy.
     """
     picks = [
         Pick(number, row, float(precision), float(entropy))
@@ -107,7 +107,7 @@ def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
 
 
 def picture(network: Network, pick: Pick, recording: Recording) -> dict[str, Any]:
-    """What the page shows of a clip, but for its sound."""
+    """What the page shows of a clip, except its audio."""
     run = network.runs[pick.run]
     card = run.card
     view = _view(run, pick.row, recording.logmel)
@@ -160,7 +160,7 @@ def _view(run: ScoredRun, row: int, logmel: npt.NDArray[np.float32] | None) -> V
 
 
 def _detected(scores: HeldOutScores, card: ModelCard, row: int) -> list[Detection]:
-    """The events that the run's own post-processing finds."""
+    """The events detected with the run's own post-processing."""
     settings = card.postprocessing
     frame = gate(scores.frame[row], scores.score["honest"][row], settings)
     found = segment(frame, settings, card.hop_s, float(scores.frame_edges_s[0]))
@@ -192,7 +192,7 @@ def _strip(
 
 
 def _map_style(view: View) -> str:
-    """Where frames begin and end on the axis of the clip."""
+    """Position of the frames on the axis of the clip."""
     begin_s, end_s = view.inspection.logmel_edges_s[[0, -1]]
     left, right = timeline.share(view, begin_s), timeline.share(view, end_s)
     return f"left:{left:.4f}%;width:{right - left:.4f}%"

@@ -1,4 +1,4 @@
-"""Learning curves as lines to draw: loss, and micro-P on inner validation and the held-out fold."""
+"""Learning curves: loss, and micro-P on inner validation and the held-out fold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sedmtl.report.project.networks import Network, Record
 
 
 class Frame(NamedTuple):
-    """A chart and where its axes are, in its own units: about a pixel each."""
+    """Size of a chart and position of its axes, in units of about a pixel."""
 
     width: int = 340
     height: int = 172
@@ -26,14 +26,14 @@ FRAME = Frame()
 
 
 class Tick(NamedTuple):
-    """A labelled place on an axis, in units of the chart."""
+    """A labelled position on an axis, in units of the chart."""
 
     place: float
     text: str
 
 
 class Line(NamedTuple):
-    """A curve: `points` as SVG takes them; `kind` decides its looks."""
+    """A curve: `points` in SVG's format; `kind` determines its style."""
 
     kind: str
     points: str
@@ -47,7 +47,7 @@ class Dot(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart of one network; a line a run and kind."""
+    """A chart of one network, with one line per run and kind."""
 
     title: str
     text: str
@@ -58,7 +58,7 @@ class Chart(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Values over epochs, of one run."""
+    """Values of one run over epochs."""
 
     kind: str
     epoch: Sequence[int]
@@ -66,7 +66,7 @@ class Series(NamedTuple):
 
 
 def charts_of(network: Network) -> list[Chart]:
-    """The loss, and micro-P with the epochs that the honest selection chose; none without records.
+    """The loss, and micro-P with the epochs chosen by validation; none without records.
 
     Epochs whose value is not a number are left out of the line.
     """
@@ -131,7 +131,7 @@ def _chart(
 
 
 def _ends(series: Sequence[Series]) -> Iterator[str]:
-    """For those who do not see the lines: their means over runs at both ends."""
+    """Text alternative to the lines: their means over runs at both ends."""
     for kind in dict.fromkeys(each.kind for each in series):
         values = [each.value for each in series if each.kind == kind and each.value]
         if values:
@@ -142,7 +142,7 @@ def _ends(series: Sequence[Series]) -> Iterator[str]:
 def round_ticks(low: float, high: float, max_steps: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten, from at or below `low` to at or above `high`.
 
-    Two at least, also where both are the same.
+    At least two, even if both are equal.
     """
     least = (high - low) / max_steps or 1.0
     power = 10.0 ** math.floor(math.log10(least))

@@ -1,4 +1,4 @@
-"""The networks of a report: what they are called, and which of them are looked at closely."""
+"""The networks of a report, and the choice of those shown in detail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sedmtl.metrics.confusion import Confusion
 from sedmtl.training.config import TrainConfig
 
 MAX_DETAILED = 3
-"""Up to so many networks are all looked at closely; of more, the best of each store."""
+"""Up to this many networks are all shown in detail; of more, the best on each store."""
 
 Record = Mapping[str, Any]
 """A line of `metrics.jsonl`."""
@@ -25,9 +25,9 @@ class Network:
     """A network whose epochs were chosen on inner validation.
 
     Attributes:
-        name: Different from that of any other network on the same data.
+        name: Unique among networks on the same data.
         row: Its results.
-        records: Of each run, a record per epoch; none if they are lost.
+        records: One record per epoch for each run; none if they are missing.
     """
 
     name: str
@@ -36,21 +36,21 @@ class Network:
 
     @property
     def runs(self) -> Sequence[ScoredRun]:
-        """A run per fold."""
+        """One run per fold."""
         return self.row.runs
 
     @property
     def data(self) -> ScoredData:
-        """What was scored."""
+        """The scored data."""
         return self.row.data
 
     @property
     def low_may_mean_present(self) -> bool:
-        """Whether a low frame score of it may mean that the class sounds."""
+        """Whether a low frame score may mean that the class is present."""
         return TrainConfig.of(self.row.recipe).network.frame_meaning == "signed"
 
     def confusion(self) -> Confusion:
-        """Over the held-out clips of all its folds, each tagged by its own run's thresholds."""
+        """Confusion over the held-out clips of all folds, tagged with each run's thresholds."""
         target = np.concatenate([run.scores.target for run in self.runs])
         tagged = [
             run.scores.score["honest"] > np.asarray(run.card.tag_threshold, np.float32)
@@ -65,7 +65,7 @@ def by_store(networks: Sequence[Network]) -> list[tuple[str, list[Network]]]:
 
 
 def choose_detailed(networks: Sequence[Network]) -> list[Network]:
-    """Those to look at closely: all if they are few, else the best of each store by micro-P."""
+    """The networks to show in detail: all if few, else the best on each store by micro-P."""
     if len(networks) <= MAX_DETAILED:
         return list(networks)
     return [

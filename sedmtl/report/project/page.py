@@ -1,4 +1,4 @@
-"""The page: everything that `templates/report.html` speaks of, and what had to be left out."""
+"""The page: the variables of `templates/report.html`, and a list of what is left out."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from sedmtl.report.project.learning import FRAME, charts_of
 from sedmtl.report.project.networks import Network, by_store, choose_detailed
 
 MAX_SOUND_BYTES = 4_000_000
-"""Of all sounds as they stand on the page: with them it stays below 8 MB."""
+"""Limit for all embedded audio: the page stays below 8 MB."""
 
 FULL_COLOUR = 0.5
-"""An excess of so much, and more, has the full colour: few classes are confused more often."""
+"""An excess of at least this has the full colour: few confusions are more frequent."""
 
 N_PAIRS = 10
 SURE = 2.0
-"""Standard errors of the excess of the pairs that are named."""
+"""Minimum excess of the listed pairs, in standard errors."""
 
 Curves = Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]]
 Fetch = Callable[[Network, Sequence[Pick]], Sequence[Recording]]
@@ -45,15 +45,15 @@ Fetch = Callable[[Network, Sequence[Pick]], Sequence[Recording]]
 
 @dataclass(frozen=True)
 class Report:
-    """What the page is made from.
+    """The content of the page.
 
     Attributes:
-        title: Of the page.
+        title: Title of the page.
         rows: The results under both selections.
-        networks: Those chosen by validation, store by store.
+        networks: The networks chosen by validation, store by store.
         curves: By the title of a store, the score curves of its networks.
-        unfinished: Names of runs that are not in it.
-        fetch: Brings what the stores have of the picked clips of a network.
+        unfinished: Names of unfinished runs.
+        fetch: Reads the data of the picked clips of a network from the stores.
     """
 
     title: str
@@ -113,10 +113,10 @@ def _heading(report: Report, detailed: Sequence[Network]) -> dict[str, Any]:
             f"Confusion and clips of {n_networks - len(detailed)} of the {n_networks} networks: "
             "they are shown for the best network on each store, by micro-P of the validation "
             "epoch. "
-            "'sedmtl report RUN …' shows them of up to three networks that you name."
+            "'sedmtl report RUN …' shows them for up to three networks that you name."
         )
     if report.unfinished:
-        left_out.append(f"Runs that are not finished: {', '.join(report.unfinished)}.")
+        left_out.append(f"Unfinished runs: {', '.join(report.unfinished)}.")
     return {
         "counts": f"{_count(n_runs, 'run')} of {_count(n_networks, 'network')}, trained on "
         f"{'; '.join(stores)}",
@@ -135,7 +135,7 @@ def _curves(title: str, curves: Curves) -> Markup:
 
 
 def _classes(title: str, group: Sequence[Network]) -> dict[str, Any]:
-    """Average precision of each class by each network of a store, and how many clips have it."""
+    """Average precision by class and network of a store, and the number of clips of each class."""
     first = group[0]
     n_clips = np.sum([run.scores.target.sum(axis=0, dtype=int) for run in first.runs], axis=0)
     rows = [
@@ -146,7 +146,7 @@ def _classes(title: str, group: Sequence[Network]) -> dict[str, Any]:
 
 
 def _class_tables(networks: Sequence[Network]) -> list[tuple[str, Table]]:
-    """Every metric of each class, a table per network, under a name that no other has."""
+    """All metrics by class: one table per network, under a unique name."""
     return [
         (f"{network.name}, {title}", table)
         for title, group in by_store(networks)
@@ -195,7 +195,7 @@ def _words(found: Confusion, classes: Sequence[str], true: int, other: int) -> s
 
 
 def _surest(found: Confusion, classes: Sequence[str]) -> list[str]:
-    """The confusions that are hardest to explain by chance, the surest first."""
+    """The most significant confusions, most significant first."""
     sureness = found.sureness()
     sure = np.argwhere(np.nan_to_num(sureness) > SURE)
     order = sorted(sure.tolist(), key=lambda pair: -float(sureness[tuple(pair)]))
@@ -203,7 +203,7 @@ def _surest(found: Confusion, classes: Sequence[str]) -> list[str]:
 
 
 def _galleries(report: Report, detailed: Sequence[Network]) -> list[dict[str, Any]]:
-    """The clips of each network, with sounds until the page has enough of them."""
+    """The clips of each network, with audio up to the size limit of the page."""
     galleries, room = [], MAX_SOUND_BYTES
     for title, group in by_store(detailed):
         for network in group:
@@ -225,12 +225,12 @@ def _galleries(report: Report, detailed: Sequence[Network]) -> list[dict[str, An
 
 
 def _sound(network: Network, pick: Pick, recording: Recording, room: int) -> tuple[Markup, str]:
-    """The sound, or none and why, if the recording does not say so itself."""
+    """The audio, or the reason why it is left out, unless the recording states it."""
     if recording.waveform is None:
         return Markup(""), ""
     uri = data_uri(*sound.encode(recording.waveform, network.runs[pick.run].card.sample_rate))
     if len(uri) > room:
-        return Markup(""), "Its sound is left out: the page has as many as it should carry."
+        return Markup(""), "No audio: the page has reached its size limit."
     return uri, ""
 
 
@@ -263,7 +263,7 @@ def _facts(
 
 
 def _configs(networks: Sequence[Network]) -> list[tuple[str, str]]:
-    """Each data.yaml that a store was made with, and the stores."""
+    """Each data.yaml, with the stores made from it."""
     runs = chain.from_iterable(network.runs for network in networks)
     stores: dict[str, dict[str, None]] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""Maps as PNG pictures of 256 colours: a pixel a value, stretched by the page. A leaf."""
+"""Maps as PNG images of 256 colours, with one pixel per value; the page stretches them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BIT_DEPTH, PALETTE = 8, 3
 
 
 def encode(levels: npt.NDArray[np.uint8], colours: npt.NDArray[np.uint8]) -> bytes:
-    """Write a picture (PNG specification, third edition).
+    """Encode an image (PNG specification, third edition).
 
     Args:
         levels: (height, width), the top row first.
-        colours: (256, 3) of the levels, sRGB.
+        colours: (256, 3) the colour of each level, sRGB.
     """
     height, width = levels.shape
     header = struct.pack(">IIBBBBB", width, height, BIT_DEPTH, PALETTE, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Sounds that travel within a page."""
+"""Audio for embedding in a page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sedmtl.data.audio import Audio, conform
 from sedmtl.report.packing import wav
 
 MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""What the format knows."""
+"""The sample rates that MP3 supports."""
 
 
 class Sound(NamedTuple):
@@ -24,8 +24,8 @@ class Sound(NamedTuple):
 def encode(waveform: Audio, sample_rate: int) -> Sound:
     """MP3, which every browser plays: 80 kB for 10 s at 32 kHz, an eighth of WAV.
 
-    WAV where the rate is none of MP3's, or libsndfile was built without it. At the level at which
-    a network hears it.
+    WAV if MP3 does not support the rate, or libsndfile lacks MP3. The level is that of the
+    network's input.
 
     Args:
         waveform: (N,), at least one sample.

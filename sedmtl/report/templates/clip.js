@@ -7,9 +7,9 @@
   const areas = [...document.querySelectorAll(".area")];
   const STEP_S = 0.1;
   let now_s = clip.start_s;
-  let hovered = null; // what the pointer reads
-  let stop_s = null; // where an event that is played ends
-  let bin = Math.floor(clip.mel_hz.length / 2); // what the keyboard reads
+  let hovered = null; // position of the pointer
+  let stop_s = null; // end of the event being played
+  let bin = Math.floor(clip.mel_hz.length / 2); // mel bin that the keyboard reads
 
   const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const share = (time_s) => (time_s - clip.start_s) / (clip.end_s - clip.start_s);
@@ -32,7 +32,7 @@
     return frame >= 0 && frame < clip.n_frames ? frame : null;
   }
 
-  // Drawing: a pixel a value; the style sheet stretches the canvas.
+  // Drawing: one pixel per value; the style sheet stretches the canvas.
   function draw(area) {
     const canvas = area.querySelector("canvas");
     const { map, colours, low, high, root } = area.dataset;
