@@ -16,6 +16,8 @@ from mutations import set_key
 from sedmtl.events import Event
 from sedmtl.report import figures as plots
 
+pytestmark = pytest.mark.slow
+
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 
