@@ -36,26 +36,28 @@ SNRS_DB = (0, 20)
 
 
 CLUSTER = """
+import sys
 from distributed import LocalCluster
-with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+n_workers = int(sys.argv[1])
+with LocalCluster(n_workers, threads_per_worker=1, dashboard_address=":0") as cluster:
     print(cluster.scheduler_address, flush=True)
     input()
 """
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """Two worker processes of one thread; an item that kills two of them is given up.
+@contextmanager
+def cluster_of(n_workers, scratch):
+    """A cluster in a process of its own, to be killed; gives the address of its scheduler.
 
-    In a process of its own, to be killed: `close` of distributed 2025.10 may wait for ever for a
-    worker that has been killed.
+    `close` of distributed 2025.10 may wait for ever for a worker that has been killed, and beside
+    other tests its event loop may not start within its 10 s.
     """
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", CLUSTER],
+        [sys.executable, "-W", "ignore", "-c", CLUSTER, str(n_workers)],
         env=os.environ
         | {
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
-            "DASK_TEMPORARY_DIRECTORY": str(tmp_path_factory.mktemp("dask")),
+            "DASK_TEMPORARY_DIRECTORY": str(scratch),
             "PYTHONPATH": str(Path(__file__).parent),
         },
         stdin=subprocess.PIPE,
@@ -63,9 +65,18 @@ def address(tmp_path_factory):
         text=True,
         start_new_session=True,
     )
-    yield process.stdout.readline().strip()
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Two worker processes of one thread; an item that kills two of them is given up."""
+    with cluster_of(2, tmp_path_factory.mktemp("dask")) as scheduler:
+        yield scheduler
 
 
 @pytest.fixture(scope="module")
@@ -336,12 +347,12 @@ def test_what_is_no_address_is_one_sentence(project, one_sentence, address):
 
 
 def test_a_cluster_without_workers_is_waited_for_then_one_sentence(
-    project, one_sentence, monkeypatch
+    project, one_sentence, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(cluster_module, "WAIT_S", 0.3)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as empty:
-        result = project.run("mix", "--scheduler", empty.scheduler_address)
-        one_sentence(result, "has no worker", f"dask worker {empty.scheduler_address}")
+    with cluster_of(0, tmp_path / "dask") as empty:
+        result = project.run("mix", "--scheduler", empty)
+        one_sentence(result, "has no worker", f"dask worker {empty}")
     assert "waiting up to 0.3 s for a worker" in result.stderr
 
 
