@@ -38,8 +38,8 @@ SNRS_DB = (0, 20)
 CLUSTER = """
 import sys
 from distributed import LocalCluster
-n_workers = int(sys.argv[1])
-with LocalCluster(n_workers, threads_per_worker=1, dashboard_address=":0") as cluster:
+n = int(sys.argv[1])
+with LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0") as cluster:
     print(cluster.scheduler_address, flush=True)
     input()
 """
