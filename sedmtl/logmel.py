@@ -169,3 +169,7 @@ class Standardiser(nn.Module):
     def forward(self, logmel: Tensor) -> Tensor:
         """(…, F) -> (…, F), zero mean and unit variance a bin over the training folds."""
         return (logmel - self.mean) / self.std
+
+    def invert(self, standardised: Tensor) -> Tensor:
+        """(…, F) -> (…, F), back to the unit of the log-mel."""
+        return standardised * self.std + self.mean

@@ -9,8 +9,8 @@ import torch
 
 from sedmtl.evaluation.denoising import Denoising, Distances, Spectrograms, compare, measure
 from sedmtl.evaluation.stems import Stems, read_fold
-from sedmtl.inference.activations import Interior
 from sedmtl.inference.checkpoint import load_card, load_model
+from sedmtl.inference.detector import Detector
 from sedmtl.metrics.spectral import DB
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import FULL_SCALE, Store, read_scores
@@ -87,31 +87,34 @@ def test_a_common_gain_changes_nothing():
 def test_the_reconstruction_comes_back_in_the_unit_of_the_log_mel(run):
     card, network = load_model(run)
     waveform = np.random.default_rng(0).normal(scale=0.1, size=(2, card.n_samples))
-    insight = Interior.load(run).look(waveform.astype(np.float32), reconstruct=True)
+    detector, standardiser = Detector.load(run), card.build_standardiser()
+    found = detector.logmel(waveform.astype(np.float32))
+    output = detector.activations(found, reconstruct=True)
     with torch.no_grad():
         logmel = card.build_logmel()(torch.from_numpy(waveform.astype(np.float32)))
-        decoded = network(card.build_standardiser()(logmel)).reconstruction
-    np.testing.assert_allclose(insight.logmel.numpy(), logmel.numpy())
-    again = (insight.reconstruction.numpy() - np.array(card.mean)) / np.array(card.std)
+        decoded = network(standardiser(logmel)).reconstruction
+    np.testing.assert_allclose(found.numpy(), logmel.numpy())
+    np.testing.assert_allclose(output.reconstruction.numpy(), decoded.numpy(), atol=1e-4)
+    again = (standardiser.invert(decoded).numpy() - np.array(card.mean)) / np.array(card.std)
     np.testing.assert_allclose(again, decoded.numpy(), atol=1e-4)
 
 
 def test_the_measure_of_a_fold_is_the_mean_over_its_mixtures(run, stems_path):
-    interior = Interior.load(run)
+    detector = Detector.load(run)
     scores = read_scores(run / "scores.h5")
-    fold = list(read_fold(stems_path, 1, interior.card, scores))
-    alone = [np.array(measure(interior, [stems])) for stems in fold]
-    np.testing.assert_allclose(np.array(measure(interior, fold)), np.mean(alone, axis=0))
+    fold = list(read_fold(stems_path, 1, detector.card, scores))
+    alone = [np.array(measure(detector, [stems])) for stems in fold]
+    np.testing.assert_allclose(np.array(measure(detector, fold)), np.mean(alone, axis=0))
 
 
 def test_mixtures_without_an_event_to_hear_have_no_say(run, stems_path):
-    interior = Interior.load(run)
+    detector = Detector.load(run)
     scores = read_scores(run / "scores.h5")
-    first, *_ = read_fold(stems_path, 1, interior.card, scores)
+    first, *_ = read_fold(stems_path, 1, detector.card, scores)
     silent = Stems(first.mixture, np.zeros_like(first.events), first.truth)
-    assert measure(interior, [first, silent]) == measure(interior, [first])
+    assert measure(detector, [first, silent]) == measure(detector, [first])
     with pytest.raises(SedmtlError, match="events of the held-out mixtures are silent"):
-        measure(interior, [silent])
+        measure(detector, [silent])
 
 
 def test_only_mixtures_that_the_run_has_not_heard_are_read(run, stems_path):

@@ -10,8 +10,8 @@ import torch
 
 from sedmtl.evaluation.separability import Separability, measure, sources_of
 from sedmtl.evaluation.stems import Stems
-from sedmtl.inference.activations import Interior
 from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference.detector import Detector
 from sedmtl.inference.masks import AROUND, MaskedStft, mel_masks, share
 from sedmtl.inference.separation import Separator, take_apart
 from sedmtl.metrics.si_sdr import si_sdr
@@ -172,7 +172,7 @@ class Steady(Separator):
 
     def __init__(self, card):
         torch.manual_seed(0)
-        super().__init__(Interior(card, card.build_network()))
+        super().__init__(Detector(card, card.build_network()))
         self.n_windows = 0
 
     def listen(self, clip):
@@ -268,7 +268,7 @@ def test_a_class_sounds_only_near_the_windows_it_is_heard_in(card):
 
 def test_a_run_hears_above_the_thresholds_that_it_tuned(card):
     separator = Separator(
-        Interior(replace(card, tag_threshold=(0.2, 0.5, 0.8)), card.build_network())
+        Detector(replace(card, tag_threshold=(0.2, 0.5, 0.8)), card.build_network())
     )
     heard = separator.heard(np.array([0.3, 0.5, 0.9], np.float32))
     np.testing.assert_array_equal(heard, [True, False, True])

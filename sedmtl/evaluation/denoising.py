@@ -25,10 +25,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from sedmtl.evaluation.stems import Stems
-from sedmtl.inference.activations import Interior
+from sedmtl.inference.detector import Detector
+from sedmtl.logmel import Standardiser
 from sedmtl.metrics.spectral import DB, Bins, Spectra, rms_distance
 from sedmtl.runtime.errors import SedmtlError
 
@@ -84,19 +84,22 @@ class Spectrograms(NamedTuple):
     decoded: Spectra
 
 
-def measure(interior: Interior, fold: Iterable[Stems]) -> Denoising:
+def measure(detector: Detector, fold: Iterable[Stems]) -> Denoising:
     """Measure a run with a decoder on mixtures whose events are known.
 
     Args:
-        interior: Activations of the run's network.
+        detector: Of the run.
         fold: Its held-out mixtures; those with silent events are skipped.
 
     Raises:
         SedmtlError: The events of all mixtures are silent.
     """
-    mean, std = np.array(interior.card.mean), np.array(interior.card.std)
+    card = detector.card
+    mean, std, standardiser = np.array(card.mean), np.array(card.std), card.build_standardiser()
     clips = [
-        compare(_spectrograms(interior, stems), mean, std) for stems in fold if stems.events.any()
+        compare(_spectrograms(detector, standardiser, stems), mean, std)
+        for stems in fold
+        if stems.events.any()
     ]
     if not clips:
         raise SedmtlError(
@@ -144,14 +147,10 @@ def _distances(
     return [rms_distance(a * unit, b * unit, where) for a, b in pairs]
 
 
-def _spectrograms(interior: Interior, stems: Stems) -> Spectrograms:
-    insight = interior.look(stems.mixture[None], reconstruct=True)
-    assert insight.reconstruction is not None
-    clean = interior.logmel(stems.events[None])
-    return Spectrograms(_array(clean), _array(insight.logmel), _array(insight.reconstruction))
-
-
-def _array(batch: Tensor) -> Spectra:
-    """(1, T, F) -> (T, F)."""
-    only: Spectra = batch[0].cpu().numpy()
-    return only
+def _spectrograms(detector: Detector, standardiser: Standardiser, stems: Stems) -> Spectrograms:
+    noisy = detector.logmel(stems.mixture[None])
+    standardised = detector.activations(noisy, reconstruct=True).reconstruction
+    assert standardised is not None
+    decoded = standardiser.invert(standardised.cpu())
+    clean = detector.logmel(stems.events[None])
+    return Spectrograms(*(batch[0].cpu().numpy() for batch in (clean, noisy, decoded)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from sedmtl.evaluation import denoising, separability
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.evaluation.stems import Stems, read_fold
-from sedmtl.inference.activations import Interior
+from sedmtl.inference.detector import Detector
 from sedmtl.inference.separation import Separator
 from sedmtl.runtime import progress
 from sedmtl.runtime.devices import choose_device
@@ -61,7 +61,7 @@ def _measure(
     # The mixtures are next to the features that the run was scored on.
     features = Path(run.on or work_dir / "features" / f"{run.data.store}.h5")
     path = features.parent.parent / "mixtures" / features.name
-    interior = Interior.load(run.folder, choose_device(None))
+    detector = Detector.load(run.folder, choose_device(None), channels_last=False)
 
     def fold() -> Iterator[Stems]:
         for stems in read_fold(path, run.fold, run.card, run.scores):
@@ -70,8 +70,8 @@ def _measure(
 
     return replace(
         run,
-        denoising=denoising.measure(interior, fold()) if decode else None,
-        separability=separability.measure(Separator(interior), fold()) if separation else None,
+        denoising=denoising.measure(detector, fold()) if decode else None,
+        separability=separability.measure(Separator(detector), fold()) if separation else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sedmtl.data import audio
 from sedmtl.inference import recordings
@@ -36,29 +36,44 @@ class Detector:
     """Predicts on audio of any rate, channels and level, from a run folder alone.
 
     Attributes:
-        card: What the run says of itself: classes, front end, sizes.
+        card: Model card of the run: classes, front end, sizes.
+        device: Where it computes.
     """
 
     def __init__(
-        self, card: ModelCard, network: nn.Module, device: torch.device | str = "cpu"
+        self,
+        card: ModelCard,
+        network: nn.Module,
+        device: torch.device | str = "cpu",
+        *,
+        channels_last: bool = True,
     ) -> None:
         self.card = card
-        self._device = torch.device(device)
-        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._logmel = card.build_logmel().to(self._device)
-        self._standardiser = card.build_standardiser().to(self._device)
+        self.device = torch.device(device)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._network = network.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self._logmel = card.build_logmel().to(self.device)
+        self._standardiser = card.build_standardiser().to(self.device)
         # Scored as it was trained, where the hardware can.
-        trained_in, computed_in = card.training["precision"], choose_precision(self._device)
+        trained_in, computed_in = card.training["precision"], choose_precision(self.device)
         self._in_bfloat16 = trained_in == computed_in == "bfloat16"
 
     @classmethod
-    def load(cls, run: str | Path, device: torch.device | str = "cpu") -> Self:
+    def load(
+        cls, run: str | Path, device: torch.device | str = "cpu", *, channels_last: bool = True
+    ) -> Self:
         """Open a finished run.
+
+        Args:
+            run: Its folder.
+            device: Where to compute.
+            channels_last: Layout of the weights in memory: channels last is faster, and the last
+                bits of the output differ from those of PyTorch's default layout.
 
         Raises:
             SedmtlError: The folder holds no finished run, or a damaged one.
         """
-        return cls(*load_model(Path(run)), device)
+        return cls(*load_model(Path(run)), device, channels_last=channels_last)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -111,11 +126,27 @@ class Detector:
         """
         waveform = self._read(sound, sample_rate, start_s)
         clip = audio.conform(waveform, self.card.n_samples)
-        with torch.inference_mode():
-            logmel = self._front_end(clip[None])
-            output: SedOutput = self._network(logmel, reconstruct=self.card.reconstructs)
+        logmel = self.logmel(clip[None])
+        output = self.activations(logmel, reconstruct=self.card.reconstructs)
         duration_s = min(len(waveform) / self.card.sample_rate, self.duration_s)
-        return Inspection.of(self.card, logmel, output, start_s, duration_s)
+        return Inspection.of(self.card, self._standardiser(logmel), output, start_s, duration_s)
+
+    def logmel(self, waveforms: Array) -> Tensor:
+        """(B, n_samples) at the network's rate, not rescaled -> (B, T, F) natural logarithm."""
+        with torch.inference_mode():
+            logmel: Tensor = self._logmel(torch.from_numpy(waveforms).to(self.device))
+        return logmel
+
+    def activations(self, logmel: Tensor, *, reconstruct: bool = False) -> SedOutput:
+        """All that the network computes, in float32.
+
+        Args:
+            logmel: (B, T, F) natural logarithm, not standardised.
+            reconstruct: Whether to run the decoder, if there is one; its output is standardised.
+        """
+        with torch.inference_mode():
+            output: SedOutput = self._network(self._standardiser(logmel), reconstruct=reconstruct)
+        return output
 
     def score_windows(self, waveforms: Array) -> Scores:
         """Score a batch of clips.
@@ -123,8 +154,7 @@ class Detector:
         Args:
             waveforms: (B, N), of the clip length and rate, gone through `audio.conform`.
         """
-        with torch.inference_mode():
-            return self._score(self._front_end(waveforms))
+        return self._score(self.logmel(waveforms))
 
     def score(
         self,
@@ -143,23 +173,15 @@ class Detector:
         """
         clip = np.empty((len(rows), len(self.classes)), np.float32)
         frame = np.empty((*clip.shape, self.card.n_frame_scores), np.float32)
-        with torch.inference_mode():
-            for batch in batches(np.arange(len(rows)), batch_size):
-                logmel = torch.from_numpy(read(rows[batch])).to(self._device)
-                clip[batch], frame[batch] = self._score(self._standardiser(logmel))
-                count(len(batch))
+        for batch in batches(np.arange(len(rows)), batch_size):
+            logmel = torch.from_numpy(read(rows[batch])).to(self.device)
+            clip[batch], frame[batch] = self._score(logmel)
+            count(len(batch))
         return Scores(clip, frame)
 
-    def _front_end(self, waveforms: Array) -> torch.Tensor:
-        """(B, N) -> (B, T, F), standardised."""
-        standardised: torch.Tensor = self._standardiser(
-            self._logmel(torch.from_numpy(waveforms).to(self._device))
-        )
-        return standardised
-
-    def _score(self, logmel: torch.Tensor) -> Scores:
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
-            output: SedOutput = self._network(logmel, reconstruct=False)
+    def _score(self, logmel: Tensor) -> Scores:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._in_bfloat16):
+            output = self.activations(logmel)
         return Scores(output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy())
 
     def _read(

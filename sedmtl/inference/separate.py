@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.inference.activations import Interior
 from sedmtl.inference.checkpoint import ModelCard, find_run
+from sedmtl.inference.detector import Detector
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.separation import Piece, Separator, take_apart
 from sedmtl.inference.sources import claim_output
@@ -77,7 +77,7 @@ def separate(
         SedmtlError: There is no run, no such class, or no sound in the recording.
     """
     run = find_run(config.work_dir / "runs", run_name)
-    separator = Separator(Interior.load(run, choose_device(None)))
+    separator = Separator(Detector.load(run, choose_device(None), channels_last=False))
     labels, sample_rate = separator.card.classes, separator.card.sample_rate
     wanted = [labels.index(name) for name in check_classes(classes, labels)] or None
     n_seconds = int(audio.probe(path).duration_s)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from sedmtl.data.audio import Audio
-from sedmtl.inference.activations import Interior
 from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.detector import Detector
 from sedmtl.inference.masks import MaskedStft, mel_masks, share
 from sedmtl.inference.recordings import grid_of
 from sedmtl.inference.windows import CrossFade, Scores, cut
@@ -45,17 +45,17 @@ class Separator:
     """Takes clips apart with the masks of one network.
 
     Args:
-        interior: Of the run.
+        detector: Of the run.
     """
 
-    def __init__(self, interior: Interior) -> None:
-        self.card: ModelCard = interior.card
-        self._interior = interior
-        self._stft = MaskedStft(interior.card, interior.device)
+    def __init__(self, detector: Detector) -> None:
+        self.card: ModelCard = detector.card
+        self._detector = detector
+        self._stft = MaskedStft(detector.card, detector.device)
 
     def listen(self, clip: Audio) -> tuple[Scores, Tensor]:
         """A conformed clip (n_samples,) -> scores (C,), masks (C, T, F) that know no others."""
-        output = self._interior.look(clip[None]).output
+        output = self._detector.activations(self._detector.logmel(clip[None]))
         scores: Scores = output.clip[0].cpu().numpy()
         return scores, mel_masks(output, self.card)[0]
 
