@@ -32,7 +32,7 @@ RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
 KEEPERS = {
     "h5py": {"store"},
     "torchaudio": {"logmel"},
-    "soundfile": {"data.audio", "report.project"},
+    "soundfile": {"data.audio", "report.embedding"},
     "soxr": {"data.audio"},
     "safetensors": {"inference.checkpoint"},
     "matplotlib": {"report.figures"},

@@ -16,14 +16,20 @@ from views import inspection_of, view_of
 
 from sedmtl.events import Detection, Event
 from sedmtl.report.clip_page import Clip, clip_page
-from sedmtl.report.html import as_json, data_uri, render
-from sedmtl.report.packing import pack, wav
-from sedmtl.report.timeline import frequency_ticks, lanes, share, spans, time_ticks
+from sedmtl.report.embedding import as_json, data_uri, pack, sound
+from sedmtl.report.html import render
+from sedmtl.report.timeline import axes, lanes, share, spans, time_ticks
 
 
 def unpack(packed):
     levels = np.frombuffer(base64.b64decode(packed.data), "<u2").astype(np.float64)
     return (packed.step * levels) ** 2 if packed.root else packed.low + packed.step * levels
+
+
+def read_sound(uri):
+    head, _, content = uri.partition(",")
+    assert head == "data:audio/wav;base64"
+    return soundfile.read(io.BytesIO(base64.b64decode(content)), dtype="float32")
 
 
 def clip_of(view, **changes):
@@ -58,13 +64,13 @@ def test_a_constant_comes_back_as_it_is(root, value):
 
 def test_the_audio_is_a_wav_file_at_the_level_the_network_hears():
     quiet = 0.001 * np.random.default_rng(0).normal(size=500).astype("f4")
-    samples, rate = soundfile.read(io.BytesIO(wav(quiet, 8_000)), dtype="float32")
+    samples, rate = read_sound(sound(quiet, 8_000, is_small=False))
     assert rate == 8_000
     np.testing.assert_allclose(samples, quiet / np.abs(quiet).max() / 2, atol=1 / 32767)
 
 
 def test_silence_stays_silence():
-    samples, _ = soundfile.read(io.BytesIO(wav(np.zeros(9, "f4"), 8_000)))
+    samples, _ = read_sound(sound(np.zeros(9, "f4"), 8_000, is_small=False))
     np.testing.assert_array_equal(samples, np.zeros(9))
 
 
@@ -100,7 +106,7 @@ def test_ticks_are_round_times(start_s, end_s, texts):
     ticks = time_ticks(view_of(inspection_of(1), start_s=start_s, end_s=end_s))
     assert [tick.text for tick in ticks] == texts
     for tick in ticks:
-        assert tick.share == pytest.approx(
+        assert tick.place == pytest.approx(
             100 * (float(tick.text) - start_s) / (end_s - start_s), abs=1e-3
         )
 
@@ -109,13 +115,13 @@ def test_there_are_some_ticks_but_not_too_many_for_clips_of_any_length():
     for duration_s in np.geomspace(0.01, 5_000, 60):
         ticks = time_ticks(view_of(inspection_of(1), start_s=1.0, end_s=1.0 + duration_s))
         assert 2 <= len(ticks) <= 7
-        assert all(-1e-3 <= tick.share <= 100 + 1e-3 for tick in ticks)
+        assert all(-1e-3 <= tick.place <= 100 + 1e-3 for tick in ticks)
 
 
 def test_frequencies_stand_at_the_middle_of_their_bin():
     hz = np.array([90, 200, 600, 1000], "f4")
-    ticks = frequency_ticks(view_of(replace(inspection_of(1), mel_hz=hz)))
-    assert {tick.text: tick.share for tick in ticks} == pytest.approx(
+    ticks = axes(view_of(replace(inspection_of(1), mel_hz=hz)))["mel_ticks"]
+    assert {tick.text: tick.place for tick in ticks} == pytest.approx(
         {"1,000": 87.5, "500": 56.25, "200": 37.5, "100": 14.77}, abs=0.01
     )
 

@@ -25,9 +25,10 @@ from sedmtl.evaluation.rows import Row, ScoredRun, names_of
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.report import figures as plots
-from sedmtl.report.project import clips, learning, page, png, sound
+from sedmtl.report.embedding import sound
+from sedmtl.report.figures.view import round_ticks
+from sedmtl.report.project import clips, learning, page
 from sedmtl.report.project.networks import MAX_DETAILED, Network, choose_detailed
-from sedmtl.report.score_curves import draw_score_curves, score_curves
 from sedmtl.store import EventTable, HeldOutScores, Store, read_scores
 
 pytestmark = pytest.mark.slow
@@ -284,10 +285,12 @@ def test_networks_that_differ_in_alpha_or_epochs_have_names_of_their_own():
 def test_curves_of_fixed_and_random_onsets_are_pictures_of_their_own(tmp_path):
     rows = tabulate([scored(1, onsets=rule, model=model)
                      for model in ("gap", "2apae") for rule in ("random", "fixed")])  # fmt: skip
-    assert [(data.onsets, list(curves)) for data, curves in score_curves(rows)] == [
-        (rule, ["2apae/8, α 0.001", "gap/8"]) for rule in ("fixed", "random")
-    ]
-    draw_score_curves(tmp_path, rows)
+    for rule, (data, figure) in zip(("fixed", "random"), plots.score_curves(rows), strict=True):
+        assert data.onsets == rule
+        texts = figure.axes[0].get_legend().get_texts()
+        names = [text.get_text().split("  ", 1)[1] for text in texts]
+        assert names == ["2apae/8, α 0.001", "gap/8"]
+    plots.draw_score_curves(tmp_path, rows)
     assert {path.name for path in tmp_path.iterdir()} == {"psds_snr_10.png",
                                                           "psds_snr_10_random.png"}  # fmt: skip
 
@@ -296,18 +299,18 @@ def test_clips_are_judged_as_scikit_learn_does():
     rng = np.random.default_rng(0)
     target, score = rng.random((20, 6)) < 0.4, rng.random((20, 6))
     target[:, 0] = True
-    judged = clips.judge(scores_of(target, score))
+    precisions, entropies = clips.judge(scores_of(target, score))
     score = score.astype(np.float32)
     for row in range(20):
         precision = average_precision_score(target[row], score[row])
-        assert judged.precision[row] == pytest.approx(precision)
+        assert precisions[row] == pytest.approx(precision)
         entropy = log_loss(target[row], score[row].astype(float), labels=[False, True])
-        assert judged.cross_entropy[row] == pytest.approx(entropy, rel=1e-5)
+        assert entropies[row] == pytest.approx(entropy, rel=1e-5)
 
 
 def test_a_score_of_zero_or_one_has_a_finite_cross_entropy():
-    judged = clips.judge(scores_of([[1, 0]], [[0.0, 1.0]]))
-    assert judged.cross_entropy[0] == pytest.approx(-np.log(1e-7))
+    _, entropies = clips.judge(scores_of([[1, 0]], [[0.0, 1.0]]))
+    assert entropies[0] == pytest.approx(-np.log(1e-7))
 
 
 def test_the_best_rank_their_classes_first_and_ties_go_by_cross_entropy():
@@ -335,8 +338,8 @@ def test_what_is_shown_of_a_clip_is_what_was_scored(trained):
     frame = np.zeros_like(scores.frame)
     frame[:, 1] = 0.75
     card = replace(card, postprocessing=settings)
-    network = network_of(run_of(replace(scores, frame=frame), card=card))
-    shown = clips.picture(network, clips.Pick(0, 2, 1.0, 0.1), clips.Recording(None, None, ["x"]))
+    shown_run = run_of(replace(scores, frame=frame), card=card)
+    shown = clips.picture(clips.Pick(shown_run, 2, 1.0, 0.1), None)
     assert [span.label for lane in shown["detected"] for span in lane] == [scores.classes[1]]
     edges_s = scores.frame_edges_s
     (span,) = shown["detected"][0]
@@ -357,8 +360,7 @@ def test_true_classes_are_shown_before_likelier_ones_and_the_rest_is_counted(tra
     score = np.where(scores.target == 1, 0.1, 0.9).astype(np.float32)
     scores = replace(scores, score={"honest": score}, frame=np.ones_like(scores.frame))
     card = replace(load_card(run), postprocessing=PostProcessing(threshold=(0.5,) * 3))
-    network = network_of(run_of(scores, card=card))
-    shown = clips.picture(network, clips.Pick(0, row, 0.3, 2.0), clips.Recording(None, None))
+    shown = clips.picture(clips.Pick(run_of(scores, card=card), row, 0.3, 2.0), None)
     assert [strip["is_true"] for strip in shown["strips"]] == [True]
     assert sum(map(len, shown["detected"])) == 1
     assert shown["n_not_shown"] == 2
@@ -374,20 +376,21 @@ def test_a_network_is_confused_by_the_thresholds_of_each_fold(trained):
     assert found.n_clips.tolist() == [[2, 2], [2, 2]]
 
 
-def test_a_png_holds_the_levels_in_their_colours(tmp_path):
-    levels = np.random.default_rng(0).integers(256, size=(7, 11)).astype(np.uint8)
-    colours = plots.colours("magma")
-    (tmp_path / "map.png").write_bytes(png.encode(levels, colours))
-    read = np.round(255 * imread(tmp_path / "map.png")[..., :3]).astype(int)
-    np.testing.assert_array_equal(read, colours[levels])
+def test_a_map_has_a_pixel_per_value_in_the_colour_of_its_level():
+    levels = np.random.default_rng(0).integers(256, size=(7, 11))
+    values = -3 + (levels + 0.5) / 64  # from -3 to 1
+    read = imread(io.BytesIO(plots.encode_map(values, -3, 1, "magma")))
+    colours = np.round(255 * read[..., :3]).astype(int)
+    np.testing.assert_allclose(colours, plots.colours("magma")[levels], atol=1)
 
 
 @pytest.mark.parametrize(("rate", "kind"), [(32_000, "audio/mpeg"), (10_000, "audio/wav")])
 def test_a_sound_is_mp3_where_that_knows_its_rate(rate, kind):
     t = np.arange(rate) / rate
-    made = sound.encode(0.3 * np.sin(2 * np.pi * 440 * t).astype(np.float32), rate)
-    heard, found_rate = soundfile.read(io.BytesIO(made.content))
-    assert (made.media_type, found_rate) == (kind, rate)
+    made = sound(0.3 * np.sin(2 * np.pi * 440 * t).astype(np.float32), rate, is_small=True)
+    head, _, content = made.partition(",")
+    heard, found_rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
+    assert (head, found_rate) == (f"data:{kind};base64", rate)
     spectrum = np.abs(np.fft.rfft(heard[:rate]))
     assert np.argmax(spectrum) == pytest.approx(440, abs=1)
 
@@ -395,10 +398,10 @@ def test_a_sound_is_mp3_where_that_knows_its_rate(rate, kind):
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.58, 0.66, [0.58, 0.6, 0.62, 0.64, 0.66]),
-     (1, 50, [0, 10, 20, 30, 40, 50]), (0.5, 0.5, [0, 1]), (1, 1, [1, 2])],
+     (1, 50, [0, 10, 20, 30, 40, 50]), (1, 1, [1, 1.2, 1.4, 1.6, 1.8, 2])],
 )  # fmt: skip
 def test_ticks_are_round_and_span_the_values(low, high, expected):
-    assert learning.round_ticks(low, high, 5) == pytest.approx(expected)
+    assert round_ticks(low, high, 5) == pytest.approx(expected)
 
 
 def test_curves_are_drawn_where_their_values_are():
@@ -407,15 +410,15 @@ def test_curves_are_drawn_where_their_values_are():
                                      (3, 0.0, 0.5, 1.0))]  # fmt: skip
     (network,) = networks_of([recipe_of()])
     loss, micro_p = learning.charts_of(replace(network, records=[records]))
-    frame = learning.FRAME
+    frame = learning.Chart
     middle = (frame.left + frame.right) / 2
-    assert loss.lines[0].points.split() == [
-        f"{frame.left:.1f},{frame.top:.1f}", f"{middle:.1f},{(frame.top + frame.bottom) / 2:.1f}",
-        f"{frame.right:.1f},{frame.bottom:.1f}",
+    assert loss.lines[0].points == [
+        (frame.left, frame.top), (middle, (frame.top + frame.bottom) / 2),
+        (frame.right, frame.bottom),
     ]  # fmt: skip
     validation, held_out = micro_p.lines
-    assert len(validation.points.split()) == 3
-    assert len(held_out.points.split()) == 2  # the value that is no number is left out
+    assert len(validation.points) == 3
+    assert len(held_out.points) == 2  # the value that is no number is left out
     assert micro_p.dots == [(frame.left, frame.bottom)]  # epoch 1 was chosen
 
 

@@ -10,7 +10,7 @@ from sedmtl.data.mixing import MixOptions, mix
 from sedmtl.evaluation.evaluate import evaluate
 from sedmtl.evaluation.tables import Table
 from sedmtl.features.extraction import features
-from sedmtl.report.score_curves import draw_score_curves
+from sedmtl.report.figures import draw_score_curves
 from sedmtl.report.visualize import visualize
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text

@@ -42,7 +42,7 @@ def command(
     """Score runs on their held-out folds: which sounds, and when where that is known."""
     from sedmtl.cli.tables import show
     from sedmtl.evaluation.evaluate import evaluate
-    from sedmtl.report.score_curves import draw_score_curves
+    from sedmtl.report.figures import draw_score_curves
 
     project = options.load_project(config)
     evaluated = evaluate(

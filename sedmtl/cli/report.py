@@ -24,6 +24,6 @@ def command(
 
     The page needs nothing but a browser: no network, no other file.
     """
-    from sedmtl.report.report import report
+    from sedmtl.report.project.page import report
 
     typer.echo(report(options.load_project(config), runs or [], out))

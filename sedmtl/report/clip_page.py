@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sedmtl.data.audio import Audio
 from sedmtl.events import Detection, Event
 from sedmtl.report import figures as plots
 from sedmtl.report import timeline
+from sedmtl.report.embedding import as_base64, as_json, pack, sound
 from sedmtl.report.figures.view import (
     Scale,
+    Values,
     View,
     choose_classes,
     score_scale,
     short_names,
     spectrum_scale,
     weight_scale,
-)
-from sedmtl.report.html import as_json, data_uri, render
-from sedmtl.report.packing import encode, pack, wav
+)  # fmt: skip
+from sedmtl.report.html import render
 
 MAX_CLASSES = 24
 """The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB."""
@@ -37,8 +37,6 @@ N_CHOSEN = 3
 DOUBT = (
     "Events are detected where frame scores are high, but this network's low ones may mean present."
 )
-
-Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -72,18 +70,31 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
     Returns:
         HTML that needs no other file and no network.
     """
-    events: list[Event | Detection] = [*clip.detected, *(clip.truth or ())]
-    shown = list(asked) or choose_classes([clip.view], events, MAX_CLASSES)
+    view, truth = clip.view, clip.truth
+    shown = list(asked) or choose_classes([view], [*clip.detected, *(truth or ())], MAX_CLASSES)
     return render(
         "clip.html",
-        clip=as_json(_data(clip.view, shown)),
-        audio=data_uri(wav(clip.waveform, clip.sample_rate), "audio/wav"),
+        clip=as_json(_data(view, shown)),
+        audio=sound(clip.waveform, clip.sample_rate, is_small=False),
+        file=clip.file,
+        times=view.times,
+        run=view.name,
+        start_s=view.start_s,
+        heard_end_s=view.heard_end_s,
+        frame_title=view.frame_title,
+        doubt=DOUBT if view.frame_meaning == "signed" else "",
+        no_decoder=view.no_decoder if view.inspection.reconstruction is None else "",
         classes=_classes(clip, shown),
-        left_out=_left_out(clip.view, shown, bool(asked)),
-        **_heading(clip),
-        **_events(clip),
-        **_axes(clip.view),
-        **_keys(clip.view, shown),
+        left_out=_left_out(view, shown, bool(asked)),
+        detected=[_item(event, f"{event.score:.2f}") for event in clip.detected],
+        truth=None if truth is None else [_item(event) for event in truth],
+        detected_lanes=timeline.lanes(view, clip.detected),
+        truth_lanes=timeline.lanes(view, truth or ()),
+        padding_share=timeline.share(view, view.heard_end_s)
+        if view.heard_end_s < view.end_s
+        else None,
+        **timeline.axes(view),
+        **_keys(view, shown),
     )
 
 
@@ -99,7 +110,9 @@ def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
         "n_frames": len(edges_s) - 1,
         "mel_hz": view.inspection.mel_hz.tolist(),
         "maps": {name: pack(values, root)._asdict() for name, values, root in _maps(view, shown)},
-        "colours": {name: encode(plots.colours(name)) for name in ("magma", "viridis")},
+        "colours": {
+            name: as_base64(plots.colours(name).tobytes()) for name in ("magma", "viridis")
+        },
     }
 
 
@@ -117,55 +130,19 @@ def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]
             yield f"time_attention {i}", at_logmel(clip.time_attention[row]), True
 
 
-def _heading(clip: Clip) -> dict[str, Any]:
-    view = clip.view
-    return {
-        "file": clip.file,
-        "times": view.times,
-        "run": view.name,
-        "start_s": view.start_s,
-        "heard_end_s": view.heard_end_s,
-        "frame_title": view.frame_title,
-        "doubt": DOUBT if view.low_may_mean_present else "",
-        "no_decoder": view.no_decoder if view.inspection.reconstruction is None else "",
-    }
-
-
-def _events(clip: Clip) -> dict[str, Any]:
-    view, truth = clip.view, clip.truth
-    return {
-        "detected": [_item(event, f"{event.score:.2f}") for event in clip.detected],
-        "truth": None if truth is None else [_item(event) for event in truth],
-        "detected_lanes": timeline.lanes(view, clip.detected),
-        "truth_lanes": timeline.lanes(view, truth or ()),
-    }
-
-
 def _item(event: Event | Detection, score: str = "") -> dict[str, Any]:
     times = f"{event.onset_s:.2f} to {event.offset_s:.2f} s"
     return {**event._asdict(), "times": times, "score": score}
 
 
-def _axes(view: View) -> dict[str, Any]:
-    begin_s, end_s = view.inspection.logmel_edges_s[[0, -1]]
-    left, right = timeline.share(view, begin_s), timeline.share(view, end_s)
-    is_padded = view.heard_end_s < view.end_s
-    return {
-        "canvas_style": f"left:{left:.4f}%;width:{right - left:.4f}%",
-        "padding_share": timeline.share(view, view.heard_end_s) if is_padded else None,
-        "time_ticks": timeline.time_ticks(view),
-        "mel_ticks": timeline.frequency_ticks(view),
-    }
-
-
 def _keys(view: View, shown: Sequence[str]) -> dict[str, Any]:
-    clip, rows = view.inspection, view.rows(shown)
-    mel, time = clip.mel_attention, clip.time_attention
+    mel = view.of_classes(view.inspection.mel_attention, shown)
+    time = view.of_classes(view.inspection.time_attention, shown)
     return {
         "spectrum": _key("σ", spectrum_scale([view]), "magma"),
         "scores": _key("score", score_scale([view])),
-        "mel_weights": None if mel is None else _key("weight", weight_scale([mel[rows]])),
-        "time_weights": None if time is None else _key("weight", weight_scale([time[rows]])),
+        "mel_weights": None if mel is None else _key("weight", weight_scale([mel])),
+        "time_weights": None if time is None else _key("weight", weight_scale([time])),
     }
 
 
@@ -183,16 +160,15 @@ def _key(name: str, scale: Scale, cmap: str = "viridis") -> dict[str, Any]:
 
 
 def _classes(clip: Clip, shown: Sequence[str]) -> list[dict[str, Any]]:
-    short, true = short_names(shown, 20), {event.label for event in clip.truth or ()}
-    spans = timeline.spans(clip.view, clip.truth or ())
-    scores = clip.view.inspection.clip[clip.view.rows(shown)].tolist()
+    view, truth, short = clip.view, clip.truth or (), short_names(shown, 20)
+    scores, true = view.inspection.clip[view.rows(shown)], {event.label for event in truth}
     return [
         {
             "name": name,
             "score": f"{score:.2f}",
             "short": short[name],
             "is_chosen": i < N_CHOSEN or name in true,
-            "spans": [span for span in spans if span.label == name],
+            "spans": timeline.spans(view, truth, name),
         }
         for i, (name, score) in enumerate(zip(shown, scores, strict=True))
     ]

@@ -1,14 +1,13 @@
-"""Positions on a page's time axis, in per cent of its width."""
+"""Positions on the time axis of a page about a clip, in per cent of its width."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sedmtl.events import Detection, Event
 from sedmtl.report.figures.truth import lanes_of
-from sedmtl.report.figures.view import View, mel_ticks
+from sedmtl.report.figures.view import Tick, View, mel_ticks, round_ticks
 
 Events = Sequence[Event] | Sequence[Detection]
 
@@ -21,21 +20,14 @@ class Span(NamedTuple):
     width: float
 
 
-class Tick(NamedTuple):
-    """A labelled position on an axis."""
-
-    share: float
-    text: str
-
-
 def share(view: View, time_s: float) -> float:
     """Where a time stands: 0 at the beginning of the clip, 100 at its end."""
     return round(100 * (time_s - view.start_s) / (view.end_s - view.start_s), 4)
 
 
-def spans(view: View, events: Events) -> list[Span]:
-    """Events of the clip, as much of them as is in it."""
-    return [_span(view, event) for event in events]
+def spans(view: View, events: Events, label: str | None = None) -> list[Span]:
+    """Events of the clip, as much of them as is in it; of one class if a label is given."""
+    return [_span(view, event) for event in events if label in (None, event.label)]
 
 
 def lanes(view: View, events: Events) -> list[list[Span]]:
@@ -51,19 +43,23 @@ def _span(view: View, event: Event | Detection) -> Span:
     return Span(event.label, left, round(share(view, min(event.offset_s, view.end_s)) - left, 4))
 
 
-def time_ticks(view: View, max_steps: int = 6) -> list[Tick]:
-    """Round times to label the axis with: multiples of 1, 2 or 5 times a power of ten."""
-    least_s = (view.end_s - view.start_s) / max_steps
-    power = 10.0 ** math.floor(math.log10(least_s))
-    step_s = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= 0.999 * least_s)
-    # Rounding must not lose a tick at either end.
-    first, last = math.ceil(view.start_s / step_s - 1e-6), math.floor(view.end_s / step_s + 1e-6)
-    times_s = [step_s * i for i in range(first, last + 1)]
-    return [Tick(share(view, time_s), f"{time_s:g}") for time_s in times_s]
-
-
-def frequency_ticks(view: View) -> list[Tick]:
-    """Round frequencies to label an axis of mel bins with, from the bottom."""
+def axes(view: View) -> dict[str, Any]:
+    """The variables of a template that place maps and label their axes."""
+    begin, end = (share(view, edge_s) for edge_s in view.inspection.logmel_edges_s[[0, -1]])
     hz = view.inspection.mel_hz
-    ticks = mel_ticks(hz, min_share=0.14)
-    return [Tick(round(100 * (tick.place + 0.5) / len(hz), 2), f"{tick.hz:,}") for tick in ticks]
+    return {
+        "map_style": f"left:{begin:.4f}%;width:{end - begin:.4f}%",
+        "time_ticks": time_ticks(view),
+        "mel_ticks": [
+            Tick(round(100 * (tick.place + 0.5) / len(hz), 2), tick.text)
+            for tick in mel_ticks(hz, min_share=0.14)
+        ],
+    }
+
+
+def time_ticks(view: View) -> list[Tick]:
+    """Round times to label the axis with."""
+    margin_s = 1e-4 * (view.end_s - view.start_s)  # 0.9 - 0.3 is a little more than 6 * 0.1
+    times_s = round_ticks(view.start_s + margin_s, view.end_s - margin_s, 6)
+    ticks = [Tick(share(view, time_s), f"{time_s:g}") for time_s in times_s]
+    return [tick for tick in ticks if -1e-3 < tick.place < 100 + 1e-3]

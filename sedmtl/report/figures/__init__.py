@@ -1,12 +1,13 @@
-"""Figures: a network's view of a clip, and comparisons of networks.
+"""Figures: networks' views of a clip, and the score curves of networks.
 
 They use matplotlib's object interface, which needs no window system and no global state. Nothing
 else in sedmtl imports matplotlib. The interactive page shares `View`, the choice of classes and the
 scales with the figures, so that both agree.
 """
 
-from sedmtl.report.figures.canvas import colours, save
+from sedmtl.report.figures.canvas import colours, encode, encode_map, save
 from sedmtl.report.figures.figure3 import MAX_CLASSES, figure_3
-from sedmtl.report.figures.roc import psd_roc
+from sedmtl.report.figures.roc import draw_score_curves, score_curves
 
-__all__ = ["MAX_CLASSES", "colours", "figure_3", "psd_roc", "save"]
+__all__ = ["MAX_CLASSES", "colours", "draw_score_curves", "encode", "encode_map", "figure_3",
+           "save", "score_curves"]  # fmt: skip

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.errors import SedmtlError
@@ -57,15 +58,28 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         SedmtlError: There is no such format, or the file cannot be written.
     """
-    content, kind = io.BytesIO(), path.suffix.removeprefix(".").lower()
     try:
-        with rc_context(FILES):
-            figure.savefig(content, format=kind, metadata=UNDATED.get(kind, {}))
+        content = encode(figure, path.suffix.removeprefix(".").lower())
     except ValueError as error:
         raise SedmtlError(
             f"cannot write the picture {path}: expected a name that ends in .png, .pdf or .svg"
         ) from error
-    write_bytes(path, content.getvalue())
+    write_bytes(path, content)
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """A figure as a file: png, pdf or svg."""
+    content = io.BytesIO()
+    with rc_context(FILES):
+        figure.savefig(content, format=kind, metadata=UNDATED.get(kind, {}))
+    return content.getvalue()
+
+
+def encode_map(values: npt.NDArray[np.floating], low: float, high: float, cmap: str) -> bytes:
+    """Values (height, width), the top row first, as a PNG with one pixel per value."""
+    content = io.BytesIO()
+    imsave(content, values, vmin=low, vmax=high, cmap=cmap, format="png")
+    return content.getvalue()
 
 
 def colours(name: str) -> npt.NDArray[np.uint8]:

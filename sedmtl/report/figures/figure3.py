@@ -40,8 +40,6 @@ KEY_IN, KEY_PITCH_IN = 0.07, 0.42
 BARS = (("#3b2a6e", ""), ("#d8d2ec", "/////"))
 """Bars of the first and the second network: dark and light, distinct in greyscale."""
 
-Row = Sequence[Panel]
-
 
 def figure_3(
     views: Sequence[View], title: str, shown: Sequence[str], truth: Sequence[Event] | None = None
@@ -59,40 +57,36 @@ def figure_3(
         truth: The true events, if they are known: shown above panel 1 and outlined in the others.
     """
     with rc_context(PRINT):
-        rows, n = panels_of(views, shown), len(views)
-        limits_s = _limits(views)
-        short = short_names([*shown, *(event.label for event in truth or ())], N_CHARACTERS[n - 1])
-        lanes = lanes_of(truth or (), short, limits_s, 0.012 * n * (limits_s[1] - limits_s[0]))
+        panels, events, n = panels_of(views, shown), truth or (), len(views)
+        limits_s = min(view.start_s for view in views), max(view.end_s for view in views)
+        short = short_names([*shown, *(event.label for event in events)], N_CHARACTERS[n - 1])
+        lanes = lanes_of(events, short, limits_s, 0.012 * n * (limits_s[1] - limits_s[0]))
         heights_in = [len(lanes) * LANE_IN or NOTHING_IN]
-        heights_in += [_height(row, max(0.4, ROW_IN[n - 1] * len(shown))) for row in rows]
-        last = max(i for i, row in enumerate(rows, start=1) if not _is_empty(row))
-        figure, grid = _sheet(heights_in, n)
+        heights_in += [_height_in(panel, max(0.4, ROW_IN[n - 1] * len(shown))) for panel in panels]
+        last = max(i for i, panel in enumerate(panels, start=1) if not panel.is_empty)
+        figure, grid = _new_grid(heights_in, n)
         for column, view in enumerate(views):
             strip, *axes = (figure.add_subplot(grid[row, column]) for row in range(7))
             draw_strip(strip, lanes, truth is not None)
             strip.set_title(_heading(views, column), weight="bold", fontsize=6.5)
-            for axis, row in zip(axes, rows, strict=True):
-                _draw_panel(axis, row, row[column], view, truth or (), short)
-            _share_time([strip, *axes[:last]], views)
+            for axis, panel in zip(axes, panels, strict=True):
+                _draw_panel(axis, panel, column, view, events, short)
+            _share_time([strip, *axes[:last]], limits_s)
             if column:
-                _hide_names([strip, *axes], rows, views)
-        _draw_keys(figure, grid, heights_in[:last], rows, views)
+                _hide_names([strip, *axes], panels, views)
+        _draw_keys(figure, grid, heights_in[:last], panels, views)
         _draw_clip_scores(figure.add_subplot(grid[last, -1]), views, shown)
         figure.suptitle(title, fontsize=8)
     return figure
 
 
-def _is_empty(row: Row) -> bool:
-    return all(panel.values is None for panel in row)
-
-
-def _height(row: Row, classes_in: float) -> float:
-    if _is_empty(row):
+def _height_in(panel: Panel, classes_in: float) -> float:
+    if panel.is_empty:
         return NOTHING_IN
-    return classes_in if row[0].names else MEL_IN
+    return classes_in if panel.names else MEL_IN
 
 
-def _sheet(heights_in: Sequence[float], n_views: int) -> tuple[Figure, GridSpec]:
+def _new_grid(heights_in: Sequence[float], n_views: int) -> tuple[Figure, GridSpec]:
     """One column per network and one for colour bars; the first row is for true events."""
     figure = new_figure(WIDTH_IN, sum(heights_in) + TITLE_IN * len(heights_in) + 0.6, dpi=300)
     widths = [5.6 / n_views] * n_views + [1.1]
@@ -107,53 +101,41 @@ def _heading(views: Sequence[View], column: int) -> str:
     return f"{letter}{shorten(views[column].name, 80 // len(views))}"
 
 
-def _limits(views: Sequence[View]) -> tuple[float, float]:
-    """The time axis, one for all."""
-    return min(view.start_s for view in views), max(view.end_s for view in views)
-
-
 def _draw_panel(
-    axis: Axes,
-    row: Row,
-    panel: Panel,
-    view: View,
-    truth: Sequence[Event],
+    axis: Axes, panel: Panel, column: int, view: View, truth: Sequence[Event],
     short: Mapping[str, str],
-) -> None:
-    of = "" if panel.of is None else f": {short[panel.of]}"
-    axis.set_title(f"{panel.title}{of}", loc="left")
-    if _is_empty(row):  # a line in place of a panel
+) -> None:  # fmt: skip
+    title, values, reason = panel.titles[column], panel.maps[column], panel.reasons[column]
+    if panel.is_empty:  # a line in place of a panel
         axis.set_axis_off()
-        axis.set_title(f"{panel.title}: left out, {panel.reason}", loc="left", color="0.35")
+        axis.set_title(f"{title}{_of(panel, short)}: left out, {reason}", loc="left", color="0.35")
         return
-    if panel.values is None:
-        axis.text(0.5, 0.5, panel.reason, transform=axis.transAxes, ha="center", va="center")
+    axis.set_title(f"{title}{_of(panel, short)}", loc="left")
+    if values is None:
+        axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center")
         axis.set_yticks([])
         return
-    _draw_map(axis, panel, view)
-    if panel.names:
-        true = {event.label for event in truth}
-        names = [short[name] for name in panel.names]
-        _name_classes(axis, names, [name in true for name in panel.names])
-    else:
-        ticks = mel_ticks(view.inspection.mel_hz, min_share=0.12)
-        axis.set_yticks([tick.place for tick in ticks], [f"{tick.hz:,}" for tick in ticks])
-        axis.set_ylabel("frequency (Hz)")
-    mark(axis, panel, truth)
-
-
-def _draw_map(axis: Axes, panel: Panel, view: View) -> None:
-    assert panel.values is not None
     seen = view.inspection
-    is_logmel = len(panel.values) == len(seen.logmel)
+    is_logmel = len(values) == len(seen.logmel)
     begin_s, end_s = (seen.logmel_edges_s if is_logmel else seen.frame_edges_s)[[0, -1]]
     axis.imshow(
-        panel.values.T, origin="lower", aspect="auto", interpolation="nearest",
-        extent=(begin_s, end_s, -0.5, panel.values.shape[1] - 0.5),
+        values.T, origin="lower", aspect="auto", interpolation="nearest",
+        extent=(begin_s, end_s, -0.5, values.shape[1] - 0.5),
         norm=_norm(panel.scale), cmap=panel.cmap,
     )  # fmt: skip
     if view.heard_end_s < view.end_s:
         axis.axvspan(view.heard_end_s, view.end_s, fill=False, edgecolor="grey", hatch="//", lw=0)
+    if panel.names:
+        _name_classes(axis, panel.names, truth, short)
+    else:
+        ticks = mel_ticks(seen.mel_hz, min_share=0.12)
+        axis.set_yticks([tick.place for tick in ticks], [tick.text for tick in ticks])
+        axis.set_ylabel("frequency (Hz)")
+    mark(axis, panel, truth, values.shape[1])
+
+
+def _of(panel: Panel, short: Mapping[str, str]) -> str:
+    return "" if panel.of is None else f": {short[panel.of]}"
 
 
 def _norm(scale: Scale) -> Normalize:
@@ -162,27 +144,30 @@ def _norm(scale: Scale) -> Normalize:
     return Normalize(scale.low, scale.high)
 
 
-def _name_classes(axis: Axes, names: Sequence[str], is_true: Sequence[bool]) -> None:
-    axis.set_yticks(range(len(names)), names)
+def _name_classes(
+    axis: Axes, names: Sequence[str], truth: Sequence[Event], short: Mapping[str, str]
+) -> None:
+    axis.set_yticks(range(len(names)), [short[name] for name in names])
     axis.invert_yaxis()
     axis.tick_params(axis="y", length=0)
-    for label, true in zip(axis.get_yticklabels(), is_true, strict=True):
-        label.set_fontweight("bold" if true else "normal")
+    true = {event.label for event in truth}
+    for label, name in zip(axis.get_yticklabels(), names, strict=True):
+        label.set_fontweight("bold" if name in true else "normal")
 
 
-def _share_time(axes: Sequence[Axes], views: Sequence[View]) -> None:
+def _share_time(axes: Sequence[Axes], limits_s: tuple[float, float]) -> None:
     for axis in axes:
-        axis.set_xlim(*_limits(views))
+        axis.set_xlim(*limits_s)
         axis.tick_params(axis="x", labelbottom=axis is axes[-1])
     axes[-1].set_xlabel("time (s)")
 
 
-def _hide_names(axes: Sequence[Axes], rows: Sequence[Row], views: Sequence[View]) -> None:
+def _hide_names(axes: Sequence[Axes], panels: Sequence[Panel], views: Sequence[View]) -> None:
     """Label only the first column if the other has the same axis."""
     same_hz = np.array_equal(views[0].inspection.mel_hz, views[-1].inspection.mel_hz)
-    stand = [True, *(row[0].values is not None and (row[0].names or same_hz) for row in rows)]
-    for axis, stands in zip(axes, stand, strict=True):
-        if stands:
+    in_first = [True, *(p.maps[0] is not None and (p.names or same_hz) for p in panels)]
+    for axis, is_in_first in zip(axes, in_first, strict=True):
+        if is_in_first:
             axis.set_ylabel("")
             axis.tick_params(axis="y", labelleft=False)
 
@@ -191,13 +176,15 @@ def _draw_keys(
     figure: Figure,
     grid: GridSpec,
     heights_in: Sequence[float],
-    rows: Sequence[Row],
+    panels: Sequence[Panel],
     views: Sequence[View],
 ) -> None:
     """The colour bars, one below the other, each with the numbers of its panels."""
     keys: dict[tuple[str, str, Scale], list[str]] = {}
-    for first, *_ in (row for row in rows if not _is_empty(row)):
-        keys.setdefault((first.unit, first.cmap, first.scale), []).append(first.title[0])
+    for panel in panels:
+        if not panel.is_empty:
+            key = (panel.unit, panel.cmap, panel.scale)
+            keys.setdefault(key, []).append(panel.titles[0][0])
     left_in = sum(heights_in) + TITLE_IN * len(heights_in) - KEY_PITCH_IN * len(keys)
     ratios = [*[KEY_IN] * len(keys), max(left_in, NOTHING_IN)]
     places = grid[: len(heights_in), -1].subgridspec(len(ratios), 1, height_ratios=ratios)
@@ -209,11 +196,11 @@ def _draw_keys(
         if scale.root:  # its own ticks would crowd at the upper end
             ticks = [scale.high * share for share in (0, 1 / 4, 1)]
             bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
-    _explain(figure.add_subplot(places[len(keys)]), views)
+    _draw_legend(figure.add_subplot(places[len(keys)]), views)
 
 
-def _explain(axis: Axes, views: Sequence[View]) -> None:
-    """The legend of bars and hatching."""
+def _draw_legend(axis: Axes, views: Sequence[View]) -> None:
+    """What bars and hatching mean."""
     axis.set_axis_off()
     signs = [
         Patch(facecolor=colour, hatch=hatch, edgecolor=BARS[0][0], label=f"({letter})")

@@ -12,100 +12,90 @@ from sedmtl.report.figures.view import (
     score_scale,
     spectrum_scale,
     weight_scale,
-)
+)  # fmt: skip
 
 NO_ATTENTION = "this network has none"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One map of one network.
+    """A row of the figure: one map of each network, on a common colour scale.
 
     Attributes:
-        title: Its number and name.
-        unit: Unit of its values.
-        values: (T, n) frames by mel bins, the lowest first, or by classes; None if there are none.
-        reason: Why there are none.
+        titles: Number and name, by network.
+        maps: (T, n) frames by mel bins, the lowest first, or by classes; None where a network has
+            no such map.
+        reasons: Why a network has no such map.
+        unit: Unit of the values.
         scale: The colour scale.
         cmap: Name of matplotlib's colour map; all have increasing lightness, for greyscale.
-        of: The class that it shows, if only one.
-        names: Names of its rows, if they are classes.
+        of: The class that the maps show, if only one.
+        names: Names of the n rows, if they are classes.
     """
 
-    title: str
+    titles: Sequence[str]
+    maps: Sequence[Values | None]
+    reasons: Sequence[str]
     unit: str
-    values: Values | None
-    reason: str
     scale: Scale
     cmap: str = "viridis"
     of: str | None = None
     names: Sequence[str] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no network has such a map."""
+        return all(each is None for each in self.maps)
 
-def panels_of(views: Sequence[View], shown: Sequence[str]) -> list[list[Panel]]:
-    """The panels 1 to 6, from above, of each network.
+
+def panels_of(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
+    """The panels 1 to 6, from above.
+
+    Panels 1 and 2 share a colour scale, and so do panels 3 and 4.
 
     Args:
         views: Views of one clip by networks of the same classes.
         shown: Names of classes, from above; panels 3 and 4 show the first two.
-
-    Returns:
-        Six rows with one panel per network; each row has one colour scale, shared by rows 1 and
-        2, and by rows 3 and 4.
     """
     return [*_spectra(views), *_mel_attention(views, shown), *_over_time(views, shown)]
 
 
-def _spectra(views: Sequence[View]) -> list[list[Panel]]:
-    scale, unit = spectrum_scale(views), "level (σ)"
-    clips = [(view.inspection, view.no_decoder) for view in views]
+def _spectra(views: Sequence[View]) -> list[Panel]:
+    scale, unit, n = spectrum_scale(views), "level (σ)", len(views)
+    logmels = [view.inspection.logmel for view in views]
+    decoded = [view.inspection.reconstruction for view in views]
+    no_decoder = [view.no_decoder for view in views]
     return [
-        [
-            Panel("1  log-mel, standardised", unit, clip.logmel, "", scale, "magma")
-            for clip, _ in clips
-        ],
-        [
-            Panel("2  reconstruction", unit, clip.reconstruction, reason, scale, "magma")
-            for clip, reason in clips
-        ],
+        Panel(["1  log-mel, standardised"] * n, logmels, [""] * n, unit, scale, "magma"),
+        Panel(["2  reconstruction"] * n, decoded, no_decoder, unit, scale, "magma"),
     ]
 
 
-def _mel_attention(views: Sequence[View], shown: Sequence[str]) -> list[list[Panel]]:
-    title, unit, top = "attention over mel bins", "weight", list(shown[:2])
-    maps = [view.inspection.mel_attention for view in views]
-    scale = weight_scale(
-        [each[view.rows(top)] for each, view in zip(maps, views, strict=True) if each is not None]
-    )
-    rows = [
-        [
-            Panel(f"{number}  {title}", unit, None if each is None else each[view.rows([name])[0]],
-                  NO_ATTENTION, scale, of=name)
-            for each, view in zip(maps, views, strict=True)
-        ]
-        for number, name in enumerate(top, start=3)
-    ]  # fmt: skip
-    alone = Panel(f"4  {title}", unit, None, "only one class is shown", scale)
-    return rows if len(top) == 2 else [*rows, [alone] * len(views)]
+def _mel_attention(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
+    top, n = shown[:2], len(views)
+    maps = [view.of_classes(view.inspection.mel_attention, top) for view in views]
+    scale, panels = weight_scale(maps), []
+    for i in range(2):
+        titles, is_shown = [f"{3 + i}  attention over mel bins"] * n, i < len(top)
+        of_class = [each[i] if each is not None and is_shown else None for each in maps]
+        reasons = [NO_ATTENTION if is_shown else "only one class is shown"] * n
+        of = top[i] if is_shown else None
+        panels.append(Panel(titles, of_class, reasons, "weight", scale, of=of))
+    return panels
 
 
-def _over_time(views: Sequence[View], shown: Sequence[str]) -> list[list[Panel]]:
-    weights = [_weights(view, shown) for view in views]
-    weight, score = weight_scale([each for each in weights if each is not None]), score_scale(views)
+def _over_time(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
+    titles, n = [f"5  {view.frame_title}" for view in views], len(views)
+    scores = [view.of_classes(view.inspection.frame, shown) for view in views]
+    weights = [view.of_classes(view.inspection.time_attention, shown) for view in views]
+    score, weight = score_scale(views), weight_scale(weights)
+    titles_6, reasons = ["6  attention over time"] * n, [NO_ATTENTION] * n
     return [
-        [
-            Panel(f"5  {view.frame_title}", "score", view.inspection.frame[view.rows(shown)].T, "",
-                  score, names=shown)
-            for view in views
-        ],
-        [
-            Panel("6  attention over time", "weight", each, NO_ATTENTION, weight, names=shown)
-            for each in weights
-        ],
-    ]  # fmt: skip
+        Panel(titles, _by_time(scores), [""] * n, "score", score, names=shown),
+        Panel(titles_6, _by_time(weights), reasons, "weight", weight, names=shown),
+    ]
 
 
-def _weights(view: View, shown: Sequence[str]) -> Values | None:
-    """Attention over time: (T, n), of the shown classes."""
-    weights = view.inspection.time_attention
-    return None if weights is None else weights[view.rows(shown)].T
+def _by_time(maps: Sequence[Values | None]) -> list[Values | None]:
+    """(n, T) -> (T, n)."""
+    return [None if each is None else each.T for each in maps]

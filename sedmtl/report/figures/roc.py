@@ -1,16 +1,19 @@
-"""The score curves of networks on one store: true positive rate over false positives per hour."""
+"""The score curves (PSD-ROC) of networks: true positive rate over false positives per hour."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from sedmtl.evaluation.rows import Row, ScoredData, by_data, names_of
 from sedmtl.metrics.psds import Psds
-from sedmtl.report.figures.canvas import new_figure
+from sedmtl.report.figures.canvas import new_figure, save
+from sedmtl.runtime import progress
 
 PER_HOUR = np.linspace(0, 100, 2001)
 SCENARIOS = ("precise timing", "no class confusions")
@@ -22,28 +25,38 @@ LINES = tuple(
 """Colours that also differ in lightness; then the same, dashed."""
 
 
-def psd_roc(curves: Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]], title: str) -> Figure:
-    """Draw the curves of the polyphonic sound detection score, one line per network.
+def draw_score_curves(folder: Path, rows: Sequence[Row]) -> None:
+    """Write the figures of `score_curves` to a folder."""
+    for data, figure in score_curves(rows):
+        path = folder / f"psds_{data.file_name}.png"
+        save(figure, path)
+        progress.say(f"curves: {path}")
 
-    Args:
-        curves: By network name, the curves of scenarios 1 and 2 for each fold; their mean over
-            folds is drawn.
-        title: Shown on top.
+
+def score_curves(rows: Sequence[Row]) -> Iterator[tuple[ScoredData, Figure]]:
+    """Draw one figure per scored data: a line per network, the mean over its folds.
+
+    Networks without localisation metrics are left out.
     """
+    for data, group in by_data(row for row in rows if row.measured):
+        yield data, _draw(data.title, group)
+
+
+def _draw(title: str, rows: Sequence[Row]) -> Figure:
     figure = new_figure(13, 5.8, dpi=110)
-    for scenario, axis in enumerate(figure.subplots(1, 2, sharey=True)):
-        for (name, by_scenario), (colour, dashes) in zip(curves.items(), cycle(LINES)):
-            folds = by_scenario[scenario]
+    for i, axis in enumerate(figure.subplots(1, 2, sharey=True)):
+        for name, row, (colour, dashes) in zip(names_of(rows), rows, cycle(LINES), strict=False):
+            folds = [(fold.psds1, fold.psds2)[i] for fold in row.measured]
             value = np.mean([fold.value for fold in folds])
             rate = np.mean([_staircase(fold) for fold in folds], axis=0)
             label = f"{value:.3f}  {name}"
             axis.step(PER_HOUR, rate, where="post", label=label, color=colour, linestyle=dashes)
-        axis.set_title(f"scenario {scenario + 1}: {SCENARIOS[scenario]}", loc="left")
+        axis.set_title(f"scenario {i + 1}: {SCENARIOS[i]}", loc="left")
         axis.set_xlabel("effective false positives per hour")
         axis.set_xlim(0, PER_HOUR[-1])
         axis.spines[["top", "right"]].set_visible(False)
         # Below the axes, where it cannot cover a curve.
-        axis.legend(title=f"PSDS{scenario + 1}", alignment="left", frameon=False, ncols=2,
+        axis.legend(title=f"PSDS{i + 1}", alignment="left", frameon=False, ncols=2,
                     loc="upper left", bbox_to_anchor=(-0.05, -0.13))  # fmt: skip
     figure.axes[0].set_ylim(bottom=0)  # both axes, after all curves are drawn
     figure.axes[0].set_ylabel("effective true positive rate")
@@ -53,7 +66,6 @@ def psd_roc(curves: Mapping[str, tuple[Sequence[Psds], Sequence[Psds]]], title: 
 
 def _staircase(curve: Psds) -> npt.NDArray[np.float64]:
     """The curve's value at each of `PER_HOUR`."""
-    values: npt.NDArray[np.float64] = curve.etpr[
-        np.searchsorted(curve.efpr, PER_HOUR, side="right") - 1
-    ]
+    at = np.searchsorted(curve.efpr, PER_HOUR, side="right") - 1
+    values: npt.NDArray[np.float64] = curve.etpr[at]
     return values

@@ -58,9 +58,8 @@ def lanes_of(
         named = Named(event, short[event.label], name_s, width_s)
         lane = next((lane for lane in lanes if lane[-1].end_s < named.name_s), None)
         if lane is None:
-            lanes.append([named])
-        else:
-            lane.append(named)
+            lanes.append(lane := [])
+        lane.append(named)
     return lanes
 
 
@@ -82,18 +81,14 @@ def draw_strip(axis: Axes, lanes: Lanes, are_known: bool) -> None:
     axis.spines[:].set_visible(False)
 
 
-def mark(axis: Axes, panel: Panel, truth: Sequence[Event]) -> None:
+def mark(axis: Axes, panel: Panel, truth: Sequence[Event], n_bins: int) -> None:
     """Outline the true events in a map: over all mel bins, or in the row of their class."""
-    if panel.values is None:
-        return
     for event in truth:
-        if event.label in panel.names:
-            row = list(panel.names).index(event.label)
-            _outline(axis, event, row - 0.5, 1)
-        elif not panel.names and panel.of in (None, event.label):
-            _outline(axis, event, -0.5, panel.values.shape[1])
-
-
-def _outline(axis: Axes, event: Event, bottom: float, height: float) -> None:
-    duration_s = event.offset_s - event.onset_s
-    axis.add_patch(Rectangle((event.onset_s, bottom), duration_s, height, **OUTLINE))
+        if panel.names:
+            is_shown, height = event.label in panel.names, 1
+            row = list(panel.names).index(event.label) if is_shown else 0
+        else:
+            is_shown, height, row = panel.of in (None, event.label), n_bins, 0
+        if is_shown:
+            duration_s = event.offset_s - event.onset_s
+            axis.add_patch(Rectangle((event.onset_s, row - 0.5), duration_s, height, **OUTLINE))

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.ticker import MaxNLocator
 
 from sedmtl.events import Detection, Event
 from sedmtl.inference.inspection import Inspection
@@ -58,11 +59,6 @@ class View:
         return max(1, int(np.searchsorted(begins_s, self.heard_end_s)))
 
     @property
-    def low_may_mean_present(self) -> bool:
-        """Whether a low frame score may mean that the class is present."""
-        return self.frame_meaning == "signed"
-
-    @property
     def frame_title(self) -> str:
         """The title of frame scores."""
         match self.frame_meaning:
@@ -79,6 +75,10 @@ class View:
     def rows(self, names: Sequence[str]) -> list[int]:
         """Row numbers of classes in the inspection."""
         return [self.inspection.classes.index(name) for name in names]
+
+    def of_classes(self, values: Values | None, names: Sequence[str]) -> Values | None:
+        """The rows of some classes, if there are values: (C, …) -> (n, …)."""
+        return None if values is None else values[self.rows(names)]
 
 
 class Scale(NamedTuple):
@@ -121,9 +121,10 @@ def spectrum_scale(views: Sequence[View]) -> Scale:
     return Scale(float(low), float(max(high, low + 1e-3)))
 
 
-def weight_scale(weights: Sequence[Values]) -> Scale:
-    """The common scale of attention weights that are compared."""
-    high = max((float(np.quantile(each, 0.9995)) for each in weights), default=1.0)
+def weight_scale(weights: Sequence[Values | None]) -> Scale:
+    """The common scale of attention weights that are compared, as far as there are any."""
+    known = [each for each in weights if each is not None]
+    high = max((float(np.quantile(each, 0.9995)) for each in known), default=1.0)
     return Scale(0.0, high, root=True)
 
 
@@ -135,14 +136,20 @@ def score_scale(views: Sequence[View]) -> Scale:
 
 
 class Tick(NamedTuple):
-    """A frequency and its position in mel bins: 0 is the centre of the lowest."""
+    """A labelled position on an axis, in the units of the axis."""
 
-    hz: int
     place: float
+    text: str
+
+
+def round_ticks(low: float, high: float, max_steps: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten, from at or below `low` to at or above `high`."""
+    locator = MaxNLocator(max_steps, steps=[1, 2, 5, 10])
+    return [float(tick) for tick in locator.tick_values(low, high if high > low else low + 1)]
 
 
 def mel_ticks(mel_hz: Values, min_share: float) -> list[Tick]:
-    """Round frequencies to label an axis of mel bins with.
+    """Round frequencies to label an axis of mel bins with; 0 is the centre of the lowest.
 
     Args:
         mel_hz: (F,) centres, ascending.
@@ -153,7 +160,7 @@ def mel_ticks(mel_hz: Values, min_share: float) -> list[Tick]:
         place = float(np.interp(hz, mel_hz, np.arange(len(mel_hz))))
         is_near = ticks and ticks[-1].place - place < min_share * len(mel_hz)
         if mel_hz[0] <= hz <= mel_hz[-1] and not is_near:
-            ticks.append(Tick(hz, place))
+            ticks.append(Tick(place, f"{hz:,}"))
     return ticks
 
 

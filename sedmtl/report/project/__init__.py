@@ -1,4 +1,1 @@
-"""The content of the page about a work folder, as plain values. Pure.
-
-`report.report` reads runs and stores; `page` fills in `templates/report.html`.
-"""
+"""The page about the finished runs of a project: `page` fills in `templates/report.html`."""

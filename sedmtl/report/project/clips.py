@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from sedmtl.data.audio import Audio
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
-from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.inspection import Inspection
 from sedmtl.inference.postprocess import gate, segment
 from sedmtl.metrics.clip import average_precision
 from sedmtl.report import figures as plots
 from sedmtl.report import timeline
+from sedmtl.report.embedding import data_uri
 from sedmtl.report.figures.view import (
     Scale,
     View,
@@ -26,11 +25,9 @@ from sedmtl.report.figures.view import (
     score_scale,
     short_names,
     spectrum_scale,
-)
-from sedmtl.report.html import data_uri
-from sedmtl.report.project import png
-from sedmtl.report.project.networks import Network
-from sedmtl.store import HeldOutScores
+)  # fmt: skip
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import HeldOutScores, Store
 
 N_EACH = 3
 MAX_CLASSES = 6
@@ -41,53 +38,81 @@ N_LIKELIEST = 3
 N_CHARACTERS = 13
 """Maximum length of a class name next to its frame scores."""
 
+Stored = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 
 
-class Judged(NamedTuple):
-    """Quality of the scores of each clip: (n,) each.
+class Pick(NamedTuple):
+    """A clip to show.
 
     Attributes:
-        precision: Average precision of the clip's own ranking of the classes; NaN for a clip
-            without labels.
+        run: The run that held it out.
+        row: Its row in that run's scores.
+        precision: Average precision of the clip's own ranking of the classes.
         cross_entropy: Binary, mean over classes, in nats.
     """
 
-    precision: Values
-    cross_entropy: Values
-
-
-class Pick(NamedTuple):
-    """A clip to show: the run that held it out, its row in that run's scores, its quality."""
-
-    run: int
+    run: ScoredRun
     row: int
     precision: float
     cross_entropy: float
 
+    @property
+    def name(self) -> str:
+        """Name of the clip."""
+        return self.run.scores.name[self.row]
 
-@dataclass(frozen=True)
-class Recording:
-    """The data of a clip in the stores.
+    @property
+    def truth(self) -> Sequence[Event]:
+        """The true events."""
+        return self.run.scores.events.of_clip(self.row, self.run.scores.classes)
 
-    Attributes:
-        logmel: (T, F) standardised, or None.
-        waveform: (N,) or None.
-        missing: One sentence for each of them that is None.
+    @property
+    def score(self) -> Stored:
+        """(C,) the clip scores at the epoch chosen by validation."""
+        score: Stored = self.run.scores.score["honest"][self.row]
+        return score
+
+    def detected(self) -> list[Detection]:
+        """The events detected with the run's own post-processing."""
+        scores, card = self.run.scores, self.run.card
+        frame = gate(scores.frame[self.row], self.score, card.postprocessing)
+        start_s = float(scores.frame_edges_s[0])
+        found = segment(frame, card.postprocessing, card.hop_s, start_s)
+        return [Detection(scores.classes[label], *times) for label, *times in found]
+
+    def view(self, logmel: Stored | None) -> View:
+        """What was scored, with the log-mel if there is one."""
+        scores, card = self.run.scores, self.run.card
+        blank = np.zeros((card.n_frames, card.n_mels), np.float32)
+        inspection = Inspection(
+            classes=tuple(scores.classes),
+            clip=self.score,
+            frame=scores.frame[self.row].astype(np.float32),
+            mel_attention=None,
+            time_attention=None,
+            logmel=blank if logmel is None else logmel,
+            reconstruction=None,
+            frame_edges_s=scores.frame_edges_s,
+            logmel_edges_s=card.logmel_edges_s,
+            mel_hz=card.build_logmel().centres_hz(),
+            duration_s=scores.duration_s,
+        )
+        return View(self.run.name, inspection, 0.0, scores.duration_s, card.network.frame_meaning)
+
+
+def judge(scores: HeldOutScores) -> tuple[Values, Values]:
+    """Rate each held-out clip of a run, at the epoch chosen by validation.
+
+    Returns:
+        (n,) average precision of the clip's own ranking of the classes, NaN for a clip without
+        labels; (n,) binary cross-entropy, mean over classes, in nats.
     """
-
-    logmel: npt.NDArray[np.float32] | None
-    waveform: Audio | None
-    missing: Sequence[str] = ()
-
-
-def judge(scores: HeldOutScores) -> Judged:
-    """Rate each held-out clip of a run, at the epoch chosen by validation."""
     target, score = scores.target, scores.score["honest"]
     likelihood = np.where(target == 1, score, 1 - score.astype(np.float64))
     # A score may be 0 or 1 in float32.
     entropy: Values = -np.log(np.clip(likelihood, 1e-7, 1)).mean(axis=1)
-    return Judged(average_precision(target.T, score.T), entropy)
+    return average_precision(target.T, score.T), entropy
 
 
 def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
@@ -96,8 +121,8 @@ def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
     They are ranked by average precision, and ties, which are many at 1, by cross-entropy.
     """
     picks = [
-        Pick(number, row, float(precision), float(entropy))
-        for number, run in enumerate(runs)
+        Pick(run, row, float(precision), float(entropy))
+        for run in runs
         for row, (precision, entropy) in enumerate(zip(*judge(run.scores), strict=True))
         if not np.isnan(precision)
     ]
@@ -106,76 +131,76 @@ def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
     return picks[:n_best], picks[n_best:][::-1][:N_EACH]
 
 
-def picture(network: Network, pick: Pick, recording: Recording) -> dict[str, Any]:
-    """What the page shows of a clip, except its audio."""
-    run = network.runs[pick.run]
-    card = run.card
-    view = _view(run, pick.row, recording.logmel)
-    truth, detected = (
-        run.scores.events.of_clip(pick.row, run.scores.classes),
-        _detected(run.scores, card, pick.row),
-    )
+def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
+    """Read the standardised log-mels or the waveforms of clips of one network.
+
+    Args:
+        path: The store of features or of mixtures.
+        array: `logmel` or `waveform`.
+        picks: The clips.
+
+    Raises:
+        SedmtlError: The store is missing, or is not the one that was scored.
+    """
+    card = picks[0].run.card
+    shape = (card.n_frames, card.n_mels) if array == "logmel" else (card.n_samples,)
+    with Store(path, array) as store:
+        row_of = {name: row for row, name in enumerate(store.clips.name)}
+        rows = [row_of.get(pick.name, -1) for pick in picks]
+        for pick, row in zip(picks, rows, strict=True):
+            scores = pick.run.scores
+            same = (
+                row >= 0
+                and store.row_shape == shape
+                and list(store.classes) == list(scores.classes)
+                and np.array_equal(store.clips.target[row], scores.target[pick.row])
+                and store.clips.events.of_clip(row, store.classes) == pick.truth
+            )
+            if not same:
+                raise SedmtlError(f"{path} has been rebuilt with other clips")
+        if array == "waveform":
+            return list(store.read_audio(np.array(rows, np.int64)))
+        logmels, cards = store.read(np.array(rows, np.int64)), [pick.run.card for pick in picks]
+    return [
+        (logmel - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
+        for logmel, card in zip(logmels, cards, strict=True)
+    ]
+
+
+def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
+    """What the page shows of a clip, except its audio.
+
+    Args:
+        pick: The clip.
+        logmel: (T, F), standardised.
+    """
+    view, truth, detected = pick.view(logmel), pick.truth, pick.detected()
     shown = choose_classes([view], truth, MAX_CLASSES)
     short = short_names(shown, N_CHARACTERS)
     of_shown = [event for event in detected if event.label in shown]
-    spectrum = None
-    if recording.logmel is not None:
-        spectrum = _map(recording.logmel.T[::-1], spectrum_scale([view]), "magma")
+    spectrum = None if logmel is None else _map(logmel.T[::-1], spectrum_scale([view]), "magma")
     return {
-        "name": run.scores.name[pick.row],
-        "fold": run.fold,
-        "precision": pick.precision,
-        "cross_entropy": pick.cross_entropy,
+        **pick._asdict(),
+        "name": pick.name,
+        "fold": pick.run.fold,
         "spectrum": spectrum,
         "spans": timeline.spans(view, truth),
         "truth": timeline.lanes(view, truth) if truth else [],
         "detected": timeline.lanes(view, of_shown),
         "n_not_shown": len(detected) - len(of_shown),
         "strips": [{"short": short[name], **_strip(view, name, truth, detected)} for name in shown],
-        "ticks": timeline.time_ticks(view),
-        "mel_ticks": timeline.frequency_ticks(view),
-        "map_style": _map_style(view),
-        "classes": _classes(run.scores, card, pick.row),
-        "missing": recording.missing,
+        "classes": _classes(pick),
+        **timeline.axes(view),
     }
 
 
-def _view(run: ScoredRun, row: int, logmel: npt.NDArray[np.float32] | None) -> View:
-    scores, card = run.scores, run.card
-    blank = np.zeros((card.n_frames, card.n_mels), np.float32)
-    inspection = Inspection(
-        classes=tuple(scores.classes),
-        clip=scores.score["honest"][row],
-        frame=scores.frame[row].astype(np.float32),
-        mel_attention=None,
-        time_attention=None,
-        logmel=blank if logmel is None else logmel,
-        reconstruction=None,
-        frame_edges_s=scores.frame_edges_s,
-        logmel_edges_s=card.logmel_edges_s,
-        mel_hz=card.build_logmel().centres_hz(),
-        duration_s=scores.duration_s,
-    )
-    return View(run.name, inspection, 0.0, scores.duration_s, card.network.frame_meaning)
-
-
-def _detected(scores: HeldOutScores, card: ModelCard, row: int) -> list[Detection]:
-    """The events detected with the run's own post-processing."""
-    settings = card.postprocessing
-    frame = gate(scores.frame[row], scores.score["honest"][row], settings)
-    found = segment(frame, settings, card.hop_s, float(scores.frame_edges_s[0]))
-    return [Detection(scores.classes[label], *times) for label, *times in found]
-
-
-def _map(values: npt.NDArray[np.float32], scale: Scale, cmap: str) -> Markup:
-    level = np.clip((values - scale.low) / (scale.high - scale.low), 0, 1)
-    levels = np.round(255 * level).astype(np.uint8)
-    return data_uri(png.encode(levels, plots.colours(cmap)), "image/png")
+def _map(values: Stored, scale: Scale, cmap: str) -> Markup:
+    return data_uri(plots.encode_map(values, scale.low, scale.high, cmap), "image/png")
 
 
 def _strip(
     view: View, name: str, truth: Sequence[Event], detected: Sequence[Detection]
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """The frame scores of a class."""
     (row,), clip = view.rows([name]), view.inspection
     frame = clip.frame[row]
@@ -186,29 +211,22 @@ def _strip(
         "text": f"Frame scores of {name}, {frame.min():.2f} to {frame.max():.2f}, "
         f"the highest at {at_s:.1f} s",
         "is_true": any(event.label == name for event in truth),
-        "spans": timeline.spans(view, [event for event in truth if event.label == name]),
-        "found": timeline.spans(view, [event for event in detected if event.label == name]),
+        "spans": timeline.spans(view, truth, name),
+        "found": timeline.spans(view, detected, name),
     }
 
 
-def _map_style(view: View) -> str:
-    """Position of the frames on the axis of the clip."""
-    begin_s, end_s = view.inspection.logmel_edges_s[[0, -1]]
-    left, right = timeline.share(view, begin_s), timeline.share(view, end_s)
-    return f"left:{left:.4f}%;width:{right - left:.4f}%"
-
-
-def _classes(scores: HeldOutScores, card: ModelCard, row: int) -> list[dict[str, Any]]:
+def _classes(pick: Pick) -> list[dict[str, Any]]:
     """The true classes and the likeliest, by clip score."""
-    score, target = scores.score["honest"][row], scores.target[row]
-    order = np.argsort(-score, kind="stable")
+    target, card = pick.run.scores.target[pick.row], pick.run.card
+    order = np.argsort(-pick.score, kind="stable")
     return [
         {
-            "name": scores.classes[i],
+            "name": pick.run.scores.classes[i],
             "rank": rank,
-            "score": float(score[i]),
+            "score": float(pick.score[i]),
             "is_true": bool(target[i]),
-            "is_tagged": bool(score[i] > card.tag_threshold[i]),
+            "is_tagged": bool(pick.score[i] > card.tag_threshold[i]),
         }
         for rank, i in enumerate(order, start=1)
         if target[i] or rank <= N_LIKELIEST

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sedmtl.evaluation.rows import Row, ScoredData, ScoredRun, by_data
+from sedmtl.evaluation.rows import Row, ScoredData, ScoredRun, by_data, names_of
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
-from sedmtl.training.config import TrainConfig
+from sedmtl.runtime.documents import parse_json
 
 MAX_DETAILED = 3
 """Up to this many networks are all shown in detail; of more, the best on each store."""
@@ -45,9 +46,9 @@ class Network:
         return self.row.data
 
     @property
-    def low_may_mean_present(self) -> bool:
-        """Whether a low frame score may mean that the class is present."""
-        return TrainConfig.of(self.row.recipe).network.frame_meaning == "signed"
+    def title(self) -> str:
+        """Unique within a report."""
+        return f"{self.name}, {self.data.title}"
 
     def confusion(self) -> Confusion:
         """Confusion over the held-out clips of all folds, tagged with each run's thresholds."""
@@ -59,9 +60,13 @@ class Network:
         return confusion.evaluate(target, np.concatenate(tagged))
 
 
-def by_store(networks: Sequence[Network]) -> list[tuple[str, list[Network]]]:
-    """The networks of each store, under its title."""
-    return [(data.title, group) for data, group in by_data(networks)]
+def networks_of(rows: Sequence[Row]) -> list[Network]:
+    """The networks chosen by validation, with the records of their runs."""
+    validated = [row for row in rows if row.is_validated]
+    return [
+        Network(name, row, [_read_records(run.folder) for run in row.runs])
+        for row, name in zip(validated, names_of(validated), strict=True)
+    ]
 
 
 def choose_detailed(networks: Sequence[Network]) -> list[Network]:
@@ -69,5 +74,25 @@ def choose_detailed(networks: Sequence[Network]) -> list[Network]:
     if len(networks) <= MAX_DETAILED:
         return list(networks)
     return [
-        max(group, key=lambda n: n.row.metrics["micro_p"].mean) for _, group in by_store(networks)
+        max(group, key=lambda n: n.row.metrics["micro_p"].mean) for _, group in by_data(networks)
     ]
+
+
+def _read_records(folder: Path) -> list[Record]:
+    """The epochs of a run; empty if its records are missing or damaged."""
+    try:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        records = [parse_json(line) for line in lines]
+    except (OSError, ValueError):
+        return []
+    return records if all(map(_is_record, records)) else []
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it has the values of an epoch that the page shows."""
+    if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+        return False
+    scores = [record.get(part) for part in ("validation", "held_out")]
+    numbers = [record.get("loss"), record.get("seconds", 0)]
+    numbers += [part.get("micro_p") if isinstance(part, dict) else None for part in scores]
+    return all(isinstance(number, int | float) for number in numbers)
