@@ -241,7 +241,7 @@ def test_an_impossible_wish_is_one_sentence(trained, tmp_path, one_sentence):
         trained.run("visualize", sound, "--html", "--out", tmp_path / "a.png"), "end in .html"
     )
     one_sentence(
-        trained.run("visualize", sound, "--html", "--compare", RUN), "a page is of one network"
+        trained.run("visualize", sound, "--html", "--compare", RUN), "a page shows one network"
     )
     one_sentence(trained.run("visualize", sound, "--compare", "x"), "no run 'x'")
 

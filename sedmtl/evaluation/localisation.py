@@ -8,8 +8,8 @@ held-out fold.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -55,19 +55,12 @@ class Localisation:
     def values(self) -> dict[str, float]:
         """The metrics averaged over folds, by their names in tables and JSON."""
         values = {"psds1": self.psds1.value, "psds2": self.psds2.value}
-        for name, family in (
-            ("collar", self.collar),
-            ("segment", self.segment),
-            ("intersection", self.intersection),
-        ):
-            values |= {f"{name}_f1_micro": family.f1_micro, f"{name}_f1_macro": family.f1_macro}
-            if name != "intersection":
-                values[f"{name}_error_rate_micro"] = family.error_rate_micro
-                values[f"{name}_error_rate_macro"] = family.error_rate_macro
-        return values | {
-            "frame_ap_micro": self.frame.ap_micro,
-            "frame_ap_macro": self.frame.ap_macro,
-        }
+        for name in ("collar", "segment", "intersection"):
+            keys = ["f1_micro", "f1_macro"]
+            keys += ["error_rate_micro", "error_rate_macro"] if name != "intersection" else []
+            values |= {f"{name}_{key}": getattr(getattr(self, name), key) for key in keys}
+        values |= {f"frame_{key}": getattr(self.frame, key) for key in ("ap_micro", "ap_macro")}
+        return values
 
     def per_class(self) -> dict[str, npt.NDArray[np.float64]]:
         """The metrics of each class: (C,) each, NaN for a class without true events."""
@@ -128,8 +121,7 @@ def _hop_s(edges_s: Edges) -> float:
 
 def as_json(measured: Localisation) -> dict[str, Any]:
     """Plain values; undefined ones are NaN."""
-    values = {name: _plain(value) for name, value in vars(measured).items()}
-    return sealed({"schema": SCHEMA, **values})
+    return sealed({"schema": SCHEMA, **_plain(asdict(measured))})
 
 
 def from_json(data: Mapping[str, Any]) -> Localisation:
@@ -141,23 +133,16 @@ def from_json(data: Mapping[str, Any]) -> Localisation:
     if data["schema"] != SCHEMA:
         raise KeyError("schema")
     data = unsealed(data)
-    return Localisation(
-        psds1=Psds(**_arrays(data["psds1"])),
-        psds2=Psds(**_arrays(data["psds2"])),
-        collar=EventMetrics(**_arrays(data["collar"])),
-        segment=EventMetrics(**_arrays(data["segment"])),
-        intersection=EventMetrics(**_arrays(data["intersection"])),
-        frame=FrameMetrics(**_arrays(data["frame"])),
-        n_clips=int(data["n_clips"]),
-    )
+    kinds = {name: kind for name, kind in get_type_hints(Localisation).items() if kind is not int}
+    families = {name: kind(**_arrays(data[name])) for name, kind in kinds.items()}
+    return Localisation(**families, n_clips=int(data["n_clips"]))
 
 
 def _plain(value: Any) -> Any:
-    fields = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    fields = fields._asdict() if isinstance(fields, FrameMetrics) else fields
-    if not isinstance(fields, dict):
-        return fields
-    return {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in fields.items()}
+    value = value._asdict() if isinstance(value, FrameMetrics) else value
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _arrays(fields: Mapping[str, Any]) -> dict[str, Any]:

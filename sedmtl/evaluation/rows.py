@@ -233,9 +233,9 @@ class Row:
     def reported(self) -> Reported | None:
         """The paper's results for this network on these data, if it has any."""
         run = self.runs[0]
-        in_form = not run.config.network.variant
-        comparable = self.is_of_paper_data and in_form and not self.data.on
-        return reported(run.config.model, run.config.alpha, run.snr_db) if comparable else None
+        if not self.is_of_paper_data or run.config.network.variant or self.data.on:
+            return None
+        return reported(run.config.model, run.config.alpha, run.snr_db)
 
     @property
     def is_of_paper_data(self) -> bool:

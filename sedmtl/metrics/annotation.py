@@ -1,7 +1,7 @@
 """Annotations: events of many clips as arrays, the common input of the localisation metrics.
 
-Times are float seconds at the door. Inside, the metrics compare them as whole microseconds, which
-is the rounding to six decimals of the field's tools: sums are exact and ties are ties.
+Times are seconds; the metrics compare them as whole microseconds, the rounding to six decimals of
+the field's tools, so that sums are exact and ties are ties.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Whole = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Annotation:
-    """Which class sounds from when to when in which clip: truths or detections.
+    """True or detected events.
 
     Attributes:
         clip: (n_events,) row of the clip, from 0.
@@ -34,7 +34,6 @@ class Annotation:
     offset_s: Seconds
 
     def __len__(self) -> int:
-        """How many events."""
         return len(self.clip)
 
     @property
@@ -53,12 +52,12 @@ class Annotation:
             self.clip[rows], self.label[rows], self.onset_s[rows], self.offset_s[rows]
         )
 
-    def of_classes(self, keep: Mask) -> Annotation:
-        """The events of the classes that `keep`, (n_classes,), marks."""
-        return self.take(keep[self.label])
+    def of_classes_in(self, truth: Annotation) -> Annotation:
+        """The events of the classes that have a truth in any clip."""
+        return self.take(np.isin(self.label, truth.label))
 
     def merged(self) -> Annotation:
-        """Sorted by clip, class and onset; events that overlap or touch have become one."""
+        """Sorted by clip, class and onset; events that overlap or touch are merged."""
         if not len(self):
             return self
         events = self.take(np.lexsort((self.onset_s, self.label, self.clip)))
@@ -83,7 +82,7 @@ def detections(active: Mask, edges_s: Seconds) -> Annotation:
     """Make each maximal run of active frames an event.
 
     Args:
-        active: (n, C, T) where frame t of clip n is taken to hold class C.
+        active: (n, C, T) whether a class is active in a frame.
         edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
 
     Returns:
@@ -95,11 +94,6 @@ def detections(active: Mask, edges_s: Seconds) -> Annotation:
     clip, label, first = np.nonzero(begins)
     last = np.nonzero(ends)[2]
     return Annotation(clip, label, edges_s[first], edges_s[last + 1])
-
-
-def with_truth(truth: Annotation, n_classes: int) -> Mask:
-    """The classes that have a truth in any clip: (n_classes,)."""
-    return np.bincount(truth.label, minlength=n_classes) > 0
 
 
 def pairs_between(low: Whole, high: Whole, place: Whole) -> tuple[Whole, Whole]:

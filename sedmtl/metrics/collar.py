@@ -1,4 +1,4 @@
-"""Collar metrics: detections whose onset and offset lie near those of a truth.
+"""Collar metrics: detections whose onset and offset are near those of a truth.
 
 Mesaros, Heittola and Virtanen, Metrics for polyphonic sound event detection, Applied Sciences 2016;
 the counts are those of sed_scores_eval, the micro error rate is that of sed_eval.
@@ -12,12 +12,12 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from sedmtl.metrics.annotation import Annotation, Whole, microseconds, pairs_between, with_truth
+from sedmtl.metrics.annotation import Annotation, Whole, microseconds, pairs_between
 from sedmtl.metrics.counts import EventMetrics, summarise
 
 
 class _Collars(NamedTuple):
-    """How far a detection may lie from a truth."""
+    """Maximum distance of a detection from a truth."""
 
     onset_s: float
     offset_s: float | None
@@ -32,23 +32,23 @@ def evaluate(
     offset_s: float | None = 0.2,
     offset_share: float = 0.2,
 ) -> EventMetrics:
-    """Match truths and detections one to one, as many as can be.
+    """Count by a maximum one-to-one matching of truths and detections.
 
     A pair may match if its classes are the same, its onsets at most `onset_s` apart, and its
     offsets at most `offset_s` or `offset_share` of the truth's length apart, whichever is more.
-    In the micro error rate a left-over truth and a left-over detection of another class within the
-    same collars are one substitution, taken greedily in order of onset.
+    In the micro error rate, an unmatched truth and an unmatched detection of another class within
+    the same collars are one substitution, found greedily in order of onset.
 
     Args:
         truth: The true events; overlapping ones of a class count as one.
         detected: The detections; those of classes without a truth are dropped.
-        n_classes: How many classes there are.
+        n_classes: Number of classes.
         onset_s: The onset collar.
-        offset_s: The offset collar; None for onsets alone.
+        offset_s: The offset collar; None to compare onsets only.
         offset_share: The offset collar as a share of the truth's length.
     """
     truth = truth.merged()
-    detected = detected.of_classes(with_truth(truth, n_classes))
+    detected = detected.of_classes_in(truth)
     collars = _Collars(onset_s, offset_s, offset_share)
     hit, matched = _match(truth, detected, n_classes, collars)
     n_truths, n_detected, tp = (
@@ -78,16 +78,15 @@ def _match(
 
 
 def _count_substitutions(truth: Annotation, detected: Annotation, collars: _Collars) -> int:
-    """How many left-over truths find a left-over detection, whatever their classes."""
+    """Number of unmatched truths near an unmatched detection of any class."""
     truth = truth.take(np.argsort(truth.onset_s, kind="stable"))
-    taken: set[int] = set()
-    served: set[int] = set()
+    used_truths, used_detections = set[int](), set[int]()
     pairs = _near(truth, truth.clip, detected, detected.clip, collars)
     for i, j in zip(*(index.tolist() for index in pairs), strict=True):
-        if i not in served and j not in taken:
-            served.add(i)
-            taken.add(j)
-    return len(served)
+        if i not in used_truths and j not in used_detections:
+            used_truths.add(i)
+            used_detections.add(j)
+    return len(used_truths)
 
 
 def _near(
@@ -97,13 +96,9 @@ def _near(
     found_group: Whole,
     collars: _Collars,
 ) -> tuple[Whole, Whole]:
-    """All pairs of a truth and a detection of one group that lie within the collars.
-
-    Returns:
-        i and j of each pair, sorted by i, then by the detection's onset.
-    """
+    """I and j of all pairs within the collars, by group; sorted by i, then by j's onset."""
     onset_us = int(microseconds(collars.onset_s))
-    # The groups lie on one line of time, one after the other, further apart than the collar.
+    # Groups follow each other on one time line, further apart than the collar.
     latest_us = max(truth.onset_us.max(initial=0), detected.onset_us.max(initial=0))
     span_us = latest_us + onset_us + 1
     at_us = true_group * span_us + truth.onset_us

@@ -1,4 +1,4 @@
-"""From counts of hits and false alarms to F1 and error rate: what the event metrics share."""
+"""F1 and error rate of the event metrics, from counts of hits and false alarms."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sedmtl.metrics.annotation import Values, Whole
 
 @dataclass(frozen=True)
 class EventMetrics:
-    """How well detected events meet the true ones, over the classes that have a truth.
+    """Agreement of detected with true events, over the classes that have a truth.
 
     Attributes:
         f1_micro: F1 of the summed counts.
         f1_macro: Mean of the classes' F1.
         error_rate_micro: Substitutions, deletions and insertions over truths; NaN for the
-            intersection criterion, which has no one-to-one matches to count them by.
+            intersection criterion, which has no one-to-one matches.
         error_rate_macro: Mean of the classes' deletions and insertions over truths; likewise.
         f1: (C,) F1 of each class; NaN where a class has no truth, 0 where it has no hit.
-        n_classes_scored: Classes with a truth. Without any, all else is NaN.
+        n_classes_scored: Number of classes with a truth; without any, all else is NaN.
     """
 
     f1_micro: float
@@ -38,13 +38,13 @@ def summarise(
 
     A substitution is a miss of one class and a false alarm of another that count as one error
     (Mesaros, Heittola and Virtanen, Metrics for polyphonic sound event detection, Applied Sciences
-    2016). It needs two classes: the error rate of a class knows none.
+    2016), so the error rate of a single class has none.
 
     Args:
         tp: (C,) true positives.
         fp: (C,) false positives; 0 for classes without a truth.
-        n_truths: (C,).
-        n_substitutions: Of all classes together; None where the criterion defines no error rate.
+        n_truths: (C,) true events.
+        n_substitutions: Of all classes together; None if the criterion defines no error rate.
     """
     scored = n_truths > 0
     if not scored.any():

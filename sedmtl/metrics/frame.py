@@ -23,7 +23,7 @@ class FrameMetrics(NamedTuple):
     Attributes:
         ap_micro: Average precision over all frames of the classes with a positive one.
         ap_macro: Mean of the classes' average precision.
-        n_classes_scored: Classes with a positive frame. Without any, all else is NaN.
+        n_classes_scored: Number of classes with a positive frame; without any, all else is NaN.
         ap: (C,) average precision of each class; NaN where it has no positive frame.
     """
 
@@ -38,20 +38,19 @@ def targets(truth: Annotation, n_clips: int, n_classes: int, edges_s: Seconds) -
 
     Args:
         truth: The true events.
-        n_clips: n.
-        n_classes: C.
+        n_clips: Number of clips.
+        n_classes: Number of classes.
         edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
 
     Returns:
-        (n, C, T).
+        (n_clips, n_classes, T).
     """
     edges_us = microseconds(edges_s)
     twice_centre_us = edges_us[:-1] + edges_us[1:]
     first = np.searchsorted(twice_centre_us, 2 * truth.onset_us)
     last = np.searchsorted(twice_centre_us, 2 * truth.offset_us)
     target = np.zeros((n_clips, n_classes, len(twice_centre_us)), bool)
-    for event in zip(truth.clip, truth.label, first, last, strict=True):
-        clip, label, begin, end = event
+    for clip, label, begin, end in zip(truth.clip, truth.label, first, last, strict=True):
         target[clip, label, begin:end] = True
     return target
 

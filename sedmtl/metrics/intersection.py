@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sedmtl.metrics.annotation import Annotation, pairs_between, with_truth
+from sedmtl.metrics.annotation import Annotation, pairs_between
 from sedmtl.metrics.counts import EventMetrics, summarise
 
 
@@ -30,7 +30,7 @@ def evaluate(
         gtc: The ground truth tolerance criterion.
     """
     truth = truth.merged()
-    detected = detected.of_classes(with_truth(truth, n_classes))
+    detected = detected.of_classes_in(truth)
     true_group = truth.clip * n_classes + truth.label
     i, j = pairs_between(true_group, true_group, detected.clip * n_classes + detected.label)
     shared_us = np.minimum(truth.offset_us[i], detected.offset_us[j])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sedmtl.metrics.annotation import Annotation, Mask, Seconds, Whole, microseconds, with_truth
+from sedmtl.metrics.annotation import Annotation, Mask, Seconds, Whole, microseconds
 from sedmtl.metrics.counts import EventMetrics, summarise
 
 
@@ -32,11 +32,10 @@ def evaluate(
             segment, which is a whole one.
         segment_s: Length of a segment.
     """
-    keep = with_truth(truth, n_classes)
     segment_us = int(microseconds(segment_s))
     n_segments = -(-microseconds(durations_s) // segment_us)
     true = _activity(truth, n_classes, n_segments, segment_us)
-    found = _activity(detected.of_classes(keep), n_classes, n_segments, segment_us)
+    found = _activity(detected.of_classes_in(truth), n_classes, n_segments, segment_us)
     missed, false = true & ~found, found & ~true
     n_substitutions = np.minimum(missed.sum(axis=1), false.sum(axis=1)).sum()
     return summarise(

@@ -41,14 +41,14 @@ DOUBT = (
 
 @dataclass(frozen=True)
 class Clip:
-    """The content of the page.
+    """The content of the page; times of events are those in the file.
 
     Attributes:
         file: Name of the recording.
         view: The network's view of the clip.
         waveform: (N,) the audio of the clip without padding, mono.
-        sample_rate: Sample rate of the waveform.
-        detected: The detected events, in seconds of the file.
+        sample_rate: In Hz.
+        detected: The detected events.
         truth: The true events, if known.
     """
 

@@ -1,4 +1,4 @@
-"""`sedmtl visualize`: an audio file -> the picture, or the page, of what networks saw in it."""
+"""`sedmtl visualize`: an audio file -> a picture or a page of what a network attends to."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def visualize(
     """Show one clip of a file.
 
     Args:
-        config: Of the project; says where runs and figures are.
-        audio_path: Any audio file; of a longer one the clip from `start_s` on.
+        config: The project.
+        audio_path: Any audio file.
         run_name: By default the newest finished run.
         compare_name: Another run, drawn beside the first.
-        start_s: In seconds.
-        classes: Those to show, one by one or with commas between; by default those that matter.
-        labels_path: A strong-label TSV; by default those of the mixture, if it is one of ours.
-        as_page: Whether to write the interactive page and not the picture.
+        start_s: Where the clip begins in the file.
+        classes: Classes to show, also several with commas; by default the most relevant.
+        labels_path: A strong-label TSV; by default the labels of the mixture, if the file is one.
+        as_page: Whether to write the interactive page instead of the picture.
         out_path: By default `work/figures/<file>.png`, or `.html`; that ending asks for the page.
             The name is that of `sources.claim_output`: `snr_10/mix_002.png` for a mixture,
             `clip-2.png` if another `clip` was drawn before.
@@ -57,15 +57,16 @@ def visualize(
     Raises:
         SedmtlError: There is no such run or class, or a file cannot be read or written.
     """
-    is_page = _check_ending(out_path, as_page)
+    is_page = _is_page(out_path, as_page)
     runs = [find_run(config.work_dir / "runs", run_name)]
     if compare_name is not None:
         runs.append(find_run(config.work_dir / "runs", compare_name))
     detectors = [Detector.load(run) for run in runs]
-    _check_together(detectors, is_page)
+    if compare_name is not None:
+        _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)
     views = [
-        _look(detector, run.name, audio_path, start_s)
+        _view(detector, run.name, audio_path, start_s)
         for detector, run in zip(detectors, runs, strict=True)
     ]
     truth = _truth(config, audio_path, labels_path, views[0])
@@ -82,8 +83,8 @@ def visualize(
     return path, runs[0], views[0].inspection
 
 
-def _check_ending(out_path: Path | None, as_page: bool) -> bool:
-    """Whether a page is asked for, by the option or by the file's ending."""
+def _is_page(out_path: Path | None, as_page: bool) -> bool:
+    """Whether a page is requested, by the option or by the file's ending."""
     if out_path is None or not out_path.suffix:
         return as_page
     has_ending = out_path.suffix.lower() == ".html"
@@ -92,11 +93,9 @@ def _check_ending(out_path: Path | None, as_page: bool) -> bool:
     return has_ending
 
 
-def _check_together(detectors: Sequence[Detector], is_page: bool) -> None:
-    if len(detectors) == 1:
-        return
+def _check_comparable(detectors: Sequence[Detector], is_page: bool) -> None:
     if is_page:
-        raise SedmtlError("a page is of one network: compare two in a picture, without --html")
+        raise SedmtlError("a page shows one network: to compare two in a picture, omit --html")
     first, second = (set(detector.classes) for detector in detectors)
     if first != second:
         raise SedmtlError(
@@ -105,7 +104,7 @@ def _check_together(detectors: Sequence[Detector], is_page: bool) -> None:
         )
 
 
-def _look(detector: Detector, name: str, audio_path: Path, start_s: float) -> View:
+def _view(detector: Detector, name: str, audio_path: Path, start_s: float) -> View:
     card = detector.card
     inspection = detector.inspect(audio_path, start_s=start_s)
     not_trained = "its decoder was not trained (alpha 0)"
@@ -149,21 +148,15 @@ def _truth(
     config: Config, audio_path: Path, labels_path: Path | None, view: View
 ) -> Sequence[Event] | None:
     """The true events of the clip, if they are known."""
-    events = _truth_of_file(config, audio_path, labels_path)
-    return None if events is None else view.within(events)
-
-
-def _truth_of_file(
-    config: Config, audio_path: Path, labels_path: Path | None
-) -> Sequence[Event] | None:
     if labels_path is not None:
-        return labels_of_file(read_strong_labels(labels_path), labels_path, audio_path)
+        labels = read_strong_labels(labels_path)
+        return view.within(labels_of_file(labels, labels_path, audio_path))
     store_path = store_of_wav(config.work_dir, audio_path)
-    return _truth_of_mixture(store_path, audio_path.name) if store_path else None
-
-
-def _truth_of_mixture(store_path: Path, name: str) -> Sequence[Event] | None:
+    if store_path is None:
+        return None
     with Store(store_path, "waveform") as store:
-        if name not in store.clips.name:
+        names = list(store.clips.name)
+        if audio_path.name not in names:
             return None
-        return store.clips.events.of_clip(list(store.clips.name).index(name), store.classes)
+        row = names.index(audio_path.name)
+        return view.within(store.clips.events.of_clip(row, store.classes))
