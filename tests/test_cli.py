@@ -135,7 +135,7 @@ def test_a_defect_of_ours_is_called_one(project, monkeypatch):
     assert "in broken" in log.read_text()
 
 
-def test_a_defect_on_a_full_disk_still_says_how_to_see_the_traceback(project, monkeypatch):
+def test_a_defect_whose_log_cannot_be_written_prints_its_traceback(project, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("by zero")
 
@@ -143,8 +143,20 @@ def test_a_defect_on_a_full_disk_still_says_how_to_see_the_traceback(project, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(options, "load_project", broken)
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
-    assert "by zero; --debug shows the traceback" in project.run("mix").stderr
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    *traceback, sentence = project.run("mix").stderr.splitlines()
+    assert any(line.endswith("in broken") for line in traceback)
+    assert sentence == "error: sedmtl has a defect: ZeroDivisionError: by zero"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_output_to_a_full_disk_is_one_sentence(option):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "sedmtl", option]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "error: No space left on device\n"
 
 
 def test_an_interruption_says_how_to_go_on(project, monkeypatch):

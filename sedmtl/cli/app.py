@@ -68,7 +68,7 @@ class Commands(TyperGroup):
                 _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks turn it into another error
             if is_debugging(ctx) or type(error).__module__.startswith(("click", "typer")):
                 raise
-            _fail(f"error: {_explain(error)}; {_keep_traceback(error)}", 1)
+            _fail(f"error: {_explain(error)}{_keep_traceback(error)}", 1)
 
 
 def _fail(sentence: str, code: int) -> None:
@@ -88,21 +88,17 @@ def _explain(error: Exception) -> str:
 
 
 def _keep_traceback(error: Exception) -> str:
-    """Write the traceback to a new temporary file; return a hint where to read it."""
+    """Write the traceback to a new temporary file, or to stderr if that fails; say where it is."""
+    text = "".join(traceback.format_exception(error))
     head = f"sedmtl {sedmtl.__version__}, Python {sys.version}\n{' '.join(sys.argv)}\n\n"
     try:
-        with tempfile.NamedTemporaryFile(
-            "w",
-            encoding="utf-8",
-            errors="replace",
-            prefix="sedmtl-crash-",
-            suffix=".log",
-            delete=False,
-        ) as file:
-            file.write(head + "".join(traceback.format_exception(error)))
+        descriptor, path = tempfile.mkstemp(".log", "sedmtl-crash-")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(head + text)
     except OSError:  # for example, on a full disk
-        return "--debug shows the traceback"
-    return f"the traceback is in {file.name}"
+        sys.stderr.write(text)
+        return ""
+    return f"; the traceback is in {path}"
 
 
 def _remember_debug(ctx: typer.Context, value: bool) -> bool:
@@ -171,7 +167,7 @@ app.command("train-job", hidden=True)(_takes_debug(train_job.command))
 
 
 def run() -> None:
-    """Entry point of `sedmtl`; also handles an interruption before the command starts."""
+    """Entry point of `sedmtl`; also handles what goes wrong before the command starts."""
     try:
         Path.cwd()  # without one, torch would crash the process
     except OSError:
@@ -184,3 +180,7 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         sys.exit(EXIT_CODE)
+    except OSError as error:  # of --version and --help, which run before the command
+        if "--debug" in sys.argv:
+            raise
+        sys.exit(f"error: {_explain(error)}")
