@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,9 +16,10 @@ from sedmtl.cli.network_options import takes_network_options
 if TYPE_CHECKING:
     from sedmtl.config import Config
 
-WHAT = "What to train (repeatable options span a grid)"
-HOW = "How to train"
-WHERE = "Where and with what"
+# An option of each part of the help.
+what = partial(typer.Option, rich_help_panel="What to train (repeatable options span a grid)")
+how = partial(typer.Option, rich_help_panel="How to train")
+where = partial(typer.Option, rich_help_panel="Where and with what")
 
 
 def _fold(text: str) -> str:
@@ -52,119 +54,76 @@ def _run_name(name: str | None) -> str | None:
 
 Folds = Annotated[
     list[str],
-    typer.Option(
+    what(
         "--fold",
         parser=_fold,
         metavar="N|all",
         help=f"The fold to hold out, from 1. {options.AGAIN}",
-        rich_help_panel=WHAT,
     ),
 ]
 Models = Annotated[
     list[str],
-    typer.Option(
+    what(
         "--model",
         metavar="NAME",
         help=f"2apae, gap, gmp, gwrp, atrous, or all five. {options.AGAIN}",
-        rich_help_panel=WHAT,
     ),
 ]
 StoreSnrs = Annotated[
     list[float] | None,
-    typer.Option(
+    what(
         "--snr",
         metavar="DB",
         help=f"SNR of the feature store, where there are several. {options.AGAIN}",
-        rich_help_panel=WHAT,
     ),
 ]
 StoreNames = Annotated[
     list[str] | None,
-    typer.Option(
-        "--data",
-        metavar="NAME",
-        help=f"Name of the feature store: snr_10, clips. {options.AGAIN}",
-        rich_help_panel=WHAT,
+    what(
+        "--data", metavar="NAME", help=f"Name of the feature store: snr_10, clips. {options.AGAIN}"
     ),
 ]
 Alphas = Annotated[
     list[str],
-    typer.Option(
+    what(
         "--alpha",
         parser=_alpha,
         metavar="X|auto",
         help=f"Weight of the reconstruction task; auto learns it. {options.AGAIN}",
-        rich_help_panel=WHAT,
     ),
 ]
 Seeds = Annotated[
     list[int],
-    typer.Option(
-        "--seed",
-        min=0,
-        help=f"Seed of the weights and of the order of clips. {options.AGAIN}",
-        rich_help_panel=WHAT,
-    ),
+    what("--seed", min=0, help=f"Seed of the weights and of the order of clips. {options.AGAIN}"),
 ]
-Epochs = Annotated[
-    int,
-    typer.Option("--epochs", min=1, help="Passes over the training clips.", rich_help_panel=HOW),
-]
-BatchSize = Annotated[
-    int, typer.Option("--batch-size", min=1, help="Clips per step.", rich_help_panel=HOW)
-]
-Rate = Annotated[
-    float,
-    typer.Option("--lr", callback=_rate, help="Learning rate of Adam.", rich_help_panel=HOW),
-]
+Epochs = Annotated[int, how("--epochs", min=1, help="Passes over the training clips.")]
+BatchSize = Annotated[int, how("--batch-size", min=1, help="Clips per step.")]
+Rate = Annotated[float, how("--lr", callback=_rate, help="Learning rate of Adam.")]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
-    typer.Option(help="auto: bfloat16 where the hardware supports it.", rich_help_panel=HOW),
+    how(help="auto: bfloat16 where the hardware supports it."),
 ]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Resume an interrupted run; a grid always does.", rich_help_panel=WHERE
-    ),
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Delete the old run and start over.", rich_help_panel=WHERE)
-]
+Resume = Annotated[bool, where("--resume", help="Resume an interrupted run; a grid always does.")]
+Force = Annotated[bool, where("--force", help="Delete the old run and start over.")]
 DryRun = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run",
-        help="Train nothing; list the runs and how long they would take.",
-        rich_help_panel=WHERE,
-    ),
+    bool, where("--dry-run", help="Train nothing; list the runs and how long they would take.")
 ]
 Gpus = Annotated[
     int | None,
-    typer.Option(
+    where(
         "--gpus",
         min=0,
         help="Default: a GPU if there is one; 0 uses the CPU. Several share the batches of one "
         "run, or train one run of a grid each. Across machines: torchrun -m sedmtl train, without "
         "--gpus.",
-        rich_help_panel=WHERE,
     ),
 ]
 RunName = Annotated[
     str | None,
-    typer.Option(
-        "--name",
-        callback=_run_name,
-        help="Name of the run folder; for a single run.",
-        rich_help_panel=WHERE,
-    ),
+    where("--name", callback=_run_name, help="Name of the run folder; for a single run."),
 ]
 TensorBoard = Annotated[
-    bool,
-    typer.Option(
-        "--tensorboard",
-        help="Also write TensorBoard's event files into the run folder.",
-        rich_help_panel=WHERE,
-    ),
+    bool, where("--tensorboard", help="Also write TensorBoard's event files into the run folder.")
 ]
 
 
@@ -222,10 +181,10 @@ def command(
             options.echo_all(describe(forecasts, max(gpus or 1, 1)))
             return
         debug = options.is_debugging(context)
-        how = TrainOptions(
+        chosen = TrainOptions(
             name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out
         )
-        runs = train(settings, configs, how)
+        runs = train(settings, configs, chosen)
         options.echo_all(runs if distributed.rank() == 0 else [])
 
 
