@@ -18,20 +18,27 @@ def jobs_of(folder, *scripts):
 def test_exit_codes_come_in_the_order_of_the_jobs(tmp_path):
     """Whichever ends first; a job that a signal ended has its negative."""
     jobs = jobs_of(tmp_path, "sleep 0.4; exit 3", "exit 0", "kill -9 $$", "exit 1")
-    assert run_jobs(jobs, [{}] * 3) == [3, 0, -signal.SIGKILL, 1]
+    run_jobs(jobs, [{}] * 3)
+    assert [job.exit_code for job in jobs] == [3, 0, -signal.SIGKILL, 1]
 
 
 def test_one_slot_runs_jobs_in_order(tmp_path):
     order = tmp_path / "order"
     jobs = jobs_of(tmp_path, *(f"echo {n} >>{order}" for n in range(4)))
-    assert run_jobs(jobs, [{}]) == [0] * 4
+    run_jobs(jobs, [{}])
+    assert [job.exit_code for job in jobs] == [0] * 4
     assert order.read_text().split() == ["0", "1", "2", "3"]
 
 
 def test_slots_are_never_exceeded_and_never_idle(tmp_path):
     busy = []
     jobs = jobs_of(tmp_path, *["sleep 0.15"] * 5)
-    run_jobs(jobs, [{}] * 2, lambda state: busy.append((len(state.running), len(state.exit_codes))))
+
+    def show():
+        ended = sum(job.exit_code is not None for job in jobs)
+        busy.append((sum(job.is_running for job in jobs), ended))
+
+    run_jobs(jobs, [{}] * 2, show)
     assert max(running for running, _ in busy) == 2
     assert all(running == 2 for running, ended in busy if ended <= 3)
 
@@ -57,8 +64,8 @@ def test_a_log_gets_both_streams_after_what_was_there(tmp_path):
 def test_an_interruption_stops_all_jobs(tmp_path, interrupt):
     jobs = jobs_of(tmp_path, *["echo $$; exec sleep 60"] * 3)
 
-    def show(state):
-        if len(state.running) == 2 and all(job.newest_line() for job in jobs[:2]):
+    def show():
+        if sum(job.is_running for job in jobs) == 2 and all(job.newest_line() for job in jobs[:2]):
             os.kill(os.getpid(), interrupt)
 
     with pytest.raises(KeyboardInterrupt):

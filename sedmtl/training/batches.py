@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sedmtl.runtime.workers.threads import map_in_order, threads
 from sedmtl.store import Rows
 
 ReadRows = Callable[[Rows], npt.NDArray[Any]]
+Loaded = tuple[Rows, dict[str, Tensor]]
 
 SHARE = 0.5
 """Share of a GPU's free memory that the store may take: activations need the rest."""
@@ -89,31 +90,30 @@ class BatchLoader:
                 on_device = torch.from_numpy(rows).to(self._device)
                 yield self._batch(on_device, {n: each[on_device] for n, each in self._all.items()})
             return
-        with ThreadPoolExecutor(1) as reader:
+        with threads(1) as reader:
             # One ahead: reading takes a small part of a step, a second batch would only wait.
-            pending: list[tuple[Rows, Future[dict[str, Tensor]]]] = []
-            for rows in batches:
-                pending.append((rows, reader.submit(self._load, rows)))
-                if len(pending) == 2:
-                    yield self._send(*pending.pop(0))
-            for rows, blocks in pending:
-                yield self._send(rows, blocks)
+            read = map_in_order(self._load, batches, reader, n_ahead=1)
+            for rows, arrays in self._timed(read):
+                sent = {n: e.to(self._device, non_blocking=True) for n, e in arrays.items()}
+                yield self._batch(torch.from_numpy(rows).to(self._device), sent)
+
+    def _timed(self, batches: Iterator[Loaded]) -> Iterator[Loaded]:
+        while True:
+            started = time.monotonic()
+            batch = next(batches, None)
+            self.waited_s += time.monotonic() - started
+            if batch is None:
+                return
+            yield batch
 
     def _batch(self, rows: Tensor, arrays: Mapping[str, Tensor]) -> Batch:
         return Batch(rows, arrays, self._target[rows].float())
 
-    def _load(self, rows: Rows) -> dict[str, Tensor]:
-        blocks = {name: torch.from_numpy(read(rows)) for name, read in self._reads.items()}
+    def _load(self, rows: Rows) -> Loaded:
+        arrays = {name: torch.from_numpy(read(rows)) for name, read in self._reads.items()}
         # Only from pinned memory does a copy to the GPU not hold up what is queued there.
         pinned = self._device.type == "cuda"
-        return {name: each.pin_memory() if pinned else each for name, each in blocks.items()}
-
-    def _send(self, rows: Rows, blocks: Future[dict[str, Tensor]]) -> Batch:
-        started = time.monotonic()
-        read = blocks.result()
-        self.waited_s += time.monotonic() - started
-        arrays = {name: e.to(self._device, non_blocking=True) for name, e in read.items()}
-        return self._batch(torch.from_numpy(rows).to(self._device), arrays)
+        return rows, {name: each.pin_memory() if pinned else each for name, each in arrays.items()}
 
     def _read_all(self, read: ReadRows, n_rows: int) -> Tensor:
         first = torch.from_numpy(read(np.arange(min(1, n_rows))))

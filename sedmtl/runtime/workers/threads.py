@@ -60,18 +60,21 @@ def threads(n_threads: int) -> Iterator[Workers]:
 
 
 def map_in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: Workers
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: Workers,
+    n_ahead: int | None = None,
 ) -> Iterator[Result]:
     """Apply a function to every item; results come in the order of the items.
 
-    At most two results per thread wait for the consumer. The first exception stops the work and is
-    raised.
+    At most `n_ahead` results, by default two per thread, wait for the consumer. The first exception
+    stops the work and is raised.
     """
     pending: deque[Pending] = deque()
     try:
         for item in items:
             pending.append(workers.submit(function, item))
-            if len(pending) > 2 * workers.n_threads():
+            if len(pending) > (n_ahead or 2 * workers.n_threads()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

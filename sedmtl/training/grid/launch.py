@@ -12,9 +12,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +25,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores
-from sedmtl.training.grid.pool import Job, State, run_jobs
+from sedmtl.training.grid.pool import Job, run_jobs
 from sedmtl.training.run_folder import LOG_NAME
 
 
@@ -107,7 +106,8 @@ def run_grid(
 ) -> dict[Path, str]:
     """Train many runs, as many at a time as there are environments.
 
-    What a run writes is in its folder's `train.log`.
+    What a run writes is in its folder's `train.log`. A terminal shows a line of counts and the
+    newest line of each running run; a log file gets the counts whenever a run has ended.
 
     Args:
         commands: What follows the interpreter, by run folder.
@@ -120,48 +120,35 @@ def run_grid(
         Job(run.name, [sys.executable, *command], run / LOG_NAME)
         for run, command in commands.items()
     ]
+    started, n_told = time.monotonic(), 0
     with progress.board() as draw:
-        codes = run_jobs(jobs, environments, _GridView(len(jobs), draw).show)
-    return {
-        run: _reason(job, code)
-        for run, job, code in zip(commands, jobs, codes, strict=True)
-        if code != 0
-    }
+
+        def show() -> None:
+            nonlocal n_told
+            counts = _counts(jobs, time.monotonic() - started)
+            running = [f"  {job.name}: {job.newest_line()}" for job in jobs if job.is_running]
+            draw([counts, *running])
+            n_ended = sum(job.exit_code is not None for job in jobs)
+            if n_ended > n_told and not progress.console.is_terminal:
+                progress.say(counts)
+            n_told = n_ended
+
+        run_jobs(jobs, environments, show)
+    return {run: _reason(job) for run, job in zip(commands, jobs, strict=True) if job.exit_code}
 
 
-@dataclass
-class _GridView:
-    """What a user sees of a grid.
-
-    In a terminal a line of counts and below it the newest line of each running run; in a log file
-    the counts whenever a run has ended.
-    """
-
-    n_runs: int
-    draw: Callable[[Sequence[str]], None]
-    started: float = field(default_factory=time.monotonic)
-    n_ended: int = 0
-
-    def show(self, state: State) -> None:
-        counts = self._counts(state)
-        running = [f"  {job.name}: {job.newest_line()}" for _, job in sorted(state.running.items())]
-        self.draw([counts, *running])
-        if len(state.exit_codes) > self.n_ended and not progress.console.is_terminal:
-            progress.say(counts)
-        self.n_ended = len(state.exit_codes)
-
-    def _counts(self, state: State) -> str:
-        n_ended = len(state.exit_codes)
-        n_failed = sum(code != 0 for code in state.exit_codes.values())
-        left = ""
-        if 0 < n_ended < self.n_runs:
-            seconds = (time.monotonic() - self.started) / n_ended * (self.n_runs - n_ended)
-            left = f", {progress.duration(seconds)} left"
-        return f"{n_ended - n_failed} of {self.n_runs} runs done, {n_failed} failed{left}"
+def _counts(jobs: Sequence[Job], seconds: float) -> str:
+    ended = [job.exit_code for job in jobs if job.exit_code is not None]
+    n_failed = sum(code != 0 for code in ended)
+    left = ""
+    if 0 < len(ended) < len(jobs):
+        seconds_left = seconds / len(ended) * (len(jobs) - len(ended))
+        left = f", {progress.duration(seconds_left)} left"
+    return f"{len(ended) - n_failed} of {len(jobs)} runs done, {n_failed} failed{left}"
 
 
-def _reason(job: Job, exit_code: int) -> str:
-    line = job.newest_line()
+def _reason(job: Job) -> str:
+    line, exit_code = job.newest_line(), job.exit_code or 0
     if exit_code > 0 and line.startswith("error: "):
         return line.removeprefix("error: ")
     return f"{_explain(exit_code)}; see {job.log_path}"

@@ -10,29 +10,34 @@ import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-LOOK_S = 0.1
-"""Poll interval of the running commands."""
+POLL_S = 0.1
+"""Interval between two polls of the running commands."""
 
 GRACE_S = 10.0
 """Time that a stopped command has to end by itself."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """A command to run.
 
     Attributes:
         log_path: Gets what the command writes, after what is there already.
+        is_running: Whether it has started and not ended.
+        exit_code: Once it has ended; negative: ended by that signal.
     """
 
     name: str
     command: Sequence[str]
     log_path: Path
+    is_running: bool = False
+    exit_code: int | None = None
 
     def newest_line(self) -> str:
         """The last line of the log, or nothing."""
@@ -45,24 +50,11 @@ class Job:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-@dataclass
-class State:
-    """Where a pool is.
-
-    Attributes:
-        running: The job of each busy slot.
-        exit_codes: Of each finished job, by its number; negative: ended by that signal.
-    """
-
-    running: dict[int, Job] = field(default_factory=dict)
-    exit_codes: dict[int, int] = field(default_factory=dict)
-
-
 def run_jobs(
     jobs: Sequence[Job],
     environments: Sequence[Mapping[str, str]],
-    show: Callable[[State], None] = lambda _: None,
-) -> list[int]:
+    show: Callable[[], None] = lambda: None,
+) -> None:
     """Run every job, in order, as slots become free; a failure leaves the others alone.
 
     An exception here, be it Ctrl-C, or SIGTERM, stops the commands that run.
@@ -71,44 +63,40 @@ def run_jobs(
         jobs: What to run.
         environments: Of each slot, beside that of this process; at most one job runs in each.
         show: Called after every poll of the commands.
-
-    Returns:
-        The exit code of each job.
     """
-    state = State()
-    waiting = iter(range(len(jobs)))
-    busy: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
+    waiting, free = deque(jobs), deque(environments)
+    busy: list[tuple[Job, subprocess.Popen[bytes], Mapping[str, str]]] = []
     with _sigterm_interrupts():
         try:
-            while len(state.exit_codes) < len(jobs):
-                for slot in sorted(set(range(len(environments))) - set(busy)):
-                    if (number := next(waiting, None)) is not None:
-                        busy[slot] = number, _start(jobs[number], environments[slot])
-                state.running = {slot: jobs[number] for slot, (number, _) in busy.items()}
-                show(state)
-                time.sleep(LOOK_S)
-                for slot, (number, process) in list(busy.items()):
-                    if (code := process.poll()) is not None:
-                        state.exit_codes[number] = code
-                        del busy[slot]
-            state.running = {}
-            show(state)
+            while waiting or busy:
+                while waiting and free:
+                    job, environment = waiting.popleft(), free.popleft()
+                    busy.append((job, _start(job, environment), environment))
+                show()
+                time.sleep(POLL_S)
+                for slot in [slot for slot in busy if slot[1].poll() is not None]:
+                    job, process, environment = slot
+                    job.is_running, job.exit_code = False, process.returncode
+                    free.append(environment)
+                    busy.remove(slot)
+            show()
         finally:
-            _stop([process for _, process in busy.values()])
-    return [state.exit_codes[number] for number in range(len(jobs))]
+            _stop([process for _, process, _ in busy])
 
 
 def _start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     job.log_path.parent.mkdir(parents=True, exist_ok=True)
     # In this process's group: what a closed terminal or a scheduler sends to it reaches all.
     with job.log_path.open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             job.command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
         )
+    job.is_running = True
+    return process
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
