@@ -9,6 +9,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from sedmtl.runtime.workers.threads import all_cores
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("torch", "numpy", "soxr", "soundfile", "h5py", "sedmtl")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -23,7 +25,7 @@ def describe() -> dict[str, object]:
     gpus = _stdout("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return {
         "cpu": cpu.get("model name", platform.processor() or platform.machine()),
-        "cores": n_cores(),
+        "cores": all_cores(),
         "flags": [flag for flag in FLAGS if flag in cpu.get("flags", "").split()],
         "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "gpu": ", ".join(gpus.splitlines()),
@@ -39,11 +41,6 @@ def versions() -> dict[str, str]:
 def commit() -> str:
     """The measured commit; ends in -dirty if the working tree differs from it."""
     return _stdout("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown"
-
-
-def n_cores() -> int:
-    """Cores available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_mb() -> float:

@@ -13,7 +13,6 @@ import soundfile
 import torch
 
 from bench.arithmetic import network_gflop, time_at_best
-from bench.machine import n_cores
 from bench.project import Settings
 from bench.runner import Lap, Run, seconds_of
 from sedmtl.inference.checkpoint import ModelCard
@@ -24,6 +23,7 @@ from sedmtl.logmel import n_frames
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime import memory
 from sedmtl.runtime.devices import choose_device, choose_precision
+from sedmtl.runtime.workers.threads import all_cores
 
 N_CLASSES, NARROW = 41, 2
 RATE = 44_100
@@ -67,7 +67,7 @@ def _predict(settings: Settings, minutes: float, width: int, precision: str | No
     detector.score_windows(np.zeros((8, card.n_samples), np.float32))  # the first is slower
 
     def work() -> None:
-        for _, found in find_events(detector, [path], card.postprocessing, n_workers=n_cores()):
+        for _, found in find_events(detector, [path], card.postprocessing, n_workers=all_cores()):
             assert not isinstance(found, Exception), found
 
     return lambda: Lap(seconds_of(work), 60 * minutes, 60 * minutes)

@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass, field
 from tempfile import TemporaryFile
 from typing import Any
 
-from bench.machine import ROOT, n_cores, peak_mb
+from bench.machine import ROOT, peak_mb
 from bench.project import Settings
+from sedmtl.runtime.workers.threads import all_cores
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def on_all_cores(work: Callable[[Any], object], items: Iterable[Any]) -> float:
     """Wall time of a call per item, one thread per core."""
-    with ThreadPoolExecutor(n_cores()) as pool:
+    with ThreadPoolExecutor(all_cores()) as pool:
         return seconds_of(lambda: list(pool.map(work, items)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ RECORDED = ("epochs", "torch_version", "sedmtl_version", "config", *CLIP_FACTS)
 
 LOG_NAME = "train.log"
 """Output of a run that a grid trains in a process of its own."""
+
+
+def folders_of(work_dir: Path, configs: Sequence[TrainConfig], run_name: str | None) -> list[Path]:
+    """The run folders, which a single run may have another name for.
+
+    Raises:
+        SedmtlError: Several runs are given one name.
+    """
+    if run_name and len(configs) > 1:
+        raise SedmtlError(f"--name is for a single run: this grid has {len(configs)}")
+    return [work_dir / "runs" / (run_name or config.name) for config in configs]
 
 
 def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[str, Any]:

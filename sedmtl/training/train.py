@@ -27,10 +27,9 @@ from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.finalize import conclude
 from sedmtl.training.grid import launch
-from sedmtl.training.grid.plan import check_name
 from sedmtl.training.job import TrainOptions, job_commands
 from sedmtl.training.loop import Trainer, enough_memory, open_trainer
-from sedmtl.training.run_folder import begin, is_done, settings_of
+from sedmtl.training.run_folder import begin, folders_of, is_done, settings_of
 from sedmtl.training.split import split_rows, weakness
 from sedmtl.training.tasks import arrays_of
 
@@ -42,7 +41,7 @@ epochs, twice while it is replaced; and the model."""
 def train(project: Config, configs: Sequence[TrainConfig], options: TrainOptions) -> list[Path]:
     """Train every run; finished ones are skipped.
 
-    Several GPUs are given to one run together, to the runs of a grid one each.
+    Several GPUs share one run, or train one run of a grid each.
 
     Returns:
         The run folders; none if other processes trained a single run, and so named it.
@@ -65,53 +64,49 @@ def train(project: Config, configs: Sequence[TrainConfig], options: TrainOptions
             f"processes that train together train one run, and this grid has {len(configs)}: "
             "without torchrun, --gpus gives each GPU a run"
         )
-    check_name(options.run_name, configs)
+    runs = folders_of(project.work_dir, configs, options.run_name)
     for data in {config.data for config in configs}:
         with Store(project.work_dir / "features" / f"{data}.h5", "logmel"):
             pass  # it is there, and whole enough to open
     options = replace(options, resume=True)
-    train_all = _side_by_side if n_gpus > 1 else _one_after_the_other
-    failed = train_all(project, configs, options)
+    of_runs = dict(zip(runs, configs, strict=True))
+    if n_gpus > 1:
+        failed = _side_by_side(of_runs, options)
+    else:
+        failed = _one_after_the_other(project, of_runs, options)
     if failed:
         listed = "; ".join(f"{run.name} ({reason})" for run, reason in failed.items())
         raise SedmtlError(f"{len(failed)} of {len(configs)} runs failed: {listed}")
-    return [_run_folder(project, config, options) for config in configs]
+    return runs
 
 
 def _one_after_the_other(
-    project: Config, configs: Sequence[TrainConfig], options: TrainOptions
+    project: Config, of_runs: Mapping[Path, TrainConfig], options: TrainOptions
 ) -> dict[Path, str]:
     """Train a grid in this process; returns why runs failed."""
     failed: dict[Path, str] = {}
-    started, n_trained = time.monotonic(), 0
-    for number, config in enumerate(configs, start=1):
-        seconds = (time.monotonic() - started) / max(n_trained, 1) * (len(configs) - number + 1)
+    started, n_trained, n_runs = time.monotonic(), 0, len(of_runs)
+    for number, (run, config) in enumerate(of_runs.items(), start=1):
+        seconds = (time.monotonic() - started) / max(n_trained, 1) * (n_runs - number + 1)
         left = f", about {progress.duration(seconds)} left" if n_trained else ""
-        progress.say(f"run {number} of {len(configs)}, {len(failed)} failed{left}")
-        is_new = not is_finished(_run_folder(project, config, options))
+        progress.say(f"run {number} of {n_runs}, {len(failed)} failed{left}")
+        is_new = not is_finished(run)
         try:
             train_one(project, config, options)
             n_trained += is_new
         except (SedmtlError, OSError) as error:
             progress.say(f"failed: {error}")
-            failed[_run_folder(project, config, options)] = str(error)
+            failed[run] = str(error)
     return failed
 
 
-def _side_by_side(
-    project: Config, configs: Sequence[TrainConfig], options: TrainOptions
-) -> dict[Path, str]:
-    """Train a grid in a process a GPU; returns why runs failed."""
-    n_gpus = min(options.n_gpus or 1, len(configs))
-    runs = [_run_folder(project, config, options) for config in configs]
-    progress.say(f"{len(configs)} runs, {n_gpus} at a time; each one writes its own train.log")
-    with job_commands(configs, replace(options, n_gpus=1)) as commands:
-        of_runs = dict(zip(runs, commands, strict=True))
-        return launch.run_grid(of_runs, launch.gpu_environments(n_gpus))
-
-
-def _run_folder(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
-    return project.work_dir / "runs" / (options.run_name or config.name)
+def _side_by_side(of_runs: Mapping[Path, TrainConfig], options: TrainOptions) -> dict[Path, str]:
+    """Train a grid with one process per GPU; returns why runs failed."""
+    n_gpus = min(options.n_gpus or 1, len(of_runs))
+    progress.say(f"{len(of_runs)} runs, {n_gpus} at a time; each one writes its own train.log")
+    with job_commands(list(of_runs.values()), replace(options, n_gpus=1)) as commands:
+        by_run = dict(zip(of_runs, commands, strict=True))
+        return launch.run_grid(by_run, launch.gpu_environments(n_gpus))
 
 
 def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
@@ -135,7 +130,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
             f"--batch-size {config.batch_size} is too small for {distributed.world_size()} "
             "processes: each takes its part of every batch"
         )
-    run = _run_folder(project, config, options)
+    (run,) = folders_of(project.work_dir, [config], options.run_name)
     store_path = project.work_dir / "features" / f"{config.data}.h5"
     with enough_memory(config), Store(store_path, "logmel", *arrays_of(config)) as store:
         _check_features(store, project)

@@ -14,8 +14,8 @@ from sedmtl.inference.checkpoint import n_epochs_done
 from sedmtl.runtime.progress import duration
 from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.grid.plan import check_name
 from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.run_folder import folders_of
 from sedmtl.training.tasks import arrays_of
 
 N_STEPS = 2
@@ -44,23 +44,22 @@ def forecast(
     *,
     force: bool = False,
 ) -> list[Forecast]:
-    """Look at what is there, and time each kind of network on each store once.
+    """Count the epochs left of each run, and time each kind of network on each store once.
 
     Args:
         work_dir: Of the project.
         configs: The runs.
         device: To train on.
-        run_name: Name of the run folder, for a single run; by default the run's.
+        run_name: Name of the folder of a single run.
         force: Whether the run folders will be emptied.
 
     Raises:
         SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
     """
-    check_name(run_name, configs)
+    runs = folders_of(work_dir, configs, run_name)
     epoch_seconds: dict[tuple[str, str, bool], float] = {}
     forecasts = []
-    for config in configs:
-        run = work_dir / "runs" / (run_name or config.name)
+    for config, run in zip(configs, runs, strict=True):
         n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
         kind = (config.data, config.model, bool(config.tasks))
         if n_left > 0 and kind not in epoch_seconds:

@@ -41,7 +41,7 @@ def plan_runs(
         SedmtlError: A network does not exist or an option has an impossible value, or two weights
             are so near that their runs would have one name.
     """
-    names = [name for word in models for name in (MODELS if word == ALL else [word])]
+    names = _names_of(models)
     runs: dict[str, TrainConfig] = {}
     for path in store_paths:
         for model, alpha, seed, fold in product(names, alphas, seeds, _read_folds(folds, path)):
@@ -72,7 +72,7 @@ def check_options(given: Mapping[str, Any], models: Sequence[str]) -> None:
     Raises:
         SedmtlError: A network does not exist, or none has the option.
     """
-    names = [name for word in models for name in (MODELS if word == ALL else [word])]
+    names = _names_of(models)
     for option in given:
         if not any(option in settings_class(name).defaults() for name in names):
             having = [name for name in MODELS if option in settings_class(name).defaults()]
@@ -82,14 +82,8 @@ def check_options(given: Mapping[str, Any], models: Sequence[str]) -> None:
             )
 
 
-def check_name(run_name: str | None, configs: Sequence[TrainConfig]) -> None:
-    """Refuse one name for the folders of several runs.
-
-    Raises:
-        SedmtlError: A grid is given a name.
-    """
-    if run_name and len(configs) > 1:
-        raise SedmtlError(f"--name is for a single run: this grid has {len(configs)}")
+def _names_of(models: Sequence[str]) -> list[str]:
+    return [name for word in models for name in (MODELS if word == ALL else [word])]
 
 
 def _read_folds(words: Sequence[str], store_path: Path) -> list[int]:
