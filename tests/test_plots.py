@@ -307,7 +307,7 @@ def test_the_spectrum_scale_is_of_the_audio_and_not_of_its_padding():
     padded = inspection.logmel.copy()
     padded[10:] = -50
     view = view_of(replace(inspection, logmel=padded, duration_s=1.0))
-    assert view.n_heard == 10
+    assert view.n_audio_frames == 10
     low, high = np.quantile(inspection.logmel[:10], [0.005, 0.995])
     assert spectrum_scale([view])[:2] == pytest.approx((low, high))
 

@@ -186,9 +186,9 @@ def test_stems_sum_to_the_mixture_and_its_peak_has_room(world, snrs_db):
 def test_a_single_event_has_the_snr_that_was_asked_for(world, snr_db):
     events, _, scene, n_samples = world
     [rendered] = render(events[:1], [0], scene, max(n_samples, 800), [snr_db])
-    n_heard = len(events[0].segment)
+    n_audio_frames = len(events[0].segment)
     event, background = rendered.stems.astype(float)
-    ratio = np.sqrt(np.mean(event[:n_heard] ** 2) / np.mean(background**2))
+    ratio = np.sqrt(np.mean(event[:n_audio_frames] ** 2) / np.mean(background**2))
     # Stems are rounded to integers, whose RMS is above 100 here: 0.5 / 100 is 0.04 dB.
     assert 20 * np.log10(ratio) == pytest.approx(snr_db, abs=0.1)
 

@@ -111,9 +111,9 @@ def cut(blocks: Iterable[Audio], grid: Grid) -> Iterator[Window]:
 
 def _window(held: Audio, start: int, grid: Grid) -> Window:
     waveform = conform(held, grid.n_samples)
-    n_heard = min(len(held), grid.n_samples)
-    end = start * grid.hop + n_heard
-    return Window(start, grid.frames_within(n_heard), waveform, end, is_last=False)
+    n_audio_frames = min(len(held), grid.n_samples)
+    end = start * grid.hop + n_audio_frames
+    return Window(start, grid.frames_within(n_audio_frames), waveform, end, is_last=False)
 
 
 class CrossFade:

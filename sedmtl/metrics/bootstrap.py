@@ -1,7 +1,7 @@
-"""How sure the clip metrics are: the same values on clips drawn again with replacement.
+"""Confidence intervals of the clip metrics: bootstrap over clips.
 
-scikit-learn would sort all scores anew for each draw; here they are sorted once and a draw is a
-weight a clip, which makes 1,000 draws of 2,000 clips and 41 classes take seconds.
+scikit-learn would sort all scores for each draw; here they are sorted once and a draw is a weight
+per clip, so that 1,000 draws of 2,000 clips and 41 classes take seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Values = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.int32]
 
 CHUNK = 50
-"""Draws at a time: 50 x 82,000 pairs of clip and class are 16 MB an array."""
+"""Draws at a time: 50 x 82,000 pairs of clip and class are 16 MB per array."""
 
 
 class Draws(NamedTuple):
@@ -30,12 +30,12 @@ class Draws(NamedTuple):
 
 
 def bootstrap(target: Targets, score: Scores, n_draws: int, rng: np.random.Generator) -> Draws:
-    """Score draws of as many clips as there are.
+    """The clip metrics on draws of n clips with replacement.
 
     Args:
         target: (n, C) of 0 and 1.
         score: (n, C).
-        n_draws: How many draws.
+        n_draws: Number of draws.
         rng: Draws the clips.
     """
     n = len(target)
@@ -47,7 +47,7 @@ def bootstrap(target: Targets, score: Scores, n_draws: int, rng: np.random.Gener
 
 
 def _draw(n: int, n_draws: int, rng: np.random.Generator) -> Weights:
-    """How often each of n clips is drawn: (n_draws, n)."""
+    """Number of times each of n clips is drawn: (n_draws, n)."""
     return rng.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.int32)
 
 

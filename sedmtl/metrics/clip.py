@@ -23,7 +23,7 @@ class ClipMetrics(NamedTuple):
         micro_p: Average precision over all pairs of clip and class; NaN without any positive.
         macro_p: Mean of the classes' average precision, over the classes that have one.
         auc: Mean of the classes' area under the ROC curve, likewise.
-        n_classes_scored: Classes with a positive: the others have no average precision.
+        n_classes_scored: Number of classes with a positive; the others have no average precision.
     """
 
     micro_p: float

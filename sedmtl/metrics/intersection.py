@@ -1,4 +1,4 @@
-"""Intersection metrics: how much of the detections and of the truths overlap.
+"""Intersection metrics: the overlap of detections and truths.
 
 Bilen et al., A framework for the robust evaluation of sound event detection, ICASSP 2020; at one
 threshold. `sweep` counts the same at all of them.
@@ -25,7 +25,7 @@ def evaluate(
         truth: The true events; overlapping ones of a class count as one.
         detected: The detections, which do not overlap within a class; those of classes without a
             truth are dropped.
-        n_classes: How many classes there are.
+        n_classes: Number of classes.
         dtc: The detection tolerance criterion.
         gtc: The ground truth tolerance criterion.
     """

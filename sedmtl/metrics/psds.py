@@ -16,11 +16,11 @@ import numpy.typing as npt
 from sedmtl.metrics.annotation import Annotation, Seconds, Values, Whole, microseconds
 from sedmtl.metrics.sweep import Coverage, Points, Steps, activate, cover, cross_triggers
 
-SECONDS_AN_HOUR = 3600
+SECONDS_PER_HOUR = 3600
 
 
 class Scenario(NamedTuple):
-    """What a use asks of detections.
+    """The criteria of an application.
 
     Attributes:
         dtc: Detection tolerance criterion: the share of a detection that truths must cover.
@@ -29,7 +29,7 @@ class Scenario(NamedTuple):
             another class must cover to be a cross trigger; None to count none.
         alpha_ct: Weight of the cross triggers in the effective false positive rate.
         alpha_st: Weight of the spread over classes in the effective true positive rate.
-        e_max: The effective false positive rate, an hour, at which the curve is cut.
+        e_max: The effective false positive rate per hour at which the curve is cut.
     """
 
     dtc: float
@@ -41,10 +41,10 @@ class Scenario(NamedTuple):
 
 
 SCENARIO_1 = Scenario(0.7, 0.7, None, 0.0, 1.0, 100.0)
-"""Of DCASE task 4: react fast, so times must be right."""
+"""DCASE task 4: fast reaction, which needs precise timing."""
 
 SCENARIO_2 = Scenario(0.1, 0.1, 0.3, 0.5, 1.0, 100.0)
-"""Of DCASE task 4: do not confuse classes; times may be coarse."""
+"""DCASE task 4: few class confusions; timing may be coarse."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Psds:
 
     Attributes:
         value: The area under the curve over `e_max`: 0 to 1.
-        efpr: (n_points,) effective false positives an hour, rising from 0 to `e_max`.
+        efpr: (n_points,) effective false positives per hour, rising from 0 to `e_max`.
         etpr: (n_points,) effective true positive rate from there to the next point; it may fall
             where `alpha_st` is not 0.
         per_class: (C,) the area under the curve of each class alone; NaN where it has no truth.
-        n_classes_scored: Classes with a truth. Without any, the value is NaN.
+        n_classes_scored: Number of classes with a truth; without any, the value is NaN.
     """
 
     value: float
@@ -125,14 +125,14 @@ def _curves(
         points, per_s = _cross_trigger_rate(steps, others, edges_us, scenario)
         per_s += points.total(steps.fp) / total_s
         tpr = points.total(steps.tp) / len(own)
-        curves.append(_staircase(SECONDS_AN_HOUR * per_s, tpr, scenario.e_max))
+        curves.append(_staircase(SECONDS_PER_HOUR * per_s, tpr, scenario.e_max))
     return list(events), curves
 
 
 def _cross_trigger_rate(
     steps: Steps, others: list[tuple[Coverage, float]], edges_us: Whole, scenario: Scenario
 ) -> tuple[Points, Values]:
-    """The operating points of a class and their weighted rate of cross triggers a second."""
+    """The operating points of a class and their weighted rate of cross triggers per second."""
     changed = (steps.tp != 0) | (steps.fp != 0)
     crosses = []
     if scenario.cttc is not None:

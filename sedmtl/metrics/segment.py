@@ -27,7 +27,7 @@ def evaluate(
     Args:
         truth: The true events; overlapping ones of a class count as one.
         detected: The detections; those of classes without a truth are dropped.
-        n_classes: How many classes there are.
+        n_classes: Number of classes.
         durations_s: (n_clips,) the length of each clip; events are cut at the end of its last
             segment, which is a whole one.
         segment_s: Length of a segment.

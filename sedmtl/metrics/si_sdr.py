@@ -1,4 +1,4 @@
-"""SI-SDR: how much of an estimated signal is the wanted one, at whatever level it comes.
+"""SI-SDR: the share of the wanted signal in an estimate, whatever its level.
 
 The definition of Le Roux, Wisdom, Erdogan and Hershey: "SDR - half-baked or well done?" (ICASSP
 2019).
@@ -15,17 +15,16 @@ Waveforms = npt.NDArray[np.floating]
 def si_sdr(reference: Waveforms, estimate: Waveforms) -> npt.NDArray[np.float64]:
     """Scale-invariant signal-to-distortion ratio.
 
-    The estimate is split into the multiple of the reference that is nearest to it and what is
-    left, which is orthogonal to the reference: the ratio of their energies. Means are not taken
-    off.
+    The ratio of the energies of the estimate's projection onto the reference and of the rest.
+    Means are not subtracted.
 
     Args:
         reference: (…, N) the wanted signals.
         estimate: (…, N).
 
     Returns:
-        (…) in dB: inf of a multiple of the reference, -inf of an estimate that has nothing of it;
-        NaN where either is silent.
+        (…) in dB: inf for a multiple of the reference, -inf for an estimate orthogonal to it; NaN
+        where either is silent.
     """
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

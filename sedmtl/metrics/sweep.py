@@ -1,10 +1,10 @@
 """Counts of the intersection criterion at every threshold, for the frame scores of one class.
 
 Ebbers, Haeb-Umbach and Serizel, Threshold independent evaluation of sound event detection scores,
-ICASSP 2022, is the idea; here frames are activated one by one instead, the loudest of each clip
-first. A frame joins the run of active frames on its left and the one on its right, and only these
-three can change a count. Changes are whole numbers, so sorting them by score and adding them up
-gives the exact count at each distinct score, ties included.
+ICASSP 2022, is the idea; here frames are activated one by one instead, the highest score of each
+clip first. A frame joins the run of active frames on its left and the one on its right, and only
+these three can change a count. Changes are whole numbers, so sorting them by score and adding them
+up gives the exact count at each distinct score, ties included.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def sweep(
 
 
 class Steps(NamedTuple):
-    """What activating the frames of each clip does, the loudest first.
+    """The effects of activating the frames of each clip, the highest score first.
 
     Attributes:
         score: (n, T) the score of the frame that is activated, falling along T.
@@ -109,7 +109,7 @@ def activate(truth: Annotation, frame: Scores, edges_us: Whole, dtc: float, gtc:
 
 
 class Coverage(NamedTuple):
-    """How much of each clip the truths of a class cover, in the clips where it has any.
+    """Time covered by the truths of a class, in the clips that have any.
 
     Attributes:
         clip: (m,) the clips, rising.
@@ -150,7 +150,7 @@ def cross_triggers(steps: Steps, coverage: Coverage, edges_us: Whole, cttc: floa
 
 @dataclass(frozen=True)
 class Points:
-    """The operating points: the distinct scores at which something changes.
+    """The operating points: the distinct scores at which a count changes.
 
     Attributes:
         score: (n_points,) falling.

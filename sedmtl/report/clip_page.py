@@ -80,7 +80,7 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
         times=view.times,
         run=view.name,
         start_s=view.start_s,
-        heard_end_s=view.heard_end_s,
+        audio_end_s=view.audio_end_s,
         frame_title=view.frame_title,
         doubt=DOUBT if view.frame_meaning == "signed" else "",
         no_decoder=view.no_decoder if view.inspection.reconstruction is None else "",
@@ -90,8 +90,8 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
         truth=None if truth is None else [_item(event) for event in truth],
         detected_lanes=timeline.lanes(view, clip.detected),
         truth_lanes=timeline.lanes(view, truth or ()),
-        padding_share=timeline.share(view, view.heard_end_s)
-        if view.heard_end_s < view.end_s
+        padding_share=timeline.share(view, view.audio_end_s)
+        if view.audio_end_s < view.end_s
         else None,
         **timeline.axes(view),
         **_keys(view, shown),
@@ -104,7 +104,7 @@ def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
     return {
         "start_s": view.start_s,
         "end_s": view.end_s,
-        "heard_end_s": view.heard_end_s,
+        "audio_end_s": view.audio_end_s,
         "first_edge_s": float(edges_s[0]),
         "hop_s": float(edges_s[1] - edges_s[0]),
         "n_frames": len(edges_s) - 1,

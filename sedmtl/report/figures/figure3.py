@@ -123,8 +123,8 @@ def _draw_panel(
         extent=(begin_s, end_s, -0.5, values.shape[1] - 0.5),
         norm=_norm(panel.scale), cmap=panel.cmap,
     )  # fmt: skip
-    if view.heard_end_s < view.end_s:
-        axis.axvspan(view.heard_end_s, view.end_s, fill=False, edgecolor="grey", hatch="//", lw=0)
+    if view.audio_end_s < view.end_s:
+        axis.axvspan(view.audio_end_s, view.end_s, fill=False, edgecolor="grey", hatch="//", lw=0)
     if panel.names:
         _name_classes(axis, panel.names, truth, short)
     else:
@@ -207,7 +207,7 @@ def _draw_legend(axis: Axes, views: Sequence[View]) -> None:
         for letter, (colour, hatch), _ in zip("ab", BARS, views, strict=False)
         if len(views) > 1
     ]
-    if any(view.heard_end_s < view.end_s for view in views):
+    if any(view.audio_end_s < view.end_s for view in views):
         signs.append(Patch(fill=False, edgecolor="grey", hatch="////", label="padding"))
     axis.legend(handles=signs, loc="lower left", frameon=False, borderpad=0)
 

@@ -43,20 +43,20 @@ class View:
     no_decoder: str = "this network has no decoder"
 
     @property
-    def heard_end_s(self) -> float:
+    def audio_end_s(self) -> float:
         """End of its audio, where padding begins."""
         return min(self.start_s + self.inspection.duration_s, self.end_s)
 
     @property
     def times(self) -> str:
         """Start and end of its audio as text."""
-        return f"{round(self.start_s, 3):g} to {round(self.heard_end_s, 3):g} s"
+        return f"{round(self.start_s, 3):g} to {round(self.audio_end_s, 3):g} s"
 
     @property
-    def n_heard(self) -> int:
+    def n_audio_frames(self) -> int:
         """Number of log-mel frames that begin within the audio; at least one."""
         begins_s = self.inspection.logmel_edges_s[:-1]
-        return max(1, int(np.searchsorted(begins_s, self.heard_end_s)))
+        return max(1, int(np.searchsorted(begins_s, self.audio_end_s)))
 
     @property
     def frame_title(self) -> str:
@@ -116,8 +116,8 @@ def choose_classes(
 
 def spectrum_scale(views: Sequence[View]) -> Scale:
     """The common scale of log-mels and reconstructions, so that they can be compared."""
-    heard = [view.inspection.logmel[: view.n_heard].ravel() for view in views]
-    low, high = np.quantile(np.concatenate(heard), [0.005, 0.995])
+    audible = [view.inspection.logmel[: view.n_audio_frames].ravel() for view in views]
+    low, high = np.quantile(np.concatenate(audible), [0.005, 0.995])
     return Scale(float(low), float(max(high, low + 1e-3)))
 
 

@@ -92,7 +92,7 @@
 
   // The playhead follows the audio; the audio follows clicks and keys.
   function follow() {
-    now_s = clamp(clip.start_s + audio.currentTime, clip.start_s, clip.heard_end_s);
+    now_s = clamp(clip.start_s + audio.currentTime, clip.start_s, clip.audio_end_s);
     if (stop_s !== null && now_s >= stop_s) audio.pause();
     panels.style.setProperty("--playhead", `${100 * share(now_s)}%`);
     readPlayhead();
@@ -103,7 +103,7 @@
   }
   function seek(time_s) {
     stop_s = null;
-    audio.currentTime = clamp(time_s, clip.start_s, clip.heard_end_s) - clip.start_s;
+    audio.currentTime = clamp(time_s, clip.start_s, clip.audio_end_s) - clip.start_s;
     follow();
   }
   const toggle = () => (audio.paused ? audio.play() : audio.pause());
@@ -162,7 +162,7 @@
   // Keyboard.
   function moveInArea(area, key) {
     if (key === "Home") seek(clip.start_s);
-    else if (key === "End") seek(clip.heard_end_s);
+    else if (key === "End") seek(clip.audio_end_s);
     else if (area.classList.contains("mel") && (key === "ArrowUp" || key === "ArrowDown")) {
       bin = clamp(bin + (key === "ArrowUp" ? 1 : -1), 0, clip.mel_hz.length - 1);
       readPlayhead();
