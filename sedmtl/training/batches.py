@@ -52,7 +52,7 @@ class Batch(NamedTuple):
 
 
 class BatchLoader:
-    """Where a training loop gets its batches from.
+    """The batches of a training loop.
 
     Args:
         reads: By the name of an array: rows of the store -> (n, …).

@@ -194,7 +194,7 @@ def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -
 
 
 def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.device) -> None:
-    """Say what is about to be trained."""
+    """Print what is about to be trained."""
     config, split = trainer.config, trainer.split
     done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
     n_processes = distributed.world_size()

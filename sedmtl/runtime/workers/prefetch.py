@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-LOOK_S = 0.1
+POLL_S = 0.1
 """Poll interval of a worker waiting for the consumer."""
 
 
@@ -97,7 +97,7 @@ class _Lane(Generic[Item]):
     def _put(self, item: Item | _End) -> None:
         while not self._stop.is_set():
             try:
-                self._queue.put(item, timeout=LOOK_S)
+                self._queue.put(item, timeout=POLL_S)
                 return
             except Full:
                 pass
