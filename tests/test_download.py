@@ -391,7 +391,7 @@ def test_an_archive_that_fails_leaves_the_others_and_alone_is_fetched_again(worl
     gone = [f"{TAU}.audio.1.zip", f"{TAU}.meta.zip"]
     kept = {name: world.server.files.pop(name) for name in gone}
     result = world.download("tau2019")
-    one_sentence(result, "2 archives could not be had", "the same command")
+    one_sentence(result, "2 archives could not be downloaded", "the same command")
     assert all(f"{name}: the server answers 404" in result.stderr for name in gone)
     assert (world.data / TAU / "audio" / "bus.wav").exists()
     world.server.files |= kept

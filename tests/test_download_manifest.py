@@ -12,8 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sedmtl.data.download.catalogue import Archive, Corpus
-from sedmtl.data.download.checksums import crc32_of, md5_of
-from sedmtl.data.download.manifest import Manifest, Problem
+from sedmtl.data.download.manifest import Manifest, Problem, crc32_of, md5_of
 from sedmtl.data.download.unpacking import Entry
 from sedmtl.runtime.errors import SedmtlError
 

@@ -12,8 +12,8 @@ from sedmtl.cli import options
 def command(corpora: options.CorpusNames = None, to: options.DataDir = Path("data")) -> None:
     """Check downloaded corpora for missing or changed files."""
     from sedmtl.data.download.catalogue import CORPORA
-    from sedmtl.data.download.verify import judge, table, verify
+    from sedmtl.data.download.manifest import require_fine, verify, verify_table
 
     reports = verify([CORPORA[name] for name in dict.fromkeys(corpora or [])], to)
-    typer.echo(table(reports))
-    judge(reports)
+    typer.echo(verify_table(reports))
+    require_fine(reports)

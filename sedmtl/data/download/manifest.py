@@ -1,46 +1,54 @@
 """The manifest of a corpus: every file that its archives brought, with size and CRC-32.
 
-It lies beside the corpus and grows by an archive as soon as that is unpacked, so it is also what
-an interrupted download goes on from.
+It lies beside the corpus. It grows by an archive as soon as that is unpacked, so an interrupted
+download resumes from it, and `sedmtl verify` compares the files with it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sedmtl.data.download.catalogue import Archive, Corpus
-from sedmtl.data.download.checksums import crc32_of
+from sedmtl.data.download.catalogue import CORPORA, Archive, Corpus
 from sedmtl.data.download.unpacking import Entry
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.progress import progress
 
 SCHEMA = 1
 
+CHUNK = 1 << 20
+
 
 class Problem(NamedTuple):
-    """What is not as it was unpacked: `missing` or `changed`, and which file."""
+    """A file that is `missing` or `changed`."""
 
     what: str
     name: str
 
 
-class Manifest:
-    """The manifest of one corpus below one folder; may be used by several threads.
+@dataclass(frozen=True)
+class Report:
+    """The state of a corpus: files unpacked, files unchanged since, and the others."""
 
-    Args:
-        corpus: Of which.
-        to_dir: The folder that holds the corpus' own.
+    corpus: Corpus
+    n_files: int
+    n_fine: int
+    problems: Sequence[Problem]
+
+
+class Manifest:
+    """The manifest of a corpus in a folder. Threads may share it.
 
     Raises:
-        SedmtlError: There is a file of its name that is no manifest.
-
-    Attributes:
-        path: Of the manifest.
-        folder: Of the corpus.
+        SedmtlError: A file with its name exists but is no manifest.
     """
 
     def __init__(self, corpus: Corpus, to_dir: Path) -> None:
@@ -51,46 +59,36 @@ class Manifest:
         self._archives = self._load()
 
     def add(self, archive: Archive, entries: Sequence[Entry]) -> None:
-        """Note what an archive has brought.
-
-        Raises:
-            SedmtlError: The manifest cannot be written.
-        """
+        """Record the files of an archive, and save the manifest."""
         with self._lock:
             self._archives[archive.name] = (archive.md5, tuple(entries))
             write_text(self.path, self._text())
 
     def entries(self, archive: Archive) -> Sequence[Entry] | None:
-        """What an archive has brought; None if it, as published, was not unpacked yet."""
+        """The files of an archive; None if its published version was not unpacked."""
         md5, entries = self._archives.get(archive.name, ("", ()))
         return entries if md5 == archive.md5 else None
 
     @property
     def n_bytes(self) -> int:
-        """Of all files that were unpacked."""
+        """Size of all unpacked files."""
         return sum(entry.n_bytes for _, entries in self._archives.values() for entry in entries)
 
     @property
     def n_files(self) -> int:
-        """That were unpacked."""
+        """Number of unpacked files."""
         return sum(len(entries) for _, entries in self._archives.values())
 
     def is_here(self, archive: Archive) -> bool:
-        """Whether every file of an archive is there in its size; the content is not read."""
+        """Whether all files of an archive exist with the right size; no content is read."""
         entries = self.entries(archive)
-        return entries is not None and not any(
-            _problem(self.folder / entry.name, entry) for entry in entries
-        )
+        return entries is not None and not any(map(self._find_problem, entries))
 
     def check(self, archive: Archive, advance: Callable[[int], None]) -> list[Problem]:
-        """Read every file of an archive and compare it.
-
-        Args:
-            archive: Of the corpus.
-            advance: Called with 1 after each file.
+        """Read every file of an archive and compare it; `advance` is called after each.
 
         Returns:
-            A problem for each file that is not as it was; one for all of an archive that was
+            One problem per file that is missing or changed; one for the whole archive if it was
             never unpacked.
         """
         entries = self.entries(archive)
@@ -99,12 +97,18 @@ class Manifest:
         problems = []
         for entry in entries:
             path = self.folder / entry.name
-            if problem := _problem(path, entry):
+            if problem := self._find_problem(entry):
                 problems.append(problem)
             elif crc32_of(path) != entry.crc32:
                 problems.append(Problem("changed", str(path)))
             advance(1)
         return problems
+
+    def _find_problem(self, entry: Entry) -> Problem | None:
+        path = self.folder / entry.name
+        if not path.is_file():
+            return Problem("missing", str(path))
+        return Problem("changed", str(path)) if path.stat().st_size != entry.n_bytes else None
 
     def _text(self) -> str:
         archives = {
@@ -121,7 +125,7 @@ class Manifest:
         try:
             content = json.loads(self.path.read_bytes())
             if (content["schema"], content["corpus"]) != (SCHEMA, self.corpus.name):
-                raise ValueError("of another schema or corpus")
+                raise ValueError("it belongs to another schema or corpus")
             return {
                 name: (archive["md5"], tuple(_entries(archive["files"])))
                 for name, archive in content["archives"].items()
@@ -131,7 +135,7 @@ class Manifest:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SedmtlError(
                 f"{self.path} is no manifest of {self.corpus.name} ({error!r}): move it away, and "
-                "the corpus is unpacked anew"
+                "the corpus is unpacked again"
             ) from error
 
 
@@ -140,7 +144,86 @@ def _entries(files: dict[str, Any]) -> Iterator[Entry]:
         yield Entry(name, int(n_bytes), int(crc32, 16))
 
 
-def _problem(path: Path, entry: Entry) -> Problem | None:
-    if not path.is_file():
-        return Problem("missing", str(path))
-    return Problem("changed", str(path)) if path.stat().st_size != entry.n_bytes else None
+def verify(corpora: Sequence[Corpus], to_dir: Path) -> list[Report]:
+    """Read every file of the corpora and compare it with the manifest.
+
+    Args:
+        corpora: By default all that have a manifest.
+        to_dir: The folder that `sedmtl download` filled.
+
+    Raises:
+        SedmtlError: A corpus has no manifest, or a file cannot be read.
+    """
+    manifests = [Manifest(corpus, to_dir) for corpus in corpora or CORPORA.values()]
+    found = [manifest for manifest in manifests if manifest.path.exists()]
+    missing = [manifest for manifest in manifests if not manifest.path.exists()]
+    if missing and (corpora or not found):
+        raise SedmtlError(
+            f"expected the manifest {missing[0].path}, found no such file: 'sedmtl download' "
+            "writes it, also for archives that you have (--from); --to names another folder"
+        )
+    return [_check(manifest) for manifest in found]
+
+
+def _check(manifest: Manifest) -> Report:
+    problems: list[Problem] = []
+    n_fine = 0
+    with progress(f"verifying {manifest.corpus.name}, files", manifest.n_files) as advance:
+        for archive in manifest.corpus.archives:
+            found = manifest.check(archive, advance)
+            n_fine += len(manifest.entries(archive) or found) - len(found)
+            problems += found
+    return Report(manifest.corpus, manifest.n_files, n_fine, problems)
+
+
+def verify_table(reports: Sequence[Report]) -> str:
+    """One line per missing or changed file, and one per corpus with the counts."""
+    lines = [f"{problem.what} {problem.name}" for report in reports for problem in report.problems]
+    rows: list[tuple[str, ...]] = [("corpus", "files", "fine", "missing", "changed")]
+    for report in reports:
+        counts = Counter(problem.what for problem in report.problems)
+        numbers = (report.n_files, report.n_fine, counts["missing"], counts["changed"])
+        rows.append((report.corpus.name, *(f"{number:,}" for number in numbers)))
+    lines += [f"{row[0]:<14}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]
+    return "\n".join(lines)
+
+
+def require_fine(reports: Sequence[Report]) -> None:
+    """Raise a `SedmtlError` that says how to repair missing or changed files, if there are any."""
+    broken = [report.corpus.name for report in reports if report.problems]
+    if broken:
+        raise SedmtlError(
+            f"{' and '.join(broken)}: not as published; delete the changed files, then 'sedmtl "
+            f"download {' '.join(broken)}' restores them and the missing ones"
+        )
+
+
+def md5_of(path: Path, advance: Callable[[int], None]) -> str:
+    """The MD5 sum of a file in hexadecimal digits, as Zenodo publishes it.
+
+    Args:
+        path: The file.
+        advance: Called with the number of bytes just read; may raise to stop.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    for chunk in _chunks(path):
+        digest.update(chunk)
+        advance(len(chunk))
+    return digest.hexdigest()
+
+
+def crc32_of(path: Path) -> int:
+    """The CRC-32 of a file, as ZIP archives state it."""
+    crc32 = 0
+    for chunk in _chunks(path):
+        crc32 = zlib.crc32(chunk, crc32)
+    return crc32
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except OSError as error:
+        raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
