@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Project, write_project
 
-from sedmtl.models import MODELS
+from sedmtl.models.registry import TABLE_IV
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training import train as train_stage
 from sedmtl.training.grid.plan import plan_runs
@@ -51,7 +51,7 @@ def test_all_folds_are_those_of_the_store(featured):
 
 
 def test_what_the_runs_have_in_common_is_kept():
-    assert {(run.network.width, run.epochs) for run in planned(models=MODELS)} == {(2, 1)}
+    assert {(run.network.width, run.epochs) for run in planned(models=TABLE_IV)} == {(2, 1)}
 
 
 def test_runs_that_would_share_a_folder_are_refused():
@@ -108,7 +108,7 @@ def test_every_network_trains_and_is_scored(featured):
     assert result.exit_code == 0, result.output
     runs = [Path(line).name for line in result.stdout.splitlines()]
     table = featured.run("eval", *runs).stdout
-    for model in MODELS:
+    for model in TABLE_IV:
         assert f"{model}/2" in table
 
 

@@ -25,11 +25,15 @@ KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
 class NetworkOption(NamedTuple):
-    """An option: a field of a network's settings."""
+    """An option: a field of a network's settings.
+
+    Attributes:
+        default: As text, with the networks that have another one.
+    """
 
     name: str
     kind: Any
-    default: Any
+    default: str
     help: str
 
 
@@ -37,9 +41,12 @@ def network_options() -> list[NetworkOption]:
     """The options of all networks, in the order of the registry; each name once."""
     _, registry = _find(REGISTRY)
     found: dict[str, NetworkOption] = {}
-    for path in ast.literal_eval(registry).values():
-        for option in _fields(path):
-            found.setdefault(option.name, option)
+    for network, path in ast.literal_eval(registry).items():
+        for option in {each.name: each for each in _fields(path)}.values():
+            known = found.setdefault(option.name, option)
+            if option.default != known.default.partition(";")[0]:
+                others = f"{known.default}; {network}: {option.default}"
+                found[option.name] = known._replace(default=others)
     return list(found.values())
 
 
@@ -96,7 +103,7 @@ def _fields(path: str) -> Iterator[NetworkOption]:
             assert isinstance(text, ast.Expr), f"{path}.{field.target.id} has no text below it"
             default, described = ast.literal_eval(field.value), ast.literal_eval(text.value)
             kind = _kind(module, field.annotation)
-            yield NetworkOption(field.target.id, kind, default, " ".join(described.split()))
+            yield NetworkOption(field.target.id, kind, str(default), " ".join(described.split()))
 
 
 def _is_class_variable(field: ast.AnnAssign) -> bool:

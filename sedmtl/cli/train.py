@@ -66,7 +66,8 @@ Models = Annotated[
     what(
         "--model",
         metavar="NAME",
-        help=f"2apae, gap, gmp, gwrp, atrous, or all five. {options.AGAIN}",
+        help="2apae, gap, gmp, gwrp, atrous, or all of these five; pooled and crnn are cheaper. "
+        f"{options.AGAIN}",
     ),
 ]
 StoreSnrs = Annotated[

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from sedmtl.inference.checkpoint import ModelCard
@@ -69,8 +70,8 @@ class Inspection:
             classes=card.classes,
             clip=_first(output.clip),
             frame=_first(output.frame),
-            mel_attention=None if output.mel_attention is None else _first(output.mel_attention),
-            time_attention=None if output.time_attention is None else _first(output.time_attention),
+            mel_attention=_spread(output.mel_attention, *output.frame.shape[2:], card.n_mels),
+            time_attention=_spread(output.time_attention, *output.frame.shape[2:]),
             logmel=_first(logmel),
             reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
             frame_edges_s=start_s + card.frame_edges_s,
@@ -89,6 +90,22 @@ class Inspection:
         """The classes with their clip scores, the most likely first."""
         order = np.argsort(-self.clip, kind="stable")
         return [(self.classes[i], float(self.clip[i])) for i in order]
+
+
+def _spread(weights: Tensor | None, *sizes: int) -> Array | None:
+    """Weights (1, C, …) of a network that pools, on a grid of these sizes; they sum to 1 again.
+
+    Each is repeated over the frames or mel bins that it stands for; what pooling left over at the
+    end repeats the last one.
+    """
+    if weights is None:
+        return None
+    fine = weights
+    for axis, size in enumerate(sizes, start=2):
+        n_coarse = weights.shape[axis]
+        coarse = torch.arange(size, device=weights.device) // (size // n_coarse)
+        fine = fine.index_select(axis, coarse.clamp_max(n_coarse - 1))
+    return _first(fine if fine.shape == weights.shape else fine / fine.sum(dim=-1, keepdim=True))
 
 
 def _first(batch: Tensor) -> Array:

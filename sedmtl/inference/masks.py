@@ -39,7 +39,7 @@ def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
         card: Of its run.
     """
     if card.network.frame_meaning == "presence":
-        return output.frame.unsqueeze(-1).expand_as(output.class_map)
+        return output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
     probability = card.network.class_probability(output.class_map)  # (B, C, T', F)
     padding = (AROUND[0] // 2, AROUND[1] // 2)
     return avg_pool2d(probability, AROUND, 1, padding, count_include_pad=False)

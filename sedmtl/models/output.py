@@ -20,9 +20,11 @@ class SedOutput(NamedTuple):
             over neighbouring frames and is the presence of the class. GAP and GWRP: the mask's mean
             over mel bins. GMP: its maximum. Atrous: the mean class probability.
         class_map: (B, C, T, F), the output of the class convolution: Z of equation 2. Atrous: the
-            log-softmax over classes.
-        mel_attention: (B, C, T, F), sums to 1 over F: equation 10. Only 2APAE has it.
-        time_attention: (B, C, T), sums to 1 over T: equation 14. Only 2APAE has it.
+            log-softmax over classes. Fewer frames and mel bins, here and below, if the network
+            pools.
+        mel_attention: (B, C, T, F), sums to 1 over F: equation 10. Of 2APAE and pooled.
+        time_attention: (B, C, T), sums to 1 over T: equation 14. Of 2APAE and of the
+            cheap networks.
         tasks: The outputs of the auxiliary tasks that were computed, by name.
         encoded: (B, D, T, F), the encoder's output.
     """

@@ -12,16 +12,21 @@ from torch import nn
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError, suggest
 
-# Each network's settings class, in the order of the paper's table IV. The command line parses the
-# options from its source, so that `--help` need not import torch.
+# Each network's settings class: the five of the paper's table IV in its order, then the cheap ones.
+# The command line parses the options from its source, so that `--help` need not import torch.
 NETWORKS = {
     "2apae": "sedmtl.models.autoencoder.TwoStepAttentionSettings",
     "gap": "sedmtl.models.vggish.GapSettings",
     "gmp": "sedmtl.models.vggish.GmpSettings",
     "gwrp": "sedmtl.models.vggish.GwrpSettings",
     "atrous": "sedmtl.models.atrous.AtrousSettings",
+    "pooled": "sedmtl.models.pooled.PooledSettings",
+    "crnn": "sedmtl.models.crnn.CrnnSettings",
 }
 MODELS = tuple(NETWORKS)
+TABLE_IV = MODELS[:5]
+"""The networks that the paper compares."""
+
 PAPERS = "2apae"
 """The paper's network. Every run's record has its options, even if the run's network lacks them."""
 
@@ -67,7 +72,7 @@ def plain_settings(settings: NetworkSettings) -> dict[str, Any]:
 
 
 def build_model(
-    name: str, n_classes: int, n_frames: int, n_mels: int, width: int = 32, **options: Any
+    name: str, n_classes: int, n_frames: int, n_mels: int, width: int | None = None, **options: Any
 ) -> nn.Module:
     """Build a network with fresh weights.
 
@@ -76,7 +81,7 @@ def build_model(
         n_classes: C.
         n_frames: T.
         n_mels: F.
-        width: Channels of the first block.
+        width: Channels of the first block; by default those of the network's settings.
         options: The network's own options: the fields of its settings.
 
     Returns:
@@ -90,7 +95,8 @@ def build_model(
         if option not in known.defaults():
             raise SedmtlError(f"{name} has no '{option}': {suggest(option, known.defaults())}")
     try:
-        return known(width, **options).build(n_classes, n_frames, n_mels)
+        sizes = {} if width is None else {"width": width}
+        return known(**sizes, **options).build(n_classes, n_frames, n_mels)
     except ValueError as error:
         raise SedmtlError(f"{name}: {error}") from error
 

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sedmtl.models.registry import MODELS, settings_class
+from sedmtl.models.registry import MODELS, TABLE_IV, settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import folds_of
 from sedmtl.training.config import TrainConfig
@@ -83,7 +83,7 @@ def check_options(given: Mapping[str, Any], models: Sequence[str]) -> None:
 
 
 def _names_of(models: Sequence[str]) -> list[str]:
-    return [name for word in models for name in (MODELS if word == ALL else [word])]
+    return [name for word in models for name in (TABLE_IV if word == ALL else [word])]
 
 
 def _read_folds(words: Sequence[str], store_path: Path) -> list[int]:

@@ -1,0 +1,69 @@
+"""CRNN: pooled convolutions down to one band, and a bidirectional GRU over frames.
+
+The family of CDur (Dinkel, Wu and Yu, TASLP 2021) and of the DESED baseline: the GRU sees the
+whole clip from each frame, but no mel bands are left to attend to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sedmtl.models.blocks import initialise
+from sedmtl.models.output import SedOutput
+from sedmtl.models.pooled import CheapSettings, check_sizes, pooled_blocks
+from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
+
+
+@dataclass(frozen=True)
+class CrnnSettings(CheapSettings):
+    """The options of crnn; its blocks have 1, 2, 4 and 4 times `width` channels, its GRU 4."""
+
+    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+        """The network with fresh weights."""
+        check_sizes(n_frames, n_mels)
+        return Crnn(n_classes, self)
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of the last block."""
+        return 4 * self.width
+
+
+class Crnn(nn.Module):
+    """Pooled convolutions, a GRU in both directions, pooling over time.
+
+    Args:
+        n_classes: C.
+        settings: Its options.
+    """
+
+    def __init__(self, n_classes: int, settings: CrnnSettings) -> None:
+        super().__init__()
+        channels = [1, *(settings.width * factor for factor in (1, 2, 4, 4))]
+        self.encoder = pooled_blocks(channels, settings.dropout)
+        self.gru = nn.GRU(channels[-1], channels[-1], batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.class_layer = nn.Linear(2 * channels[-1], n_classes)
+        self.time_pooling = TimePooling(2 * channels[-1], n_classes, settings.time_pooling)
+        initialise(self)
+
+    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
+        """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder."""
+        encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T', F')
+        sequence = encoded.mean(dim=-1).transpose(1, 2).float()  # (B, T', D)
+        with torch.autocast(logmel.device.type, enabled=False):  # a GRU of bfloat16 drifts
+            features = self.dropout(self.gru(sequence)[0])  # (B, T', 2 D)
+            evidence = self.class_layer(features).transpose(1, 2)  # (B, C, T')
+            frame, (clip, over_time) = self.time_pooling(
+                evidence.sigmoid(), features.transpose(1, 2)
+            )
+        return SedOutput(
+            clip=clip.clamp(0, 1),
+            frame=at_logmel_frames(frame, logmel.shape[1]),
+            class_map=evidence.unsqueeze(-1),
+            time_attention=over_time,
+            encoded=encoded,
+        )

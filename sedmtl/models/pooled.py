@@ -1,0 +1,175 @@
+"""Pooled: the paper's blocks with pooling after them, and two-step attention over what is left.
+
+The paper's encoder keeps every frame and mel bin to its last block. This one averages both away
+early, for an eightieth of the arithmetic, but keeps some mel bands, so that attention over
+frequency, then time, still explains each score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedmtl.models.blocks import ConvBlock, initialise
+from sedmtl.models.output import SedOutput
+from sedmtl.models.settings import FrameMeaning, NetworkSettings
+from sedmtl.models.time_pooling import PoolingForm, TimePooling, at_logmel_frames
+from sedmtl.runtime.errors import SedmtlError
+
+POOLS = ((2, 4), (1, 2), (1, 2), (1, 1))
+"""Frames and mel bins averaged after each block: frames of 64 ms, and 4 bands of 64 mel bins."""
+
+MIN_SIZES = (2, 16)
+"""Frames and mel bins of which pooling leaves one."""
+
+
+@dataclass(frozen=True)
+class CheapSettings(NetworkSettings):
+    """The options that pooled and crnn share."""
+
+    time_pooling: PoolingForm = "local"
+    """From frames to clip: the power mean of the odds, linear softmax, or learned attention."""
+
+    dropout: float = 0.2
+    """Share of activations dropped after each block in training."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One is invalid.
+        """
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout should be from 0 to below 1, found {self.dropout}")
+
+    @property
+    def frame_meaning(self) -> FrameMeaning:
+        """Every form of pooling starts from presence per frame."""
+        return "presence"
+
+
+@dataclass(frozen=True)
+class PooledSettings(CheapSettings):
+    """The options of pooled; its blocks have 1, 2, 4 and 8 times `width` channels."""
+
+    task_modules: ClassVar[Mapping[str, str]] = {"reconstruction": "decoder"}
+
+    width: int = 16
+    """Channels of the first block."""
+
+    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+        """The network with fresh weights."""
+        check_sizes(n_frames, n_mels)
+        return Pooled(n_classes, n_mels, self)
+
+
+def check_sizes(n_frames: int, n_mels: int) -> None:
+    """Check that pooling leaves something.
+
+    Raises:
+        SedmtlError: It does not.
+    """
+    if n_frames < MIN_SIZES[0] or n_mels < MIN_SIZES[1]:
+        raise SedmtlError(
+            f"networks that pool need at least {MIN_SIZES[0]} frames and {MIN_SIZES[1]} mel bins, "
+            f"found {n_frames} and {n_mels}: raise n_mels in data.yaml, or train --model 2apae"
+        )
+
+
+class Pooled(nn.Module):
+    """Pooled encoder, attention over mel bands, pooling over time, and a decoder.
+
+    Args:
+        n_classes: C.
+        n_mels: F.
+        settings: Its options.
+    """
+
+    def __init__(self, n_classes: int, n_mels: int, settings: PooledSettings) -> None:
+        super().__init__()
+        channels = [1, *(settings.width * factor for factor in (1, 2, 4, 8))]
+        self.encoder = pooled_blocks(channels, settings.dropout)
+        n_bands = n_mels
+        for _, n_averaged in POOLS:
+            n_bands //= n_averaged
+        self.class_map = BandLayer(channels[-1], n_classes, n_bands)
+        self.band_attention = BandLayer(channels[-1], n_classes, n_bands)
+        self.time_pooling = TimePooling(channels[-1] * n_bands, n_classes, settings.time_pooling)
+        self.decoder = unpooling_blocks(channels[::-1])
+        initialise(self)
+
+    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
+        """Score a batch of any length.
+
+        Args:
+            logmel: (B, T, F), standardised.
+            reconstruct: Whether to run the decoder.
+        """
+        encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T', F')
+        class_map = self.class_map(encoded)  # (B, C, T', F')
+        weights = self.band_attention(encoded).float().softmax(dim=-1)
+        # The sum, not the mean, of evidence: with even weights, a linear layer over all bands.
+        evidence = (class_map.shape[-1] * weights * class_map).sum(dim=-1)  # (B, C, T')
+        features = encoded.transpose(1, 2).flatten(2).transpose(1, 2)  # (B, D F', T')
+        frame, (clip, over_time) = self.time_pooling(evidence.sigmoid(), features)
+        n_frames = logmel.shape[1]
+        return SedOutput(
+            clip=clip.clamp(0, 1),
+            frame=at_logmel_frames(frame, n_frames),
+            class_map=class_map,
+            mel_attention=weights,
+            time_attention=over_time,
+            tasks={"reconstruction": self._decode(encoded, logmel)} if reconstruct else {},
+            encoded=encoded,
+        )
+
+    def _decode(self, encoded: Tensor, logmel: Tensor) -> Tensor:
+        """(B, D, T', F') -> (B, T, F); what pooling left over repeats its neighbour."""
+        decoded = self.decoder(encoded)
+        (n_frames, n_mels), (n_left, n_right) = logmel.shape[1:], decoded.shape[2:]
+        padding = (0, n_mels - n_right, 0, n_frames - n_left)
+        padded: Tensor = F.pad(decoded, padding, mode="replicate").squeeze(1)
+        return padded
+
+
+class BandLayer(nn.Module):
+    """A linear layer for each class and mel band: (B, D, T, F) -> (B, C, T, F).
+
+    Unlike a 1x1 convolution, which has one for all bands, it knows what a band is evidence of.
+    """
+
+    def __init__(self, n_channels: int, n_classes: int, n_bands: int) -> None:
+        super().__init__()
+        bound = n_channels**-0.5
+        self.weight = nn.Parameter(torch.empty(n_classes, n_channels, n_bands))
+        self.bias = nn.Parameter(torch.zeros(n_classes, 1, n_bands))
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, T, F) -> (B, C, T, F)."""
+        return torch.einsum("bdtf,cdf->bctf", x, self.weight) + self.bias
+
+
+def pooled_blocks(channels: list[int], dropout: float) -> nn.Sequential:
+    """Blocks from each number of channels to the next, each pooled and followed by dropout."""
+    layers: list[nn.Module] = []
+    for (n_in, n_out), pool in zip(pairwise(channels), POOLS, strict=True):
+        layers += [ConvBlock(n_in, n_out, pool=False), nn.AvgPool2d(pool), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
+
+
+def unpooling_blocks(channels: list[int]) -> nn.Sequential:
+    """The way back: each pool repeated, then a block; the last one ends without a ReLU."""
+    layers: list[nn.Module] = []
+    for (n_in, n_out), pool in zip(pairwise(channels), reversed(POOLS), strict=True):
+        block = ConvBlock(n_in, n_out, pool=False)
+        layers += [nn.Upsample(scale_factor=pool), block]
+    block.activation = nn.Identity()
+    return nn.Sequential(*layers)

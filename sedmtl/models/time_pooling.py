@@ -1,0 +1,68 @@
+"""Cheap networks' second step: from presence per frame to presence per clip, in three forms."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedmtl.models.attention_step import Attended
+from sedmtl.models.local_step import LocalStep
+
+PoolingForm = Literal["local", "linear", "attention"]
+"""`local`: the power mean of the odds (`LocalStep`). `linear`: linear softmax, the mean of the
+presences weighted by themselves (Wang, Li and Metze, arXiv 1810.09050). `attention`: a mean whose
+weights, a softmax over time, the network computes from the features of each frame."""
+
+N_AROUND = 7
+"""Frames averaged by `local`: 0.45 s at 64 ms per frame, as 15 of 32 ms in the paper's network."""
+
+
+class TimePooling(nn.Module):
+    """Presence of a class in a clip from its presence in each frame; no form knows positions.
+
+    Args:
+        n_features: D, of each frame.
+        n_classes: C.
+        form: Which pooling.
+    """
+
+    def __init__(self, n_features: int, n_classes: int, form: PoolingForm) -> None:
+        super().__init__()
+        self.form = form
+        if form == "local":
+            self.local = LocalStep(n_classes, n_around=N_AROUND)
+        elif form == "attention":
+            self.attention = nn.Conv1d(n_features, n_classes, 1)
+
+    def forward(self, presence: Tensor, features: Tensor) -> tuple[Tensor, Attended]:
+        """Pool over time.
+
+        Args:
+            presence: (B, C, T) in [0, 1].
+            features: (B, D, T) that the presence was computed from.
+
+        Returns:
+            Presence per frame (B, C, T), which `local` averages over neighbouring frames; presence
+            per clip (B, C) with the weights (B, C, T), which sum to 1 over T.
+        """
+        if self.form == "local":
+            pooled: tuple[Tensor, Attended] = self.local(presence)
+            return pooled
+        if self.form == "linear":
+            weights = presence / presence.sum(dim=-1, keepdim=True).clamp_min(1e-6)
+        else:
+            weights = self.attention(features).float().softmax(dim=-1)
+        return presence, Attended((weights * presence).sum(dim=-1), weights)
+
+
+def at_logmel_frames(scores: Tensor, n_frames: int) -> Tensor:
+    """Scores of pooled frames (B, C, T') -> (B, C, n_frames), linear between their centres.
+
+    A pooled frame lies in the middle of the `n_frames // T'` log-mel frames that it was computed
+    from; what pooling left over at the end repeats the last score.
+    """
+    stride = n_frames // scores.shape[-1]
+    fine = F.interpolate(scores, scale_factor=stride, mode="linear", align_corners=False)
+    return F.pad(fine, (0, n_frames - fine.shape[-1]), mode="replicate")
