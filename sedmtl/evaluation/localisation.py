@@ -7,14 +7,20 @@ held-out fold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.inference.postprocess import PostProcessing, gate, median_filter, odd_frames
+from sedmtl.inference.postprocess import (
+    PostProcessing,
+    RawEvent,
+    gate,
+    median_filter,
+    odd_frames,
+)
 from sedmtl.inference.postprocess import segment as find_events
 from sedmtl.metrics import collar, frame, intersection, psds, segment
 from sedmtl.metrics.annotation import Annotation
@@ -23,9 +29,6 @@ from sedmtl.metrics.frame import FrameMetrics
 from sedmtl.metrics.psds import Psds
 from sedmtl.runtime.checksum import sealed, unsealed
 from sedmtl.store import HeldOutScores, annotation_of, known_clips
-
-Frames = npt.NDArray[np.floating]
-Edges = npt.NDArray[np.float64]
 
 SCHEMA = 1
 
@@ -89,8 +92,8 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     edges_s, n_classes = scores.frame_edges_s, raw.shape[1]
     durations_s = np.full(len(rows), scores.duration_s)
     gated = gate(raw, scores.score["honest"][rows], settings)
-    ready = median_filter(gated, odd_frames(settings.median_s, _hop_s(edges_s)))
-    found = _detected(ready, replace(settings, median_s=0.0), edges_s)
+    ready = median_filter(gated, odd_frames(settings.median_s, _hop_s(scores)))
+    found = _annotation([detected(scores, row, settings) for row in rows.tolist()])
     target = frame.targets(truth, len(rows), n_classes, edges_s)
     return Localisation(
         psds1=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_1),
@@ -103,20 +106,21 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     )
 
 
-def _detected(frame: Frames, settings: PostProcessing, edges_s: Edges) -> Annotation:
-    """The events of all clips (n, C, T)."""
-    found = [
-        (clip, *event)
-        for clip, scores in enumerate(frame)
-        for event in find_events(scores, settings, _hop_s(edges_s), float(edges_s[0]))
-    ]
-    columns = np.array(found, np.float64).reshape(-1, 5).T
-    clip, label = columns[:2].astype(np.int64)
-    return Annotation(clip, label, onset_s=columns[2], offset_s=columns[3])
+def detected(scores: HeldOutScores, row: int, settings: PostProcessing) -> list[RawEvent]:
+    """The events that a run's post-processing finds in a clip, by onset and then class."""
+    frame = gate(scores.frame[row], scores.score["honest"][row], settings)
+    return find_events(frame, settings, _hop_s(scores), float(scores.frame_edges_s[0]))
 
 
-def _hop_s(edges_s: Edges) -> float:
+def _hop_s(scores: HeldOutScores) -> float:
+    edges_s = scores.frame_edges_s
     return float(edges_s[-1] - edges_s[0]) / (len(edges_s) - 1)
+
+
+def _annotation(found: Sequence[Sequence[RawEvent]]) -> Annotation:
+    events = [(clip, *event) for clip, of_clip in enumerate(found) for event in of_clip]
+    clip, label, onset_s, offset_s, _ = np.array(events, np.float64).reshape(-1, 5).T
+    return Annotation(clip.astype(np.int64), label.astype(np.int64), onset_s, offset_s)
 
 
 def as_json(measured: Localisation) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from sedmtl.evaluation.localisation import detected
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
 from sedmtl.inference.inspection import Inspection
-from sedmtl.inference.postprocess import gate, segment
 from sedmtl.metrics.clip import average_precision
 from sedmtl.report import figures as plots
 from sedmtl.report import timeline
@@ -75,10 +75,8 @@ class Pick(NamedTuple):
 
     def detected(self) -> list[Detection]:
         """The events detected with the run's own post-processing."""
-        scores, card = self.run.scores, self.run.card
-        frame = gate(scores.frame[self.row], self.score, card.postprocessing)
-        start_s = float(scores.frame_edges_s[0])
-        found = segment(frame, card.postprocessing, card.hop_s, start_s)
+        scores = self.run.scores
+        found = detected(scores, self.row, self.run.card.postprocessing)
         return [Detection(scores.classes[label], *times) for label, *times in found]
 
     def view(self, logmel: Stored | None) -> View:
@@ -174,10 +172,10 @@ def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
         pick: The clip.
         logmel: (T, F), standardised.
     """
-    view, truth, detected = pick.view(logmel), pick.truth, pick.detected()
+    view, truth, found = pick.view(logmel), pick.truth, pick.detected()
     shown = choose_classes([view], truth, MAX_CLASSES)
     short = short_names(shown, N_CHARACTERS)
-    of_shown = [event for event in detected if event.label in shown]
+    of_shown = [event for event in found if event.label in shown]
     spectrum = None if logmel is None else _map(logmel.T[::-1], spectrum_scale([view]), "magma")
     return {
         **pick._asdict(),
@@ -187,8 +185,8 @@ def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
         "spans": timeline.spans(view, truth),
         "truth": timeline.lanes(view, truth) if truth else [],
         "detected": timeline.lanes(view, of_shown),
-        "n_not_shown": len(detected) - len(of_shown),
-        "strips": [{"short": short[name], **_strip(view, name, truth, detected)} for name in shown],
+        "n_not_shown": len(found) - len(of_shown),
+        "strips": [{"short": short[name], **_strip(view, name, truth, found)} for name in shown],
         "classes": _classes(pick),
         **timeline.axes(view),
     }
@@ -199,7 +197,7 @@ def _map(values: Stored, scale: Scale, cmap: str) -> Markup:
 
 
 def _strip(
-    view: View, name: str, truth: Sequence[Event], detected: Sequence[Detection]
+    view: View, name: str, truth: Sequence[Event], found: Sequence[Detection]
 ) -> Mapping[str, Any]:
     """The frame scores of a class."""
     (row,), clip = view.rows([name]), view.inspection
@@ -212,7 +210,7 @@ def _strip(
         f"the highest at {at_s:.1f} s",
         "is_true": any(event.label == name for event in truth),
         "spans": timeline.spans(view, truth, name),
-        "found": timeline.spans(view, detected, name),
+        "found": timeline.spans(view, found, name),
     }
 
 
