@@ -6,17 +6,24 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import machine
-from bench.corpus import write_corpora
-from bench.project import QUICK, SNR_DB, Settings, write_project
-from bench.runner import Side, python, worker
-from bench.stages import FAMILIES
-from bench.table import Report, measure
+from bench.arithmetic import survey
+from bench.project import QUICK, SNR_DB, Settings, write_corpora, write_project
+from bench.runner import Family, Lap, Stage, python, worker
+from bench.table import Report, Row
+
+FAMILIES = {
+    "mix": "mix", "features": "features", "training": "training", "inference": "inference",
+    "predict": "predict", "metrics": "metrics", "help": "startup",
+}  # fmt: skip
+"""What `--only` chooses from, and the module of each."""
 
 
 def main() -> None:
@@ -29,16 +36,19 @@ def main() -> None:
     print(report.markdown() if arguments.markdown else report.text())
 
 
-def run(settings: Settings, families: Sequence[str], *, synthetic: bool) -> Report:
+def run(settings: Settings, names: Sequence[str], *, synthetic: bool) -> Report:
     """Measure families of stages, on a synthetic corpus or on the one in the settings."""
     _say("limits of the machine")
-    with worker(Side("arithmetic:survey"), settings) as survey:
-        limits = survey().notes
-    _prepare(settings, {FAMILIES[name].needs for name in families}, synthetic=synthetic)
+    with worker(survey, settings) as lap:
+        limits = lap().notes
+    families: dict[str, Family] = {
+        name: import_module(f"bench.{FAMILIES[name]}").FAMILY for name in names
+    }
+    _prepare(settings, {family.needs for family in families.values()}, synthetic=synthetic)
     rows = [
-        measure(stage, settings, _say)
-        for name in families
-        for stage in FAMILIES[name].stages
+        _measure(stage, settings)
+        for family in families.values()
+        for stage in family.stages
         if limits["GPUs"] or not stage.needs_gpu
     ]
     sizes = {key: value for key, value in asdict(settings).items() if key != "folder"}
@@ -53,7 +63,7 @@ def run(settings: Settings, families: Sequence[str], *, synthetic: bool) -> Repo
 
 def _prepare(settings: Settings, needs: set[str], *, synthetic: bool) -> None:
     """Make the stores of the shared project that the stages need."""
-    if needs == {"nothing"}:
+    if not any(needs):
         return
     _say("corpora, mixtures and features to work on")
     if synthetic:
@@ -61,7 +71,22 @@ def _prepare(settings: Settings, needs: set[str], *, synthetic: bool) -> None:
     path = str(write_project(settings.shared.parent, settings))
     mix = ("mix", "--snr", str(SNR_DB), "--wav", str(settings.n_mixtures))
     for words in (mix, ("features",)) if "features" in needs else (mix,):
-        python(settings, "-m", "sedmtl", *words, "--config", path)()
+        python("-m", "sedmtl", *words, "--config", path)
+
+
+def _measure(stage: Stage, settings: Settings) -> Row:
+    """Run a stage's sides in turn, each in a process of its own."""
+    laps: dict[str, list[Lap]] = {name: [] for name in stage.sides}
+    with ExitStack() as stack:
+        _say(f"{stage.name}: preparing")
+        workers = [stack.enter_context(worker(side, settings)) for side in stage.sides.values()]
+        n_laps = min(stage.n_laps, settings.laps)
+        for number in range(1 - stage.n_warm, n_laps + 1):
+            _say(f"{stage.name}: " + (f"lap {number} of {n_laps}" if number > 0 else "warming up"))
+            for name, run_lap in zip(laps, workers, strict=True):
+                laps[name].append(run_lap())
+    timed = {name: all_laps[stage.n_warm :] for name, all_laps in laps.items()}
+    return Row(stage.name, stage.unit, timed)
 
 
 def _parse() -> argparse.Namespace:

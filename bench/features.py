@@ -13,7 +13,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bench.project import SNR_DB, Settings, sedmtl, write_project
-from bench.runner import Lap, Run, on_all_cores, seconds_of
+from bench.runner import Family, Lap, Run, Stage, on_all_cores, seconds_of
 from sedmtl.config import Config, load_config
 from sedmtl.runtime import memory
 
@@ -104,3 +104,11 @@ def mel_filters(config: Config) -> Array:
 def _lap(seconds: float, n_clips: int, store: Path) -> Lap:
     notes = {"KB per clip": store.stat().st_size / n_clips / 1000}
     return Lap(seconds, n_clips, 10 * n_clips, notes)
+
+
+FAMILY = Family(
+    (Stage("features", "clips/s", ours, plain, limit),),
+    "one process, float64, from WAV files, all clips in memory, stored at the end",
+    "FFT and mel product of each frame, on all cores",
+    needs="mixtures",
+)

@@ -6,6 +6,7 @@ Frame scores are float16, as runs store them; each clip has three events of 2 s.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import average_precision_score
 
 from bench.project import Settings
-from bench.runner import Lap, Run, seconds_of
+from bench.runner import Family, Lap, Run, Stage, seconds_of
 from sedmtl.metrics import frame, psds
 from sedmtl.metrics.annotation import Annotation
 
@@ -75,3 +76,13 @@ def _truth(settings: Settings) -> Annotation:
     clip = np.repeat(np.arange(settings.n_scored), 3)
     onset_s = np.round(rng.uniform(0, 8, len(clip)), 3)
     return Annotation(clip, rng.integers(0, settings.n_classes, len(clip)), onset_s, onset_s + 2)
+
+
+FAMILY = Family(
+    (
+        Stage("frame AP", "s", frame_ap, plain_frame_ap, n_laps=2),
+        Stage("PSDS scenario 1", "s", partial(psds_score, scenario=1), n_laps=2),
+        Stage("PSDS scenario 2", "s", partial(psds_score, scenario=2), n_laps=2),
+    ),
+    "scikit-learn",
+)

@@ -1,4 +1,4 @@
-"""The measurement runner: each side of a comparison in a child process of its own.
+"""Stages, and the processes that measure them: each side of a comparison in a child of its own.
 
 Separate processes keep peak memory separate. A child prepares itself, then does one timed lap
 whenever it is asked: the sides take turns, so other load on the machine affects both.
@@ -6,17 +6,17 @@ whenever it is asked: the sides take turns, so other load on the machine affects
 
 from __future__ import annotations
 
-import importlib
-import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from tempfile import TemporaryFile
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.machine import ROOT, peak_mb
@@ -46,56 +46,105 @@ class Lap:
 Run = Callable[[], Lap]
 """Does the work once."""
 
+Prepare = Callable[[Settings], Run]
+"""Prepares the work; a child imports nothing but the module of this function."""
+
 
 @dataclass(frozen=True)
-class Side:
-    """What a child runs: `MODULE:FUNCTION` in bench, which takes the settings and arguments."""
+class Stage:
+    """One row of the table.
 
-    maker: str
-    arguments: tuple[object, ...] = ()
+    Attributes:
+        unit: Of its figure; with 's', less is better.
+        ours: As sedmtl does it.
+        reference: The plain way.
+        limit: The fastest that this machine could do it, where that is known.
+        n_laps: Timed laps.
+        n_warm: Laps before those, not timed.
+        needs_gpu: Left out on a machine without a GPU.
+    """
 
-    def prepare(self, settings: Settings) -> Run:
-        """Prepare the work in this process."""
-        module, function = self.maker.split(":")
-        maker = getattr(importlib.import_module(f"bench.{module}"), function)
-        run: Run = maker(settings, *self.arguments)
-        return run
+    name: str
+    unit: str
+    ours: Prepare
+    reference: Prepare | None = None
+    limit: Prepare | None = None
+    n_laps: int = 3
+    n_warm: int = 1
+    needs_gpu: bool = False
+
+    @property
+    def sides(self) -> dict[str, Prepare]:
+        """Those that the stage has, by name."""
+        named = {"ours": self.ours, "reference": self.reference, "limit": self.limit}
+        return {name: side for name, side in named.items() if side}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Stages that share a legend.
+
+    Attributes:
+        reference: Describes the references.
+        limit: Describes the limits.
+        needs: Stores of the shared project to make first: 'features' include 'mixtures'.
+    """
+
+    stages: tuple[Stage, ...]
+    reference: str
+    limit: str = ""
+    needs: str = ""
 
 
 @contextmanager
-def worker(side: Side, settings: Settings) -> Iterator[Run]:
-    """Start a child that prepares a side; yields the call that runs one lap in it.
+def worker(prepare: Prepare, settings: Settings) -> Iterator[Run]:
+    """Start a child that prepares itself; yields the call that runs one lap in it.
 
     Raises:
-        RuntimeError: The child ended; the message holds the end of its stderr. Laps raise it, too.
+        RuntimeError: The child failed; the message ends in its traceback. Laps raise it, too.
     """
-    words = side.maker, json.dumps(side.arguments), json.dumps(asdict(settings))
-    with TemporaryFile() as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "bench.runner", *words], cwd=ROOT, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-        )  # fmt: skip
-        assert child.stdin
-        assert child.stdout
+    context = multiprocessing.get_context("spawn")
+    connection, of_child = context.Pipe()
+    child = context.Process(target=_serve, args=(of_child, prepare, settings))
+    child.start()
+    of_child.close()
 
-        def answer() -> dict[str, Any]:
-            if line := child.stdout.readline():
-                return dict(json.loads(line))
-            errors.seek(0)
-            stderr = errors.read().decode(errors="replace").strip()
-            raise RuntimeError(f"a worker failed: {stderr[-2000:]}")
-
-        def lap() -> Lap:
-            child.stdin.write("\n")
-            child.stdin.flush()
-            return Lap(**answer())
-
+    def answer() -> Any:
         try:
-            answer()
-            yield lap
-        finally:
-            child.kill()
-            child.communicate()
+            result = connection.recv()
+        except EOFError:
+            child.join()
+            result = f"exit code {child.exitcode}"
+        if isinstance(result, str):
+            raise RuntimeError(f"a worker failed: {result}")
+        return result
+
+    def lap() -> Lap:
+        connection.send(None)
+        made: Lap = answer()
+        return made
+
+    try:
+        answer()
+        yield lap
+    finally:
+        child.kill()
+        child.join()
+
+
+def _serve(connection: Connection, prepare: Prepare, settings: Settings) -> None:
+    """The child: sends a lap each time it is asked, or the text of an error."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):  # the measured code prints
+        os.dup2(nothing, output)
+    try:
+        run = prepare(settings)
+        connection.send(None)
+        while True:
+            connection.recv()
+            connection.send(replace(run(), peak_mb=peak_mb()))
+    except Exception:
+        connection.send(traceback.format_exc()[-2000:])
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -111,32 +160,17 @@ def on_all_cores(work: Callable[[Any], object], items: Iterable[Any]) -> float:
         return seconds_of(lambda: list(pool.map(work, items)))
 
 
-def python(settings: Settings, *words: str) -> Run:  # noqa: ARG001 - as every maker
-    """A whole Python process, from its start to its end.
+def python(*words: str) -> None:
+    """Run a Python process to its end.
 
     Raises:
         RuntimeError: It failed.
     """
-
-    def work() -> None:
-        done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(words)} failed: {done.stderr.strip()}")
-
-    return lambda: Lap(seconds_of(work))
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} failed: {done.stderr.strip()}")
 
 
-def _main() -> None:
-    """The child: reads a line per lap, writes a line of JSON per lap."""
-    # The measured code may print; only answers go to the parent.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    maker, arguments, settings = sys.argv[1:]
-    run = Side(maker, tuple(json.loads(arguments))).prepare(Settings(**json.loads(settings)))
-    print("{}", file=answers, flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(asdict(run()) | {"peak_mb": peak_mb()}), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    _main()
+def process(_: Settings, words: tuple[str, ...]) -> Run:
+    """A whole Python process, from its start to its end."""
+    return lambda: Lap(seconds_of(lambda: python(*words)))

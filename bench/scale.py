@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -17,9 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.corpus import write_corpora
-from bench.project import SNR_DB, Settings, write_project
-from bench.runner import Side, worker
+from bench.project import SNR_DB, Settings, write_corpora, write_project
+from bench.runner import process, worker
 from sedmtl.config import Mixing
 from sedmtl.data.corpora import EventClip, Scene
 from sedmtl.data.plan import plan
@@ -71,7 +71,7 @@ def measure(folder: Path, plans: Sequence[int], sizes: Sequence[int]) -> Iterato
 
 
 def _point(work: str, n_items: int, settings: Settings, *words: str) -> Point:
-    with worker(Side("runner:python", words), settings) as run:
+    with worker(partial(process, words=words), settings) as run:
         lap = run()
     return Point(work, n_items, lap.seconds, lap.peak_mb)
 

@@ -1,17 +1,14 @@
-"""Stages measured into rows, and the table of them: for a terminal, as Markdown, as JSON."""
+"""Measured stages, and the table of them: for a terminal, as Markdown, as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from textwrap import wrap
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench.project import Settings
-from bench.runner import Lap, worker
-from bench.stages import FAMILIES, Stage
+from bench.runner import Family, Lap
 
 HEADER = ("stage", "ours", "reference", "ratio", "x real time", "peak MB", "ref. MB", "of limit")
 WIDTH = 100
@@ -24,96 +21,56 @@ ABOUT = (
 )
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The laps of one side, per item; `notes` and `peak_mb` after the last."""
-
-    seconds: tuple[float, ...]
-    audio_s: float
-    notes: Mapping[str, float]
-    peak_mb: float
-
-    @classmethod
-    def of(cls, laps: Sequence[Lap]) -> Measured:
-        """Gather laps."""
-        seconds, last = tuple(lap.seconds / lap.n_items for lap in laps), laps[-1]
-        return cls(seconds, last.audio_s / last.n_items, last.notes, last.peak_mb)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A stage's figures; None where there is nothing to compare with.
+class Row(NamedTuple):
+    """A measured stage; None stands for a figure where there is nothing to compare with.
 
     Attributes:
-        ratio: Times as fast as the reference.
-        of_limit: Time at the limit over time taken.
+        laps: Of each side.
     """
 
     stage: str
     unit: str
-    ours: float
-    reference: float | None
-    ratio: float | None
-    real_time: float | None
-    peak_mb: float
-    reference_peak_mb: float | None
-    of_limit: float | None
-    sides: Mapping[str, Measured]
+    laps: Mapping[str, Sequence[Lap]]
 
-    @classmethod
-    def of(cls, stage: Stage, sides: Mapping[str, Measured]) -> Row:
-        """Compare the medians of the sides."""
-        ours, reference = sides["ours"], sides.get("reference")
-        seconds = {name: median(side.seconds) for name, side in sides.items()}
+    def figures(self) -> dict[str, float | None]:
+        """Medians of the sides, in the order of `HEADER`."""
+        seconds = {
+            name: median(lap.seconds / lap.n_items for lap in laps)
+            for name, laps in self.laps.items()
+        }
         per_ours = {name: value / seconds["ours"] for name, value in seconds.items()}
-        figures = seconds if stage.unit == "s" else {name: 1 / s for name, s in seconds.items()}
-        return cls(
-            stage=stage.name,
-            unit=stage.unit,
-            ours=figures["ours"],
-            reference=figures.get("reference"),
-            ratio=per_ours.get("reference"),
-            real_time=ours.audio_s / seconds["ours"] if ours.audio_s else None,
-            peak_mb=ours.peak_mb,
-            reference_peak_mb=reference.peak_mb if reference else None,
-            of_limit=per_ours.get("limit"),
-            sides=sides,
-        )
+        speed = seconds if self.unit == "s" else {name: 1 / s for name, s in seconds.items()}
+        last = {name: laps[-1] for name, laps in self.laps.items()}
+        audio_s = last["ours"].audio_s / last["ours"].n_items
+        return {
+            "ours": speed["ours"],
+            "reference": speed.get("reference"),
+            "ratio": per_ours.get("reference"),
+            "real_time": audio_s / seconds["ours"] if audio_s else None,
+            "peak_mb": last["ours"].peak_mb,
+            "reference_peak_mb": last["reference"].peak_mb if "reference" in last else None,
+            "of_limit": per_ours.get("limit"),
+        }
 
     def cells(self) -> tuple[str, ...]:
         """As text, in the order of the header."""
-        figures = (self.ours, self.reference, self.ratio, self.real_time, self.peak_mb)
-        of_limit = f"{self.of_limit:.0%}" if self.of_limit is not None else "–"
-        numbers = map(_number, (*figures, self.reference_peak_mb))
-        return (f"{self.stage} ({self.unit})", *numbers, of_limit)
+        *figures, of_limit = self.figures().values()
+        share = f"{of_limit:.0%}" if of_limit is not None else "–"
+        return (f"{self.stage} ({self.unit})", *map(_number, figures), share)
 
     def notes(self) -> list[str]:
         """Further figures, the reference's in brackets."""
-        reference = self.sides["reference"].notes if "reference" in self.sides else {}
+        reference = self.laps["reference"][-1].notes if "reference" in self.laps else {}
         return [
             f"{self.stage}: {_number(value)} {what}"
             + (f" (reference: {_number(reference[what])})" if what in reference else "")
-            for what, value in self.sides["ours"].notes.items()
+            for what, value in self.laps["ours"][-1].notes.items()
         ]
 
-
-def measure(stage: Stage, settings: Settings, say: Callable[[str], None]) -> Row:
-    """Run a stage's sides in turn, each in a process of its own.
-
-    Raises:
-        RuntimeError: A side failed.
-    """
-    laps: dict[str, list[Lap]] = {name: [] for name in stage.sides}
-    with ExitStack() as stack:
-        say(f"{stage.name}: preparing")
-        workers = [stack.enter_context(worker(side, settings)) for side in stage.sides.values()]
-        n_laps = min(stage.n_laps, settings.laps)
-        for number in range(1 - stage.n_warm, n_laps + 1):
-            say(f"{stage.name}: " + (f"lap {number} of {n_laps}" if number > 0 else "warming up"))
-            for name, run in zip(laps, workers, strict=True):
-                laps[name].append(run())
-    timed = {name: Measured.of(all_laps[stage.n_warm :]) for name, all_laps in laps.items()}
-    return Row.of(stage, timed)
+    def json(self) -> dict[str, Any]:
+        """The figures, and each lap that they are medians of."""
+        laps = {name: [asdict(lap) for lap in laps] for name, laps in self.laps.items()}
+        return {"stage": self.stage, "unit": self.unit, **self.figures(), "laps": laps}
 
 
 @dataclass(frozen=True)
@@ -123,19 +80,19 @@ class Report:
     Attributes:
         about: Machine, versions, commit and sizes that the figures hold for.
         limits: Of the machine.
-        families: Those measured.
+        families: Those measured, by name.
         rows: In order.
     """
 
     about: Mapping[str, Any]
     limits: Mapping[str, float]
-    families: Sequence[str]
+    families: Mapping[str, Family]
     rows: Sequence[Row]
 
     def json(self) -> dict[str, Any]:
         """All of it, each lap included."""
-        rows = [asdict(row) for row in self.rows]
-        return {"schema": 1, **self.about, "limits": dict(self.limits), "rows": rows}
+        rows = [row.json() for row in self.rows]
+        return {"schema": 2, **self.about, "limits": dict(self.limits), "rows": rows}
 
     def text(self) -> str:
         """At most `WIDTH` columns."""
@@ -179,11 +136,10 @@ class Report:
         return [note for row in self.rows for note in row.notes()]
 
     def _legend(self) -> list[str]:
-        families = ((name, FAMILIES[name]) for name in self.families)
         return [ABOUT] + [
             f"{name}: reference: {family.reference}"
             + (f"; limit: {family.limit}" if family.limit else "")
-            for name, family in families
+            for name, family in self.families.items()
         ]
 
 

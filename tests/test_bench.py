@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from functools import partial
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,14 +18,20 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
 
-from bench import features, mixing  # noqa: E402
+from bench import features, mix  # noqa: E402
+from bench.__main__ import FAMILIES  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
-from bench.corpus import write_corpora  # noqa: E402
-from bench.networks import PlainNetwork, config_of, open_store, trainer_of  # noqa: E402
-from bench.project import QUICK, SNR_DB, Settings, sedmtl, write_project  # noqa: E402
-from bench.runner import Side, worker  # noqa: E402
-from bench.stages import FAMILIES, Stage  # noqa: E402
-from bench.table import HEADER, WIDTH, Measured, Row  # noqa: E402
+from bench.project import (  # noqa: E402
+    QUICK,
+    SNR_DB,
+    Settings,
+    sedmtl,
+    write_corpora,
+    write_project,
+)
+from bench.runner import Lap, process, worker  # noqa: E402
+from bench.table import HEADER, WIDTH, Row  # noqa: E402
+from bench.training import PlainNetwork, config_of, open_store, trainer_of  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
 from sedmtl.store import Store  # noqa: E402
 
@@ -49,7 +58,7 @@ def config(settings):
 
 
 def test_the_plain_mixtures_are_those_of_sedmtl_within_a_step_of_16_bits(config):
-    corpus, planned = mixing.Corpus(config), mixing.read_plan(config)
+    corpus, planned = mix.Corpus(config), mix.read_plan(config)
     path = config.work_dir / "mixtures" / f"snr_{SNR_DB}.h5"
     with Store(path, "waveform") as store:
         assert [mixture["name"] for mixture in planned] == list(store.clips.name)
@@ -72,8 +81,8 @@ def test_the_plain_log_mels_are_those_of_sedmtl(config):
 
 
 def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
-    monkeypatch.setattr("bench.networks.choose_precision", lambda _: "float32")
-    monkeypatch.setattr("bench.networks.choose_device", lambda _: torch.device("cpu"))
+    monkeypatch.setattr("bench.training.choose_precision", lambda _: "float32")
+    monkeypatch.setattr("bench.training.choose_device", lambda _: torch.device("cpu"))
     with open_store(settings) as store:
         assert config_of(settings).precision == "float32"
         trainer, plain = trainer_of(settings, store), PlainNetwork(settings, store)
@@ -105,31 +114,36 @@ def test_the_arithmetic_counted_is_that_of_the_layers_and_three_times_that_for_t
 
 
 def test_a_row_compares_medians_per_item():
-    stage = Stage("x", "clips/s", Side("a:b"))
-    sides = {
-        "ours": Measured((0.5, 0.1, 0.25), audio_s=10, peak_mb=100, notes={}),
-        "reference": Measured((1.0,), audio_s=10, peak_mb=300, notes={}),
-        "limit": Measured((0.2,), audio_s=0, peak_mb=1, notes={}),
+    laps = {
+        "ours": [Lap(s, n, 10 * n, peak_mb=100) for s, n in ((0.5, 1), (0.2, 2), (0.25, 1))],
+        "reference": [Lap(1.0, audio_s=10, peak_mb=300)],
+        "limit": [Lap(0.2, peak_mb=1)],
     }
-    row = Row.of(stage, sides)
-    assert (row.ours, row.reference, row.ratio) == (4, 1, 4)
-    assert (row.real_time, row.of_limit) == (40, 0.8)
-    assert (row.peak_mb, row.reference_peak_mb) == (100, 300)
+    row = Row("x", "clips/s", laps).figures()
+    assert (row["ours"], row["reference"], row["ratio"]) == (4, 1, 4)
+    assert (row["real_time"], row["of_limit"]) == (40, 0.8)
+    assert (row["peak_mb"], row["reference_peak_mb"]) == (100, 300)
 
 
 def test_the_error_of_a_worker_names_the_cause(settings):
-    failing = worker(Side("runner:no_such_maker"), settings)
-    with pytest.raises(RuntimeError, match="no_such_maker"), failing:
+    failing = partial(process, words=("-c", "raise ValueError('no such thing')"))
+    with pytest.raises(RuntimeError, match="no such thing"), worker(failing, settings) as run:
+        run()
+    with pytest.raises(RuntimeError, match="exit code 3"), worker(_exit, settings):
         pass
+
+
+def _exit(_):
+    os._exit(3)
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "help"])
 def test_every_side_of_every_stage_runs(name, settings):
     n_threads = torch.get_num_threads()
-    for stage in FAMILIES[name].stages:
+    for stage in import_module(f"bench.{FAMILIES[name]}").FAMILY.stages:
         for side in stage.sides.values():
             if not stage.needs_gpu:
-                lap = side.prepare(settings)()
+                lap = side(settings)()
                 assert lap.seconds > 0
                 assert lap.n_items > 0
     torch.set_num_threads(n_threads)  # a child process would not need this

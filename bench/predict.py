@@ -6,6 +6,7 @@ short and a long recording with a narrow network, so that what depends on length
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 
 from bench.arithmetic import network_gflop, time_at_best
 from bench.project import Settings
-from bench.runner import Lap, Run, seconds_of
+from bench.runner import Family, Lap, Run, Stage, seconds_of
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
@@ -92,3 +93,13 @@ def _write_recording(path: Path, minutes: float) -> None:
     with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16") as file:
         for _ in range(round(minutes * 6)):
             file.write(rng.uniform(0.01, 0.2) * rng.standard_normal((10 * RATE, 2)))
+
+
+FAMILY = Family(
+    (
+        Stage("predict", "s/s", ours, partial(ours, precision="float32"), limit, n_laps=2),
+        Stage("predict, long beside short", "s/s", long, short, n_laps=1, n_warm=0),
+    ),
+    "float32; in the second row, a short recording beside a long one, network of width 2",
+    "as for inference, for the recording's overlapping windows",
+)

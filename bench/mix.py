@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import soundfile
 import soxr
 
 from bench.project import Settings, sedmtl, write_project
-from bench.runner import Lap, Run, on_all_cores, seconds_of
+from bench.runner import Family, Lap, Run, Stage, on_all_cores, seconds_of
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.data.corpora import load_events, load_scenes
 from sedmtl.runtime import memory
@@ -117,3 +118,17 @@ def _read(path: Path, rate: int) -> Wave:
 
 def _rms(waveform: Wave) -> float:
     return float(np.sqrt(np.mean(np.square(waveform))))
+
+
+def _stage(name: str, n_snrs: int) -> Stage:
+    ours_of, plain_of, limit_of = (partial(side, n_snrs=n_snrs) for side in (ours, plain, limit))
+    return Stage(name, "mixtures/s", ours_of, plain_of, limit_of)
+
+
+FAMILY = Family(
+    (_stage("mix, one SNR", 1), _stage("mix, three SNRs", 3)),
+    "one process, float64, files read and resampled again for each mixture and SNR, one WAV per "
+    "mixture",
+    "decoding and resampling each event once and one scene per mixture, on all cores",
+    needs="mixtures",
+)

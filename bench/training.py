@@ -1,9 +1,10 @@
-"""Training steps and scoring on a feature store: by sedmtl's `Trainer`, and plainly."""
+"""Training steps on a feature store, and the work that `bench.inference` shares with them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bench.arithmetic import network_gflop, time_at_best
 from bench.project import SNR_DB, Settings
-from bench.runner import Lap, Run, seconds_of
+from bench.runner import Family, Lap, Run, Stage, seconds_of
 from sedmtl.config import load_config
 from sedmtl.models import SedOutput
 from sedmtl.runtime import memory
@@ -33,7 +34,7 @@ MAX_STEPS = 1_000
 """Of all laps together."""
 
 
-def ours(settings: Settings, training: bool, compiled: bool = False) -> Run:
+def ours(settings: Settings, *, training: bool, compiled: bool = False) -> Run:
     """Steps or clip scores by `Trainer`, reading the store included; scoring runs no decoder."""
     memory.keep()  # as the command line does
     trainer = trainer_of(settings, open_store(settings))
@@ -58,7 +59,7 @@ def ours(settings: Settings, training: bool, compiled: bool = False) -> Run:
     return run
 
 
-def plain(settings: Settings, training: bool) -> Run:
+def plain(settings: Settings, *, training: bool) -> Run:
     """Plain steps, the loss fetched after each; or plain scoring, with the decoder."""
     with open_store(settings) as store:
         network = PlainNetwork(settings, store)
@@ -80,7 +81,7 @@ def plain(settings: Settings, training: bool) -> Run:
     return run
 
 
-def limit(settings: Settings, training: bool) -> Run:
+def limit(settings: Settings, *, training: bool) -> Run:
     """The arithmetic of a clip; training includes the decoder and the backward pass."""
     with open_store(settings) as store:
         sizes = len(store.classes), *store.row_shape
@@ -158,3 +159,21 @@ def _lap(settings: Settings, seconds: float, waited_s: float) -> Lap:
         notes["MB on the GPU"] = torch.cuda.max_memory_allocated() / 1024**2
     n_clips = N_STEPS * settings.batch
     return Lap(seconds, n_clips, 10 * n_clips, notes)
+
+
+plain_step, limit_of_step = partial(plain, training=True), partial(limit, training=True)
+FAMILY = Family(
+    (
+        Stage(
+            "training step", "clips/s", partial(ours, training=True), plain_step, limit_of_step,
+            n_laps=2,
+        ),
+        Stage(
+            "training step, torch.compile", "clips/s", partial(ours, training=True, compiled=True),
+            plain_step, limit_of_step, n_laps=2, needs_gpu=True,
+        ),
+    ),
+    "the same network in float32, contiguous, DataLoader on arrays, loss fetched each step",
+    "the step's convolutions and matrix products at the best GFLOP/s of its precision",
+    needs="features",
+)  # fmt: skip
