@@ -20,6 +20,7 @@ from sedmtl.metrics import clip as clip_metrics
 from sedmtl.metrics.bootstrap import Values, bootstrap
 from sedmtl.models import MODELS
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.progress import progress
 from sedmtl.store import HeldOutScores
 
 SCHEMA = 1
@@ -38,11 +39,16 @@ def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
     groups: dict[str, list[ScoredRun]] = {}
     for run in runs:
         groups.setdefault(_group_key(run), []).append(run)
-    rows = []
     for group in groups.values():
         group.sort(key=lambda run: run.fold)
         _check_folds(group)
-        rows += [_average(group, selection) for selection in sorted(group[0].scores.score)]
+    with progress("drawing clips for the intervals", 1) as advance:
+        rows = [
+            _average(group, selection)
+            for group in groups.values()
+            for selection in sorted(group[0].scores.score)
+        ]
+        advance(1)
     return sorted(rows, key=_order)
 
 

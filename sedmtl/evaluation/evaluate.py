@@ -61,19 +61,18 @@ def evaluate(
         config: The project.
         names: Names of runs.
         json_path: Another file to write the rows to.
-        on: Another store of the same plan to score the runs on.
+        on: As for `score_runs`.
         per_class: Whether to add a table of classes for each network.
         denoise: Whether to compare decoders with the events without the scene.
         separation: Whether to compare masks with the events of each class.
 
     Raises:
-        SedmtlError: A run does not exist or is not finished, there are no runs, the other store
-            follows another plan, or there are no stems to measure against.
+        SedmtlError: As for `score_runs`, or there are no stems to measure against.
     """
     runs = score_runs(config.work_dir / "runs", names, on)
     if denoise or separation:
         runs = measure_stems(config.work_dir, runs, denoise=denoise, separation=separation)
-    rows = average(runs)
+    rows = tabulate(runs)
     tables = [*result_tables(rows), *localisation_tables(rows), *paper_tables(rows)]
     tables += class_tables(rows) if per_class else []
     tables += [*denoising_tables(rows), *separation_tables(rows, per_class)]
@@ -90,7 +89,7 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
     Args:
         runs_dir: The folder of runs.
         names: Names of runs.
-        on: Another store of the same plan to score them on.
+        on: Another store of the same plan to score the runs on.
 
     Raises:
         SedmtlError: A run does not exist or is not finished, there are no runs, or the other store
@@ -110,14 +109,6 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
     return runs
 
 
-def average(runs: Sequence[ScoredRun]) -> list[Row]:
-    """Average runs over their folds with `tabulate`, showing progress."""
-    with progress.progress("drawing clips for the intervals", 1) as advance:
-        rows = tabulate(runs)
-        advance(1)
-    return rows
-
-
 def unfinished_runs(runs_dir: Path) -> list[str]:
     """Names of the unfinished runs."""
     started = {path.parent for path in runs_dir.glob("*/run.yaml")}
@@ -127,13 +118,12 @@ def unfinished_runs(runs_dir: Path) -> list[str]:
 def _score(folder: Path, on: Path | None) -> ScoredRun:
     recipe, card = read_run(folder), load_card(folder)
     scores = read_scores(folder / "scores.h5")
-    facts: Mapping[str, Any] = recipe
-    if on is not None:
-        scores, facts = _score_on(folder, recipe["fold"], scores, on)
-        measured = measure(scores, card.postprocessing)
-    else:
+    if on is None:
         measured = _measure_once(folder, scores, card.postprocessing)
-    return ScoredRun(folder, recipe, card, scores, facts, str(on or ""), measured)
+        return ScoredRun(folder, recipe, card, scores, recipe, localisation=measured)
+    scores, facts = _score_on(folder, recipe["fold"], scores, on)
+    measured = measure(scores, card.postprocessing)
+    return ScoredRun(folder, recipe, card, scores, facts, str(on), measured)
 
 
 def _measure_once(
@@ -142,8 +132,7 @@ def _measure_once(
     """Reuse the stored metrics of a run, or measure it if its scores or settings have changed."""
     path = folder / "localisation.json"
     digest = hashlib.sha256((folder / "scores.h5").read_bytes()).hexdigest()
-    basis = {"version": sedmtl.__version__, "scores": digest, "settings": repr(settings)}
-    origin = Origin(basis)
+    origin = Origin({"version": sedmtl.__version__, "scores": digest, "settings": repr(settings)})
     try:
         known = parse_json(path.read_text(encoding="utf-8"))
         if Origin(known.pop("made_from")).is_current(origin):

@@ -230,6 +230,12 @@ class Row:
         return f"{self.name} {self.variant}".rstrip()
 
     @property
+    def full_name_and_alpha(self) -> str:
+        """The full name, with α if the network has an auxiliary task."""
+        has_task = self.runs[0].config.network.task_modules
+        return f"{self.full_name}, α {self.recipe['alpha']}" if has_task else self.full_name
+
+    @property
     def reported(self) -> Reported | None:
         """The paper's results for this network on these data, if it has any."""
         run = self.runs[0]
@@ -245,15 +251,12 @@ class Row:
         return kinds == ("fsdkaggle2018", "tau2019")
 
 
-class AboutData(Protocol):
-    """Anything that belongs to scored data."""
-
+class _AboutData(Protocol):
     @property
-    def data(self) -> ScoredData:
-        """The scored data."""
+    def data(self) -> ScoredData: ...
 
 
-T = TypeVar("T", bound=AboutData)
+T = TypeVar("T", bound=_AboutData)
 
 
 def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
@@ -270,15 +273,10 @@ def names_of(rows: Sequence[Row]) -> list[str]:
     Args:
         rows: Networks under one selection.
     """
-    names = [
-        f"{row.full_name}, α {row.recipe['alpha']}"
-        if row.runs[0].config.network.task_modules
-        else row.full_name
-        for row in rows
-    ]
-    n_times = Counter((row.data, name) for row, name in zip(rows, names, strict=True))
+    names = [(row.data, row.full_name_and_alpha) for row in rows]
+    n_times = Counter(names)
     return [
-        row.runs[0].name if n_times[row.data, name] > 1 else name
+        row.runs[0].name if n_times[name] > 1 else name[1]
         for row, name in zip(rows, names, strict=True)
     ]
 

@@ -96,7 +96,7 @@ def network_tables(
         about: End of the title, after that of the data.
         columns: Names of the columns after `NETWORK`.
         lines_of: The cells of a network in these columns.
-        legend: What the columns mean.
+        legend: Notes below the last table.
     """
     tables = []
     for data, group in by_data(rows):
@@ -168,13 +168,14 @@ def _told_apart(rows: Sequence[Row]) -> list[str]:
 
 def localisation_tables(rows: Sequence[Row]) -> list[Table]:
     """One table per scored data: localisation by every network; none without strong labels."""
-    measured = [row for row in rows if row.measured]
     return network_tables(
-        measured, ": localisation", tuple(LOCALISATION), _localisation_lines, LOCALISATION_LEGEND
+        rows, ": localisation", tuple(LOCALISATION), _localisation_lines, LOCALISATION_LEGEND
     )
 
 
 def _localisation_lines(row: Row) -> list[Cells]:
+    if not row.measured:
+        return []
     averages = [row.metrics[key] for key in LOCALISATION.values()]
     deviations = ["" if each.std is None else f"±{short(each.std)}" for each in averages]
     return [[short(each.mean) for each in averages], deviations]
@@ -195,10 +196,7 @@ def _class_table(row: Row) -> Table:
 
 
 def paper_tables(rows: Sequence[Row]) -> list[Table]:
-    """Tables IV and V, one per SNR: the paper's figures, ours and the difference.
-
-    They include only runs on the paper's corpora.
-    """
+    """Tables IV and V for runs on the paper's corpora, one per SNR: the paper's values and ours."""
     tables = []
     for snr_db in paper.SNRS_DB:
         at_snr = [row for row in rows if row.reported and row.runs[0].snr_db == snr_db]

@@ -46,6 +46,10 @@ class Annotation:
         """(n_events,) the offsets in whole microseconds."""
         return microseconds(self.offset_s)
 
+    def group(self, n_classes: int) -> Whole:
+        """(n_events,) a number for each pair of clip and class, rising with clip and then class."""
+        return self.clip * n_classes + self.label
+
     def take(self, rows: Whole | Mask) -> Annotation:
         """Some of the events, by index or mask."""
         return Annotation(
@@ -63,7 +67,7 @@ class Annotation:
         events = self.take(np.lexsort((self.onset_s, self.label, self.clip)))
         # Clips and classes lie on one line of time, one after the other, too far apart to touch.
         span_us = events.offset_us.max() + 2
-        group = events.clip * (events.label.max() + 1) + events.label
+        group = events.group(int(events.label.max()) + 1)
         reached_us = np.maximum.accumulate(group * span_us + events.offset_us)
         apart = group[1:] * span_us + events.onset_us[1:] > reached_us[:-1]
         starts = np.flatnonzero(np.append(True, apart))

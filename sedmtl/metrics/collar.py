@@ -65,9 +65,8 @@ def _match(
     truth: Annotation, detected: Annotation, n_classes: int, collars: _Collars
 ) -> tuple[Whole, Whole]:
     """Truths and detections of a maximum matching within the classes, pair by pair."""
-    true_group = truth.clip * n_classes + truth.label
-    found_group = detected.clip * n_classes + detected.label
-    i, j = _near(truth, true_group, detected, found_group, collars)
+    groups = truth.group(n_classes), detected.group(n_classes)
+    i, j = _near(truth, detected, groups, collars)
     if not len(i):
         return i, j
     index = i.astype(np.int32), j.astype(np.int32)  # scipy 1.13 matches with no other
@@ -81,7 +80,7 @@ def _count_substitutions(truth: Annotation, detected: Annotation, collars: _Coll
     """Number of unmatched truths near an unmatched detection of any class."""
     truth = truth.take(np.argsort(truth.onset_s, kind="stable"))
     used_truths, used_detections = set[int](), set[int]()
-    pairs = _near(truth, truth.clip, detected, detected.clip, collars)
+    pairs = _near(truth, detected, (truth.clip, detected.clip), collars)
     for i, j in zip(*(index.tolist() for index in pairs), strict=True):
         if i not in used_truths and j not in used_detections:
             used_truths.add(i)
@@ -90,19 +89,15 @@ def _count_substitutions(truth: Annotation, detected: Annotation, collars: _Coll
 
 
 def _near(
-    truth: Annotation,
-    true_group: Whole,
-    detected: Annotation,
-    found_group: Whole,
-    collars: _Collars,
+    truth: Annotation, detected: Annotation, groups: tuple[Whole, Whole], collars: _Collars
 ) -> tuple[Whole, Whole]:
-    """I and j of all pairs within the collars, by group; sorted by i, then by j's onset."""
+    """I and j of all pairs of a group within the collars; sorted by i, then by j's onset."""
     onset_us = int(microseconds(collars.onset_s))
     # Groups follow each other on one time line, further apart than the collar.
     latest_us = max(truth.onset_us.max(initial=0), detected.onset_us.max(initial=0))
     span_us = latest_us + onset_us + 1
-    at_us = true_group * span_us + truth.onset_us
-    found_us = found_group * span_us + detected.onset_us
+    at_us = groups[0] * span_us + truth.onset_us
+    found_us = groups[1] * span_us + detected.onset_us
     i, j = pairs_between(at_us - onset_us, at_us + onset_us, found_us)
     if collars.offset_s is None:
         return i, j

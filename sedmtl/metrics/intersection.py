@@ -31,8 +31,8 @@ def evaluate(
     """
     truth = truth.merged()
     detected = detected.of_classes_in(truth)
-    true_group = truth.clip * n_classes + truth.label
-    i, j = pairs_between(true_group, true_group, detected.clip * n_classes + detected.label)
+    group = truth.group(n_classes)
+    i, j = pairs_between(group, group, detected.group(n_classes))
     shared_us = np.minimum(truth.offset_us[i], detected.offset_us[j])
     shared_us -= np.maximum(truth.onset_us[i], detected.onset_us[j])
     shared_us = np.maximum(shared_us, 0)

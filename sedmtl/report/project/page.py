@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sedmtl.config import Config
-from sedmtl.evaluation.evaluate import average, score_runs, unfinished_runs
+from sedmtl.evaluation.aggregate import tabulate
+from sedmtl.evaluation.evaluate import score_runs, unfinished_runs
 from sedmtl.evaluation.rows import Row, by_data
 from sedmtl.evaluation.tables import (
     Table,
@@ -52,7 +53,7 @@ def report(config: Config, names: Sequence[str], out_path: Path | None = None) -
     path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
     if path.is_dir():
         raise SedmtlError(f"cannot write {path}: it is a folder; name a file")
-    rows = average(score_runs(runs_dir, names))
+    rows = tabulate(score_runs(runs_dir, names))
     make_folder(path.parent)
     with progress.progress("drawing the report", 1) as advance:
         unfinished = [] if names else unfinished_runs(runs_dir)
