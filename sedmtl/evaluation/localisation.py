@@ -78,12 +78,7 @@ class Localisation:
 
 
 def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | None:
-    """All metrics of a run's held-out fold; None if strong labels are unknown.
-
-    Args:
-        scores: Scores of the run.
-        settings: Post-processing from frame scores to events.
-    """
+    """All metrics of a run's held-out fold; None if strong labels are unknown."""
     rows = known_clips(scores.target, scores.events)
     if not len(rows):
         return None

@@ -159,7 +159,7 @@ class Row:
 
     @property
     def is_validated(self) -> bool:
-        """Whether its epochs were chosen on inner validation; only such networks are kept."""
+        """Whether its epochs were chosen on inner validation; only those networks are kept."""
         return self.selection == "honest"
 
     @property
@@ -268,10 +268,9 @@ def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
 
 
 def names_of(rows: Sequence[Row]) -> list[str]:
-    """A unique name for each network on the same data: if two are alike, that of its first run.
+    """Unique names of the networks on the same data, under one selection.
 
-    Args:
-        rows: Networks under one selection.
+    Networks that would have the same name have that of their first run.
     """
     names = [(row.data, row.full_name_and_alpha) for row in rows]
     n_times = Counter(names)

@@ -19,13 +19,13 @@ Whole = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Annotation:
-    """True or detected events.
+    """True or detected events: four arrays (n_events,).
 
     Attributes:
-        clip: (n_events,) row of the clip, from 0.
-        label: (n_events,) index of the class, from 0.
-        onset_s: (n_events,).
-        offset_s: (n_events,), after the onset.
+        clip: Row of the clip, from 0.
+        label: Index of the class, from 0.
+        onset_s: The onsets.
+        offset_s: The offsets, after the onsets.
     """
 
     clip: Whole
@@ -38,16 +38,16 @@ class Annotation:
 
     @property
     def onset_us(self) -> Whole:
-        """(n_events,) the onsets in whole microseconds."""
+        """The onsets in whole microseconds."""
         return microseconds(self.onset_s)
 
     @property
     def offset_us(self) -> Whole:
-        """(n_events,) the offsets in whole microseconds."""
+        """The offsets in whole microseconds."""
         return microseconds(self.offset_s)
 
     def group(self, n_classes: int) -> Whole:
-        """(n_events,) a number for each pair of clip and class, rising with clip and then class."""
+        """A number for each pair of clip and class, rising with clip and then class."""
         return self.clip * n_classes + self.label
 
     def take(self, rows: Whole | Mask) -> Annotation:
@@ -65,7 +65,7 @@ class Annotation:
         if not len(self):
             return self
         events = self.take(np.lexsort((self.onset_s, self.label, self.clip)))
-        # Clips and classes lie on one line of time, one after the other, too far apart to touch.
+        # Groups follow each other on one time line, too far apart to touch.
         span_us = events.offset_us.max() + 2
         group = events.group(int(events.label.max()) + 1)
         reached_us = np.maximum.accumulate(group * span_us + events.offset_us)
@@ -83,14 +83,11 @@ def microseconds(time_s: npt.ArrayLike) -> Whole:
 
 
 def detections(active: Mask, edges_s: Seconds) -> Annotation:
-    """Make each maximal run of active frames an event.
+    """Make each maximal run of active frames an event, sorted by clip, class and onset.
 
     Args:
         active: (n, C, T) whether a class is active in a frame.
         edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
-
-    Returns:
-        The events, sorted by clip, class and onset.
     """
     begins, ends = active.copy(), active.copy()
     begins[..., 1:] &= ~active[..., :-1]
@@ -101,15 +98,12 @@ def detections(active: Mask, edges_s: Seconds) -> Annotation:
 
 
 def pairs_between(low: Whole, high: Whole, place: Whole) -> tuple[Whole, Whole]:
-    """All i and j with ``low[i] <= place[j] <= high[i]``.
+    """All i and j with ``low[i] <= place[j] <= high[i]``, sorted by i, then by place.
 
     Args:
         low: (n,).
         high: (n,).
         place: (m,), in any order.
-
-    Returns:
-        i and j of each pair, sorted by i, then by place.
     """
     order = np.argsort(place, kind="stable")
     first = np.searchsorted(place, low, "left", sorter=order)

@@ -17,8 +17,6 @@ from sedmtl.metrics.counts import EventMetrics, summarise
 
 
 class _Collars(NamedTuple):
-    """Maximum distance of a detection from a truth."""
-
     onset_s: float
     offset_s: float | None
     offset_share: float
@@ -42,7 +40,7 @@ def evaluate(
     Args:
         truth: The true events; overlapping ones of a class count as one.
         detected: The detections; those of classes without a truth are dropped.
-        n_classes: Number of classes.
+        n_classes: C.
         onset_s: The onset collar.
         offset_s: The offset collar; None to compare onsets only.
         offset_share: The offset collar as a share of the truth's length.

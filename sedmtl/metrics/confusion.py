@@ -64,7 +64,7 @@ class Confusion(NamedTuple):
 
 
 def evaluate(target: npt.NDArray[np.integer], tagged: Flags) -> Confusion:
-    """Count.
+    """Count clips by true and tagged class.
 
     Args:
         target: (n, C) of 0 and 1.

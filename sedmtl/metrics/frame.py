@@ -34,16 +34,13 @@ class FrameMetrics(NamedTuple):
 
 
 def targets(truth: Annotation, n_clips: int, n_classes: int, edges_s: Seconds) -> Mask:
-    """Mark the frames whose centre lies in a truth: onset <= centre < offset.
+    """Mark the frames whose centre lies in a truth, onset <= centre < offset: (n_clips, C, T).
 
     Args:
         truth: The true events.
         n_clips: Number of clips.
-        n_classes: Number of classes.
+        n_classes: C.
         edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
-
-    Returns:
-        (n_clips, n_classes, T).
     """
     edges_us = microseconds(edges_s)
     twice_centre_us = edges_us[:-1] + edges_us[1:]

@@ -25,7 +25,7 @@ def evaluate(
         truth: The true events; overlapping ones of a class count as one.
         detected: The detections, which do not overlap within a class; those of classes without a
             truth are dropped.
-        n_classes: Number of classes.
+        n_classes: C.
         dtc: The detection tolerance criterion.
         gtc: The ground truth tolerance criterion.
     """

@@ -27,7 +27,7 @@ def evaluate(
     Args:
         truth: The true events; overlapping ones of a class count as one.
         detected: The detections; those of classes without a truth are dropped.
-        n_classes: Number of classes.
+        n_classes: C.
         durations_s: (n_clips,) the length of each clip; events are cut at the end of its last
             segment, which is a whole one.
         segment_s: Length of a segment.
@@ -47,7 +47,7 @@ def evaluate(
 
 
 def _activity(events: Annotation, n_classes: int, n_segments: Whole, segment_us: int) -> Mask:
-    """Where each class is active: (n_clips, C, most segments)."""
+    """Where each class is active: (n_clips, C, n_segments of the longest clip)."""
     first = events.onset_us // segment_us
     last = np.minimum(-(-events.offset_us // segment_us), n_segments[events.clip])
     within = first < last

@@ -47,12 +47,11 @@ def sweep(
 
     Args:
         truth: The true events of all classes; overlapping ones of a class count as one.
-        label: Which class.
+        label: Index of the class.
         frame: (n, T) its scores.
         edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
-        dtc: The detection tolerance criterion: the share of a detection that truths must cover.
-        gtc: The ground truth tolerance criterion: the share of a truth that detections which pass
-            must cover.
+        dtc: Detection tolerance criterion, as in `intersection.evaluate`.
+        gtc: Ground truth tolerance criterion.
     """
     events = truth.take(truth.label == label).merged()
     steps = activate(events, frame, microseconds(edges_s), dtc, gtc)
@@ -88,8 +87,8 @@ def activate(truth: Annotation, frame: Scores, edges_us: Whole, dtc: float, gtc:
         truth: The true events of this class, merged.
         frame: (n, T).
         edges_us: (T + 1,).
-        dtc: The detection tolerance criterion.
-        gtc: The ground truth tolerance criterion.
+        dtc: As for `sweep`.
+        gtc: As for `sweep`.
     """
     order = np.argsort(-frame.astype(np.float64), axis=1, kind="stable")
     begin, end = _runs(order)
@@ -130,17 +129,14 @@ def cover(truth: Annotation, edges_us: Whole) -> Coverage:
 
 
 def cross_triggers(steps: Steps, coverage: Coverage, edges_us: Whole, cttc: float) -> Changes:
-    """Follow the failing detections that trigger on another class.
+    """Follow the failing detections of a class that trigger on another: (m, T) changes.
 
     Args:
-        steps: Of this class.
-        coverage: Of the other class.
+        steps: The steps of this class.
+        coverage: The coverage by the other class, in m clips.
         edges_us: (T + 1,).
-        cttc: The cross-trigger tolerance criterion: the share of a failing detection that truths
-            of the other class must cover.
-
-    Returns:
-        (m, T) the changes in the clips of `coverage`.
+        cttc: Cross-trigger tolerance criterion: the share of a failing detection that truths of
+            the other class must cover.
     """
     begin, end = steps.begin[:, coverage.clip], steps.end[:, coverage.clip]
     wanted_us = np.rint(cttc * (edges_us[end] - edges_us[begin]))
@@ -169,11 +165,9 @@ class Points:
         return cls(-falling, all_index)
 
     def total(self, change: Changes, clips: Whole | slice = slice(None)) -> Whole:
-        """Add changes up to the count at each point: (n_points,).
+        """Add changes (m, T) in m clips up to the count at each point: (n_points,).
 
-        Args:
-            change: (m, T), in the clips given; 0 at all steps that were not marked.
-            clips: (m,), or all.
+        A change is 0 at all steps that were not marked.
         """
         hit = change != 0
         totals = np.bincount(self.index[clips][hit], change[hit], len(self.score))
@@ -203,7 +197,7 @@ def _between(until_us: Whole, begin: Whole, end: Whole) -> Whole:
 
 
 def _change(run: Changes) -> Changes:
-    """What the new run brings less what the two that it replaces take away: (m, T) of (3, m, T)."""
+    """The value of the new run minus those of the two that it replaces: (3, m, T) -> (m, T)."""
     change: Changes = run[0] - run[1] - run[2]
     return change
 
