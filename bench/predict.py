@@ -19,7 +19,6 @@ from bench.runner import Family, Lap, Run, Stage, seconds_of
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.recordings import find_events, grid_of
 from sedmtl.logmel import n_frames
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime import memory
@@ -51,7 +50,7 @@ def limit(settings: Settings) -> Run:
     card = _paper_size(settings.width, "float32")
     gflop = network_gflop(N_CLASSES, card.n_frames, card.n_mels, settings.width, training=False)
     audio_s = 60 * settings.minutes
-    n_windows = audio_s / (grid_of(card).stride * card.hop_s)
+    n_windows = audio_s / (card.grid.stride * card.hop_s)
     return time_at_best(settings, gflop * n_windows, audio_s)
 
 
@@ -68,7 +67,7 @@ def _predict(settings: Settings, minutes: float, width: int, precision: str | No
     detector.score_windows(np.zeros((8, card.n_samples), np.float32))  # the first is slower
 
     def work() -> None:
-        for _, found in find_events(detector, [path], card.postprocessing, n_workers=all_cores()):
+        for _, found in detector.predict_many([path], n_workers=all_cores()):
             assert not isinstance(found, Exception), found
 
     return lambda: Lap(seconds_of(work), 60 * minutes, 60 * minutes)

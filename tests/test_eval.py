@@ -186,7 +186,7 @@ def test_the_stored_frame_scores_are_those_of_the_network(trained):
     scores, detector = read_scores(run / "scores.h5"), sedmtl.load(run)
     with Store(trained.work / "features" / "snr_20.h5", "logmel") as store:
         rows = np.flatnonzero(store.clips.fold == 1)
-        frame = detector.score(store.read, rows).frame
+        _, frame = detector.score(store.read, rows)
         names = [store.clips.name[row] for row in rows]
     np.testing.assert_allclose(scores.frame, frame, atol=1e-3)
     assert list(scores.name) == names

@@ -25,7 +25,6 @@ from sedmtl.inference.checkpoint import ModelCard, load_model
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.onnx import OPSET, build_graph, export
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.recordings import tags_of
 from sedmtl.logmel import n_frames
 from sedmtl.models.registry import settings_class
 
@@ -107,10 +106,10 @@ def test_onnxruntime_scores_as_the_detector_does(card):
     for waveforms in (noise[:1], noise, silence):
         clip, frame = session.run(["clip", "frame"], {"waveform": waveforms})
         conformed = np.stack([conform(each, card.n_samples) for each in waveforms])
-        expected = detector.score_windows(conformed)
+        expected_clip, expected_frame = detector.score_windows(conformed)
         # Rounding makes 2e-6.
-        np.testing.assert_allclose(clip, expected.clip, atol=1e-5)
-        np.testing.assert_allclose(frame, expected.frame, atol=1e-5)
+        np.testing.assert_allclose(clip, expected_clip, atol=1e-5)
+        np.testing.assert_allclose(frame, expected_frame, atol=1e-5)
         found.append(frame)
     assert np.abs(found[0] - found[2]).max() > 0.01, "noise and silence should differ"
 
@@ -180,7 +179,7 @@ def test_the_script_of_the_readme_finds_what_the_detector_finds(trained, tmp_pat
     card, network = load_model(trained.work / "runs" / RUN)
     sound = trained.work / "mixtures" / "snr_20" / "mix_01.wav"
     waveform, _ = soundfile.read(sound, dtype="float32")
-    clip = Detector(card, network).score_windows(conform(waveform, card.n_samples)[None]).clip[0]
+    (clip,), _ = Detector(card, network).score_windows(conform(waveform, card.n_samples)[None])
     # Two of the three classes are above their threshold.
     card = replace(card, tag_threshold=tuple((clip + np.array([-0.01, 0.01, -0.01])).tolist()))
     (tmp_path / "model.onnx").write_bytes(build_graph(card, network, RUN))
@@ -192,7 +191,7 @@ def test_the_script_of_the_readme_finds_what_the_detector_finds(trained, tmp_pat
         text=True,
         check=True,
     )
-    expected = {(label, f"{score:.2f}") for label, score in tags_of(card, clip)}
+    expected = {(label, f"{score:.2f}") for label, score in card.tags(clip)}
     assert len(expected) == 2
     assert {tuple(line.split()[1::-1]) for line in found.stdout.splitlines()} == expected
     assert found.stderr == ""

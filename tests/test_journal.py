@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sedmtl.events import Detection
-from sedmtl.inference.journal import Entry, Journal
+from sedmtl.inference.journal import Journal
+from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime.checksum import sealed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Stamp
@@ -29,15 +30,15 @@ def sounds(tmp_path):
     return paths
 
 
-def entry_of(path, onset_s=1 / 3):
+def found_at(onset_s=1 / 3):
     events = [Detection('dog "ä"', onset_s, onset_s + 0.1, 0.7), Detection("x", 2.0, 3.0, 0.1)]
-    return Entry(Stamp.of(path), 12.5, events, [("x", 1 / 7)])
+    return Prediction(12.5, events, [("x", 1 / 7)])
 
 
 def write(path, sounds, basis=BASIS):
     with Journal(path, basis) as journal:
         for sound in sounds:
-            journal.add(sound, entry_of(sound))
+            journal.add(sound, Stamp.of(sound), found_at())
     return path.read_bytes()
 
 
@@ -50,19 +51,19 @@ def test_entries_come_back_exactly(journal_path, sounds):
     write(journal_path, sounds[:2])
     with Journal(journal_path, BASIS) as journal:
         assert journal.changed == []
-        assert journal.find(sounds[0]) == entry_of(sounds[0])
-        assert journal.find(sounds[1]) == entry_of(sounds[1])
+        assert journal.find(sounds[0]) == found_at()
+        assert journal.find(sounds[1]) == found_at()
         assert journal.find(sounds[2]) is None
 
 
 def test_an_entry_is_on_disk_as_soon_as_it_is_added(journal_path, sounds):
     with Journal(journal_path, BASIS) as journal:
         for n_done, sound in enumerate(sounds, start=1):
-            journal.add(sound, entry_of(sound))
+            journal.add(sound, Stamp.of(sound), found_at())
             lines = journal_path.read_text().splitlines()
             assert len(lines) == 1 + n_done
             assert json.loads(lines[-1])["path"] == str(sound)
-            assert journal.find(sound) == entry_of(sound)
+            assert journal.find(sound) == found_at()
 
 
 @pytest.mark.parametrize("n_lost", range(1, 60, 7))
@@ -107,12 +108,12 @@ def test_a_changed_file_has_no_entry(journal_path, sounds):
     assert found(journal_path, sounds) == [False, False, True]
 
 
-def test_the_newest_entry_of_a_file_counts(journal_path, sounds):
+def test_the_newest_found_at_a_file_counts(journal_path, sounds):
     write(journal_path, sounds)
     with Journal(journal_path, BASIS) as journal:
-        journal.add(sounds[0], entry_of(sounds[0], 5.0))
+        journal.add(sounds[0], Stamp.of(sounds[0]), found_at(5.0))
     with Journal(journal_path, BASIS) as journal:
-        assert journal.find(sounds[0]) == entry_of(sounds[0], 5.0)
+        assert journal.find(sounds[0]) == found_at(5.0)
 
 
 def test_a_file_that_is_gone_has_no_entry(journal_path, sounds):
@@ -189,7 +190,7 @@ def test_a_full_disk_is_one_sentence(journal_path, sounds):
         with Journal(journal_path, BASIS) as journal:
             journal._file.close()
             journal._file = Path("/dev/full").open("r+b")  # noqa: SIM115 - closed by the journal
-            journal.add(sounds[0], entry_of(sounds[0]))
+            journal.add(sounds[0], Stamp.of(sounds[0]), found_at())
 
     with pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: No space left"):
         fill_up()

@@ -12,7 +12,6 @@ import pytest
 from sedmtl.events import Detection, Event, read_strong_labels
 from sedmtl.inference.exporters import (
     FORMATS,
-    Recording,
     audacity_text,
     csv_text,
     json_text,
@@ -20,16 +19,17 @@ from sedmtl.inference.exporters import (
     tag_text,
     tsv_text,
 )
+from sedmtl.inference.prediction import Prediction
 
 DOG = Detection("Dog bark", 0.016, 2.5, 0.91234567)
 CAT = Detection("Cat", 1.0 / 3.0, 2.0 / 3.0, 1.0)
-RECORDING = Recording("a.wav", 10.0, (50.0, 16_000.0), [DOG, CAT])
-SILENT = Recording("silent.wav", 10.0, (50.0, 16_000.0), [])
+RECORDING = Prediction(10.0, [DOG, CAT], filename="a.wav", band_hz=(50.0, 16_000.0))
+SILENT = replace(RECORDING, events=[], filename="silent.wav")
 
 # A name with whatever a format could stumble over.
 AWKWARD = 'Tür, "zu"\t– 犬\r\n#1'
 ON_ONE_LINE = 'Tür, "zu" – 犬 #1'
-STRANGE = Recording(f"{AWKWARD}.wav", 1.0, (0.0, 1.0), [Detection(AWKWARD, 0.0, 1.0, 0.5)])
+STRANGE = Prediction(1.0, [Detection(AWKWARD, 0.0, 1.0, 0.5)], filename=f"{AWKWARD}.wav")
 
 
 def rows(text, delimiter):

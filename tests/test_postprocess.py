@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from sedmtl.events import Detection
 from sedmtl.inference.postprocess import (
     PostProcessing,
-    RawEvent,
     Segmenter,
     gate,
     median_filter,
@@ -26,7 +26,7 @@ HALF = PostProcessing(threshold=(0.5,))
 
 
 def events_of(scores, settings=HALF, hop_s=1.0, first_edge_s=0.0):
-    return segment(np.array([scores], np.float32), settings, hop_s, first_edge_s)
+    return segment(np.array([scores], np.float32), settings, [0], hop_s, first_edge_s)
 
 
 def spans(scores, **settings):
@@ -52,7 +52,7 @@ def naive(frame, settings, hop_s, first_edge_s):
             else:
                 joined.append((start, end))
         found += [
-            RawEvent(
+            Detection(
                 label, first_edge_s + s * hop_s, first_edge_s + e * hop_s, float(row[s:e].max())
             )
             for s, e in joined
@@ -108,7 +108,7 @@ def test_the_filter_is_the_nearest_odd_number_of_frames(median_s, hop_s, n_frame
 
 def test_an_event_runs_from_the_first_edge_of_its_first_frame_to_the_last_of_its_last():
     assert events_of([0.1, 0.6, 0.9, 0.7, 0.2], hop_s=0.25, first_edge_s=0.5) == [
-        RawEvent(label=0, onset_s=0.75, offset_s=1.5, score=pytest.approx(0.9))
+        Detection(label=0, onset_s=0.75, offset_s=1.5, score=pytest.approx(0.9))
     ]
 
 
@@ -175,7 +175,7 @@ def test_the_score_is_the_highest_after_the_median():
 
 def test_each_class_has_its_threshold():
     frame = np.full((3, 2), 0.5, np.float32)
-    found = segment(frame, PostProcessing((0.6, 0.4, 0.2)), 1.0)
+    found = segment(frame, PostProcessing((0.6, 0.4, 0.2)), range(3), 1.0)
     assert [event.label for event in found] == [1, 2]
 
 
@@ -183,7 +183,7 @@ def test_without_options_events_are_the_runs_of_active_frames():
     frame = random_scores(np.random.default_rng(5), n_classes=4, n_frames=80)
     edges_s = 0.25 + 0.5 * np.arange(81)
     expected = detections((frame > 0.5)[None], edges_s)
-    found = segment(frame, PostProcessing((0.5,) * 4), 0.5, 0.25)
+    found = segment(frame, PostProcessing((0.5,) * 4), range(4), 0.5, 0.25)
     assert {event[:3] for event in found} == set(
         zip(expected.label, expected.onset_s, expected.offset_s, strict=True)
     )
@@ -207,31 +207,31 @@ def test_events_do_not_depend_on_where_the_recording_is_cut(settings):
         frame = random_scores(rng)
         lengths = rng.integers(0, most, size=200, endpoint=True)
         pieces = np.split(frame, np.cumsum(lengths), axis=1)
-        segmenter = Segmenter(settings, 0.1, 0.05)
+        segmenter = Segmenter(settings, range(3), 0.1, 0.05)
         found = [event for piece in pieces for event in segmenter.push(piece)]
         found += segmenter.finish()
         expected = naive(frame, settings, 0.1, 0.05)
         assert expected
         assert sorted(found, key=lambda e: (e.onset_s, e.label)) == [
-            RawEvent(e.label, pytest.approx(e.onset_s), pytest.approx(e.offset_s), e.score)
+            Detection(e.label, pytest.approx(e.onset_s), pytest.approx(e.offset_s), e.score)
             for e in expected
         ]
-        assert segment(frame, settings, 0.1, 0.05) == sorted(
+        assert segment(frame, settings, range(3), 0.1, 0.05) == sorted(
             found, key=lambda e: (e.onset_s, e.label)
         )
 
 
 def test_an_event_comes_as_soon_as_no_later_frame_can_change_it():
-    segmenter = Segmenter(replace(HALF, gap_s=2.0), 1.0)
+    segmenter = Segmenter(replace(HALF, gap_s=2.0), [0], 1.0)
     high, low = np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
     pushed = [segmenter.push(frame) for frame in (high, low, low, low, high)]
-    assert pushed == [[], [], [], [RawEvent(0, 0, 1, 1)], []]
-    assert segmenter.finish() == [RawEvent(0, 4, 5, 1)]
+    assert pushed == [[], [], [], [Detection(0, 0, 1, 1)], []]
+    assert segmenter.finish() == [Detection(0, 4, 5, 1)]
 
 
 def test_what_is_kept_between_pieces_does_not_grow():
     settings = PostProcessing((0.5,) * 5, low=0.8, median_s=0.5, gap_s=0.3)
-    segmenter = Segmenter(settings, 0.1)
+    segmenter = Segmenter(settings, range(5), 0.1)
     rng = np.random.default_rng(0)
     for _ in range(50):
         segmenter.push(random_scores(rng, n_classes=5, n_frames=20))
@@ -247,12 +247,12 @@ def test_what_is_kept_between_pieces_does_not_grow():
 def test_a_recording_of_no_or_one_frame(n_frames):
     settings = PostProcessing((0.5, 0.5), median_s=0.5, gap_s=1.0)
     frame = np.ones((2, n_frames), np.float32)
-    assert segment(frame, settings, 0.1) == []  # the median of one frame among zeros is 0
-    assert len(segment(frame, replace(settings, median_s=0), 0.1)) == 2 * n_frames
+    assert segment(frame, settings, range(2), 0.1) == []  # the median of one frame among zeros is 0
+    assert len(segment(frame, replace(settings, median_s=0), range(2), 0.1)) == 2 * n_frames
 
 
 def test_silence_is_no_event_even_at_threshold_0():
-    assert segment(np.zeros((1, 9), np.float32), PostProcessing((0.0,)), 0.1) == []
+    assert segment(np.zeros((1, 9), np.float32), PostProcessing((0.0,)), [0], 0.1) == []
 
 
 def test_a_class_active_throughout_is_one_event():
@@ -278,7 +278,7 @@ def test_a_setting_that_makes_no_sense_is_named(name, value):
 @pytest.mark.parametrize("shape", [(2, 5), (5,)])
 def test_scores_of_other_classes_than_the_thresholds_are_refused(shape):
     with pytest.raises(SedmtlError, match="expected scores of 1 classes"):
-        Segmenter(HALF, 0.1).push(np.zeros(shape, np.float32))
+        Segmenter(HALF, [0], 0.1).push(np.zeros(shape, np.float32))
 
 
 def test_a_gate_multiplies_by_the_clip_score_where_it_is_asked_for():

@@ -16,7 +16,6 @@ from mutations import in_json
 import sedmtl
 from sedmtl.data import audio
 from sedmtl.events import read_strong_labels
-from sedmtl.inference import recordings
 from sedmtl.inference.detector import Detector
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
@@ -87,7 +86,7 @@ def test_python_and_the_command_line_find_the_same(trained, sounds, out):
     detector.card = replace(detector.card, postprocessing=settings)
     rows, tags = read_tsv(out / "events.tsv"), read_tsv(out / "tags.tsv")
     for path in audio.files_below(sounds):
-        prediction = recordings.predict(detector, audio.stream(path, 8000))
+        prediction = detector.predict(path)
         name = path.relative_to(sounds).as_posix()
         found = [
             (row["event_label"], float(row["onset"]), float(row["offset"]))
@@ -99,8 +98,7 @@ def test_python_and_the_command_line_find_the_same(trained, sounds, out):
         np.testing.assert_allclose(
             [times for _, *times in found], [times for _, *times in expected], atol=6e-4
         )
-        likely = dict(recordings.tags_of(detector.card, prediction.clip))
-        assert scores_of(name, tags) == pytest.approx(likely, abs=1e-4)
+        assert scores_of(name, tags) == pytest.approx(dict(prediction.tags), abs=1e-4)
 
 
 def test_each_recording_gets_its_files_in_the_folders_of_the_input(trained, sounds, out):

@@ -359,7 +359,7 @@ def tracks(draw):
 @given(tracks(), st.sampled_from([0.0, 0.016]))
 def test_events_are_in_order_within_bounds_apart_and_long_enough(track, first_edge_s):
     frame, how, hop_s, _ = track
-    events = segment(frame, how, hop_s, first_edge_s)
+    events = segment(frame, how, range(len(frame)), hop_s, first_edge_s)
     assert [(e.onset_s, e.label) for e in events] == sorted((e.onset_s, e.label) for e in events)
     end_s = first_edge_s + frame.shape[1] * hop_s
     for event in events:
@@ -376,17 +376,19 @@ def test_events_are_in_order_within_bounds_apart_and_long_enough(track, first_ed
 @given(tracks())
 def test_events_do_not_depend_on_where_the_stream_is_cut(track):
     frame, how, hop_s, cuts = track
-    segmenter = Segmenter(how, hop_s)
+    segmenter = Segmenter(how, range(len(frame)), hop_s)
     events = [e for piece in np.split(frame, cuts, axis=1) for e in segmenter.push(piece)]
     events += segmenter.finish()
-    assert sorted(events, key=lambda e: (e.onset_s, e.label)) == segment(frame, how, hop_s)
+    assert sorted(events, key=lambda e: (e.onset_s, e.label)) == segment(
+        frame, how, range(len(frame)), hop_s
+    )
 
 
 def active(frame, threshold, hop_s):
     """(C, T) the frames that are in an event, at a plain threshold."""
     how = PostProcessing(threshold=(threshold,) * len(frame))
     inside = np.zeros(frame.shape, bool)
-    for label, onset_s, offset_s, _ in segment(frame, how, hop_s):
+    for label, onset_s, offset_s, _ in segment(frame, how, range(len(frame)), hop_s):
         inside[label, round(onset_s / hop_s) : round(offset_s / hop_s)] = True
     return inside
 

@@ -15,8 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sedmtl.data import audio
 from sedmtl.data.audio.waveform import cut_or_pad
 from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.recordings import find_events, predict, seconds_of, tags_of
+from sedmtl.inference.predict import seconds_of
 from sedmtl.models.vggish import GapSettings
 from sedmtl.runtime.errors import SedmtlError
 
@@ -30,7 +31,7 @@ CARD = ModelCard(
 )  # fmt: skip
 
 
-class Fake:
+class Fake(Detector):
     """A frame's scores are 0.5 plus and minus the mean of its window."""
 
     def __init__(self, **settings):
@@ -65,16 +66,27 @@ def write(folder, name, wave):
     return folder / name
 
 
-def run(scorer, paths, **options):
-    found = find_events(scorer, paths, scorer.card.postprocessing, **options)
-    return dict(found)
+def run(detector, paths, **options):
+    return dict(detector.predict_many(paths, **options))
+
+
+@pytest.fixture
+def predict(monkeypatch):
+    """Predict on a recording that is read in the given blocks."""
+
+    def run(detector, blocks):
+        with monkeypatch.context() as patched:
+            patched.setattr(audio, "stream", lambda *_: iter(blocks))
+            return detector.predict("recording.wav")
+
+    return run
 
 
 LENGTHS = [1, 19, 20, 21, 700, 1999, 2000, 2020, 2999, 3020, 9000, 12_345]
 
 
 @pytest.mark.parametrize("n_samples", LENGTHS)
-def test_scores_that_know_no_window_come_out_as_if_there_were_none(n_samples):
+def test_scores_that_know_no_window_come_out_as_if_there_were_none(predict, n_samples):
     wave = telegraph(n_samples)
     prediction = predict(Fake(), np.array_split(wave, 1 + n_samples // 300))
     expected = frames_at_once(wave)
@@ -86,13 +98,13 @@ def test_scores_that_know_no_window_come_out_as_if_there_were_none(n_samples):
     assert prediction.classes == ("up", "down")
 
 
-def test_frames_cover_the_recording_at_their_place():
+def test_frames_cover_the_recording_at_their_place(predict):
     prediction = predict(Fake(), [telegraph(5000)])
     np.testing.assert_allclose(prediction.frame_edges_s, 0.01 + 0.02 * np.arange(250))
     assert prediction.frame.shape == (2, 249)
 
 
-def test_a_sound_at_the_very_end_is_found():
+def test_a_sound_at_the_very_end_is_found(predict):
     wave = -np.ones(7777, np.float32)
     wave[-200:] = 1
     prediction = predict(Fake(median_s=0), [wave])
@@ -101,7 +113,7 @@ def test_a_sound_at_the_very_end_is_found():
     assert up.offset_s == pytest.approx(7.777, abs=0.04)
 
 
-def test_an_event_across_the_seam_of_windows_is_one():
+def test_an_event_across_the_seam_of_windows_is_one(predict):
     wave = -np.ones(10_000, np.float32)
     wave[500:8000] = 1
     ups = [event for event in predict(Fake(), [wave]).events if event.label == "up"]
@@ -112,7 +124,7 @@ def test_an_event_across_the_seam_of_windows_is_one():
 
 
 @pytest.mark.parametrize("n_samples", [1, 20, 21, 30, 45, 450])
-def test_no_event_of_a_short_recording_ends_after_it(n_samples):
+def test_no_event_of_a_short_recording_ends_after_it(predict, n_samples):
     scorer = Fake(threshold=(0.0, 0.0), median_s=0)
     prediction = predict(scorer, [telegraph(n_samples)])
     assert bool(prediction.events) == (n_samples > WINDOW / 2)  # the centre of the first frame
@@ -120,21 +132,21 @@ def test_no_event_of_a_short_recording_ends_after_it(n_samples):
         assert 0 <= event.onset_s < event.offset_s <= n_samples / RATE
 
 
-def test_events_begin_at_zero_where_the_first_frame_begins_before():
+def test_events_begin_at_zero_where_the_first_frame_begins_before(predict):
     scorer = Fake(threshold=(0.0, 0.0), median_s=0)
     scorer.card = replace(scorer.card, n_frames=49, features={**CARD.features, "hop": 60})
     scorer.score_windows = lambda _: (np.ones((1, 2), "f4"), np.ones((1, 2, 49), "f4"))
     assert {event.onset_s for event in predict(scorer, [telegraph(500)]).events} == {0.0}
 
 
-def test_a_class_is_in_a_recording_if_it_is_in_one_of_its_windows():
+def test_a_class_is_in_a_recording_if_it_is_in_one_of_its_windows(predict):
     wave = -np.ones(20_000, np.float32)
     wave[9000:9050] = 1
     np.testing.assert_allclose(predict(Fake(), [wave]).clip, [1, 1])
     np.testing.assert_allclose(predict(Fake(), [wave[:8000]]).clip, [0, 1])
 
 
-def test_gated_scores_are_multiplied_by_the_clip_score_of_their_window():
+def test_gated_scores_are_multiplied_by_the_clip_score_of_their_window(predict):
     class Steady(Fake):
         """Clip scores 0.5 and 0.25 of all windows, frame scores 1."""
 
@@ -172,9 +184,9 @@ def test_many_recordings_are_found_to_hold_what_each_holds_alone(
         if path.name in ("text.wav", "nan.wav", "none.wav"):
             assert path.name in str(found[number])
             continue
-        alone = predict(scorer, audio.stream(path, RATE))
-        assert found[number].events == alone.events
-        assert found[number].duration_s == alone.duration_s
+        alone = scorer.predict(path)
+        assert found[number] == alone  # duration, events and tags
+        assert found[number].frame.shape == (2, 0)
         np.testing.assert_array_equal(found[number].clip, alone.clip)
     assert sum(len(each.events) for each in found.values() if hasattr(each, "events")) > 100
 
@@ -215,7 +227,7 @@ def test_memory_does_not_grow_with_the_recording(monkeypatch):
 
 
 def test_closing_early_ends_the_threads(many):
-    with closing(find_events(Fake(), many * 5, CARD.postprocessing, 2, 3)) as found:
+    with closing(Fake().predict_many(many * 5, batch_size=2, n_workers=3)) as found:
         assert next(found)[0] == 0
     assert list(found) == []
 
@@ -229,11 +241,11 @@ def test_a_defect_of_the_network_is_raised(many):
 
 def test_one_broken_recording_raises():
     with pytest.raises(SedmtlError, match="no audio file"):
-        predict(Fake(), audio.stream(Path("none.wav"), RATE))
+        Fake().predict("none.wav")
 
 
 def test_tags_are_the_classes_above_their_thresholds_the_likeliest_first():
     score = np.array([0.81, 0.95], np.float32)
-    assert tags_of(CARD, score) == [("down", float(score[1])), ("up", float(score[0]))]
-    assert tags_of(CARD, np.array([0.9, 0.9])) == [("up", 0.9)]  # above, not at
-    assert tags_of(CARD, np.array([0.1, 0.1])) == []
+    assert CARD.tags(score) == [("down", float(score[1])), ("up", float(score[0]))]
+    assert CARD.tags(np.array([0.9, 0.9])) == [("up", 0.9)]  # above, not at
+    assert CARD.tags(np.array([0.1, 0.1])) == []

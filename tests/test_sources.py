@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sedmtl.inference.sources import Source, files_about, find_sources
+from sedmtl.inference.sources import RESERVED_S, Source, claim_output, files_about, find_sources
 from sedmtl.runtime.errors import SedmtlError
 
 
@@ -76,3 +76,22 @@ def test_recordings_that_would_share_a_file_are_refused(here):
         files_about(sources, here / "out", ".csv")
     alike = [Source(name, Path(name)) for name in ("a.wav", "a.flac", "a.wav.wav", "sub/a.wav")]
     assert len(set(files_about(alike, here, ".csv"))) == 4
+
+
+def test_a_name_is_free_again_after_its_output_was_deleted(here):
+    out = here / "out"
+
+    def claim(name):
+        return claim_output(here / "work", out, here / name, [".png"]).name
+
+    assert claim("a/x.wav") == "x"
+    assert claim("b/x.wav") == "x-2"  # the first may be about to write
+    (out / "x.png").touch()
+    long_ago = (out / ".x.of").stat().st_mtime - 2 * RESERVED_S
+    os.utime(out / ".x.of", (long_ago, long_ago))
+    (out / ".x-2.of").unlink()
+    assert claim("b/x.wav") == "x-2"
+    (out / ".x-2.of").unlink()
+    (out / "x.png").unlink()
+    assert claim("b/x.wav") == "x"
+    assert claim("a/x.wav") == "x-2"

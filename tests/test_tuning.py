@@ -181,7 +181,9 @@ def test_segmenting_with_what_was_tuned_reaches_the_tuned_f1():
     frame, clip, target, truth = random_clips(7)
     settings = tuned(frame, clip, target, truth)
     scores = frame * clip[:, :, None] if settings.gated else frame
-    rows = [(i, *event) for i, f in enumerate(scores) for event in segment(f, settings, HOP_S)]
+    rows = [
+        (i, *event) for i, f in enumerate(scores) for event in segment(f, settings, range(3), HOP_S)
+    ]
     row, label, onset_s, offset_s, _ = map(np.array, zip(*rows, strict=True))
     found = Annotation(row, label, onset_s, offset_s)
     reached = intersection.evaluate(truth, found, 3).f1

@@ -134,7 +134,7 @@ def command(
         run, out, tuple(format or ()), tags, threshold, hysteresis, median, gap, min_duration,
         batch_size, gpus, options.count_workers(workers, scheduler), scheduler,
     )  # fmt: skip
-    outcome = predict(options.load_project_if_any(config), audio, how)
-    typer.echo(outcome.table, nl=False)
-    if outcome.error:
-        raise outcome.error
+    result = predict(options.load_project_if_any(config), audio, how)
+    typer.echo(result.table, nl=False)
+    if result.error:
+        raise result.error

@@ -14,13 +14,8 @@ from typing import Any, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.inference.postprocess import (
-    PostProcessing,
-    RawEvent,
-    gate,
-    median_filter,
-    odd_frames,
-)
+from sedmtl.events import Detection
+from sedmtl.inference.postprocess import PostProcessing, gate, median_filter, odd_frames
 from sedmtl.inference.postprocess import segment as find_events
 from sedmtl.metrics import collar, frame, intersection, psds, segment
 from sedmtl.metrics.annotation import Annotation
@@ -88,7 +83,7 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     durations_s = np.full(len(rows), scores.duration_s)
     gated = gate(raw, scores.score["honest"][rows], settings)
     ready = median_filter(gated, odd_frames(settings.median_s, _hop_s(scores)))
-    found = _annotation([detected(scores, row, settings) for row in rows.tolist()])
+    found = _annotation(scores.classes, [detected(scores, row, settings) for row in rows.tolist()])
     target = frame.targets(truth, len(rows), n_classes, edges_s)
     return Localisation(
         psds1=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_1),
@@ -101,10 +96,11 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     )
 
 
-def detected(scores: HeldOutScores, row: int, settings: PostProcessing) -> list[RawEvent]:
+def detected(scores: HeldOutScores, row: int, settings: PostProcessing) -> list[Detection]:
     """The events that a run's post-processing finds in a clip, by onset and then class."""
     frame = gate(scores.frame[row], scores.score["honest"][row], settings)
-    return find_events(frame, settings, _hop_s(scores), float(scores.frame_edges_s[0]))
+    start_s = float(scores.frame_edges_s[0])
+    return find_events(frame, settings, scores.classes, _hop_s(scores), start_s)
 
 
 def _hop_s(scores: HeldOutScores) -> float:
@@ -112,8 +108,13 @@ def _hop_s(scores: HeldOutScores) -> float:
     return float(edges_s[-1] - edges_s[0]) / (len(edges_s) - 1)
 
 
-def _annotation(found: Sequence[Sequence[RawEvent]]) -> Annotation:
-    events = [(clip, *event) for clip, of_clip in enumerate(found) for event in of_clip]
+def _annotation(classes: Sequence[str], found: Sequence[Sequence[Detection]]) -> Annotation:
+    number = {label: k for k, label in enumerate(classes)}
+    events = [
+        (clip, number[label], *others)
+        for clip, of_clip in enumerate(found)
+        for label, *others in of_clip
+    ]
     clip, label, onset_s, offset_s, _ = np.array(events, np.float64).reshape(-1, 5).T
     return Annotation(clip.astype(np.int64), label.astype(np.int64), onset_s, offset_s)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,23 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from sedmtl.data import audio
-from sedmtl.inference import recordings
 from sedmtl.inference.checkpoint import ModelCard, load_model
 from sedmtl.inference.inspection import Inspection
-from sedmtl.inference.recordings import Prediction
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.prediction import BATCH_SIZE, Prediction, predict_each, windows_of
 from sedmtl.models import SedOutput
 from sedmtl.runtime.devices import choose_precision
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.workers.prefetch import prefetch
 from sedmtl.store import Rows, batches
 
 Array = npt.NDArray[np.float32]
-
-
-class Scores(NamedTuple):
-    """Of several clips: clip (n, C) and frame (n, C, T), float32 in [0, 1]."""
-
-    clip: Array
-    frame: Array
 
 
 class Detector:
@@ -100,9 +94,56 @@ class Detector:
         Raises:
             SedmtlError: The audio cannot be read, or has no rate.
         """
-        if isinstance(sound, str | Path):
-            return recordings.predict(self, audio.stream(Path(sound), self.card.sample_rate))
-        return recordings.predict(self, [self._mono(sound, sample_rate)])
+        blocks = (
+            audio.stream(Path(sound), self.card.sample_rate)
+            if isinstance(sound, str | Path)
+            else [self._mono(sound, sample_rate)]
+        )
+        windows = ((0, window) for window in windows_of(blocks, self.card))
+        settings = self.card.postprocessing
+        ((_, found),) = predict_each(
+            windows, self.score_windows, self.card, settings, keeps_frames=True
+        )
+        if isinstance(found, SedmtlError):
+            raise found
+        return found
+
+    def predict_many(
+        self,
+        paths: Sequence[Path],
+        settings: PostProcessing | None = None,
+        *,
+        batch_size: int = BATCH_SIZE,
+        n_workers: int = 1,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> Generator[tuple[int, Prediction | SedmtlError], None, None]:
+        """Find the events of many recordings of any length.
+
+        Threads read ahead, and batches hold windows of several recordings: that is faster where
+        recordings are short, and fills a GPU. Close the iterator (`contextlib.closing`) to stop the
+        threads before its end.
+
+        Args:
+            paths: Audio files.
+            settings: How frame scores become events; None: as the run tuned it.
+            batch_size: Windows at a time.
+            n_workers: Recordings that are read at once.
+            advance: Called with the number of seconds of audio just scored.
+
+        Yields:
+            The number of each recording, in order, with what was found or why it cannot be read.
+        """
+        card = self.card
+        sources = (windows_of(audio.stream(path, card.sample_rate), card) for path in paths)
+        with prefetch(sources, n_workers, batch_size) as windows:
+            yield from predict_each(
+                windows,
+                self.score_windows,
+                card,
+                settings or card.postprocessing,
+                batch_size=batch_size,
+                advance=advance,
+            )
 
     def inspect(
         self,
@@ -148,11 +189,14 @@ class Detector:
             output: SedOutput = self._network(self._standardiser(logmel), reconstruct=reconstruct)
         return output
 
-    def score_windows(self, waveforms: Array) -> Scores:
+    def score_windows(self, waveforms: Array) -> tuple[Array, Array]:
         """Score a batch of clips.
 
         Args:
             waveforms: (B, N), of the clip length and rate, gone through `audio.conform`.
+
+        Returns:
+            Clip scores (B, C) and frame scores (B, C, T), float32 in [0, 1].
         """
         return self._score(self.logmel(waveforms))
 
@@ -162,7 +206,7 @@ class Detector:
         rows: Rows,
         batch_size: int = 24,
         count: Callable[[int], None] = lambda _: None,
-    ) -> Scores:
+    ) -> tuple[Array, Array]:
         """Score stored log-mels.
 
         Args:
@@ -170,6 +214,9 @@ class Detector:
             rows: Which.
             batch_size: How many at a time.
             count: Called with the number of clips just scored.
+
+        Returns:
+            Clip scores (n, C) and frame scores (n, C, T), float32 in [0, 1].
         """
         clip = np.empty((len(rows), len(self.classes)), np.float32)
         frame = np.empty((*clip.shape, self.card.n_frame_scores), np.float32)
@@ -177,12 +224,12 @@ class Detector:
             logmel = torch.from_numpy(read(rows[batch])).to(self.device)
             clip[batch], frame[batch] = self._score(logmel)
             count(len(batch))
-        return Scores(clip, frame)
+        return clip, frame
 
-    def _score(self, logmel: Tensor) -> Scores:
+    def _score(self, logmel: Tensor) -> tuple[Array, Array]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._in_bfloat16):
             output = self.activations(logmel)
-        return Scores(output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy())
+        return output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy()
 
     def _read(
         self, sound: str | Path | npt.NDArray[np.floating], rate: int | None, start_s: float

@@ -8,14 +8,14 @@ not what was written, is dropped with those behind it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from sedmtl.events import Detection
+from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.checksum import sealed, unsealed
 from sedmtl.runtime.documents import parse_json
@@ -23,23 +23,6 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin, Stamp
 
 SCHEMA = 2
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What was found in one recording.
-
-    Attributes:
-        stamp: Of the file before it was read.
-        duration_s: Its length.
-        events: By onset.
-        tags: Labels and clip scores.
-    """
-
-    stamp: Stamp
-    duration_s: float
-    events: Sequence[Detection]
-    tags: Sequence[tuple[str, float]]
 
 
 class Journal:
@@ -59,7 +42,7 @@ class Journal:
     def __init__(self, path: Path, basis: Mapping[str, Any]) -> None:
         self.path = path
         self.changed: list[str] = []
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, tuple[Stamp, Prediction]] = {}
         origin = Origin({"schema": SCHEMA, **basis})
         make_folder(path.parent)
         with ExitStack() as stack:
@@ -87,19 +70,26 @@ class Journal:
         with suppress(OSError):
             self._file.close()
 
-    def find(self, path: Path) -> Entry | None:
-        """The entry of a file; None if there is none, or the file has changed since."""
-        entry = self._entries.get(_key(path))
-        return entry if entry is not None and entry.stamp == Stamp.of(path) else None
+    def find(self, path: Path) -> Prediction | None:
+        """What was found in a file; None if it is not known, or the file has changed since."""
+        stamp, found = self._entries.get(_key(path), (None, None))
+        return found if stamp == Stamp.of(path) else None
 
-    def add(self, path: Path, entry: Entry) -> None:
-        """Write the entry of a file.
+    def add(self, path: Path, stamp: Stamp, found: Prediction) -> None:
+        """Write what was found in a file, but for the scores.
+
+        Args:
+            path: The file.
+            stamp: Of the file before it was read.
+            found: What was found in it.
 
         Raises:
             SedmtlError: It cannot be written.
         """
-        self._entries[_key(path)] = entry
-        self._write({"path": _key(path), **vars(entry)})
+        self._entries[_key(path)] = stamp, found
+        names = ("duration_s", "events", "tags")
+        facts = {name: getattr(found, name) for name in names}
+        self._write({"path": _key(path), "stamp": stamp, **facts})
 
     def _resume(self, origin: Origin) -> None:
         """Read what is there, up to the first line that is not whole; cut the rest off."""
@@ -144,10 +134,10 @@ def _parse(line: bytes) -> dict[str, Any]:
         return {}
 
 
-def _entry(content: Mapping[str, Any]) -> Entry:
+def _entry(content: Mapping[str, Any]) -> tuple[Stamp, Prediction]:
     """What a line says; raises what wrong values raise."""
-    return Entry(
-        stamp=Stamp(*map(int, content["stamp"])),
+    stamp = Stamp(*map(int, content["stamp"]))
+    return stamp, Prediction(
         duration_s=float(content["duration_s"]),
         events=[
             Detection(str(label), float(onset_s), float(offset_s), float(score))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.windows import Grid
 from sedmtl.logmel import LogMel, Standardiser, n_frames
 from sedmtl.models.registry import name_of, plain_settings, read_settings
 from sedmtl.models.settings import NetworkSettings
@@ -77,6 +78,12 @@ class ModelCard:
         return int(self.features["window"]) + self.frame_hop - int(self.features["hop"])
 
     @property
+    def grid(self) -> Grid:
+        """Where frame scores and windows lie in a recording."""
+        n_frames, window, hop = self.n_frame_scores, self.frame_window, self.frame_hop
+        return Grid(self.sample_rate, self.n_samples, n_frames, window, hop)
+
+    @property
     def hop_s(self) -> float:
         """Seconds from one frame score to the next."""
         return self.frame_hop / self.sample_rate
@@ -94,6 +101,12 @@ class ModelCard:
     def _edges_s(self, n: int, hop: int) -> npt.NDArray[np.float64]:
         first = (self.features["window"] - self.features["hop"]) / 2
         return (first + np.arange(n + 1) * hop) / self.sample_rate
+
+    def tags(self, clip: npt.NDArray[np.floating]) -> list[tuple[str, float]]:
+        """Labels and clip scores (C,) of the classes above their thresholds, the highest first."""
+        scores = zip(self.classes, clip.tolist(), self.tag_threshold, strict=True)
+        tags = [(label, score) for label, score, threshold in scores if score > threshold]
+        return sorted(tags, key=lambda tag: -tag[1])
 
     def plain(self) -> dict[str, Any]:
         """The card as plain values, the network's options flat among them."""

@@ -7,7 +7,7 @@ cut, and memory does not grow with it. What the thresholds are is decided in `tr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from sedmtl.events import Detection
 from sedmtl.runtime.errors import SedmtlError
 
 Scores = npt.NDArray[np.floating]
@@ -61,24 +62,8 @@ class PostProcessing:
                 raise SedmtlError(f"{name} should be 0 s or more, found {length_s:g}")
 
 
-class RawEvent(NamedTuple):
-    """An event before its class has a name.
-
-    Attributes:
-        label: Index of the class.
-        onset_s: Where its first frame begins.
-        offset_s: Where its last frame ends.
-        score: The highest filtered frame score within.
-    """
-
-    label: int
-    onset_s: float
-    offset_s: float
-    score: float
-
-
 def gate(frame: Scores, clip: Scores, settings: PostProcessing) -> npt.NDArray[np.float32]:
-    """Frame scores (…, C, T), times the clip scores (…, C) if the settings are gated."""
+    """Frame scores (…, T), times the clip scores (…) if the settings are gated."""
     scores = frame.astype(np.float32, copy=False)
     return scores * clip[..., None].astype(np.float32, copy=False) if settings.gated else scores
 
@@ -119,21 +104,28 @@ def _inner_median(frame: Scores, n_frames: int) -> Scores:
 
 
 def segment(
-    frame: Scores, settings: PostProcessing, hop_s: float, first_edge_s: float = 0.0
-) -> list[RawEvent]:
+    frame: Scores,
+    settings: PostProcessing,
+    classes: Sequence[str],
+    hop_s: float,
+    first_edge_s: float = 0.0,
+) -> list[Detection]:
     """Find the events of a whole recording.
 
     Args:
         frame: (C, T) scores.
         settings: How.
+        classes: Names of the C classes.
         hop_s: Length of a frame.
         first_edge_s: Where the first frame begins.
 
     Returns:
-        The events, by onset and then class.
+        The events, by onset and then in the order of the classes.
     """
-    segmenter = Segmenter(settings, hop_s, first_edge_s)
-    return _in_order([*segmenter.push(frame), *segmenter.finish()])
+    segmenter = Segmenter(settings, classes, hop_s, first_edge_s)
+    number = {name: k for k, name in enumerate(classes)}
+    events = [*segmenter.push(frame), *segmenter.finish()]
+    return sorted(events, key=lambda event: (event.onset_s, number[event.label]))
 
 
 class Segmenter:
@@ -148,7 +140,14 @@ class Segmenter:
     that might still be joined with a later one, and the frames that the median filter waits for.
     """
 
-    def __init__(self, settings: PostProcessing, hop_s: float, first_edge_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: PostProcessing,
+        classes: Sequence[str],
+        hop_s: float,
+        first_edge_s: float = 0.0,
+    ) -> None:
+        self._classes = classes
         self._threshold = np.array(settings.threshold)
         self._low = settings.low * self._threshold
         self._hop_s, self._first_edge_s = hop_s, first_edge_s
@@ -159,19 +158,31 @@ class Segmenter:
         self._frontier = 0  # frames that have passed the filter
         self._open = self._pending = _Runs.none()
 
-    def push(self, frame: Scores) -> list[RawEvent]:
+    def push(self, frame: Scores) -> list[Detection]:
         """Take the next frames.
 
         Args:
             frame: (C, t) scores, t >= 0.
 
         Returns:
-            The events that no later frame can change, by onset and then class. The next piece
-            may give events of other classes that began before.
+            The events that no later frame can change, by onset and then in the order of the
+            classes. The next piece may give events of other classes that began before.
 
         Raises:
             SedmtlError: There are not as many rows as thresholds.
         """
+        return self._events(self._next_runs(frame))
+
+    def finish(self) -> list[Detection]:
+        """End the recording: the events that are left."""
+        half = self._n_median // 2
+        runs = self._next_runs(np.zeros((len(self._threshold), half), self._context.dtype))
+        last, self._open = self._open, _Runs.none()
+        never = np.full(len(self._threshold), np.iinfo(np.int64).max)
+        return self._events(runs.and_then(self._settle(last, never)))
+
+    def _next_runs(self, frame: Scores) -> _Runs:
+        """Take the next frames (C, t); gives the runs that no later frame can change."""
         if frame.ndim != 2 or len(frame) != len(self._threshold):
             raise SedmtlError(
                 f"expected scores of {len(self._threshold)} classes (C, t), one for each "
@@ -183,14 +194,6 @@ class Segmenter:
         next_start = np.full(len(self._threshold), self._frontier)
         next_start[self._open.label] = self._open.start
         return self._settle(found.of(~is_open), next_start)
-
-    def finish(self) -> list[RawEvent]:
-        """End the recording: the events that are left."""
-        half = self._n_median // 2
-        events = self.push(np.zeros((len(self._threshold), half), self._context.dtype))
-        last, self._open = self._open, _Runs.none()
-        never = np.full(len(self._threshold), np.iinfo(np.int64).max)
-        return _in_order([*events, *self._settle(last, never)])
 
     def _filter(self, frame: Scores) -> Scores:
         """The frames that the filter can judge now: (C, t) -> (C, t')."""
@@ -212,7 +215,7 @@ class Segmenter:
         self._frontier += n_frames
         return _Runs(label[::2], at[::2], at[1::2], peak)
 
-    def _settle(self, closed: _Runs, next_start: Indices) -> list[RawEvent]:
+    def _settle(self, closed: _Runs, next_start: Indices) -> _Runs:
         """Keep runs that have ended, and let go of those that no later run can join.
 
         Args:
@@ -223,17 +226,16 @@ class Segmenter:
         joined = self._pending.and_then(accepted).joined(self._max_gap)
         is_final = next_start[joined.label] - joined.end > self._max_gap
         self._pending = joined.of(~is_final)
-        return self._events(joined.of(is_final & (joined.end - joined.start >= self._min_frames)))
+        return joined.of(is_final & (joined.end - joined.start >= self._min_frames))
 
-    def _events(self, runs: _Runs) -> list[RawEvent]:
+    def _events(self, runs: _Runs) -> list[Detection]:
         onset_s = self._first_edge_s + runs.start * self._hop_s
         offset_s = self._first_edge_s + runs.end * self._hop_s
-        columns = (runs.label, onset_s, offset_s, runs.peak)
-        return _in_order(map(RawEvent, *(column.tolist() for column in columns)))
-
-
-def _in_order(events: Iterable[RawEvent]) -> list[RawEvent]:
-    return sorted(events, key=lambda event: (event.onset_s, event.label))
+        columns = zip(runs.label, onset_s, offset_s, runs.peak, strict=True)
+        return [
+            Detection(self._classes[label], float(onset), float(offset), float(peak))
+            for label, onset, offset, peak in sorted(columns, key=lambda row: (row[1], row[0]))
+        ]
 
 
 class _Runs(NamedTuple):

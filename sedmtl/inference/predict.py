@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sedmtl
 from sedmtl.config import Config
+from sedmtl.data import audio
 from sedmtl.inference.checkpoint import ModelCard, find_run, load_card
-from sedmtl.inference.exporters import FORMATS, Recording, tag_text, tsv_text
-from sedmtl.inference.journal import Entry, Journal
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.exporters import FORMATS, tag_text, tsv_text
+from sedmtl.inference.journal import Journal
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.predictor import Finder, digest_of, open_finder
-from sedmtl.inference.recordings import seconds_of, tags_of
+from sedmtl.inference.prediction import Prediction
+from sedmtl.inference.remote import digest_of, predict_remotely
 from sedmtl.inference.sources import Source, files_about, find_sources
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import remove_file, write_text
+from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import Stamp
+from sedmtl.runtime.workers.cluster import open_workers
 
-Result = Entry | SedmtlError
+Result = Prediction | SedmtlError
+PredictMany = Callable[..., Generator[tuple[int, Result], None, None]]
+"""`Detector.predict_many` here or on a cluster; takes paths and `advance`."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +74,14 @@ class PredictOptions:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What to show: all events as a TSV, and the error to end with if recordings have failed."""
+class PredictResult:
+    """All events as a TSV, and the error to end with if recordings have failed."""
 
     table: str
     error: SedmtlError | None
 
 
-def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> Outcome:
+def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> PredictResult:
     """Find the events of every recording, but of those that an earlier attempt has done.
 
     Args:
@@ -94,30 +101,47 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> O
     files = {name: files_about(sources, out_dir, FORMATS[name].suffix) for name in options.formats}
     with (
         folder_lock(out_dir, "sedmtl predict"),
-        open_finder(
-            run,
-            settings,
-            options.batch_size,
-            options.n_gpus,
-            options.n_workers,
-            options.scheduler,
-        ) as finder,
+        _open_predictor(run, settings, options) as predict_many,
         Journal(out_dir / "journal.jsonl", _basis(run, settings)) as journal,
     ):
         if journal.changed:
             changed = ", ".join(journal.changed)
             progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
-        results = _find(finder, card, sources, journal)
+        results = _find(predict_many, sources, journal)
         errors = [result for result in results if isinstance(result, SedmtlError)]
         if errors and len(results) == 1:
             raise errors[0]
-        recordings = {
-            number: _recording(sources[number].name, result, card, options.tags)
+        band_hz = (card.features["f_min"], card.features["f_max"])
+        predictions = {
+            number: replace(
+                result,
+                filename=sources[number].name,
+                band_hz=band_hz,
+                tags=result.tags if options.tags else None,
+            )
             for number, result in enumerate(results)
-            if isinstance(result, Entry)
+            if isinstance(result, Prediction)
         }
-        table = _write(out_dir, recordings, files, options.tags)
-    return Outcome(table, _tell_errors(errors, len(results)))
+        table = _write(out_dir, predictions, files, options.tags)
+    return PredictResult(table, _report_errors(errors, len(results)))
+
+
+@contextmanager
+def _open_predictor(
+    run: Path, settings: PostProcessing, options: PredictOptions
+) -> Iterator[PredictMany]:
+    """Load the network of a run, here or on a cluster.
+
+    Raises:
+        SedmtlError: The run is damaged, or the cluster fails (`cluster.open_workers`).
+    """
+    how: dict[str, Any] = {"settings": settings, "batch_size": options.batch_size}
+    if options.scheduler is None:
+        detector = Detector.load(run, choose_device(options.n_gpus))
+        yield partial(detector.predict_many, n_workers=options.n_workers, **how)
+        return
+    with open_workers(options.n_workers, options.scheduler) as workers:
+        yield partial(predict_remotely, workers, run, options.n_gpus, **how)
 
 
 def _doubt(card: ModelCard) -> str:
@@ -140,12 +164,10 @@ def _basis(run: Path, settings: PostProcessing) -> dict[str, Any]:
     }
 
 
-def _find(
-    finder: Finder, card: ModelCard, sources: Sequence[Source], journal: Journal
-) -> list[Result]:
+def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal) -> list[Result]:
     """What was found in each recording, now or by an earlier attempt, or why it is broken."""
     results: dict[Path, Result] = {
-        source.path: entry for source in sources if (entry := journal.find(source.path))
+        source.path: found for source in sources if (found := journal.find(source.path))
     }
     if results:
         progress.say(f"{len(results)} of {len(sources)} recordings were done before")
@@ -153,27 +175,24 @@ def _find(
     stamps = [Stamp.of(path) for path in todo]
     with (
         progress.progress("predicting, seconds of audio", seconds_of(todo)) as advance,
-        closing(finder(todo, advance=advance)) as findings,
+        closing(predict_many(todo, advance=advance)) as predictions,
     ):
-        for number, found in findings:
-            if isinstance(found, SedmtlError):
-                results[todo[number]] = found
-                continue
-            tags = tags_of(card, found.clip)
-            entry = Entry(stamps[number], found.duration_s, found.events, tags)
-            journal.add(todo[number], entry)
-            results[todo[number]] = entry
+        for number, result in predictions:
+            if isinstance(result, Prediction):
+                journal.add(todo[number], stamps[number], result)
+            results[todo[number]] = result
     return [results[source.path] for source in sources]
 
 
-def _recording(name: str, entry: Entry, card: ModelCard, tags: bool) -> Recording:
-    band_hz = (card.features["f_min"], card.features["f_max"])
-    return Recording(name, entry.duration_s, band_hz, entry.events, entry.tags if tags else None)
+def seconds_of(paths: Sequence[Path]) -> int:
+    """Seconds of audio in files, by their headers; those that cannot be read have none."""
+    infos = audio.probe_each(paths)
+    return int(sum(info.duration_s for info in infos if isinstance(info, audio.AudioInfo)))
 
 
 def _write(
     out_dir: Path,
-    recordings: Mapping[int, Recording],
+    predictions: Mapping[int, Prediction],
     files: Mapping[str, Sequence[Path]],
     tags: bool,
 ) -> str:
@@ -182,15 +201,15 @@ def _write(
     Of recordings that have failed, no file of an earlier attempt stays: the tables lack them, too.
     """
     if tags:
-        write_text(out_dir / "tags.tsv", tag_text(*recordings.values()))
-    table = tsv_text(*recordings.values())
+        write_text(out_dir / "tags.tsv", tag_text(*predictions.values()))
+    table = tsv_text(*predictions.values())
     write_text(out_dir / "events.tsv", table)
     failed = []
     for name, paths in files.items():
         for number, path in enumerate(paths):
             try:
-                if number in recordings:
-                    write_text(path, FORMATS[name].text(recordings[number]))
+                if number in predictions:
+                    write_text(path, FORMATS[name].text(predictions[number]))
                 else:
                     remove_file(path)
             except SedmtlError as error:  # its name may be too long; the others have theirs
@@ -202,7 +221,7 @@ def _write(
     return table
 
 
-def _tell_errors(errors: Sequence[SedmtlError], n_recordings: int) -> SedmtlError | None:
+def _report_errors(errors: Sequence[SedmtlError], n_recordings: int) -> SedmtlError | None:
     for error in errors:
         progress.say(str(error))
     if not errors:

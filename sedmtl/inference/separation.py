@@ -1,6 +1,6 @@
 """A recording of any length taken apart: a sound for each class that is heard in it.
 
-Window by window, as in `recordings`; what neighbouring windows make of the audio they share passes
+Window by window, as in `prediction`; what neighbouring windows make of the audio they share passes
 from one to the other. Memory does not grow with the length of the recording.
 """
 
@@ -19,7 +19,6 @@ from sedmtl.data.audio import Audio
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.masks import MaskedStft, mel_masks, share
-from sedmtl.inference.recordings import grid_of
 from sedmtl.inference.windows import CrossFade, Scores, cut
 
 Marks = npt.NDArray[np.bool_]
@@ -99,7 +98,7 @@ def take_apart(
     Yields:
         The parts in order.
     """
-    grid, n_classes = grid_of(separator.card), len(separator.card.classes)
+    grid, n_classes = separator.card.grid, len(separator.card.classes)
     ahead, behind = tee(blocks)
     raw = _Raw(behind)
     join = CrossFade(n_classes + 1)  # the mixture is a row of its own, faded from itself to itself

@@ -6,6 +6,7 @@ Folders are searched here; no audio file is opened.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import count
@@ -16,6 +17,9 @@ from sedmtl.data import audio
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import store_of_wav
+
+RESERVED_S = 60.0
+"""How long a recording keeps a name before its output is there."""
 
 
 class Source(NamedTuple):
@@ -78,7 +82,7 @@ def claim_output(work_dir: Path, out_dir: Path, audio_path: Path, suffixes: Sequ
     The name is the recording's, below the name of its store if `sedmtl mix` wrote the recording:
     `snr_10/mix_002`. A hidden file beside the output records which recording it was made from;
     another recording of the same name gets `clip-2`, and so does one whose output would replace a
-    file without such a record.
+    file without such a record. A name is free again after its output was deleted.
 
     Args:
         work_dir: Of the project.
@@ -99,10 +103,16 @@ def claim_output(work_dir: Path, out_dir: Path, audio_path: Path, suffixes: Sequ
 def _claim(folder: Path, name: str, audio_path: Path, suffixes: Sequence[str]) -> bool:
     """Whether a name belongs to a recording: since earlier, or from now on."""
     record, origin = folder / f".{name}.of", os.fsencode(audio_path.resolve())
+    is_written = any((folder / f"{name}{suffix}").exists() for suffix in suffixes)
     try:
         if record.exists():
-            return record.read_bytes() == origin
-        if any((folder / f"{name}{suffix}").exists() for suffix in suffixes):
+            if record.read_bytes() == origin:
+                return True
+            # Its owner may be about to write.
+            if is_written or time.time() - record.stat().st_mtime < RESERVED_S:
+                return False
+            record.unlink(missing_ok=True)
+        elif is_written:
             return False
         with record.open("xb") as file:
             file.write(origin)

@@ -35,13 +35,13 @@ def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores]:
 def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
     """The card with the thresholds that suit the inner validation."""
     card, target = detector.card, store.clips.target[rows]
-    scores = detector.score(store.read, rows)
-    tag_threshold = tune_tags(scores.clip, target)
+    clip, frame = detector.score(store.read, rows)
+    tag_threshold = tune_tags(clip, target)
     known = known_clips(target, store.clips.events.of_clips(rows))
     truth = annotation_of(store.clips.events.of_clips(rows[known])) if len(known) else None
     chosen = known if len(known) else np.arange(len(rows))
     settings = tune(
-        scores.frame[chosen], scores.clip[chosen], target[chosen], truth,
+        frame[chosen], clip[chosen], target[chosen], truth,
         card.frame_edges_s, card.hop_s,
     )  # fmt: skip
     return replace(card, postprocessing=settings, tag_threshold=tag_threshold)
@@ -49,6 +49,7 @@ def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
 
 def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> HeldOutScores:
     rows, target = trainer.split.held_out, store.clips.target
+    _, frame = detector.score(store.read, rows)
     return HeldOutScores(
         classes=store.classes,
         name=[store.clips.name[row] for row in rows],
@@ -56,7 +57,7 @@ def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> Held
         prior=target[trainer.split.training_folds].mean(axis=0).astype(np.float32),
         score={key: trainer.best[key].held_out_score.numpy() for key in SELECTIONS},
         epoch={key: trainer.best[key].epoch for key in SELECTIONS},
-        frame=detector.score(store.read, rows).frame.astype(np.float16),
+        frame=frame.astype(np.float16),
         frame_edges_s=detector.card.frame_edges_s,
         duration_s=detector.duration_s,
         events=store.clips.events.of_clips(rows),

@@ -6,12 +6,13 @@ clips must be ones that the network was not trained on and that no result is rep
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.inference.postprocess import PostProcessing, median_filter, odd_frames
+from sedmtl.inference.postprocess import PostProcessing, gate, median_filter, odd_frames
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.metrics.sweep import Sweep, sweep
 
@@ -69,13 +70,16 @@ def tune(
         Thresholds in [0, 1), median and gating. A class that does not occur, or that no
         threshold finds, has the median of the other thresholds (0.5 if there is none).
     """
-    settings = [(median_s, gated) for median_s in MEDIANS_S for gated in (False, True)]
+    settings = [
+        PostProcessing((), median_s=median_s, gated=gated)
+        for median_s in MEDIANS_S
+        for gated in (False, True)
+    ]
     best = np.empty((len(settings), target.shape[1], len(Best._fields)))
     for label in range(target.shape[1]):
-        ungated = frame[:, label].astype(np.float32)
-        for i, (median_s, gated) in enumerate(settings):
-            score = ungated * clip[:, label, None] if gated else ungated
-            score = median_filter(score, odd_frames(median_s, hop_s))
+        for i, each in enumerate(settings):
+            score = gate(frame[:, label], clip[:, label], each)
+            score = median_filter(score, odd_frames(each.median_s, hop_s))
             best[i, label] = _best(
                 _tag_sweep(target[:, label], score.max(axis=1))
                 if truth is None
@@ -84,8 +88,7 @@ def tune(
     f1, threshold = best[..., 0], best[..., 1]
     occurs = ~np.isnan(f1[0])
     chosen = int(f1[:, occurs].mean(axis=1).argmax()) if occurs.any() else 0
-    median_s, gated = settings[chosen]
-    return PostProcessing(_complete(threshold[chosen]), median_s=median_s, gated=gated)
+    return replace(settings[chosen], threshold=_complete(threshold[chosen]))
 
 
 def tune_tags(clip: Scores, target: Targets) -> tuple[float, ...]:

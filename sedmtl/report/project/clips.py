@@ -75,9 +75,7 @@ class Pick(NamedTuple):
 
     def detected(self) -> list[Detection]:
         """The events detected with the run's own post-processing."""
-        scores = self.run.scores
-        found = detected(scores, self.row, self.run.card.postprocessing)
-        return [Detection(scores.classes[label], *times) for label, *times in found]
+        return detected(self.run.scores, self.row, self.run.card.postprocessing)
 
     def view(self, logmel: Stored | None) -> View:
         """What was scored, with the log-mel if there is one."""

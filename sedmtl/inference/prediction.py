@@ -1,0 +1,180 @@
+"""From the scored windows of recordings to predictions.
+
+`windows` cuts recordings and joins their scores, `postprocess` defines events. Memory grows neither
+with the length of a recording nor, except for what was found, with the number of recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.data.audio import Audio
+from sedmtl.events import Detection
+from sedmtl.inference.model_card import ModelCard
+from sedmtl.inference.postprocess import PostProcessing, Segmenter, gate
+from sedmtl.inference.windows import CrossFade, Scores, Window, cut
+from sedmtl.runtime.errors import SedmtlError
+
+BATCH_SIZE = 8
+"""Windows at a time."""
+
+Scorer = Callable[[Audio], tuple[Scores, Scores]]
+"""Conformed waveforms (B, n_samples) -> clip scores (B, C), frame scores (B, C, T)."""
+
+Item = tuple[int, Window | SedmtlError]
+"""The number of a recording, with its next window or the error that ends it."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network found in a recording.
+
+    `Detector.predict` keeps the scores, 0.3 MB per minute at paper size. Of many recordings only
+    what was found is kept: there `frame` has no frames.
+
+    Attributes:
+        duration_s: Length of the recording.
+        events: By onset; none ends after the recording.
+        tags: Labels and clip scores of the classes in the recording, the highest first; None if
+            they are not to be written.
+        classes: Names of the C classes, in the order of every axis of classes.
+        clip: (C,) in [0, 1], the highest clip score over the windows.
+        frame: (C, T) over time; each window's times its clip score if the post-processing of the
+            run is gated.
+        frame_edges_s: (T + 1,) where frames begin and end; each stands for the hop around its
+            centre.
+        filename: The recording's name in tables; `sedmtl predict` adds it.
+        band_hz: Lowest and highest frequency of the network's input; likewise.
+    """
+
+    duration_s: float
+    events: Sequence[Detection]
+    tags: Sequence[tuple[str, float]] | None = None
+    classes: tuple[str, ...] = ()
+    clip: Scores = field(default_factory=lambda: np.zeros(0, np.float32), compare=False)
+    frame: Scores = field(default_factory=lambda: np.zeros((0, 0), np.float32), compare=False)
+    frame_edges_s: npt.NDArray[np.float64] = field(
+        default_factory=lambda: np.zeros(1), compare=False
+    )
+    filename: str = ""
+    band_hz: tuple[float, float] = (0.0, 0.0)
+
+
+def windows_of(blocks: Iterable[Audio], card: ModelCard) -> Iterator[Window | SedmtlError]:
+    """The windows of a recording, and the error that ends them if there is one."""
+    try:
+        yield from cut(blocks, card.grid)
+    except SedmtlError as error:
+        yield error
+
+
+def predict_each(
+    items: Iterable[Item],
+    score: Scorer,
+    card: ModelCard,
+    settings: PostProcessing,
+    *,
+    batch_size: int = BATCH_SIZE,
+    keeps_frames: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Iterator[tuple[int, Prediction | SedmtlError]]:
+    """Turn the windows of recordings into predictions.
+
+    Args:
+        items: The windows of one recording after the other; batches hold windows of several.
+        score: The network behind its front end.
+        card: Its model card.
+        settings: How frame scores become events.
+        batch_size: Windows at a time.
+        keeps_frames: Whether predictions keep their frame scores.
+        advance: Called with the number of seconds of audio just scored.
+
+    Yields:
+        The number of each recording, in order, with what was found or why it cannot be read.
+    """
+    n_samples, track = 0, _Track(card, settings, keeps_frames)
+    for number, scored in _score_each(items, score, batch_size):
+        if isinstance(scored, SedmtlError):
+            yield number, scored
+        else:
+            window, clip, frame = scored
+            before = n_samples // card.sample_rate
+            n_samples += window.end - track.end
+            advance(n_samples // card.sample_rate - before)
+            track.add(window, clip, frame)
+            if not window.is_last:
+                continue
+            yield number, track.finish()
+        track = _Track(card, settings, keeps_frames)
+
+
+def _score_each(
+    items: Iterable[Item], score: Scorer, batch_size: int
+) -> Iterator[tuple[int, tuple[Window, Scores, Scores] | SedmtlError]]:
+    """Score windows in batches; errors keep their place among them."""
+    items = iter(items)
+    while batch := list(islice(items, batch_size)):
+        waveforms = [item.waveform for _, item in batch if isinstance(item, Window)]
+        scores = zip(*score(np.stack(waveforms)), strict=True) if waveforms else iter(())
+        for number, item in batch:
+            if isinstance(item, Window):
+                yield number, (item, *next(scores))
+            else:
+                yield number, item
+
+
+class _Track:
+    """One recording on its way through the network.
+
+    Attributes:
+        end: Samples that were scored.
+    """
+
+    def __init__(self, card: ModelCard, settings: PostProcessing, keeps_frames: bool) -> None:
+        self.end = 0
+        self._card, self._settings, grid = card, settings, card.grid
+        self._clip = np.zeros(len(card.classes), np.float32)
+        self._join = CrossFade(len(card.classes))
+        self._segmenter = Segmenter(settings, card.classes, grid.hop_s, grid.first_edge_s)
+        self._events: list[Detection] = []
+        self._kept = [np.zeros((len(card.classes), 0), np.float32)]
+        self._keeps_frames = keeps_frames
+
+    def add(self, window: Window, clip: Scores, frame: Scores) -> None:
+        """Take the next window with its clip scores (C,) and frame scores (C, T)."""
+        self.end, self._clip = window.end, np.maximum(self._clip, clip)
+        gated = gate(frame[:, : window.n_frames], clip, self._settings)
+        self._take(self._join.push(window.start, gated))
+        if window.is_last:
+            self._take(self._join.finish())
+
+    def finish(self) -> Prediction:
+        """After the last window."""
+        duration_s, grid = self.end / self._card.sample_rate, self._card.grid
+        events = [
+            event._replace(
+                onset_s=max(event.onset_s, 0.0), offset_s=min(event.offset_s, duration_s)
+            )
+            for event in [*self._events, *self._segmenter.finish()]
+        ]
+        frame = np.concatenate(self._kept, axis=1)
+        return Prediction(
+            duration_s,
+            sorted(events, key=lambda event: (event.onset_s, event.label)),
+            self._card.tags(self._clip),
+            self._card.classes,
+            self._clip,
+            frame,
+            grid.first_edge_s + np.arange(frame.shape[1] + 1) * grid.hop_s,
+        )
+
+    def _take(self, frame: Scores) -> None:
+        """Take frame scores (C, t) that are final."""
+        self._events += self._segmenter.push(frame)
+        if self._keeps_frames:
+            self._kept.append(frame)
