@@ -39,7 +39,7 @@ from sedmtl.store import HeldOutScores, Store, read_scores
 
 
 class Evaluated(NamedTuple):
-    """The tables that `eval` shows, and the rows that its figures are drawn from."""
+    """The tables that `eval` shows, and the rows behind its figures."""
 
     tables: list[Table]
     rows: list[Row]

@@ -190,11 +190,7 @@ def table(findings: Sequence[Finding], work_dir: Path) -> str:
 
 
 def judge(findings: Sequence[Finding]) -> None:
-    """Raise an error if anything must be rebuilt.
-
-    Raises:
-        SedmtlError: Something is damaged or outdated.
-    """
+    """Raise a SedmtlError if something is damaged or outdated."""
     counts = Counter(finding.state for finding in findings)
     bad = [f"{counts[state]} {state}" for state in ("damaged", "outdated") if counts[state]]
     if bad:

@@ -58,11 +58,10 @@ def visualize(
         SedmtlError: There is no such run or class, or a file cannot be read or written.
     """
     is_page = _is_page(out_path, as_page)
-    runs = [find_run(config.work_dir / "runs", run_name)]
-    if compare_name is not None:
-        runs.append(find_run(config.work_dir / "runs", compare_name))
+    names = [run_name] if compare_name is None else [run_name, compare_name]
+    runs = [find_run(config.work_dir / "runs", name) for name in names]
     detectors = [Detector.load(run) for run in runs]
-    if compare_name is not None:
+    if len(detectors) > 1:
         _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)
     views = [
