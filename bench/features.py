@@ -15,14 +15,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bench.project import SNR_DB, Settings, sedmtl, write_project
 from bench.runner import Family, Lap, Run, Stage, on_all_cores, seconds_of
 from sedmtl.config import Config, load_config
-from sedmtl.runtime import memory
+from sedmtl.runtime.process import keep_memory
 
 Array = npt.NDArray[np.float64]
 
 
 def ours(settings: Settings) -> Run:
     """`sedmtl features`."""
-    memory.keep()  # as the command line does
+    keep_memory()  # as the command line does
     path = write_project(Path(settings.folder) / "features", settings)
     work_dir, shared = path.parent / "work", settings.shared.parent / "work"
     work_dir.mkdir()
@@ -52,7 +52,7 @@ def plain(settings: Settings) -> Run:
 
 def limit(settings: Settings) -> Run:
     """The real FFT of every frame and its product with the mel filters, on all cores."""
-    memory.keep()  # as the command line does
+    keep_memory()  # as the command line does
     config = load_config(settings.shared)
     torch.set_num_threads(1)  # the workers are the threads
     filters = torch.from_numpy(mel_filters(config)).float()

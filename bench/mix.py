@@ -18,7 +18,7 @@ from bench.project import Settings, sedmtl, write_project
 from bench.runner import Family, Lap, Run, Stage, on_all_cores, seconds_of
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.data.corpora import load_events, load_scenes
-from sedmtl.runtime import memory
+from sedmtl.runtime.process import keep_memory
 
 Wave = npt.NDArray[np.float64]
 SNRS_DB = {1: (10,), 3: (0, 10, 20)}
@@ -26,7 +26,7 @@ SNRS_DB = {1: (10,), 3: (0, 10, 20)}
 
 def ours(settings: Settings, n_snrs: int) -> Run:
     """`sedmtl mix` at one SNR or three, planning included."""
-    memory.keep()  # as the command line does
+    keep_memory()  # as the command line does
     path = write_project(Path(settings.folder) / f"mix_{n_snrs}", settings)
     n_made = settings.n_mixtures * n_snrs
     snrs = [word for snr_db in SNRS_DB[n_snrs] for word in ("--snr", str(snr_db))]
@@ -59,7 +59,7 @@ def plain(settings: Settings, n_snrs: int) -> Run:
 
 def limit(settings: Settings, n_snrs: int) -> Run:
     """Decode and resample each event once and one scene per mixture, on all cores."""
-    memory.keep()  # as the command line does
+    keep_memory()  # as the command line does
     config = load_config(settings.shared)
     corpus, planned = Corpus(config), read_plan(config)
     scenes = [corpus.scenes[mixture["scene"]] for mixture in planned]

@@ -21,8 +21,8 @@ from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import n_frames
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
-from sedmtl.runtime import memory
 from sedmtl.runtime.devices import choose_device, choose_precision
+from sedmtl.runtime.process import keep_memory
 from sedmtl.runtime.workers.threads import all_cores
 
 N_CLASSES, NARROW = 41, 2
@@ -56,7 +56,7 @@ def limit(settings: Settings) -> Run:
 
 def _predict(settings: Settings, minutes: float, width: int, precision: str | None = None) -> Run:
     """Find the events of one recording; an item is a second of it."""
-    memory.keep()  # as the command line does
+    keep_memory()  # as the command line does
     path = Path(settings.folder) / f"recording_{minutes:g}.wav"
     if not path.is_file():
         _write_recording(path, minutes)

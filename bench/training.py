@@ -19,8 +19,8 @@ from bench.project import SNR_DB, Settings
 from bench.runner import Family, Lap, Run, Stage, seconds_of
 from sedmtl.config import load_config
 from sedmtl.models import SedOutput
-from sedmtl.runtime import memory
 from sedmtl.runtime.devices import choose_device, choose_precision
+from sedmtl.runtime.process import keep_memory
 from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.loop import Trainer, open_trainer
@@ -36,7 +36,7 @@ MAX_STEPS = 1_000
 
 def ours(settings: Settings, *, training: bool, compiled: bool = False) -> Run:
     """Steps or clip scores by `Trainer`, reading the store included; scoring runs no decoder."""
-    memory.keep()  # as the command line does
+    keep_memory()  # as the command line does
     trainer = trainer_of(settings, open_store(settings))
     if compiled:
         trainer.network.compile()

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import yaml
 
-from sedmtl.runtime.checksum import KEY, sealed
+from sedmtl.runtime.documents import CHECKSUM, sealed
 
 Change = Callable[[bytes], bytes]
 
@@ -364,8 +364,8 @@ DEEP = 100_000
 
 def _sealed_anew(value: dict[str, Any]) -> dict[str, Any]:
     """As whoever edits a file can."""
-    rest = {key: each for key, each in value.items() if key != KEY}
-    return sealed(rest) if KEY in value else rest
+    rest = {key: each for key, each in value.items() if key != CHECKSUM}
+    return sealed(rest) if CHECKSUM in value else rest
 
 
 def in_json(edit: Callable[[Any], Any]) -> Change:

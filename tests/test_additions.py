@@ -142,7 +142,7 @@ class Loudness(Task):
 
 @pytest.fixture
 def loudness(monkeypatch):
-    monkeypatch.setitem(tasks.TASKS, "loudness", f"{__name__}.Loudness")
+    monkeypatch.setitem(tasks.TASKS, "loudness", Loudness)
 
 
 @pytest.fixture

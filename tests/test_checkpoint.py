@@ -12,7 +12,7 @@ from sedmtl.inference import checkpoint
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
-from sedmtl.runtime.checksum import KEY, sealed
+from sedmtl.runtime.documents import CHECKSUM, sealed
 from sedmtl.runtime.errors import SedmtlError
 
 
@@ -102,7 +102,7 @@ def test_another_schema_is_refused(run):
 def change_card(folder, **changes):
     """As whoever knows how cards are sealed."""
     path = folder / "model.json"
-    data = {key: value for key, value in json.loads(path.read_text()).items() if key != KEY}
+    data = {key: value for key, value in json.loads(path.read_text()).items() if key != CHECKSUM}
     path.write_text(json.dumps(sealed({**data, **changes})))
 
 
@@ -120,7 +120,7 @@ def test_an_edited_card_is_noticed(run, old, new):
 def test_a_card_of_before_there_were_seals_is_read(run, card):
     path = run[0] / "model.json"
     data = json.loads(path.read_text())
-    del data[KEY], data["weights_sha256"]
+    del data[CHECKSUM], data["weights_sha256"]
     path.write_text(json.dumps(data))
     assert checkpoint.load_model(run[0])[0].classes == card.classes
 

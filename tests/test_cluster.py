@@ -22,7 +22,7 @@ from distributed import Client, LocalCluster
 
 import sedmtl
 from sedmtl.runtime import progress
-from sedmtl.runtime.checksum import unsealed
+from sedmtl.runtime.documents import unsealed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers import cluster as cluster_module
 from sedmtl.runtime.workers import shards

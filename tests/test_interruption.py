@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
-from sedmtl.runtime.interruption import EXIT_CODE, ending_soon
+from sedmtl.runtime.process import EXIT_CODE, ending_soon
 
 # The key derivation runs for minutes in one instruction of Python; if Ctrl-C comes just before it,
 # what clears up afterwards takes as long.
 DEEP = """
 import hashlib
-from sedmtl.runtime.interruption import ending_soon
+from sedmtl.runtime.process import ending_soon
 def compute():
     hashlib.pbkdf2_hmac("sha512", b"", b"", 1_000_000_000)
 with ending_soon("stopped: run it again"):
@@ -29,7 +29,7 @@ with ending_soon("stopped: run it again"):
 # Interrupted between two instructions, it has time to tidy up.
 SHALLOW = """
 import sys
-from sedmtl.runtime.interruption import ending_soon
+from sedmtl.runtime.process import ending_soon
 try:
     with ending_soon("stopped: run it again"):
         print("computing", flush=True)

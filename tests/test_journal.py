@@ -10,7 +10,7 @@ import pytest
 from sedmtl.events import Detection
 from sedmtl.inference.journal import Journal
 from sedmtl.inference.prediction import Prediction
-from sedmtl.runtime.checksum import sealed
+from sedmtl.runtime.documents import sealed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Stamp
 

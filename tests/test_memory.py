@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from sedmtl.runtime import memory
+from sedmtl.runtime import process
 
 CODE = """
 import resource, sys
 import numpy as np
-from sedmtl.runtime import memory
+from sedmtl.runtime import process
 if sys.argv[1] == "kept":
-    memory.keep()
+    process.keep_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def work():
@@ -41,5 +41,5 @@ def test_arrays_as_large_as_those_before_take_no_new_pages():
 
 
 def test_without_such_a_c_library_nothing_happens(monkeypatch):
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
-    memory.keep.__wrapped__()
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda _: object())
+    process.keep_memory.__wrapped__()

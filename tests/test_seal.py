@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedmtl.runtime.checksum import KEY, sealed, unsealed
+from sedmtl.runtime.documents import CHECKSUM, sealed, unsealed
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)
@@ -21,7 +21,7 @@ CONTENT = st.dictionaries(st.text(st.characters(codec="ascii"), min_size=1), PLA
 
 
 @settings(derandomize=True, deadline=None, database=None, max_examples=60)
-@given(CONTENT.filter(lambda content: KEY not in content))
+@given(CONTENT.filter(lambda content: CHECKSUM not in content))
 def test_what_goes_through_json_is_opened_again(content):
     assert unsealed(json.loads(json.dumps(sealed(content)))) == content
 
@@ -37,8 +37,8 @@ def test_what_goes_through_yaml_is_opened_again():
         lambda content: content.update(fold=2),
         lambda content: content.pop("fold"),
         lambda content: content.update(more=0),
-        lambda content: content.pop(KEY),
-        lambda content: content.update({KEY: "0" * 64}),
+        lambda content: content.pop(CHECKSUM),
+        lambda content: content.update({CHECKSUM: "0" * 64}),
         lambda content: content["classes"].reverse(),
     ],
 )

@@ -25,9 +25,8 @@ from typer.core import TyperGroup
 import sedmtl
 from sedmtl.cli import train_job
 from sedmtl.cli.options import is_debugging
-from sedmtl.runtime import memory
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
-from sedmtl.runtime.interruption import EXIT_CODE, ending_soon
+from sedmtl.runtime.process import EXIT_CODE, ending_soon, keep_memory
 
 COMMANDS = {
     "Start": ("demo", "download", "verify"),
@@ -49,7 +48,7 @@ class Commands(TyperGroup):
         """Run the command; exit with 1 for errors of input, 130 for an interruption."""
         try:
             with ending_soon(INTERRUPTED):
-                memory.keep()
+                keep_memory()
                 return super().invoke(ctx)
         except SedmtlError as error:
             if is_debugging(ctx):

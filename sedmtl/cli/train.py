@@ -161,8 +161,8 @@ def command(
     from sedmtl.runtime.devices import choose_device, choose_precision
     from sedmtl.training.grid.forecast import describe, forecast
     from sedmtl.training.grid.plan import check_options, plan_runs
+    from sedmtl.training.grid.runs import train_all
     from sedmtl.training.job import TrainOptions
-    from sedmtl.training.train import train
 
     with distributed.session(gpus):
         settings = options.load_project(config)
@@ -185,7 +185,7 @@ def command(
         chosen = TrainOptions(
             name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out
         )
-        runs = train(settings, configs, chosen)
+        runs = train_all(settings, configs, chosen)
         options.echo_all(runs if distributed.rank() == 0 else [])
 
 

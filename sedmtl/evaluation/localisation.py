@@ -22,7 +22,7 @@ from sedmtl.metrics.annotation import Annotation
 from sedmtl.metrics.counts import EventMetrics
 from sedmtl.metrics.frame import FrameMetrics
 from sedmtl.metrics.psds import Psds
-from sedmtl.runtime.checksum import sealed, unsealed
+from sedmtl.runtime.documents import sealed, unsealed
 from sedmtl.store import HeldOutScores, annotation_of, known_clips
 
 SCHEMA = 1

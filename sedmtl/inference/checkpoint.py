@@ -35,9 +35,8 @@ import sedmtl
 from sedmtl.inference.model_card import ModelCard as ModelCard
 from sedmtl.inference.model_card import read_card
 from sedmtl.models.registry import MODELS, read_settings
-from sedmtl.runtime import checksum as seal
 from sedmtl.runtime.atomic import write_bytes, write_text
-from sedmtl.runtime.documents import parse_json, parse_yaml
+from sedmtl.runtime.documents import CHECKSUM, parse_json, parse_yaml, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError, suggest
 
 SCHEMA = 2
@@ -63,7 +62,7 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
         **card.plain(),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = json.dumps(seal.sealed(data), indent=1, ensure_ascii=False)
+    text = json.dumps(sealed(data), indent=1, ensure_ascii=False)
     write_text(folder / "model.json", text)
     write_bytes(folder / "model.safetensors", content)
 
@@ -132,7 +131,7 @@ def _load_card(folder: Path) -> tuple[ModelCard, str | None]:
 
 def _unsealed(data: Mapping[str, Any]) -> dict[str, Any]:
     """Without the seal, which runs of before there was one do not have."""
-    return seal.unsealed(data) if seal.KEY in data else dict(data)
+    return unsealed(data) if CHECKSUM in data else dict(data)
 
 
 def _damaged(folder: Path, error: Exception) -> SedmtlError:
@@ -170,7 +169,7 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 def write_run(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write `run.yaml`."""
-    write_text(folder / "run.yaml", yaml.safe_dump(seal.sealed(settings), sort_keys=False))
+    write_text(folder / "run.yaml", yaml.safe_dump(sealed(settings), sort_keys=False))
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from typing import Any, Self
 from sedmtl.events import Detection
 from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime.atomic import make_folder
-from sedmtl.runtime.checksum import sealed, unsealed
-from sedmtl.runtime.documents import parse_json
+from sedmtl.runtime.documents import parse_json, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin, Stamp
 

@@ -1,4 +1,4 @@
-"""YAML and JSON from untrusted sources, as plain values.
+"""YAML and JSON from untrusted sources, as plain values, and the checksum inside our own files.
 
 Tags create no objects, aliases expand to a bounded number of values, and nothing is so deep or so
 long that walking or printing the values fails. Anything else is a `ValueError` with the reason.
@@ -6,11 +6,15 @@ long that walking or printing the values fails. Anything else is a `ValueError` 
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+CHECKSUM = "sha256"
+"""Key of the checksum in a document."""
 MAX_YAML = 1 << 20
 """Characters of a YAML text: PyYAML takes about 2 s to parse that many."""
 MAX_VALUES = 1 << 20
@@ -83,3 +87,29 @@ def _weigh(value: Any, known: dict[int, int]) -> int:
     if known[id(value)] > MAX_VALUES:
         raise ValueError("its aliases expand to too many values")
     return known[id(value)]
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values with their checksum appended.
+
+    It guards against accidents (a bad disk, a manual edit, an incomplete copy), not against
+    tampering: whoever can write the file can also update the checksum.
+    """
+    return {**content, CHECKSUM: _digest(content)}
+
+
+def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content without its checksum.
+
+    Raises:
+        ValueError: The checksum does not match.
+    """
+    rest = {key: value for key, value in content.items() if key != CHECKSUM}
+    if content.get(CHECKSUM) != _digest(rest):
+        raise ValueError("its checksum does not match")
+    return rest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()

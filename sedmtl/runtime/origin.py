@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from sedmtl.runtime.atomic import write_text
-from sedmtl.runtime.checksum import sealed, unsealed
-from sedmtl.runtime.documents import parse_json
+from sedmtl.runtime.documents import parse_json, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError
 
 

@@ -1,19 +1,18 @@
-"""`sedmtl train`: a feature store -> a run folder."""
+"""One run: a feature store -> a run folder."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sedmtl.config import Config
-from sedmtl.inference.checkpoint import is_finished, load_state, save_model, save_state, write_run
+from sedmtl.inference.checkpoint import load_state, save_model, save_state, write_run
 from sedmtl.models import count_parameters
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.atomic import remove_file, write_text
@@ -26,8 +25,7 @@ from sedmtl.store import Store, check_mixing, write_scores
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.finalize import conclude
-from sedmtl.training.grid import launch
-from sedmtl.training.job import TrainOptions, job_commands
+from sedmtl.training.job import TrainOptions
 from sedmtl.training.loop import Trainer, enough_memory, open_trainer
 from sedmtl.training.run_folder import begin, folders_of, is_done, settings_of
 from sedmtl.training.split import split_rows, weakness
@@ -36,77 +34,6 @@ from sedmtl.training.tasks import arrays_of
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best
 epochs, twice while it is replaced; and the model."""
-
-
-def train(project: Config, configs: Sequence[TrainConfig], options: TrainOptions) -> list[Path]:
-    """Train every run; finished ones are skipped.
-
-    Several GPUs share one run, or train one run of a grid each.
-
-    Returns:
-        The run folders; none if other processes trained a single run, and so named it.
-
-    Raises:
-        SedmtlError: A run could not be trained. Those of a grid that could are finished first.
-    """
-    choose_device(options.n_gpus)
-    if options.tensorboard:
-        curves.summary_writer()  # it is there, before there is a folder
-    n_gpus = options.n_gpus or 0
-    if len(configs) == 1:
-        if n_gpus < 2 or distributed.world_size() > 1:
-            return [train_one(project, configs[0], options)]
-        with job_commands(configs, replace(options, n_gpus=None)) as (command,):
-            launch.launch(command, n_gpus)
-        return []
-    if distributed.world_size() > 1:
-        raise SedmtlError(
-            f"processes that train together train one run, and this grid has {len(configs)}: "
-            "without torchrun, --gpus gives each GPU a run"
-        )
-    runs = folders_of(project.work_dir, configs, options.run_name)
-    for data in {config.data for config in configs}:
-        with Store(project.work_dir / "features" / f"{data}.h5", "logmel"):
-            pass  # it is there, and whole enough to open
-    options = replace(options, resume=True)
-    of_runs = dict(zip(runs, configs, strict=True))
-    if n_gpus > 1:
-        failed = _side_by_side(of_runs, options)
-    else:
-        failed = _one_after_the_other(project, of_runs, options)
-    if failed:
-        listed = "; ".join(f"{run.name} ({reason})" for run, reason in failed.items())
-        raise SedmtlError(f"{len(failed)} of {len(configs)} runs failed: {listed}")
-    return runs
-
-
-def _one_after_the_other(
-    project: Config, of_runs: Mapping[Path, TrainConfig], options: TrainOptions
-) -> dict[Path, str]:
-    """Train a grid in this process; returns why runs failed."""
-    failed: dict[Path, str] = {}
-    started, n_trained, n_runs = time.monotonic(), 0, len(of_runs)
-    for number, (run, config) in enumerate(of_runs.items(), start=1):
-        seconds = (time.monotonic() - started) / max(n_trained, 1) * (n_runs - number + 1)
-        left = f", about {progress.duration(seconds)} left" if n_trained else ""
-        progress.say(f"run {number} of {n_runs}, {len(failed)} failed{left}")
-        is_new = not is_finished(run)
-        try:
-            train_one(project, config, options)
-            n_trained += is_new
-        except (SedmtlError, OSError) as error:
-            progress.say(f"failed: {error}")
-            failed[run] = str(error)
-    return failed
-
-
-def _side_by_side(of_runs: Mapping[Path, TrainConfig], options: TrainOptions) -> dict[Path, str]:
-    """Train a grid with one process per GPU; returns why runs failed."""
-    n_gpus = min(options.n_gpus or 1, len(of_runs))
-    progress.say(f"{len(of_runs)} runs, {n_gpus} at a time; each one writes its own train.log")
-    with job_commands(list(of_runs.values()), replace(options, n_gpus=1)) as commands:
-        by_run = dict(zip(of_runs, commands, strict=True))
-        return launch.run_grid(by_run, launch.gpu_environments(n_gpus))
 
 
 def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Path:

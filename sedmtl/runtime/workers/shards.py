@@ -18,9 +18,9 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.runtime import memory
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.process import keep_memory
 from sedmtl.runtime.workers.threads import Workers, map_in_order
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -76,7 +76,7 @@ def map_arrays(
 
 def _write_shard(item: Item, function: Callable[[Item], Arrays], folder: Path) -> str:
     """On a worker: write the arrays to a file and return its name."""
-    memory.keep()
+    keep_memory()
     arrays: dict[str, Any] = dict(function(item))
     # A unique name: Dask may compute an item twice and forget the first result.
     shard = folder / f"{uuid4().hex}.npz"

@@ -9,11 +9,9 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +22,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.process import restored_signals
 from sedmtl.runtime.workers.threads import all_cores
 from sedmtl.training.grid.pool import Job, run_jobs
 from sedmtl.training.run_folder import LOG_NAME
@@ -61,7 +60,7 @@ def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
     )
     logging.disable(logging.CRITICAL)
     try:
-        with _own_signals():
+        with restored_signals():  # the launcher leaves its own handlers behind
             elastic_launch(config, sys.executable)(*command)
     except SignalException:
         raise KeyboardInterrupt from None
@@ -75,20 +74,6 @@ def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
         ) from error
     finally:
         logging.disable(logging.NOTSET)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Take back the signals, whose handlers the launcher replaces and leaves replaced."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
 
 def gpu_environments(n_gpus: int) -> list[dict[str, str]]:

@@ -6,15 +6,14 @@ A slot is an environment, such as the GPU that a command may see.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from sedmtl.runtime.process import restored_signals
 
 POLL_S = 0.1
 """Interval between two polls of the running commands."""
@@ -66,7 +65,7 @@ def run_jobs(
     """
     waiting, free = deque(jobs), deque(environments)
     busy: list[tuple[Job, subprocess.Popen[bytes], Mapping[str, str]]] = []
-    with _sigterm_interrupts():
+    with restored_signals(sigterm_interrupts=True):  # what ends this process ends its commands
         try:
             while waiting or busy:
                 while waiting and free:
@@ -109,16 +108,3 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """What ends this process ends its commands: SIGTERM becomes an interruption, as Ctrl-C is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
