@@ -81,7 +81,7 @@ def share(rows: Rows) -> Rows:
 
 
 def add_up(tensor: Tensor) -> Tensor:
-    """Replace a tensor by its sum over all processes, bit for bit the same on each."""
+    """Replace a tensor by its sum over all processes, the same bits on each."""
     if world_size() > 1:
         dist.all_reduce(tensor)
     return tensor
@@ -174,11 +174,7 @@ def _sum_of_all(tensor: Tensor) -> Tensor:
 
 
 def _own_gpu() -> int:
-    """Number of this process's GPU on its machine.
-
-    Raises:
-        SedmtlError: There are more processes than GPUs.
-    """
+    """Number of this process's GPU on its machine; refuses more processes than GPUs."""
     own, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if own >= found:
         raise SedmtlError(

@@ -53,10 +53,9 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
     Yields:
         A function to call with the number of units just finished.
     """
-    estimate = _estimate(what, total - done)
+    meter = _Meter(what, total, done, lines=log and not console.is_terminal)
     if not console.is_terminal:
-        tell = _lines(what, total, done) if log else lambda _: None
-        yield _both(estimate, tell)
+        yield meter.advance
         return
     columns = (
         TextColumn("{task.description}"),
@@ -70,7 +69,12 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, completed=done)
-        yield _both(estimate, lambda n: bar.advance(task, n))
+
+        def advance(n: int) -> None:
+            meter.advance(n)
+            bar.advance(task, n)
+
+        yield advance
 
 
 @contextmanager
@@ -87,52 +91,46 @@ def board() -> Iterator[Callable[[Sequence[str]], None]]:
         yield lambda lines: live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
 
 
-def _both(one: Advance, other: Advance) -> Advance:
-    def advance(n: int) -> None:
-        one(n)
-        other(n)
+class _Meter:
+    """Counts the units that are done, and prints how long the rest takes."""
 
-    return advance
+    def __init__(self, what: str, total: int, done: int, *, lines: bool) -> None:
+        self._what, self._total, self._before, self._done = what, total, done, done
+        self._lines = lines
+        self._started = self._printed = time.monotonic()
+        self._first, self._first_at, self._is_estimated = 0, 0.0, False
+        self._tenth = self._tenths()
 
-
-def _estimate(what: str, n_to_do: int) -> Advance:
-    """Estimate once how long the work takes, after the first few items.
-
-    The first item does not count: it includes imports, warm-up and the start of workers.
-    """
-    done, first, began, told = 0, 0, 0.0, False
-
-    def advance(n: int) -> None:
-        nonlocal done, first, began, told
-        done += n
-        if not first:
-            first, began = done, time.monotonic()
-        elapsed_s = time.monotonic() - began
-        if told or elapsed_s < CALIBRATION_S or done == first:
-            return
-        told = True
-        left_s = elapsed_s / (done - first) * (n_to_do - done)
-        if left_s > WORTH_TELLING_S:
-            rate = f"{(done - first) / elapsed_s:.3g} per second"
-            say(f"{what}: {n_to_do:,} at {rate}, about {duration(left_s)}")
-
-    return advance
-
-
-def _lines(what: str, total: int, done: int) -> Advance:
-    started, first, tenth = time.monotonic(), done, 10 * done // max(total, 1)
-    spoke = started
-
-    def advance(n: int) -> None:
-        nonlocal done, tenth, spoke
-        done += n
+    def advance(self, n: int) -> None:
+        """Count the units just finished."""
+        self._done += n
         now = time.monotonic()
-        if 10 * done // max(total, 1) > tenth and now - spoke > QUIET_S:
-            tenth, spoke = 10 * done // total, now
-            rate = (done - first) / (now - started)
-            say(f"{what}: {done} of {total}, {duration((total - done) / rate)} left")
+        self._estimate(now)
+        if self._lines and self._tenths() > self._tenth and now - self._printed > QUIET_S:
+            self._tenth, self._printed = self._tenths(), now
+            rate = (self._done - self._before) / (now - self._started)
+            left = duration((self._total - self._done) / rate)
+            say(f"{self._what}: {self._done} of {self._total}, {left} left")
 
-    return advance
+    def _estimate(self, now: float) -> None:
+        """Estimate once how long the work takes, after the first few units.
+
+        The first does not count: it includes imports, warm-up and the start of workers.
+        """
+        n_done = self._done - self._before
+        if not self._first:
+            self._first, self._first_at = n_done, now
+        elapsed_s, n_timed = now - self._first_at, n_done - self._first
+        if self._is_estimated or elapsed_s < CALIBRATION_S or not n_timed:
+            return
+        self._is_estimated = True
+        left_s = elapsed_s / n_timed * (self._total - self._done)
+        if left_s > WORTH_TELLING_S:
+            n_to_do, rate = self._total - self._before, f"{n_timed / elapsed_s:.3g} per second"
+            say(f"{self._what}: {n_to_do:,} at {rate}, about {duration(left_s)}")
+
+    def _tenths(self) -> int:
+        return 10 * self._done // max(self._total, 1)
 
 
 def duration(seconds: float) -> str:

@@ -30,11 +30,7 @@ KEPT = "finished work is kept; rerun the same command to resume"
 
 @contextmanager
 def open_workers(n_threads: int, scheduler: str | None) -> Iterator[Workers]:
-    """Threads of this machine, or the workers of a cluster if a scheduler is given.
-
-    Args:
-        n_threads: Number of threads on this machine.
-        scheduler: Address of a Dask scheduler: `tcp://host:8786`.
+    """Threads of this machine, or the workers of a Dask scheduler such as `tcp://host:8786`.
 
     Raises:
         SedmtlError: Dask is missing, the scheduler cannot be reached or has no worker, a worker

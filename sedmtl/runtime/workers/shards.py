@@ -31,10 +31,9 @@ SHARE = "every worker of a cluster must see this machine's files at the same pat
 
 @contextmanager
 def scratch_beside(store: Path) -> Iterator[Path]:
-    """A hidden folder beside a store, used by this run only.
+    """A hidden folder beside a store, removed after the block or, after a kill, by the next run.
 
-    It is removed when the block ends; after a kill, the next run removes it. The caller must hold
-    the lock of the store's folder, so that no other run is using it.
+    The caller must hold the lock of the store's folder: folders of other runs are removed.
 
     Raises:
         SedmtlError: The folder cannot be created.
@@ -61,7 +60,7 @@ def map_arrays(
         function: Picklable, like the items, if the workers are apart.
         items: Its arguments.
         workers: Threads or a cluster.
-        scratch: Folder for the shards, visible to all workers.
+        scratch: Folder for the shards, which all workers see.
 
     Raises:
         SedmtlError: A worker cannot see the folder, or the disk is full.
