@@ -97,7 +97,7 @@ def scores_of(target, score):
 
 def network_of(*runs, name="net", records=()):
     """A network of runs, of which no metric is asked for."""
-    return Network(name, Row(runs, "honest", {}, {}, 0, 0.0, 0.0), records)
+    return Network(name, Row(runs, "honest", {}, (), {}, 0, 0.0, 0.0), records)
 
 
 def run_of(scores, recipe=None, card=None, name="run"):

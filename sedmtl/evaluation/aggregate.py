@@ -13,7 +13,6 @@ from sedmtl.evaluation.rows import (
     Average,
     Row,
     ScoredRun,
-    localisation_of,
     mean_where_known,
 )
 from sedmtl.metrics import clip as clip_metrics
@@ -129,7 +128,10 @@ def _average(group: Sequence[ScoredRun], selection: str) -> Row:
         {"ap": clip_metrics.average_precision(*fold), "auc": clip_metrics.roc_auc(*fold)}
         for fold in scored
     ]
-    if measured := localisation_of(group, selection):
+    measured = [run.localisation for run in group if run.localisation is not None]
+    if selection != "honest" or len(measured) < len(group):
+        measured = []
+    if measured:
         values = [fold.values() for fold in measured]
         metrics |= {key: Average.over([fold[key] for fold in values]) for key in values[0]}
         by_class = [a | b.per_class() for a, b in zip(by_class, measured, strict=True)]
@@ -137,6 +139,7 @@ def _average(group: Sequence[ScoredRun], selection: str) -> Row:
         runs=tuple(group),
         selection=selection,
         metrics=metrics,
+        measured=measured,
         per_class=mean_where_known(by_class),
         n_classes_scored=min(each.n_classes_scored for each in clips),
         prior_micro_p=float(np.mean([each.micro_p for each in priors])),

@@ -141,9 +141,10 @@ class Row:
         runs: One run per fold, in order.
         selection: `honest`: the epoch was chosen on inner validation. `paper`: the best epoch on
             the reported fold itself, as in the paper; optimistic.
-        metrics: Clip metrics by the keys of `eval --json`, and localisation metrics if the strong
-            labels of all folds are known. The network of the selection `paper` is not kept, so it
-            has no localisation metrics.
+        metrics: Clip metrics by the keys of `eval --json`, and localisation metrics if there are
+            any.
+        measured: Localisation metrics of every fold; empty if the strong labels of a fold are
+            unknown, or the selection is `paper`, whose network is not kept.
         per_class: (C,) metrics of each class, averaged over the folds where they exist.
         n_classes_scored: Classes with a positive in the held-out fold (least over the folds).
         prior_micro_p: Baseline: predicting the class frequencies of the training clips.
@@ -152,6 +153,7 @@ class Row:
     runs: tuple[ScoredRun, ...]
     selection: str
     metrics: Mapping[str, Average]
+    measured: Sequence[Localisation]
     per_class: Mapping[str, npt.NDArray[np.float64]]
     n_classes_scored: int
     prior_micro_p: float
@@ -191,11 +193,6 @@ class Row:
     def averages(self) -> tuple[Average, ...]:
         """micro-P, macro-P, AUC."""
         return tuple(self.metrics[key] for key in METRICS)
-
-    @property
-    def measured(self) -> tuple[Localisation, ...]:
-        """Localisation metrics of every fold; empty if a fold lacks them."""
-        return localisation_of(self.runs, self.selection)
 
     @property
     def denoising(self) -> Denoising | None:
@@ -278,12 +275,6 @@ def names_of(rows: Sequence[Row]) -> list[str]:
         row.runs[0].name if n_times[name] > 1 else name[1]
         for row, name in zip(rows, names, strict=True)
     ]
-
-
-def localisation_of(runs: Sequence[ScoredRun], selection: str) -> tuple[Localisation, ...]:
-    """Localisation metrics of the kept network in every fold; empty if a fold lacks them."""
-    measured = tuple(run.localisation for run in runs if run.localisation is not None)
-    return measured if selection == "honest" and len(measured) == len(runs) else ()
 
 
 def mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str, Values]:
