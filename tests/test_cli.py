@@ -65,7 +65,8 @@ def test_debug_may_stand_before_the_command(tmp_path, monkeypatch):
 
 def test_the_processes_of_a_grid_are_debugged_like_their_parent(trained, monkeypatch):
     asked = []
-    monkeypatch.setattr("sedmtl.training.train.train", lambda *how: asked.append(how[-1]) or [])
+    train_all = "sedmtl.training.grid.runs.train_all"
+    monkeypatch.setattr(train_all, lambda *how: asked.append(how[-1]) or [])
     for words in ([], ["--debug"]):
         assert trained.run("train", "--fold", "all", *words).exit_code == 0
     assert [how.debug for how in asked] == [False, True]

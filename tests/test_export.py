@@ -227,7 +227,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
 
 def test_the_extras_are_imported_only_when_they_are_asked_for():
     code = (
-        "import sys, sedmtl.cli.app, sedmtl.inference.onnx, sedmtl.training.train\n"
+        "import sys, sedmtl.cli.app, sedmtl.inference.onnx, sedmtl.training.grid.runs\n"
         "early = {'onnx', 'onnxruntime', 'onnxscript', 'tensorboard'} & set(sys.modules)\n"
         "sys.exit(f'imported {early}' if early else 0)"
     )

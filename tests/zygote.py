@@ -27,7 +27,7 @@ DISK = frozenset((
 
 IMPORTED = (
     "sedmtl.cli.app", "sedmtl.inference.onnx", "sedmtl.data.mixing", "sedmtl.features.extraction",
-    "sedmtl.training.train", "sedmtl.inference.predict",
+    "sedmtl.training.grid.runs", "sedmtl.inference.predict",
     "torch._dynamo",  # or its two seconds are every training's
 )  # fmt: skip
 
