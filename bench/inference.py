@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from bench.runner import Family, Stage
-from bench.training import limit, ours, plain
+from bench.training import cheap_stages, limit, ours, plain
 
 FAMILY = Family(
     (
@@ -15,8 +15,10 @@ FAMILY = Family(
             *(partial(side, training=False) for side in (ours, plain, limit)),
             n_laps=2,
         ),
+        *cheap_stages("inference", training=False),
     ),
-    "the same network in float32, contiguous, with the decoder",
+    "the same network in float32, contiguous, with the decoder; of pooled and crnn, the paper's "
+    "network as sedmtl scores it",
     "its convolutions and matrix products without the decoder at the best GFLOP/s",
     needs="features",
 )

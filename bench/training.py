@@ -19,6 +19,7 @@ from bench.project import SNR_DB, Settings
 from bench.runner import Family, Lap, Run, Stage, seconds_of
 from sedmtl.config import load_config
 from sedmtl.models import SedOutput
+from sedmtl.models.registry import PAPERS
 from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.runtime.process import keep_memory
 from sedmtl.store import Store
@@ -34,10 +35,10 @@ MAX_STEPS = 1_000
 """Of all laps together."""
 
 
-def ours(settings: Settings, *, training: bool, compiled: bool = False) -> Run:
+def ours(settings: Settings, *, training: bool, compiled: bool = False, model: str = PAPERS) -> Run:
     """Steps or clip scores by `Trainer`, reading the store included; scoring runs no decoder."""
     keep_memory()  # as the command line does
-    trainer = trainer_of(settings, open_store(settings))
+    trainer = trainer_of(settings, open_store(settings), model)
     if compiled:
         trainer.network.compile()
     trainer.network.train(training)
@@ -94,18 +95,19 @@ def open_store(settings: Settings) -> Store:
     return Store(path, "logmel")
 
 
-def config_of(settings: Settings) -> TrainConfig:
-    """The paper's network, in the precision that sedmtl would choose here."""
+def config_of(settings: Settings, model: str = PAPERS) -> TrainConfig:
+    """A network, in the precision that sedmtl would choose here; only the paper's has a width."""
     precision = choose_precision(choose_device(None))
+    width = {"width": settings.width} if model == PAPERS else {}
     return TrainConfig.of(
-        {"data": f"snr_{SNR_DB}", "fold": 1, "alpha": ALPHA, "width": settings.width,
+        {"data": f"snr_{SNR_DB}", "fold": 1, "model": model, "alpha": ALPHA, **width,
          "batch_size": settings.batch, "precision": precision}
     )  # fmt: skip
 
 
-def trainer_of(settings: Settings, store: Store) -> Trainer:
+def trainer_of(settings: Settings, store: Store, model: str = PAPERS) -> Trainer:
     """The trainer with which `sedmtl train` begins."""
-    return open_trainer(config_of(settings), store, choose_device(None))
+    return open_trainer(config_of(settings, model), store, choose_device(None))
 
 
 class PlainNetwork:
@@ -161,6 +163,17 @@ def _lap(settings: Settings, seconds: float, waited_s: float) -> Lap:
     return Lap(seconds, n_clips, 10 * n_clips, notes)
 
 
+def cheap_stages(name: str, *, training: bool) -> list[Stage]:
+    """The cheap networks beside the paper's, all by `Trainer`."""
+    return [
+        Stage(
+            f"{name}, {model}", "clips/s", partial(ours, training=training, model=model),
+            partial(ours, training=training), n_laps=2,
+        )
+        for model in ("pooled", "crnn")
+    ]  # fmt: skip
+
+
 plain_step, limit_of_step = partial(plain, training=True), partial(limit, training=True)
 FAMILY = Family(
     (
@@ -172,8 +185,10 @@ FAMILY = Family(
             "training step, torch.compile", "clips/s", partial(ours, training=True, compiled=True),
             plain_step, limit_of_step, n_laps=2, needs_gpu=True,
         ),
+        *cheap_stages("training step", training=True),
     ),
-    "the same network in float32, contiguous, DataLoader on arrays, loss fetched each step",
+    "the same network in float32, contiguous, DataLoader on arrays, loss fetched each step; of "
+    "pooled and crnn, the paper's network as sedmtl trains it",
     "the step's convolutions and matrix products at the best GFLOP/s of its precision",
     needs="features",
 )  # fmt: skip

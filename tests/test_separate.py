@@ -121,12 +121,12 @@ def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said
     np.testing.assert_array_equal(rest, [round(0.1 * 2**15) * 2, 32767, -32768, 32767])
 
 
-def test_where_nothing_is_heard_the_rest_is_the_recording(
+def test_where_nothing_is_detected_the_rest_is_the_recording(
     separate, mixture_path, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("sedmtl.inference.separation.Separator.heard", lambda _, clip: clip > 1)
+    monkeypatch.setattr("sedmtl.inference.separation.Separator.detected", lambda _, clip: clip > 1)
     result = separate(mixture_path)
-    assert "no class was heard" in result.stderr
+    assert "no class was detected" in result.stderr
     rest = samples_of(tmp_path / "snr_20" / "mix_01" / "rest.wav")
     np.testing.assert_array_equal(rest, samples_of(mixture_path))
 

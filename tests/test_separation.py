@@ -180,7 +180,7 @@ class Steady(Separator):
         assert np.abs(clip).max() == pytest.approx(0.5)
         return np.array([0, 1, 0], np.float32), torch.full((3, 124, 16), 0.5)
 
-    def heard(self, clip):
+    def detected(self, clip):
         return clip > 0.5
 
 
@@ -256,9 +256,9 @@ def test_wanted_classes_are_taken_out_though_not_heard(card):
     assert not sources[1].any()
 
 
-def test_a_class_sounds_only_near_the_windows_it_is_heard_in(card):
+def test_a_class_sounds_only_near_the_windows_it_is_detected_in(card):
     class Once(Steady):
-        def heard(self, clip):
+        def detected(self, clip):
             return (clip > 0.5) & (self.n_windows == 1)
 
     _, sources = joined(take_apart(Once(card), [tone(1000, 60_000)], None))
@@ -270,7 +270,7 @@ def test_a_run_hears_above_the_thresholds_that_it_tuned(card):
     separator = Separator(
         Detector(replace(card, tag_threshold=(0.2, 0.5, 0.8)), card.build_network())
     )
-    heard = separator.heard(np.array([0.3, 0.5, 0.9], np.float32))
+    heard = separator.detected(np.array([0.3, 0.5, 0.9], np.float32))
     np.testing.assert_array_equal(heard, [True, False, True])
 
 
@@ -334,7 +334,7 @@ class Known(Steady):
         super().__init__(card)
         self._sources, self._hears = sources, hears
 
-    def heard(self, _):
+    def detected(self, _):
         return np.array(self._hears)
 
     def separate(self, *given):

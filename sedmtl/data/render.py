@@ -34,8 +34,8 @@ class EventAudio(NamedTuple):
 
         The realised SNR is the RMS of the segment over the RMS of the whole scene.
         """
-        heard = rms(self.segment)
-        return 20 * float(np.log10(heard / self.level)) if heard > 0 else -np.inf
+        level = rms(self.segment)
+        return 20 * float(np.log10(level / self.level)) if level > 0 else -np.inf
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _measure_clip(
     """One row for each of `KINDS`, one column for each of the K sources."""
     clip, mask = separator.listen(conform(mixture, len(mixture)))
     told = separator.separate(mixture, mask, sources.present)
-    heard = separator.separate(mixture, mask, separator.heard(clip))
+    heard = separator.separate(mixture, mask, separator.detected(clip))
     ideal = separator.separate_ideally(sources.stem, mixture - sources.stem)
     estimates = (told[sources.label], heard[sources.label], mixture * sources.active, ideal)
     before = si_sdr(sources.stem, np.broadcast_to(mixture, sources.stem.shape))

@@ -61,8 +61,8 @@ def separate(
     """Take a recording of any length apart.
 
     The files are mono, of 16 bits, at the network's sample rate, and as long as the recording;
-    sample by sample they sum to what the network heard of it in 16 bits. Of a 16-bit mono file at
-    that rate these are its very samples.
+    sample by sample they sum to what the network was given, in 16 bits. For a 16-bit mono file at
+    that rate, these are its very samples.
 
     Args:
         config: Of the project; says where runs and results are.
@@ -71,7 +71,7 @@ def separate(
         out_dir: By default `work/separated`; the files are in a folder there named after the
             recording as by `sources.claim_output`: `snr_10/mix_002` for a mixture, `clip-2` if
             another `clip` was taken apart before.
-        classes: To take out, one by one or with commas between; if empty: those that are heard.
+        classes: To take out, one by one or with commas between; if empty: those that are detected.
 
     Raises:
         SedmtlError: There is no run, no such class, or no sound in the recording.
@@ -106,7 +106,9 @@ def _write(
             "the files do not sum to the recording"
         )
     if not tracks.numbers:
-        progress.say("no class was heard: all is in the rest; --classes takes one out all the same")
+        progress.say(
+            "no class was detected: all is in the rest; --classes takes one out all the same"
+        )
     paths = [folder / f"{name}.wav" for name in file_names(card.classes)]
     for number, path in enumerate(paths):
         if number in tracks.numbers:
@@ -161,7 +163,7 @@ class _Tracks:
         """Take the next piece."""
         mixture = _quantise(piece.mixture)
         rest = mixture.astype(np.int32)
-        for number in np.flatnonzero(piece.heard | piece.sources.any(axis=1)):
+        for number in np.flatnonzero(piece.detected | piece.sources.any(axis=1)):
             source = _quantise(piece.sources[number])
             rest -= source
             self._append(int(number), source)

@@ -1,4 +1,4 @@
-"""A recording of any length taken apart: a sound for each class that is heard in it.
+"""A recording of any length taken apart: a sound for each class that is detected in it.
 
 Window by window, as in `prediction`; what neighbouring windows make of the audio they share passes
 from one to the other. Memory does not grow with the length of the recording.
@@ -29,15 +29,15 @@ class Piece(NamedTuple):
 
     Attributes:
         mixture: (n,), as it was read.
-        sources: (C, n), zero where a class was not heard. They sum to the mixture but for the rest.
-        clip: (C,) scores of the window that was listened to last.
-        heard: (C,) bool, which classes were taken out of that window.
+        sources: (C, n), zero where a class is not detected; the rest is missing from their sum.
+        clip: (C,) scores of the last window.
+        detected: (C,) bool, the classes that were separated from that window.
     """
 
     mixture: Audio
     sources: Audio
     clip: Scores
-    heard: Marks
+    detected: Marks
 
 
 class Separator:
@@ -58,7 +58,7 @@ class Separator:
         scores: Scores = output.clip[0].cpu().numpy()
         return scores, mel_masks(output, self.card)[0]
 
-    def heard(self, clip: Scores) -> Marks:
+    def detected(self, clip: Scores) -> Marks:
         """Which classes (C,) are above the thresholds that the run tuned."""
         return clip > np.array(self.card.tag_threshold, np.float32)
 
@@ -93,7 +93,7 @@ def take_apart(
     Args:
         separator: Of a run.
         blocks: The recording, mono and at the network's rate, in pieces of any length.
-        wanted: Indices of the classes to take out; None: in each window those that are heard.
+        wanted: Indices of the classes to take out; None: in each window those that are detected.
 
     Yields:
         The parts in order.
@@ -106,14 +106,14 @@ def take_apart(
         begin = window.start * grid.hop
         waveform = raw.take(begin, window.end)
         clip, mask = separator.listen(window.waveform)
-        heard = separator.heard(clip) if wanted is None else _marked(wanted, n_classes)
-        rows = np.vstack([separator.separate(waveform, mask, heard), waveform])
-        yield _piece(join.push(begin, rows), clip, heard)
-    yield _piece(join.finish(), clip, heard)
+        detected = separator.detected(clip) if wanted is None else _marked(wanted, n_classes)
+        rows = np.vstack([separator.separate(waveform, mask, detected), waveform])
+        yield _piece(join.push(begin, rows), clip, detected)
+    yield _piece(join.finish(), clip, detected)
 
 
-def _piece(rows: Audio, clip: Scores, heard: Marks) -> Piece:
-    return Piece(rows[-1], rows[:-1], clip, heard)
+def _piece(rows: Audio, clip: Scores, detected: Marks) -> Piece:
+    return Piece(rows[-1], rows[:-1], clip, detected)
 
 
 def _marked(wanted: Sequence[int], n_classes: int) -> Marks:

@@ -70,7 +70,7 @@ class Window(NamedTuple):
         start: Its first frame in the recording.
         n_frames: How many of its frames are of audio; fewer than the network's if it is padded.
         waveform: (n_samples,), peak 0.5.
-        end: Samples of the recording that are heard with it; all of them if it is the last.
+        end: Samples of the recording that it reaches; all of them if it is the last.
         is_last: Whether the recording ends with it.
     """
 
