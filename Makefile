@@ -30,7 +30,7 @@ help:            ## list the targets
 
 setup: $(VENV)/.installed  ## create the virtual environment, with the development tools
 
-demo: $(VENV)/.installed   ## the whole pipeline on the built-in corpus, in ./demo (a few minutes)
+demo: $(VENV)/.installed   ## the whole pipeline on the built-in corpus, in ./demo (2 minutes on two cores)
 	$(BIN)/sedmtl demo demo
 
 test: $(VENV)/.installed   ## the whole test suite
