@@ -8,7 +8,7 @@ held-out fold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -83,7 +83,8 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     durations_s = np.full(len(rows), scores.duration_s)
     gated = gate(raw, scores.score["honest"][rows], settings)
     ready = median_filter(gated, odd_frames(settings.median_s, _hop_s(scores)))
-    found = _annotation(scores.classes, [detected(scores, row, settings) for row in rows.tolist()])
+    thresholds = replace(settings, median_s=0.0)  # the scores are filtered already
+    found = _annotation(scores.classes, [_events(each, thresholds, scores) for each in ready])
     target = frame.targets(truth, len(rows), n_classes, edges_s)
     return Localisation(
         psds1=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_1),
@@ -98,9 +99,15 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
 
 def detected(scores: HeldOutScores, row: int, settings: PostProcessing) -> list[Detection]:
     """The events that a run's post-processing finds in a clip, by onset and then class."""
-    frame = gate(scores.frame[row], scores.score["honest"][row], settings)
+    gated = gate(scores.frame[row], scores.score["honest"][row], settings)
+    return _events(gated, settings, scores)
+
+
+def _events(
+    gated: npt.NDArray[np.float32], settings: PostProcessing, scores: HeldOutScores
+) -> list[Detection]:
     start_s = float(scores.frame_edges_s[0])
-    return find_events(frame, settings, scores.classes, _hop_s(scores), start_s)
+    return find_events(gated, settings, scores.classes, _hop_s(scores), start_s)
 
 
 def _hop_s(scores: HeldOutScores) -> float:

@@ -7,7 +7,6 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from sedmtl.inference.checkpoint import ModelCard
@@ -82,9 +81,7 @@ class Inspection:
 
     def at_logmel_frames(self, values: Array) -> Array:
         """Values of frame scores (T', …), each repeated over its frames of the log-mel: (T, …)."""
-        n_frames, n_scores = len(self.logmel_edges_s) - 1, len(self.frame_edges_s) - 1
-        score = np.arange(n_frames) // (n_frames // n_scores)
-        return values[np.minimum(score, n_scores - 1)]
+        return _repeated(values, 0, len(self.logmel_edges_s) - 1)
 
     def ranking(self) -> list[tuple[str, float]]:
         """The classes with their clip scores, the most likely first."""
@@ -93,19 +90,24 @@ class Inspection:
 
 
 def _spread(weights: Tensor | None, *sizes: int) -> Array | None:
-    """Weights (1, C, …) of a network that pools, on a grid of these sizes; they sum to 1 again.
-
-    Each is repeated over the frames or mel bins that it stands for; what pooling left over at the
-    end repeats the last one.
-    """
+    """Weights (1, C, …) of a network that pools, on a grid of these sizes; they sum to 1 again."""
     if weights is None:
         return None
-    fine = weights
-    for axis, size in enumerate(sizes, start=2):
-        n_coarse = weights.shape[axis]
-        coarse = torch.arange(size, device=weights.device) // (size // n_coarse)
-        fine = fine.index_select(axis, coarse.clamp_max(n_coarse - 1))
-    return _first(fine if fine.shape == weights.shape else fine / fine.sum(dim=-1, keepdim=True))
+    coarse = fine = _first(weights)
+    for axis, size in enumerate(sizes, start=1):
+        fine = _repeated(fine, axis, size)
+    return fine if fine.shape == coarse.shape else fine / fine.sum(axis=-1, keepdims=True)
+
+
+def _repeated(values: Array, axis: int, size: int) -> Array:
+    """Values of a pooled axis, each repeated over what it stands for.
+
+    What the pooling left over at the end repeats the last one.
+    """
+    n_values = values.shape[axis]
+    index = np.minimum(np.arange(size) // (size // n_values), n_values - 1)
+    repeated: Array = values.take(index, axis=axis)
+    return repeated
 
 
 def _first(batch: Tensor) -> Array:

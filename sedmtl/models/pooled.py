@@ -7,6 +7,7 @@ frequency, then time, still explains each score.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,7 +26,7 @@ from sedmtl.runtime.errors import SedmtlError
 POOLS = ((2, 4), (1, 2), (1, 2), (1, 1))
 """Frames and mel bins averaged after each block: frames of 64 ms, and 4 bands of 64 mel bins."""
 
-MIN_SIZES = (2, 16)
+N_FRAMES, N_MELS = (math.prod(factors) for factors in zip(*POOLS, strict=True))
 """Frames and mel bins of which pooling leaves one."""
 
 
@@ -76,9 +77,9 @@ def check_sizes(n_frames: int, n_mels: int) -> None:
     Raises:
         SedmtlError: It does not.
     """
-    if n_frames < MIN_SIZES[0] or n_mels < MIN_SIZES[1]:
+    if n_frames < N_FRAMES or n_mels < N_MELS:
         raise SedmtlError(
-            f"networks that pool need at least {MIN_SIZES[0]} frames and {MIN_SIZES[1]} mel bins, "
+            f"networks that pool need at least {N_FRAMES} frames and {N_MELS} mel bins, "
             f"found {n_frames} and {n_mels}: raise n_mels in data.yaml, or train --model 2apae"
         )
 
@@ -96,9 +97,7 @@ class Pooled(nn.Module):
         super().__init__()
         channels = [1, *(settings.width * factor for factor in (1, 2, 4, 8))]
         self.encoder = pooled_blocks(channels, settings.dropout)
-        n_bands = n_mels
-        for _, n_averaged in POOLS:
-            n_bands //= n_averaged
+        n_bands = n_mels // N_MELS
         self.class_map = BandLayer(channels[-1], n_classes, n_bands)
         self.band_attention = BandLayer(channels[-1], n_classes, n_bands)
         self.time_pooling = TimePooling(channels[-1] * n_bands, n_classes, settings.time_pooling)
