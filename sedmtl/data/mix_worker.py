@@ -19,15 +19,14 @@ from sedmtl.data.render import EventAudio, render
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.shards import SHARE, Arrays
 
+SAMPLE_BYTES = np.dtype(np.float32).itemsize
+
 
 class EventSlice(NamedTuple):
-    """Position of an event's audio in an `EventFile`, and its levels.
+    """Position of an event's audio in an `EventFile`, in samples, and its levels.
 
     Attributes:
-        first: First sample.
-        n_samples: Length.
-        level: As in `render.EventAudio`.
-        snr_offset_db: As in `render.EventAudio`.
+        level: As in `render.EventAudio`, like `snr_offset_db`.
     """
 
     first: int
@@ -46,11 +45,7 @@ class EventFile:
     path: Path
 
     def append(self, samples: audio.Audio) -> None:
-        """Append (N,) samples.
-
-        Raises:
-            SedmtlError: The file cannot be written.
-        """
+        """Append (N,) samples."""
         try:
             with self.path.open("ab") as file:
                 file.write(samples.data)
@@ -63,7 +58,7 @@ class EventFile:
         Raises:
             SedmtlError: The file is too short.
         """
-        offset = segment.first * np.dtype(np.float32).itemsize
+        offset = segment.first * SAMPLE_BYTES
         samples = np.fromfile(self.path, np.float32, segment.n_samples, offset=offset)
         if len(samples) < segment.n_samples:
             raise SedmtlError(f"{self.path} ends too soon: {SHARE}")
@@ -128,16 +123,11 @@ def render_block(
     Raises:
         SedmtlError: A scene cannot be read, or is silent.
     """
-    mixtures = [
-        render(
-            [segments.read(event) for event in spec.events],
-            spec.onsets,
-            _read_scene(spec.scene_path, mixing),
-            mixing.n_samples,
-            snrs_db,
-        )
-        for spec in block
-    ]
+    mixtures = []
+    for spec in block:
+        events = [segments.read(event) for event in spec.events]
+        scene = _read_scene(spec.scene_path, mixing)
+        mixtures.append(render(events, spec.onsets, scene, mixing.n_samples, snrs_db))
     by_snr = list(zip(*mixtures, strict=True))
     arrays = {"waveform": np.array([[each.waveform for each in of_snr] for of_snr in by_snr])}
     if stems:

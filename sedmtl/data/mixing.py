@@ -10,16 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from sedmtl.config import Config, Mixing
+from sedmtl.config import Config
 from sedmtl.data import audio
 from sedmtl.data.corpora import load_events, load_scenes
-from sedmtl.data.mix_worker import EventFile, EventSlice, MixtureSpec, decode_events, render_block
-from sedmtl.data.plan import MIXTURE_NAME, Plan, PlannedMixture, plan
+from sedmtl.data.mix_worker import (
+    SAMPLE_BYTES,
+    EventFile,
+    EventSlice,
+    MixtureSpec,
+    decode_events,
+    render_block,
+)
+from sedmtl.data.plan import MIXTURE_NAME, Plan, plan
 from sedmtl.data.render import PROTOCOL
 from sedmtl.events import strong_label_text
-from sedmtl.runtime import progress
+from sedmtl.runtime import disk_space, progress
 from sedmtl.runtime.atomic import remove_file, write_text
-from sedmtl.runtime.disk_space import announce
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
@@ -33,14 +39,12 @@ from sedmtl.store import (
     RowArray,
     Store,
     StoreWriter,
+    announce,
     mixture_path,
 )
 
 BLOCK = 4
 """Mixtures rendered, or clips decoded, per block: enough to keep a thread busy, but small."""
-
-
-SAMPLE_BYTES = np.dtype(np.float32).itemsize
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,12 @@ class MixOptions:
 
 
 @dataclass(frozen=True)
-class _Bench:
-    """Where one run works: by whom, and in which folder for what does not stay."""
+class _Job:
+    """One run: what is mixed, by whom, and in which folder for what does not stay."""
 
+    config: Config
+    options: MixOptions
+    planned: Plan
     workers: Workers
     scratch: Path
 
@@ -81,12 +88,14 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
     Returns:
         The stores, in order of the SNRs.
     """
-    _check_snrs(options.snrs_db)
+    for snr_db in options.snrs_db:  # which no schema validates
+        if not -100 <= snr_db <= 100:
+            raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
     paths = [mixture_path(config.work_dir, snr_db) for snr_db in options.snrs_db]
     with open_workers(options.n_workers, options.scheduler) as workers:
         planned = _plan(config)
         with folder_lock(paths[0].parent, "sedmtl mix"), scratch_beside(paths[0]) as scratch:
-            _write_stores(paths, planned, config, options, _Bench(workers, scratch))
+            _write_stores(paths, _Job(config, options, planned, workers, scratch))
     for path in paths:
         _write_wavs(path, config.mixing.sample_rate, options.n_wavs)
     return paths
@@ -106,30 +115,54 @@ def _plan(config: Config) -> Plan:
     return planned
 
 
-def _check_snrs(snrs_db: Sequence[float]) -> None:
-    """Check the SNRs of the command line, which no schema validates."""
-    for snr_db in snrs_db:
-        if not -100 <= snr_db <= 100:
-            raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
+def _write_stores(paths: Sequence[Path], job: _Job) -> None:
+    """Render in one pass over the mixtures: each scene is read once for all SNRs."""
+    folder, planned, snrs_db = paths[0].parent, job.planned, job.options.snrs_db
+    # Before reading the audio: a file that changes meanwhile has another stamp next time.
+    stamp = _stamp(planned)
+    events = _read_events(job, folder)
+    _warn_of_silence(events)
+    writers = [
+        _writer(path, snr_db, job, events, stamp)
+        for path, snr_db in zip(paths, snrs_db, strict=True)
+    ]
+    n_snrs = sum(not writer.is_there for writer in writers)
+    announce(f"{len(planned.mixtures):,} mixtures at {n_snrs} SNR{'s' * (n_snrs > 1)}", writers)
+    with ExitStack() as stack:
+        for writer in writers:
+            stack.enter_context(writer)
+            if writer.n_done < writer.n_rows:
+                _remove_wavs(writer.path)
+        _render(writers, job, events)
+        # Only now, after all audio has been read: a plan without its mixtures would be misleading.
+        write_text(folder / "plan.yaml", planned.text())
+        write_text(folder / "plan.tsv", strong_label_text(planned.strong_labels()))
+        for writer in writers:
+            writer.finish()
 
 
-def _read_events(
-    planned: Plan, mixing: Mixing, bench: _Bench, folder: Path
-) -> dict[str, EventSlice]:
+def _stamp(planned: Plan) -> str:
+    """Stamp of all audio files of the plan, the same for all SNRs."""
+    events = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
+    scenes = [mixture.scene.path for mixture in planned.mixtures]
+    return stamp_of(dict.fromkeys([*events, *scenes]))
+
+
+def _read_events(job: _Job, folder: Path) -> dict[str, EventSlice]:
     """Decode every clip of the plan once into one file; return its slices by clip name."""
-    used = {event.clip.name: event.clip for m in planned.mixtures for event in m.events}
+    mixing = job.config.mixing
+    used = {event.clip.name: event.clip for m in job.planned.mixtures for event in m.events}
     # The workers of a cluster may run in another folder.
     clips = [replace(clip, path=clip.path.absolute()) for clip in used.values()]
     blocks = [clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)]
-    decode = partial(decode_events, mixing=mixing)
     segments: list[EventSlice] = []
     first = 0
     n_bytes = len(clips) * round(mixing.event_s * mixing.sample_rate) * SAMPLE_BYTES
-    announce(f"{len(clips):,} event clips, while mixing", n_bytes, folder)
-    bar = progress.progress("reading event clips", len(clips))
-    with bar as advance:
-        for block in map_arrays(decode, blocks, bench.workers, bench.scratch):
-            bench.segments.append(block["samples"])
+    disk_space.announce(f"{len(clips):,} event clips, while mixing", n_bytes, folder)
+    decode = partial(decode_events, mixing=mixing)
+    with progress.progress("reading event clips", len(clips)) as advance:
+        for block in map_arrays(decode, blocks, job.workers, job.scratch):
+            job.segments.append(block["samples"])
             columns = (block[name].tolist() for name in ("n_samples", "level", "snr_offset_db"))
             for n_samples, level, snr_offset_db in zip(*columns, strict=True):
                 segments.append(EventSlice(first, n_samples, level, snr_offset_db))
@@ -148,66 +181,29 @@ def _warn_of_silence(events: Mapping[str, EventSlice]) -> None:
         )
 
 
-def _write_stores(
-    paths: Sequence[Path], planned: Plan, config: Config, options: MixOptions, bench: _Bench
-) -> None:
-    """Render in one pass over the mixtures: each scene is read once for all SNRs."""
-    # Before reading the audio: a file that changes meanwhile has another stamp next time.
-    stamp = _stamp(planned)
-    events = _read_events(planned, config.mixing, bench, paths[0].parent)
-    _warn_of_silence(events)
-    writers = [
-        _writer(path, snr_db, planned, events, config, options.stems, stamp)
-        for path, snr_db in zip(paths, options.snrs_db, strict=True)
-    ]
-    _announce(writers)
-    with ExitStack() as stack:
-        for writer in writers:
-            stack.enter_context(writer)
-            if writer.n_done < writer.n_rows:
-                _remove_wavs(writer.path)
-        _render(writers, planned, events, config.mixing, options, bench)
-        # Only now, after all audio has been read: a plan without its mixtures would be misleading.
-        write_text(paths[0].with_name("plan.yaml"), planned.text())
-        write_text(paths[0].with_name("plan.tsv"), strong_label_text(planned.strong_labels()))
-        for writer in writers:
-            writer.finish()
-
-
-def _announce(writers: Sequence[StoreWriter]) -> None:
-    """Announce what will be rendered and the disk space it needs."""
-    for writer in writers:
-        if writer.replaces:
-            progress.say(f"{writer.path} was made with other settings or audio: rebuilding it")
-    todo = [writer for writer in writers if not writer.is_there]
-    if todo:
-        n_snrs = f"{len(todo)} SNR{'s' * (len(todo) > 1)}"
-        n_bytes = sum(writer.n_bytes for writer in todo)
-        announce(f"{todo[0].n_rows:,} mixtures at {n_snrs}", n_bytes, todo[0].path.parent)
-
-
-def _render(
-    writers: Sequence[StoreWriter],
-    planned: Plan,
-    events: Mapping[str, EventSlice],
-    mixing: Mixing,
-    options: MixOptions,
-    bench: _Bench,
-) -> None:
+def _render(writers: Sequence[StoreWriter], job: _Job, events: Mapping[str, EventSlice]) -> None:
     """Render and write the mixtures that are missing in any store."""
+    mixing, snrs_db = job.config.mixing, job.options.snrs_db
     n_done = min(writer.n_done for writer in writers)
-    todo = [_spec_of(mixture, events, mixing) for mixture in planned.mixtures[n_done:]]
+    todo = [
+        MixtureSpec(
+            mixture.scene.path.absolute(),
+            [events[event.clip.name] for event in mixture.events],
+            [round(event.onset_s * mixing.sample_rate) for event in mixture.events],
+        )
+        for mixture in job.planned.mixtures[n_done:]
+    ]
     blocks = [todo[i : i + BLOCK] for i in range(0, len(todo), BLOCK)]
     work = partial(
         render_block,
-        segments=bench.segments,
+        segments=job.segments,
         mixing=mixing,
-        snrs_db=options.snrs_db,
-        stems=options.stems,
+        snrs_db=snrs_db,
+        stems=job.options.stems,
     )
-    what = f"mixing {', '.join(f'{snr:g}' for snr in options.snrs_db)} dB"
-    with progress.progress(what, len(planned.mixtures), n_done) as advance:
-        for arrays in map_arrays(work, blocks, bench.workers, bench.scratch):
+    what = f"mixing {', '.join(f'{snr:g}' for snr in snrs_db)} dB"
+    with progress.progress(what, len(job.planned.mixtures), n_done) as advance:
+        for arrays in map_arrays(work, blocks, job.workers, job.scratch):
             for k, writer in enumerate(writers):
                 writer.write(n_done, **{name: rows[k] for name, rows in arrays.items()})
             n_new = arrays["waveform"].shape[1]
@@ -215,77 +211,50 @@ def _render(
             advance(n_new)
 
 
-def _spec_of(
-    mixture: PlannedMixture, events: Mapping[str, EventSlice], mixing: Mixing
-) -> MixtureSpec:
-    return MixtureSpec(
-        mixture.scene.path.absolute(),
-        [events[event.clip.name] for event in mixture.events],
-        [round(event.onset_s * mixing.sample_rate) for event in mixture.events],
-    )
-
-
 def _writer(
-    path: Path,
-    snr_db: float,
-    planned: Plan,
-    events: Mapping[str, EventSlice],
-    config: Config,
-    stems: bool,
-    stamp: str,
+    path: Path, snr_db: float, job: _Job, events: Mapping[str, EventSlice], stamp: str
 ) -> StoreWriter:
-    n_samples = config.mixing.n_samples
-    arrays = {"waveform": RowArray((n_samples,), np.int16)}
-    if stems:
-        arrays["stems"] = RowArray((2, n_samples), np.int16)
+    mixing, corpus = job.config.mixing, job.config.corpus
+    arrays = {"waveform": RowArray((mixing.n_samples,), np.int16)}
+    if job.options.stems:
+        arrays["stems"] = RowArray((2, mixing.n_samples), np.int16)
     attributes: Attributes = {
         "protocol": PROTOCOL,
         "snr_db": float(snr_db),
-        "sample_rate": config.mixing.sample_rate,
-        "classes": planned.classes,
+        "sample_rate": mixing.sample_rate,
+        "classes": job.planned.classes,
     }
-    clips = _clip_table(planned, events, snr_db)
-    return StoreWriter(path, arrays, clips, attributes, _recorded(config), stamp)
-
-
-def _recorded(config: Config) -> Attributes:
-    """What a store records about its mixtures: the kinds of corpora and the onset rule."""
-    events, scenes, onsets = config.corpus.events, config.corpus.scenes, config.mixing.onsets
-    return {
-        "event_corpus": events.kind if events else "",
-        "scene_corpus": scenes.kind if scenes else "",
-        "onsets": onsets if isinstance(onsets, str) else "fixed",
-        "config": config.describe("corpus", "mixing"),
+    recorded: Attributes = {
+        "event_corpus": corpus.events.kind if corpus.events else "",
+        "scene_corpus": corpus.scenes.kind if corpus.scenes else "",
+        "onsets": mixing.onsets if isinstance(mixing.onsets, str) else "fixed",
+        "config": job.config.describe("corpus", "mixing"),
     }
-
-
-def _stamp(planned: Plan) -> str:
-    """Stamp of all audio files of the plan, the same for all SNRs."""
-    events = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
-    scenes = [mixture.scene.path for mixture in planned.mixtures]
-    return stamp_of(dict.fromkeys([*events, *scenes]))
+    clips = _clip_table(job.planned, events, snr_db)
+    return StoreWriter(path, arrays, clips, attributes, recorded, stamp)
 
 
 def _clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -> ClipTable:
+    mixtures = planned.mixtures
     index = {label: i for i, label in enumerate(planned.classes)}
-    target = np.zeros((len(planned.mixtures), len(index)), np.uint8)
-    rows = [(i, event) for i, mixture in enumerate(planned.mixtures) for event in mixture.events]
-    for i, event in rows:
-        target[i, index[event.clip.label]] = 1
+    rows = [(i, event) for i, mixture in enumerate(mixtures) for event in mixture.events]
+    number = np.array([i for i, _ in rows], np.int32)
+    label = np.array([index[event.clip.label] for _, event in rows], np.int16)
+    realised_db = [snr_db + events[event.clip.name].snr_offset_db for _, event in rows]
+    target = np.zeros((len(mixtures), len(index)), np.uint8)
+    target[number, label] = 1
     return ClipTable(
-        name=[mixture.name for mixture in planned.mixtures],
+        name=[mixture.name for mixture in mixtures],
         target=target,
-        fold=np.array([mixture.fold for mixture in planned.mixtures], np.uint8),
-        validation=np.array([mixture.validation for mixture in planned.mixtures], np.uint8),
-        scene=[mixture.scene.name for mixture in planned.mixtures],
+        fold=np.array([mixture.fold for mixture in mixtures], np.uint8),
+        validation=np.array([mixture.validation for mixture in mixtures], np.uint8),
+        scene=[mixture.scene.name for mixture in mixtures],
         events=EventTable(
-            mixture=np.array([i for i, _ in rows], np.int32),
-            label=np.array([index[event.clip.label] for _, event in rows], np.int16),
+            mixture=number,
+            label=label,
             onset_s=np.array([event.onset_s for _, event in rows], np.float32),
             offset_s=np.array([event.offset_s for _, event in rows], np.float32),
-            snr_db=np.array(
-                [snr_db + events[e.clip.name].snr_offset_db for _, e in rows], np.float32
-            ),
+            snr_db=np.array(realised_db, np.float32),
             source=[event.clip.name for _, event in rows],
         ),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sedmtl.config import Mixing
 from sedmtl.data.corpora import EventClip, Scene
 from sedmtl.data.reservation import LARGEST_SHARE, SHARE, reserve, validation_share
+from sedmtl.data.scene_shares import choose_validation, repeated, share_scenes
 from sedmtl.events import Event
 from sedmtl.runtime.errors import SedmtlError
 
@@ -109,27 +110,28 @@ def plan(
     """
     fold_rng, scene_rng, event_rng, onset_rng, reserve_rng = rng.spawn(5)
     folds = assign_folds([clip.recording for clip in clips], mixing.folds, fold_rng)
-    scenes_by_fold = _share_scenes(scenes, mixing, scene_rng)
+    scenes_by_fold = share_scenes(scenes, mixing, scene_rng)
     usable_by_fold = _usable_by_fold(clips, folds, mixing.folds)
     classes = sorted({clip.label for clip in clips if clip.usable})
     reserved = _reserve(usable_by_fold, classes, reserve_rng) if n_validation(mixing) else set()
     mixtures: list[PlannedMixture] = []
-    n_digits = len(str(mixing.folds * mixing.mixtures_per_fold))
-    for fold, fold_scenes in enumerate(scenes_by_fold, start=1):
-        kept = [clip for clip in usable_by_fold[fold - 1] if clip.recording not in reserved]
-        spared = [clip for clip in usable_by_fold[fold - 1] if clip.recording in reserved]
-        validation = _choose_validation(fold_scenes, n_validation(mixing) if spared else 0)
-        n_slots = mixing.events_per_mixture * sum(validation)
-        n_slots_kept = mixing.events_per_mixture * len(validation) - n_slots
+    n_events, n_digits = (
+        mixing.events_per_mixture,
+        len(str(mixing.folds * mixing.mixtures_per_fold)),
+    )
+    for fold, (fold_scenes, usable) in enumerate(zip(scenes_by_fold, usable_by_fold, strict=True)):
+        kept = [clip for clip in usable if clip.recording not in reserved]
+        spared = [clip for clip in usable if clip.recording in reserved]
+        validation = choose_validation(fold_scenes, n_validation(mixing) if spared else 0)
         slots = (
-            _repeat_shuffled(kept, n_slots_kept, event_rng),
-            _repeat_shuffled(spared, n_slots, event_rng),
+            iter(repeated(kept, n_events * validation.count(False), event_rng)),
+            iter(repeated(spared, n_events * validation.count(True), event_rng)),
         )
         for scene, in_validation in zip(fold_scenes, validation, strict=True):
-            chosen = [next(slots[in_validation]) for _ in range(mixing.events_per_mixture)]
+            chosen = list(islice(slots[in_validation], n_events))
             name = f"mix_{len(mixtures) + 1:0{n_digits}d}.wav"
             events = _place(chosen, durations_s, mixing, onset_rng)
-            mixtures.append(PlannedMixture(name, fold, in_validation, scene, events))
+            mixtures.append(PlannedMixture(name, fold + 1, in_validation, scene, events))
     return Plan(tuple(classes), tuple(mixtures))
 
 
@@ -145,11 +147,7 @@ def n_validation(mixing: Mixing) -> int:
 def _usable_by_fold(
     clips: Sequence[EventClip], folds: npt.NDArray[np.uint8], n_folds: int
 ) -> list[list[EventClip]]:
-    """The usable clips of each fold.
-
-    Raises:
-        SedmtlError: A fold has none.
-    """
+    """The usable clips of each fold; a fold without any is an error."""
     usable = [
         [clip for clip, f in zip(clips, folds, strict=True) if f == fold and clip.usable]
         for fold in range(1, n_folds + 1)
@@ -167,31 +165,12 @@ def _reserve(
     usable_by_fold: Sequence[Sequence[EventClip]], classes: Sequence[str], rng: np.random.Generator
 ) -> set[str]:
     """The recordings reserved for the mixtures of inner validation."""
-    clips = [clip for usable in usable_by_fold for clip in usable]
-    fold = np.repeat(range(1, len(usable_by_fold) + 1), [len(usable) for usable in usable_by_fold])
-    target = np.array([[clip.label == label for label in classes] for clip in clips], np.uint8)
-    recordings = [clip.recording for clip in clips]
-    chosen = reserve(target, recordings, fold.astype(np.uint8), SHARE, rng)
-    return {recording for recording, is_reserved in zip(recordings, chosen, strict=True)
-            if is_reserved}  # fmt: skip
-
-
-def _choose_validation(scenes: Sequence[Scene], n_wanted: int) -> list[bool]:
-    """Which mixtures of a fold, given their scenes, are for inner validation.
-
-    They are all mixtures of some scenes, so that training has none of these scenes. If every scene
-    is used more often than `n_wanted`, they are the last mixtures of the fold.
-    """
-    uses = Counter(scene.name for scene in scenes)
-    chosen: set[str] = set()
-    n_chosen = 0
-    for name in reversed(uses):
-        if n_chosen + uses[name] <= n_wanted:
-            chosen.add(name)
-            n_chosen += uses[name]
-    if not chosen:
-        return [i >= len(scenes) - n_wanted for i in range(len(scenes))]
-    return [scene.name in chosen for scene in scenes]
+    rows = [(fold, clip) for fold, usable in enumerate(usable_by_fold, 1) for clip in usable]
+    fold = np.array([fold for fold, _ in rows], np.uint8)
+    target = np.array([[clip.label == label for label in classes] for _, clip in rows], np.uint8)
+    recordings = [clip.recording for _, clip in rows]
+    chosen = reserve(target, recordings, fold, SHARE, rng)
+    return set(compress(recordings, chosen))
 
 
 def assign_folds(
@@ -211,76 +190,6 @@ def assign_folds(
     return (number[row_recording] % n_folds + 1).astype(np.uint8)
 
 
-def _repeat_shuffled(
-    clips: Sequence[EventClip], n_slots: int, rng: np.random.Generator
-) -> Iterator[EventClip]:
-    """Every clip once in random order, then all again in another, until the slots are filled."""
-    order: list[int] = []
-    while len(order) < n_slots:
-        order += rng.permutation(len(clips)).tolist()
-    return (clips[i] for i in order[:n_slots])
-
-
-def _share_scenes(
-    scenes: Sequence[Scene], mixing: Mixing, rng: np.random.Generator
-) -> list[list[Scene]]:
-    """The scenes of each fold's mixtures: shuffled, each used once (or within one fold only)."""
-    if mixing.location_disjoint:
-        shares = _share_locations(scenes, mixing.folds, rng)
-    else:
-        shuffled = [scenes[i] for i in rng.permutation(len(scenes))]
-        # Without reuse the folds take the shuffled scenes in order, as the recipe does.
-        size = len(scenes) // mixing.folds
-        if not mixing.reuse_scenes:
-            size = min(size, mixing.mixtures_per_fold)
-        shares = [shuffled[k * size : (k + 1) * size] for k in range(mixing.folds)]
-    _check_enough(min(map(len, shares)), scenes, mixing)
-    return [_repeat(share, mixing.mixtures_per_fold, rng) for share in shares]
-
-
-def _check_enough(n_in_smallest: int, scenes: Sequence[Scene], mixing: Mixing) -> None:
-    wanted = mixing.mixtures_per_fold
-    if n_in_smallest >= wanted or (n_in_smallest and mixing.reuse_scenes):
-        return
-    n_needed = mixing.folds * (1 if mixing.reuse_scenes else wanted)
-    found = f"found {len(scenes)}"
-    apart = ""
-    if mixing.location_disjoint:
-        apart = " with no location in two folds"
-        found += f" of {len({scene.location for scene in scenes})} locations"
-    hint = "add scenes or lower mixing.folds"
-    if n_in_smallest:
-        hint = (
-            f"set mixing.mixtures_per_fold to at most {n_in_smallest}, or mixing.reuse_scenes to "
-            "true"
-        )
-    raise SedmtlError(
-        f"{mixing.folds} folds of {wanted} mixtures need {n_needed} scenes{apart}, {found}: {hint}"
-    )
-
-
-def _share_locations(
-    scenes: Sequence[Scene], n_folds: int, rng: np.random.Generator
-) -> list[list[Scene]]:
-    """Shuffle the locations; assign each to the fold that has the fewest scenes so far."""
-    locations: dict[str, list[Scene]] = {}
-    for scene in scenes:
-        locations.setdefault(scene.location, []).append(scene)
-    groups = list(locations.values())
-    shares: list[list[Scene]] = [[] for _ in range(n_folds)]
-    for i in rng.permutation(len(groups)):
-        min(shares, key=len).extend(groups[i])
-    return [[share[i] for i in rng.permutation(len(share))] for share in shares]
-
-
-def _repeat(share: list[Scene], n_wanted: int, rng: np.random.Generator) -> list[Scene]:
-    """The scenes in order, then again in other orders until there are enough."""
-    repeated = list(share)
-    while len(repeated) < n_wanted:
-        repeated += [share[i] for i in rng.permutation(len(share))]
-    return repeated[:n_wanted]
-
-
 def _place(
     clips: Sequence[EventClip],
     durations_s: Mapping[str, float],
@@ -289,11 +198,9 @@ def _place(
 ) -> tuple[PlannedEvent, ...]:
     """Give each event its time."""
     lengths_s = [min(durations_s[clip.name], mixing.event_s) for clip in clips]
-    onsets_s = (
-        _random_onsets(lengths_s, mixing, rng)
-        if mixing.onsets == "random"
-        else mixing.fixed_onsets_s
-    )
+    onsets_s: Sequence[float] = mixing.fixed_onsets_s
+    if mixing.onsets == "random":
+        onsets_s = _random_onsets(lengths_s, mixing, rng)
     placed = [
         PlannedEvent(clip, onset_s, onset_s + length_s)
         for clip, onset_s, length_s in zip(clips, onsets_s, lengths_s, strict=True)

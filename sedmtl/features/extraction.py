@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from sedmtl.data import audio
 from sedmtl.data.clips import load_clips
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime import progress
-from sedmtl.runtime.disk_space import announce
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
@@ -30,6 +30,7 @@ from sedmtl.store import (
     RowArray,
     Store,
     StoreWriter,
+    announce,
     check_mixing,
     choose_store,
     other_snr_db,
@@ -43,21 +44,28 @@ BLOCK = 8
 """Clips a batch. Fixed, so that the bytes do not depend on the number of workers."""
 
 Waveforms = npt.NDArray[np.float32]
-Row = TypeVar("Row")
+Read = Callable[[Any], Waveforms]
 
 
-class MadeFrom(NamedTuple):
+@dataclass(frozen=True)
+class _Source:
     """What a store of features is made from.
 
     Attributes:
-        source: Hash of the mixtures.
+        rows: The clips as `read` takes them.
+        read: Some of the rows -> (n, n_samples).
+        origin: Hash of the mixtures.
         recorded: What the store notes of its clips.
         stamp: Of the recordings, where they are read directly.
     """
 
-    source: str
+    clips: ClipTable
+    classes: Sequence[str]
+    rows: Sequence[Any]
+    read: Read
+    origin: str
     recorded: Attributes
-    stamp: str
+    stamp: str = ""
 
 
 def features(
@@ -89,35 +97,28 @@ def features(
     return made
 
 
-def _of_mixtures(source: Path, config: Config, workers: Workers) -> Path:
-    path = config.work_dir / "features" / source.name
-    with Store(source, "waveform") as store:
-        mixing = config.model_dump(mode="json")["mixing"]
-        check_mixing(store, mixing, "sedmtl mix")
-        snr_db = other_snr_db(source, store.attributes)
+def _of_mixtures(path: Path, config: Config, workers: Workers) -> Path:
+    with Store(path, "waveform") as store:
+        check_mixing(store, config.model_dump(mode="json")["mixing"], "sedmtl mix")
+        snr_db = other_snr_db(path, store.attributes)
         if snr_db is not None:
             raise SedmtlError(
-                f"{source} holds mixtures at {snr_db:g} dB: expected those that its name says; "
+                f"{path} holds mixtures at {snr_db:g} dB: expected those that its name says; "
                 "run 'sedmtl mix' again"
             )
         data_hash = store.data_hash("waveform")
-        read = partial(_read_mixtures, store=store)
+        read: Read = store.read_audio
         if workers.apart:
-            read = partial(_read_mixtures_apart, path=source.absolute(), data_hash=data_hash)
+            read = partial(_read_apart, path=path.absolute(), data_hash=data_hash)
         recorded = {"config": store.data_yaml, **store.clip_facts}
-        made_from = MadeFrom(data_hash, recorded, stamp="")
         rows = range(len(store))
-        _write(path, store.clips, store.classes, rows, read, config, made_from, workers)
-    return path
+        source = _Source(store.clips, store.classes, rows, read, data_hash, recorded)
+        return _write(path.name, source, config, workers)
 
 
-def _read_mixtures(rows: range, store: Store) -> Waveforms:
-    return store.read_audio(rows)
-
-
-def _read_mixtures_apart(rows: range, path: Path, data_hash: str) -> Waveforms:
+def _read_apart(rows: range, path: Path, data_hash: str) -> Waveforms:
     """On a worker, which opens the store itself."""
-    return _read_mixtures(rows, _open_mixtures(path, data_hash))
+    return _open_mixtures(path, data_hash).read_audio(rows)
 
 
 @lru_cache(maxsize=1)
@@ -130,7 +131,6 @@ def _open_mixtures(path: Path, data_hash: str) -> Store:
 
 def _of_clips(config: Config, workers: Workers) -> Path:
     """Recordings are cut to their first `duration_s` seconds, or padded with silence."""
-    path = config.work_dir / "features" / "clips.h5"
     clips = load_clips(config)
     lengths_s = [info.duration_s for info in audio.probe_all(clips.paths)]
     clips = clips.within(lengths_s)
@@ -141,13 +141,13 @@ def _of_clips(config: Config, workers: Workers) -> Path:
     )
     scenes = [""] * len(clips.names)
     table = ClipTable(clips.names, clips.target, clips.fold, clips.validation, scenes, clips.events)
-    recorded = {"config": config.describe("corpus", "mixing")}
-    made_from = MadeFrom("recordings", recorded, stamp_of(clips.paths))
     # The workers of a cluster may be in another folder.
-    rows = [clip_path.absolute() for clip_path in clips.paths]
+    rows = [path.absolute() for path in clips.paths]
     read = partial(_read_clips, mixing=config.mixing)
-    _write(path, table, clips.classes, rows, read, config, made_from, workers)
-    return path
+    recorded = {"config": config.describe("corpus", "mixing")}
+    stamp = stamp_of(clips.paths)
+    source = _Source(table, clips.classes, rows, read, "recordings", recorded, stamp)
+    return _write("clips.h5", source, config, workers)
 
 
 def _read_clips(paths: Sequence[Path], mixing: Mixing) -> Waveforms:
@@ -156,61 +156,40 @@ def _read_clips(paths: Sequence[Path], mixing: Mixing) -> Waveforms:
     return np.stack([audio.conform(waveform, n_samples) for waveform in waveforms])
 
 
-def _write(
-    path: Path,
-    clips: ClipTable,
-    classes: Sequence[str],
-    rows: Sequence[Row],
-    read: Callable[[Sequence[Row]], Waveforms],
-    config: Config,
-    made_from: MadeFrom,
-    workers: Workers,
-) -> None:
-    """Make one store of what `read` makes of slices of `rows`."""
-    settings = config.features
-    rate, n_samples = config.mixing.sample_rate, config.mixing.n_samples
+def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path:
+    path = config.work_dir / "features" / name
+    settings, rate, n_samples = config.features, config.mixing.sample_rate, config.mixing.n_samples
     _front_end(rate, settings)  # its errors come before the store
     row_shape = (n_frames(n_samples, settings.window, settings.hop), settings.n_mels)
     attributes = {
         "protocol": PROTOCOL,
-        "source": made_from.source,
+        "source": source.origin,
         **settings.model_dump(),
         "sample_rate": rate,
         "n_samples": n_samples,
-        "classes": classes,
+        "classes": source.classes,
     }
-    array = RowArray(row_shape, np.float32)
+    arrays = {"logmel": RowArray(row_shape, np.float32)}
+    work = partial(_logmel_of, read=source.read, rate=rate, settings=settings)
     with folder_lock(path.parent, "sedmtl features"):
         # It looks at what is there, which before the lock another process may still change.
-        writer = StoreWriter(
-            path, {"logmel": array}, clips, attributes, made_from.recorded, made_from.stamp
-        )
-        _fill(writer, partial(_logmel_of, read=read, rate=rate, settings=settings), rows, workers)
+        writer = StoreWriter(path, arrays, source.clips, attributes, source.recorded, source.stamp)
+        announce(f"log-mel of {writer.n_rows:,} clips", [writer])
+        with writer:
+            _fill(writer, work, source.rows, workers)
+            writer.finish()
+    return path
 
 
 def _fill(
-    writer: StoreWriter,
-    work: Callable[[Sequence[Row]], Arrays],
-    rows: Sequence[Row],
-    workers: Workers,
+    writer: StoreWriter, work: Callable[[Any], Arrays], rows: Sequence[Any], workers: Workers
 ) -> None:
-    _announce(writer)
-    with writer:
-        blocks = [rows[i : i + BLOCK] for i in range(writer.n_done, writer.n_rows, BLOCK)]
-        bar = progress.progress(f"log-mel {writer.path.stem}", writer.n_rows, writer.n_done)
-        with _one_torch_thread(), scratch_beside(writer.path) as scratch, bar as advance:
-            for arrays in map_arrays(work, blocks, workers, scratch):
-                writer.write(writer.n_done, **arrays)
-                advance(len(arrays["logmel"]))
-        writer.finish()
-
-
-def _announce(writer: StoreWriter) -> None:
-    """Say what is about to be made, and what it takes of the disk."""
-    if writer.replaces:
-        progress.say(f"{writer.path} was made with other settings or audio: rebuilding it")
-    if not writer.is_there:
-        announce(f"log-mel of {writer.n_rows:,} clips", writer.n_bytes, writer.path.parent)
+    blocks = [rows[i : i + BLOCK] for i in range(writer.n_done, writer.n_rows, BLOCK)]
+    bar = progress.progress(f"log-mel {writer.path.stem}", writer.n_rows, writer.n_done)
+    with _one_torch_thread(), scratch_beside(writer.path) as scratch, bar as advance:
+        for arrays in map_arrays(work, blocks, workers, scratch):
+            writer.write(writer.n_done, **arrays)
+            advance(len(arrays["logmel"]))
 
 
 @contextmanager
@@ -230,12 +209,7 @@ def _front_end(rate: int, settings: Features) -> LogMel:
     return LogMel(rate, **settings.model_dump())
 
 
-def _logmel_of(
-    rows: Sequence[Row],
-    read: Callable[[Sequence[Row]], Waveforms],
-    rate: int,
-    settings: Features,
-) -> Arrays:
+def _logmel_of(rows: Sequence[Any], read: Read, rate: int, settings: Features) -> Arrays:
     torch.set_num_threads(1)  # on a worker of a cluster nobody else has
     logmel, waveforms = _front_end(rate, settings), torch.from_numpy(read(rows))
     with torch.inference_mode():

@@ -13,13 +13,10 @@ from sedmtl.store.paths import (
     store_of_wav,
     stores_in,
 )
-from sedmtl.store.protocol import check_mixing
-from sedmtl.store.reader import CLIP_FACTS, FULL_SCALE, Store
-from sedmtl.store.rows import Rows, batches
+from sedmtl.store.reader import CLIP_FACTS, FULL_SCALE, Rows, Store, batches, check_mixing
 from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
-from sedmtl.store.tables import ClipTable, EventTable
-from sedmtl.store.truth import annotation_of, known_clips
-from sedmtl.store.writer import SCHEMA, RowArray, StoreWriter
+from sedmtl.store.tables import ClipTable, EventTable, annotation_of, known_clips
+from sedmtl.store.writer import SCHEMA, RowArray, StoreWriter, announce
 
 __all__ = [
     "CLIP_FACTS",
@@ -34,6 +31,7 @@ __all__ = [
     "Store",
     "StoreWriter",
     "annotation_of",
+    "announce",
     "batches",
     "check_mixing",
     "choose_store",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.store.tables import COLUMNS, ClipTable
+from sedmtl.store.tables import NUMBERS, ClipTable
 
 Attributes = Mapping[str, str | int | float | Sequence[str]]
 RowHashes = npt.NDArray[np.uint8]
@@ -26,13 +26,7 @@ N_BYTES = 32
 def header_hash(
     shapes: Mapping[str, Sequence[Any]], clips: ClipTable, attributes: Attributes
 ) -> str:
-    """Hash everything but the content of the arrays.
-
-    Args:
-        shapes: Shape of a row and type of each array.
-        clips: The tables.
-        attributes: The attributes to include.
-    """
+    """Hash everything but the content of the arrays; `shapes`: of a row, and type, of each."""
     texts = [dict(sorted(shapes.items())), dict(sorted(attributes.items()))]
     digest = hashlib.sha256(json.dumps(texts, default=list).encode())
     _add_tables(digest, clips)
@@ -46,12 +40,7 @@ def row_hashes(rows: npt.NDArray[Any]) -> RowHashes:
 
 
 def data_hash(clips: ClipTable, rows: Mapping[str, RowHashes]) -> str:
-    """Hash the content, independent of its settings.
-
-    Args:
-        clips: The tables.
-        rows: (n, 32) hashes of the rows of each array.
-    """
+    """Hash the content, independent of its settings; `rows`: (n, 32) hashes of each array."""
     digest = hashlib.sha256()
     _add_tables(digest, clips)
     for name in sorted(rows):
@@ -62,6 +51,6 @@ def data_hash(clips: ClipTable, rows: Mapping[str, RowHashes]) -> str:
 def _add_tables(digest: hashlib._Hash, clips: ClipTable) -> None:
     names = [list(clips.name), list(clips.scene), list(clips.events.source)]
     digest.update(json.dumps(names).encode())
-    columns = [getattr(clips.events, column) for column in COLUMNS]
+    columns = [getattr(clips.events, column) for column in NUMBERS]
     for table in (clips.target, clips.fold, clips.validation, *columns):
         digest.update(np.ascontiguousarray(table).tobytes())

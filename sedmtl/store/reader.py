@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,10 +10,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl.runtime.documents import parse_yaml
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.origin import Origin
+from sedmtl.runtime.origin import Origin, check_settings
 from sedmtl.store import hashes
-from sedmtl.store.tables import read_array, read_clips
+from sedmtl.store.tables import plain, read_array, read_clips
 from sedmtl.store.writer import SCHEMA, origin_path
 
 MADE_BY = {"waveform": "sedmtl mix", "stems": "sedmtl mix --stems", "logmel": "sedmtl features"}
@@ -27,6 +29,15 @@ CLIP_FACTS = ("snr_db", "onsets", "event_corpus", "scene_corpus")
 DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError)
 """Errors that reading a corrupt file can raise."""
 
+Rows = npt.NDArray[np.int64]
+"""Numbers of rows."""
+
+
+def batches(rows: Rows, batch_size: int) -> Iterator[Rows]:
+    """The rows in order, `batch_size` at a time; the last batch may be smaller."""
+    for first in range(0, len(rows), batch_size):
+        yield rows[first : first + batch_size]
+
 
 class Store:
     """A finished store, open for reading.
@@ -38,12 +49,9 @@ class Store:
     """
 
     def __init__(self, path: Path, *arrays: str) -> None:
-        """Open a store.
+        """Open a store that must hold some of 'waveform', 'stems' and 'logmel'.
 
-        Args:
-            path: The file.
-            arrays: The arrays it must hold: 'waveform', 'stems' or 'logmel'. The first one is
-                the default of all methods.
+        The first one named is the default of all methods.
 
         Raises:
             SedmtlError: The file is missing or damaged, lacks one of the arrays, or has another
@@ -80,7 +88,7 @@ class Store:
                 raise SedmtlError(
                     f"{self.path} has no '{array}': make one that has it with '{MADE_BY[array]}'"
                 )
-        self.attributes = {key: _plain(value) for key, value in self._file.attrs.items()}
+        self.attributes = {key: plain(value) for key, value in self._file.attrs.items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
         self.clips = read_clips(self._file)
         stored_hashes = self._file["sha256"]
@@ -127,13 +135,9 @@ class Store:
     def read(
         self, rows: npt.NDArray[np.integer] | range, array: str | None = None
     ) -> npt.NDArray[Any]:
-        """Read rows of an array, in the order given.
+        """Read rows of one of the arrays given to `Store`, in the order of `rows`.
 
         Row by row: HDF5's index lists took 13 to 48 times as long.
-
-        Args:
-            rows: Row numbers.
-            array: One of the arrays given to `Store`; by default the first.
 
         Raises:
             SedmtlError: The file is damaged.
@@ -161,11 +165,7 @@ class Store:
         return self.read(rows, array).astype(np.float32) / np.float32(FULL_SCALE)
 
     def _check_header(self) -> None:
-        """Check that tables and attributes are unchanged.
-
-        Raises:
-            ValueError: They have changed.
-        """
+        """Raise a `ValueError` if tables or attributes have changed."""
         shapes = {
             name: [*self._file[name].shape[1:], str(self._file[name].dtype)]
             for name in self._hashes
@@ -184,10 +184,18 @@ class Store:
         )
 
 
-def _plain(value: Any) -> Any:
-    """An attribute as a plain Python value."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value.decode() if isinstance(value, bytes) else value
+def check_mixing(store: Store, mixing: Mapping[str, Any], remake: str) -> None:
+    """Refuse a store whose clips were mixed with another protocol than that of `data.yaml`.
+
+    Args:
+        store: A store of mixtures or of their features.
+        mixing: The current protocol.
+        remake: The command that rebuilds the store.
+
+    Raises:
+        SedmtlError: They differ; the message names the first key.
+    """
+    # The list of SNRs does not affect a single store.
+    wanted = {key: value for key, value in mixing.items() if key != "snrs_db"}
+    made_with = (parse_yaml(store.data_yaml) or {}).get("mixing", {})
+    check_settings(store.path, made_with, wanted, remake)

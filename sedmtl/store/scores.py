@@ -16,6 +16,7 @@ from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store.tables import (
     EventTable,
+    plain,
     read_array,
     read_events,
     read_strings,
@@ -107,7 +108,7 @@ def read_scores(path: Path) -> HeldOutScores:
 def _read(file: h5py.File) -> HeldOutScores:
     selections = list(file["score"])
     return HeldOutScores(
-        classes=_texts(file.attrs["classes"]),
+        classes=plain(file.attrs["classes"]),
         name=read_strings(file, "name"),
         target=read_array(file, "target"),
         prior=read_array(file, "prior"),
@@ -120,17 +121,8 @@ def _read(file: h5py.File) -> HeldOutScores:
     )
 
 
-def _texts(values: npt.NDArray[Any]) -> list[str]:
-    """Fixed-width strings, or variable-length ones from older files."""
-    return [value if isinstance(value, str) else value.decode() for value in values]
-
-
 def _check(scores: HeldOutScores) -> None:
-    """Check shapes and value ranges.
-
-    Raises:
-        ValueError: One is wrong; the message names it.
-    """
+    """Raise a `ValueError` that names the first wrong shape or value range."""
     n, n_classes, n_edges = len(scores.name), len(scores.classes), len(scores.frame_edges_s)
     shapes: dict[str, tuple[npt.NDArray[Any], tuple[int, ...]]] = {
         "target": (scores.target, (n, n_classes)),

@@ -11,8 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.events import Event
+from sedmtl.metrics.annotation import Annotation
 
-COLUMNS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
+NUMBERS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
+EVENT_COLUMNS = (*NUMBERS, "source")
+CLIP_COLUMNS = ("target", "fold", "validation", "name", "scene")
+"""The columns in the order in which they are written."""
+
+TEXTS = ("name", "scene", "source")
+"""Columns of strings; all others are arrays of numbers."""
 
 MAX_RATIO = 1032
 """Highest compression ratio of Deflate."""
@@ -53,8 +60,7 @@ class EventTable:
         Raises:
             ValueError: One does not, or its times are invalid.
         """
-        columns = [getattr(self, column) for column in COLUMNS]
-        if {len(column) for column in columns} != {len(self.source)}:
+        if len({len(getattr(self, column)) for column in EVENT_COLUMNS}) > 1:
             raise ValueError("the columns of its events have different lengths")
         fits = (self.mixture >= 0) & (self.mixture < n_clips)
         fits &= (self.label >= 0) & (self.label < n_classes)
@@ -74,10 +80,10 @@ class EventTable:
     def of_clips(self, rows: npt.NDArray[np.integer]) -> EventTable:
         """The events of some clips, renumbered in the order given."""
         kept = [np.flatnonzero(self.mixture == row) for row in rows]
-        number = np.repeat(np.arange(len(rows), dtype=np.int32), [len(each) for each in kept])
         order = np.concatenate([np.empty(0, np.int64), *kept])
-        columns = {column: getattr(self, column)[order] for column in COLUMNS}
-        columns["mixture"] = number
+        columns = {column: getattr(self, column)[order] for column in NUMBERS}
+        of_each = [len(events) for events in kept]
+        columns["mixture"] = np.repeat(np.arange(len(rows), dtype=np.int32), of_each)
         return EventTable(**columns, source=[self.source[i] for i in order])
 
 
@@ -102,41 +108,63 @@ class ClipTable:
     events: EventTable
 
 
+def annotation_of(events: EventTable) -> Annotation:
+    """The strong labels of a store for the metrics.
+
+    Times are stored in float32, hence rounded to six decimals.
+    """
+    return Annotation(
+        clip=events.mixture.astype(np.int64),
+        label=events.label.astype(np.int64),
+        onset_s=np.asarray(events.onset_s, np.float64).round(6),
+        offset_s=np.asarray(events.offset_s, np.float64).round(6),
+    )
+
+
+def known_clips(target: npt.NDArray[np.uint8], events: EventTable) -> npt.NDArray[np.int64]:
+    """The clips whose strong labels are known: those with events, and those without any label.
+
+    Empty if no event is known at all: then clips without labels prove nothing either.
+    """
+    if not len(events):
+        return np.empty(0, np.int64)
+    known: npt.NDArray[np.bool_] = np.logical_not(target.any(axis=1))
+    known[events.mixture] = True
+    return np.flatnonzero(known)
+
+
 def write_clips(file: h5py.File, clips: ClipTable) -> None:
     """Write the tables into a new store."""
-    write_array(file, "target", clips.target)
-    write_array(file, "fold", clips.fold)
-    write_array(file, "validation", clips.validation)
-    write_strings(file, "name", clips.name)
-    write_strings(file, "scene", clips.scene)
+    _write(file, clips, CLIP_COLUMNS)
     write_events(file, clips.events)
 
 
 def write_events(file: h5py.File, events: EventTable) -> None:
     """Write the table of events into a new store."""
-    group = file.create_group("events")
-    for column in COLUMNS:
-        write_array(group, column, getattr(events, column))
-    write_strings(group, "source", events.source)
+    _write(file.create_group("events"), events, EVENT_COLUMNS)
 
 
 def read_events(file: h5py.File) -> EventTable:
-    """Read what `write_events` wrote."""
-    group = file["events"]
-    columns = {key: read_array(group, key) for key in COLUMNS}
-    return EventTable(**columns, source=read_strings(group, "source"))
+    """Read what `write_events` wrote; raises as `read_array`."""
+    return EventTable(**_read(file["events"], EVENT_COLUMNS))
 
 
 def read_clips(file: h5py.File) -> ClipTable:
-    """Read what `write_clips` wrote."""
-    return ClipTable(
-        name=read_strings(file, "name"),
-        target=read_array(file, "target"),
-        fold=read_array(file, "fold"),
-        validation=read_array(file, "validation"),
-        scene=read_strings(file, "scene"),
-        events=read_events(file),
-    )
+    """Read what `write_clips` wrote; raises as `read_array`."""
+    return ClipTable(**_read(file, CLIP_COLUMNS), events=read_events(file))
+
+
+def _write(group: h5py.Group, table: ClipTable | EventTable, columns: Sequence[str]) -> None:
+    for column in columns:
+        write = write_strings if column in TEXTS else write_array
+        write(group, column, getattr(table, column))
+
+
+def _read(group: h5py.Group, columns: Sequence[str]) -> dict[str, Any]:
+    return {
+        column: (read_strings if column in TEXTS else read_array)(group, column)
+        for column in columns
+    }
 
 
 def write_strings(group: h5py.Group, name: str, values: Sequence[str]) -> None:
@@ -182,3 +210,12 @@ def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     if found.nbytes > MAX_RATIO * group.file.id.get_filesize():
         raise ValueError(f"'{name}' claims to have {found.shape[0]} rows")
     return found
+
+
+def plain(value: Any) -> Any:
+    """An attribute as a plain Python value; strings may have a fixed or a variable width."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value.decode() if isinstance(value, bytes) else value

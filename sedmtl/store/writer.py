@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import h5py
@@ -21,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 import sedmtl
+from sedmtl.runtime import disk_space
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin
+from sedmtl.runtime.progress import say
 from sedmtl.store import hashes
 from sedmtl.store.hashes import Attributes
 from sedmtl.store.tables import ClipTable, write_clips
@@ -36,22 +37,14 @@ TABLE_BYTES = 4_096
 EMPTY_BYTES = 1 << 20
 """Upper bound of the size of a store without rows."""
 
+Shape = tuple[int, ...]
+
 
 class RowArray(NamedTuple):
     """Row shape and type of a large array of a store."""
 
-    row_shape: tuple[int, ...]
+    row_shape: Shape
     dtype: npt.DTypeLike
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of one row."""
-        return math.prod(self.row_shape) * np.dtype(self.dtype).itemsize
-
-    @property
-    def description(self) -> list[Any]:
-        """Shape and type as plain values."""
-        return [*self.row_shape, str(np.dtype(self.dtype))]
 
 
 def origin_path(store: Path) -> Path:
@@ -68,14 +61,12 @@ class StoreWriter:
 
     Args:
         path: The store.
-        arrays: The large arrays.
+        arrays: The large arrays by name.
         clips: The tables.
         attributes: What determines the content, besides the arrays and the tables.
-        recorded: Notes for readers, without effect: another version of sedmtl or another
-            `data.yaml` that leads to the same content leaves the store as it is.
-        stamp: Identifies the source files. It is kept beside the store, not in it, so that copies
-            of the same files give the same bytes. It is not compared if it is empty or if none is
-            found beside the store.
+        recorded: Notes for readers; a change of them leaves the store as it is.
+        stamp: Identifies the source files; kept beside the store, so that copies of the same files
+            give the same bytes. It is not compared if it is empty or if none is found there.
 
     Raises:
         SedmtlError: On entering `with` or later: the file cannot be written, or another process
@@ -100,15 +91,11 @@ class StoreWriter:
         self._part = path.with_name(f".{path.name}.part")
         self._progress = path.with_name(f".{path.name}.progress")
         self._arrays, self._clips = arrays, clips
-        shapes = {name: array.description for name, array in arrays.items()}
+        shapes = {name: [*shape, str(np.dtype(dtype))] for name, (shape, dtype) in arrays.items()}
         deciding = {"schema": SCHEMA, **attributes}
         config_hash = hashes.header_hash(shapes, clips, deciding)
-        everything = {
-            **deciding,
-            **(recorded or {}),
-            "sedmtl_version": sedmtl.__version__,
-            "config_hash": config_hash,
-        }
+        version = {"sedmtl_version": sedmtl.__version__, "config_hash": config_hash}
+        everything = {**deciding, **(recorded or {}), **version}
         checksum = hashes.header_hash(shapes, clips, everything)
         self._attributes = {**everything, "checksum": checksum}
         self._origin = Origin({"store": config_hash, "files": stamp}, recorded or {})
@@ -127,12 +114,7 @@ class StoreWriter:
             raise _unwritable(self.path, error) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         for file in (self._file, self._count):
             if file is not None:
                 file.close()
@@ -154,8 +136,10 @@ class StoreWriter:
 
     @property
     def _n_bytes_in_all(self) -> int:
-        row = sum(array.n_bytes + hashes.N_BYTES for array in self._arrays.values())
-        return self.n_rows * (row + TABLE_BYTES) + EMPTY_BYTES
+        per_row = TABLE_BYTES
+        for shape, dtype in self._arrays.values():
+            per_row += math.prod(shape) * np.dtype(dtype).itemsize + hashes.N_BYTES
+        return self.n_rows * per_row + EMPTY_BYTES
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
         """Write rows of every array, starting at row `first`, without a gap."""
@@ -205,13 +189,10 @@ class StoreWriter:
         self._part.unlink(missing_ok=True)
         self._progress.unlink(missing_ok=True)
 
-    def _has_just_been_named(self) -> bool:
-        """Whether all rows were written and the hidden file was renamed to the store."""
-        return not self._part.exists() and self._n_counted() == self.n_rows > 0
-
     def _is_current(self) -> bool:
         """Whether the existing store, whose config hash is right, was made from the same files."""
-        if not self._origin.decides["files"] or self._has_just_been_named():
+        just_renamed = not self._part.exists() and self._n_counted() == self.n_rows > 0
+        if not self._origin.decides["files"] or just_renamed:
             return True
         known = Origin.read(origin_path(self.path))
         if known is not None:
@@ -245,23 +226,28 @@ class StoreWriter:
         # This version has checksums on all but the rows. So do later ones, but 1.10 refuses
         # a file that a kill has left open.
         with h5py.File(self._part, "w", libver=("v108", "v108")) as file:
-            for name, array in self._arrays.items():
-                file.create_dataset(
-                    name,
-                    shape=(self.n_rows, *array.row_shape),
-                    dtype=array.dtype,
-                    dcpl=_laid_out_at_once((1, *array.row_shape)),
-                )
-                file.create_dataset(
-                    f"sha256/{name}",
-                    shape=(self.n_rows, hashes.N_BYTES),
-                    dtype=np.uint8,
-                    dcpl=_laid_out_at_once(),
-                )
+            for name, (shape, dtype) in self._arrays.items():
+                _lay_out(file, name, (self.n_rows, *shape), dtype, chunk=(1, *shape))
+                _lay_out(file, f"sha256/{name}", (self.n_rows, hashes.N_BYTES), np.uint8)
             write_clips(file, self._clips)
             for key, value in self._attributes.items():
                 file.attrs[key] = _of_one_width(value)
         _reserve(self._part, self._part.stat().st_size)
+
+
+def announce(what: str, writers: Sequence[StoreWriter]) -> None:
+    """Say which stores are rebuilt, and what all that are missing take of the disk.
+
+    Raises:
+        SedmtlError: Less space is free.
+    """
+    missing = [writer for writer in writers if not writer.is_there]
+    for writer in writers:
+        if writer.replaces:
+            say(f"{writer.path} was made with other settings or audio: rebuilding it")
+    if missing:
+        n_bytes = sum(writer.n_bytes for writer in missing)
+        disk_space.announce(what, n_bytes, missing[0].path.parent)
 
 
 def _of_one_width(value: str | int | float | Sequence[str]) -> Any:
@@ -271,7 +257,9 @@ def _of_one_width(value: str | int | float | Sequence[str]) -> Any:
     return np.bytes_(value.encode()) if isinstance(value, str) else np.char.encode(value, "utf-8")
 
 
-def _laid_out_at_once(chunk: tuple[int, ...] | None = None) -> h5py.h5p.PropDCID:
+def _lay_out(
+    file: h5py.File, name: str, shape: Shape, dtype: npt.DTypeLike, chunk: Shape = ()
+) -> None:
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     if chunk:
         dcpl.set_chunk(chunk)
@@ -279,7 +267,7 @@ def _laid_out_at_once(chunk: tuple[int, ...] | None = None) -> h5py.h5p.PropDCID
     # bytes do not depend on the order of writing.
     dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    return dcpl
+    file.create_dataset(name, shape=shape, dtype=dtype, dcpl=dcpl)
 
 
 def _reserve(path: Path, n_bytes: int) -> None:
