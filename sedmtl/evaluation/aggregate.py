@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sedmtl.evaluation.rows import (
-    METRICS,
-    Average,
-    Row,
-    ScoredRun,
-    mean_where_known,
-)
+from sedmtl.evaluation.denoising import Denoising
+from sedmtl.evaluation.rows import METRICS, Average, Row, ScoredRun
 from sedmtl.metrics import clip as clip_metrics
-from sedmtl.metrics.bootstrap import Values, bootstrap
+from sedmtl.metrics.annotation import Values
+from sedmtl.metrics.bootstrap import bootstrap, interval
 from sedmtl.models import MODELS
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import progress
@@ -36,11 +34,16 @@ def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
         SedmtlError: Two runs have the same network and fold.
     """
     groups: dict[str, list[ScoredRun]] = {}
-    for run in runs:
-        groups.setdefault(_group_key(run), []).append(run)
-    for group in groups.values():
-        group.sort(key=lambda run: run.fold)
-        _check_folds(group)
+    for run in sorted(runs, key=lambda run: run.fold):
+        # Equal for all folds of one cross-validation, whatever versions trained them.
+        network = (run.config.cross_validation, run.recipe.get("store_digest"), run.data)
+        groups.setdefault(repr(network), []).append(run)
+    for one, other in (pair for group in groups.values() for pair in pairwise(group)):
+        if one.fold == other.fold:
+            raise SedmtlError(
+                f"expected one run per network and fold: {one.name} and {other.name} are both fold "
+                f"{one.fold} of the same network; name the runs to evaluate"
+            )
     with progress("drawing clips for the intervals", 1) as advance:
         rows = [
             _average(group, selection)
@@ -49,6 +52,83 @@ def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
         ]
         advance(1)
     return sorted(rows, key=_order)
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    snr_db = np.inf if row.runs[0].snr_db is None else row.runs[0].snr_db
+    r = row.recipe
+    network = MODELS.index(r["model"]), row.runs[0].config.network.variant
+    return (snr_db, *map(str, row.data), *network, r["width"], str(r["alpha"]), r["seed"],
+            [run.name for run in row.runs], row.selection)  # fmt: skip
+
+
+def _average(group: Sequence[ScoredRun], selection: str) -> Row:
+    scored = [(run.scores.target, run.scores.score[selection]) for run in group]
+    of_classes = [clip_metrics.by_class(*fold) for fold in scored]
+    clips = [clip_metrics.evaluate(*scored[i], of_classes[i]) for i in range(len(group))]
+    draws = [bootstrap(*fold, N_DRAWS, np.random.default_rng(0)) for fold in scored]
+    priors = [_prior_metrics(run.scores) for run in group]
+    metrics = {
+        key: _over([fold[i] for fold in clips], [fold[i] for fold in draws])
+        for i, key in enumerate(METRICS)
+    }
+    per_class = [fold._asdict() for fold in of_classes]
+    kept = group if selection == "honest" else ()
+    measured = [run.localisation for run in kept if run.localisation is not None]
+    if len(measured) == len(group):
+        values = [fold.values() for fold in measured]
+        metrics |= {key: _over([fold[key] for fold in values]) for key in values[0]}
+        per_class = [a | b.per_class() for a, b in zip(per_class, measured, strict=True)]
+    else:
+        measured = []
+    denoised = [run.denoising for run in kept if run.denoising is not None]
+    return Row(
+        runs=tuple(group),
+        selection=selection,
+        metrics=metrics,
+        measured=measured,
+        per_class=_mean_where_known(per_class),
+        n_classes_scored=min(each.n_classes_scored for each in clips),
+        prior_micro_p=float(np.mean([each.micro_p for each in priors])),
+        prior_macro_p=float(np.mean([each.macro_p for each in priors])),
+        denoising=Denoising.mean_of(denoised) if denoised else None,
+        separation=_separation(kept),
+    )
+
+
+def _over(folds: Sequence[float], draws: Sequence[Values] | None = None) -> Average:
+    """Average a metric, from its value in each fold and in (n_draws,) draws of each."""
+    std = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
+    drawn = None if draws is None else interval(np.mean(draws, axis=0))
+    return Average(float(np.mean(folds)), std, drawn)
+
+
+def _mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str, Values]:
+    """Mean of each metric over the folds in which it exists; NaN if there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class without clips is NaN
+        return {
+            key: np.nanmean([np.asarray(fold[key], np.float64) for fold in folds], axis=0)
+            for key in folds[0]
+        }
+
+
+def _prior_metrics(scores: HeldOutScores) -> clip_metrics.ClipMetrics:
+    always = np.broadcast_to(scores.prior, scores.target.shape)
+    return clip_metrics.evaluate(scores.target, always)
+
+
+def _separation(
+    runs: Sequence[ScoredRun],
+) -> tuple[Mapping[str, Values], Mapping[str, Values]] | None:
+    folds = [run.separability for run in runs if run.separability is not None]
+    if not folds:
+        return None
+    n_classes = len(runs[0].scores.classes)
+    return (
+        _mean_where_known([fold.values() for fold in folds]),
+        _mean_where_known([fold.per_class(n_classes) for fold in folds]),
+    )
 
 
 def as_json(rows: Sequence[Row]) -> dict[str, Any]:
@@ -91,62 +171,3 @@ def _or_null(value: Any) -> Any:
     if isinstance(value, float | np.ndarray):
         return None if np.isnan(value) else float(value)
     return value
-
-
-def _order(row: Row) -> tuple[Any, ...]:
-    snr_db = np.inf if row.runs[0].snr_db is None else row.runs[0].snr_db
-    r = row.recipe
-    network = MODELS.index(r["model"]), row.runs[0].config.network.variant
-    return (snr_db, *map(str, row.data), *network, r["width"], str(r["alpha"]), r["seed"],
-            [run.name for run in row.runs], row.selection)  # fmt: skip
-
-
-def _group_key(run: ScoredRun) -> str:
-    """Equal for all folds of one cross-validation, whatever versions trained them."""
-    return repr((run.config.cross_validation, run.recipe.get("store_digest"), run.data))
-
-
-def _check_folds(group: Sequence[ScoredRun]) -> None:
-    for one, other in pairwise(group):
-        if one.fold == other.fold:
-            raise SedmtlError(
-                f"expected one run per network and fold: {one.name} and {other.name} are both fold "
-                f"{one.fold} of the same network; name the runs to evaluate"
-            )
-
-
-def _average(group: Sequence[ScoredRun], selection: str) -> Row:
-    scored = [(run.scores.target, run.scores.score[selection]) for run in group]
-    clips = [clip_metrics.evaluate(*fold) for fold in scored]
-    priors = [_prior_metrics(run.scores) for run in group]
-    draws = [bootstrap(*fold, N_DRAWS, np.random.default_rng(0)) for fold in scored]
-    metrics = {
-        key: Average.over([fold[i] for fold in clips], [fold[i] for fold in draws])
-        for i, key in enumerate(METRICS)
-    }
-    by_class = [
-        {"ap": clip_metrics.average_precision(*fold), "auc": clip_metrics.roc_auc(*fold)}
-        for fold in scored
-    ]
-    measured = [run.localisation for run in group if run.localisation is not None]
-    if selection != "honest" or len(measured) < len(group):
-        measured = []
-    if measured:
-        values = [fold.values() for fold in measured]
-        metrics |= {key: Average.over([fold[key] for fold in values]) for key in values[0]}
-        by_class = [a | b.per_class() for a, b in zip(by_class, measured, strict=True)]
-    return Row(
-        runs=tuple(group),
-        selection=selection,
-        metrics=metrics,
-        measured=measured,
-        per_class=mean_where_known(by_class),
-        n_classes_scored=min(each.n_classes_scored for each in clips),
-        prior_micro_p=float(np.mean([each.micro_p for each in priors])),
-        prior_macro_p=float(np.mean([each.macro_p for each in priors])),
-    )
-
-
-def _prior_metrics(scores: HeldOutScores) -> clip_metrics.ClipMetrics:
-    always = np.broadcast_to(scores.prior, scores.target.shape)
-    return clip_metrics.evaluate(scores.target, always)

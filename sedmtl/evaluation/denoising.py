@@ -2,9 +2,7 @@
 
 The paper shows one example (figure 3, second panel); this module measures it. Distances are root
 mean squares over the bins of a clip: in dB, the log-spectral distance, and in standard deviations
-of each mel bin in training, the unit of the decoder's loss. The decoder's standardised output is
-converted back with the run's own mean and standard deviation. A mixture's peak normalisation
-scales its stems, too, so levels match.
+of each mel bin in training, the unit of the decoder's loss.
 
 Where no event is active, the log-mel of clean events is the logarithm's floor, which would dominate
 any distance. Hence two sets of bins:
@@ -13,9 +11,6 @@ any distance. Hence two sets of bins:
   main result: it does not depend on a level assigned to silence.
 - all: all bins, with levels below that limit raised to it. This also measures whether the scene is
   removed where no event is active, but depends on the limit.
-
-Two references put a distance into perspective: the noisy input, which a denoiser has to beat, and
-the training clips' mean spectrum, which ignores the clip altogether.
 """
 
 from __future__ import annotations
@@ -28,7 +23,7 @@ import numpy.typing as npt
 
 from sedmtl.evaluation.stems import Stems
 from sedmtl.inference.detector import Detector
-from sedmtl.logmel import Standardiser
+from sedmtl.metrics.annotation import Values
 from sedmtl.metrics.spectral import DB, Bins, Spectra, rms_distance
 from sedmtl.runtime.errors import SedmtlError
 
@@ -40,9 +35,9 @@ class Distances(NamedTuple):
     """Distances to the clean events' log-mel, except the last.
 
     Attributes:
-        noisy: From the network's input.
+        noisy: From the network's input, which a denoiser has to beat.
         decoded: From the decoder's output.
-        mean: From the training clips' mean spectrum.
+        mean: From the training clips' mean spectrum, which ignores the clip.
         decoded_to_noisy: From the decoder's output to the network's input, its training target.
     """
 
@@ -68,11 +63,9 @@ class Denoising(NamedTuple):
     all_std: Distances
 
     @classmethod
-    def mean_of(cls, measured: Iterable[npt.ArrayLike]) -> Denoising:
+    def mean_of(cls, measured: Iterable[Denoising | Values]) -> Denoising:
         """Average the distances of clips, or of folds."""
-        means = np.mean(
-            [np.asarray(each, np.float64) for each in measured], axis=0
-        )  # (n, 4, 4) -> (4, 4)
+        means = np.mean([np.array(each) for each in measured], axis=0)  # (n, 4, 4) -> (4, 4)
         return cls(*(Distances(*map(float, row)) for row in means))
 
 
@@ -85,21 +78,14 @@ class Spectrograms(NamedTuple):
 
 
 def measure(detector: Detector, fold: Iterable[Stems]) -> Denoising:
-    """Measure a run with a decoder on mixtures whose events are known.
-
-    Args:
-        detector: Of the run.
-        fold: Its held-out mixtures; those with silent events are skipped.
+    """Measure a run with a decoder on its held-out mixtures; those with silent events are skipped.
 
     Raises:
         SedmtlError: The events of all mixtures are silent.
     """
-    card = detector.card
-    mean, std, standardiser = np.array(card.mean), np.array(card.std), card.build_standardiser()
+    mean, std = np.array(detector.card.mean), np.array(detector.card.std)
     clips = [
-        compare(_spectrograms(detector, standardiser, stems), mean, std)
-        for stems in fold
-        if stems.events.any()
+        compare(_spectrograms(detector, stems), mean, std) for stems in fold if stems.events.any()
     ]
     if not clips:
         raise SedmtlError(
@@ -110,47 +96,31 @@ def measure(detector: Detector, fold: Iterable[Stems]) -> Denoising:
 
 def compare(
     clip: Spectrograms, mean: npt.NDArray[np.floating], std: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
-    """The distances of one clip.
-
-    Args:
-        clip: Its spectrograms.
-        mean: (F,) mean of the training clips' log-mels.
-        std: (F,) their standard deviation.
+) -> Values:
+    """The distances of one clip, given mean and standard deviation (F,) of those in training.
 
     Returns:
         (4, 4): fields of `Denoising` by fields of `Distances`.
     """
     limit = clip.clean.max() - AUDIBLE_DB / DB
-    audible, everywhere = clip.clean > limit, np.ones(clip.clean.shape, np.bool_)
-    lifted = Spectrograms(*(np.maximum(each, limit) for each in clip))
-    lifted_mean = np.maximum(mean, limit)
+    raw = (*clip, np.broadcast_to(mean, clip.clean.shape))
+    raised = tuple(np.maximum(each, limit) for each in raw)
+    bins = [(raw, clip.clean > limit), (raised, np.ones(clip.clean.shape, np.bool_))]
     return np.array(
-        [
-            _distances(clip, mean, audible, DB),
-            _distances(lifted, lifted_mean, everywhere, DB),
-            _distances(clip, mean, audible, 1 / std),
-            _distances(lifted, lifted_mean, everywhere, 1 / std),
-        ]
+        [_distances(spectra, where, unit) for unit in (DB, 1 / std) for spectra, where in bins]
     )
 
 
-def _distances(
-    clip: Spectrograms, mean: Spectra, where: Bins, unit: float | Spectra
-) -> list[float]:
-    pairs = [
-        (clip.clean, clip.noisy),
-        (clip.clean, clip.decoded),
-        (clip.clean, np.broadcast_to(mean, clip.clean.shape)),
-        (clip.noisy, clip.decoded),
-    ]
+def _distances(spectra: tuple[Spectra, ...], where: Bins, unit: float | Spectra) -> list[float]:
+    clean, noisy, decoded, mean = spectra
+    pairs = [(clean, noisy), (clean, decoded), (clean, mean), (noisy, decoded)]
     return [rms_distance(a * unit, b * unit, where) for a, b in pairs]
 
 
-def _spectrograms(detector: Detector, standardiser: Standardiser, stems: Stems) -> Spectrograms:
-    noisy = detector.logmel(stems.mixture[None])
+def _spectrograms(detector: Detector, stems: Stems) -> Spectrograms:
+    # A mixture's peak normalisation scales its stems, too, so levels match.
+    clean, noisy = detector.logmel(stems.events[None]), detector.logmel(stems.mixture[None])
     standardised = detector.activations(noisy, reconstruct=True).reconstruction
     assert standardised is not None
-    decoded = standardiser.invert(standardised.cpu())
-    clean = detector.logmel(stems.events[None])
+    decoded = detector.card.build_standardiser().invert(standardised.cpu())
     return Spectrograms(*(batch[0].cpu().numpy() for batch in (clean, noisy, decoded)))

@@ -55,16 +55,16 @@ def evaluate(
     denoise: bool = False,
     separation: bool = False,
 ) -> Evaluated:
-    """Average the named runs, or all finished ones, over their folds; write the tables.
+    """Average the named runs, or all finished ones, over their folds; write tables and rows.
 
     Args:
         config: The project.
         names: Names of runs.
         json_path: Another file to write the rows to.
         on: As for `score_runs`.
-        per_class: Whether to add a table of classes for each network.
-        denoise: Whether to compare decoders with the events without the scene.
-        separation: Whether to compare masks with the events of each class.
+        per_class: Add a table of classes for each network.
+        denoise: Compare decoders with the events without the scene.
+        separation: Compare masks with the events of each class.
 
     Raises:
         SedmtlError: As for `score_runs`, or there are no stems to measure against.
@@ -84,12 +84,7 @@ def evaluate(
 
 
 def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> list[ScoredRun]:
-    """Score the named runs, or all finished ones.
-
-    Args:
-        runs_dir: The folder of runs.
-        names: Names of runs.
-        on: Another store of the same plan to score the runs on.
+    """Score the named runs, or all finished ones, as they are or on another store.
 
     Raises:
         SedmtlError: A run does not exist or is not finished, there are no runs, or the other store
@@ -118,12 +113,13 @@ def unfinished_runs(runs_dir: Path) -> list[str]:
 def _score(folder: Path, on: Path | None) -> ScoredRun:
     recipe, card = read_run(folder), load_card(folder)
     scores = read_scores(folder / "scores.h5")
+    facts: Mapping[str, Any] = recipe
     if on is None:
         measured = _measure_once(folder, scores, card.postprocessing)
-        return ScoredRun(folder, recipe, card, scores, recipe, localisation=measured)
-    scores, facts = _score_on(folder, recipe["fold"], scores, on)
-    measured = measure(scores, card.postprocessing)
-    return ScoredRun(folder, recipe, card, scores, facts, str(on), measured)
+    else:
+        scores, facts = _score_on(folder, recipe["fold"], scores, on)
+        measured = measure(scores, card.postprocessing)
+    return ScoredRun(folder, recipe, card, scores, facts, str(on or ""), measured)
 
 
 def _measure_once(
@@ -166,7 +162,6 @@ def _score_on(
         scores = replace(
             known,
             score={"honest": clip},
-            epoch={"honest": known.epoch["honest"]},
             frame=frame.astype(np.float16),
             events=store.clips.events.of_clips(rows),
         )

@@ -8,8 +8,8 @@ held-out fold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, get_type_hints
+from dataclasses import replace
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,7 @@ from sedmtl.store import HeldOutScores, annotation_of, known_clips
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class Localisation:
+class Localisation(NamedTuple):
     """The localisation metrics of one held-out fold.
 
     Attributes:
@@ -85,14 +84,13 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     ready = median_filter(gated, odd_frames(settings.median_s, _hop_s(scores)))
     thresholds = replace(settings, median_s=0.0)  # the scores are filtered already
     found = _annotation(scores.classes, [_events(each, thresholds, scores) for each in ready])
-    target = frame.targets(truth, len(rows), n_classes, edges_s)
     return Localisation(
         psds1=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_1),
         psds2=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_2),
         collar=collar.evaluate(truth, found, n_classes),
         segment=segment.evaluate(truth, found, n_classes, durations_s),
         intersection=intersection.evaluate(truth, found, n_classes),
-        frame=frame.evaluate(target, raw),
+        frame=frame.evaluate(frame.targets(truth, len(rows), n_classes, edges_s), raw),
         n_clips=len(rows),
     )
 
@@ -118,17 +116,22 @@ def _hop_s(scores: HeldOutScores) -> float:
 def _annotation(classes: Sequence[str], found: Sequence[Sequence[Detection]]) -> Annotation:
     number = {label: k for k, label in enumerate(classes)}
     events = [
-        (clip, number[label], *others)
+        (clip, number[event.label], event.onset_s, event.offset_s)
         for clip, of_clip in enumerate(found)
-        for label, *others in of_clip
+        for event in of_clip
     ]
-    clip, label, onset_s, offset_s, _ = np.array(events, np.float64).reshape(-1, 5).T
+    clip, label, onset_s, offset_s = np.array(events, np.float64).reshape(-1, 4).T
     return Annotation(clip.astype(np.int64), label.astype(np.int64), onset_s, offset_s)
 
 
 def as_json(measured: Localisation) -> dict[str, Any]:
     """Plain values; undefined ones are NaN."""
-    return sealed({"schema": SCHEMA, **_plain(asdict(measured))})
+    families = {
+        name: {key: np.asarray(value).tolist() for key, value in family._asdict().items()}
+        for name, family in measured._asdict().items()
+        if name != "n_clips"
+    }
+    return sealed({"schema": SCHEMA, **families, "n_clips": measured.n_clips})
 
 
 def from_json(data: Mapping[str, Any]) -> Localisation:
@@ -140,17 +143,9 @@ def from_json(data: Mapping[str, Any]) -> Localisation:
     if data["schema"] != SCHEMA:
         raise KeyError("schema")
     data = unsealed(data)
-    kinds = {name: kind for name, kind in get_type_hints(Localisation).items() if kind is not int}
-    families = {name: kind(**_arrays(data[name])) for name, kind in kinds.items()}
+    families = {
+        name: kind(**{k: np.array(v) if isinstance(v, list) else v for k, v in data[name].items()})
+        for name, kind in get_type_hints(Localisation).items()
+        if kind is not int
+    }
     return Localisation(**families, n_clips=int(data["n_clips"]))
-
-
-def _plain(value: Any) -> Any:
-    value = value._asdict() if isinstance(value, FrameMetrics) else value
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _arrays(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: np.array(v) if isinstance(v, list) else v for key, v in fields.items()}

@@ -1,23 +1,19 @@
-"""The content of result tables: scored runs, their averages over folds, and names for both."""
+"""What result tables are made of: scored runs, and networks averaged over folds."""
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from sedmtl.evaluation.denoising import Denoising
 from sedmtl.evaluation.localisation import Localisation
 from sedmtl.evaluation.paper import Reported, reported
 from sedmtl.evaluation.separability import Separability
 from sedmtl.inference.model_card import ModelCard
-from sedmtl.metrics.bootstrap import Values, interval
+from sedmtl.metrics.annotation import Values
 from sedmtl.store import HeldOutScores
 from sedmtl.training.config import TrainConfig
 
@@ -106,8 +102,7 @@ class ScoredRun:
         return ScoredData(self.recipe["data"], self.facts.get("onsets"), self.on)
 
 
-@dataclass(frozen=True)
-class Average:
+class Average(NamedTuple):
     """A metric over the folds that were run.
 
     Attributes:
@@ -120,18 +115,6 @@ class Average:
     std: float | None
     interval: tuple[float, float] | None
 
-    @classmethod
-    def over(cls, folds: Sequence[float], draws: Sequence[Values] | None = None) -> Average:
-        """Average a metric over folds.
-
-        Args:
-            folds: Its value in each fold.
-            draws: (n_draws,) its values in the draws of each fold.
-        """
-        std = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
-        drawn = None if draws is None else interval(np.mean(draws, axis=0))
-        return cls(float(np.mean(folds)), std, drawn)
-
 
 @dataclass(frozen=True)
 class Row:
@@ -140,24 +123,28 @@ class Row:
     Attributes:
         runs: One run per fold, in order.
         selection: `honest`: the epoch was chosen on inner validation. `paper`: the best epoch on
-            the reported fold itself, as in the paper; optimistic.
+            the reported fold itself, as in the paper; optimistic, and its network is not kept.
         metrics: Clip metrics by the keys of `eval --json`, and localisation metrics if there are
             any.
         measured: Localisation metrics of every fold; empty if the strong labels of a fold are
-            unknown, or the selection is `paper`, whose network is not kept.
+            unknown, or the network is not kept.
         per_class: (C,) metrics of each class, averaged over the folds where they exist.
         n_classes_scored: Classes with a positive in the held-out fold (least over the folds).
         prior_micro_p: Baseline: predicting the class frequencies of the training clips.
+        denoising: Mean over the measured folds, for a network that is kept.
+        separation: Likewise: means over sources, and over the sources of each class (C,).
     """
 
     runs: tuple[ScoredRun, ...]
     selection: str
     metrics: Mapping[str, Average]
     measured: Sequence[Localisation]
-    per_class: Mapping[str, npt.NDArray[np.float64]]
+    per_class: Mapping[str, Values]
     n_classes_scored: int
     prior_micro_p: float
     prior_macro_p: float
+    denoising: Denoising | None = None
+    separation: tuple[Mapping[str, Values], Mapping[str, Values]] | None = None
 
     @property
     def is_validated(self) -> bool:
@@ -195,22 +182,6 @@ class Row:
         return tuple(self.metrics[key] for key in METRICS)
 
     @property
-    def denoising(self) -> Denoising | None:
-        """Mean over the measured folds, for the kept network."""
-        folds = [run.denoising for run in self.runs if run.denoising is not None]
-        return Denoising.mean_of(folds) if folds and self.is_validated else None
-
-    @property
-    def separation(self) -> tuple[Mapping[str, Values], Mapping[str, Values]] | None:
-        """Means over the measured folds, and the same for each class."""
-        folds = [run.separability for run in self.runs if run.separability is not None]
-        if not folds or not self.is_validated:
-            return None
-        n_classes = len(self.classes)
-        values, of_classes = [f.values() for f in folds], [f.per_class(n_classes) for f in folds]
-        return mean_where_known(values), mean_where_known(of_classes)
-
-    @property
     def name(self) -> str:
         """Model and width."""
         return f"{self.recipe['model']}/{self.recipe['width']}"
@@ -225,12 +196,6 @@ class Row:
     def full_name(self) -> str:
         """Model, width and variant."""
         return f"{self.name} {self.variant}".rstrip()
-
-    @property
-    def full_name_and_alpha(self) -> str:
-        """The full name, with α if the network has an auxiliary task."""
-        has_task = self.runs[0].config.network.task_modules
-        return f"{self.full_name}, α {self.recipe['alpha']}" if has_task else self.full_name
 
     @property
     def reported(self) -> Reported | None:
@@ -267,21 +232,15 @@ def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
 def names_of(rows: Sequence[Row]) -> list[str]:
     """Unique names of the networks on the same data, under one selection.
 
-    Networks that would have the same name have that of their first run.
+    The full name, with α if the network has an auxiliary task; networks that would have the same
+    name have that of their first run.
     """
-    names = [(row.data, row.full_name_and_alpha) for row in rows]
+    names = []
+    for row in rows:
+        alpha = f", α {row.recipe['alpha']}" if row.runs[0].config.network.task_modules else ""
+        names.append((row.data, row.full_name + alpha))
     n_times = Counter(names)
     return [
         row.runs[0].name if n_times[name] > 1 else name[1]
         for row, name in zip(rows, names, strict=True)
     ]
-
-
-def mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str, Values]:
-    """Mean of each metric over the folds in which it exists; NaN if there is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class without clips is NaN
-        return {
-            key: np.nanmean([np.asarray(fold[key], np.float64) for fold in folds], axis=0)
-            for key in folds[0]
-        }

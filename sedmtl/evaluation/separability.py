@@ -8,7 +8,6 @@ and the source is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +19,12 @@ from sedmtl.inference.separation import Separator
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.runtime.errors import SedmtlError
 
+Decibels = npt.NDArray[np.float64]
+
 KINDS = ("mixture", "told", "heard", "times", "ideal")
 
 
-@dataclass(frozen=True)
-class Separability:
+class Separability(NamedTuple):
     """SI-SDR of every source, in dB.
 
     Attributes:
@@ -38,11 +38,11 @@ class Separability:
     """
 
     label: npt.NDArray[np.int64]
-    mixture: npt.NDArray[np.float64]
-    told: npt.NDArray[np.float64]
-    heard: npt.NDArray[np.float64]
-    times: npt.NDArray[np.float64]
-    ideal: npt.NDArray[np.float64]
+    mixture: Decibels
+    told: Decibels
+    heard: Decibels
+    times: Decibels
+    ideal: Decibels
     n_overlapped: int
 
     def values(self) -> dict[str, float]:
@@ -58,13 +58,13 @@ class Separability:
         }
 
 
-def _mean(values: npt.NDArray[np.float64]) -> float:
+def _mean(values: Decibels) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else np.nan
 
 
 class Sources(NamedTuple):
-    """The sources of one mixture.
+    """The K sources of one mixture.
 
     Attributes:
         present: (C,) bool, the classes in the mixture.
@@ -104,17 +104,12 @@ def sources_of(stems: Stems, sample_rate: int, n_classes: int) -> Sources:
 
 
 def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
-    """Measure a run on mixtures whose events are known.
-
-    Args:
-        separator: The run's masks.
-        fold: Its held-out mixtures.
+    """Measure the masks of a run on its held-out mixtures.
 
     Raises:
         SedmtlError: No source can be measured: all are overlapped, silent or alone.
     """
-    columns: list[npt.NDArray[np.float64]] = []
-    labels, n_overlapped, card = [], 0, separator.card
+    labels, columns, n_overlapped, card = [], [], 0, separator.card
     for stems in fold:
         sources = sources_of(stems, card.sample_rate, len(card.classes))
         n_overlapped += sources.n_overlapped
@@ -130,9 +125,7 @@ def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
     return Separability(np.concatenate(labels), mixture, told, heard, times, ideal, n_overlapped)
 
 
-def _measure_clip(
-    separator: Separator, mixture: Audio, sources: Sources
-) -> npt.NDArray[np.float64]:
+def _measure_clip(separator: Separator, mixture: Audio, sources: Sources) -> Decibels:
     """One row for each of `KINDS`, one column for each of the K sources."""
     clip, mask = separator.listen(conform(mixture, len(mixture)))
     told = separator.separate(mixture, mask, sources.present)

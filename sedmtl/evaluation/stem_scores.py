@@ -14,50 +14,38 @@ from sedmtl.inference.separation import Separator
 from sedmtl.runtime import progress
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.progress import Advance
 
 
 def measure(
     work_dir: Path, runs: Sequence[ScoredRun], *, denoise: bool, separation: bool
 ) -> list[ScoredRun]:
-    """Measure each run on its held-out mixtures; report the runs that cannot be measured.
-
-    Args:
-        work_dir: The project's workdir, with features and mixtures.
-        runs: The scored runs.
-        denoise: Whether to measure decoders.
-        separation: Whether to measure masks.
-
-    Returns:
-        The runs with their measurements.
+    """Measure decoders or masks of runs on held-out mixtures; report those that have none.
 
     Raises:
         SedmtlError: No run can be measured, or there are no stems.
     """
-    mixed = [run.name for run in runs if run.snr_db is not None]
-    decoding = [run.name for run in runs if run.name in mixed and run.card.reconstructs]
     asked = " and ".join(["--denoise"] * denoise + ["--separation"] * separation)
+    mixed = {run.name for run in runs if run.snr_db is not None}
     _name_left_out(runs, mixed, asked, "no mixtures: 'sedmtl mix --stems' makes them")
+    decoding = {run.name for run in runs if denoise and run.name in mixed and run.card.reconstructs}
     if denoise:
         lacking = "no trained decoder: --alpha above 0 trains one"
         _name_left_out(runs, decoding, "--denoise", lacking)
-    decoding = decoding if denoise else []
-    n_passes = {
-        run.name: (run.name in decoding) + (separation and run.name in mixed) for run in runs
-    }
-    n_clips = sum(n_passes[run.name] * len(run.scores.name) for run in runs)
+    masking = mixed if separation else set()
+    passes = [run for names in (decoding, masking) for run in runs if run.name in names]
+    n_clips = sum(len(run.scores.name) for run in passes)
     with progress.progress("measuring against stems, clips", n_clips) as advance:
         return [
-            _measure(run, work_dir, run.name in decoding, separation, advance)
-            if n_passes[run.name]
-            else run
+            _measure(run, work_dir, run.name in decoding, run.name in masking, advance)
             for run in runs
         ]
 
 
 def _measure(
-    run: ScoredRun, work_dir: Path, decode: bool, separation: bool, advance: Advance
+    run: ScoredRun, work_dir: Path, has_decoder: bool, has_masks: bool, advance: progress.Advance
 ) -> ScoredRun:
+    if not has_decoder and not has_masks:
+        return run
     # The mixtures are next to the features that the run was scored on.
     features = Path(run.on or work_dir / "features" / f"{run.data.store}.h5")
     path = features.parent.parent / "mixtures" / features.name
@@ -70,19 +58,13 @@ def _measure(
 
     return replace(
         run,
-        denoising=denoising.measure(detector, fold()) if decode else None,
-        separability=separability.measure(Separator(detector), fold()) if separation else None,
+        denoising=denoising.measure(detector, fold()) if has_decoder else None,
+        separability=separability.measure(Separator(detector), fold()) if has_masks else None,
     )
 
 
-def _name_left_out(
-    runs: Sequence[ScoredRun], usable: Sequence[str], asked: str, lacking: str
-) -> None:
-    """Report the runs that are not measured.
-
-    Raises:
-        SedmtlError: No run can be measured.
-    """
+def _name_left_out(runs: Sequence[ScoredRun], usable: set[str], asked: str, lacking: str) -> None:
+    """Report the runs that are not measured; refuse if that is all of them."""
     names = [run.name for run in runs if run.name not in usable]
     listed = ", ".join(names)
     if len(names) == len(runs):

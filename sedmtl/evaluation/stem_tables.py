@@ -8,8 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from sedmtl.evaluation.rows import Row
-from sedmtl.evaluation.tables import NETWORK, Cells, Table, network_tables, with_legend
-from sedmtl.metrics.bootstrap import Values
+from sedmtl.evaluation.tables import (
+    NETWORK,
+    Cells,
+    Table,
+    class_table,
+    network_tables,
+    with_legend,
+)
 
 BINS = ("audible, dB", "all, dB", "audible, σ", "all, σ")
 """Names of the fields of `Denoising`."""
@@ -43,7 +49,7 @@ SEPARATION_LEGEND = (
 def denoising_tables(rows: Iterable[Row]) -> list[Table]:
     """One table per scored data: whether each network's decoder denoises."""
     columns = ("bins", "noisy", "decoded", "mean", "to input")
-    about = ": does the decoder denoise?"
+    about = "does the decoder denoise?"
     tables = network_tables(rows, about, columns, _denoising_lines, DENOISING_LEGEND)
     return [replace(table, n_left=len(NETWORK) + 1) for table in tables]
 
@@ -56,14 +62,20 @@ def _denoising_lines(row: Row) -> list[Cells]:
 
 
 def separation_tables(rows: Sequence[Row], per_class: bool) -> list[Table]:
-    """One table per scored data: how well masks separate mixtures; one per network for its classes.
+    """One table per scored data: how well masks separate mixtures.
 
     Args:
         rows: The networks.
-        per_class: Whether to add the tables of classes.
+        per_class: Whether to add a table of classes for each network.
     """
-    tables = network_tables(rows, ": source separation", (*SOURCES, "found"), _separation_lines, ())
-    tables += [_class_table(row) for row in rows if per_class and row.separation]
+    about = "source separation"
+    tables = network_tables(rows, about, (*SOURCES, "found"), _separation_lines, ())
+    if per_class:
+        tables += [
+            class_table(row, about, row.separation[1], SOURCES, _db)
+            for row in rows
+            if row.separation
+        ]
     return with_legend(tables, SEPARATION_LEGEND)
 
 
@@ -71,20 +83,8 @@ def _separation_lines(row: Row) -> list[Cells]:
     if row.separation is None:
         return []
     values, _ = row.separation
-    return [[*(_db(values[key]) for key in SOURCES.values()), f"{values['found']:.2f}"]]
+    return [[*(_db(float(values[key])) for key in SOURCES.values()), f"{values['found']:.2f}"]]
 
 
-def _class_table(row: Row) -> Table:
-    assert row.separation is not None
-    _, per_class = row.separation
-    lines = [
-        [name, *(_db(per_class[key][i]) for key in SOURCES.values())]
-        for i, name in enumerate(row.classes)
-    ]
-    return Table(
-        f"{row.full_name}, {row.data.title}: source separation", ("class", *SOURCES), lines
-    )
-
-
-def _db(value: np.floating | Values) -> str:
+def _db(value: float) -> str:
     return "-" if np.isnan(value) else f"{np.round(value, 1) + 0.0:.1f}"  # without -0.0

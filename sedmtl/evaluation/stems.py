@@ -32,13 +32,7 @@ class Stems(NamedTuple):
 
 
 def read_fold(path: Path, fold: int, card: ModelCard, scores: HeldOutScores) -> Iterator[Stems]:
-    """Read the held-out mixtures of a run.
-
-    Args:
-        path: A mixture store.
-        fold: The held-out fold of the run.
-        card: Model card of the run.
-        scores: Scores of the run; their labels must match those of the mixtures.
+    """Read the held-out mixtures of a run from a mixture store.
 
     Raises:
         SedmtlError: There is no such store, it has no stems, or it follows another plan.
@@ -50,7 +44,7 @@ def read_fold(path: Path, fold: int, card: ModelCard, scores: HeldOutScores) -> 
         events = store.clips.events.of_clips(rows)
         labels = [(store.clips.target[rows], scores.target)]
         labels += [(getattr(events, key), getattr(scores.events, key)) for key in WHEN]
-        if not same or not all(np.array_equal(now, scored) for now, scored in labels):
+        if not same or not all(np.array_equal(*pair) for pair in labels):
             raise SedmtlError(
                 f"{path} follows another plan than the run: expected the {len(scores.target)} "
                 f"mixtures that the run held out in its fold {fold}; make it with the same "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from sedmtl.evaluation import paper
 from sedmtl.evaluation.rows import Average, Row, by_data
+from sedmtl.metrics.annotation import Values
 
 Cells = Sequence[str]
 
@@ -89,11 +90,11 @@ def network_tables(
     lines_of: Callable[[Row], Sequence[Cells]],
     legend: Sequence[str],
 ) -> list[Table]:
-    """One table per scored data, with the lines of each network; the last one has the legend.
+    """One table per scored data, with the lines of each network that has any.
 
     Args:
-        rows: The networks; those without lines are left out.
-        about: End of the title, after that of the data.
+        rows: The networks.
+        about: End of the title.
         columns: Names of the columns after `NETWORK`.
         lines_of: The cells of a network in these columns.
         legend: Notes below the last table.
@@ -102,7 +103,7 @@ def network_tables(
     for data, group in by_data(rows):
         lines = [line for row in group for line in _with_name(row, lines_of(row))]
         if lines:
-            tables.append(Table(f"{data.title}{about}", (*NETWORK, *columns), lines, n_left=3))
+            tables.append(Table(f"{data.title}: {about}", (*NETWORK, *columns), lines, n_left=3))
     return with_legend(tables, legend)
 
 
@@ -116,10 +117,9 @@ def _with_name(row: Row, cells: Sequence[Cells]) -> list[Cells]:
     if not cells:
         return []
     heads = [[row.name, alpha_of(row), _folds(row)], [f"  {row.variant}".rstrip(), "", ""]]
-    lines = zip_longest(heads, cells, fillvalue=None)
     blank_head, blank = [""] * len(NETWORK), [""] * len(cells[0])
-    joined = [[*(head or blank_head), *(line or blank)] for head, line in lines]
-    return [line for line in joined if any(line)]
+    lines = [[*(head or blank_head), *(line or blank)] for head, line in zip_longest(heads, cells)]
+    return [line for line in lines if any(line)]
 
 
 def result_tables(rows: Sequence[Row]) -> list[Table]:
@@ -157,10 +157,8 @@ def _told_apart(rows: Sequence[Row]) -> list[str]:
         alike.setdefault(name, []).append(row)
     keys = set()
     for group in alike.values():
-        facts = [
-            {**run.config.plain(), "features": run.recipe.get("store_digest")}
-            for run in (row.runs[0] for row in group)
-        ]
+        runs = [row.runs[0] for row in group]
+        facts = [run.config.plain() | {"features": run.recipe.get("store_digest")} for run in runs]
         keys |= {key for key in facts[0] if len({repr(each.get(key)) for each in facts}) > 1}
     keys.discard("fold")
     return [f"Networks with the same name differ in {', '.join(sorted(keys))}."] if keys else []
@@ -169,7 +167,7 @@ def _told_apart(rows: Sequence[Row]) -> list[str]:
 def localisation_tables(rows: Sequence[Row]) -> list[Table]:
     """One table per scored data: localisation by every network; none without strong labels."""
     return network_tables(
-        rows, ": localisation", tuple(LOCALISATION), _localisation_lines, LOCALISATION_LEGEND
+        rows, "localisation", tuple(LOCALISATION), _localisation_lines, LOCALISATION_LEGEND
     )
 
 
@@ -183,16 +181,35 @@ def _localisation_lines(row: Row) -> list[Cells]:
 
 def class_tables(rows: Sequence[Row]) -> list[Table]:
     """One table per network chosen by validation: every metric of every class."""
-    return [_class_table(row) for row in rows if row.is_validated]
+    return [
+        class_table(row, "classes", row.per_class, PER_CLASS, short)
+        for row in rows
+        if row.is_validated
+    ]
 
 
-def _class_table(row: Row) -> Table:
-    shown = {name: row.per_class[key] for name, key in PER_CLASS.items() if key in row.per_class}
+def class_table(
+    row: Row,
+    about: str,
+    metrics: Mapping[str, Values],
+    columns: Mapping[str, str],
+    text: Callable[[float], str],
+) -> Table:
+    """A line per class of a network.
+
+    Args:
+        row: The network.
+        about: End of the title.
+        metrics: (C,) each.
+        columns: The metric of each column; those that the network lacks are left out.
+        text: Writes a value.
+    """
+    shown = {name: metrics[key] for name, key in columns.items() if key in metrics}
     lines = [
-        [name, *(short(float(values[i])) for values in shown.values())]
+        [name, *(text(float(values[i])) for values in shown.values())]
         for i, name in enumerate(row.classes)
     ]
-    return Table(f"{row.full_name}, {row.data.title}: classes", ("class", *shown), lines)
+    return Table(f"{row.full_name}, {row.data.title}: {about}", ("class", *shown), lines)
 
 
 def paper_tables(rows: Sequence[Row]) -> list[Table]:

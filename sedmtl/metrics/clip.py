@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from sedmtl.metrics.annotation import Values
+
 Scores = npt.NDArray[np.floating]
 Targets = npt.NDArray[np.integer]
 
@@ -32,41 +34,56 @@ class ClipMetrics(NamedTuple):
     n_classes_scored: int
 
 
-def evaluate(target: Targets, score: Scores) -> ClipMetrics:
+class ByClass(NamedTuple):
+    """Metrics of each class: (C,) each.
+
+    Attributes:
+        ap: Average precision; NaN where a class has no positive.
+        auc: Area under the ROC curve; NaN where all clips have the same label.
+    """
+
+    ap: Values
+    auc: Values
+
+
+def evaluate(target: Targets, score: Scores, of_classes: ByClass | None = None) -> ClipMetrics:
     """Score all clips of a held-out fold at once.
 
     Args:
         target: (n, C) of 0 and 1.
         score: (n, C), any scale on which more means more likely; comparable between classes.
+        of_classes: The metrics of each class, if they are known already.
     """
-    precision = average_precision(target, score)
-    area = roc_auc(target, score)
-    scored = ~np.isnan(precision)
+    ap, auc = of_classes or by_class(target, score)
+    scored = ~np.isnan(ap)
     if not scored.any():
         return ClipMetrics(np.nan, np.nan, np.nan, 0)
     return ClipMetrics(
         micro_p=float(average_precision_score(target, score, average="micro")),
-        macro_p=float(precision[scored].mean()),
-        auc=float(np.nanmean(area)) if not np.isnan(area).all() else np.nan,
+        macro_p=float(ap[scored].mean()),
+        auc=float(np.nanmean(auc)) if not np.isnan(auc).all() else np.nan,
         n_classes_scored=int(scored.sum()),
     )
 
 
-def average_precision(target: Targets, score: Scores) -> npt.NDArray[np.float64]:
+def by_class(target: Targets, score: Scores) -> ByClass:
+    """Metrics of each class, from (n, C) each."""
+    return ByClass(average_precision(target, score), roc_auc(target, score))
+
+
+def average_precision(target: Targets, score: Scores) -> Values:
     """Average precision of each class: (C,), NaN where a class has no positive."""
-    return np.array(
-        [
-            average_precision_score(truth, s) if truth.any() else np.nan
-            for truth, s in zip(target.T, score.T, strict=True)
-        ]
-    )
+    values = [
+        average_precision_score(truth, s) if truth.any() else np.nan
+        for truth, s in zip(target.T, score.T, strict=True)
+    ]
+    return np.array(values)
 
 
-def roc_auc(target: Targets, score: Scores) -> npt.NDArray[np.float64]:
+def roc_auc(target: Targets, score: Scores) -> Values:
     """Area under the ROC curve of each class: (C,), NaN where all clips have the same label."""
-    return np.array(
-        [
-            roc_auc_score(truth, s) if truth.any() and not truth.all() else np.nan
-            for truth, s in zip(target.T, score.T, strict=True)
-        ]
-    )
+    values = [
+        roc_auc_score(truth, s) if truth.any() and not truth.all() else np.nan
+        for truth, s in zip(target.T, score.T, strict=True)
+    ]
+    return np.array(values)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from sedmtl.metrics.annotation import Values, Whole
 
 
-@dataclass(frozen=True)
-class EventMetrics:
+class EventMetrics(NamedTuple):
     """Agreement of detected with true events, over the classes that have a truth.
 
     Attributes:

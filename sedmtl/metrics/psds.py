@@ -7,7 +7,6 @@ than 50 thresholds, which miss part of the curve.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +46,7 @@ SCENARIO_2 = Scenario(0.1, 0.1, 0.3, 0.5, 1.0, 100.0)
 """DCASE task 4: few class confusions; timing may be coarse."""
 
 
-@dataclass(frozen=True)
-class Psds:
+class Psds(NamedTuple):
     """A polyphonic sound detection score and its curve.
 
     Attributes:
