@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,20 @@ def test_the_band_ends_at_half_the_rate_where_the_papers_does_not_fit(tmp_path, 
     assert load_config(path).features.f_max == f_max
     path.write_text(f"mixing: {{sample_rate: {rate}}}\nfeatures: {{f_max: 3000}}")
     assert load_config(path).features.f_max == 3_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("remix: {snr_db: [20, 0]}", "remix.snr_db: should be the lowest value, then the highest"),
+        ("remix: {events_per_mixture: [1, 4]}", "fixed onsets have room for 3 events, found 4"),
+        (
+            "mixing: {onsets: random}\nremix: {events_per_mixture: [1, 6]}",
+            "6 events of 2 s should fit into the 10 s of a mixture (duration_s), found 6",
+        ),
+        ("remix: {mixtures_per_epoch: 0}", "remix.mixtures_per_epoch: "),
+    ],
+)
+def test_impossible_settings_of_remixing_are_refused(load, text, expected):
+    with pytest.raises(SedmtlError, match=re.escape(expected)):
+        load(text)

@@ -38,6 +38,9 @@ def _without_nul(path: Path) -> Path:
 
 
 AnyPath = Annotated[Path, AfterValidator(_without_nul)]
+Level = Annotated[float, Field(ge=-100, le=100)]
+"""In dB."""
+Count = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Section(BaseModel):
@@ -130,9 +133,7 @@ class Mixing(Section):
 
     sample_rate: int = Field(default=32_000, ge=4_000, le=384_000)
     duration_s: float = Field(default=10.0, gt=0, le=3_600)
-    snrs_db: tuple[Annotated[float, Field(ge=-100, le=100)], ...] = Field(
-        default=(0.0, 10.0, 20.0), min_length=1
-    )
+    snrs_db: tuple[Level, ...] = Field(default=(0.0, 10.0, 20.0), min_length=1)
     folds: int = Field(default=4, ge=2, le=255)
     mixtures_per_fold: int = Field(default=2_000, ge=1, le=1_000_000)
     events_per_mixture: int = Field(default=3, ge=1, le=10_000)
@@ -164,12 +165,12 @@ class Mixing(Section):
             raise _wrong("should name each SNR once")
         return snrs_db
 
-    def find_misfit(self) -> str | None:
-        """Why the events cannot be placed as asked; None if they can.
+    def find_misfit(self, n_events: int | None = None) -> str | None:
+        """Why the events of a mixture cannot be placed as asked; None if they can.
 
         Not a validator: it matters only to a project that mixes.
         """
-        n_events, event_s = self.events_per_mixture, self.event_s
+        n_events, event_s = n_events or self.events_per_mixture, self.event_s
         if self.onsets == "random":
             n_in_a_row = 1 if self.overlap else n_events
             what = f"{n_in_a_row} events" if n_in_a_row > 1 else "an event"
@@ -190,6 +191,29 @@ class Mixing(Section):
         if needed_s <= self.duration_s + ROUNDING_S:
             return None
         return f"{what} should fit into the {self.duration_s:g} s of a mixture (duration_s)"
+
+
+class Remix(Section):
+    """The new mixtures of each epoch of `train --remix`; None stands for what the stores have.
+
+    Attributes:
+        mixtures_per_epoch: By default as many as the store has to train on.
+        snr_db: Lowest and highest; by default the SNR of the store.
+        events_per_mixture: Fewest and most; by default those of `mixing`.
+        clips_per_mixture: Fewest and most of one's own recordings (`corpus.clips`).
+    """
+
+    mixtures_per_epoch: int | None = Field(default=None, ge=1, le=1_000_000)
+    snr_db: tuple[Level, Level] | None = None
+    events_per_mixture: tuple[Count, Count] | None = None
+    clips_per_mixture: tuple[Count, Count] = (1, 2)
+
+    @field_validator("snr_db", "events_per_mixture", "clips_per_mixture")
+    @classmethod
+    def _rise(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise _wrong("should be the lowest value, then the highest")
+        return bounds
 
 
 class Features(Section):
@@ -215,6 +239,7 @@ class Config(Section):
     corpus: Corpus = Corpus()
     mixing: Mixing = Mixing()
     features: Features = Features()
+    remix: Remix = Remix()
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="before")
@@ -235,6 +260,13 @@ class Config(Section):
         misfit = self.mixing.find_misfit()
         if misfit and not only_clips:
             raise _wrong(f"mixing: {misfit}")
+        _, most = self.remix.events_per_mixture or (0, 0)
+        if most > self.mixing.events_per_mixture and not only_clips:
+            misfit = self.mixing.find_misfit(most)
+            if self.mixing.onsets != "random":
+                misfit = f"fixed onsets have room for {self.mixing.events_per_mixture} events"
+            if misfit:
+                raise _wrong(f"remix.events_per_mixture: {misfit}, found {most}")
         return self
 
     @model_validator(mode="after")

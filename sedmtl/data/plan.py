@@ -53,11 +53,27 @@ class PlannedMixture:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """What the training mixtures of a fold may be made of.
+
+    It holds no recording and no scene of the fold's inner validation.
+    """
+
+    clips: tuple[EventClip, ...]
+    scenes: tuple[Scene, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
-    """All mixtures of all folds; the same at every SNR."""
+    """All mixtures of all folds; the same at every SNR.
+
+    Attributes:
+        pools: Of each fold, from 1.
+    """
 
     classes: tuple[str, ...]
     mixtures: tuple[PlannedMixture, ...]
+    pools: tuple[Pool, ...]
 
     def strong_labels(self) -> dict[str, list[Event]]:
         """The strong labels of every mixture, by its name."""
@@ -115,11 +131,11 @@ def plan(
     classes = sorted({clip.label for clip in clips if clip.usable})
     reserved = _reserve(usable_by_fold, classes, reserve_rng) if n_validation(mixing) else set()
     mixtures: list[PlannedMixture] = []
-    n_events, n_digits = (
-        mixing.events_per_mixture,
-        len(str(mixing.folds * mixing.mixtures_per_fold)),
-    )
-    for fold, (fold_scenes, usable) in enumerate(zip(scenes_by_fold, usable_by_fold, strict=True)):
+    pools: list[Pool] = []
+    n_events = mixing.events_per_mixture
+    n_digits = len(str(mixing.folds * mixing.mixtures_per_fold))
+    for fold, (share, usable) in enumerate(zip(scenes_by_fold, usable_by_fold, strict=True)):
+        fold_scenes = share.of_mixtures
         kept = [clip for clip in usable if clip.recording not in reserved]
         spared = [clip for clip in usable if clip.recording in reserved]
         validation = choose_validation(fold_scenes, n_validation(mixing) if spared else 0)
@@ -130,9 +146,10 @@ def plan(
         for scene, in_validation in zip(fold_scenes, validation, strict=True):
             chosen = list(islice(slots[in_validation], n_events))
             name = f"mix_{len(mixtures) + 1:0{n_digits}d}.wav"
-            events = _place(chosen, durations_s, mixing, onset_rng)
+            events = place(chosen, durations_s, mixing, onset_rng)
             mixtures.append(PlannedMixture(name, fold + 1, in_validation, scene, events))
-    return Plan(tuple(classes), tuple(mixtures))
+        pools.append(Pool(tuple(kept), share.without(compress(fold_scenes, validation))))
+    return Plan(tuple(classes), tuple(mixtures), tuple(pools))
 
 
 def n_validation(mixing: Mixing) -> int:
@@ -190,17 +207,22 @@ def assign_folds(
     return (number[row_recording] % n_folds + 1).astype(np.uint8)
 
 
-def _place(
+def place(
     clips: Sequence[EventClip],
     durations_s: Mapping[str, float],
     mixing: Mixing,
     rng: np.random.Generator,
 ) -> tuple[PlannedEvent, ...]:
-    """Give each event its time."""
+    """Give each event its time by the rule of `mixing.onsets`, in order of onset.
+
+    Fewer events than there are fixed onsets take some of these at random.
+    """
     lengths_s = [min(durations_s[clip.name], mixing.event_s) for clip in clips]
     onsets_s: Sequence[float] = mixing.fixed_onsets_s
     if mixing.onsets == "random":
         onsets_s = _random_onsets(lengths_s, mixing, rng)
+    elif len(clips) < len(onsets_s):
+        onsets_s = rng.choice(onsets_s, len(clips), replace=False).tolist()
     placed = [
         PlannedEvent(clip, onset_s, onset_s + length_s)
         for clip, onset_s, length_s in zip(clips, onsets_s, lengths_s, strict=True)

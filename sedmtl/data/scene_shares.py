@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,16 +15,35 @@ from sedmtl.runtime.errors import SedmtlError
 Item = TypeVar("Item")
 
 
+class SceneShare(NamedTuple):
+    """The scenes of one fold; no scene is in two folds.
+
+    Attributes:
+        of_mixtures: One for each mixture, in order.
+        own: All, each once: also those that no mixture needs.
+    """
+
+    of_mixtures: list[Scene]
+    own: list[Scene]
+
+    def without(self, scenes: Iterable[Scene]) -> tuple[Scene, ...]:
+        """The fold's own scenes but these."""
+        names = {scene.name for scene in scenes}
+        return tuple(scene for scene in self.own if scene.name not in names)
+
+
 def share_scenes(
     scenes: Sequence[Scene], mixing: Mixing, rng: np.random.Generator
-) -> list[list[Scene]]:
-    """The scenes of each fold's mixtures: shuffled, each used once (or within one fold only).
+) -> list[SceneShare]:
+    """Share the scenes, shuffled, among the folds.
+
+    Each is used by one mixture, or with `reuse_scenes` by several of one fold.
 
     Raises:
         SedmtlError: There are fewer scenes than the protocol needs.
     """
     if mixing.location_disjoint:
-        shares = _share_locations(scenes, mixing.folds, rng)
+        shares = owned = _share_locations(scenes, mixing.folds, rng)
     else:
         order = shuffled(scenes, rng)
         # Without reuse the folds take the shuffled scenes in order, as the recipe does.
@@ -32,8 +51,14 @@ def share_scenes(
         if not mixing.reuse_scenes:
             size = min(size, mixing.mixtures_per_fold)
         shares = [order[k * size : (k + 1) * size] for k in range(mixing.folds)]
+        rest = order[mixing.folds * size :]
+        owned = [[*share, *rest[k :: mixing.folds]] for k, share in enumerate(shares)]
     _check_enough(min(map(len, shares)), scenes, mixing)
-    return [repeated(share, mixing.mixtures_per_fold, rng, first=share) for share in shares]
+    n_mixtures = mixing.mixtures_per_fold
+    return [
+        SceneShare(repeated(share, n_mixtures, rng, first=share), own)
+        for share, own in zip(shares, owned, strict=True)
+    ]
 
 
 def choose_validation(scenes: Sequence[Scene], n_wanted: int) -> list[bool]:
