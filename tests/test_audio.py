@@ -12,7 +12,7 @@ from conftest import write_noise, write_tone
 from scipy import signal
 
 from sedmtl.data import audio
-from sedmtl.data.audio import reading
+from sedmtl.data.audio import files
 from sedmtl.data.audio.waveform import cut_or_pad
 from sedmtl.runtime.errors import SedmtlError
 
@@ -99,7 +99,7 @@ def test_a_stream_holds_the_very_samples_of_the_file(
 ):
     values = np.random.default_rng(0).uniform(-1, 1, (3333, channels))
     path = write_values(tmp_path / f"a.{suffix}", values, rate, "PCM_16")
-    monkeypatch.setattr(reading, "BLOCK", block)
+    monkeypatch.setattr(files, "BLOCK", block)
     pieces = list(audio.stream(path, 8000))
     assert len(pieces) >= 3333 // block
     whole = audio.read(path, 8000)
@@ -108,7 +108,7 @@ def test_a_stream_holds_the_very_samples_of_the_file(
 
 
 def test_a_stream_is_read_as_it_is_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK", 1000)
+    monkeypatch.setattr(files, "BLOCK", 1000)
     path = write_values(tmp_path / "a.wav", [*np.zeros(5000), np.nan])
     stream = audio.stream(path, 8000)
     for _ in range(5):
@@ -217,7 +217,7 @@ def test_a_pipe_is_no_audio_and_is_not_waited_for(tmp_path):
 def test_many_channels_are_read_in_small_blocks(tmp_path, monkeypatch):
     values = np.random.default_rng(0).uniform(-1, 1, (900, 64))
     path = write_values(tmp_path / "a.wav", values)
-    monkeypatch.setattr(reading, "BLOCK", 640)
+    monkeypatch.setattr(files, "BLOCK", 640)
     pieces = list(audio.stream(path, 8000))
     assert [len(piece) for piece in pieces] == [10] * 90
     np.testing.assert_allclose(np.concatenate(pieces), values.mean(axis=1), atol=1e-6)

@@ -4,11 +4,18 @@ The only package that reads audio (soundfile) and resamples it (soxr). Both libr
 GIL, so threads use all cores.
 """
 
-from sedmtl.data.audio.folder import EXTENSIONS, files_below
-from sedmtl.data.audio.header import AudioInfo, probe, probe_all, probe_each
-from sedmtl.data.audio.reading import read, stream
+from sedmtl.data.audio.files import (
+    EXTENSIONS,
+    AudioInfo,
+    files_below,
+    probe,
+    probe_all,
+    probe_each,
+    read,
+    stream,
+    write,
+)
 from sedmtl.data.audio.waveform import PEAK, Audio, conform, cut_or_repeat, rms, to_mono
-from sedmtl.data.audio.writing import write
 
 __all__ = [
     "EXTENSIONS",

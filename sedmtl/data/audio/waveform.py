@@ -26,11 +26,7 @@ def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, wh
 
 
 def resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
-    """Resample a whole waveform.
-
-    Raises:
-        SedmtlError: It is too short for a sample at that rate; the message begins with `where`.
-    """
+    """Resample a whole waveform; raises as `to_mono`."""
     if rate == sample_rate:
         return mono
     resampled: Audio = soxr.resample(mono, rate, sample_rate, quality="HQ")

@@ -1,12 +1,16 @@
-"""Event clips and scenes, and the folder of a corpus."""
+"""Event clips and scenes, and the folder and the table of a corpus."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.tables import read_table
+
+Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,37 @@ def find_root(root: Path, marker: str, published_name: str) -> Path:
             return candidate
     found = "a folder without it" if root.is_dir() else "no such folder"
     raise SedmtlError(f"expected {marker} in {root}, found {found}: check the root in data.yaml")
+
+
+def listed_files(
+    table: Path,
+    root: Path,
+    columns: Sequence[str],
+    expected: str,
+    *,
+    delimiter: str = ",",
+    fits: Callable[[Row], bool] = bool,
+) -> list[tuple[Row, Path]]:
+    """The rows of a table with the files below `root` that they name, sorted by name.
+
+    Args:
+        table: A CSV or TSV.
+        root: The folder of the files.
+        columns: They must have values; those of the first are the names, each once.
+        expected: What the error says of a row that lacks a value or does not fit.
+        delimiter: Between the values.
+        fits: What else a row must fulfil.
+
+    Raises:
+        SedmtlError: The table or a column is missing, a row does not fit, or a file has two rows
+            or is outside the folder.
+    """
+    rows = read_table(table, columns, delimiter, unique=columns[0])
+    for row in rows:
+        if not all(row[column] for column in columns) or not fits(row):
+            raise SedmtlError(f"{table}: {expected}, found {row}")
+    rows.sort(key=lambda row: row[columns[0]])
+    return [(row, file_below(root, row[columns[0]], table)) for row in rows]
 
 
 def file_below(root: Path, name: str, table: Path) -> Path:

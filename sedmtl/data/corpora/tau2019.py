@@ -9,28 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sedmtl.config import Config, Tau2019
-from sedmtl.data.corpora.recordings import Scene, file_below, find_root
-from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.tables import read_table
+from sedmtl.data.corpora.recordings import Scene, find_root, listed_files
 
 
 def scenes(settings: Tau2019, config: Config) -> Sequence[Scene]:
-    """All scenes of the development set.
-
-    Raises:
-        SedmtlError: `meta.csv` or one of its columns is missing, or a scene has two rows, is
-            outside the folder, or lacks a label or an identifier.
-    """
+    """All scenes of the development set."""
     published_name = "TAU-urban-acoustic-scenes-2019-development"
     root = find_root(config.locate(settings.root), "meta.csv", published_name)
-    columns = ("filename", "scene_label", "identifier")
-    table = root / "meta.csv"
-    found = []
-    for row in read_table(table, columns, "\t", unique="filename"):
-        name, label, location = (row[column] for column in columns)
-        if not label or not location:
-            raise SedmtlError(
-                f"{table}: each scene needs a scene_label and an identifier, found {row}"
-            )
-        found.append(Scene(name, file_below(root, name, table), label, location))
-    return sorted(found, key=lambda scene: scene.name)
+    rows = listed_files(
+        root / "meta.csv",
+        root,
+        ("filename", "scene_label", "identifier"),
+        "each scene needs a scene_label and an identifier",
+        delimiter="\t",
+    )
+    return [
+        Scene(row["filename"], path, row["scene_label"], row["identifier"]) for row, path in rows
+    ]

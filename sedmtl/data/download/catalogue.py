@@ -22,8 +22,7 @@ class Archive:
     Attributes:
         name: Also that of the local file, whatever a server calls it.
         md5: As published, in hexadecimal digits.
-        n_bytes: Its size.
-        exact: Whether that is published, and not estimated.
+        exact: Whether its size is published, and not estimated.
     """
 
     name: str
@@ -43,10 +42,8 @@ class Corpus:
 
     Attributes:
         name: As in `kind` of data.yaml, and on the command line.
-        role: What it is used for.
         folder: Where it is unpacked, below the target folder; what data.yaml has as `root`.
         record: Number of the Zenodo record.
-        licence: What one agrees to.
         n_unpacked_bytes: Of all its files together, estimated.
         n_files: Its recordings; a few tables come on top.
         archives: Those that are needed; tables first.

@@ -33,10 +33,8 @@ class DownloadOptions:
 
     Attributes:
         to_dir: Receives one folder per corpus.
-        accept_licence: Whether the user has accepted the licences.
         mirror: Address of the archives instead of Zenodo.
         from_dir: Folder of the archives instead of a server.
-        keep_archives: Whether to keep the archives under their names.
     """
 
     to_dir: Path
@@ -145,11 +143,7 @@ class _Work:
         self.stop = threading.Event()
 
     def run(self) -> None:
-        """Process all; an archive that fails leaves the others alone, a lost server does not.
-
-        Raises:
-            SedmtlError: An archive failed; the reasons of several are printed first.
-        """
+        """Process all; an archive that fails leaves the others alone, a lost server does not."""
         errors: list[SedmtlError] = []
         with ThreadPoolExecutor(N_CONNECTIONS) as pool, self.meter.shown():
             futures = [pool.submit(self._do, job) for job in self.jobs]
@@ -216,21 +210,17 @@ class _Work:
         url = job.manifest.corpus.url(archive, job.options.mirror)
         remote = Remote(url, archive.n_bytes if archive.exact else None, archive.max_bytes)
         advance, pause = partial(self._advance, archive.name), partial(self._wait, archive.name)
-        resumed = fetch(remote, part, advance, pause)
-        found = self._md5(archive, part)
-        if found != archive.md5 and resumed:
-            say(f"{archive.name}: its parts do not fit each other; starting again")
-            self._discard(archive, part)
-            fetch(remote, part, advance, pause)
+        for is_first in (True, False):
+            resumed = fetch(remote, part, advance, pause)
             found = self._md5(archive, part)
-        if found != archive.md5:
-            self._discard(archive, part)
-            raise _wrong(url, archive, found, "try later, or another server with --mirror")
-
-    def _discard(self, archive: Archive, part: Path) -> None:
-        self.meter.enter(archive.name, "")
-        self.meter.advance(archive.name, -part.stat().st_size)
-        part.unlink()
+            if found == archive.md5:
+                return
+            self.meter.enter(archive.name, "")
+            self.meter.advance(archive.name, -part.stat().st_size)
+            part.unlink()
+            if not (is_first and resumed):
+                raise _wrong(url, archive, found, "try later, or another server with --mirror")
+            say(f"{archive.name}: its parts do not fit each other; starting again")
 
     def _md5(self, archive: Archive, path: Path) -> str:
         self.meter.enter(archive.name, "verifying")

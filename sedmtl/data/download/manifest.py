@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sedmtl.data.download.catalogue import CORPORA, Archive, Corpus
 from sedmtl.data.download.unpacking import Entry
@@ -87,9 +87,7 @@ class Manifest:
     def check(self, archive: Archive, advance: Callable[[int], None]) -> list[Problem]:
         """Read every file of an archive and compare it; `advance` is called after each.
 
-        Returns:
-            One problem per file that is missing or changed; one for the whole archive if it was
-            never unpacked.
+        One problem stands for a whole archive that was never unpacked.
         """
         entries = self.entries(archive)
         if entries is None:
@@ -127,8 +125,14 @@ class Manifest:
             if (content["schema"], content["corpus"]) != (SCHEMA, self.corpus.name):
                 raise ValueError("it belongs to another schema or corpus")
             return {
-                name: (archive["md5"], tuple(_entries(archive["files"])))
-                for name, archive in content["archives"].items()
+                archive: (
+                    unpacked["md5"],
+                    tuple(
+                        Entry(name, int(n_bytes), int(crc32, 16))
+                        for name, (n_bytes, crc32) in unpacked["files"].items()
+                    ),
+                )
+                for archive, unpacked in content["archives"].items()
             }
         except FileNotFoundError:
             return {}
@@ -139,17 +143,8 @@ class Manifest:
             ) from error
 
 
-def _entries(files: dict[str, Any]) -> Iterator[Entry]:
-    for name, (n_bytes, crc32) in files.items():
-        yield Entry(name, int(n_bytes), int(crc32, 16))
-
-
 def verify(corpora: Sequence[Corpus], to_dir: Path) -> list[Report]:
-    """Read every file of the corpora and compare it with the manifest.
-
-    Args:
-        corpora: By default all that have a manifest.
-        to_dir: The folder that `sedmtl download` filled.
+    """Read every file of the corpora, by default all with a manifest, and compare it.
 
     Raises:
         SedmtlError: A corpus has no manifest, or a file cannot be read.
@@ -199,12 +194,7 @@ def require_fine(reports: Sequence[Report]) -> None:
 
 
 def md5_of(path: Path, advance: Callable[[int], None]) -> str:
-    """The MD5 sum of a file in hexadecimal digits, as Zenodo publishes it.
-
-    Args:
-        path: The file.
-        advance: Called with the number of bytes just read; may raise to stop.
-    """
+    """The MD5 sum of a file in hexadecimal digits; `advance` gets the bytes just read."""
     digest = hashlib.md5(usedforsecurity=False)
     for chunk in _chunks(path):
         digest.update(chunk)

@@ -22,12 +22,7 @@ from sedmtl.runtime import progress
 class Meter:
     """Bars in a terminal, one for everything and one per archive; a few lines in a log file.
 
-    Threads may share it.
-
-    Args:
-        n_archives: Number of archives to download or unpack.
-        total: Bytes to download for all of them.
-        done: Bytes of these that an earlier attempt downloaded.
+    Threads may share it. `total` and `done` are bytes to download, and of an earlier attempt.
     """
 
     def __init__(self, n_archives: int, total: int, done: int) -> None:

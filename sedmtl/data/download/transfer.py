@@ -23,8 +23,6 @@ from sedmtl import __version__
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import duration
 
-USER_AGENT = f"sedmtl/{__version__}"
-
 CHUNK = 1 << 20
 
 TIMEOUT_S = 30.0
@@ -52,12 +50,7 @@ class UnreachableError(SedmtlError):
 
 @dataclass(frozen=True)
 class Remote:
-    """What to fetch.
-
-    Attributes:
-        n_bytes: Its size, if known.
-        max_bytes: More than this is never written.
-    """
+    """What to fetch: its size, if known, and how much is written at most."""
 
     url: str
     n_bytes: int | None
@@ -65,11 +58,7 @@ class Remote:
 
 
 class _PassingError(Exception):
-    """What may pass.
-
-    Attributes:
-        pause_s: How long the server asks to wait, if it does.
-    """
+    """What may pass; `pause_s`: how long the server asks to wait, if it does."""
 
     def __init__(self, reason: str, pause_s: float | None = None) -> None:
         super().__init__(reason)
@@ -86,8 +75,8 @@ def fetch(remote: Remote, part: Path, advance: Advance, wait: Wait) -> bool:
     Args:
         remote: The file.
         part: Where it is written; what is there is kept.
-        advance: Called with the bytes just written; fewer than none if some were thrown away.
-        wait: Called to wait so many seconds, and why. Both may raise to end it.
+        advance: Called with the bytes just written, negative if thrown away; may raise to end it.
+        wait: Called to wait so many seconds, and why; may raise, too.
 
     Returns:
         Whether it may have been pieced together: what was there before was kept.
@@ -126,8 +115,11 @@ def _receive(remote: Remote, part: Path, advance: Advance) -> None:
     have = _size(part)
     if have == remote.n_bytes:
         return
+    headers = {"User-Agent": f"sedmtl/{__version__}", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
     try:
-        answer = _OPENER.open(_request(remote.url, have), timeout=TIMEOUT_S)
+        answer = _OPENER.open(Request(remote.url, headers=headers), timeout=TIMEOUT_S)
     except HTTPError as error:
         with error:
             if error.code == 416 and _total(error.headers) == have:
@@ -148,13 +140,6 @@ def _receive(remote: Remote, part: Path, advance: Advance) -> None:
     expected = total or remote.n_bytes
     if expected is not None and _size(part) < expected:
         raise _PassingError(f"the connection was cut after {_size(part):,} of {expected:,} bytes")
-
-
-def _request(url: str, have: int) -> Request:
-    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    return Request(url, headers=headers)
 
 
 def _extent(answer: Any, have: int) -> tuple[int, int | None]:
@@ -186,16 +171,16 @@ def _check_size(remote: Remote, total: int | None) -> None:
 def _append(source: Any, part: Path, limit: int, url: str, advance: Advance) -> None:
     size = _size(part)
     try:
-        file = part.open("ab")
+        with part.open("ab") as file:
+            while chunk := _read(source):
+                size += len(chunk)
+                if size > limit:
+                    raise _too_long(url, limit)
+                file.write(chunk)
+                file.flush()
+                advance(len(chunk))
     except OSError as error:
         raise SedmtlError(f"cannot write {part}: {error.strerror}") from error
-    with file:
-        while chunk := _read(source):
-            size += len(chunk)
-            if size > limit:
-                raise _too_long(url, limit)
-            _write(file, chunk, part)
-            advance(len(chunk))
 
 
 def _read(source: Any) -> bytes:
@@ -203,14 +188,6 @@ def _read(source: Any) -> bytes:
         return bytes(source.read1(CHUNK))  # what is there, without waiting for a whole chunk
     except (OSError, HTTPException) as error:
         raise _PassingError(f"the connection was cut ({_name(error)})") from error
-
-
-def _write(file: IO[bytes], chunk: bytes, part: Path) -> None:
-    try:
-        file.write(chunk)
-        file.flush()
-    except OSError as error:
-        raise SedmtlError(f"cannot write {part}: {error.strerror}") from error
 
 
 def _too_long(url: str, limit: int) -> SedmtlError:

@@ -52,9 +52,6 @@ def unpack(
         limits: Beside `MAX_RATIO`.
         advance: Called with the bytes just written; may raise to end it.
 
-    Returns:
-        What was written.
-
     Raises:
         SedmtlError: The archive is broken, leads out of the folder, holds something that is no
             plain file, or more than the limits allow; or the disk cannot take it.
@@ -90,7 +87,9 @@ def _name(member: ZipInfo, top: str, archive: Path) -> str:
     # As stored: zipfile itself cuts a name at a zero byte.
     stored = member.orig_filename
     parts = PurePosixPath(stored).parts
-    if not parts or ".." in parts or stored.startswith("/") or not _is_plain(stored):
+    # No separators, drives and control characters of any system.
+    is_plain = stored.isprintable() and not set(stored) & set("\\:")
+    if not parts or ".." in parts or stored.startswith("/") or not is_plain:
         raise _refused(archive, member, "its name does not stay in the folder")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -98,11 +97,6 @@ def _name(member: ZipInfo, top: str, archive: Path) -> str:
     if member.flag_bits & 1:
         raise _refused(archive, member, "it is encrypted")
     return str(PurePosixPath(*(parts[1:] if parts[0] == top and len(parts) > 1 else parts)))
-
-
-def _is_plain(name: str) -> bool:
-    """No separators, drives and control characters of any system."""
-    return name.isprintable() and not set(name) & set("\\:")
 
 
 def _refused(archive: Path, member: ZipInfo, reason: str) -> SedmtlError:

@@ -1,0 +1,230 @@
+"""Audio files: which a folder holds, their validated headers, and their samples."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from sedmtl.data.audio.containers import check_whole
+from sedmtl.data.audio.waveform import Audio, average, resample, too_short
+from sedmtl.runtime.atomic import is_special, write_bytes
+from sedmtl.runtime.errors import SedmtlError
+
+EXTENSIONS = frozenset(
+    (".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
+     ".aifc", ".au", ".caf")
+)  # fmt: skip
+"""Extensions of the audio files in a folder: the formats that soundfile reads."""
+
+UNKNOWN = (1 << 63) - 1
+"""What soundfile reports as the length of a FLAC that was written to a pipe; it cannot read such a
+file to the end."""
+
+MIN_RATE = 1_000
+"""In Hz. A header with a lower rate is probably wrong: 1 Hz would turn a second into hours."""
+
+BLOCK = 1 << 16
+"""Samples of all channels read at a time: 1.4 s of mono at 48 kHz."""
+
+
+class AudioInfo(NamedTuple):
+    """What the header of an audio file states."""
+
+    n_samples: int
+    sample_rate: int
+    n_channels: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate
+
+
+def files_below(folder: Path) -> Iterable[Path]:
+    """The audio files below a folder, in a fixed order; hidden ones are left out.
+
+    Raises:
+        SedmtlError: A name is not UTF-8, so no table or store can hold it.
+    """
+    # A dangling link counts: its recording is missing. Reading a pipe would block.
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in EXTENSIONS and not (hidden or path.is_dir() or is_special(path)):
+            try:
+                str(path).encode()
+            except UnicodeEncodeError:
+                raise SedmtlError(
+                    f"expected file names in UTF-8, found {str(path)!a}: rename it"
+                ) from None
+            yield path
+
+
+def probe(path: Path) -> AudioInfo:
+    """Read a file's header.
+
+    Raises:
+        SedmtlError: The file is missing, is not audio, is truncated, holds no sample, does not
+            state its length, or has a sample rate below 1 kHz.
+    """
+    if is_special(path):
+        raise SedmtlError(f"{path} is a device or a pipe: expected an audio file")
+    try:
+        info = soundfile.info(path)
+        check_whole(path)
+    except soundfile.LibsndfileError as error:
+        raise _unreadable(path, error) from error
+    except TypeError as error:  # soundfile needs the rate of a file named .raw
+        raise SedmtlError(
+            f"cannot read {path} as audio: it does not state its sample rate"
+        ) from error
+    except OSError as error:
+        raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
+    if info.frames == 0:
+        raise SedmtlError(f"{path} holds no audio: expected at least one sample, found none")
+    if info.frames == UNKNOWN:
+        raise SedmtlError(f"{path} does not state its length: convert it again")
+    if info.samplerate < MIN_RATE:
+        raise SedmtlError(
+            f"{path} should have a sample rate of {MIN_RATE} Hz or more, found {info.samplerate}"
+        )
+    return AudioInfo(info.frames, info.samplerate, info.channels)
+
+
+def probe_each(paths: Sequence[Path]) -> list[AudioInfo | SedmtlError]:
+    """Read many headers; an unusable file gives its error instead."""
+
+    def attempt(path: Path) -> AudioInfo | SedmtlError:
+        try:
+            return probe(path)
+        except SedmtlError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(attempt, paths))
+
+
+def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
+    """Read many headers, so that a broken file is found before hours of work.
+
+    Raises:
+        SedmtlError: Names the first unusable file and counts the others.
+    """
+    results = probe_each(paths)
+    errors = [result for result in results if isinstance(result, SedmtlError)]
+    if errors:
+        others = f" (and {len(errors) - 1} more of {len(paths)} files)" if errors[1:] else ""
+        raise SedmtlError(f"{errors[0]}{others}")
+    return [result for result in results if isinstance(result, AudioInfo)]
+
+
+def read(
+    path: Path, sample_rate: int, *, start_s: float = 0.0, duration_s: float | None = None
+) -> Audio:
+    """Read a file from `start_s`, at most `duration_s` long, as mono at `sample_rate`.
+
+    Returns:
+        (N,) float32.
+
+    Raises:
+        SedmtlError: The file cannot be read, ends before `start_s`, is truncated, or holds
+            NaN or infinity.
+    """
+    info = probe(path)
+    if not 0 <= start_s < info.duration_s:
+        raise SedmtlError(
+            f"{path} is {info.duration_s:.2f} s long: nothing starts at {start_s:g} s"
+        )
+    first = min(round(start_s * info.sample_rate), info.n_samples - 1)
+    n_samples = info.n_samples - first
+    if duration_s is not None:
+        n_samples = min(n_samples, max(1, round(duration_s * info.sample_rate)))
+    mono = np.concatenate(list(_blocks(path, info, first, n_samples)))
+    return resample(mono, info.sample_rate, sample_rate, str(path))
+
+
+def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
+    """Read a file of any length in blocks; together they equal the result of `read`.
+
+    Yields:
+        (n,) float32, in order; memory stays at a few megabytes for any length.
+
+    Raises:
+        SedmtlError: The file cannot be read, is truncated, or holds NaN or infinity.
+    """
+    info = probe(path)
+    if info.sample_rate == sample_rate:
+        yield from _blocks(path, info, 0, info.n_samples)
+        return
+    resampler = soxr.ResampleStream(info.sample_rate, sample_rate, 1, "float32", "HQ")
+    n_resampled = 0
+    for mono in _blocks(path, info, 0, info.n_samples):
+        resampled: Audio = resampler.resample_chunk(mono)
+        n_resampled += len(resampled)
+        yield resampled
+    rest: Audio = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if not n_resampled + len(rest):
+        raise too_short(str(path), info.n_samples, info.sample_rate, sample_rate)
+    yield rest
+
+
+def write(path: Path, waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> None:
+    """Write a 16-bit WAV file; creates its folder.
+
+    Raises:
+        SedmtlError: The file cannot be written.
+    """
+    # In memory: on a full disk libsndfile may write a truncated file without an error.
+    content = io.BytesIO()
+    try:
+        soundfile.write(content, waveform, sample_rate, subtype="PCM_16", format="WAV")
+    except soundfile.LibsndfileError as error:
+        raise SedmtlError(f"cannot write {path}: {error.error_string.rstrip('.')}") from error
+    write_bytes(path, content.getvalue())
+
+
+def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator[Audio]:
+    """Samples of a file starting at `first`, mono, at the original rate."""
+    at, end = first, first + n_samples
+    n_at_a_time = max(1, BLOCK // info.n_channels)
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(first)
+            while at < end:
+                n_wanted = min(n_at_a_time, end - at)
+                samples = file.read(n_wanted, dtype="float32", always_2d=True)
+                if not len(samples):
+                    raise SedmtlError(
+                        f"{path} is cut short: its header promises {info.duration_s:.2f} s of "
+                        f"audio, found {at / info.sample_rate:.2f} s"
+                    )
+                yield average(samples, at, info.sample_rate, str(path))
+                at += len(samples)
+    except soundfile.LibsndfileError as error:
+        raise SedmtlError(
+            f"{path} is damaged or cut short after {at / info.sample_rate:.2f} of "
+            f"{info.duration_s:.2f} s: {_reason_of(error)}"
+        ) from error
+
+
+def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:
+    # Path's methods raise if a parent folder is not readable.
+    if os.path.isdir(path):  # noqa: PTH112
+        return SedmtlError(f"no audio file in the folder {path}")
+    if not os.path.exists(path):  # noqa: PTH110
+        return SedmtlError(f"no audio file {path}")
+    return SedmtlError(f"cannot read {path} as audio: {_reason_of(error)}")
+
+
+def _reason_of(error: soundfile.LibsndfileError) -> str:
+    """The message of libsndfile, without prefix and full stop."""
+    text: str = error.error_string
+    return text.removeprefix("Error : ").rstrip(".")
