@@ -50,7 +50,7 @@ def limit(settings: Settings) -> Run:
     card = _paper_size(settings.width, "float32")
     gflop = network_gflop(N_CLASSES, card.n_frames, card.n_mels, settings.width, training=False)
     audio_s = 60 * settings.minutes
-    n_windows = audio_s / (card.grid.stride * card.hop_s)
+    n_windows = audio_s / (card.grid.stride * card.grid.hop_s)
     return time_at_best(settings, gflop * n_windows, audio_s)
 
 

@@ -68,10 +68,7 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
 
 
 def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
-    """Read a finished run.
-
-    Returns:
-        Its card, and its network in evaluation mode on the CPU.
+    """The card of a finished run, and its network in evaluation mode on the CPU.
 
     Raises:
         SedmtlError: The folder holds no finished run, or its files have changed or do not fit each
@@ -102,7 +99,7 @@ def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
 
 
 def load_card(folder: Path) -> ModelCard:
-    """Read what a finished run says of itself, without its weights.
+    """The card of a finished run, without its weights.
 
     Raises:
         SedmtlError: The folder holds no finished run, or its card is damaged.
@@ -190,11 +187,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    """Whether they say of a run what others speak of.
-
-    Raises:
-        ValueError: They do not.
-    """
+    """Raise a ValueError if they lack what others say of a run."""
     for key, kind in REQUIRED.items():
         if not isinstance(settings.get(key), kind):
             raise ValueError(f"no {key}")
@@ -209,11 +202,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def check_data_name(data: str) -> None:
-    """Whether a store can be trained on under its name, which stands in names of files.
-
-    Raises:
-        ValueError: It cannot.
-    """
+    """Raise a ValueError if no run can have a store's name, which stands in names of files."""
     if not re.fullmatch(r"\w[\w.+-]*", data):
         raise ValueError(f"no data are called {data}")
     if data.startswith("snr_"):

@@ -25,9 +25,18 @@ from sedmtl.store import Rows, batches
 
 Array = npt.NDArray[np.float32]
 
+STORED_BATCH_SIZE = 24
+"""Stored log-mels at a time."""
+
+Sound = str | Path | npt.NDArray[np.floating]
+"""An audio file, or a waveform (N,) or (N, channels)."""
+
 
 class Detector:
     """Predicts on audio of any rate, channels and level, from a run folder alone.
+
+    What training did to the audio is done here: channels averaged, resampled, cut or padded with
+    silence to the length of a clip, scaled to the same peak.
 
     Attributes:
         card: Model card of the run: classes, front end, sizes.
@@ -77,15 +86,10 @@ class Detector:
     @property
     def duration_s(self) -> float:
         """Length of the clips that the network was trained on."""
-        return self.card.n_samples / self.card.sample_rate
+        return self.card.duration_s
 
-    def predict(
-        self, sound: str | Path | npt.NDArray[np.floating], sample_rate: int | None = None
-    ) -> Prediction:
-        """Find the events of a recording of any length.
-
-        What training did to the audio is done here: channels averaged, resampled, and window by
-        window scaled to the same peak. The events follow from the run's own post-processing.
+    def predict(self, sound: Sound, sample_rate: int | None = None) -> Prediction:
+        """Find the events of a recording of any length, with the run's own post-processing.
 
         Args:
             sound: An audio file, or a waveform (N,) or (N, channels).
@@ -94,15 +98,14 @@ class Detector:
         Raises:
             SedmtlError: The audio cannot be read, or has no rate.
         """
-        blocks = (
-            audio.stream(Path(sound), self.card.sample_rate)
-            if isinstance(sound, str | Path)
-            else [self._mono(sound, sample_rate)]
-        )
-        windows = ((0, window) for window in windows_of(blocks, self.card))
-        settings = self.card.postprocessing
+        card = self.card
+        if isinstance(sound, str | Path):
+            blocks = audio.stream(Path(sound), card.sample_rate)
+        else:
+            blocks = iter([self._mono(sound, sample_rate)])
+        windows = ((0, window) for window in windows_of(blocks, card))
         ((_, found),) = predict_each(
-            windows, self.score_windows, self.card, settings, keeps_frames=True
+            windows, self.score_windows, card, card.postprocessing, keeps_frames=True
         )
         if isinstance(found, SedmtlError):
             raise found
@@ -125,7 +128,7 @@ class Detector:
 
         Args:
             paths: Audio files.
-            settings: How frame scores become events; None: as the run tuned it.
+            settings: How frame scores become events; by default as the run tuned it.
             batch_size: Windows at a time.
             n_workers: Recordings that are read at once.
             advance: Called with the number of seconds of audio just scored.
@@ -133,29 +136,17 @@ class Detector:
         Yields:
             The number of each recording, in order, with what was found or why it cannot be read.
         """
-        card = self.card
+        card, settings = self.card, settings or self.card.postprocessing
         sources = (windows_of(audio.stream(path, card.sample_rate), card) for path in paths)
         with prefetch(sources, n_workers, batch_size) as windows:
             yield from predict_each(
-                windows,
-                self.score_windows,
-                card,
-                settings or card.postprocessing,
-                batch_size=batch_size,
-                advance=advance,
+                windows, self.score_windows, card, settings, batch_size=batch_size, advance=advance
             )
 
     def inspect(
-        self,
-        sound: str | Path | npt.NDArray[np.floating],
-        sample_rate: int | None = None,
-        *,
-        start_s: float = 0.0,
+        self, sound: Sound, sample_rate: int | None = None, *, start_s: float = 0.0
     ) -> Inspection:
         """Look into one clip: `duration_s` of audio from `start_s` on, in float32.
-
-        What training did to the audio is done here: channels averaged, resampled, cut or padded
-        with silence, scaled to the same peak.
 
         Args:
             sound: An audio file, or a waveform (N,) or (N, channels).
@@ -165,12 +156,16 @@ class Detector:
         Raises:
             SedmtlError: The audio cannot be read, ends before `start_s`, or has no rate.
         """
-        waveform = self._read(sound, sample_rate, start_s)
-        clip = audio.conform(waveform, self.card.n_samples)
-        logmel = self.logmel(clip[None])
-        output = self.activations(logmel, reconstruct=self.card.reconstructs)
-        duration_s = min(len(waveform) / self.card.sample_rate, self.duration_s)
-        return Inspection.of(self.card, self._standardiser(logmel), output, start_s, duration_s)
+        card = self.card
+        if isinstance(sound, str | Path):
+            at = {"start_s": start_s, "duration_s": self.duration_s}
+            waveform = audio.read(Path(sound), card.sample_rate, **at)
+        else:
+            waveform = self._mono(sound, sample_rate, start_s, self.duration_s)
+        logmel = self.logmel(audio.conform(waveform, card.n_samples)[None])
+        output = self.activations(logmel, reconstruct=card.reconstructs)
+        duration_s = min(len(waveform) / card.sample_rate, self.duration_s)
+        return Inspection.of(card, self._standardiser(logmel), output, start_s, duration_s)
 
     def logmel(self, waveforms: Array) -> Tensor:
         """(B, n_samples) at the network's rate, not rescaled -> (B, T, F) natural logarithm."""
@@ -190,40 +185,24 @@ class Detector:
         return output
 
     def score_windows(self, waveforms: Array) -> tuple[Array, Array]:
-        """Score a batch of clips.
-
-        Args:
-            waveforms: (B, N), of the clip length and rate, gone through `audio.conform`.
+        """Score clips (B, n_samples) that went through `audio.conform`.
 
         Returns:
             Clip scores (B, C) and frame scores (B, C, T), float32 in [0, 1].
         """
         return self._score(self.logmel(waveforms))
 
-    def score(
-        self,
-        read: Callable[[Rows], npt.NDArray[np.float32]],
-        rows: Rows,
-        batch_size: int = 24,
-        count: Callable[[int], None] = lambda _: None,
-    ) -> tuple[Array, Array]:
-        """Score stored log-mels.
-
-        Args:
-            read: Log-mels (n, T, F) of rows, not standardised.
-            rows: Which.
-            batch_size: How many at a time.
-            count: Called with the number of clips just scored.
+    def score(self, read: Callable[[Rows], Array], rows: Rows) -> tuple[Array, Array]:
+        """Score stored log-mels: `read` gives those of rows, (n, T, F), not standardised.
 
         Returns:
             Clip scores (n, C) and frame scores (n, C, T), float32 in [0, 1].
         """
         clip = np.empty((len(rows), len(self.classes)), np.float32)
-        frame = np.empty((*clip.shape, self.card.n_frame_scores), np.float32)
-        for batch in batches(np.arange(len(rows)), batch_size):
+        frame = np.empty((*clip.shape, self.card.grid.n_frames), np.float32)
+        for batch in batches(np.arange(len(rows)), STORED_BATCH_SIZE):
             logmel = torch.from_numpy(read(rows[batch])).to(self.device)
             clip[batch], frame[batch] = self._score(logmel)
-            count(len(batch))
         return clip, frame
 
     def _score(self, logmel: Tensor) -> tuple[Array, Array]:
@@ -231,23 +210,13 @@ class Detector:
             output = self.activations(logmel)
         return output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy()
 
-    def _read(
-        self, sound: str | Path | npt.NDArray[np.floating], rate: int | None, start_s: float
-    ) -> audio.Audio:
-        """The clip from `start_s` on, mono and at the network's rate."""
-        if isinstance(sound, str | Path):
-            return audio.read(
-                Path(sound), self.card.sample_rate, start_s=start_s, duration_s=self.duration_s
-            )
-        return self._mono(sound, rate, start_s, self.duration_s)
-
     def _mono(
         self,
         sound: npt.NDArray[np.floating],
         rate: int | None,
         start_s: float = 0.0,
         duration_s: float = math.inf,
-    ) -> audio.Audio:
+    ) -> Array:
         if not rate:
             raise SedmtlError("a waveform needs its sample_rate: predict(waveform, sample_rate)")
         sound = np.asarray(sound)

@@ -14,7 +14,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sedmtl.events import COLUMNS
 
@@ -31,6 +31,8 @@ RAVEN_COLUMNS = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
+Cells = Iterable[Sequence[str]]
+
 
 def tsv_text(*predictions: Prediction) -> str:
     """One table of all events: `filename onset offset event_label score`.
@@ -38,24 +40,22 @@ def tsv_text(*predictions: Prediction) -> str:
     The DCASE TSV (`events.read_strong_labels` reads it) with a fifth column; times to the
     millisecond. A value with a double quote is quoted as in CSV.
     """
-    rows = [[_one_line(value) for value in row] for row in _event_rows(predictions)]
-    return _table(EVENT_COLUMNS, rows, delimiter="\t", end="\n")
+    return _tsv([EVENT_COLUMNS, *_event_rows(predictions)])
 
 
 def csv_text(*predictions: Prediction) -> str:
     """The columns of the TSV as RFC 4180 has it: commas, quotes where needed, CR LF."""
-    rows = _event_rows(predictions)
-    return _encodable(_table(EVENT_COLUMNS, rows, delimiter=",", end="\r\n"))
+    return _encodable(_table([EVENT_COLUMNS, *_event_rows(predictions)]))
 
 
 def tag_text(*predictions: Prediction) -> str:
     """One TSV of all tags: `filename event_label score`."""
     rows = [
-        (_one_line(prediction.filename), _one_line(label), f"{score:.4f}")
+        (prediction.filename, label, f"{score:.4f}")
         for prediction in predictions
         for label, score in prediction.tags or ()
     ]
-    return _table(TAG_COLUMNS, rows, delimiter="\t", end="\n")
+    return _tsv([TAG_COLUMNS, *rows])
 
 
 def json_text(prediction: Prediction) -> str:
@@ -64,18 +64,10 @@ def json_text(prediction: Prediction) -> str:
         "schema": SCHEMA,
         "filename": prediction.filename,
         "duration_s": round(prediction.duration_s, 6),
-        "events": [
-            {
-                "label": event.label,
-                "onset_s": round(event.onset_s, 6),
-                "offset_s": round(event.offset_s, 6),
-                "score": round(event.score, 6),
-            }
-            for event in prediction.events
-        ],
+        "events": [_rounded(**event._asdict()) for event in prediction.events],
     }
     if prediction.tags is not None:
-        content["tags"] = [{"label": n, "score": round(score, 6)} for n, score in prediction.tags]
+        content["tags"] = [_rounded(label, score=score) for label, score in prediction.tags]
     return _encodable(json.dumps(content, ensure_ascii=False, indent=2)) + "\n"
 
 
@@ -123,20 +115,26 @@ FORMATS: Mapping[str, Format] = {
 """By the name that a user types. `tsv_text` and `csv_text` also take many recordings."""
 
 
-def _event_rows(predictions: Iterable[Prediction]) -> Iterable[tuple[str, ...]]:
+def _event_rows(predictions: Iterable[Prediction]) -> Cells:
     for prediction in predictions:
         for label, onset_s, offset_s, score in prediction.events:
             times = (f"{onset_s:.3f}", f"{offset_s:.3f}")
             yield (prediction.filename, *times, label, f"{score:.4f}")
 
 
-def _table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, delimiter: str, end: str
-) -> str:
+def _tsv(rows: Cells) -> str:
+    one_line = ([_one_line(value) for value in row] for row in rows)
+    return _table(one_line, delimiter="\t", lineterminator="\n")
+
+
+def _table(rows: Cells, **layout: Any) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator=end)
-    writer.writerows([columns, *rows])
+    csv.writer(text, **layout).writerows(rows)
     return text.getvalue()
+
+
+def _rounded(label: str, **numbers: float) -> dict[str, Any]:
+    return {"label": label, **{key: round(number, 6) for key, number in numbers.items()}}
 
 
 def _one_line(text: str) -> str:

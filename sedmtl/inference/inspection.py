@@ -38,24 +38,20 @@ class Inspection:
     classes: tuple[str, ...]
     clip: Array
     frame: Array
-    mel_attention: Array | None
-    time_attention: Array | None
     logmel: Array
-    reconstruction: Array | None
     frame_edges_s: npt.NDArray[np.float64]
     logmel_edges_s: npt.NDArray[np.float64]
     mel_hz: Array
     duration_s: float
+    mel_attention: Array | None = None
+    time_attention: Array | None = None
+    reconstruction: Array | None = None
 
     @classmethod
     def of(
-        cls,
-        card: ModelCard,
-        logmel: Tensor,
-        output: SedOutput,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-    ) -> Self:
+        cls, card: ModelCard, logmel: Tensor, output: SedOutput,
+        start_s: float = 0.0, duration_s: float | None = None,
+    ) -> Self:  # fmt: skip
         """What a network says about the only clip of a batch.
 
         Args:
@@ -73,10 +69,10 @@ class Inspection:
             time_attention=_spread(output.time_attention, *output.frame.shape[2:]),
             logmel=_first(logmel),
             reconstruction=None if output.reconstruction is None else _first(output.reconstruction),
-            frame_edges_s=start_s + card.frame_edges_s,
-            logmel_edges_s=start_s + card.logmel_edges_s,
+            frame_edges_s=start_s + card.grid.edges_s,
+            logmel_edges_s=start_s + card.logmel_grid.edges_s,
             mel_hz=card.build_logmel().centres_hz(),
-            duration_s=card.n_samples / card.sample_rate if duration_s is None else duration_s,
+            duration_s=card.duration_s if duration_s is None else duration_s,
         )
 
     def at_logmel_frames(self, values: Array) -> Array:
@@ -100,10 +96,7 @@ def _spread(weights: Tensor | None, *sizes: int) -> Array | None:
 
 
 def _repeated(values: Array, axis: int, size: int) -> Array:
-    """Values of a pooled axis, each repeated over what it stands for.
-
-    What the pooling left over at the end repeats the last one.
-    """
+    """Values of a pooled axis, repeated over what each stands for; the last also over the rest."""
     n_values = values.shape[axis]
     index = np.minimum(np.arange(size) // (size // n_values), n_values - 1)
     repeated: Array = values.take(index, axis=axis)
@@ -111,6 +104,5 @@ def _repeated(values: Array, axis: int, size: int) -> Array:
 
 
 def _first(batch: Tensor) -> Array:
-    """The only clip of a batch."""
     only: Array = batch[0].cpu().numpy()
     return only

@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from sedmtl.events import Detection
@@ -25,10 +24,10 @@ SCHEMA = 2
 
 
 class Journal:
-    """A journal that is open; a context manager.
+    """An open journal, whose folder is made; a context manager.
 
     Args:
-        path: The file; its folder is made.
+        path: The file.
         basis: What decides the results: plain values by what they are called.
 
     Raises:
@@ -47,7 +46,7 @@ class Journal:
         with ExitStack() as stack:
             try:
                 self._file = path.open("a+b")
-                stack.callback(self._close)
+                stack.callback(self.__exit__)
                 self._resume(origin)
             except OSError as error:
                 raise self._unwritable(error) from error
@@ -56,15 +55,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         # Each line was flushed: what closing can fail at has been said.
         with suppress(OSError):
             self._file.close()
@@ -75,19 +66,13 @@ class Journal:
         return found if stamp == Stamp.of(path) else None
 
     def add(self, path: Path, stamp: Stamp, found: Prediction) -> None:
-        """Write what was found in a file, but for the scores.
-
-        Args:
-            path: The file.
-            stamp: Of the file before it was read.
-            found: What was found in it.
+        """Write what was found, but for the scores, in a file that had a stamp when it was read.
 
         Raises:
             SedmtlError: It cannot be written.
         """
         self._entries[_key(path)] = stamp, found
-        names = ("duration_s", "events", "tags")
-        facts = {name: getattr(found, name) for name in names}
+        facts = {name: getattr(found, name) for name in ("duration_s", "events", "tags")}
         self._write({"path": _key(path), "stamp": stamp, **facts})
 
     def _resume(self, origin: Origin) -> None:
@@ -135,12 +120,10 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _entry(content: Mapping[str, Any]) -> tuple[Stamp, Prediction]:
     """What a line says; raises what wrong values raise."""
+    events = [
+        Detection(str(label), float(onset_s), float(offset_s), float(score))
+        for label, onset_s, offset_s, score in content["events"]
+    ]
+    tags = [(str(label), float(score)) for label, score in content["tags"]]
     stamp = Stamp(*map(int, content["stamp"]))
-    return stamp, Prediction(
-        duration_s=float(content["duration_s"]),
-        events=[
-            Detection(str(label), float(onset_s), float(offset_s), float(score))
-            for label, onset_s, offset_s, score in content["events"]
-        ],
-        tags=[(str(label), float(score)) for label, score in content["tags"]],
-    )
+    return stamp, Prediction(float(content["duration_s"]), events, tags)

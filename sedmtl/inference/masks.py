@@ -7,8 +7,8 @@ than the mixture's magnitudes: phases are the mixture's.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -33,10 +33,6 @@ def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     the map as it is -0.5, frame scores -4.4. Of the local second step at 10 dB: presences 8.1 dB,
     times the attention over mel bins -13.8, times the class map 0.7. The attention says where the
     evidence is, which are few bins, not where the sound is.
-
-    Args:
-        output: Of the network.
-        card: Of its run.
     """
     if card.network.frame_meaning == "presence":
         return output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
@@ -54,19 +50,17 @@ def share(mask: Tensor) -> Tensor:
 
 
 class MaskedStft:
-    """The STFT that masks are applied in.
-
-    Args:
-        card: Of the network whose masks they are.
-        device: Of the masks.
-    """
+    """The STFT that the masks of a network are applied in."""
 
     def __init__(self, card: ModelCard, device: torch.device | str = "cpu") -> None:
-        self._window = int(card.features["window"])
-        self._hop = self._window // 4
-        self._mask_hop, self._mask_window = card.frame_hop, card.frame_window
+        window = int(card.features["window"])
+        self._hop = window // 4
+        self._mask_grid = card.grid
         # Its root, once before and once after: a mask's steps from frame to frame are faded.
-        self._taper = torch.hann_window(self._window, device=device).sqrt()
+        self._taper = torch.hann_window(window, device=device).sqrt()
+        self._layout: dict[str, Any] = {
+            "n_fft": window, "hop_length": self._hop, "window": self._taper, "center": True,
+        }  # fmt: skip
         filters = card.build_logmel().filters.to(device)  # (n_bins, F)
         # Each FFT bin takes the mean of the mel bins that hear it. Those that none hears, below
         # f_min and above f_max, take 0: they are left to the rest.
@@ -97,9 +91,6 @@ class MaskedStft:
         Args:
             wanted: (K, N).
             rest: (K, N), what else there is in the mixture.
-
-        Returns:
-            (K, N).
         """
         spectra = self.analyse(wanted), self.analyse(rest)
         powers = [spectrum.abs().square() for spectrum in spectra]
@@ -108,25 +99,12 @@ class MaskedStft:
 
     def analyse(self, waveform: Audio) -> Tensor:
         """(…, N) -> (…, n_bins, J) complex."""
-        return torch.stft(
-            torch.from_numpy(waveform).to(self._taper.device),
-            self._window,
-            self._hop,
-            window=self._taper,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
+        samples = torch.from_numpy(waveform).to(self._taper.device)
+        return torch.stft(samples, **self._layout, pad_mode="constant", return_complex=True)
 
     def synthesise(self, spectrum: Tensor, n_samples: int) -> Audio:
         """The inverse of `analyse`: (…, n_bins, J) -> (…, N)."""
-        waveform: npt.NDArray[np.float32] = (
-            torch.istft(
-                spectrum, self._window, self._hop, window=self._taper, center=True, length=n_samples
-            )
-            .cpu()
-            .numpy()
-        )
+        waveform: Audio = torch.istft(spectrum, **self._layout, length=n_samples).cpu().numpy()
         return waveform
 
     def spread(self, mask: Tensor, n_frames: int) -> Tensor:
@@ -135,9 +113,10 @@ class MaskedStft:
         Linear between the centres of the mask's frames.
         """
         centre = torch.arange(n_frames, device=mask.device) * self._hop  # in samples
-        position = ((centre - self._mask_window / 2) / self._mask_hop).clamp(0, mask.shape[-2] - 1)
+        last = mask.shape[-2] - 1
+        position = ((centre - self._mask_grid.window / 2) / self._mask_grid.hop).clamp(0, last)
         before = position.floor().long()
-        after = (before + 1).clamp_max(mask.shape[-2] - 1)
+        after = (before + 1).clamp_max(last)
         between = (position - before).unsqueeze(-1)
         at_centres = mask[:, before] + between * (mask[:, after] - mask[:, before])
         return (at_centres @ self._mel_to_fft).transpose(-1, -2)

@@ -24,16 +24,15 @@ MAX_SIZE = 1 << 31
 
 @dataclass(frozen=True)
 class ModelCard:
-    """All that prediction needs beside the weights: the content of `model.json`.
+    """The content of `model.json`.
 
     Attributes:
         network: Its options, which also say which network it is.
-        n_frames: Frames of the log-mel of a clip.
+        n_frames: T of a clip's log-mel.
         classes: In the order of the scores.
         n_samples: Length of a clip at `sample_rate`.
         features: Arguments of `LogMel` beside the sample rate.
-        mean: (F,) of the standardiser.
-        std: (F,) of the standardiser.
+        mean: (F,) of the standardiser; likewise `std`.
         postprocessing: How frame scores become events: tuned on inner validation.
         tag_threshold: (C,) above which a clip score says that the class is there; likewise.
         training: Where the weights come from, for people: recipe, epoch, validation score.
@@ -63,44 +62,24 @@ class ModelCard:
         return "reconstruction" in self.network.task_modules and self.training["alpha"] != 0
 
     @property
-    def n_frame_scores(self) -> int:
-        """T': frame scores of a clip."""
-        return self.n_frames // self.network.time_stride
-
-    @property
-    def frame_hop(self) -> int:
-        """Samples from one frame score to the next."""
-        return self.network.time_stride * int(self.features["hop"])
-
-    @property
-    def frame_window(self) -> int:
-        """Samples that the log-mel frames of one frame score are computed from."""
-        return int(self.features["window"]) + self.frame_hop - int(self.features["hop"])
+    def duration_s(self) -> float:
+        """Length of a clip."""
+        return self.n_samples / self.sample_rate
 
     @property
     def grid(self) -> Grid:
-        """Where frame scores and windows lie in a recording."""
-        n_frames, window, hop = self.n_frame_scores, self.frame_window, self.frame_hop
-        return Grid(self.sample_rate, self.n_samples, n_frames, window, hop)
+        """The T' frame scores of a clip, each of `time_stride` frames of the log-mel."""
+        return self._grid(self.network.time_stride)
 
     @property
-    def hop_s(self) -> float:
-        """Seconds from one frame score to the next."""
-        return self.frame_hop / self.sample_rate
+    def logmel_grid(self) -> Grid:
+        """The T frames of a clip's log-mel."""
+        return self._grid(1)
 
-    @property
-    def frame_edges_s(self) -> npt.NDArray[np.float64]:
-        """(T' + 1,) where frame scores begin and end: each stands for the hop around its centre."""
-        return self._edges_s(self.n_frame_scores, self.frame_hop)
-
-    @property
-    def logmel_edges_s(self) -> npt.NDArray[np.float64]:
-        """(T + 1,) where the log-mel's frames begin and end: likewise."""
-        return self._edges_s(self.n_frames, int(self.features["hop"]))
-
-    def _edges_s(self, n: int, hop: int) -> npt.NDArray[np.float64]:
-        first = (self.features["window"] - self.features["hop"]) / 2
-        return (first + np.arange(n + 1) * hop) / self.sample_rate
+    def _grid(self, n_pooled: int) -> Grid:
+        hop = n_pooled * int(self.features["hop"])
+        window = int(self.features["window"]) + hop - int(self.features["hop"])
+        return Grid(self.sample_rate, self.n_samples, self.n_frames // n_pooled, window, hop)
 
     def tags(self, clip: npt.NDArray[np.floating]) -> list[tuple[str, float]]:
         """Labels and clip scores (C,) of the classes above their thresholds, the highest first."""
@@ -123,7 +102,7 @@ class ModelCard:
         return LogMel(self.sample_rate, **self.features)  # type: ignore[arg-type]
 
     def build_standardiser(self) -> Standardiser:
-        """The standardiser that the network was trained on."""
+        """The standardiser, likewise."""
         return Standardiser(self.mean, self.std)
 
 
@@ -166,25 +145,13 @@ def check_classes(asked: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _check(card: ModelCard) -> None:
-    """Whether its sizes fit each other.
-
-    Raises:
-        ValueError: They do not; says which.
-    """
+    """Raise a ValueError that says which of its sizes do not fit each other."""
     window, hop, n_classes = card.features["window"], card.features["hop"], len(card.classes)
-    sizes = (
-        card.network.width,
-        card.n_frames,
-        card.n_mels,
-        card.sample_rate,
-        card.n_samples,
-        window,
-        hop,
-    )
+    sizes = [card.network.width, card.n_frames, card.n_mels, card.sample_rate, card.n_samples]
     settings = card.postprocessing
     lists = (card.mean, card.std, card.tag_threshold, settings.threshold)
     fits = {
-        "sizes": all(type(size) is int and 0 < size < MAX_SIZE for size in sizes),
+        "sizes": all(type(size) is int and 0 < size < MAX_SIZE for size in [*sizes, window, hop]),
         "clip": window <= card.n_samples,
         "frames": card.n_frames == n_frames(card.n_samples, int(window), int(hop)),
         "mel bins": card.n_mels == card.features["n_mels"] == len(card.mean) == len(card.std),

@@ -33,12 +33,7 @@ OPSET = 18
 
 
 class ClipScorer(nn.Module):
-    """A network behind its front end: the part of prediction that is in the graph.
-
-    Args:
-        card: Of the run.
-        network: Its network.
-    """
+    """A network behind its front end: the part of prediction that is in the graph."""
 
     def __init__(self, card: ModelCard, network: nn.Module) -> None:
         super().__init__()
@@ -59,12 +54,9 @@ def export(config: Config, run_name: str, out_path: Path | None = None) -> Path:
     """Write the network of a run as one ONNX file, on the CPU whatever it was trained on.
 
     Args:
-        config: Of the project; says where runs are.
+        config: Says where runs are.
         run_name: Name or path of a finished run.
         out_path: By default `model.onnx` in the run folder.
-
-    Returns:
-        The file.
 
     Raises:
         SedmtlError: There is no such run, onnxscript is not installed, or the file cannot be
@@ -136,8 +128,8 @@ def _metadata(card: ModelCard, run_name: str) -> dict[str, str]:
         "classes": card.classes,
         "sample_rate": card.sample_rate,
         "n_samples": card.n_samples,
-        "hop_s": card.hop_s,
-        "first_edge_s": float(card.frame_edges_s[0]),
+        "hop_s": card.grid.hop_s,
+        "first_edge_s": card.grid.first_edge_s,
         "tag_threshold": card.tag_threshold,
         "postprocessing": asdict(card.postprocessing),
     }

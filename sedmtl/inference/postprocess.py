@@ -74,16 +74,9 @@ def odd_frames(median_s: float, hop_s: float) -> int:
 
 
 def median_filter(frame: Scores, n_frames: int) -> Scores:
-    """Median along time, with zeros before and after.
+    """Median of an odd number of frames along time, with zeros before and after.
 
-    The same values as `scipy.signal.medfilt` on each row.
-
-    Args:
-        frame: (…, T) float32 or float64.
-        n_frames: Length of the filter, odd.
-
-    Returns:
-        (…, T) of the same type.
+    The same values as `scipy.signal.medfilt` on each row: (…, T) -> (…, T) of the same type.
     """
     half = n_frames // 2
     padding = [(0, 0)] * (frame.ndim - 1) + [(half, half)]
@@ -110,18 +103,7 @@ def segment(
     hop_s: float,
     first_edge_s: float = 0.0,
 ) -> list[Detection]:
-    """Find the events of a whole recording.
-
-    Args:
-        frame: (C, T) scores.
-        settings: How.
-        classes: Names of the C classes.
-        hop_s: Length of a frame.
-        first_edge_s: Where the first frame begins.
-
-    Returns:
-        The events, by onset and then in the order of the classes.
-    """
+    """The events of a whole recording with frame scores (C, T), by onset and then class."""
     segmenter = Segmenter(settings, classes, hop_s, first_edge_s)
     number = {name: k for k, name in enumerate(classes)}
     events = [*segmenter.push(frame), *segmenter.finish()]
@@ -159,10 +141,7 @@ class Segmenter:
         self._open = self._pending = _Runs.none()
 
     def push(self, frame: Scores) -> list[Detection]:
-        """Take the next frames.
-
-        Args:
-            frame: (C, t) scores, t >= 0.
+        """Take the scores (C, t) of the next frames, t >= 0.
 
         Returns:
             The events that no later frame can change, by onset and then in the order of the
@@ -218,9 +197,7 @@ class Segmenter:
     def _settle(self, closed: _Runs, next_start: Indices) -> _Runs:
         """Keep runs that have ended, and let go of those that no later run can join.
 
-        Args:
-            closed: Runs that have ended.
-            next_start: (C,) the first frame in which a later run of the class can begin.
+        The next run of each class can begin in `next_start` (C,).
         """
         accepted = closed.of(closed.peak > self._threshold[closed.label])
         joined = self._pending.and_then(accepted).joined(self._max_gap)

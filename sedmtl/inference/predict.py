@@ -40,7 +40,7 @@ class PredictOptions:
     Attributes:
         run_name: By default the newest finished run.
         out_dir: By default `work/predictions`.
-        formats: In which each recording gets a file of its own: names in `labels.FORMATS`.
+        formats: In which each recording gets a file of its own: names in `exporters.FORMATS`.
         tags: Whether to write which classes each recording holds, too.
         threshold: Of all classes, in place of the run's; None: the run's. So `low`, the share of
             it above which an event goes on, and the lengths.
@@ -82,12 +82,7 @@ class PredictResult:
 
 
 def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> PredictResult:
-    """Find the events of every recording, but of those that an earlier attempt has done.
-
-    Args:
-        config: Of the project; says where runs and predictions are.
-        paths: Files and folders.
-        options: The rest.
+    """Find the events of every recording in files and folders that no earlier attempt has done.
 
     Raises:
         SedmtlError: There is no run, nothing can be written, or the only recording is broken.
@@ -130,11 +125,7 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
 def _open_predictor(
     run: Path, settings: PostProcessing, options: PredictOptions
 ) -> Iterator[PredictMany]:
-    """Load the network of a run, here or on a cluster.
-
-    Raises:
-        SedmtlError: The run is damaged, or the cluster fails (`cluster.open_workers`).
-    """
+    """Load the network of a run, here or on a cluster."""
     how: dict[str, Any] = {"settings": settings, "batch_size": options.batch_size}
     if options.scheduler is None:
         detector = Detector.load(run, choose_device(options.n_gpus))

@@ -129,11 +129,7 @@ def _score_each(
 
 
 class _Track:
-    """One recording on its way through the network.
-
-    Attributes:
-        end: Samples that were scored.
-    """
+    """One recording on its way through the network; `end` samples were scored."""
 
     def __init__(self, card: ModelCard, settings: PostProcessing, keeps_frames: bool) -> None:
         self.end = 0
@@ -154,7 +150,6 @@ class _Track:
             self._take(self._join.finish())
 
     def finish(self) -> Prediction:
-        """After the last window."""
         duration_s, grid = self.end / self._card.sample_rate, self._card.grid
         events = [
             event._replace(

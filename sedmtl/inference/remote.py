@@ -40,26 +40,12 @@ def predict_remotely(
 ) -> Generator[tuple[int, Prediction | SedmtlError], None, None]:
     """Do what `Detector.predict_many` does, on the workers of a cluster.
 
-    Args:
-        workers: Of the cluster.
-        run: A finished run, in a folder that they see as well.
-        n_gpus: 1 or 0 for each worker; None: one if it has one.
-        paths: The recordings.
-        settings: How frame scores become events.
-        batch_size: Windows at a time.
-        advance: Called with the number of seconds of audio just scored.
-
-    Yields:
-        The number of each recording, in order, with what was found or why it cannot be read.
+    They see the folder of the run as well. `n_gpus` is 1 or 0 for each; None: one if it has one.
     """
     work = partial(
-        _predict_one,
-        run=run.absolute(),
-        digest=digest_of(run),
-        n_gpus=n_gpus,
-        settings=settings,
-        batch_size=batch_size,
-    )
+        _predict_one, run=run.absolute(), digest=digest_of(run), n_gpus=n_gpus,
+        settings=settings, batch_size=batch_size,
+    )  # fmt: skip
     done_s = 0.0
     # The workers may be in another folder.
     found_in_order = map_in_order(work, [path.absolute() for path in paths], workers)
@@ -71,13 +57,9 @@ def predict_remotely(
 
 
 def _predict_one(
-    path: Path,
-    run: Path,
-    digest: str,
-    n_gpus: int | None,
-    settings: PostProcessing,
+    path: Path, run: Path, digest: str, n_gpus: int | None, settings: PostProcessing,
     batch_size: int,
-) -> Prediction | SedmtlError:
+) -> Prediction | SedmtlError:  # fmt: skip
     """On a worker, in one thread: the cluster decides how many recordings it has at once."""
     torch.set_num_threads(1)
     detector = _load(run, digest, n_gpus)

@@ -37,13 +37,7 @@ Samples = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Separated:
-    """What was written.
-
-    Attributes:
-        run: The run that it was made with.
-        sources: Scores and files of the classes, the likeliest first.
-        rest: The file of all else.
-    """
+    """What was written with a run: scores and files of classes, likeliest first, and the rest."""
 
     run: Path
     sources: list[tuple[float, Path]]
@@ -65,13 +59,11 @@ def separate(
     that rate, these are its very samples.
 
     Args:
-        config: Of the project; says where runs and results are.
+        config: Says where runs and results are.
         path: Any audio file.
         run_name: By default the newest finished run.
-        out_dir: By default `work/separated`; the files are in a folder there named after the
-            recording as by `sources.claim_output`: `snr_10/mix_002` for a mixture, `clip-2` if
-            another `clip` was taken apart before.
-        classes: To take out, one by one or with commas between; if empty: those that are detected.
+        out_dir: By default `work/separated`; `sources.claim_output` names the folder in it.
+        classes: To take out, also several with commas; by default those that are detected.
 
     Raises:
         SedmtlError: There is no run, no such class, or no sound in the recording.
@@ -79,7 +71,7 @@ def separate(
     run = find_run(config.work_dir / "runs", run_name)
     separator = Separator(Detector.load(run, choose_device(None), channels_last=False))
     labels, sample_rate = separator.card.classes, separator.card.sample_rate
-    wanted = [labels.index(name) for name in check_classes(classes, labels)] or None
+    wanted = [labels.index(name) for name in check_classes(classes, labels)]
     n_seconds = int(audio.probe(path).duration_s)
     out_dir = out_dir or config.work_dir / "separated"
     make_folder(out_dir)

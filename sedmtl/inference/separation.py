@@ -41,11 +41,7 @@ class Piece(NamedTuple):
 
 
 class Separator:
-    """Takes clips apart with the masks of one network.
-
-    Args:
-        detector: Of the run.
-    """
+    """Takes clips apart with the masks of one network."""
 
     def __init__(self, detector: Detector) -> None:
         self.card: ModelCard = detector.card
@@ -63,12 +59,7 @@ class Separator:
         return clip > np.array(self.card.tag_threshold, np.float32)
 
     def separate(self, waveform: Audio, mask: Tensor, classes: Marks) -> Audio:
-        """Take some classes out of a clip.
-
-        Args:
-            waveform: (N,), at any level.
-            mask: (C, T, F) of it.
-            classes: (C,) which.
+        """Take some classes (C,) out of a clip (N,) at any level, with its masks (C, T, F).
 
         Returns:
             (C, N), zero but for the chosen classes, which share each bin. What is missing to the
@@ -88,15 +79,12 @@ class Separator:
 def take_apart(
     separator: Separator, blocks: Iterable[Audio], wanted: Sequence[int] | None
 ) -> Iterator[Piece]:
-    """Take a recording apart.
+    """Take a recording apart, piece by piece.
 
     Args:
         separator: Of a run.
         blocks: The recording, mono and at the network's rate, in pieces of any length.
-        wanted: Indices of the classes to take out; None: in each window those that are detected.
-
-    Yields:
-        The parts in order.
+        wanted: Indices of the classes to take out; if none: in each window those detected.
     """
     grid, n_classes = separator.card.grid, len(separator.card.classes)
     ahead, behind = tee(blocks)
@@ -106,18 +94,12 @@ def take_apart(
         begin = window.start * grid.hop
         waveform = raw.take(begin, window.end)
         clip, mask = separator.listen(window.waveform)
-        detected = separator.detected(clip) if wanted is None else _marked(wanted, n_classes)
-        rows = np.vstack([separator.separate(waveform, mask, detected), waveform])
-        yield _piece(join.push(begin, rows), clip, detected)
-    yield _piece(join.finish(), clip, detected)
-
-
-def _piece(rows: Audio, clip: Scores, detected: Marks) -> Piece:
-    return Piece(rows[-1], rows[:-1], clip, detected)
-
-
-def _marked(wanted: Sequence[int], n_classes: int) -> Marks:
-    return np.isin(np.arange(n_classes), wanted)
+        detected = np.isin(np.arange(n_classes), wanted) if wanted else separator.detected(clip)
+        sources = separator.separate(waveform, mask, detected)
+        joined = join.push(begin, np.vstack([sources, waveform]))
+        yield Piece(joined[-1], joined[:-1], clip, detected)
+    joined = join.finish()
+    yield Piece(joined[-1], joined[:-1], clip, detected)
 
 
 class _Raw:

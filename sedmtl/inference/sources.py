@@ -85,7 +85,7 @@ def claim_output(work_dir: Path, out_dir: Path, audio_path: Path, suffixes: Sequ
     file without such a record. A name is free again after its output was deleted.
 
     Args:
-        work_dir: Of the project.
+        work_dir: Of the project, where its mixtures are.
         out_dir: The folder.
         audio_path: The recording.
         suffixes: Of all files that are made from a recording there; empty for a folder.

@@ -29,9 +29,8 @@ class Grid:
     """Where the frames and windows of a recording lie.
 
     Attributes:
-        sample_rate: In Hz.
         n_samples: Length of a window: the clips that the network was trained on.
-        n_frames: What the network makes of it.
+        n_frames: Frames of a window.
         window: Samples that a frame is computed from.
         hop: Samples from one frame to the next.
     """
@@ -51,6 +50,12 @@ class Grid:
     def first_edge_s(self) -> float:
         """Where the first frame of a recording begins."""
         return (self.window - self.hop) / 2 / self.sample_rate
+
+    @property
+    def edges_s(self) -> npt.NDArray[np.float64]:
+        """(n_frames + 1,) where a clip's frames begin and end: the hop around each centre."""
+        first = (self.window - self.hop) / 2
+        return (first + np.arange(self.n_frames + 1) * self.hop) / self.sample_rate
 
     @property
     def stride(self) -> int:
@@ -88,11 +93,8 @@ def cut(blocks: Iterable[Audio], grid: Grid) -> Iterator[Window]:
     recording that is shorter than a window is padded with silence.
 
     Args:
-        blocks: The recording in pieces of any length, at the sample rate of the grid.
+        blocks: The recording in pieces of any length; at most two windows and one are held.
         grid: Of the network.
-
-    Yields:
-        The windows in order. At most two of them and a block are held.
     """
     shift = grid.stride * grid.hop
     start, held = 0, np.zeros(0, np.float32)  # `held` begins with frame `start`
@@ -122,9 +124,6 @@ class CrossFade:
     Where a window overlaps what came before, its weight grows linearly over the overlap and the
     other's falls, so that weights sum to one: a constant stays that constant. Frames come out as
     soon as no later window reaches them.
-
-    Args:
-        n_classes: Rows of the scores.
     """
 
     def __init__(self, n_classes: int) -> None:

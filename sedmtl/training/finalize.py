@@ -42,7 +42,7 @@ def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
     chosen = known if len(known) else np.arange(len(rows))
     settings = tune(
         frame[chosen], clip[chosen], target[chosen], truth,
-        card.frame_edges_s, card.hop_s,
+        card.grid.edges_s, card.grid.hop_s,
     )  # fmt: skip
     return replace(card, postprocessing=settings, tag_threshold=tag_threshold)
 
@@ -58,7 +58,7 @@ def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> Held
         score={key: trainer.best[key].held_out_score.numpy() for key in SELECTIONS},
         epoch={key: trainer.best[key].epoch for key in SELECTIONS},
         frame=frame.astype(np.float16),
-        frame_edges_s=detector.card.frame_edges_s,
+        frame_edges_s=detector.card.grid.edges_s,
         duration_s=detector.duration_s,
         events=store.clips.events.of_clips(rows),
     )

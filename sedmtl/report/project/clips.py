@@ -85,12 +85,9 @@ class Pick(NamedTuple):
             classes=tuple(scores.classes),
             clip=self.score,
             frame=scores.frame[self.row].astype(np.float32),
-            mel_attention=None,
-            time_attention=None,
             logmel=blank if logmel is None else logmel,
-            reconstruction=None,
             frame_edges_s=scores.frame_edges_s,
-            logmel_edges_s=card.logmel_edges_s,
+            logmel_edges_s=card.logmel_grid.edges_s,
             mel_hz=card.build_logmel().centres_hz(),
             duration_s=scores.duration_s,
         )
