@@ -63,7 +63,7 @@ def test_labels_are_separated_by_semicolons_and_may_hold_spaces(clips):
 
 def test_a_recording_without_labels_holds_none_of_the_classes(clips):
     table = table_of(clips)
-    assert list(table.names) == ["a.wav", "b.wav", "c.wav", "d.wav"]
+    assert list(table.name) == ["a.wav", "b.wav", "c.wav", "d.wav"]
     np.testing.assert_array_equal(table.target, [[1, 1], [1, 0], [0, 0], [0, 1]])
 
 
@@ -87,8 +87,8 @@ def test_a_drawn_fold_belongs_to_the_name_not_to_the_row(clips):
     lines = [f"{n}.wav,Dog" for n in range(10)]
     forth = table_of(clips, "\n".join(["filename,labels", *lines]))
     back = table_of(clips, "\n".join(["filename,labels", *reversed(lines)]))
-    assert dict(zip(forth.names, forth.fold, strict=True)) == dict(
-        zip(back.names, back.fold, strict=True)
+    assert dict(zip(forth.name, forth.fold, strict=True)) == dict(
+        zip(back.name, back.fold, strict=True)
     )
 
 
@@ -101,7 +101,7 @@ GROUPS = "\n".join(
 
 
 def reserved_of(table):
-    return {name for name, flag in zip(table.names, table.validation, strict=True) if flag}
+    return {name for name, flag in zip(table.name, table.validation, strict=True) if flag}
 
 
 def test_a_recording_keeps_its_clips_in_one_fold_and_out_of_either_training_or_validation(clips):
@@ -342,7 +342,7 @@ def test_strong_labels_that_begin_after_their_recording_are_refused(clips):
 @pytest.mark.parametrize("name", ["../a.wav", "/a.wav", "x/../../a.wav", "x/.."])
 def test_a_row_names_no_file_outside_the_root(clips, name):
     if name == "x/..":  # the root itself is below the root, and no recording
-        assert table_of(clips, f"filename,labels\n{name},Dog\n").names == [name]
+        assert table_of(clips, f"filename,labels\n{name},Dog\n").name == [name]
         return
     with pytest.raises(SedmtlError, match="expected the name of a file below"):
         table_of(clips, f"filename,labels\n{name},Dog\n")

@@ -22,28 +22,15 @@ from sedmtl.events import read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
-from sedmtl.store import EventTable
+from sedmtl.store import ClipTable, EventTable
 
 
 @dataclass(frozen=True)
-class LabelledClips:
-    """The recordings of the CSV, in its order.
+class LabelledClips(ClipTable):
+    """The recordings of the CSV, in its order; `classes`: all labels that occur, sorted."""
 
-    Attributes:
-        classes: All labels that occur, sorted.
-        target: (n, n_classes) uint8.
-        fold: (n,) uint8 from 1; read from the CSV, or drawn with the seed of `mixing`.
-        validation: (n,) uint8, 1 where the clip is for the inner validation of its fold.
-        events: The strong labels, where known, within the clip length.
-    """
-
-    names: Sequence[str]
     paths: Sequence[Path]
     classes: tuple[str, ...]
-    target: npt.NDArray[np.uint8]
-    fold: npt.NDArray[np.uint8]
-    validation: npt.NDArray[np.uint8]
-    events: EventTable
 
     def within(self, durations_s: Sequence[float]) -> Self:
         """The same recordings with events cut to the recordings' durations.
@@ -60,7 +47,7 @@ class LabelledClips:
         if len(late):
             first = late[0]
             raise SedmtlError(
-                f"{self.names[events.mixture[first]]} is {end_s[first]:.2f} s long: its strong "
+                f"{self.name[events.mixture[first]]} is {end_s[first]:.2f} s long: its strong "
                 f"labels should begin before its end, found one at {events.onset_s[first]:.2f} s"
             )
         n_longer = int((events.offset_s > end_s).sum())
@@ -75,6 +62,7 @@ def load_clips(config: Config) -> LabelledClips:
 
     Labels are separated by ';'. A file without labels holds none of the classes. Files cut from
     one recording name it in the column `recording`: they share a fold and an inner validation.
+    Without a column `fold`, folds are drawn with the seed of `mixing`.
 
     Raises:
         SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, a
@@ -101,7 +89,8 @@ def load_clips(config: Config) -> LabelledClips:
         strong = config.locate(settings.strong)
         events = _strong_labels(strong, names, classes, target, config.mixing.duration_s)
     paths = [file_below(root, name, table) for name in names]
-    return LabelledClips(names, paths, classes, target, fold, validation, events)
+    scenes = [""] * len(names)
+    return LabelledClips(names, target, fold, validation, scenes, events, paths, classes)
 
 
 def _parts(
@@ -117,8 +106,7 @@ def _parts(
     knows_recordings = any(row.get("recording") for row in rows)
     rng = np.random.default_rng(mixing.seed)
     if any(folds):
-        fold = np.array([_parse_fold(text, table) for text in folds], np.uint8)
-        _check_apart(recordings, fold, table)
+        fold = _given_folds(folds, recordings, table)
     else:
         fold = assign_folds(recordings, mixing.folds, rng)
     n_folds = len(np.unique(fold))
@@ -128,15 +116,23 @@ def _parts(
     return fold, reserve(target, recordings, fold, share, rng).astype(np.uint8)
 
 
-def _check_apart(recordings: Sequence[str], fold: npt.NDArray[np.uint8], table: Path) -> None:
-    """Refuse a recording that would be trained on and reported."""
+def _given_folds(
+    folds: Sequence[str], recordings: Sequence[str], table: Path
+) -> npt.NDArray[np.uint8]:
+    """The column `fold`; no recording may be both trained on and reported."""
     home: dict[str, int] = {}
-    for recording, number in zip(recordings, fold.tolist(), strict=True):
-        if home.setdefault(recording, number) != number:
+    for text, recording in zip(folds, recordings, strict=True):
+        if not text.isdecimal() or not 1 <= int(text) <= 255:
+            raise SedmtlError(
+                f"{table}: each fold should be a number from 1 to 255, found '{text}'"
+            )
+        first = home.setdefault(recording, int(text))
+        if first != int(text):
             raise SedmtlError(
                 f"{table}: expected each recording in one fold, found '{recording}' in folds "
-                f"{home[recording]} and {number}: correct the column fold, or remove it"
+                f"{first} and {int(text)}: correct the column fold, or remove it"
             )
+    return np.array([home[recording] for recording in recordings], np.uint8)
 
 
 def _strong_labels(
@@ -175,9 +171,3 @@ def _strong_labels(
         snr_db=np.full(len(rows), np.nan, np.float32),
         source=[""] * len(rows),
     )
-
-
-def _parse_fold(text: str, table: Path) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 255:
-        raise SedmtlError(f"{table}: each fold should be a number from 1 to 255, found '{text}'")
-    return int(text)

@@ -52,7 +52,6 @@ class MixOptions:
     """Options of the command line.
 
     Attributes:
-        snrs_db: SNRs of the stores to write.
         stems: Whether to store events and scene separately, too.
         n_wavs: How many mixtures to export as WAV files.
         n_workers: Number of threads.
@@ -119,7 +118,9 @@ def _write_stores(paths: Sequence[Path], job: _Job) -> None:
     """Render in one pass over the mixtures: each scene is read once for all SNRs."""
     folder, planned, snrs_db = paths[0].parent, job.planned, job.options.snrs_db
     # Before reading the audio: a file that changes meanwhile has another stamp next time.
-    stamp = _stamp(planned)
+    clips = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
+    scenes = [mixture.scene.path for mixture in planned.mixtures]
+    stamp = stamp_of(dict.fromkeys([*clips, *scenes]))
     events = _read_events(job, folder)
     _warn_of_silence(events)
     writers = [
@@ -139,13 +140,6 @@ def _write_stores(paths: Sequence[Path], job: _Job) -> None:
         write_text(folder / "plan.tsv", strong_label_text(planned.strong_labels()))
         for writer in writers:
             writer.finish()
-
-
-def _stamp(planned: Plan) -> str:
-    """Stamp of all audio files of the plan, the same for all SNRs."""
-    events = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
-    scenes = [mixture.scene.path for mixture in planned.mixtures]
-    return stamp_of(dict.fromkeys([*events, *scenes]))
 
 
 def _read_events(job: _Job, folder: Path) -> dict[str, EventSlice]:

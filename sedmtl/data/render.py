@@ -71,14 +71,11 @@ def render(
     (events + scene) / (2 max(|events|, |scene|)), so that nothing clips.
 
     Args:
-        events: The events, none with a level of 0.
+        events: None with a level of 0.
         onsets: Where each begins, in samples.
-        scene: The scene, not silent; cut, or repeated if it is too short.
+        scene: Not silent; cut, or repeated if it is too short.
         n_samples: Length of the mixture.
         snrs_db: The nominal SNRs.
-
-    Yields:
-        One `Rendered` for each SNR, in order.
     """
     scene = cut_or_repeat(scene, n_samples)
     scene = scene / np.float32(rms(scene))

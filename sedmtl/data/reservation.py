@@ -24,12 +24,7 @@ MIN_FOLDS = 2
 
 
 def validation_share(n_clips: int, n_folds: int) -> float:
-    """The share of each fold's clips used for inner validation.
-
-    Args:
-        n_clips: Clips in all folds.
-        n_folds: Folds, one of which is held out.
-    """
+    """The share of each fold's clips used for inner validation, one fold being held out."""
     n_training = n_clips * (n_folds - 1) / n_folds
     return min(max(SHARE, FEW / n_training), LARGEST_SHARE)
 

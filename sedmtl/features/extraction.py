@@ -71,13 +71,10 @@ class _Source:
 def features(
     config: Config, names: Sequence[str], n_workers: int, scheduler: str | None = None
 ) -> list[Path]:
-    """Make the feature store of each named mixture store, and of `corpus.clips`.
+    """Make the feature store of each named mixture store (`snr_10`).
 
-    Args:
-        config: Of the project.
-        names: Of mixture stores, `snr_10`; if empty: all there are, and `corpus.clips`.
-        n_workers: Threads.
-        scheduler: Of a Dask cluster, whose workers take the threads' place.
+    Without a name: of all that there are, and of `corpus.clips`. The workers of a Dask cluster, if
+    there is a `scheduler`, take the place of the threads.
 
     Raises:
         SedmtlError: There is nothing to make features of.
@@ -139,14 +136,12 @@ def _of_clips(config: Config, workers: Workers) -> Path:
         f"{len(lengths_s)} recordings: {sum(s > duration_s for s in lengths_s)} cut to their first "
         f"{duration_s:g} s, {sum(s < duration_s for s in lengths_s)} padded with silence"
     )
-    scenes = [""] * len(clips.names)
-    table = ClipTable(clips.names, clips.target, clips.fold, clips.validation, scenes, clips.events)
     # The workers of a cluster may be in another folder.
     rows = [path.absolute() for path in clips.paths]
     read = partial(_read_clips, mixing=config.mixing)
     recorded = {"config": config.describe("corpus", "mixing")}
     stamp = stamp_of(clips.paths)
-    source = _Source(table, clips.classes, rows, read, "recordings", recorded, stamp)
+    source = _Source(clips, clips.classes, rows, read, "recordings", recorded, stamp)
     return _write("clips.h5", source, config, workers)
 
 

@@ -54,8 +54,7 @@ class Store:
         The first one named is the default of all methods.
 
         Raises:
-            SedmtlError: The file is missing or damaged, lacks one of the arrays, or has another
-                schema.
+            SedmtlError: The file is missing or damaged, lacks one of them, or has another schema.
         """
         self.path, self._names = path, arrays
         self._made_by = MADE_BY[arrays[0]]
@@ -69,12 +68,11 @@ class Store:
             ) from error
         try:
             self._open()
-        except SedmtlError:
+        except BaseException as error:
             self._file.close()
+            if isinstance(error, DAMAGE):
+                raise self._damaged(str(error.args[-1] if error.args else error)) from error
             raise
-        except DAMAGE as error:
-            self._file.close()
-            raise self._damaged(str(error.args[-1] if error.args else error)) from error
 
     def _open(self) -> None:
         schema = self._file.attrs.get("schema")
@@ -187,13 +185,8 @@ class Store:
 def check_mixing(store: Store, mixing: Mapping[str, Any], remake: str) -> None:
     """Refuse a store whose clips were mixed with another protocol than that of `data.yaml`.
 
-    Args:
-        store: A store of mixtures or of their features.
-        mixing: The current protocol.
-        remake: The command that rebuilds the store.
-
     Raises:
-        SedmtlError: They differ; the message names the first key.
+        SedmtlError: They differ; the message names the first key, and the command to `remake` it.
     """
     # The list of SNRs does not affect a single store.
     wanted = {key: value for key, value in mixing.items() if key != "snrs_db"}

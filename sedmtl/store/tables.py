@@ -30,12 +30,10 @@ class EventTable:
     """The true events of all clips of a store, one row per event, in order of clips.
 
     Attributes:
-        mixture: (n,) int32, the row of the clip.
-        label: (n,) int16, index into the classes.
-        onset_s: (n,) float32.
-        offset_s: (n,) float32.
-        snr_db: (n,) float32, the realised SNR.
-        source: Names of the event clips.
+        mixture: (n,) the row of the clip.
+        label: (n,) index into the classes.
+        snr_db: (n,) the realised SNR.
+        source: (n,) names of the event clips.
     """
 
     mixture: npt.NDArray[np.int32]

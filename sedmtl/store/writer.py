@@ -56,8 +56,7 @@ class StoreWriter:
     """Writes one store, resuming where an interrupted writer stopped.
 
     Use it as a context manager: write all rows in order, then `finish`. An unfinished store stays
-    hidden, and the next writer of the same store resumes it; if the finished store exists, there
-    is nothing to do.
+    hidden; if the finished store exists, there is nothing to do.
 
     Args:
         path: The store.
