@@ -5,25 +5,34 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from rich.console import Console
 
 from bench import machine
 from bench.arithmetic import survey
 from bench.project import QUICK, SNR_DB, Settings, write_corpora, write_project
-from bench.runner import Family, Lap, Stage, python, worker
-from bench.table import Report, Row
+from bench.runner import Earlier, Family, Lap, Stage, python, worker
+from bench.table import WIDTH, Report, Row
+from sedmtl.cli.tables import show
+from sedmtl.evaluation.tables import to_markdown
 
 FAMILIES = {
-    "mix": "mix", "features": "features", "training": "training", "inference": "inference",
-    "predict": "predict", "metrics": "metrics", "help": "startup",
-}  # fmt: skip
-"""What `--only` chooses from, and the module of each."""
+    "mix": "bench.mix:FAMILY",
+    "features": "bench.features:FAMILY",
+    "training": "bench.training:TRAINING",
+    "inference": "bench.training:INFERENCE",
+    "predict": "bench.predict:FAMILY",
+    "metrics": "bench.metrics:FAMILY",
+    "help": "bench.runner:STARTUP",
+}
+"""What `--only` chooses from, and where each is."""
 
 
 def main() -> None:
@@ -33,7 +42,10 @@ def main() -> None:
         report = run(_settings(arguments, folder), arguments.only, synthetic=not arguments.data)
     if arguments.json:
         arguments.json.write_text(json.dumps(report.json(), indent=1))
-    print(report.markdown() if arguments.markdown else report.text())
+    if arguments.markdown:
+        print(to_markdown([report.table()]))
+    else:
+        show([report.table()], Console(width=WIDTH, highlight=False))
 
 
 def run(settings: Settings, names: Sequence[str], *, synthetic: bool) -> Report:
@@ -41,16 +53,13 @@ def run(settings: Settings, names: Sequence[str], *, synthetic: bool) -> Report:
     _say("limits of the machine")
     with worker(survey, settings) as lap:
         limits = lap().notes
-    families: dict[str, Family] = {
-        name: import_module(f"bench.{FAMILIES[name]}").FAMILY for name in names
-    }
+    families: dict[str, Family] = {name: resolve_name(FAMILIES[name]) for name in names}
     _prepare(settings, {family.needs for family in families.values()}, synthetic=synthetic)
-    rows = [
-        _measure(stage, settings)
-        for family in families.values()
-        for stage in family.stages
-        if limits["GPUs"] or not stage.needs_gpu
-    ]
+    rows: dict[str, Row] = {}
+    for family in families.values():
+        for stage in family.stages:
+            if limits["GPUs"] or not stage.needs_gpu:
+                rows[stage.name] = _measure(stage, settings, rows)
     sizes = {key: value for key, value in asdict(settings).items() if key != "folder"}
     about = {
         "commit": machine.commit(),
@@ -58,7 +67,7 @@ def run(settings: Settings, names: Sequence[str], *, synthetic: bool) -> Report:
         "versions": machine.versions(),
         "settings": {**sizes, "corpora": "synthetic" if synthetic else settings.corpora},
     }
-    return Report(about, limits, families, rows)
+    return Report(about, limits, families, list(rows.values()))
 
 
 def _prepare(settings: Settings, needs: set[str], *, synthetic: bool) -> None:
@@ -74,19 +83,26 @@ def _prepare(settings: Settings, needs: set[str], *, synthetic: bool) -> None:
         python("-m", "sedmtl", *words, "--config", path)
 
 
-def _measure(stage: Stage, settings: Settings) -> Row:
+def _measure(stage: Stage, settings: Settings, measured: Mapping[str, Row]) -> Row:
     """Run a stage's sides in turn, each in a process of its own."""
-    laps: dict[str, list[Lap]] = {name: [] for name in stage.sides}
+    sides = stage.sides.items()
+    earlier = {name: side for name, side in sides if isinstance(side, Earlier)}
+    laps: dict[str, list[Lap]] = {name: [] for name in stage.sides if name not in earlier}
     with ExitStack() as stack:
         _say(f"{stage.name}: preparing")
-        workers = [stack.enter_context(worker(side, settings)) for side in stage.sides.values()]
+        run_lap = {
+            name: stack.enter_context(worker(side, settings))
+            for name, side in sides
+            if not isinstance(side, Earlier)
+        }
         n_laps = min(stage.n_laps, settings.laps)
         for number in range(1 - stage.n_warm, n_laps + 1):
             _say(f"{stage.name}: " + (f"lap {number} of {n_laps}" if number > 0 else "warming up"))
-            for name, run_lap in zip(laps, workers, strict=True):
-                laps[name].append(run_lap())
+            for name in laps:
+                laps[name].append(run_lap[name]())
     timed = {name: all_laps[stage.n_warm :] for name, all_laps in laps.items()}
-    return Row(stage.name, stage.unit, timed)
+    reused = {name: measured[side.stage].laps[side.side] for name, side in earlier.items()}
+    return Row(stage.name, stage.unit, {**timed, **reused})
 
 
 def _parse() -> argparse.Namespace:

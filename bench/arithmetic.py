@@ -21,16 +21,16 @@ def survey(settings: Settings) -> Run:
     bfloat16 only where the hardware computes in it: elsewhere it takes minutes and nobody uses it.
     """
     device, enough_s = choose_device(None), settings.limit_s
-    dtypes = {"float32": torch.float32}
-    if choose_precision(device) == "bfloat16":
-        dtypes["bfloat16"] = torch.bfloat16
 
     def run() -> Lap:
         notes = {
-            f"{name} GFLOP/s": best_gflops(device, dtype, enough_s)
-            for name, dtype in dtypes.items()
+            f"{name} GFLOP/s": best_gflops(device, name, enough_s)
+            for name in dict.fromkeys(("float32", choose_precision(device)))
         }
-        notes["copy GB/s"] = _best_copy_gb_s(device, enough_s)
+        source = torch.ones(1 << 26, device=device)  # 256 MB
+        target = torch.empty_like(source)
+        copy_s = _best_seconds(lambda: target.copy_(source), device, enough_s)
+        notes["copy GB/s"] = 2 * source.nbytes / copy_s / 1e9  # read and written
         notes["GPUs"] = float(torch.cuda.device_count())
         return Lap(seconds=1.0, notes=notes)
 
@@ -40,15 +40,13 @@ def survey(settings: Settings) -> Run:
 def time_at_best(settings: Settings, gflop: float, n_items: float) -> Run:
     """Laps that last as long as the arithmetic takes at the limit, measured again each time."""
     device = choose_device(None)
-    dtype = torch.bfloat16 if choose_precision(device) == "bfloat16" else torch.float32
-    return lambda: Lap(gflop / best_gflops(device, dtype, settings.limit_s), n_items)
+    precision = choose_precision(device)
+    return lambda: Lap(gflop / best_gflops(device, precision, settings.limit_s), n_items)
 
 
-def best_gflops(device: torch.device, dtype: torch.dtype, enough_s: float) -> float:
-    """The faster of a large matrix product and a large 3 x 3 convolution, with all threads.
-
-    Each is repeated for `enough_s`; the fastest repetition counts.
-    """
+def best_gflops(device: torch.device, precision: str, enough_s: float) -> float:
+    """The faster of a large matrix product and a large 3 x 3 convolution, with all threads."""
+    dtype: torch.dtype = getattr(torch, precision)
     n, n_clips = (8192, 96) if device.type == "cuda" else (2048, 4)
     matrix = torch.randn(n, n, device=device).to(dtype)
     maps, kernel = (
@@ -79,15 +77,9 @@ def network_gflop(
     return float(counter.get_total_flops()) / 1e9
 
 
-def _best_copy_gb_s(device: torch.device, enough_s: float) -> float:
-    """Bytes read and written per second, copying 256 MB."""
-    source = torch.ones(1 << 26, device=device)
-    target = torch.empty_like(source)
-    seconds = _best_seconds(lambda: target.copy_(source), device, enough_s)
-    return 2 * source.nbytes / seconds / 1e9
-
-
 def _best_seconds(work: Callable[[], object], device: torch.device, enough_s: float) -> float:
+    """Of the fastest repetition, repeating the work for `enough_s`."""
+
     def finish() -> None:
         work()
         if device.type == "cuda":

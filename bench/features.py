@@ -15,14 +15,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bench.project import SNR_DB, Settings, sedmtl, write_project
 from bench.runner import Family, Lap, Run, Stage, on_all_cores, seconds_of
 from sedmtl.config import Config, load_config
-from sedmtl.runtime.process import keep_memory
 
 Array = npt.NDArray[np.float64]
 
 
 def ours(settings: Settings) -> Run:
     """`sedmtl features`."""
-    keep_memory()  # as the command line does
     path = write_project(Path(settings.folder) / "features", settings)
     work_dir, shared = path.parent / "work", settings.shared.parent / "work"
     work_dir.mkdir()
@@ -52,7 +50,6 @@ def plain(settings: Settings) -> Run:
 
 def limit(settings: Settings) -> Run:
     """The real FFT of every frame and its product with the mel filters, on all cores."""
-    keep_memory()  # as the command line does
     config = load_config(settings.shared)
     torch.set_num_threads(1)  # the workers are the threads
     filters = torch.from_numpy(mel_filters(config)).float()
@@ -70,8 +67,7 @@ def limit(settings: Settings) -> Run:
 
 def read(path: Path) -> Array:
     """(N,) float64 of a 16-bit mixture; 1 is 32767."""
-    samples: Array = soundfile.read(path, dtype="int16")[0] / 32_767
-    return samples
+    return soundfile.read(path, dtype="int16")[0] / 32_767
 
 
 def logmel(waveform: Array, config: Config, filters: Array) -> Array:
@@ -80,8 +76,7 @@ def logmel(waveform: Array, config: Config, filters: Array) -> Array:
     taper = np.hamming(settings.window)
     frames = sliding_window_view(waveform, settings.window)[:: settings.hop]  # (T, window)
     magnitude = np.abs(np.fft.rfft(frames * taper)) / np.sqrt(np.sum(taper**2))
-    result: Array = np.log(magnitude @ filters + 1e-8)
-    return result
+    return np.log(magnitude @ filters + 1e-8)
 
 
 def mel_filters(config: Config) -> Array:
@@ -97,8 +92,7 @@ def mel_filters(config: Config) -> Array:
     low, centre, high = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     bins_hz = np.linspace(0, config.mixing.sample_rate / 2, settings.window // 2 + 1)[:, None]
     rising, falling = (bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)
-    filters: Array = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
-    return filters
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
 
 
 def _lap(seconds: float, n_clips: int, store: Path) -> Lap:

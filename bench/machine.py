@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import subprocess
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,15 +58,14 @@ def peak_mb() -> float:
 
 def _stdout(*command: str) -> str:
     """What a command prints; empty where it fails or does not exist."""
-    try:
-        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
+    with suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.check_output(
+            command, cwd=ROOT, stderr=subprocess.DEVNULL, text=True
+        ).strip()
+    return ""
 
 
 def _lines(path: str) -> list[str]:
-    try:
+    with suppress(OSError):
         return Path(path).read_text().splitlines()
-    except OSError:
-        return []
+    return []

@@ -18,7 +18,6 @@ from bench.project import Settings, sedmtl, write_project
 from bench.runner import Family, Lap, Run, Stage, on_all_cores, seconds_of
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.data.corpora import load_events, load_scenes
-from sedmtl.runtime.process import keep_memory
 
 Wave = npt.NDArray[np.float64]
 SNRS_DB = {1: (10,), 3: (0, 10, 20)}
@@ -26,7 +25,6 @@ SNRS_DB = {1: (10,), 3: (0, 10, 20)}
 
 def ours(settings: Settings, n_snrs: int) -> Run:
     """`sedmtl mix` at one SNR or three, planning included."""
-    keep_memory()  # as the command line does
     path = write_project(Path(settings.folder) / f"mix_{n_snrs}", settings)
     n_made = settings.n_mixtures * n_snrs
     snrs = [word for snr_db in SNRS_DB[n_snrs] for word in ("--snr", str(snr_db))]
@@ -59,7 +57,6 @@ def plain(settings: Settings, n_snrs: int) -> Run:
 
 def limit(settings: Settings, n_snrs: int) -> Run:
     """Decode and resample each event once and one scene per mixture, on all cores."""
-    keep_memory()  # as the command line does
     config = load_config(settings.shared)
     corpus, planned = Corpus(config), read_plan(config)
     scenes = [corpus.scenes[mixture["scene"]] for mixture in planned]
@@ -84,12 +81,7 @@ def read_plan(config: Config) -> list[dict[str, Any]]:
 
 
 class Corpus:
-    """Mixtures by their definition (docs/protocol.md, Mixtures), one at a time, in float64.
-
-    Attributes:
-        events: Path of each event clip, by name.
-        scenes: Path of each scene, by name.
-    """
+    """Mixtures by their definition (docs/protocol.md, Mixtures), one at a time, in float64."""
 
     def __init__(self, config: Config) -> None:
         self.events = {clip.name: clip.path for clip in load_events(config)}
@@ -112,8 +104,7 @@ class Corpus:
 
 def _read(path: Path, rate: int) -> Wave:
     samples, file_rate = soundfile.read(path, always_2d=True)
-    resampled: Wave = soxr.resample(samples.mean(axis=1), file_rate, rate, quality="HQ")
-    return resampled
+    return soxr.resample(samples.mean(axis=1), file_rate, rate, quality="HQ")
 
 
 def _rms(waveform: Wave) -> float:
@@ -121,8 +112,8 @@ def _rms(waveform: Wave) -> float:
 
 
 def _stage(name: str, n_snrs: int) -> Stage:
-    ours_of, plain_of, limit_of = (partial(side, n_snrs=n_snrs) for side in (ours, plain, limit))
-    return Stage(name, "mixtures/s", ours_of, plain_of, limit_of)
+    sides = (partial(side, n_snrs=n_snrs) for side in (ours, plain, limit))
+    return Stage(name, "mixtures/s", *sides)
 
 
 FAMILY = Family(

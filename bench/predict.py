@@ -30,19 +30,33 @@ RATE = 44_100
 """Of the recordings: not the network's, so that they are resampled as most are."""
 
 
-def ours(settings: Settings, precision: str | None = None) -> Run:
-    """At paper size; by default in the precision that sedmtl chooses."""
-    return _predict(settings, settings.minutes, settings.width, precision)
+def predict(
+    settings: Settings, minutes: str = "minutes", width: int | None = None, precision: str = ""
+) -> Run:
+    """Find the events of one recording; an item is a second of it.
 
+    Args:
+        settings: The sizes.
+        minutes: Which of them is the length of the recording.
+        width: Of the network; by default the paper's.
+        precision: By default the one that sedmtl chooses.
+    """
+    keep_memory()  # as the command line does
+    n_minutes = getattr(settings, minutes)
+    path = Path(settings.folder) / f"recording_{n_minutes:g}.wav"
+    if not path.is_file():
+        _write_recording(path, n_minutes)
+    device = choose_device(None)
+    card = _paper_size(width or settings.width, precision or choose_precision(device))
+    torch.manual_seed(0)
+    detector = Detector(card, card.build_network(), device)
+    detector.score_windows(np.zeros((8, card.n_samples), np.float32))  # the first is slower
 
-def long(settings: Settings) -> Run:
-    """A long recording, narrow network."""
-    return _predict(settings, settings.long_minutes, NARROW)
+    def work() -> None:
+        for _, found in detector.predict_many([path], n_workers=all_cores()):
+            assert not isinstance(found, Exception), found
 
-
-def short(settings: Settings) -> Run:
-    """A short recording, narrow network."""
-    return _predict(settings, settings.short_minutes, NARROW)
+    return lambda: Lap(seconds_of(work), 60 * n_minutes, 60 * n_minutes)
 
 
 def limit(settings: Settings) -> Run:
@@ -52,25 +66,6 @@ def limit(settings: Settings) -> Run:
     audio_s = 60 * settings.minutes
     n_windows = audio_s / (card.grid.stride * card.grid.hop_s)
     return time_at_best(settings, gflop * n_windows, audio_s)
-
-
-def _predict(settings: Settings, minutes: float, width: int, precision: str | None = None) -> Run:
-    """Find the events of one recording; an item is a second of it."""
-    keep_memory()  # as the command line does
-    path = Path(settings.folder) / f"recording_{minutes:g}.wav"
-    if not path.is_file():
-        _write_recording(path, minutes)
-    device = choose_device(None)
-    card = _paper_size(width, precision or choose_precision(device))
-    torch.manual_seed(0)
-    detector = Detector(card, card.build_network(), device)
-    detector.score_windows(np.zeros((8, card.n_samples), np.float32))  # the first is slower
-
-    def work() -> None:
-        for _, found in detector.predict_many([path], n_workers=all_cores()):
-            assert not isinstance(found, Exception), found
-
-    return lambda: Lap(seconds_of(work), 60 * minutes, 60 * minutes)
 
 
 def _paper_size(width: int, precision: str) -> ModelCard:
@@ -94,10 +89,13 @@ def _write_recording(path: Path, minutes: float) -> None:
             file.write(rng.uniform(0.01, 0.2) * rng.standard_normal((10 * RATE, 2)))
 
 
+LONG, SHORT = (
+    partial(predict, minutes=minutes, width=NARROW) for minutes in ("long_minutes", "short_minutes")
+)
 FAMILY = Family(
     (
-        Stage("predict", "s/s", ours, partial(ours, precision="float32"), limit, n_laps=2),
-        Stage("predict, long beside short", "s/s", long, short, n_laps=1, n_warm=0),
+        Stage("predict", "s/s", predict, partial(predict, precision="float32"), limit, n_laps=2),
+        Stage("predict, long beside short", "s/s", LONG, SHORT, n_laps=1, n_warm=0),
     ),
     "float32; in the second row, a short recording beside a long one, network of width 2",
     "as for inference, for the recording's overlapping windows",

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from sedmtl.runtime.process import keep_memory
+
 SNR_DB = 10
 """Of the mixtures that features and training use."""
 
@@ -75,39 +77,26 @@ def write_project(folder: Path, settings: Settings) -> Path:
 
 
 def write_corpora(settings: Settings) -> None:
-    """Write both synthetic corpora; the clips cycle through the classes."""
-    corpora = Path(settings.corpora)
-    _write_events(corpora / "FSDKaggle2018", settings.n_clips, settings.n_classes)
-    _write_scenes(corpora / "TAU-urban-acoustic-scenes-2019-development", settings.n_scenes)
-
-
-def _write_events(root: Path, n_clips: int, n_classes: int) -> None:
-    """Decaying noise, and the table of its labels."""
-    audio_dir, meta_dir = root / "FSDKaggle2018.audio_train", root / "FSDKaggle2018.meta"
-    audio_dir.mkdir(parents=True)
-    meta_dir.mkdir()
+    """Write both synthetic corpora, noise and tables; the clips cycle through the classes."""
+    events = Path(settings.corpora) / "FSDKaggle2018"
+    audio_dir, meta_dir = events / "FSDKaggle2018.audio_train", events / "FSDKaggle2018.meta"
+    scenes = Path(settings.corpora) / "TAU-urban-acoustic-scenes-2019-development"
+    for folder in (audio_dir, meta_dir, scenes / "audio"):
+        folder.mkdir(parents=True)
     rows = ["fname,label,manually_verified"]
-    for i in range(n_clips):
+    for i in range(settings.n_clips):
         rng = np.random.default_rng([0, i])
-        n_samples = round(rng.uniform(0.3, 10) * EVENT_RATE)
-        decay = np.exp(-np.arange(n_samples) / rng.uniform(0.2, 2) / EVENT_RATE)
-        wave = 0.1 * decay * rng.standard_normal(n_samples)
+        wave = 0.1 * rng.standard_normal(round(rng.uniform(0.3, 10) * EVENT_RATE))
         soundfile.write(audio_dir / f"{i:08x}.wav", wave, EVENT_RATE, subtype="PCM_16")
-        rows.append(f"{i:08x}.wav,class_{i % n_classes:02d},1")
+        rows.append(f"{i:08x}.wav,class_{i % settings.n_classes:02d},1")
     (meta_dir / "train_post_competition.csv").write_text("\n".join([*rows, ""]))
-
-
-def _write_scenes(root: Path, n_scenes: int) -> None:
-    """Stereo noise, and the table of its recording locations."""
-    (root / "audio").mkdir(parents=True)
     rows = ["filename\tscene_label\tidentifier\tsource_label"]
-    for i in range(n_scenes):
-        rng = np.random.default_rng([1, i])
-        wave = rng.uniform(0.01, 0.05) * rng.standard_normal((SCENE_S * SCENE_RATE, 2))
+    for i in range(settings.n_scenes):
+        wave = 0.03 * np.random.default_rng([1, i]).standard_normal((SCENE_S * SCENE_RATE, 2))
         name = f"audio/park-town-{i}-0-a.wav"
-        soundfile.write(root / name, wave, SCENE_RATE, subtype="PCM_24")
+        soundfile.write(scenes / name, wave, SCENE_RATE, subtype="PCM_24")
         rows.append(f"{name}\tpark\ttown-{i}\ta")
-    (root / "meta.csv").write_text("\n".join([*rows, ""]))
+    (scenes / "meta.csv").write_text("\n".join([*rows, ""]))
 
 
 def sedmtl(*words: str) -> None:
@@ -118,5 +107,6 @@ def sedmtl(*words: str) -> None:
     """
     from sedmtl.cli.app import app
 
+    keep_memory()  # as the command line does before it parses
     if code := app([*words, "--debug"], standalone_mode=False):
         raise RuntimeError(f"sedmtl {words[0]} ended with {code}")

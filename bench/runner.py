@@ -16,31 +16,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.machine import ROOT, peak_mb
 from bench.project import Settings
+from sedmtl.runtime.process import keep_memory
 from sedmtl.runtime.workers.threads import all_cores
 
 
 @dataclass(frozen=True)
 class Lap:
-    """One timed pass over some work.
+    """One timed pass over some work."""
 
-    Attributes:
-        seconds: Wall time of the work, without its preparation.
-        n_items: Clips, mixtures or whatever the stage counts.
-        audio_s: Seconds of audio processed.
-        notes: Further figures; each key names the figure and its unit.
-        peak_mb: Peak resident memory of the child so far, which it adds itself.
-    """
-
-    seconds: float
-    n_items: float = 1
-    audio_s: float = 0.0
-    notes: Mapping[str, float] = field(default_factory=dict)
-    peak_mb: float = 0.0
+    seconds: float  # wall time of the work, without its preparation
+    n_items: float = 1  # clips, mixtures or whatever the stage counts
+    audio_s: float = 0.0  # of audio processed
+    notes: Mapping[str, float] = field(default_factory=dict)  # by figure and unit
+    peak_mb: float = 0.0  # resident memory of the child so far, which it adds itself
 
 
 Run = Callable[[], Lap]
@@ -50,31 +44,28 @@ Prepare = Callable[[Settings], Run]
 """Prepares the work; a child imports nothing but the module of this function."""
 
 
+class Earlier(NamedTuple):
+    """A side of an earlier stage of the family: its laps stand here, too, and are not run again."""
+
+    stage: str
+    side: str
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One row of the table.
-
-    Attributes:
-        unit: Of its figure; with 's', less is better.
-        ours: As sedmtl does it.
-        reference: The plain way.
-        limit: The fastest that this machine could do it, where that is known.
-        n_laps: Timed laps.
-        n_warm: Laps before those, not timed.
-        needs_gpu: Left out on a machine without a GPU.
-    """
+    """One row of the table."""
 
     name: str
-    unit: str
-    ours: Prepare
-    reference: Prepare | None = None
-    limit: Prepare | None = None
-    n_laps: int = 3
-    n_warm: int = 1
-    needs_gpu: bool = False
+    unit: str  # of its figure; with 's', less is better
+    ours: Prepare  # as sedmtl does it
+    reference: Prepare | Earlier | None = None  # the plain way
+    limit: Prepare | Earlier | None = None  # the fastest that this machine could do it, if known
+    n_laps: int = 3  # timed
+    n_warm: int = 1  # before those, not timed
+    needs_gpu: bool = False  # left out on a machine without one
 
     @property
-    def sides(self) -> dict[str, Prepare]:
+    def sides(self) -> dict[str, Prepare | Earlier]:
         """Those that the stage has, by name."""
         named = {"ours": self.ours, "reference": self.reference, "limit": self.limit}
         return {name: side for name, side in named.items() if side}
@@ -82,18 +73,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Family:
-    """Stages that share a legend.
-
-    Attributes:
-        reference: Describes the references.
-        limit: Describes the limits.
-        needs: Stores of the shared project to make first: 'features' include 'mixtures'.
-    """
+    """Stages that share a legend: what their references and limits are."""
 
     stages: tuple[Stage, ...]
     reference: str
     limit: str = ""
-    needs: str = ""
+    needs: str = ""  # stores of the shared project to make first: 'features' include 'mixtures'
 
 
 @contextmanager
@@ -101,7 +86,7 @@ def worker(prepare: Prepare, settings: Settings) -> Iterator[Run]:
     """Start a child that prepares itself; yields the call that runs one lap in it.
 
     Raises:
-        RuntimeError: The child failed; the message ends in its traceback. Laps raise it, too.
+        RuntimeError: The child failed, here or in a lap; the message ends in its traceback.
     """
     context = multiprocessing.get_context("spawn")
     connection, of_child = context.Pipe()
@@ -119,10 +104,9 @@ def worker(prepare: Prepare, settings: Settings) -> Iterator[Run]:
             raise RuntimeError(f"a worker failed: {result}")
         return result
 
-    def lap() -> Lap:
+    def lap() -> Any:
         connection.send(None)
-        made: Lap = answer()
-        return made
+        return answer()
 
     try:
         answer()
@@ -155,17 +139,14 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def on_all_cores(work: Callable[[Any], object], items: Iterable[Any]) -> float:
-    """Wall time of a call per item, one thread per core."""
+    """Wall time of a call per item, one thread per core, in memory kept as sedmtl keeps it."""
+    keep_memory()
     with ThreadPoolExecutor(all_cores()) as pool:
         return seconds_of(lambda: list(pool.map(work, items)))
 
 
 def python(*words: str) -> None:
-    """Run a Python process to its end.
-
-    Raises:
-        RuntimeError: It failed.
-    """
+    """Run a Python process to its end; a RuntimeError if it fails."""
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed: {done.stderr.strip()}")
@@ -174,3 +155,10 @@ def python(*words: str) -> None:
 def process(_: Settings, words: tuple[str, ...]) -> Run:
     """A whole Python process, from its start to its end."""
     return lambda: Lap(seconds_of(lambda: python(*words)))
+
+
+_HELP = partial(process, words=("-m", "sedmtl", "--help"))
+_TORCH = partial(process, words=("-c", "import torch"))
+STARTUP = Family(
+    (Stage("sedmtl --help", "s", _HELP, _TORCH, n_laps=5),), "a process that imports torch"
+)

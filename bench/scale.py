@@ -58,22 +58,20 @@ def measure(folder: Path, plans: Sequence[int], sizes: Sequence[int]) -> Iterato
         str(folder), str(folder / "corpora"), n_clips=82, n_scenes=40, n_classes=N_CLASSES
     )
     write_corpora(settings)
+
+    def point(work: str, n_items: int, *words: str) -> Point:
+        with worker(partial(process, words=words), settings) as run:
+            lap = run()
+        return Point(work, n_items, lap.seconds, lap.peak_mb)
+
     for n in plans:
-        code = f"from bench.scale import make_plan; make_plan({n})"
-        yield _point("plan", n, settings, "-c", code)
+        yield point("plan", n, "-c", f"from bench.scale import make_plan; make_plan({n})")
     for n in sizes:
         # Removed afterwards: 10,000 mixtures take 6.4 GB.
         with TemporaryDirectory(dir=folder) as project:
-            path = write_project(Path(project), replace(settings, n_mixtures=n))
-            words = ["--config", str(path)]
-            yield _point("mix", n, settings, "-m", "sedmtl", "mix", "--snr", str(SNR_DB), *words)
-            yield _point("features", n, settings, "-m", "sedmtl", "features", *words)
-
-
-def _point(work: str, n_items: int, settings: Settings, *words: str) -> Point:
-    with worker(partial(process, words=words), settings) as run:
-        lap = run()
-    return Point(work, n_items, lap.seconds, lap.peak_mb)
+            config = str(write_project(Path(project), replace(settings, n_mixtures=n)))
+            for work, *options in (("mix", "--snr", str(SNR_DB)), ("features",)):
+                yield point(work, n, "-m", "sedmtl", work, *options, "--config", config)
 
 
 def make_plan(n_mixtures: int) -> None:
@@ -89,17 +87,18 @@ def make_plan(n_mixtures: int) -> None:
 def draw(points: Sequence[Point], path: Path) -> None:
     """Two panels: seconds and memory against the number of mixtures."""
     figure = Figure(figsize=(8, 3), layout="constrained")
-    titles = {"seconds": "seconds", "peak_mb": "peak resident memory, MB"}
-    for axes, (field, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
-        for work in dict.fromkeys(point.work for point in points):
-            line = [(p.n_items, getattr(p, field)) for p in points if p.work == work]
-            axes.plot(*zip(*line, strict=True), "o-", label=work)
-        axes.set(xlabel="mixtures", ylabel=title, xscale="log")
+    time_axes, memory_axes = figure.subplots(1, 2)
+    for work in dict.fromkeys(point.work for point in points):
+        _, n_items, seconds, peak_mb = zip(*(p for p in points if p.work == work), strict=True)
+        time_axes.plot(n_items, seconds, "o-", label=work)
+        memory_axes.plot(n_items, peak_mb, "o-")
+    for axes in figure.axes:
+        axes.set(xlabel="mixtures", xscale="log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.grid(alpha=0.3)
-    time_axes, memory_axes = figure.axes
+    memory_axes.set_ylabel("peak resident memory, MB")
     memory_axes.set_ylim(bottom=0)
-    time_axes.set(yscale="log", ylim=(1, None))
+    time_axes.set(ylabel="seconds", yscale="log", ylim=(1, None))
     time_axes.yaxis.set_major_formatter("{x:,.0f}")
     time_axes.yaxis.set_minor_formatter("")
     time_axes.legend(frameon=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from textwrap import wrap
 from typing import Any, NamedTuple
 
 from bench.runner import Family, Lap
+from sedmtl.evaluation.tables import Table
 
 HEADER = ("stage", "ours", "reference", "ratio", "x real time", "peak MB", "ref. MB", "of limit")
 WIDTH = 100
@@ -22,18 +22,14 @@ ABOUT = (
 
 
 class Row(NamedTuple):
-    """A measured stage; None stands for a figure where there is nothing to compare with.
-
-    Attributes:
-        laps: Of each side.
-    """
+    """A measured stage, and the laps of each of its sides."""
 
     stage: str
     unit: str
     laps: Mapping[str, Sequence[Lap]]
 
     def figures(self) -> dict[str, float | None]:
-        """Medians of the sides, in the order of `HEADER`."""
+        """Medians of the sides, in the order of `HEADER`; None: nothing to compare with."""
         seconds = {
             name: median(lap.seconds / lap.n_items for lap in laps)
             for name, laps in self.laps.items()
@@ -52,11 +48,11 @@ class Row(NamedTuple):
             "of_limit": per_ours.get("limit"),
         }
 
-    def cells(self) -> tuple[str, ...]:
-        """As text, in the order of the header."""
+    def cells(self) -> list[str]:
+        """As text, in the order of `HEADER`."""
         *figures, of_limit = self.figures().values()
         share = f"{of_limit:.0%}" if of_limit is not None else "–"
-        return (f"{self.stage} ({self.unit})", *map(_number, figures), share)
+        return [f"{self.stage} ({self.unit})", *map(_number, figures), share]
 
     def notes(self) -> list[str]:
         """Further figures, the reference's in brackets."""
@@ -75,18 +71,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """One run of the benchmark.
+    """One run of the benchmark."""
 
-    Attributes:
-        about: Machine, versions, commit and sizes that the figures hold for.
-        limits: Of the machine.
-        families: Those measured, by name.
-        rows: In order.
-    """
-
-    about: Mapping[str, Any]
-    limits: Mapping[str, float]
-    families: Mapping[str, Family]
+    about: Mapping[str, Any]  # machine, versions, commit and sizes that the figures hold for
+    limits: Mapping[str, float]  # of the machine
+    families: Mapping[str, Family]  # those measured, by name
     rows: Sequence[Row]
 
     def json(self) -> dict[str, Any]:
@@ -94,53 +83,25 @@ class Report:
         rows = [row.json() for row in self.rows]
         return {"schema": 2, **self.about, "limits": dict(self.limits), "rows": rows}
 
-    def text(self) -> str:
-        """At most `WIDTH` columns."""
-        table = self._table()
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(cell.rjust(width) if i else cell.ljust(width)
-                      for i, (cell, width) in enumerate(zip(cells, widths, strict=True)))
-            for cells in table
-        ]  # fmt: skip
-        lines.insert(1, "-" * len(lines[0]))
-        legend = (wrap(line, WIDTH - 4, subsequent_indent="  ") for line in self._legend())
-        notes = [*self._notes(), "", *(part for parts in legend for part in parts)]
-        return "\n".join([*self._machine(), "", *lines, "", *notes])
-
-    def markdown(self) -> str:
-        """A section for docs/performance.md."""
-        lines = [f"| {' | '.join(cells)} |" for cells in self._table()]
-        lines.insert(1, f"|---|{'---:|' * (len(HEADER) - 1)}")
-        title = f"## {self.about['machine']['cpu']}, {self.about['commit']}"
-        machine = [f"{line}  " for line in self._machine()]
-        notes = [f"- {line}" for line in (*self._notes(), *self._legend())]
-        return "\n".join([title, "", *machine, "", *lines, "", *notes])
-
-    def _table(self) -> list[tuple[str, ...]]:
-        return [HEADER, *(row.cells() for row in self.rows)]
-
-    def _machine(self) -> list[str]:
+    def table(self) -> Table:
+        """The rows; the notes name the machine and explain the columns."""
         machine, installed = self.about["machine"], self.about["versions"]
-        speeds = {what: value for what, value in self.limits.items() if what != "GPUs"}
-        limits = ", ".join(f"{_number(value)} {what}" for what, value in speeds.items())
         gpu = f"GPU {machine['gpu']}, " if machine["gpu"] else ""
-        return [
-            f"{gpu}{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['flags'])}), "
-            f"{machine['ram_gb']} GB, {machine['system']}",
+        limits = [
+            f"{_number(value)} {what}" for what, value in self.limits.items() if what != "GPUs"
+        ]
+        notes = [
+            f"{gpu}{machine['cores']} cores ({', '.join(machine['flags'])}), "
+            f"{machine['ram_gb']} GB, {machine['system']}; at best {', '.join(limits)}",
             ", ".join(f"{name} {version}" for name, version in installed.items()),
-            f"sedmtl commit {self.about['commit']}; at best {limits}",
+            *(note for row in self.rows for note in row.notes()),
+            ABOUT,
         ]
-
-    def _notes(self) -> list[str]:
-        return [note for row in self.rows for note in row.notes()]
-
-    def _legend(self) -> list[str]:
-        return [ABOUT] + [
-            f"{name}: reference: {family.reference}"
-            + (f"; limit: {family.limit}" if family.limit else "")
-            for name, family in self.families.items()
-        ]
+        for name, family in self.families.items():
+            limit = f"; limit: {family.limit}" if family.limit else ""
+            notes.append(f"{name}: reference: {family.reference}{limit}")
+        title = f"{machine['cpu']}, {self.about['commit']}"
+        return Table(title, HEADER, [row.cells() for row in self.rows], notes)
 
 
 def _number(value: float | None) -> str:

@@ -1,14 +1,13 @@
-"""Training steps on a feature store, and the work that `bench.inference` shares with them."""
+"""Training steps and clip scores on a feature store: by sedmtl's `Trainer`, and plainly."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,13 +15,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bench.arithmetic import network_gflop, time_at_best
 from bench.project import SNR_DB, Settings
-from bench.runner import Family, Lap, Run, Stage, seconds_of
+from bench.runner import Earlier, Family, Lap, Run, Stage, seconds_of
 from sedmtl.config import load_config
 from sedmtl.models import SedOutput
 from sedmtl.models.registry import PAPERS
 from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.runtime.process import keep_memory
 from sedmtl.store import Store
+from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.loop import Trainer, open_trainer
 from sedmtl.training.split import split_rows
@@ -53,11 +53,7 @@ def ours(settings: Settings, *, training: bool, compiled: bool = False, model: s
         else:
             trainer.score(rows[: N_STEPS * settings.batch])
 
-    def run() -> Lap:
-        waited_s = trainer.loader.waited_s
-        return _lap(settings, seconds_of(work), trainer.loader.waited_s - waited_s)
-
-    return run
+    return _timed(settings, work, trainer.loader)
 
 
 def plain(settings: Settings, *, training: bool) -> Run:
@@ -67,17 +63,27 @@ def plain(settings: Settings, *, training: bool) -> Run:
     network.network.train(training)
     batches = network.batches()
 
-    def run() -> Lap:
-        started, waited_s = time.perf_counter(), 0.0
-        for _ in range(N_STEPS):
-            asked = time.perf_counter()
-            logmel, target = next(batches)
-            waited_s += time.perf_counter() - asked
+    def work() -> None:
+        for logmel, target in islice(batches, N_STEPS):
             if training:
                 network.step(logmel, target)
             else:
                 network.score(logmel)
-        return _lap(settings, time.perf_counter() - started, waited_s)
+
+    return _timed(settings, work, network)
+
+
+def _timed(settings: Settings, work: Callable[[], None], source: BatchLoader | PlainNetwork) -> Run:
+    """Laps of `N_STEPS` batches, with the share of the time that they were waited for."""
+
+    def run() -> Lap:
+        before_s = source.waited_s
+        seconds = seconds_of(work)
+        notes = {"% of the time waiting for data": 100 * (source.waited_s - before_s) / seconds}
+        if torch.cuda.is_available():
+            notes["MB on the GPU"] = torch.cuda.max_memory_allocated() / 1024**2
+        n_clips = N_STEPS * settings.batch
+        return Lap(seconds, n_clips, 10 * n_clips, notes)
 
     return run
 
@@ -97,12 +103,9 @@ def open_store(settings: Settings) -> Store:
 
 def config_of(settings: Settings, model: str = PAPERS) -> TrainConfig:
     """A network, in the precision that sedmtl would choose here; only the paper's has a width."""
-    precision = choose_precision(choose_device(None))
-    width = {"width": settings.width} if model == PAPERS else {}
-    return TrainConfig.of(
-        {"data": f"snr_{SNR_DB}", "fold": 1, "model": model, "alpha": ALPHA, **width,
-         "batch_size": settings.batch, "precision": precision}
-    )  # fmt: skip
+    recipe = {"data": f"snr_{SNR_DB}", "fold": 1, "model": model, "alpha": ALPHA}
+    recipe |= {"batch_size": settings.batch, "precision": choose_precision(choose_device(None))}
+    return TrainConfig.of(recipe | ({"width": settings.width} if model == PAPERS else {}))
 
 
 def trainer_of(settings: Settings, store: Store, model: str = PAPERS) -> Trainer:
@@ -111,7 +114,7 @@ def trainer_of(settings: Settings, store: Store, model: str = PAPERS) -> Trainer
 
 
 class PlainNetwork:
-    """The same network as a first script would run it.
+    """The paper's network as a first script would run it.
 
     float32, tensors contiguous, the decoder always on, all features in memory as arrays that
     `DataLoader` batches.
@@ -128,15 +131,19 @@ class PlainNetwork:
         target = store.clips.target[split.train].astype(np.float32)
         arrays = TensorDataset(torch.from_numpy(logmel), torch.from_numpy(target))
         self._loader = DataLoader(arrays, settings.batch, drop_last=True)
+        self.waited_s = 0.0
         self._device = choose_device(None)
         self.network: nn.Module = build_network(config, store).to(self._device)
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.lr)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Standardised log-mels (B, T, F) and targets (B, C), without end."""
+        endless = chain.from_iterable(repeat(self._loader))
         while True:
-            for logmel, target in self._loader:
-                yield logmel.to(self._device), target.to(self._device)
+            asked = time.perf_counter()
+            logmel, target = next(endless)
+            self.waited_s += time.perf_counter() - asked
+            yield logmel.to(self._device), target.to(self._device)
 
     def step(self, logmel: Tensor, target: Tensor) -> float:
         """Learn from a batch; returns the loss."""
@@ -148,47 +155,44 @@ class PlainNetwork:
         self._optimiser.step()
         return loss.item()
 
-    def score(self, logmel: Tensor) -> npt.NDArray[np.float32]:
+    def score(self, logmel: Tensor) -> Tensor:
         """(B, T, F) -> (B, C)."""
         with torch.no_grad():
-            clip: npt.NDArray[np.float32] = self.network(logmel).clip.cpu().numpy()
-        return clip
+            return self.network(logmel).clip.cpu()
 
 
-def _lap(settings: Settings, seconds: float, waited_s: float) -> Lap:
-    notes = {"% of the time waiting for data": 100 * waited_s / seconds}
-    if torch.cuda.is_available():
-        notes["MB on the GPU"] = torch.cuda.max_memory_allocated() / 1024**2
-    n_clips = N_STEPS * settings.batch
-    return Lap(seconds, n_clips, 10 * n_clips, notes)
-
-
-def cheap_stages(name: str, *, training: bool) -> list[Stage]:
-    """The cheap networks beside the paper's, all by `Trainer`."""
-    return [
-        Stage(
-            f"{name}, {model}", "clips/s", partial(ours, training=training, model=model),
-            partial(ours, training=training), n_laps=2,
-        )
+def _stages(name: str, *, training: bool) -> list[Stage]:
+    """The paper's network beside a plain one, and the cheap networks beside the paper's."""
+    sides = [partial(side, training=training) for side in (ours, plain, limit)]
+    papers = Earlier(name, "ours")
+    cheap = [
+        Stage(f"{name}, {model}", "clips/s", partial(sides[0], model=model), papers, n_laps=2)
         for model in ("pooled", "crnn")
-    ]  # fmt: skip
+    ]
+    return [Stage(name, "clips/s", *sides, n_laps=2), *cheap]
 
 
-plain_step, limit_of_step = partial(plain, training=True), partial(limit, training=True)
-FAMILY = Family(
-    (
-        Stage(
-            "training step", "clips/s", partial(ours, training=True), plain_step, limit_of_step,
-            n_laps=2,
-        ),
-        Stage(
-            "training step, torch.compile", "clips/s", partial(ours, training=True, compiled=True),
-            plain_step, limit_of_step, n_laps=2, needs_gpu=True,
-        ),
-        *cheap_stages("training step", training=True),
-    ),
+STEP = "training step"
+COMPILED = Stage(
+    f"{STEP}, torch.compile",
+    "clips/s",
+    partial(ours, training=True, compiled=True),
+    Earlier(STEP, "reference"),
+    Earlier(STEP, "limit"),
+    n_laps=2,
+    needs_gpu=True,
+)
+TRAINING = Family(
+    (*_stages(STEP, training=True), COMPILED),
     "the same network in float32, contiguous, DataLoader on arrays, loss fetched each step; of "
-    "pooled and crnn, the paper's network as sedmtl trains it",
+    "pooled and crnn, the paper's network as sedmtl trains it, timed once, in its own row",
     "the step's convolutions and matrix products at the best GFLOP/s of its precision",
     needs="features",
-)  # fmt: skip
+)
+INFERENCE = Family(
+    tuple(_stages("inference", training=False)),
+    "the same network in float32, contiguous, with the decoder; of pooled and crnn, the paper's "
+    "network as sedmtl scores it, timed once, in its own row",
+    "its convolutions and matrix products without the decoder at the best GFLOP/s",
+    needs="features",
+)
