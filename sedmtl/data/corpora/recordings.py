@@ -70,17 +70,11 @@ def listed_files(
 ) -> list[tuple[Row, Path]]:
     """The rows of a table with the files below `root` that they name, sorted by name.
 
-    Args:
-        table: A CSV or TSV.
-        root: The folder of the files.
-        columns: They must have values; those of the first are the names, each once.
-        expected: What the error says of a row that lacks a value or does not fit.
-        delimiter: Between the values.
-        fits: What else a row must fulfil.
+    Each row must have values in `columns`, whose first holds the names, and fit.
 
     Raises:
-        SedmtlError: The table or a column is missing, a row does not fit, or a file has two rows
-            or is outside the folder.
+        SedmtlError: The table or a column is missing, a row is not as `expected`, or a file has
+            two rows or is outside the folder.
     """
     rows = read_table(table, columns, delimiter, unique=columns[0])
     for row in rows:

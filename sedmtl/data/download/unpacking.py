@@ -74,35 +74,27 @@ def _names(members: Sequence[ZipInfo], top: str, archive: Path) -> dict[str, Zip
     """The files by their names below the folder."""
     names: dict[str, ZipInfo] = {}
     for member in members:
-        name = _name(member, top, archive)
-        if member.is_dir():
-            continue
-        if name in names:
-            raise _refused(archive, member, "it is there twice")
-        names[name] = member
+        stored = member.orig_filename  # zipfile itself cuts a name at a zero byte
+        parts = PurePosixPath(stored).parts
+        name = str(PurePosixPath(*(parts[1:] if parts[:1] == (top,) and parts[1:] else parts)))
+        # No separators, drives and control characters of any system.
+        is_plain = stored.isprintable() and not set(stored) & set("\\:")
+        reason = ""
+        if not parts or ".." in parts or stored.startswith("/") or not is_plain:
+            reason = "its name does not stay in the folder"
+        elif stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            reason = "it is a link or a device"
+        elif member.flag_bits & 1:
+            reason = "it is encrypted"
+        elif name in names and not member.is_dir():
+            reason = "it is there twice"
+        if reason:
+            raise SedmtlError(
+                f"{archive} is refused for {stored!r}: {reason}; nothing was unpacked"
+            )
+        if not member.is_dir():
+            names[name] = member
     return names
-
-
-def _name(member: ZipInfo, top: str, archive: Path) -> str:
-    # As stored: zipfile itself cuts a name at a zero byte.
-    stored = member.orig_filename
-    parts = PurePosixPath(stored).parts
-    # No separators, drives and control characters of any system.
-    is_plain = stored.isprintable() and not set(stored) & set("\\:")
-    if not parts or ".." in parts or stored.startswith("/") or not is_plain:
-        raise _refused(archive, member, "its name does not stay in the folder")
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _refused(archive, member, "it is a link or a device")
-    if member.flag_bits & 1:
-        raise _refused(archive, member, "it is encrypted")
-    return str(PurePosixPath(*(parts[1:] if parts[0] == top and len(parts) > 1 else parts)))
-
-
-def _refused(archive: Path, member: ZipInfo, reason: str) -> SedmtlError:
-    return SedmtlError(
-        f"{archive} is refused for {member.orig_filename!r}: {reason}; nothing was unpacked"
-    )
 
 
 def _check_limits(members: Sequence[ZipInfo], archive: Path, limits: Limits) -> None:
