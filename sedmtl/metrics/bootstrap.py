@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl.metrics.annotation import Values, Whole
 from sedmtl.metrics.clip import Scores, Targets
 
-Values = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.int32]
 
 CHUNK = 50
@@ -30,25 +30,12 @@ class Draws(NamedTuple):
 
 
 def bootstrap(target: Targets, score: Scores, n_draws: int, rng: np.random.Generator) -> Draws:
-    """The clip metrics on draws of n clips with replacement.
-
-    Args:
-        target: (n, C) of 0 and 1.
-        score: (n, C).
-        n_draws: Number of draws.
-        rng: Draws the clips.
-    """
-    n = len(target)
-    draws = [
-        _score_draws(target, score, _draw(n, min(CHUNK, left), rng))
-        for left in range(n_draws, 0, -CHUNK)
-    ]
+    """The clip metrics on draws of n clips with replacement, from labels and scores (n, C)."""
+    n, draws = len(target), []
+    for left in range(n_draws, 0, -CHUNK):
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=min(CHUNK, left))
+        draws.append(_score_draws(target, score, weights.astype(np.int32)))
     return Draws(*(np.concatenate(parts) for parts in zip(*draws, strict=True)))
-
-
-def _draw(n: int, n_draws: int, rng: np.random.Generator) -> Weights:
-    """Number of times each of n clips is drawn: (n_draws, n)."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.int32)
 
 
 def interval(values: Values, share: float = 0.95) -> tuple[float, float]:
@@ -61,6 +48,7 @@ def interval(values: Values, share: float = 0.95) -> tuple[float, float]:
 
 
 def _score_draws(target: Targets, score: Scores, weights: Weights) -> Draws:
+    """The metrics where each clip counts as often as it was drawn, (n_draws, n)."""
     n, n_classes = target.shape
     clips = np.arange(n)
     micro_p, _ = _weighted(target.ravel(), score.ravel(), clips.repeat(n_classes), weights)
@@ -72,9 +60,9 @@ def _score_draws(target: Targets, score: Scores, weights: Weights) -> Draws:
 
 
 def _weighted(
-    truth: npt.NDArray[np.integer], score: Scores, clip: npt.NDArray[np.int64], weights: Weights
+    truth: Targets, score: Scores, clip: Whole, weights: Weights
 ) -> tuple[Values, Values]:
-    """Average precision and area under the ROC curve of one ranking, for many weightings.
+    """Average precision and area under the ROC curve of one ranking (n,), for many weightings.
 
     Both are sums over the thresholds at which a positive is found, which are few.
 
@@ -93,7 +81,8 @@ def _weighted(
     n_positives = np.add.reduceat(truth[order].astype(np.int64), starts)
     found = n_positives > 0
     if not found.any():
-        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+        nothing = np.full(len(weights), np.nan)
+        return nothing, nothing
     positives = order[truth[order] == 1]
     first = np.cumsum(n_positives[found]) - n_positives[found]
     new_hits = np.add.reduceat(weights[:, clip[positives]], first, axis=1)

@@ -11,9 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+from sedmtl.metrics.annotation import Mask, Values, Whole
 
 
 class Confusion(NamedTuple):
@@ -28,10 +26,10 @@ class Confusion(NamedTuple):
         n_clips_without: Clips that have neither class, tagged or not.
     """
 
-    n_tagged: Counts
-    n_clips: Counts
-    n_tagged_without: Counts
-    n_clips_without: Counts
+    n_tagged: Whole
+    n_clips: Whole
+    n_tagged_without: Whole
+    n_clips_without: Whole
 
     @property
     def rate(self) -> Values:
@@ -63,13 +61,8 @@ class Confusion(NamedTuple):
         return sureness
 
 
-def evaluate(target: npt.NDArray[np.integer], tagged: Flags) -> Confusion:
-    """Count clips by true and tagged class.
-
-    Args:
-        target: (n, C) of 0 and 1.
-        tagged: (n, C) whether the clip score is above the threshold.
-    """
+def evaluate(target: npt.NDArray[np.integer], tagged: Mask) -> Confusion:
+    """Count clips by true and tagged class, from labels of 0 and 1 and tags, (n, C) each."""
     there = target.astype(np.int64)
     absent, tags = 1 - there, tagged.astype(np.int64)
     false = tags * absent
@@ -80,6 +73,6 @@ def evaluate(target: npt.NDArray[np.integer], tagged: Flags) -> Confusion:
     return Confusion(n_tagged, n_clips, absent.T @ false, absent.T @ absent)
 
 
-def _share(n: Counts, of: Counts) -> Values:
+def _share(n: Whole, of: Whole) -> Values:
     share: Values = np.divide(n, of, out=np.full(n.shape, np.nan), where=of > 0)
     return share

@@ -30,6 +30,11 @@ class EventMetrics(NamedTuple):
     n_classes_scored: int
 
 
+def count(n_classes: int, *labels: Whole) -> list[Whole]:
+    """The number of events of each class (C,), for each array of labels."""
+    return [np.bincount(each, minlength=n_classes) for each in labels]
+
+
 def summarise(
     tp: Whole, fp: Whole, n_truths: Whole, n_substitutions: int | None = None
 ) -> EventMetrics:

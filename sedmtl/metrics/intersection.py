@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sedmtl.metrics.annotation import Annotation, pairs_between
-from sedmtl.metrics.counts import EventMetrics, summarise
+from sedmtl.metrics.counts import EventMetrics, count, summarise
 
 
 def evaluate(
@@ -40,8 +40,5 @@ def evaluate(
     passes = covered_us >= np.rint(dtc * (detected.offset_us - detected.onset_us))
     found_us = np.bincount(i, shared_us * passes[j], len(truth))
     found = found_us >= np.rint(gtc * (truth.offset_us - truth.onset_us))
-    n_truths, tp, fp = (
-        np.bincount(label, minlength=n_classes)
-        for label in (truth.label, truth.label[found], detected.label[~passes])
-    )
+    tp, fp, n_truths = count(n_classes, truth.label[found], detected.label[~passes], truth.label)
     return summarise(tp, fp, n_truths)

@@ -138,7 +138,7 @@ def _cross_trigger_rate(
             change = cross_triggers(steps, other, edges_us, scenario.cttc)
             changed[other.clip] |= change != 0
             crosses.append((change, other.clip, other_s))
-    points = Points.where(changed, steps.score)
+    points = Points(changed, steps.score)
     rate = np.zeros(len(points.score))
     for change, clips, other_s in crosses:
         rate += points.total(change, clips) / other_s

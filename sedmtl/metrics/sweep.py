@@ -9,7 +9,6 @@ up gives the exact count at each distinct score, ties included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +23,11 @@ Scores = npt.NDArray[np.floating]
 class Sweep(NamedTuple):
     """The counts of one class as the threshold falls.
 
-    Detections are the runs of frames whose score is at least the threshold. Between two scores
-    listed here nothing changes in any clip; above the first, all counts are 0.
+    Detections are the runs of frames whose score is at least the threshold.
 
     Attributes:
-        score: (n_points,) the thresholds at which a count of some clip changes, falling.
+        score: (n_points,) the thresholds at which a count changes, falling; above the first, all
+            counts are 0.
         tp: (n_points,) truths found at that threshold.
         fp: (n_points,) detections that fail the detection tolerance criterion.
         n_truths: Truths in all clips.
@@ -55,7 +54,7 @@ def sweep(
     """
     events = truth.take(truth.label == label).merged()
     steps = activate(events, frame, microseconds(edges_s), dtc, gtc)
-    points = Points.where((steps.tp != 0) | (steps.fp != 0), steps.score)
+    points = Points((steps.tp != 0) | (steps.fp != 0), steps.score)
     return Sweep(points.score, points.total(steps.tp), points.total(steps.fp), len(events))
 
 
@@ -81,15 +80,7 @@ class Steps(NamedTuple):
 
 
 def activate(truth: Annotation, frame: Scores, edges_us: Whole, dtc: float, gtc: float) -> Steps:
-    """Activate the frames of all clips and follow the counts.
-
-    Args:
-        truth: The true events of this class, merged.
-        frame: (n, T).
-        edges_us: (T + 1,).
-        dtc: As for `sweep`.
-        gtc: As for `sweep`.
-    """
+    """Activate the frames (n, T) of all clips, and follow the counts against merged truths."""
     order = np.argsort(-frame.astype(np.float64), axis=1, kind="stable")
     begin, end = _runs(order)
     coverage = cover(truth, edges_us)
@@ -108,12 +99,7 @@ def activate(truth: Annotation, frame: Scores, edges_us: Whole, dtc: float, gtc:
 
 
 class Coverage(NamedTuple):
-    """Time covered by the truths of a class, in the clips that have any.
-
-    Attributes:
-        clip: (m,) the clips, rising.
-        until_us: (m, T + 1) covered time before each edge.
-    """
+    """Time covered by the truths of a class before each edge (m, T + 1), in m clips, rising."""
 
     clip: Whole
     until_us: Whole
@@ -129,14 +115,13 @@ def cover(truth: Annotation, edges_us: Whole) -> Coverage:
 
 
 def cross_triggers(steps: Steps, coverage: Coverage, edges_us: Whole, cttc: float) -> Changes:
-    """Follow the failing detections of a class that trigger on another: (m, T) changes.
+    """Follow the failing detections of a class that trigger on another: changes (m, T).
 
     Args:
-        steps: The steps of this class.
-        coverage: The coverage by the other class, in m clips.
+        steps: Of this class.
+        coverage: By the other class, in m clips.
         edges_us: (T + 1,).
-        cttc: Cross-trigger tolerance criterion: the share of a failing detection that truths of
-            the other class must cover.
+        cttc: The share of a failing detection that truths of the other class must cover.
     """
     begin, end = steps.begin[:, coverage.clip], steps.end[:, coverage.clip]
     wanted_us = np.rint(cttc * (edges_us[end] - edges_us[begin]))
@@ -144,31 +129,22 @@ def cross_triggers(steps: Steps, coverage: Coverage, edges_us: Whole, cttc: floa
     return _change((triggers & steps.fails[:, coverage.clip]).astype(np.int8))
 
 
-@dataclass(frozen=True)
 class Points:
-    """The operating points: the distinct scores at which a count changes.
+    """The operating points: the distinct scores (n_points,) at which a count changes, falling.
 
-    Attributes:
-        score: (n_points,) falling.
-        index: (n, T) the point of each step; meaningless where nothing changes.
+    Args:
+        changed: (n, T) the steps at which one does.
+        score: (n, T) of the steps.
     """
 
-    score: Values
-    index: Whole
-
-    @classmethod
-    def where(cls, changed: Mask, score: Scores) -> Points:
-        """Number the scores of the steps marked in `changed`; both are (n, T)."""
+    def __init__(self, changed: Mask, score: Scores) -> None:
         falling, index = np.unique(-score[changed].astype(np.float64), return_inverse=True)
-        all_index = np.zeros(score.shape, np.int64)
-        all_index[changed] = index
-        return cls(-falling, all_index)
+        self.score: Values = -falling
+        self.index = np.zeros(score.shape, np.int64)  # meaningless where nothing changes
+        self.index[changed] = index
 
     def total(self, change: Changes, clips: Whole | slice = slice(None)) -> Whole:
-        """Add changes (m, T) in m clips up to the count at each point: (n_points,).
-
-        A change is 0 at all steps that were not marked.
-        """
+        """Add changes (m, T) in m clips, 0 at other steps, up to the count at each point."""
         hit = change != 0
         totals = np.bincount(self.index[clips][hit], change[hit], len(self.score))
         return np.cumsum(totals).astype(np.int64)

@@ -10,10 +10,10 @@ from sedmtl.runtime.progress import say, size_text
 
 
 def announce(what: str, n_bytes: int, folder: Path) -> None:
-    """Announce the disk space of a stage; refuse if too little is free.
+    """Announce the disk space of a stage, such as '6,000 mixtures at 3 SNRs'.
 
     Args:
-        what: Number and kind of the items: '6,000 mixtures at 3 SNRs'.
+        what: Number and kind of the items.
         n_bytes: Bytes still to be written.
         folder: Where they are written; it need not exist yet.
 

@@ -50,11 +50,7 @@ def parse_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         reason = str(error).replace('"<unicode string>", ', "")
         raise ValueError(" ".join(reason.split())) from error
-    except (
-        AttributeError,
-        LookupError,
-        TypeError,
-    ) as error:  # PyYAML raises these for `!!bool maybe`
+    except (AttributeError, LookupError, TypeError) as error:  # from PyYAML, for `!!bool maybe`
         raise ValueError("it holds a tag that does not fit its value") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error

@@ -19,11 +19,11 @@ from sedmtl.runtime.errors import SedmtlError
 
 @dataclass(frozen=True)
 class Origin:
-    """What something was made from, as JSON values.
+    """What something was made from, as JSON values by name.
 
     Attributes:
-        decides: Values by name that determine the content.
-        recorded: Values noted for readers; they have no effect.
+        decides: Those that determine the content.
+        recorded: Those noted for readers, without effect.
     """
 
     decides: Mapping[str, Any]
@@ -48,11 +48,7 @@ class Origin:
         return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write the record to its own file.
-
-        Raises:
-            SedmtlError: The file cannot be written.
-        """
+        """Write the record to its own file."""
         write_text(path, json.dumps(sealed(vars(self))))
 
     @classmethod
@@ -98,21 +94,20 @@ def stamp_of(paths: Iterable[Path]) -> str:
 def check_settings(
     path: Path, made_with: Mapping[str, Any], wanted: Mapping[str, Any], remake: str
 ) -> None:
-    """Refuse a store that was made with other settings.
+    """Refuse a store that was made with other settings than `data.yaml` has.
 
     Args:
         path: The store.
-        made_with: Settings by key from the store; a missing key is not compared.
-        wanted: Settings by key from `data.yaml`.
+        made_with: Its settings; a missing key is not compared.
+        wanted: Those of `data.yaml`.
         remake: The command that rebuilds the store.
 
     Raises:
         SedmtlError: The settings differ; the message names the first key.
     """
-    before = Origin({key: made_with[key] for key in wanted if key in made_with})
-    now = Origin({key: wanted[key] for key in before.decides})
-    for key in before.decides:
-        if key in before.changes(now):
+    for key in wanted:
+        before, now = (Origin({key: values.get(key)}) for values in (made_with, wanted))
+        if key in made_with and not before.is_current(now):
             raise SedmtlError(
                 f"{path} was made with {key} {made_with[key]}, but data.yaml has {wanted[key]}: "
                 f"run '{remake}' again, or undo the change"

@@ -15,7 +15,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -57,16 +56,8 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
     if not console.is_terminal:
         yield meter.advance
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("·"),
-        TimeElapsedColumn(),
-        TextColumn("elapsed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "·", TimeElapsedColumn(),
+               "elapsed,", TimeRemainingColumn(), "left")  # fmt: skip
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, completed=done)
 
@@ -95,8 +86,8 @@ class _Meter:
     """Counts the units that are done, and prints how long the rest takes."""
 
     def __init__(self, what: str, total: int, done: int, *, lines: bool) -> None:
-        self._what, self._total, self._before, self._done = what, total, done, done
-        self._lines = lines
+        self._what, self._total, self._lines = what, total, lines
+        self._before = self._done = done
         self._started = self._printed = time.monotonic()
         self._first, self._first_at, self._is_estimated = 0, 0.0, False
         self._tenth = self._tenths()

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import Full, Queue
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
+Lane = Queue[tuple[Item] | BaseException | None]
+"""The waiting items of one iterable; then its exception, or None at its end."""
 
 POLL_S = 0.1
 """Poll interval of a worker waiting for the consumer."""
@@ -37,67 +39,51 @@ def prefetch(
         An iterator over the items, each with the number of its iterable, in order.
     """
     stop = threading.Event()
+
+    def in_order() -> Iterator[tuple[int, Item]]:
+        lanes: deque[Lane[Item]] = deque()
+        n_taken = 0
+        for source in sources:
+            lanes.append(Queue(n_ahead))
+            pool.submit(_fill, lanes[-1], source, stop)
+            if len(lanes) > n_workers:
+                yield from ((n_taken, item) for item in _items(lanes.popleft()))
+                n_taken += 1
+        for number, lane in enumerate(lanes, start=n_taken):
+            yield from ((number, item) for item in _items(lane))
+
     with ThreadPoolExecutor(n_workers) as pool:
         try:
-            yield _in_order(sources, pool, n_workers, n_ahead, stop)
+            yield in_order()
         finally:
             stop.set()
 
 
-def _in_order(
-    sources: Iterable[Iterable[Item]],
-    pool: ThreadPoolExecutor,
-    n_workers: int,
-    n_ahead: int,
-    stop: threading.Event,
-) -> Iterator[tuple[int, Item]]:
-    lanes: deque[_Lane[Item]] = deque()
-    n_taken = 0
-    for source in sources:
-        lanes.append(_Lane(n_ahead, stop))
-        pool.submit(lanes[-1].fill, source)
-        if len(lanes) > n_workers:
-            yield from ((n_taken, item) for item in lanes.popleft())
-            n_taken += 1
-    for number, lane in enumerate(lanes, start=n_taken):
-        yield from ((number, item) for item in lane)
-
-
-class _End:
-    """Marks the end of an iterable, with its exception if it failed."""
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
-
-
-class _Lane(Generic[Item]):
-    """The waiting items of one iterable."""
-
-    def __init__(self, n_ahead: int, stop: threading.Event) -> None:
-        self._queue: Queue[Item | _End] = Queue(n_ahead)
-        self._stop = stop
-
-    def fill(self, source: Iterable[Item]) -> None:
-        """Put in every item, then the end marker."""
-        try:
-            for item in source:
-                self._put(item)
-                if self._stop.is_set():
-                    return
-            self._put(_End())
-        except BaseException as error:  # raised again in the consumer's thread
-            self._put(_End(error))
-
-    def __iter__(self) -> Iterator[Item]:
-        while not isinstance(item := self._queue.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-
-    def _put(self, item: Item | _End) -> None:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=POLL_S)
+def _fill(lane: Lane[Item], source: Iterable[Item], stop: threading.Event) -> None:
+    end = None
+    try:
+        for item in source:
+            _put(lane, (item,), stop)
+            if stop.is_set():
                 return
-            except Full:
-                pass
+    except BaseException as error:  # raised again in the consumer's thread
+        end = error
+    _put(lane, end, stop)
+
+
+def _put(
+    lane: Lane[Item], entry: tuple[Item] | BaseException | None, stop: threading.Event
+) -> None:
+    while not stop.is_set():
+        try:
+            lane.put(entry, timeout=POLL_S)
+            return
+        except Full:
+            pass
+
+
+def _items(lane: Lane[Item]) -> Iterator[Item]:
+    while isinstance(entry := lane.get(), tuple):
+        yield entry[0]
+    if entry is not None:
+        raise entry
