@@ -45,10 +45,7 @@ class Clip:
 
     Attributes:
         file: Name of the recording.
-        view: The network's view of the clip.
         waveform: (N,) the audio of the clip without padding, mono.
-        sample_rate: In Hz.
-        detected: The detected events.
         truth: The true events, if known.
     """
 
@@ -61,14 +58,9 @@ class Clip:
 
 
 def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
-    """Write the page.
+    """HTML that needs no other file and no network, to choose from classes that were asked for.
 
-    Args:
-        clip: Its content.
-        asked: The classes to choose from; by default the most relevant ones.
-
-    Returns:
-        HTML that needs no other file and no network.
+    By default those are the most relevant ones.
     """
     view, truth = clip.view, clip.truth
     shown = list(asked) or choose_classes([view], [*clip.detected, *(truth or ())], MAX_CLASSES)
@@ -90,9 +82,7 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
         truth=None if truth is None else [_item(event) for event in truth],
         detected_lanes=timeline.lanes(view, clip.detected),
         truth_lanes=timeline.lanes(view, truth or ()),
-        padding_share=timeline.share(view, view.audio_end_s)
-        if view.audio_end_s < view.end_s
-        else None,
+        padding_share=timeline.share(view, view.audio_end_s) if view.is_padded else None,
         **timeline.axes(view),
         **_keys(view, shown),
     )

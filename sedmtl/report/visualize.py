@@ -20,6 +20,8 @@ from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, store_of_wav
 
+Truth = Sequence[Event] | None
+
 ENDINGS = (".png", ".html")
 """Of the picture and of the page."""
 
@@ -47,9 +49,8 @@ def visualize(
         classes: Classes to show, also several with commas; by default the most relevant.
         labels_path: A strong-label TSV; by default the labels of the mixture, if the file is one.
         as_page: Whether to write the interactive page instead of the picture.
-        out_path: By default `work/figures/<file>.png`, or `.html`; that ending asks for the page.
-            The name is that of `sources.claim_output`: `snr_10/mix_002.png` for a mixture,
-            `clip-2.png` if another `clip` was drawn before.
+        out_path: By default a `.png` or `.html` below `work/figures` that `sources.claim_output`
+            names; the ending `.html` asks for the page.
 
     Returns:
         The picture or page, the run it was made with, and the inspection.
@@ -65,13 +66,12 @@ def visualize(
         _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)
     views = [
-        _view(detector, run.name, audio_path, start_s)
-        for detector, run in zip(detectors, runs, strict=True)
+        View.of(run.name, each.card, each.inspect(audio_path, start_s=start_s), start_s)
+        for run, each in zip(runs, detectors, strict=True)
     ]
     truth = _truth(config, audio_path, labels_path, views[0])
-    path = out_path or claim_output(
-        config.work_dir, config.work_dir / "figures", audio_path, ENDINGS
-    )
+    figures_dir = config.work_dir / "figures"
+    path = out_path or claim_output(config.work_dir, figures_dir, audio_path, ENDINGS)
     if out_path is None or not path.suffix:
         path = path.with_name(f"{path.name}{ENDINGS[is_page]}")
     if is_page:
@@ -103,21 +103,7 @@ def _check_comparable(detectors: Sequence[Detector], is_page: bool) -> None:
         )
 
 
-def _view(detector: Detector, name: str, audio_path: Path, start_s: float) -> View:
-    card = detector.card
-    inspection = detector.inspect(audio_path, start_s=start_s)
-    not_trained = "its decoder was not trained (alpha 0)"
-    return View(
-        name,
-        inspection,
-        start_s,
-        start_s + detector.duration_s,
-        frame_meaning=card.network.frame_meaning,
-        no_decoder=not_trained if card.network.task_modules else "this network has no decoder",
-    )
-
-
-def _clip(detector: Detector, view: View, audio_path: Path, truth: Sequence[Event] | None) -> Clip:
+def _clip(detector: Detector, view: View, audio_path: Path, truth: Truth) -> Clip:
     """The clip with its audio, and with the events that the run's post-processing finds in it."""
     rate, start_s = detector.card.sample_rate, view.start_s
     waveform = audio.read(audio_path, rate, start_s=start_s, duration_s=detector.duration_s)
@@ -128,24 +114,16 @@ def _clip(detector: Detector, view: View, audio_path: Path, truth: Sequence[Even
     return Clip(audio_path.name, view, waveform, rate, detected, truth)
 
 
-def _draw(
-    path: Path,
-    views: Sequence[View],
-    name: str,
-    asked: Sequence[str],
-    truth: Sequence[Event] | None,
-) -> None:
-    view = views[0]
+def _draw(path: Path, views: Sequence[View], name: str, asked: Sequence[str], truth: Truth) -> None:
     shown = asked or choose_classes(views, truth, plots.MAX_CLASSES)
-    title = f"{name}, {view.times}"
-    if len(shown) < len(view.inspection.classes):
-        title = f"{title}; {len(shown)} of {len(view.inspection.classes)} classes"
+    n_classes = len(views[0].inspection.classes)
+    title = f"{name}, {views[0].times}"
+    if len(shown) < n_classes:
+        title = f"{title}; {len(shown)} of {n_classes} classes"
     plots.save(plots.figure_3(views, title, shown, truth), path)
 
 
-def _truth(
-    config: Config, audio_path: Path, labels_path: Path | None, view: View
-) -> Sequence[Event] | None:
+def _truth(config: Config, audio_path: Path, labels_path: Path | None, view: View) -> Truth:
     """The true events of the clip, if they are known."""
     if labels_path is not None:
         labels = read_strong_labels(labels_path)

@@ -123,7 +123,7 @@ def _draw_panel(
         extent=(begin_s, end_s, -0.5, values.shape[1] - 0.5),
         norm=_norm(panel.scale), cmap=panel.cmap,
     )  # fmt: skip
-    if view.audio_end_s < view.end_s:
+    if view.is_padded:
         axis.axvspan(view.audio_end_s, view.end_s, fill=False, edgecolor="grey", hatch="//", lw=0)
     if panel.names:
         _name_classes(axis, panel.names, truth, short)
@@ -173,12 +173,9 @@ def _hide_names(axes: Sequence[Axes], panels: Sequence[Panel], views: Sequence[V
 
 
 def _draw_keys(
-    figure: Figure,
-    grid: GridSpec,
-    heights_in: Sequence[float],
-    panels: Sequence[Panel],
+    figure: Figure, grid: GridSpec, heights_in: Sequence[float], panels: Sequence[Panel],
     views: Sequence[View],
-) -> None:
+) -> None:  # fmt: skip
     """The colour bars, one below the other, each with the numbers of its panels."""
     keys: dict[tuple[str, str, Scale], list[str]] = {}
     for panel in panels:
@@ -207,7 +204,7 @@ def _draw_legend(axis: Axes, views: Sequence[View]) -> None:
         for letter, (colour, hatch), _ in zip("ab", BARS, views, strict=False)
         if len(views) > 1
     ]
-    if any(view.audio_end_s < view.end_s for view in views):
+    if any(view.is_padded for view in views):
         signs.append(Patch(fill=False, edgecolor="grey", hatch="////", label="padding"))
     axis.legend(handles=signs, loc="lower left", frameon=False, borderpad=0)
 

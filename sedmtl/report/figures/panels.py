@@ -12,7 +12,7 @@ from sedmtl.report.figures.view import (
     score_scale,
     spectrum_scale,
     weight_scale,
-)  # fmt: skip
+)
 
 NO_ATTENTION = "this network has none"
 
@@ -49,13 +49,9 @@ class Panel:
 
 
 def panels_of(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
-    """The panels 1 to 6, from above.
+    """The panels 1 to 6, from above, with the names of classes to show.
 
-    Panels 1 and 2 share a colour scale, and so do panels 3 and 4.
-
-    Args:
-        views: Views of one clip by networks of the same classes.
-        shown: Names of classes, from above; panels 3 and 4 show the first two.
+    Panels 1 and 2 share a colour scale, and so do panels 3 and 4, which show the first two classes.
     """
     return [*_spectra(views), *_mel_attention(views, shown), *_over_time(views, shown)]
 

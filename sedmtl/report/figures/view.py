@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sedmtl.events import Detection, Event
 from sedmtl.inference.inspection import Inspection
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.models.settings import FrameMeaning
 
 TICKS_HZ = (20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50)
@@ -42,10 +43,23 @@ class View:
     frame_meaning: FrameMeaning
     no_decoder: str = "this network has no decoder"
 
+    @classmethod
+    def of(cls, name: str, card: ModelCard, inspection: Inspection, start_s: float = 0.0) -> Self:
+        """The view of a run's network, by its card."""
+        view = cls(name, inspection, start_s, start_s + card.duration_s, card.network.frame_meaning)
+        if not card.network.task_modules:
+            return view
+        return replace(view, no_decoder="its decoder was not trained (alpha 0)")
+
     @property
     def audio_end_s(self) -> float:
         """End of its audio, where padding begins."""
         return min(self.start_s + self.inspection.duration_s, self.end_s)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether the clip is longer than its audio."""
+        return self.audio_end_s < self.end_s
 
     @property
     def times(self) -> str:
@@ -97,11 +111,6 @@ def choose_classes(
     views: Sequence[View], events: Iterable[Event | Detection] | None, max_classes: int
 ) -> list[str]:
     """The most relevant classes: those of events, then the likeliest ones for any network.
-
-    Args:
-        views: Views of one clip by networks of the same classes.
-        events: True or detected events, if any.
-        max_classes: Maximum number of classes.
 
     Returns:
         Their names, the likeliest first.

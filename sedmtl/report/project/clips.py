@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from markupsafe import Markup
 
 from sedmtl.evaluation.localisation import detected
@@ -91,7 +93,7 @@ class Pick(NamedTuple):
             mel_hz=card.build_logmel().centres_hz(),
             duration_s=scores.duration_s,
         )
-        return View(self.run.name, inspection, 0.0, scores.duration_s, card.network.frame_meaning)
+        return View.of(self.run.name, card, inspection)
 
 
 def judge(scores: HeldOutScores) -> tuple[Values, Values]:
@@ -139,34 +141,31 @@ def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
     shape = (card.n_frames, card.n_mels) if array == "logmel" else (card.n_samples,)
     with Store(path, array) as store:
         row_of = {name: row for row, name in enumerate(store.clips.name)}
-        rows = [row_of.get(pick.name, -1) for pick in picks]
-        for pick, row in zip(picks, rows, strict=True):
-            scores = pick.run.scores
-            same = (
-                row >= 0
-                and store.row_shape == shape
-                and list(store.classes) == list(scores.classes)
-                and np.array_equal(store.clips.target[row], scores.target[pick.row])
-                and store.clips.events.of_clip(row, store.classes) == pick.truth
-            )
-            if not same:
-                raise SedmtlError(f"{path} has been rebuilt with other clips")
+        rows = np.array([row_of.get(pick.name, -1) for pick in picks], np.int64)
+        if store.row_shape != shape or not all(map(partial(_is_of, store), rows, picks)):
+            raise SedmtlError(f"{path} has been rebuilt with other clips")
         if array == "waveform":
-            return list(store.read_audio(np.array(rows, np.int64)))
-        logmels, cards = store.read(np.array(rows, np.int64)), [pick.run.card for pick in picks]
+            return list(store.read_audio(rows))
+        logmels = torch.from_numpy(store.read(rows))
     return [
-        (logmel - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
-        for logmel, card in zip(logmels, cards, strict=True)
+        pick.run.card.build_standardiser()(logmel).numpy()
+        for pick, logmel in zip(picks, logmels, strict=True)
     ]
 
 
-def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
-    """What the page shows of a clip, except its audio.
+def _is_of(store: Store, row: int, pick: Pick) -> bool:
+    """Whether a row of a store, if there is one, is the clip that was scored."""
+    scores, clips = pick.run.scores, store.clips
+    return (
+        row >= 0
+        and list(store.classes) == list(scores.classes)
+        and np.array_equal(clips.target[row], scores.target[pick.row])
+        and clips.events.of_clip(row, store.classes) == pick.truth
+    )
 
-    Args:
-        pick: The clip.
-        logmel: (T, F), standardised.
-    """
+
+def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
+    """What the page shows of a clip, except its audio; the log-mel (T, F) is standardised."""
     view, truth, found = pick.view(logmel), pick.truth, pick.detected()
     shown = choose_classes([view], truth, MAX_CLASSES)
     short = short_names(shown, N_CHARACTERS)
