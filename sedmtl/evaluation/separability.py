@@ -130,7 +130,7 @@ def _measure_clip(separator: Separator, mixture: Audio, sources: Sources) -> Dec
     clip, mask = separator.listen(conform(mixture, len(mixture)))
     told = separator.separate(mixture, mask, sources.present)
     heard = separator.separate(mixture, mask, separator.detected(clip))
-    ideal = separator.separate_ideally(sources.stem, mixture - sources.stem)
+    ideal = separator.stft.separate_ideally(sources.stem, mixture - sources.stem)
     estimates = (told[sources.label], heard[sources.label], mixture * sources.active, ideal)
     before = si_sdr(sources.stem, np.broadcast_to(mixture, sources.stem.shape))
     # The estimate of an undetected class is silent and has no SI-SDR.

@@ -46,7 +46,7 @@ class Separator:
     def __init__(self, detector: Detector) -> None:
         self.card: ModelCard = detector.card
         self._detector = detector
-        self._stft = MaskedStft(detector.card, detector.device)
+        self.stft = MaskedStft(detector.card, detector.device)
 
     def listen(self, clip: Audio) -> tuple[Scores, Tensor]:
         """A conformed clip (n_samples,) -> scores (C,), masks (C, T, F) that know no others."""
@@ -68,12 +68,8 @@ class Separator:
         sources = np.zeros((len(classes), len(waveform)), np.float32)
         if classes.any():
             chosen = share(mask[torch.from_numpy(classes).to(mask.device)])
-            sources[classes] = self._stft.separate(waveform, chosen)
+            sources[classes] = self.stft.separate(waveform, chosen)
         return sources
-
-    def separate_ideally(self, wanted: Audio, rest: Audio) -> Audio:
-        """The ideal ratio mask in the same STFT: `MaskedStft.separate_ideally`."""
-        return self._stft.separate_ideally(wanted, rest)
 
 
 def take_apart(

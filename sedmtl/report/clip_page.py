@@ -108,16 +108,15 @@ def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
 
 def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]]:
     """The maps, their names on the page, and whether they are weights."""
-    clip, at_logmel = view.inspection, view.inspection.at_logmel_frames
+    clip = view.inspection
     yield "logmel", clip.logmel, False
     if clip.reconstruction is not None:
         yield "reconstruction", clip.reconstruction, False
     for i, row in enumerate(view.rows(shown)):
-        yield f"frame {i}", at_logmel(clip.frame[row]), False
-        if clip.mel_attention is not None:
-            yield f"mel_attention {i}", at_logmel(clip.mel_attention[row]), True
-        if clip.time_attention is not None:
-            yield f"time_attention {i}", at_logmel(clip.time_attention[row]), True
+        for name in ("frame", "mel_attention", "time_attention"):
+            values = getattr(clip, name)
+            if values is not None:
+                yield f"{name} {i}", clip.at_logmel_frames(values[row]), name != "frame"
 
 
 def _item(event: Event | Detection, score: str = "") -> dict[str, Any]:

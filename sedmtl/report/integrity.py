@@ -37,10 +37,7 @@ class Finding:
 
 
 def check(work_dir: Path) -> list[Finding]:
-    """Read every store and run of a work folder completely.
-
-    Returns:
-        One finding per store and run, in the order of the stages.
+    """Read every store and run of a work folder completely: a finding each, in pipeline order.
 
     Raises:
         SedmtlError: There is no such folder, or it holds no store and no run.
@@ -49,10 +46,12 @@ def check(work_dir: Path) -> list[Finding]:
         raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
     mixtures = _StoreFolder(work_dir / "mixtures", "waveform", _mix)
     features = _StoreFolder(work_dir / "features", "logmel", _features)
+    names = ("run.yaml", "model.safetensors")  # a run's first file and its last
+    runs = {path.parent for name in names for path in work_dir.glob(f"runs/*/{name}")}
     findings = [
         *mixtures.check(_other_snr),
         *features.check(lambda store: _other_mixtures(store, mixtures)),
-        *(_check_run(run, features) for run in _runs_in(work_dir / "runs")),
+        *(_check_run(run, features) for run in sorted(runs)),
     ]
     if not findings:
         raise SedmtlError(f"{work_dir} holds neither stores nor runs: 'sedmtl mix' makes the first")
@@ -94,9 +93,7 @@ class _StoreFolder:
 def _mix(path: Path, held_in: Path) -> str:
     """The command that makes mixtures, with stems and WAV files if there are any.
 
-    Args:
-        path: The store.
-        held_in: The file that holds its rows.
+    The rows of the store are held in another file while it is unfinished.
     """
     n_wavs = len(list(path.with_suffix("").glob("*.wav")))
     wavs, stems, doubt = ["--wav", str(n_wavs)] if n_wavs else [], [], ""
@@ -128,12 +125,6 @@ def _read_all(path: Path, array: str) -> None:
             rows = range(first, min(first + BLOCK, len(store)))
             store.read(rows)
             advance(len(rows))
-
-
-def _runs_in(folder: Path) -> list[Path]:
-    """The folders that hold the first or the last file of a run."""
-    names = ("run.yaml", "model.safetensors")
-    return sorted({path.parent for name in names for path in folder.glob(f"*/{name}")})
 
 
 def _other_snr(store: Store) -> str:

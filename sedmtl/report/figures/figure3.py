@@ -64,11 +64,15 @@ def figure_3(
         heights_in = [len(lanes) * LANE_IN or NOTHING_IN]
         heights_in += [_height_in(panel, max(0.4, ROW_IN[n - 1] * len(shown))) for panel in panels]
         last = max(i for i, panel in enumerate(panels, start=1) if not panel.is_empty)
-        figure, grid = _new_grid(heights_in, n)
+        figure = new_figure(WIDTH_IN, sum(heights_in) + TITLE_IN * len(heights_in) + 0.6, dpi=300)
+        widths = [5.6 / n] * n + [1.1]  # a column per network and one for colour bars
+        grid = figure.add_gridspec(7, n + 1, height_ratios=heights_in, width_ratios=widths)
         for column, view in enumerate(views):
             strip, *axes = (figure.add_subplot(grid[row, column]) for row in range(7))
             draw_strip(strip, lanes, truth is not None)
-            strip.set_title(_heading(views, column), weight="bold", fontsize=6.5)
+            letter = f"({'ab'[column]})  " if n > 1 else ""
+            heading = f"{letter}{shorten(view.name, 80 // n)}"
+            strip.set_title(heading, weight="bold", fontsize=6.5)
             for axis, panel in zip(axes, panels, strict=True):
                 _draw_panel(axis, panel, column, view, events, short)
             _share_time([strip, *axes[:last]], limits_s)
@@ -86,31 +90,17 @@ def _height_in(panel: Panel, classes_in: float) -> float:
     return classes_in if panel.names else MEL_IN
 
 
-def _new_grid(heights_in: Sequence[float], n_views: int) -> tuple[Figure, GridSpec]:
-    """One column per network and one for colour bars; the first row is for true events."""
-    figure = new_figure(WIDTH_IN, sum(heights_in) + TITLE_IN * len(heights_in) + 0.6, dpi=300)
-    widths = [5.6 / n_views] * n_views + [1.1]
-    grid = figure.add_gridspec(
-        len(heights_in), n_views + 1, height_ratios=heights_in, width_ratios=widths
-    )
-    return figure, grid
-
-
-def _heading(views: Sequence[View], column: int) -> str:
-    letter = f"({'ab'[column]})  " if len(views) > 1 else ""
-    return f"{letter}{shorten(views[column].name, 80 // len(views))}"
-
-
 def _draw_panel(
     axis: Axes, panel: Panel, column: int, view: View, truth: Sequence[Event],
     short: Mapping[str, str],
 ) -> None:  # fmt: skip
     title, values, reason = panel.titles[column], panel.maps[column], panel.reasons[column]
+    title = title if panel.of is None else f"{title}: {short[panel.of]}"
     if panel.is_empty:  # a line in place of a panel
         axis.set_axis_off()
-        axis.set_title(f"{title}{_of(panel, short)}: left out, {reason}", loc="left", color="0.35")
+        axis.set_title(f"{title}: left out, {reason}", loc="left", color="0.35")
         return
-    axis.set_title(f"{title}{_of(panel, short)}", loc="left")
+    axis.set_title(title, loc="left")
     if values is None:
         axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center")
         axis.set_yticks([])
@@ -132,10 +122,6 @@ def _draw_panel(
         axis.set_yticks([tick.place for tick in ticks], [tick.text for tick in ticks])
         axis.set_ylabel("frequency (Hz)")
     mark(axis, panel, truth, values.shape[1])
-
-
-def _of(panel: Panel, short: Mapping[str, str]) -> str:
-    return "" if panel.of is None else f": {short[panel.of]}"
 
 
 def _norm(scale: Scale) -> Normalize:

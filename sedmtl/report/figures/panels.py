@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sedmtl.report.figures.view import (
@@ -53,45 +53,36 @@ def panels_of(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
 
     Panels 1 and 2 share a colour scale, and so do panels 3 and 4, which show the first two classes.
     """
-    return [*_spectra(views), *_mel_attention(views, shown), *_over_time(views, shown)]
-
-
-def _spectra(views: Sequence[View]) -> list[Panel]:
-    scale, unit, n = spectrum_scale(views), "level (σ)", len(views)
-    logmels = [view.inspection.logmel for view in views]
+    n, level, spectrum = len(views), "level (σ)", spectrum_scale(views)
+    logmel = [view.inspection.logmel for view in views]
     decoded = [view.inspection.reconstruction for view in views]
     no_decoder = [view.no_decoder for view in views]
+    frame = [_by_time(view, view.inspection.frame, shown) for view in views]
+    frame_titles, score = [f"5  {view.frame_title}" for view in views], score_scale(views)
+    time = [_by_time(view, view.inspection.time_attention, shown) for view in views]
+    time_titles, weight = ["6  attention over time"] * n, weight_scale(time)
     return [
-        Panel(["1  log-mel, standardised"] * n, logmels, [""] * n, unit, scale, "magma"),
-        Panel(["2  reconstruction"] * n, decoded, no_decoder, unit, scale, "magma"),
+        Panel(["1  log-mel, standardised"] * n, logmel, [""] * n, level, spectrum, "magma"),
+        Panel(["2  reconstruction"] * n, decoded, no_decoder, level, spectrum, "magma"),
+        *_mel_attention(views, shown[:2]),
+        Panel(frame_titles, frame, [""] * n, "score", score, names=shown),
+        Panel(time_titles, time, [NO_ATTENTION] * n, "weight", weight, names=shown),
     ]
 
 
-def _mel_attention(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
-    top, n = shown[:2], len(views)
-    maps = [view.of_classes(view.inspection.mel_attention, top) for view in views]
-    scale, panels = weight_scale(maps), []
+def _mel_attention(views: Sequence[View], top: Sequence[str]) -> Iterator[Panel]:
+    n, maps = len(views), [view.of_classes(view.inspection.mel_attention, top) for view in views]
+    scale = weight_scale(maps)
     for i in range(2):
-        titles, is_shown = [f"{3 + i}  attention over mel bins"] * n, i < len(top)
-        of_class = [each[i] if each is not None and is_shown else None for each in maps]
-        reasons = [NO_ATTENTION if is_shown else "only one class is shown"] * n
-        of = top[i] if is_shown else None
-        panels.append(Panel(titles, of_class, reasons, "weight", scale, of=of))
-    return panels
+        titles = [f"{3 + i}  attention over mel bins"] * n
+        if i < len(top):
+            of_class = [None if each is None else each[i] for each in maps]
+            yield Panel(titles, of_class, [NO_ATTENTION] * n, "weight", scale, of=top[i])
+        else:
+            yield Panel(titles, [None] * n, ["only one class is shown"] * n, "weight", scale)
 
 
-def _over_time(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
-    titles, n = [f"5  {view.frame_title}" for view in views], len(views)
-    scores = [view.of_classes(view.inspection.frame, shown) for view in views]
-    weights = [view.of_classes(view.inspection.time_attention, shown) for view in views]
-    score, weight = score_scale(views), weight_scale(weights)
-    titles_6, reasons = ["6  attention over time"] * n, [NO_ATTENTION] * n
-    return [
-        Panel(titles, _by_time(scores), [""] * n, "score", score, names=shown),
-        Panel(titles_6, _by_time(weights), reasons, "weight", weight, names=shown),
-    ]
-
-
-def _by_time(maps: Sequence[Values | None]) -> list[Values | None]:
-    """(n, T) -> (T, n)."""
-    return [None if each is None else each.T for each in maps]
+def _by_time(view: View, values: Values | None, names: Sequence[str]) -> Values | None:
+    """(C, T) -> (T, n)."""
+    of_classes = view.of_classes(values, names)
+    return None if of_classes is None else of_classes.T

@@ -43,13 +43,9 @@ def lanes_of(
     limits_s: tuple[float, float],
     character_s: float = 0.0,
 ) -> Lanes:
-    """Arrange events and their names in as few rows as possible.
+    """Arrange events and the short forms of their labels in as few rows as possible.
 
-    Args:
-        truth: The events.
-        short: Short forms of their labels.
-        limits_s: Limits of the time axis.
-        character_s: Width of a character on it; by default names are ignored.
+    On a time axis with these limits a character is so wide; by default names are ignored.
     """
     lanes: list[list[Named]] = []
     for event in sorted(truth, key=lambda event: event.onset_s):

@@ -52,12 +52,8 @@ def confusion_table(network: Network) -> dict[str, Any]:
         (name, [_confusion(found, classes, true, other) for other in range(len(classes))])
         for true, name in enumerate(classes)
     ]
-    return {
-        "title": network.title,
-        "classes": classes,
-        "rows": rows,
-        "pairs": _surest(found, classes),
-    }
+    pairs = _surest(found, classes)
+    return {"title": network.title, "classes": classes, "rows": rows, "pairs": pairs}
 
 
 def _confusion(found: Confusion, classes: Sequence[str], true: int, other: int) -> Cell:

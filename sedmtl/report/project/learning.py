@@ -49,9 +49,8 @@ def charts_of(network: Network) -> list[Chart]:
     runs = [records for records in network.records if records]
     if not runs:
         return []
-    loss, validation, held_out = (
-        [_line(kind, records) for records in runs] for kind in ("loss", "validation", "held_out")
-    )
+    kinds = ("loss", "validation", "held_out")
+    loss, validation, held_out = ([_line(kind, records) for records in runs] for kind in kinds)
     chosen = [
         (epoch, value)
         for best, line in zip(network.row.epochs, validation, strict=False)

@@ -26,7 +26,7 @@ from sedmtl.report.html import render
 from sedmtl.report.project.clips import Pick, Stored, choose, picture, read_stored
 from sedmtl.report.project.heat import FULL_COLOUR, SURE, confusion_table, precision_table
 from sedmtl.report.project.learning import charts_of
-from sedmtl.report.project.networks import Network, choose_detailed, networks_of
+from sedmtl.report.project.networks import Network, Record, choose_detailed, networks_of
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import make_folder, write_text
 from sedmtl.runtime.errors import SedmtlError
@@ -36,15 +36,7 @@ MAX_SOUND_BYTES = 4_000_000
 
 
 def report(config: Config, names: Sequence[str], out_path: Path | None = None) -> Path:
-    """Write the page.
-
-    Args:
-        config: The project.
-        names: Names of runs; by default all finished ones.
-        out_path: By default `work/report.html`.
-
-    Returns:
-        The path of the page.
+    """Write the page, by default about all finished runs to `work/report.html`.
 
     Raises:
         SedmtlError: A run does not exist or is not finished, there are no runs, or the page cannot
@@ -122,11 +114,8 @@ def _galleries(work_dir: Path, networks: Sequence[Network]) -> list[dict[str, An
         shown = []
         for clip in _clips(work_dir, network, [*best, *worst]):
             if len(clip["sound"]) > room:
-                clip["missing"] = [
-                    *clip["missing"],
-                    "No audio: the page has reached its size limit.",
-                ]
-                clip["sound"] = ""
+                full = "No audio: the page has reached its size limit."
+                clip |= {"sound": "", "missing": [*clip["missing"], full]}
             room -= len(clip["sound"])
             shown.append(clip)
         galleries.append({
@@ -168,19 +157,15 @@ def _settings(networks: Sequence[Network]) -> Table:
     columns = ("run", "network", "fold", "chosen", "epochs", "batch", "rate", "precision",
                "parameters", "s/epoch", "sedmtl", "torch")  # fmt: skip
     lines = [
-        [run.name, network.name, *_facts(run.recipe, epoch, records)]
-        for network in networks
-        for run, epoch, records in zip(
-            network.runs, network.row.epochs, network.records, strict=True
-        )
+        [run.name, n.name, *_facts(run.recipe, epoch, records)]
+        for n in networks
+        for run, epoch, records in zip(n.runs, n.row.epochs, n.records, strict=True)
     ]
     notes = ["chosen: the epoch chosen by validation. s/epoch: median seconds per epoch."]
     return Table("Runs", columns, lines, notes, n_left=2)
 
 
-def _facts(
-    recipe: Mapping[str, Any], epoch: int, records: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def _facts(recipe: Mapping[str, Any], epoch: int, records: Sequence[Record]) -> list[str]:
     seconds = [record["seconds"] for record in records if "seconds" in record]
     return [
         str(recipe["fold"]),
@@ -194,8 +179,7 @@ def _facts(
 
 def _configs(networks: Sequence[Network]) -> list[tuple[str, str]]:
     """Each data.yaml, with the stores made from it."""
-    runs = chain.from_iterable(network.runs for network in networks)
     stores: dict[str, dict[str, None]] = {}
-    for run in runs:
+    for run in chain.from_iterable(network.runs for network in networks):
         stores.setdefault(run.facts.get("config", ""), {})[run.data.store] = None
     return [(", ".join(names), text) for text, names in stores.items()]
