@@ -12,8 +12,7 @@ from sedmtl.evaluation.separability import Separability, measure, sources_of
 from sedmtl.evaluation.stems import Stems
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
-from sedmtl.inference.masks import AROUND, MaskedStft, mel_masks, share
-from sedmtl.inference.separation import Separator, take_apart
+from sedmtl.inference.separation import AROUND, MaskedStft, Separator, mel_masks, share, take_apart
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.models import MODELS, build_model
 from sedmtl.models.registry import settings_class

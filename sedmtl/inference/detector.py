@@ -65,13 +65,10 @@ class Detector:
     def load(
         cls, run: str | Path, device: torch.device | str = "cpu", *, channels_last: bool = True
     ) -> Self:
-        """Open a finished run.
+        """Open the folder of a finished run.
 
-        Args:
-            run: Its folder.
-            device: Where to compute.
-            channels_last: Layout of the weights in memory: channels last is faster, and the last
-                bits of the output differ from those of PyTorch's default layout.
+        Weights whose channels are last in memory are faster, and the last bits of the output differ
+        from those of PyTorch's default layout.
 
         Raises:
             SedmtlError: The folder holds no finished run, or a damaged one.
@@ -174,11 +171,9 @@ class Detector:
         return logmel
 
     def activations(self, logmel: Tensor, *, reconstruct: bool = False) -> SedOutput:
-        """All that the network computes, in float32.
+        """All that the network computes of log-mels (B, T, F), not standardised, in float32.
 
-        Args:
-            logmel: (B, T, F) natural logarithm, not standardised.
-            reconstruct: Whether to run the decoder, if there is one; its output is standardised.
+        The decoder, if it runs, gives standardised ones.
         """
         with torch.inference_mode():
             output: SedOutput = self._network(self._standardiser(logmel), reconstruct=reconstruct)

@@ -27,10 +27,8 @@ class Inspection:
         time_attention: (C, T'), sums to 1 over frames; None if the network has none.
         logmel: (T, F), the standardised log-mel that the network was given.
         reconstruction: (T, F), the decoder's version of it; None if none was trained.
-        frame_edges_s: (T' + 1,) where frame scores begin and end in the file, in seconds; each
-            stands for the hop around the centre of its window.
-        logmel_edges_s: (T + 1,) likewise of the log-mel's frames; the same unless the network
-            pools time.
+        frame_edges_s: (T' + 1,) where frame scores begin and end in the file, in seconds.
+        logmel_edges_s: (T + 1,) of the log-mel's frames; the same unless the network pools time.
         mel_hz: (F,) centre frequencies of the mel bins.
         duration_s: How much of the clip is audio; the rest, if any, is padding.
     """
@@ -52,14 +50,9 @@ class Inspection:
         cls, card: ModelCard, logmel: Tensor, output: SedOutput,
         start_s: float = 0.0, duration_s: float | None = None,
     ) -> Self:  # fmt: skip
-        """What a network says about the only clip of a batch.
+        """What a network says about the only clip of a batch, whose log-mel (1, T, F) is given.
 
-        Args:
-            card: Of the network.
-            logmel: (1, T, F), standardised.
-            output: Of the network.
-            start_s: Where the clip begins in its file.
-            duration_s: How much of it is audio; by default all.
+        The clip begins `start_s` into its file; by default all of it is audio.
         """
         return cls(
             classes=card.classes,

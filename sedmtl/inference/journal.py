@@ -26,9 +26,7 @@ SCHEMA = 2
 class Journal:
     """An open journal, whose folder is made; a context manager.
 
-    Args:
-        path: The file.
-        basis: What decides the results: plain values by what they are called.
+    Its `basis` is what decides the results: plain values by what they are called.
 
     Raises:
         SedmtlError: It cannot be written.

@@ -53,10 +53,7 @@ class ClipScorer(nn.Module):
 def export(config: Config, run_name: str, out_path: Path | None = None) -> Path:
     """Write the network of a run as one ONNX file, on the CPU whatever it was trained on.
 
-    Args:
-        config: Says where runs are.
-        run_name: Name or path of a finished run.
-        out_path: By default `model.onnx` in the run folder.
+    By default the file is `model.onnx` in the run folder.
 
     Raises:
         SedmtlError: There is no such run, onnxscript is not installed, or the file cannot be
@@ -78,11 +75,6 @@ def build_graph(card: ModelCard, network: nn.Module, run_name: str) -> bytes:
     The scores are those of the detector in float32 but for rounding: of ten trained networks within
     1e-5, or 2.3e-4 where the second step is local. That one takes logits of values near 1, and in
     PyTorch, too, float32 is 1.2e-4 away from float64 there.
-
-    Args:
-        card: Of the run.
-        network: Its network, on the CPU.
-        run_name: For the metadata.
 
     Returns:
         The content of an ONNX file that needs no other beside it.
@@ -141,10 +133,7 @@ def _metadata(card: ModelCard, run_name: str) -> dict[str, str]:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter from speaking of its own insides.
-
-    It warns that torchvision is not installed, and calls functions of torch that are deprecated.
-    """
+    """Keep the exporter from warning of missing torchvision and of what it calls in torch."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)

@@ -106,14 +106,10 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
         errors = [result for result in results if isinstance(result, SedmtlError)]
         if errors and len(results) == 1:
             raise errors[0]
-        band_hz = (card.features["f_min"], card.features["f_max"])
+        facts: dict[str, Any] = {"band_hz": (card.features["f_min"], card.features["f_max"])}
+        facts |= {} if options.tags else {"tags": None}
         predictions = {
-            number: replace(
-                result,
-                filename=sources[number].name,
-                band_hz=band_hz,
-                tags=result.tags if options.tags else None,
-            )
+            number: replace(result, filename=sources[number].name, **facts)
             for number, result in enumerate(results)
             if isinstance(result, Prediction)
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -46,8 +47,7 @@ class Prediction:
         clip: (C,) in [0, 1], the highest clip score over the windows.
         frame: (C, T) over time; each window's times its clip score if the post-processing of the
             run is gated.
-        frame_edges_s: (T + 1,) where frames begin and end; each stands for the hop around its
-            centre.
+        frame_edges_s: (T + 1,) where frames begin and end, as of a `Grid`.
         filename: The recording's name in tables; `sedmtl predict` adds it.
         band_hz: Lowest and highest frequency of the network's input; likewise.
     """
@@ -97,7 +97,8 @@ def predict_each(
     Yields:
         The number of each recording, in order, with what was found or why it cannot be read.
     """
-    n_samples, track = 0, _Track(card, settings, keeps_frames)
+    new_track = partial(_Track, card, settings, keeps_frames)
+    n_samples, track = 0, new_track()
     for number, scored in _score_each(items, score, batch_size):
         if isinstance(scored, SedmtlError):
             yield number, scored
@@ -110,7 +111,7 @@ def predict_each(
             if not window.is_last:
                 continue
             yield number, track.finish()
-        track = _Track(card, settings, keeps_frames)
+        track = new_track()
 
 
 def _score_each(
@@ -152,10 +153,8 @@ class _Track:
     def finish(self) -> Prediction:
         duration_s, grid = self.end / self._card.sample_rate, self._card.grid
         events = [
-            event._replace(
-                onset_s=max(event.onset_s, 0.0), offset_s=min(event.offset_s, duration_s)
-            )
-            for event in [*self._events, *self._segmenter.finish()]
+            Detection(label, max(onset_s, 0.0), min(offset_s, duration_s), score)
+            for label, onset_s, offset_s, score in [*self._events, *self._segmenter.finish()]
         ]
         frame = np.concatenate(self._kept, axis=1)
         return Prediction(

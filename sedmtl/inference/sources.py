@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 
 def find_sources(paths: Sequence[Path]) -> list[Source]:
-    """Find the recordings that were asked for, each once.
+    """The recordings that were asked for, each once.
 
     A file is called what it was called; one in a folder by its path from there, unless that would
     give two the same name: then all are called by their paths as typed. A missing file and a
@@ -84,11 +84,7 @@ def claim_output(work_dir: Path, out_dir: Path, audio_path: Path, suffixes: Sequ
     another recording of the same name gets `clip-2`, and so does one whose output would replace a
     file without such a record. A name is free again after its output was deleted.
 
-    Args:
-        work_dir: Of the project, where its mixtures are.
-        out_dir: The folder.
-        audio_path: The recording.
-        suffixes: Of all files that are made from a recording there; empty for a folder.
+    `suffixes` are those of all files that are made from a recording there; empty for a folder.
 
     Raises:
         SedmtlError: The folder cannot be written.

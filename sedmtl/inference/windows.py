@@ -87,14 +87,10 @@ class Window(NamedTuple):
 
 
 def cut(blocks: Iterable[Audio], grid: Grid) -> Iterator[Window]:
-    """Cut a recording into windows.
+    """Cut a recording, in pieces of any length, into windows; at most two and a piece are held.
 
     The last window is moved back so that it ends where the recording ends, to less than a hop. A
     recording that is shorter than a window is padded with silence.
-
-    Args:
-        blocks: The recording in pieces of any length; at most two windows and one are held.
-        grid: Of the network.
     """
     shift = grid.stride * grid.hop
     start, held = 0, np.zeros(0, np.float32)  # `held` begins with frame `start`
@@ -130,11 +126,9 @@ class CrossFade:
         self._start, self._held = 0, np.zeros((n_classes, 0), np.float32)
 
     def push(self, start: int, frame: Scores) -> Scores:
-        """Take the next window.
+        """Take the next window's scores (C, t), which reach as far as the last one's at least.
 
-        Args:
-            start: Its first frame in the recording: within the last window or right behind it.
-            frame: (C, t) scores, reaching as far as the last window at least.
+        Its first frame lies within the last window or right behind it.
 
         Returns:
             (C, t') scores of the frames before `start` that were not returned yet.
