@@ -37,15 +37,36 @@ FAMILIES = {
 
 def main() -> None:
     """Parse, measure, print."""
-    arguments = _parse()
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    add = parser.add_argument
+    add("--only", type=_families, default=tuple(FAMILIES), help=f"some of {','.join(FAMILIES)}")
+    add("--data", type=Path, help="folder of FSDKaggle2018 and TAU 2019; by default synthetic "
+        "files in the same layout")  # fmt: skip
+    add("--batch", type=int, default=0, help="clips per training step (24)")
+    add("--quick", action="store_true", help="tiny sizes: does it run at all?")
+    add("--markdown", action="store_true", help="print a section in Markdown")
+    add("--json", type=Path, help="write everything to this file, too")
+    arguments = parser.parse_args()
+    sizes: dict[str, Any] = dict(QUICK) if arguments.quick else {}
+    sizes |= {"batch": arguments.batch} if arguments.batch else {}
     with TemporaryDirectory(prefix="sedmtl_bench_") as folder:
-        report = run(_settings(arguments, folder), arguments.only, synthetic=not arguments.data)
+        corpora = arguments.data.resolve() if arguments.data else Path(folder) / "corpora"
+        settings = Settings(folder, str(corpora), **sizes)
+        report = run(settings, arguments.only, synthetic=not arguments.data)
     if arguments.json:
         arguments.json.write_text(json.dumps(report.json(), indent=1))
     if arguments.markdown:
         print(to_markdown([report.table()]))
     else:
         show([report.table()], Console(width=WIDTH, highlight=False))
+
+
+def _families(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in FAMILIES:
+            raise argparse.ArgumentTypeError(f"no '{name}': choose from {','.join(FAMILIES)}")
+    return names
 
 
 def run(settings: Settings, names: Sequence[str], *, synthetic: bool) -> Report:
@@ -85,53 +106,21 @@ def _prepare(settings: Settings, needs: set[str], *, synthetic: bool) -> None:
 
 def _measure(stage: Stage, settings: Settings, measured: Mapping[str, Row]) -> Row:
     """Run a stage's sides in turn, each in a process of its own."""
-    sides = stage.sides.items()
-    earlier = {name: side for name, side in sides if isinstance(side, Earlier)}
-    laps: dict[str, list[Lap]] = {name: [] for name in stage.sides if name not in earlier}
+    sides = {name: side for name, side in stage.sides.items() if not isinstance(side, Earlier)}
+    laps: dict[str, list[Lap]] = {name: [] for name in sides}
     with ExitStack() as stack:
         _say(f"{stage.name}: preparing")
-        run_lap = {
-            name: stack.enter_context(worker(side, settings))
-            for name, side in sides
-            if not isinstance(side, Earlier)
-        }
+        workers = [stack.enter_context(worker(side, settings)) for side in sides.values()]
         n_laps = min(stage.n_laps, settings.laps)
         for number in range(1 - stage.n_warm, n_laps + 1):
             _say(f"{stage.name}: " + (f"lap {number} of {n_laps}" if number > 0 else "warming up"))
-            for name in laps:
-                laps[name].append(run_lap[name]())
-    timed = {name: all_laps[stage.n_warm :] for name, all_laps in laps.items()}
-    reused = {name: measured[side.stage].laps[side.side] for name, side in earlier.items()}
-    return Row(stage.name, stage.unit, {**timed, **reused})
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    add = parser.add_argument
-    add("--only", type=_families, default=tuple(FAMILIES), help=f"some of {','.join(FAMILIES)}")
-    add("--data", type=Path, help="folder of FSDKaggle2018 and TAU 2019; by default synthetic "
-        "files in the same layout")  # fmt: skip
-    add("--batch", type=int, help="clips per training step (24)")
-    add("--quick", action="store_true", help="tiny sizes: does it run at all?")
-    add("--markdown", action="store_true", help="print a section in Markdown")
-    add("--json", type=Path, help="write everything to this file, too")
-    return parser.parse_args()
-
-
-def _families(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    for name in names:
-        if name not in FAMILIES:
-            raise argparse.ArgumentTypeError(f"no '{name}': choose from {','.join(FAMILIES)}")
-    return names
-
-
-def _settings(arguments: argparse.Namespace, folder: str) -> Settings:
-    corpora = arguments.data.resolve() if arguments.data else Path(folder) / "corpora"
-    sizes: dict[str, Any] = dict(QUICK) if arguments.quick else {}
-    if arguments.batch:
-        sizes["batch"] = arguments.batch
-    return Settings(folder=folder, corpora=str(corpora), **sizes)
+            for name, run_lap in zip(laps, workers, strict=True):
+                laps[name].append(run_lap())
+    timed: dict[str, Sequence[Lap]] = {name: laps[name][stage.n_warm :] for name in laps}
+    for name, side in stage.sides.items():
+        if isinstance(side, Earlier):
+            timed[name] = measured[side.stage].laps[side.side]
+    return Row(stage.name, stage.unit, timed)
 
 
 def _say(text: str) -> None:

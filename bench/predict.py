@@ -33,13 +33,9 @@ RATE = 44_100
 def predict(
     settings: Settings, minutes: str = "minutes", width: int | None = None, precision: str = ""
 ) -> Run:
-    """Find the events of one recording; an item is a second of it.
+    """Find the events of one recording of as many `minutes` as that setting; an item is a second.
 
-    Args:
-        settings: The sizes.
-        minutes: Which of them is the length of the recording.
-        width: Of the network; by default the paper's.
-        precision: By default the one that sedmtl chooses.
+    By default at the paper's width, in the precision that sedmtl chooses.
     """
     keep_memory()  # as the command line does
     n_minutes = getattr(settings, minutes)

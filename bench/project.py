@@ -100,11 +100,7 @@ def write_corpora(settings: Settings) -> None:
 
 
 def sedmtl(*words: str) -> None:
-    """Run sedmtl's command line in this process.
-
-    Raises:
-        RuntimeError: The command failed.
-    """
+    """Run sedmtl's command line in this process; a RuntimeError if the command fails."""
     from sedmtl.cli.app import app
 
     keep_memory()  # as the command line does before it parses

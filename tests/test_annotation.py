@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sed_golden import events, golden, naive_truths, random_case, rows
+from sed_golden import detections, events, golden, naive_truths, random_case, rows
 
 from sedmtl.metrics import frame
-from sedmtl.metrics.annotation import detections, microseconds, pairs_between
+from sedmtl.metrics.annotation import microseconds, pairs_between
 
 EDGES_S = np.arange(6) / 10
 

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sed_golden import events, golden, naive_counts, random_case
+from sed_golden import detections, events, golden, naive_counts, random_case
 
 from sedmtl.metrics import intersection
-from sedmtl.metrics.annotation import detections
 from sedmtl.metrics.sweep import sweep
 
 

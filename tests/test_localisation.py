@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sed_golden import detections
 from test_results import scored
 
 from sedmtl.evaluation import localisation
 from sedmtl.evaluation.localisation import measure
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.metrics import collar, frame
-from sedmtl.metrics.annotation import detections
 from sedmtl.store import EventTable, annotation_of, known_clips
 
 HALF = PostProcessing((0.5,) * 4)

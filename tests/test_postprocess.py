@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import signal
+from sed_golden import detections
 
 from sedmtl.events import Detection
 from sedmtl.inference.postprocess import (
@@ -19,7 +20,6 @@ from sedmtl.inference.postprocess import (
     odd_frames,
     segment,
 )
-from sedmtl.metrics.annotation import detections
 from sedmtl.runtime.errors import SedmtlError
 
 HALF = PostProcessing(threshold=(0.5,))

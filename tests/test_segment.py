@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sed_golden import events, golden, naive_overlap, naive_truths, random_case
+from sed_golden import detections, events, golden, naive_overlap, naive_truths, random_case
 
 from sedmtl.metrics import segment
-from sedmtl.metrics.annotation import detections
 
 
 @pytest.mark.parametrize("scenario", "AB")

@@ -7,11 +7,12 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import signal
+from sed_golden import detections
 from sklearn.metrics import f1_score
 
 from sedmtl.inference.postprocess import segment
 from sedmtl.metrics import intersection
-from sedmtl.metrics.annotation import Annotation, detections
+from sedmtl.metrics.annotation import Annotation
 from sedmtl.training.tuning import MEDIANS_S, tune, tune_tags
 
 HOP_S = 0.1

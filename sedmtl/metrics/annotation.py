@@ -82,21 +82,6 @@ def microseconds(time_s: npt.ArrayLike) -> Whole:
     return np.rint(np.asarray(time_s, np.float64) * 1e6).astype(np.int64)
 
 
-def detections(active: Mask, edges_s: Seconds) -> Annotation:
-    """Make each maximal run of active frames an event, sorted by clip, class and onset.
-
-    Args:
-        active: (n, C, T) whether a class is active in a frame.
-        edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
-    """
-    begins, ends = active.copy(), active.copy()
-    begins[..., 1:] &= ~active[..., :-1]
-    ends[..., :-1] &= ~active[..., 1:]
-    clip, label, first = np.nonzero(begins)
-    last = np.nonzero(ends)[2]
-    return Annotation(clip, label, edges_s[first], edges_s[last + 1])
-
-
 def pairs_between(low: Whole, high: Whole, place: Whole) -> tuple[Whole, Whole]:
     """All i and j with ``low[i] <= place[j] <= high[i]``, sorted by i, then by place.
 

@@ -11,22 +11,16 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import explained
 
 POLL_S = 0.001
 """Interval between attempts to lock a file that another process is writing (for milliseconds)."""
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents.
-
-    Raises:
-        SedmtlError: The folder cannot be created.
-    """
-    try:
+    """Create a folder and its parents; a `SedmtlError` if that is impossible."""
+    with explained(f"cannot write into {path}"):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SedmtlError(f"cannot write into {path}: {error.strerror}") from error
 
 
 def is_special(path: Path) -> bool:
@@ -39,15 +33,9 @@ def is_special(path: Path) -> bool:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file if it exists.
-
-    Raises:
-        SedmtlError: The file cannot be removed.
-    """
-    try:
+    """Remove a file if it exists; a `SedmtlError` if that is impossible."""
+    with explained(f"cannot remove {path}"):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise SedmtlError(f"cannot remove {path}: {error.strerror}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -63,14 +51,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         SedmtlError: The file cannot be written; the old file, if any, is untouched.
     """
-    try:
+    with explained(f"cannot write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_special(path):
             path.write_bytes(content)
         else:
             _replace(path.resolve() if path.is_symlink() else path, content)
-    except OSError as error:
-        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -6,12 +6,22 @@ line prints it and exits with 1; any other exception that escapes is a bug.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
 class SedmtlError(Exception):
     """Bad input or an impossible request, explained in one sentence."""
+
+
+@contextmanager
+def explained(failure: str, advice: str = "") -> Iterator[None]:
+    """Turn an `OSError` in the block into a sentence: the failure, the reason, the advice."""
+    try:
+        yield
+    except OSError as error:
+        raise SedmtlError(f"{failure}: {error.strerror}{advice}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

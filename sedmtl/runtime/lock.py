@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 from sedmtl.runtime.atomic import make_folder
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 
 NAME = ".sedmtl.lock"
 
@@ -32,25 +32,18 @@ def folder_lock(folder: Path, command: str) -> Iterator[None]:
     """
     make_folder(folder)
     path = folder / NAME
-    try:
+    with explained(f"cannot write {path}"):
         file = path.open("ab+", buffering=0)
-    except OSError as error:
-        raise SedmtlError(f"cannot write {path}: {error.strerror}") from error
     with file:
-        try:
+        with explained(f"cannot lock {path}"):
             is_ours = lock_descriptor(file.fileno(), blocking=False)
-        except OSError as error:
-            raise SedmtlError(f"cannot lock {path}: {error.strerror}") from error
         if not is_ours:
             file.seek(1)  # Windows lets no other process read the locked byte
             owner = file.read().decode(errors="replace").strip() or "another process"
             raise SedmtlError(f"{folder} is in use by {owner}: wait for it to end, or stop it")
         where = f"process {os.getpid()} on {socket.gethostname()}"
+        since = datetime.now().astimezone().isoformat(" ", "seconds")
         with suppress(OSError):  # the lock works even if a full disk keeps its owner's name out
             file.truncate(0)
-            file.write(f"\n'{command}', {where}, since {_now()}\n".encode())
+            file.write(f"\n'{command}', {where}, since {since}\n".encode())
         yield
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(" ", "seconds")

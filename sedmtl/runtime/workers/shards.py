@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.runtime.atomic import make_folder
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import explained
 from sedmtl.runtime.process import keep_memory
 from sedmtl.runtime.workers.threads import Workers, map_in_order
 
@@ -34,9 +34,6 @@ def scratch_beside(store: Path) -> Iterator[Path]:
     """A hidden folder beside a store, removed after the block or, after a kill, by the next run.
 
     The caller must hold the lock of the store's folder: folders of other runs are removed.
-
-    Raises:
-        SedmtlError: The folder cannot be created.
     """
     store = store.absolute()
     for abandoned in store.parent.glob(".*.scratch"):
@@ -80,20 +77,16 @@ def _write_shard(item: Item, function: Callable[[Item], Arrays], folder: Path) -
     # A unique name: Dask may compute an item twice and forget the first result.
     shard = folder / f"{uuid4().hex}.npz"
     part = shard.with_suffix(".part")
-    try:
+    with explained(f"a worker cannot write {shard}", f"; {SHARE}"):
         with part.open("wb") as file:
             np.savez(file, **arrays)
         part.replace(shard)
-    except OSError as error:
-        raise SedmtlError(f"a worker cannot write {shard}: {error.strerror}; {SHARE}") from error
     return shard.name
 
 
 def _take_shard(shard: Path) -> Arrays:
-    try:
+    with explained(f"cannot read {shard} of a worker", f"; {SHARE}"):
         with np.load(shard, allow_pickle=False) as content:
             arrays = dict(content)
         shard.unlink()
-    except OSError as error:
-        raise SedmtlError(f"cannot read {shard} of a worker: {error.strerror}; {SHARE}") from error
     return arrays
