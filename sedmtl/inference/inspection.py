@@ -50,7 +50,7 @@ class Inspection:
         cls, card: ModelCard, logmel: Tensor, output: SedOutput,
         start_s: float = 0.0, duration_s: float | None = None,
     ) -> Self:  # fmt: skip
-        """What a network says about the only clip of a batch, whose log-mel (1, T, F) is given.
+        """What a network says of a batch's only clip and its standardised log-mel (1, T, F).
 
         The clip begins `start_s` into its file; by default all of it is audio.
         """

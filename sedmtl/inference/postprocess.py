@@ -105,9 +105,8 @@ def segment(
 ) -> list[Detection]:
     """The events of a whole recording with frame scores (C, T), by onset and then class."""
     segmenter = Segmenter(settings, classes, hop_s, first_edge_s)
-    number = {name: k for k, name in enumerate(classes)}
-    events = [*segmenter.push(frame), *segmenter.finish()]
-    return sorted(events, key=lambda event: (event.onset_s, number[event.label]))
+    runs = segmenter._next_runs(frame)
+    return segmenter._events(runs.and_then(segmenter._last_runs()))
 
 
 class Segmenter:
@@ -154,11 +153,7 @@ class Segmenter:
 
     def finish(self) -> list[Detection]:
         """End the recording: the events that are left."""
-        half = self._n_median // 2
-        runs = self._next_runs(np.zeros((len(self._threshold), half), self._context.dtype))
-        last, self._open = self._open, _Runs.none()
-        never = np.full(len(self._threshold), np.iinfo(np.int64).max)
-        return self._events(runs.and_then(self._settle(last, never)))
+        return self._events(self._last_runs())
 
     def _next_runs(self, frame: Scores) -> _Runs:
         """Take the next frames (C, t); gives the runs that no later frame can change."""
@@ -173,6 +168,13 @@ class Segmenter:
         next_start = np.full(len(self._threshold), self._frontier)
         next_start[self._open.label] = self._open.start
         return self._settle(found.of(~is_open), next_start)
+
+    def _last_runs(self) -> _Runs:
+        half = self._n_median // 2
+        runs = self._next_runs(np.zeros((len(self._threshold), half), self._context.dtype))
+        last, self._open = self._open, _Runs.none()
+        never = np.full(len(self._threshold), np.iinfo(np.int64).max)
+        return runs.and_then(self._settle(last, never))
 
     def _filter(self, frame: Scores) -> Scores:
         """The frames that the filter can judge now: (C, t) -> (C, t')."""

@@ -123,10 +123,7 @@ def _score_each(
         waveforms = [item.waveform for _, item in batch if isinstance(item, Window)]
         scores = zip(*score(np.stack(waveforms)), strict=True) if waveforms else iter(())
         for number, item in batch:
-            if isinstance(item, Window):
-                yield number, (item, *next(scores))
-            else:
-                yield number, item
+            yield number, (item, *next(scores)) if isinstance(item, Window) else item
 
 
 class _Track:

@@ -66,20 +66,14 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
     shown = list(asked) or choose_classes([view], [*clip.detected, *(truth or ())], MAX_CLASSES)
     return render(
         "clip.html",
-        clip=as_json(_data(view, shown)),
+        clip=clip,
+        view=view,
+        data=as_json(_data(view, shown)),
         audio=sound(clip.waveform, clip.sample_rate, is_small=False),
-        file=clip.file,
-        times=view.times,
-        run=view.name,
-        start_s=view.start_s,
-        audio_end_s=view.audio_end_s,
-        frame_title=view.frame_title,
         doubt=DOUBT if view.frame_meaning == "signed" else "",
         no_decoder=view.no_decoder if view.inspection.reconstruction is None else "",
         classes=_classes(clip, shown),
         left_out=_left_out(view, shown, bool(asked)),
-        detected=[_item(event, f"{event.score:.2f}") for event in clip.detected],
-        truth=None if truth is None else [_item(event) for event in truth],
         detected_lanes=timeline.lanes(view, clip.detected),
         truth_lanes=timeline.lanes(view, truth or ()),
         padding_share=timeline.share(view, view.audio_end_s) if view.is_padded else None,
@@ -119,11 +113,6 @@ def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]
                 yield f"{name} {i}", clip.at_logmel_frames(values[row]), name != "frame"
 
 
-def _item(event: Event | Detection, score: str = "") -> dict[str, Any]:
-    times = f"{event.onset_s:.2f} to {event.offset_s:.2f} s"
-    return {**event._asdict(), "times": times, "score": score}
-
-
 def _keys(view: View, shown: Sequence[str]) -> dict[str, Any]:
     mel = view.of_classes(view.inspection.mel_attention, shown)
     time = view.of_classes(view.inspection.time_attention, shown)
@@ -138,14 +127,8 @@ def _keys(view: View, shown: Sequence[str]) -> dict[str, Any]:
 def _key(name: str, scale: Scale, cmap: str = "viridis") -> dict[str, Any]:
     at = np.linspace(0, 1, 9) ** (0.5 if scale.root else 1)
     table = plots.colours(cmap)[np.round(255 * at).astype(int)]
-    return {
-        **scale._asdict(),
-        "low_text": f"{scale.low:.2g}",
-        "high_text": f"{scale.high:.2g}",
-        "gradient": ",".join(f"rgb({r},{g},{b})" for r, g, b in table),
-        "cmap": cmap,
-        "name": name,
-    }
+    gradient = ",".join(f"rgb({r},{g},{b})" for r, g, b in table)
+    return {**scale._asdict(), "gradient": gradient, "cmap": cmap, "name": name}
 
 
 def _classes(clip: Clip, shown: Sequence[str]) -> list[dict[str, Any]]:

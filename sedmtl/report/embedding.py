@@ -47,8 +47,6 @@ class Packed(NamedTuple):
     Attributes:
         data: The levels in C order, little-endian, in base64.
         low: The lowest value; 0 under `root`.
-        step: Difference between levels.
-        root: Whether levels encode square roots.
     """
 
     data: str

@@ -26,8 +26,6 @@ class Panel:
         maps: (T, n) frames by mel bins, the lowest first, or by classes; None where a network has
             no such map.
         reasons: Why a network has no such map.
-        unit: Unit of the values.
-        scale: The colour scale.
         cmap: Name of matplotlib's colour map; all have increasing lightness, for greyscale.
         of: The class that the maps show, if only one.
         names: Names of the n rows, if they are classes.

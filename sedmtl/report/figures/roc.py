@@ -34,10 +34,7 @@ def draw_score_curves(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def score_curves(rows: Sequence[Row]) -> Iterator[tuple[ScoredData, Figure]]:
-    """Draw one figure per scored data: a line per network, the mean over its folds.
-
-    Networks without localisation metrics are left out.
-    """
+    """One figure per scored data: a line per network with localisation metrics, mean over folds."""
     for data, group in by_data(row for row in rows if row.measured):
         yield data, _draw(data.title, group)
 

@@ -25,11 +25,9 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class View:
-    """One network's view of a clip.
+    """One network's view of a clip, named after the run.
 
     Attributes:
-        name: Name of the run.
-        inspection: Inspection of the clip.
         start_s: Start of the clip in its file.
         end_s: End of the clip, including padding.
         frame_meaning: Meaning of the network's frame scores.

@@ -172,9 +172,7 @@ def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
     of_shown = [event for event in found if event.label in shown]
     spectrum = None if logmel is None else _map(logmel.T[::-1], spectrum_scale([view]), "magma")
     return {
-        **pick._asdict(),
-        "name": pick.name,
-        "fold": pick.run.fold,
+        "pick": pick,
         "spectrum": spectrum,
         "spans": timeline.spans(view, truth),
         "truth": timeline.lanes(view, truth) if truth else [],

@@ -27,7 +27,6 @@ class Network:
 
     Attributes:
         name: Unique among networks on the same data.
-        row: Its results.
         records: One record per epoch for each run; none if they are missing.
     """
 
