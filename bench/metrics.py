@@ -5,6 +5,7 @@ Frame scores are float16, as runs store them; each clip has three events of 2 s.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -19,15 +20,8 @@ from sedmtl.metrics.annotation import Annotation, Mask
 
 N_FRAMES, HOP_S, DURATION_S = 311, 0.032, 10.0
 EDGES_S = np.arange(N_FRAMES + 1) * HOP_S
-SCENARIOS = {1: psds.SCENARIO_1, 2: psds.SCENARIO_2}
+SCENARIOS = (psds.SCENARIO_1, psds.SCENARIO_2)
 Scores = npt.NDArray[np.float16]
-
-
-def run(settings: Settings, metric: str, **options: int) -> Run:
-    """One of the metrics below, by its name."""
-    truth, scores = _case(settings)
-    work = partial(globals()[metric], truth, scores, **options)
-    return lambda: Lap(seconds_of(work), 1, DURATION_S * len(scores))
 
 
 def frame_ap(truth: Annotation, scores: Scores) -> None:
@@ -45,10 +39,10 @@ def plain_frame_ap(truth: Annotation, scores: Scores) -> None:
         average_precision_score(target[:, kept], score[:, kept], average=average)
 
 
-def psds_score(truth: Annotation, scores: Scores, scenario: int) -> None:
+def psds_score(truth: Annotation, scores: Scores, scenario: psds.Scenario) -> None:
     """PSDS; every distinct score is an operating point."""
     durations_s = np.full(len(scores), DURATION_S)
-    psds.evaluate(truth, scores, EDGES_S, durations_s, SCENARIOS[scenario])
+    psds.evaluate(truth, scores, EDGES_S, durations_s, scenario)
 
 
 def _target(truth: Annotation, scores: Scores) -> Mask:
@@ -69,15 +63,19 @@ def _case(settings: Settings) -> tuple[Annotation, Scores]:
     return Annotation(number, label, onset_s, onset_s + 2), scores
 
 
+def _run(settings: Settings, metric: Callable[[Annotation, Scores], None]) -> Run:
+    truth, scores = _case(settings)
+    return lambda: Lap(seconds_of(lambda: metric(truth, scores)), 1, DURATION_S * len(scores))
+
+
+_FRAME_AP, _PLAIN, *_PSDS = (
+    partial(_run, metric=metric)
+    for metric in (frame_ap, plain_frame_ap, *(partial(psds_score, scenario=s) for s in SCENARIOS))
+)
 FAMILY = Family(
     (
-        Stage("frame AP", "s", partial(run, metric="frame_ap"),
-              partial(run, metric="plain_frame_ap"), n_laps=2),
-        *(
-            Stage(f"PSDS scenario {number}", "s",
-                  partial(run, metric="psds_score", scenario=number), n_laps=2)
-            for number in SCENARIOS
-        ),
+        Stage("frame AP", "s", _FRAME_AP, _PLAIN, n_laps=2),
+        *(Stage(f"PSDS scenario {i}", "s", each, n_laps=2) for i, each in enumerate(_PSDS, 1)),
     ),
     "scikit-learn",
-)  # fmt: skip
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -105,12 +104,10 @@ def _over(folds: Sequence[float], draws: Sequence[Values] | None = None) -> Aver
 
 def _mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str, Values]:
     """Mean of each metric over the folds in which it exists; NaN if there is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class without clips is NaN
-        return {
-            key: np.nanmean([np.asarray(fold[key], np.float64) for fold in folds], axis=0)
-            for key in folds[0]
-        }
+    return {
+        key: clip_metrics.mean_where_known([np.asarray(fold[key], np.float64) for fold in folds])
+        for key in folds[0]
+    }
 
 
 def _prior_metrics(scores: HeldOutScores) -> clip_metrics.ClipMetrics:

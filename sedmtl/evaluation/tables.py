@@ -92,12 +92,7 @@ def network_tables(
 ) -> list[Table]:
     """One table per scored data, with the lines of each network that has any.
 
-    Args:
-        rows: The networks.
-        about: End of the title.
-        columns: Names of the columns after `NETWORK`.
-        lines_of: The cells of a network in these columns.
-        legend: Notes below the last table.
+    `lines_of` gives the cells of a network in the columns after `NETWORK`.
     """
     tables = []
     for data, group in by_data(rows):
@@ -195,15 +190,7 @@ def class_table(
     columns: Mapping[str, str],
     text: Callable[[float], str],
 ) -> Table:
-    """A line per class of a network.
-
-    Args:
-        row: The network.
-        about: End of the title.
-        metrics: (C,) each.
-        columns: The metric of each column; those that the network lacks are left out.
-        text: Writes a value.
-    """
+    """A line per class of a network, with those columns whose metric (C,) it has."""
     shown = {name: metrics[key] for name, key in columns.items() if key in metrics}
     lines = [
         [name, *(text(float(values[i])) for values in shown.values())]

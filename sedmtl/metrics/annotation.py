@@ -85,10 +85,7 @@ def microseconds(time_s: npt.ArrayLike) -> Whole:
 def pairs_between(low: Whole, high: Whole, place: Whole) -> tuple[Whole, Whole]:
     """All i and j with ``low[i] <= place[j] <= high[i]``, sorted by i, then by place.
 
-    Args:
-        low: (n,).
-        high: (n,).
-        place: (m,), in any order.
+    `low` and `high` are (n,), `place` is (m,) in any order.
     """
     order = np.argsort(place, kind="stable")
     first = np.searchsorted(place, low, "left", sorter=order)

@@ -6,14 +6,13 @@ per clip, so that 1,000 draws of 2,000 clips and 41 classes take seconds.
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sedmtl.metrics.annotation import Values, Whole
-from sedmtl.metrics.clip import Scores, Targets
+from sedmtl.metrics.clip import Scores, Targets, mean_where_known
 
 Weights = npt.NDArray[np.int32]
 
@@ -54,9 +53,7 @@ def _score_draws(target: Targets, score: Scores, weights: Weights) -> Draws:
     micro_p, _ = _weighted(target.ravel(), score.ravel(), clips.repeat(n_classes), weights)
     pairs = [_weighted(t, s, clips, weights) for t, s in zip(target.T, score.T, strict=True)]
     precision, area = (np.stack(parts) for parts in zip(*pairs, strict=True))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a draw without any positive is NaN
-        return Draws(micro_p, np.nanmean(precision, axis=0), np.nanmean(area, axis=0))
+    return Draws(micro_p, mean_where_known(precision), mean_where_known(area))
 
 
 def _weighted(

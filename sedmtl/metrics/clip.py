@@ -6,6 +6,8 @@ area under the ROC curve. The values are scikit-learn's; this module decides whi
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +63,7 @@ def evaluate(target: Targets, score: Scores, of_classes: ByClass | None = None) 
     return ClipMetrics(
         micro_p=float(average_precision_score(target, score, average="micro")),
         macro_p=float(ap[scored].mean()),
-        auc=float(np.nanmean(auc)) if not np.isnan(auc).all() else np.nan,
+        auc=float(mean_where_known(auc)),
         n_classes_scored=int(scored.sum()),
     )
 
@@ -69,6 +71,13 @@ def evaluate(target: Targets, score: Scores, of_classes: ByClass | None = None) 
 def by_class(target: Targets, score: Scores) -> ByClass:
     """Metrics of each class, from (n, C) each."""
     return ByClass(average_precision(target, score), roc_auc(target, score))
+
+
+def mean_where_known(values: Sequence[Values] | Values) -> Values:
+    """Mean over the first axis of the values that are not NaN; NaN where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(values, axis=0))
 
 
 def average_precision(target: Targets, score: Scores) -> Values:

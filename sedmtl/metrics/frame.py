@@ -36,11 +36,7 @@ class FrameMetrics(NamedTuple):
 def targets(truth: Annotation, n_clips: int, n_classes: int, edges_s: Seconds) -> Mask:
     """Mark the frames whose centre lies in a truth, onset <= centre < offset: (n_clips, C, T).
 
-    Args:
-        truth: The true events.
-        n_clips: Number of clips.
-        n_classes: C.
-        edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
+    Frame t lasts from edge t to edge t + 1 of `edges_s` (T + 1,).
     """
     edges_us = microseconds(edges_s)
     twice_centre_us = edges_us[:-1] + edges_us[1:]
@@ -53,12 +49,7 @@ def targets(truth: Annotation, n_clips: int, n_classes: int, edges_s: Seconds) -
 
 
 def evaluate(target: Mask, frame: Scores) -> FrameMetrics:
-    """Score all frames of a held-out fold at once.
-
-    Args:
-        target: (n, C, T).
-        frame: (n, C, T), comparable between classes.
-    """
+    """Score all frames of a held-out fold at once: (n, C, T), comparable between classes."""
     scored: Mask = np.any(target, axis=(0, 2))
     ap = np.full(len(scored), np.nan)
     if not scored.any():

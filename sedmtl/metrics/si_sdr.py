@@ -18,13 +18,9 @@ def si_sdr(reference: Waveforms, estimate: Waveforms) -> npt.NDArray[np.float64]
     The ratio of the energies of the estimate's projection onto the reference and of the rest.
     Means are not subtracted.
 
-    Args:
-        reference: (…, N) the wanted signals.
-        estimate: (…, N).
-
     Returns:
-        (…) in dB: inf for a multiple of the reference, -inf for an estimate orthogonal to it; NaN
-        where either is silent.
+        (…) in dB, from (…, N) each: inf for a multiple of the reference, -inf for an estimate
+        orthogonal to it; NaN where either is silent.
     """
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -15,16 +15,9 @@ DB = 20 / math.log(10)
 
 
 def rms_distance(reference: Spectra, estimate: Spectra, where: Bins) -> float:
-    """Root mean square difference over some bins.
+    """Root mean square difference of log spectrograms (…) over the bins `where`.
 
-    Args:
-        reference: (…) of log spectrograms in dB: then it is the log-spectral distance; or in
-            another unit.
-        estimate: (…) in the same unit.
-        where: (…), the bins to compare.
-
-    Returns:
-        In that unit; NaN if there is no bin to compare.
+    In the unit of both, in dB the log-spectral distance; NaN if there is no bin to compare.
     """
     differences = (np.asarray(reference, np.float64) - estimate)[where]
     return float(np.sqrt(np.mean(np.square(differences)))) if differences.size else math.nan

@@ -10,15 +10,10 @@ from sedmtl.runtime.progress import say, size_text
 
 
 def announce(what: str, n_bytes: int, folder: Path) -> None:
-    """Announce the disk space of a stage, such as '6,000 mixtures at 3 SNRs'.
-
-    Args:
-        what: Number and kind of the items.
-        n_bytes: Bytes still to be written.
-        folder: Where they are written; it need not exist yet.
+    """Announce the bytes still to be written for '6,000 mixtures at 3 SNRs' into a folder.
 
     Raises:
-        SedmtlError: Fewer bytes are free.
+        SedmtlError: Fewer bytes are free; the folder need not exist yet.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     n_free = shutil.disk_usage(existing).free

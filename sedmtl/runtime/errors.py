@@ -33,15 +33,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of an error sentence: the closest known word, then all of them.
-
-    Args:
-        word: The word found.
-        known: The valid words.
-
-    Returns:
-        For example ``"did you mean 'seed'? Known here: onsets, seed"``.
-    """
+    """The end of an error sentence: ``"did you mean 'seed'? Known here: onsets, seed"``."""
     known = list(known)
     nearest = get_close_matches(word, known, n=1)
     question = f"did you mean '{nearest[0]}'? Known" if nearest else "known"

@@ -19,16 +19,12 @@ NAME = ".sedmtl.lock"
 
 @contextmanager
 def folder_lock(folder: Path, command: str) -> Iterator[None]:
-    """Lock a folder, creating it if needed, while the block runs.
+    """Lock a folder for a command such as 'sedmtl mix', creating it if needed.
 
     The system releases the lock when the process ends, however it ends; the file stays.
 
-    Args:
-        folder: The folder that only this process may write into.
-        command: The command that holds the lock, for error messages: 'sedmtl mix'.
-
     Raises:
-        SedmtlError: Another process holds the lock; the message names it.
+        SedmtlError: Another process holds the lock; the message names it and its command.
     """
     make_folder(folder)
     path = folder / NAME

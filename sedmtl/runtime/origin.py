@@ -77,11 +77,7 @@ class Stamp(NamedTuple):
 
 
 def stamp_of(paths: Iterable[Path]) -> str:
-    """One stamp for many files.
-
-    Raises:
-        SedmtlError: One of them is missing.
-    """
+    """One stamp for many files; a `SedmtlError` if one is missing."""
     digest = hashlib.sha256()
     for path in paths:
         size, mtime_ns = Stamp.of(path)
@@ -96,14 +92,9 @@ def check_settings(
 ) -> None:
     """Refuse a store that was made with other settings than `data.yaml` has.
 
-    Args:
-        path: The store.
-        made_with: Its settings; a missing key is not compared.
-        wanted: Those of `data.yaml`.
-        remake: The command that rebuilds the store.
-
     Raises:
-        SedmtlError: The settings differ; the message names the first key.
+        SedmtlError: The settings differ; the message names the first key, and the command to
+            `remake` the store. A key that the store lacks is not compared.
     """
     for key in wanted:
         before, now = (Origin({key: values.get(key)}) for values in (made_with, wanted))

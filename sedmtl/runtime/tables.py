@@ -16,11 +16,7 @@ def read_table(
 ) -> list[dict[str, str]]:
     """Read a CSV or TSV that must have the given columns; other columns are kept unchanged.
 
-    Args:
-        path: The file.
-        columns: Required columns.
-        delimiter: Separator of the values.
-        unique: The column, if any, whose values must be present and distinct.
+    The values of the column `unique`, if any, must be present and distinct.
 
     Raises:
         SedmtlError: The file cannot be read, a column is missing, a row has more values than

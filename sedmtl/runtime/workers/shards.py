@@ -51,13 +51,8 @@ def map_arrays(
 ) -> Iterator[Arrays]:
     """`threads.map_in_order` for a function whose results are arrays by name.
 
-    At most two shards per thread wait in the folder.
-
-    Args:
-        function: Picklable, like the items, if the workers are apart.
-        items: Its arguments.
-        workers: Threads or a cluster.
-        scratch: Folder for the shards, which all workers see.
+    If the workers are apart, function and items must be picklable, all workers must see `scratch`,
+    and at most two shards per thread wait there.
 
     Raises:
         SedmtlError: A worker cannot see the folder, or the disk is full.

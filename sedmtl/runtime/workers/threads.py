@@ -10,36 +10,26 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class Pending(Protocol):
-    """A future of a thread pool or of Dask."""
-
-    def result(self) -> Any:
-        """Wait for the result; raises what the function raised."""
-
-    def cancel(self) -> Any:
-        """Cancel the work if it has not started."""
 
 
 class Workers(NamedTuple):
     """Threads, or the workers of a cluster.
 
     Attributes:
-        submit: Takes a function and an item.
+        submit: Takes a function and an item; gives a future, of Python or of Dask.
         n_threads: How many items are processed at once; called for every item, since the workers
             of a cluster come and go.
         apart: Whether they are other processes: functions, items and results are pickled, so
             arrays are passed through files (`shards.map_arrays`).
     """
 
-    submit: Callable[[Callable[[Any], Any], Any], Pending]
+    submit: Callable[[Callable[[Any], Any], Any], Future[Any]]
     n_threads: Callable[[], int]
     apart: bool
 
@@ -70,7 +60,7 @@ def map_in_order(
     At most `n_ahead` results, by default two per thread, wait for the consumer. The first exception
     stops the work and is raised.
     """
-    pending: deque[Pending] = deque()
+    pending: deque[Future[Any]] = deque()
     try:
         for item in items:
             pending.append(workers.submit(function, item))
