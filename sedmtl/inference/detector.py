@@ -29,14 +29,14 @@ STORED_BATCH_SIZE = 24
 """Stored log-mels at a time."""
 
 Sound = str | Path | npt.NDArray[np.floating]
-"""An audio file, or a waveform (N,) or (N, channels)."""
 
 
 class Detector:
     """Predicts on audio of any rate, channels and level, from a run folder alone.
 
     What training did to the audio is done here: channels averaged, resampled, cut or padded with
-    silence to the length of a clip, scaled to the same peak.
+    silence to the length of a clip, scaled to the same peak. A sound is an audio file, or a
+    waveform (N,) or (N, channels) with its sample rate in Hz.
 
     Attributes:
         card: Model card of the run: classes, front end, sizes.
@@ -87,10 +87,6 @@ class Detector:
 
     def predict(self, sound: Sound, sample_rate: int | None = None) -> Prediction:
         """Find the events of a recording of any length, with the run's own post-processing.
-
-        Args:
-            sound: An audio file, or a waveform (N,) or (N, channels).
-            sample_rate: Of the waveform in Hz; not for files.
 
         Raises:
             SedmtlError: The audio cannot be read, or has no rate.
@@ -144,11 +140,6 @@ class Detector:
         self, sound: Sound, sample_rate: int | None = None, *, start_s: float = 0.0
     ) -> Inspection:
         """Look into one clip: `duration_s` of audio from `start_s` on, in float32.
-
-        Args:
-            sound: An audio file, or a waveform (N,) or (N, channels).
-            sample_rate: Of the waveform in Hz; not for files.
-            start_s: Where the clip begins.
 
         Raises:
             SedmtlError: The audio cannot be read, ends before `start_s`, or has no rate.

@@ -81,10 +81,16 @@ class ModelCard:
         window = int(self.features["window"]) + hop - int(self.features["hop"])
         return Grid(self.sample_rate, self.n_samples, self.n_frames // n_pooled, window, hop)
 
+    def tagged(self, clip: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """Which of the clip scores (…, C) are above their thresholds, in float32."""
+        threshold = np.array(self.tag_threshold, np.float32)
+        tagged: npt.NDArray[np.bool_] = clip.astype(np.float32) > threshold
+        return tagged
+
     def tags(self, clip: npt.NDArray[np.floating]) -> list[tuple[str, float]]:
         """Labels and clip scores (C,) of the classes above their thresholds, the highest first."""
-        scores = zip(self.classes, clip.tolist(), self.tag_threshold, strict=True)
-        tags = [(label, score) for label, score, threshold in scores if score > threshold]
+        scores = zip(self.classes, clip.tolist(), self.tagged(clip), strict=True)
+        tags = [(label, score) for label, score, is_tagged in scores if is_tagged]
         return sorted(tags, key=lambda tag: -tag[1])
 
     def plain(self) -> dict[str, Any]:

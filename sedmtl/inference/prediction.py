@@ -83,16 +83,10 @@ def predict_each(
     keeps_frames: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[tuple[int, Prediction | SedmtlError]]:
-    """Turn the windows of recordings into predictions.
+    """Turn the windows of one recording after the other into predictions.
 
-    Args:
-        items: The windows of one recording after the other; batches hold windows of several.
-        score: The network behind its front end.
-        card: Its model card.
-        settings: How frame scores become events.
-        batch_size: Windows at a time.
-        keeps_frames: Whether predictions keep their frame scores.
-        advance: Called with the number of seconds of audio just scored.
+    Batches hold windows of several recordings. Predictions keep their frame scores if asked to;
+    `advance` is called with the number of seconds of audio just scored.
 
     Yields:
         The number of each recording, in order, with what was found or why it cannot be read.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,7 @@ def file_names(labels: Iterable[str]) -> list[str]:
     return names
 
 
-class _Tracks:
+class _Tracks(ExitStack):
     """The sounds of one recording in 16 bits, growing piece by piece in files without a name.
 
     Attributes:
@@ -135,16 +136,10 @@ class _Tracks:
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.n_samples, self.n_clipped, self.is_silent = 0, 0, True
         self._folder = folder
         self._files: dict[int, IO[bytes]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
 
     @property
     def numbers(self) -> list[int]:
@@ -174,7 +169,8 @@ class _Tracks:
 
     def _append(self, number: int, samples: Samples) -> None:
         if number not in self._files:
-            self._files[number] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+            file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+            self._files[number] = self.enter_context(file)
         self._files[number].seek(self.n_samples * BYTES)  # what is skipped is zero
         self._files[number].write(samples.tobytes())
 

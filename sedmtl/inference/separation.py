@@ -165,7 +165,7 @@ class Separator:
 
     def detected(self, clip: Scores) -> Marks:
         """Which classes (C,) are above the thresholds that the run tuned."""
-        return clip > np.array(self.card.tag_threshold, np.float32)
+        return self.card.tagged(clip)
 
     def separate(self, waveform: Audio, mask: Tensor, classes: Marks) -> Audio:
         """Take some classes (C,) out of a clip (N,) at any level, with its masks (C, T, F).

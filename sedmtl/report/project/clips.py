@@ -208,7 +208,7 @@ def _strip(
 
 def _classes(pick: Pick) -> list[dict[str, Any]]:
     """The true classes and the likeliest, by clip score."""
-    target, card = pick.run.scores.target[pick.row], pick.run.card
+    target, is_tagged = pick.run.scores.target[pick.row], pick.run.card.tagged(pick.score)
     order = np.argsort(-pick.score, kind="stable")
     return [
         {
@@ -216,7 +216,7 @@ def _classes(pick: Pick) -> list[dict[str, Any]]:
             "rank": rank,
             "score": float(pick.score[i]),
             "is_true": bool(target[i]),
-            "is_tagged": bool(pick.score[i] > card.tag_threshold[i]),
+            "is_tagged": bool(is_tagged[i]),
         }
         for rank, i in enumerate(order, start=1)
         if target[i] or rank <= N_LIKELIEST

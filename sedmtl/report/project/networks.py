@@ -52,10 +52,7 @@ class Network:
     def confusion(self) -> Confusion:
         """Confusion over the held-out clips of all folds, tagged with each run's thresholds."""
         target = np.concatenate([run.scores.target for run in self.runs])
-        tagged = [
-            run.scores.score["honest"] > np.asarray(run.card.tag_threshold, np.float32)
-            for run in self.runs
-        ]
+        tagged = [run.card.tagged(run.scores.score["honest"]) for run in self.runs]
         return confusion.evaluate(target, np.concatenate(tagged))
 
 
