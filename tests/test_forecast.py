@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import Project, write_project
 
+from sedmtl.config import load_config
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
@@ -60,7 +61,9 @@ def recipe_of(fold):
 
 def epochs_left(featured, *folds, run_name=None, force=False):
     recipes, device = [recipe_of(fold) for fold in folds], torch.device("cpu")
-    forecasts = forecast(featured.work, recipes, device, run_name, force=force)
+    forecasts = forecast(
+        load_config(featured.folder / "data.yaml"), recipes, device, run_name, force=force
+    )
     assert all((each.seconds > 0) == (each.n_epochs_left > 0) for each in forecasts)
     return [each.n_epochs_left for each in forecasts]
 

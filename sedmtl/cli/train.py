@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sedmtl.cli import options
-from sedmtl.cli.network_options import takes_network_options
+from sedmtl.cli.settings_options import takes_settings
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
 
 # An option of each part of the help.
 what = partial(typer.Option, rich_help_panel="What to train (repeatable options span a grid)")
-how = partial(typer.Option, rich_help_panel="How to train")
+HOW = "How to train"
+how = partial(typer.Option, rich_help_panel=HOW)
 where = partial(typer.Option, rich_help_panel="Where and with what")
 
 
@@ -38,8 +39,8 @@ def _alpha(text: str) -> str:
     return text
 
 
-def _rate(rate: float) -> float:
-    if not 0 < rate < float("inf"):
+def _rate(rate: float | None) -> float | None:
+    if rate is not None and not 0 < rate < float("inf"):
         raise typer.BadParameter("should be a number above 0")
     return rate
 
@@ -62,12 +63,12 @@ Folds = Annotated[
     ),
 ]
 Models = Annotated[
-    list[str],
+    list[str] | None,
     what(
         "--model",
         metavar="NAME",
         help="2apae, gap, gmp, gwrp, atrous, or all of these five; pooled and crnn are cheaper. "
-        f"{options.AGAIN}",
+        f"Default: 2apae, or the recipe's. {options.AGAIN}",
     ),
 ]
 StoreSnrs = Annotated[
@@ -85,21 +86,51 @@ StoreNames = Annotated[
     ),
 ]
 Alphas = Annotated[
-    list[str],
+    list[str] | None,
     what(
         "--alpha",
         parser=_alpha,
         metavar="X|auto",
-        help=f"Weight of the reconstruction task; auto learns it. {options.AGAIN}",
+        help="Weight of the reconstruction task; auto learns it. Default: 0.001, or the recipe's. "
+        f"{options.AGAIN}",
     ),
 ]
 Seeds = Annotated[
     list[int],
     what("--seed", min=0, help=f"Seed of the weights and of the order of clips. {options.AGAIN}"),
 ]
-Epochs = Annotated[int, how("--epochs", min=1, help="Passes over the training clips.")]
-BatchSize = Annotated[int, how("--batch-size", min=1, help="Clips per step.")]
-Rate = Annotated[float, how("--lr", callback=_rate, help="Learning rate of Adam.")]
+RecipeName = Annotated[
+    Literal["paper", "strong"],
+    how(
+        "--recipe",
+        help="paper: as published. strong: the best detector that we measured, at a fraction of "
+        "the cost: pooled network, new mixtures in every epoch. Other options overrule it.",
+    ),
+]
+Remix = Annotated[
+    bool | None,
+    how(
+        "--remix/--no-remix",
+        help="Draw new mixtures of the training folds' recordings in every epoch; see remix in "
+        "data.yaml. Default: no, or the recipe's.",
+    ),
+]
+Supervision = Annotated[
+    Literal["weak", "strong"],
+    how(help="strong: also train on the known times of events, to see what weak labels lack."),
+]
+Epochs = Annotated[
+    int | None,
+    how("--epochs", min=1, help="Passes over the training clips. Default: 50, or the recipe's."),
+]
+BatchSize = Annotated[
+    int | None,
+    how("--batch-size", min=1, help="Clips per step. Default: 24, or the recipe's."),
+]
+Rate = Annotated[
+    float | None,
+    how("--lr", callback=_rate, help="Learning rate of Adam. Default: 0.001, or the recipe's."),
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
     how(help="auto: bfloat16 where the hardware supports it."),
@@ -128,20 +159,24 @@ TensorBoard = Annotated[
 ]
 
 
-@takes_network_options
+@takes_settings({"network": "Network", "training": HOW})
 def command(
     context: typer.Context,
     fold: Folds,
-    model: Models = ["2apae"],  # noqa: B006 - typer shows it and does not change it
+    model: Models = None,
     snr: StoreSnrs = None,
     data: StoreNames = None,
-    alpha: Alphas = ["0.001"],  # noqa: B006
-    seed: Seeds = [0],  # noqa: B006
+    alpha: Alphas = None,
+    seed: Seeds = [0],  # noqa: B006 - typer shows it and does not change it
     *,
     network: Mapping[str, Any],
-    epochs: Epochs = 50,
-    batch_size: BatchSize = 24,
-    lr: Rate = 1e-3,
+    recipe: RecipeName = "paper",
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    remix: Remix = None,
+    training: Mapping[str, Any],
+    supervision: Supervision = "weak",
     precision: Precision = "auto",
     resume: Resume = False,
     force: Force = False,
@@ -173,12 +208,15 @@ def command(
             if precision == "auto"
             else precision
         )
-        check_options(network, model)
-        common = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": computed}
+        asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "remix": remix, **training}
+        common = _with_recipe(recipe, asked, settings)
+        models, alphas = model or [common["model"]], alpha or [common["alpha"]]
+        check_options(network, models)
+        common |= {"supervision": supervision, "precision": computed, **network}
         stores = _choose_stores(settings, data, snr)
-        configs = plan_runs({**common, **network}, stores, model, alpha, seed, fold)
+        configs = plan_runs(common, stores, models, alphas, seed, fold)
         if dry_run:
-            forecasts = forecast(settings.work_dir, configs, device, name, force=force)
+            forecasts = forecast(settings, configs, device, name, force=force)
             options.echo_all(describe(forecasts, max(gpus or 1, 1)))
             return
         debug = options.is_debugging(context)
@@ -187,6 +225,15 @@ def command(
         )
         runs = train_all(settings, configs, chosen)
         options.echo_all(runs if distributed.rank() == 0 else [])
+
+
+def _with_recipe(recipe: str, asked: Mapping[str, Any], project: Config) -> dict[str, Any]:
+    """The values of a recipe, those overruled that are asked for."""
+    from sedmtl.training.recipe import RECIPES
+
+    values = RECIPES[recipe] | {key: value for key, value in asked.items() if value is not None}
+    values["remix"] = project.remix.model_dump(mode="json") if values.get("remix") else None
+    return values
 
 
 def _choose_stores(

@@ -87,7 +87,7 @@ def decode_events(clips: Sequence[EventClip], mixing: Mixing) -> Arrays:
     Raises:
         SedmtlError: A clip cannot be read, or is silent.
     """
-    events = [_decode_event(clip, mixing) for clip in clips]
+    events = [decode_event(clip, mixing) for clip in clips]
     return {
         "samples": np.concatenate([event.segment for event in events]),
         "n_samples": np.array([len(event.segment) for event in events]),
@@ -96,7 +96,8 @@ def decode_events(clips: Sequence[EventClip], mixing: Mixing) -> Arrays:
     }
 
 
-def _decode_event(clip: EventClip, mixing: Mixing) -> EventAudio:
+def decode_event(clip: EventClip, mixing: Mixing) -> EventAudio:
+    """Decode and resample one event clip; raises as `decode_events`."""
     waveform = audio.read(clip.path, mixing.sample_rate)
     segment = waveform[: round(mixing.event_s * mixing.sample_rate)]
     level = audio.rms(waveform)
@@ -126,7 +127,7 @@ def render_block(
     mixtures = []
     for spec in block:
         events = [segments.read(event) for event in spec.events]
-        scene = _read_scene(spec.scene_path, mixing)
+        scene = read_scene(spec.scene_path, mixing)
         mixtures.append(render(events, spec.onsets, scene, mixing.n_samples, snrs_db))
     by_snr = list(zip(*mixtures, strict=True))
     arrays = {"waveform": np.array([[each.waveform for each in of_snr] for of_snr in by_snr])}
@@ -135,7 +136,12 @@ def render_block(
     return arrays
 
 
-def _read_scene(path: Path, mixing: Mixing) -> audio.Audio:
+def read_scene(path: Path, mixing: Mixing) -> audio.Audio:
+    """Read the first `duration_s` seconds of a scene.
+
+    Raises:
+        SedmtlError: It cannot be read, or is silent.
+    """
     waveform = audio.read(path, mixing.sample_rate, duration_s=mixing.duration_s)
     if not waveform.any():
         raise SedmtlError(

@@ -21,7 +21,7 @@ from sedmtl.data.mix_worker import (
     decode_events,
     render_block,
 )
-from sedmtl.data.plan import MIXTURE_NAME, Plan, plan
+from sedmtl.data.plan import MIXTURE_NAME, Plan, PlannedEvent, plan
 from sedmtl.data.render import PROTOCOL
 from sedmtl.events import strong_label_text
 from sedmtl.runtime import disk_space, progress
@@ -92,7 +92,7 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
             raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
     paths = [mixture_path(config.work_dir, snr_db) for snr_db in options.snrs_db]
     with open_workers(options.n_workers, options.scheduler) as workers:
-        planned = _plan(config)
+        planned = plan_project(config)
         with folder_lock(paths[0].parent, "sedmtl mix"), scratch_beside(paths[0]) as scratch:
             _write_stores(paths, _Job(config, options, planned, workers, scratch))
     for path in paths:
@@ -100,8 +100,12 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
     return paths
 
 
-def _plan(config: Config) -> Plan:
-    """Plan the mixtures, and check that all files are readable."""
+def plan_project(config: Config) -> Plan:
+    """Plan the mixtures of a project, and check that all files are readable.
+
+    Raises:
+        SedmtlError: A corpus is missing or too small, or a file cannot be read.
+    """
     mixing = config.mixing
     clips = load_events(config)
     usable = [clip for clip in clips if clip.usable]
@@ -230,27 +234,32 @@ def _writer(
 
 def _clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -> ClipTable:
     mixtures = planned.mixtures
-    index = {label: i for i, label in enumerate(planned.classes)}
-    rows = [(i, event) for i, mixture in enumerate(mixtures) for event in mixture.events]
-    number = np.array([i for i, _ in rows], np.int32)
-    label = np.array([index[event.clip.label] for _, event in rows], np.int16)
-    realised_db = [snr_db + events[event.clip.name].snr_offset_db for _, event in rows]
-    target = np.zeros((len(mixtures), len(index)), np.uint8)
-    target[number, label] = 1
+    offset_db = {name: event.snr_offset_db for name, event in events.items()}
+    table = event_table([mixture.events for mixture in mixtures], planned.classes)
+    realised_db = [snr_db + offset_db[source] for source in table.source]
+    target = np.zeros((len(mixtures), len(planned.classes)), np.uint8)
+    target[table.mixture, table.label] = 1
     return ClipTable(
         name=[mixture.name for mixture in mixtures],
         target=target,
         fold=np.array([mixture.fold for mixture in mixtures], np.uint8),
         validation=np.array([mixture.validation for mixture in mixtures], np.uint8),
         scene=[mixture.scene.name for mixture in mixtures],
-        events=EventTable(
-            mixture=number,
-            label=label,
-            onset_s=np.array([event.onset_s for _, event in rows], np.float32),
-            offset_s=np.array([event.offset_s for _, event in rows], np.float32),
-            snr_db=np.array(realised_db, np.float32),
-            source=[event.clip.name for _, event in rows],
-        ),
+        events=replace(table, snr_db=np.array(realised_db, np.float32)),
+    )
+
+
+def event_table(mixtures: Sequence[Sequence[PlannedEvent]], classes: Sequence[str]) -> EventTable:
+    """The events of mixtures as a store has them, without their realised SNRs (NaN)."""
+    index = {label: i for i, label in enumerate(classes)}
+    rows = [(i, event) for i, events in enumerate(mixtures) for event in events]
+    return EventTable(
+        mixture=np.array([i for i, _ in rows], np.int32),
+        label=np.array([index[event.clip.label] for _, event in rows], np.int16),
+        onset_s=np.array([event.onset_s for _, event in rows], np.float32),
+        offset_s=np.array([event.offset_s for _, event in rows], np.float32),
+        snr_db=np.full(len(rows), np.nan, np.float32),
+        source=[event.clip.name for _, event in rows],
     )
 
 

@@ -56,7 +56,7 @@ def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
 def _order(row: Row) -> tuple[Any, ...]:
     snr_db = np.inf if row.runs[0].snr_db is None else row.runs[0].snr_db
     r = row.recipe
-    network = MODELS.index(r["model"]), row.runs[0].config.network.variant
+    network = MODELS.index(r["model"]), row.runs[0].config.variant
     return (snr_db, *map(str, row.data), *network, r["width"], str(r["alpha"]), r["seed"],
             [run.name for run in row.runs], row.selection)  # fmt: skip
 

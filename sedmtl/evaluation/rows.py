@@ -190,7 +190,7 @@ class Row:
     def variant(self) -> str:
         """What distinguishes networks of the same name: options other than the defaults, seed."""
         config = self.runs[0].config
-        return " ".join([*config.network.variant, *([f"seed {config.seed}"] * (config.seed != 0))])
+        return " ".join([*config.variant, *([f"seed {config.seed}"] * (config.seed != 0))])
 
     @property
     def full_name(self) -> str:
@@ -201,7 +201,7 @@ class Row:
     def reported(self) -> Reported | None:
         """The paper's results for this network on these data, if it has any."""
         run = self.runs[0]
-        if not self.is_of_paper_data or run.config.network.variant or self.data.on:
+        if not self.is_of_paper_data or run.config.variant or self.data.on:
             return None
         return reported(run.config.model, run.config.alpha, run.snr_db)
 

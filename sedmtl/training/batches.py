@@ -18,8 +18,11 @@ from torch import Tensor
 from sedmtl.runtime.workers.threads import map_in_order, threads
 from sedmtl.store import Rows
 
-ReadRows = Callable[[Rows], npt.NDArray[Any]]
+ReadRows = Callable[[Rows], npt.NDArray[Any] | Tensor]
 Loaded = tuple[Rows, dict[str, Tensor]]
+
+PRESENCE = "presence"
+"""Name of the array (B, C, T) of 0 and 1 that holds the known presence per frame."""
 
 SHARE = 0.5
 """Share of a GPU's free memory that the store may take: activations need the rest."""
@@ -59,6 +62,7 @@ class BatchLoader:
         target: (n, C) of all rows, 0 and 1.
         device: Where the batches are wanted.
         resident: Whether to keep the whole store there.
+        n_readers: Threads that read, and batches that they are ahead.
 
     Attributes:
         waited_s: Seconds that batches were not ready when they were asked for.
@@ -71,8 +75,10 @@ class BatchLoader:
         device: torch.device,
         *,
         resident: bool,
+        n_readers: int = 1,
     ) -> None:
         self.waited_s = 0.0
+        self._n_readers = n_readers
         self._reads = reads
         self._device = device
         self._target = torch.from_numpy(target).to(device)
@@ -90,9 +96,9 @@ class BatchLoader:
                 on_device = torch.from_numpy(rows).to(self._device)
                 yield self._batch(on_device, {n: each[on_device] for n, each in self._all.items()})
             return
-        with threads(1) as reader:
-            # One ahead: reading takes a small part of a step, a second batch would only wait.
-            read = map_in_order(self._load, batches, reader, n_ahead=1)
+        with threads(self._n_readers) as readers:
+            # Reading takes a small part of a step: further batches would only wait.
+            read = map_in_order(self._load, batches, readers, n_ahead=self._n_readers)
             for rows, arrays in self._timed(read):
                 sent = {n: e.to(self._device, non_blocking=True) for n, e in arrays.items()}
                 yield self._batch(torch.from_numpy(rows).to(self._device), sent)
@@ -110,18 +116,19 @@ class BatchLoader:
         return Batch(rows, arrays, self._target[rows].float())
 
     def _load(self, rows: Rows) -> Loaded:
-        arrays = {name: torch.from_numpy(read(rows)) for name, read in self._reads.items()}
-        # Only from pinned memory does a copy to the GPU not hold up what is queued there.
-        pinned = self._device.type == "cuda"
-        return rows, {name: each.pin_memory() if pinned else each for name, each in arrays.items()}
+        arrays = {name: torch.as_tensor(read(rows)) for name, read in self._reads.items()}
+        if self._device.type == "cuda":
+            # Only from pinned memory does a copy to the GPU not hold up what is queued there.
+            arrays = {n: each if each.is_cuda else each.pin_memory() for n, each in arrays.items()}
+        return rows, arrays
 
     def _read_all(self, read: ReadRows, n_rows: int) -> Tensor:
-        first = torch.from_numpy(read(np.arange(min(1, n_rows))))
+        first = torch.as_tensor(read(np.arange(min(1, n_rows))))
         shape = (n_rows, *first.shape[1:])
         everything = torch.empty(shape, dtype=first.dtype, device=self._device)
         for start in range(0, n_rows, BLOCK):
             rows = np.arange(start, min(start + BLOCK, n_rows))
-            everything[start : start + len(rows)] = torch.from_numpy(read(rows))
+            everything[start : start + len(rows)] = torch.as_tensor(read(rows))
         return everything
 
 

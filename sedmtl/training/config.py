@@ -10,12 +10,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from sedmtl.config import Remix
 from sedmtl.models.registry import PAPERS, name_of, plain_settings, read_settings
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.devices import Precision
 from sedmtl.store import Store
+from sedmtl.training.recipe import Recipe
 
 Selection = Literal["honest", "paper"]
+Supervision = Literal["weak", "strong"]
 Weight = float | Literal["auto"]
 """Of an auxiliary task's loss beside the detection's; `auto` learns it."""
 
@@ -38,6 +41,10 @@ class TrainConfig:
         tasks: The auxiliary tasks that take part, with their weights: none is 0.
         precision: What convolutions and dense layers are computed in; losses, batch norm's
             statistics and the weights are float32.
+        recipe: Augmentation, learning rate, averaged weights.
+        remix: The ranges of new mixtures in every epoch; None trains on the stored clips.
+        supervision: `strong` also trains on the known presence per frame, to measure what weak
+            labels lack.
     """
 
     data: str
@@ -49,6 +56,9 @@ class TrainConfig:
     lr: float = 1e-3
     seed: int = 0
     precision: Precision = "float32"
+    recipe: Recipe = field(default_factory=Recipe)
+    remix: Remix | None = None
+    supervision: Supervision = "weak"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -66,10 +76,13 @@ class TrainConfig:
         if RECONSTRUCTION not in network.task_modules:
             del weights[RECONSTRUCTION]
         tasks = {name: _weight(weight) for name, weight in weights.items()}
-        others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision")
+        others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision", "supervision")
+        remix = values.get("remix")
         return cls(
             network=network,
             tasks={name: weight for name, weight in tasks.items() if weight},
+            recipe=Recipe.of(values),
+            remix=None if remix is None else Remix.model_validate(remix),
             **{key: values[key] for key in others if key in values},
         )
 
@@ -78,14 +91,21 @@ class TrainConfig:
 
         A network without the paper's options has them at their defaults, and alpha 0.
         """
-        values = asdict(self)
-        tasks, _ = values.pop("tasks"), values.pop("network")
+        shown = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision")
+        values = {name: getattr(self, name) for name in shown}
+        tasks = dict(self.tasks)
+        # What is as in the paper is left out: files of earlier versions do not have it.
+        if self.remix is not None:
+            values["remix"] = self.remix.model_dump(mode="json")
+        if self.supervision != "weak":
+            values["supervision"] = self.supervision
         return {
             "data": values.pop("data"),
             "fold": values.pop("fold"),
             **plain_settings(self.network),
             "alpha": tasks.pop(RECONSTRUCTION, 0.0),
             **values,
+            **self.recipe.changes(),
             **({"tasks": tasks} if tasks else {}),
         }
 
@@ -105,7 +125,15 @@ class TrainConfig:
         data, alpha = self.data.replace("_", ""), _text(self.alpha)
         others = [f"{n}{_text(w)}" for n, w in self.tasks.items() if n != RECONSTRUCTION]
         first = f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}"
-        return "_".join([first, *self.network.variant, *others])
+        return "_".join([first, *self.variant, *others])
+
+    @property
+    def variant(self) -> list[str]:
+        """The words by which this run differs from one with the defaults of its network."""
+        words = [f"{name.replace('_', '')}{value}" for name, value in self.recipe.changes().items()]
+        words += ["remix"] * (self.remix is not None)
+        words += ["strong"] * (self.supervision == "strong")
+        return [*self.network.variant, *words]
 
     @property
     def cross_validation(self) -> str:
@@ -119,9 +147,10 @@ class TrainConfig:
         if RECONSTRUCTION not in self.network.task_modules:
             foreign |= {"alpha"}
         shown = {key: value for key, value in values.items() if key not in {*foreign, "tasks"}}
+        flags = ["--remix"] if shown.pop("remix", None) else []
         return [
             w for key, value in shown.items() for w in (f"--{key.replace('_', '-')}", str(value))
-        ]
+        ] + flags
 
 
 def _weight(value: Any) -> Weight:

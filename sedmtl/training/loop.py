@@ -19,13 +19,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sedmtl.config import Config
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
 from sedmtl.store import Rows, Store, batches
-from sedmtl.training.batches import Batch, BatchLoader, fits
+from sedmtl.training.augment import augment, masked
+from sedmtl.training.batches import PRESENCE, Batch, BatchLoader, ReadRows, fits
 from sedmtl.training.config import (
     RECONSTRUCTION,
     SELECTIONS,
@@ -34,11 +37,17 @@ from sedmtl.training.config import (
     build_network,
 )
 from sedmtl.training.losses import DETECTION, TOTAL, Objective
+from sedmtl.training.presence import ReadPresence
+from sedmtl.training.recipe import Recipe
+from sedmtl.training.remix import Remixer, open_remixer
 from sedmtl.training.split import Split, shuffled, split_rows
 from sedmtl.training.tasks import arrays_of, build_tasks
 from sedmtl.training.tasks.task import Task
 
 CountClips = Callable[[int], None]
+
+WARM_UP = 50
+"""Steps over which the cosine schedule raises the rate."""
 
 
 @dataclass
@@ -71,21 +80,39 @@ def enough_memory(config: TrainConfig) -> Iterator[None]:
         ) from error
 
 
-def open_trainer(config: TrainConfig, store: Store, device: torch.device) -> Trainer:
+def open_trainer(
+    config: TrainConfig, store: Store, device: torch.device, project: Config | None = None
+) -> Trainer:
     """A trainer at its beginning: rows split, standardiser fitted, fresh weights.
 
+    Args:
+        config: What to train.
+        store: What to train on.
+        device: Where.
+        project: Has the corpora that `remix` draws from.
+
     Raises:
-        SedmtlError: The fold or the network does not exist.
+        SedmtlError: The fold or the network does not exist, or there is nothing to remix, or no
+            known presence to train on.
     """
     split = split_rows(store.clips, config.fold)
     network = build_network(config, store)
     standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
     target = store.clips.target
     n_bytes = 4 * len(store) * math.prod(store.row_shape)
-    reads = {name: partial(store.read, array=name) for name in ("logmel", *arrays_of(config))}
+    reads: dict[str, ReadRows] = {
+        name: partial(store.read, array=name) for name in ("logmel", *arrays_of(config))
+    }
+    presence = None
+    if config.supervision == "strong":
+        presence = ReadPresence.in_store(store, split.training_folds)
+        reads[PRESENCE] = presence.of(store.clips.events)
     loader = BatchLoader(reads, target, device, resident=fits(n_bytes, device))
+    remixer = None
+    if config.remix is not None and project is not None:
+        remixer = open_remixer(project, config.remix, store, split, config.seed, device, presence)
     tasks = build_tasks(config, store)
-    return Trainer(network, tasks, standardiser, loader, target, split, config, device)
+    return Trainer(network, tasks, standardiser, loader, target, split, config, device, remixer)
 
 
 class Trainer:
@@ -101,6 +128,7 @@ class Trainer:
         split: Split,
         config: TrainConfig,
         device: torch.device,
+        remixer: Remixer | None = None,
     ) -> None:
         for task, submodule in config.network.task_modules.items():
             if task not in config.tasks:
@@ -113,22 +141,20 @@ class Trainer:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.standardiser = standardiser.to(device)
         self.loader = loader
+        self.remixer = remixer
         self._target = target
         in_bfloat16 = config.precision == "bfloat16"
         self._objective = Objective(self.network, tasks, config.tasks, in_bfloat16).to(device)
         self._joint_objective = distributed.average_gradients(self._objective)
         beside = (self._objective.weights, self._objective.heads)
         learned = [*network.parameters(), *(each for part in beside for each in part.parameters())]
-        # One kernel for all weights; on the CPU Adam is a thousandth of a step.
-        fused = device.type == "cuda"
-        self.optimiser = torch.optim.Adam(learned, lr=config.lr, fused=fused)
-        # The paper lowers the rate when the held-out score stalls. Here the inner validation
-        # decides, or the validation-selected epoch would depend on the held-out fold.
-        self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimiser, mode="max", factor=0.1, patience=3, threshold=0.0
-        )
+        self.optimiser = _optimiser(learned, config, device)
+        self.schedule = build_schedule(self.optimiser, config, self.n_steps)
+        self._averaged = _averaged(self.network, config.recipe)
+        self._random = torch.Generator(device)
         self.best: dict[Selection, Best] = {selection: Best() for selection in SELECTIONS}
         self.history: list[dict[str, Any]] = []
+        self.waited_s = 0.0
 
     def fit(self, count: CountClips) -> Iterator[dict[str, Any]]:
         """Train to the last epoch; yields a record an epoch: a line of `metrics.jsonl`.
@@ -137,60 +163,119 @@ class Trainer:
             SedmtlError: The loss is no longer finite, or the GPU ran out of memory.
         """
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
-            started, waited_s = time.monotonic(), self.loader.waited_s
+            if self._is_stalled():
+                return
+            started, waited_s = time.monotonic(), self.waited_s
             rate = float(self.optimiser.param_groups[0]["lr"])
             with enough_memory(self.config):
                 losses = self._train_epoch(epoch, count)
-                validation = self.score(self.split.validation, count)
-                held_out = self.score(self.split.held_out, count)
+                network, validation = self._score_validation(count)
+                held_out = self.score(self.split.held_out, count, network)
             record: dict[str, Any] = {
                 "epoch": epoch,
                 "lr": rate,
                 **losses,
-                "validation": self._metrics(self.split.validation, validation),
+                **validation,
                 "held_out": self._metrics(self.split.held_out, held_out),
                 "seconds": round(time.monotonic() - started, 3),
-                "seconds_waiting_for_data": round(self.loader.waited_s - waited_s, 3),
+                "seconds_waiting_for_data": round(self.waited_s - waited_s, 3),
             }
-            self._keep_best(record, held_out)
-            self.schedule.step(record["validation"]["micro_p"])
+            self._keep_best(record, held_out, network)
+            if self.config.recipe.schedule == "plateau":
+                self.schedule.step(record["validation"]["micro_p"])
             self.history.append(record)
             yield record
 
-    def score(self, rows: Rows, count: CountClips = lambda _: None) -> npt.NDArray[np.float32]:
-        """Clip scores of rows: (n, C) in [0, 1]; no auxiliary task is run."""
-        self.network.eval()
+    @property
+    def n_clips(self) -> int:
+        """Clips learned from per epoch."""
+        return len(self.split.train) if self.remixer is None else self.remixer.n_clips
+
+    @property
+    def n_steps(self) -> int:
+        """Steps per epoch."""
+        return -(-self.n_clips // self.config.batch_size)
+
+    def _is_stalled(self) -> bool:
+        patience, last = self.config.recipe.patience, len(self.history)
+        return bool(patience) and last - self.best["honest"].epoch >= patience
+
+    def _score_validation(self, count: CountClips) -> tuple[nn.Module, dict[str, Any]]:
+        """Score the plain and the averaged weights; return the better network with its metrics."""
+        rows = self.split.validation
+        record: dict[str, Any] = {"validation": self._metrics(rows, self.score(rows, count))}
+        if self._averaged is None:
+            return self.network, record
+        network: nn.Module = self._averaged.module
+        averaged = self._metrics(rows, self.score(rows, network=network))
+        if averaged["micro_p"] < record["validation"]["micro_p"]:
+            return self.network, {**record, "averaged": False}
+        return network, {"validation": averaged, "averaged": True}
+
+    def score(
+        self,
+        rows: Rows,
+        count: CountClips = lambda _: None,
+        network: nn.Module | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Clip scores of rows: (n, C) in [0, 1]; no auxiliary task is run.
+
+        Args:
+            rows: Of the store.
+            count: Called with the clips of each batch.
+            network: To score with; by default the one that is trained.
+        """
+        network = network or self.network
+        network.eval()
         scores = torch.zeros(len(rows), self._target.shape[1], device=self.device)
         with torch.inference_mode():
             numbers = list(batches(np.arange(len(rows)), self.config.batch_size))
             shares = [distributed.share(batch) for batch in numbers]
             fed = self.loader.run(rows[share] for share in shares)
             for batch, share, clips in zip(numbers, shares, fed, strict=True):
-                output = self._objective.run(self.standardiser(clips.logmel), with_tasks=False)
+                logmel = self.standardiser(clips.logmel)
+                output = self._objective.run(logmel, with_tasks=False, network=network)
                 scores[share] = output.clip.float()
                 count(len(batch))
         # A clip's scores are zero but in one process: their sum is exact, and in order.
         return distributed.add_up(scores).cpu().numpy()
 
-    def steps(self, rows: Rows) -> Iterator[tuple[int, Tensor]]:
+    def steps(self, rows: Rows, loader: BatchLoader | None = None) -> Iterator[tuple[int, Tensor]]:
         """Learn from rows, a global batch at a time.
+
+        Args:
+            rows: Of the loader.
+            loader: Has the clips; by default those of the store.
 
         Yields:
             The clips of the batch, and the losses (`Objective.parts`), summed over this process's
             part of them, on the device.
         """
+        loader = loader or self.loader
+        waited_s = loader.waited_s
         chunks = list(batches(rows, self.config.batch_size))
-        fed = self.loader.run(distributed.share(batch) for batch in chunks)
+        fed = loader.run(distributed.share(batch) for batch in chunks)
         for batch, clips in zip(chunks, fed, strict=True):
+            self.waited_s += loader.waited_s - waited_s
+            waited_s = loader.waited_s
             yield len(batch), self._learn(clips, len(batch))
 
     def _learn(self, clips: Batch, n_in_batch: int) -> Tensor:
-        loss = self._joint_objective(clips.with_logmel(self.standardiser(clips.logmel)))
+        recipe = self.config.recipe
+        clips = augment(clips, recipe, self._random)
+        logmel = self.standardiser(clips.logmel)
+        if recipe.masks:
+            logmel = masked(logmel, recipe.masks, self._random)
+        loss = self._joint_objective(clips.with_logmel(logmel))
         # The mean over processes of these weights times gradients is that of the whole batch.
         weight = distributed.world_size() * len(clips.target) / n_in_batch
         self.optimiser.zero_grad(set_to_none=True)
         (weight * loss[TOTAL]).backward()
         self.optimiser.step()
+        if recipe.schedule == "cosine":
+            self.schedule.step()
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.network)
         parts = [loss[name].detach() for name in self._objective.parts]
         return len(clips.target) * torch.stack(parts)
 
@@ -202,6 +287,7 @@ class Trainer:
             "tasks": self._objective.heads.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "average": None if self._averaged is None else self._averaged.state_dict(),
             "best": {selection: asdict(best) for selection, best in self.best.items()},
             "history": self.history,
         }
@@ -219,6 +305,8 @@ class Trainer:
             self._objective.heads.load_state_dict(state.get("tasks", {}))
             self.optimiser.load_state_dict(state["optimiser"])
             self.schedule.load_state_dict(state["schedule"])
+            if self._averaged is not None:
+                self._averaged.load_state_dict(state["average"])
             self.best = {selection: Best(**best) for selection, best in state["best"].items()}
             self.history = list(state["history"])
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
@@ -233,10 +321,15 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()
-        rows = shuffled(self.split.train, self.config.seed, epoch)
+        seeds = np.random.SeedSequence([self.config.seed, epoch, distributed.rank()])
+        self._random.manual_seed(int(seeds.generate_state(1)[0]))
+        if self.remixer is None:
+            loader, rows = self.loader, shuffled(self.split.train, self.config.seed, epoch)
+        else:
+            loader, rows = self.remixer.loader(epoch), np.arange(self.remixer.n_clips)
         # Summed on the device: asking for the loss at each step would wait for the GPU each time.
         sums = torch.zeros(len(self._objective.parts), device=self.device)
-        for n_clips, losses in self.steps(rows):
+        for n_clips, losses in self.steps(rows, loader):
             sums += losses
             count(n_clips)
         means = (distributed.add_up(sums) / len(rows)).tolist()
@@ -263,13 +356,59 @@ class Trainer:
     def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:
         return clip_metrics.evaluate(self._target[rows], score)._asdict()
 
-    def _keep_best(self, record: dict[str, Any], held_out: npt.NDArray[np.float32]) -> None:
+    def _keep_best(
+        self, record: dict[str, Any], held_out: npt.NDArray[np.float32], network: nn.Module
+    ) -> None:
         for selection, part in SELECTIONS.items():
             micro_p = record[part]["micro_p"]
             if micro_p > self.best[selection].micro_p:
-                weights = {
-                    key: value.cpu().clone() for key, value in self.network.state_dict().items()
-                }
+                weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}
                 self.best[selection] = Best(
                     record["epoch"], micro_p, torch.from_numpy(held_out), weights
                 )
+
+
+def _optimiser(
+    learned: list[nn.Parameter], config: TrainConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    # One kernel for all weights; on the CPU Adam is a thousandth of a step.
+    fused, decay = device.type == "cuda", config.recipe.weight_decay
+    if decay:
+        return torch.optim.AdamW(learned, lr=config.lr, weight_decay=decay, fused=fused)
+    return torch.optim.Adam(learned, lr=config.lr, fused=fused)
+
+
+def build_schedule(
+    optimiser: torch.optim.Optimizer, config: TrainConfig, n_steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """What changes the learning rate: after each epoch (plateau) or each step (cosine).
+
+    The paper lowers the rate when the held-out score stalls. Here the inner validation decides, or
+    the validation-selected epoch would depend on the held-out fold.
+
+    Args:
+        optimiser: Has the rate.
+        config: Of the run.
+        n_steps: Per epoch.
+    """
+    if config.recipe.schedule == "plateau":
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, mode="max", factor=0.1, patience=3, threshold=0.0
+        )
+    n_all = config.epochs * n_steps
+    n_warm = min(WARM_UP, n_all // 2)
+
+    def factor(step: int) -> float:
+        if step < n_warm:
+            return (step + 1) / n_warm
+        return (1 + math.cos(math.pi * (step - n_warm) / max(1, n_all - n_warm))) / 2
+
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+
+
+def _averaged(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    if not recipe.average:
+        return None
+    average = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
+    # Batch norm's statistics are averaged, too: those of the plain weights would not fit.
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models import SedOutput
-from sedmtl.training.batches import Batch
+from sedmtl.training.batches import PRESENCE, Batch
 from sedmtl.training.config import RECONSTRUCTION, Weight
 from sedmtl.training.tasks.task import Task
 
@@ -23,6 +23,13 @@ def detection_loss(clip: Tensor, target: Tensor, reduction: str) -> Tensor:
     # as a NaN loss, which the loop explains.
     loss = F.binary_cross_entropy(clip.nan_to_num(0.5), target, reduction=reduction)
     return loss + 0 * clip.detach().sum()
+
+
+def at_frames(presence: Tensor, n_scores: int) -> Tensor:
+    """Presence per log-mel frame (B, C, T) -> (B, C, n_scores): in any frame of a score."""
+    stride = presence.shape[-1] // n_scores
+    frames = presence[..., : n_scores * stride]
+    return frames.view(*frames.shape[:-1], n_scores, stride).amax(dim=-1)
 
 
 class TaskWeights(nn.Module):
@@ -106,17 +113,28 @@ class Objective(nn.Module):
         # One of several processes may have no clip of a batch: a sum over nothing is 0, a mean NaN.
         reduction = "mean" if len(batch.target) else "sum"
         detection = detection_loss(output.clip, batch.target, reduction)
+        if PRESENCE in batch.arrays:
+            presence = at_frames(batch.arrays[PRESENCE].float(), output.frame.shape[-1])
+            detection = detection + detection_loss(output.frame, presence, reduction)
         losses = {
             name: task.loss(output.tasks[name].float(), task.target(batch), reduction)
             for name, task in self.tasks.items()
         }
         return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses}
 
-    def run(self, logmel: Tensor, *, with_tasks: bool) -> SedOutput:
-        """(B, T, F), standardised -> what the network computes, with the tasks' predictions."""
+    def run(
+        self, logmel: Tensor, *, with_tasks: bool, network: nn.Module | None = None
+    ) -> SedOutput:
+        """(B, T, F), standardised -> what the network computes, with the tasks' predictions.
+
+        Args:
+            logmel: Of the clips.
+            with_tasks: Whether the tasks take part.
+            network: To use in place of the one that is trained.
+        """
         reconstruct = with_tasks and RECONSTRUCTION in self.tasks
         with torch.autocast(logmel.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            output: SedOutput = self.network(logmel, reconstruct=reconstruct)
+            output: SedOutput = (network or self.network)(logmel, reconstruct=reconstruct)
             if with_tasks:
                 predicted = {name: task(output) for name, task in self.tasks.items()}
                 output = output._replace(tasks=predicted)

@@ -66,7 +66,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         split_rows(store.clips, config.fold)
         settings = settings_of(config, store, count_parameters(build_network(config, store)))
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
-            _train(run, config, options, settings, store, device)
+            _train(run, config, options, settings, store, device, project)
     return run
 
 
@@ -88,6 +88,7 @@ def _train(
     settings: Mapping[str, Any],
     store: Store,
     device: torch.device,
+    project: Config,
 ) -> None:
     """Train in a folder that no other command writes into."""
     force, resume = options.force, options.resume
@@ -97,7 +98,7 @@ def _train(
     # Before --force deletes anything.
     distributed.first(lambda: _ask_disk(run, config, settings["n_parameters"], store))
     distributed.first(lambda: begin(run, settings, force=force))
-    trainer = open_trainer(config, store, device)
+    trainer = open_trainer(config, store, device, project)
     # The first process reads it for all: the others may be on machines without this folder.
     state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
     if state is not None:
@@ -134,7 +135,8 @@ def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.devi
 
 
 def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
-    n_clips = sum(len(rows) for rows in trainer.split)
+    split = trainer.split
+    n_clips = trainer.n_clips + len(split.validation) + len(split.held_out)
     n_epochs, n_done = trainer.config.epochs, len(trainer.history)
     started = time.monotonic()
     with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:

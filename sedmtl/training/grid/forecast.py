@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from sedmtl.config import Config
 from sedmtl.inference.checkpoint import n_epochs_done
 from sedmtl.runtime.progress import duration
 from sedmtl.store import Store
@@ -37,7 +37,7 @@ class Forecast:
 
 
 def forecast(
-    work_dir: Path,
+    project: Config,
     configs: Sequence[TrainConfig],
     device: torch.device,
     run_name: str | None = None,
@@ -47,7 +47,7 @@ def forecast(
     """Count the epochs left of each run, and time each kind of network on each store once.
 
     Args:
-        work_dir: Of the project.
+        project: Its data.yaml.
         configs: The runs.
         device: To train on.
         run_name: Name of the folder of a single run.
@@ -56,16 +56,16 @@ def forecast(
     Raises:
         SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
     """
-    runs = folders_of(work_dir, configs, run_name)
+    runs = folders_of(project.work_dir, configs, run_name)
     epoch_seconds: dict[tuple[str, str, bool], float] = {}
     forecasts = []
     for config, run in zip(configs, runs, strict=True):
         n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
         kind = (config.data, config.model, bool(config.tasks))
         if n_left > 0 and kind not in epoch_seconds:
-            path = work_dir / "features" / f"{config.data}.h5"
+            path = project.work_dir / "features" / f"{config.data}.h5"
             with Store(path, "logmel", *arrays_of(config)) as store:
-                epoch_seconds[kind] = seconds_an_epoch(open_trainer(config, store, device))
+                epoch_seconds[kind] = seconds_an_epoch(open_trainer(config, store, device, project))
         forecasts.append(Forecast(config, n_left, n_left * epoch_seconds.get(kind, 0.0)))
     return forecasts
 

@@ -1,8 +1,8 @@
-"""The options of `train` that belong to networks, read from the source of their settings.
+"""The options of `train` that belong to networks and recipes, read from their settings' source.
 
-A network declares its options once, as the fields of its settings: type, default, and the text
-below the field as help. Networks import torch, which is too slow for `--help`, so their modules are
-parsed here instead of imported.
+An option is declared once, as a field of a settings class: type, default, and the text below the
+field as help. Networks import torch, which is too slow for `--help`, so the modules are parsed here
+instead of imported.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -19,13 +19,13 @@ import typer
 
 import sedmtl
 
-REGISTRY = "sedmtl.models.registry.NETWORKS"
-PANEL = "Network"
+NETWORKS = "sedmtl.models.registry.NETWORKS"
+RECIPE = "sedmtl.training.recipe.Recipe"
 KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
-class NetworkOption(NamedTuple):
-    """An option: a field of a network's settings.
+class SettingsOption(NamedTuple):
+    """An option: a field of a settings class.
 
     Attributes:
         default: As text, with the networks that have another one.
@@ -37,10 +37,10 @@ class NetworkOption(NamedTuple):
     help: str
 
 
-def network_options() -> list[NetworkOption]:
+def network_options() -> list[SettingsOption]:
     """The options of all networks, in the order of the registry; each name once."""
-    _, registry = _find(REGISTRY)
-    found: dict[str, NetworkOption] = {}
+    _, registry = _find(NETWORKS)
+    found: dict[str, SettingsOption] = {}
     for network, path in ast.literal_eval(registry).items():
         for option in {each.name: each for each in _fields(path)}.values():
             known = found.setdefault(option.name, option)
@@ -50,24 +50,46 @@ def network_options() -> list[NetworkOption]:
     return list(found.values())
 
 
-def takes_network_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of networks to a command.
+def recipe_options() -> list[SettingsOption]:
+    """The options of `training.recipe.Recipe`."""
+    return list(_fields(RECIPE))
+
+
+def takes_settings(
+    panels: Mapping[str, str],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of networks and recipes to a command.
+
+    The command has parameters `network` and `training`, and receives the given options as mappings.
 
     Args:
-        command: Receives the given options as a mapping named `network`.
+        panels: The part of the help for the options of each parameter.
     """
-    options = network_options()
+    options = {"network": network_options(), "training": recipe_options()}
+    return functools.partial(_with_options, options=options, panels=panels)
 
+
+def _with_options(
+    command: Callable[..., None],
+    options: Mapping[str, Sequence[SettingsOption]],
+    panels: Mapping[str, str],
+) -> Callable[..., None]:
     @functools.wraps(command)
     def with_options(**arguments: Any) -> None:
-        given = {option.name: arguments.pop(option.name) for option in options}
-        command(network={k: v for k, v in given.items() if v is not None}, **arguments)
+        for part, declared in options.items():
+            given = {option.name: arguments.pop(option.name) for option in declared}
+            arguments[part] = {name: value for name, value in given.items() if value is not None}
+        command(**arguments)
 
     signature = inspect.signature(command, eval_str=True)
     parameters = [
         each
         for own in signature.parameters.values()
-        for each in (map(_parameter, options) if own.name == "network" else [_by_keyword(own)])
+        for each in (
+            [_parameter(option, panels[own.name]) for option in options[own.name]]
+            if own.name in options
+            else [_by_keyword(own)]
+        )
     ]
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -78,10 +100,10 @@ def _by_keyword(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
 
 
-def _parameter(option: NetworkOption) -> inspect.Parameter:
+def _parameter(option: SettingsOption, panel: str) -> inspect.Parameter:
     name = f"--{option.name.replace('_', '-')}"
     text = f"{option.help} Default: {option.default}."
-    declared = typer.Option(name, help=text, rich_help_panel=PANEL)
+    declared = typer.Option(name, help=text, rich_help_panel=panel)
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -90,7 +112,7 @@ def _parameter(option: NetworkOption) -> inspect.Parameter:
     )
 
 
-def _fields(path: str) -> Iterator[NetworkOption]:
+def _fields(path: str) -> Iterator[SettingsOption]:
     """The fields of a settings class, inherited ones first."""
     module, found = _find(path)
     assert isinstance(found, ast.ClassDef), f"{path} is no class"
@@ -103,7 +125,7 @@ def _fields(path: str) -> Iterator[NetworkOption]:
             assert isinstance(text, ast.Expr), f"{path}.{field.target.id} has no text below it"
             default, described = ast.literal_eval(field.value), ast.literal_eval(text.value)
             kind = _kind(module, field.annotation)
-            yield NetworkOption(field.target.id, kind, str(default), " ".join(described.split()))
+            yield SettingsOption(field.target.id, kind, str(default), " ".join(described.split()))
 
 
 def _is_class_variable(field: ast.AnnAssign) -> bool:

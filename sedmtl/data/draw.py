@@ -1,0 +1,70 @@
+"""New mixtures of a training pool, by the rules of the plan; no audio is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from sedmtl.config import Mixing, Remix
+from sedmtl.data.corpora import Scene
+from sedmtl.data.plan import PlannedEvent, Pool, place
+from sedmtl.runtime.errors import SedmtlError
+
+
+class Drawn(NamedTuple):
+    """A new mixture: its scene, its events in order of onset, its SNR."""
+
+    scene: Scene
+    events: tuple[PlannedEvent, ...]
+    snr_db: float
+
+
+def join_pools(pools: Iterable[Pool]) -> Pool:
+    """The pool of all training folds.
+
+    Raises:
+        SedmtlError: It has no clip or no scene.
+    """
+    clips, scenes = zip(*((pool.clips, pool.scenes) for pool in pools), strict=True)
+    joined = Pool(sum(clips, ()), sum(scenes, ()))
+    for kind, found in (("event clips", joined.clips), ("scenes", joined.scenes)):
+        if not found:
+            raise SedmtlError(
+                f"--remix needs {kind} that are neither held out nor for inner validation, and "
+                f"the training folds have none: add {kind}, or train without --remix"
+            )
+    return joined
+
+
+def draw(
+    pool: Pool,
+    durations_s: Mapping[str, float],
+    mixing: Mixing,
+    remix: Remix,
+    snr_db: float,
+    rng: np.random.Generator,
+) -> Drawn:
+    """Draw one mixture.
+
+    Every clip and every scene of the pool is equally likely; a clip is in a mixture once, unless
+    the pool has fewer clips than the mixture events.
+
+    Args:
+        pool: What to draw from.
+        durations_s: Length of each clip by its name.
+        mixing: The rules of onsets and overlap.
+        remix: The ranges of SNR and number of events.
+        snr_db: Where `remix` gives no range.
+        rng: Of this mixture.
+    """
+    fewest, most = remix.events_per_mixture or (mixing.events_per_mixture,) * 2
+    n_events = int(rng.integers(fewest, most, endpoint=True))
+    scene = pool.scenes[rng.integers(len(pool.scenes))]
+    n_clips = len(pool.clips)
+    chosen = rng.choice(n_clips, n_events, replace=n_events > n_clips)
+    lowest, highest = remix.snr_db or (snr_db, snr_db)
+    level_db = float(rng.uniform(lowest, highest))
+    events = place([pool.clips[i] for i in chosen], durations_s, mixing, rng)
+    return Drawn(scene, events, level_db)

@@ -1,0 +1,225 @@
+"""New training mixtures in every epoch: of the corpora's events and scenes, or of one's own clips.
+
+A mixture follows from seed, epoch and its number alone: workers, processes and resuming change
+nothing. What is held out, or is for inner validation, is never drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedmtl.config import Config, Mixing, Remix
+from sedmtl.data.draw import Drawn, draw, join_pools
+from sedmtl.data.mixing import event_table, plan_project
+from sedmtl.data.plan import Plan, Pool
+from sedmtl.data.sources import Sources, open_sources
+from sedmtl.logmel import LogMel
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.workers.threads import all_cores
+from sedmtl.store import FULL_SCALE, Rows, Store
+from sedmtl.training.augment import add_energies
+from sedmtl.training.batches import PRESENCE, BatchLoader, ReadRows, fits
+from sedmtl.training.presence import ReadPresence
+from sedmtl.training.split import Split
+
+
+class Remixer(Protocol):
+    """Makes the clips of an epoch.
+
+    Attributes:
+        n_clips: In every epoch.
+    """
+
+    n_clips: int
+
+    def loader(self, epoch: int) -> BatchLoader:
+        """The clips of an epoch, which are its rows 0 to `n_clips` - 1."""
+
+
+def open_remixer(
+    project: Config,
+    remix: Remix,
+    store: Store,
+    split: Split,
+    seed: int,
+    device: torch.device,
+    presence: ReadPresence | None,
+) -> Remixer:
+    """The remixer of a store: from the corpora, or from the store's own clips if none were mixed.
+
+    Args:
+        project: Where the corpora are.
+        remix: The ranges.
+        store: What is trained on.
+        split: Its parts.
+        seed: Of the run.
+        device: Where the batches are wanted.
+        presence: Of the store's clips in each frame, if it is trained on.
+
+    Raises:
+        SedmtlError: The corpora are not those of the store, cannot be read, or leave nothing to
+            draw from.
+    """
+    n_clips = remix.mixtures_per_epoch or len(split.train)
+    if "snr_db" not in store.attributes:
+        return ClipRemixer(store, split.train, remix, n_clips, seed, device, presence)
+    planned = plan_project(project)
+    _check_plan(planned, store)
+    folds = np.unique(store.clips.fold[split.train]).tolist()
+    pool = join_pools(planned.pools[fold - 1] for fold in folds)
+    sources = open_sources(project, planned)
+    return EventRemixer(sources, pool, project, remix, store, n_clips, seed, device, presence)
+
+
+def _check_plan(planned: Plan, store: Store) -> None:
+    """Refuse corpora that would give other mixtures: their folds would not be the store's."""
+    stored = store.clips
+    same = (
+        planned.classes == store.classes
+        and [mixture.name for mixture in planned.mixtures] == list(stored.name)
+        and [mixture.scene.name for mixture in planned.mixtures] == list(stored.scene)
+        and [e.clip.name for m in planned.mixtures for e in m.events] == list(stored.events.source)
+    )
+    if not same:
+        raise SedmtlError(
+            f"--remix: {store.path} was made of other corpora or with other settings than those "
+            "of data.yaml: run 'sedmtl mix' and 'sedmtl features' again"
+        )
+
+
+class EventRemixer:
+    """Mixtures of events and scenes, by the rules of the plan.
+
+    Args:
+        sources: The decoded audio.
+        pool: What may be drawn.
+        project: The rules of mixing, and the front end.
+        remix: The ranges.
+        store: Has the classes, and the SNR where `remix` has no range.
+        n_clips: Mixtures per epoch.
+        seed: Of the run.
+        device: Where batches are wanted. The sources stay there, and the mixing is done there, if
+            they take less than half of its free memory; never on the CPU, which maps the file.
+        presence: Makes the presence per frame, if it is trained on.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        pool: Pool,
+        project: Config,
+        remix: Remix,
+        store: Store,
+        n_clips: int,
+        seed: int,
+        device: torch.device,
+        presence: ReadPresence | None = None,
+    ) -> None:
+        self.n_clips = n_clips
+        self._sources, self._pool, self._remix = sources, pool, remix
+        self._mixing: Mixing = project.mixing
+        self._classes, self._snr_db = store.classes, float(store.attributes["snr_db"])
+        self._seed, self._device, self._presence = seed, device, presence
+        rate = self._mixing.sample_rate
+        self._durations_s = {n: each.n_samples / rate for n, each in sources.events.items()}
+        where = device if fits(sources.samples.nbytes, device) else torch.device("cpu")
+        self._samples = torch.from_numpy(sources.samples).to(where)
+        self._logmel = LogMel(rate, **project.features.model_dump()).to(where)
+
+    def loader(self, epoch: int) -> BatchLoader:
+        """The mixtures of an epoch."""
+        drawn = [self.draw(epoch, number) for number in range(self.n_clips)]
+        events = event_table([each.events for each in drawn], self._classes)
+        target = np.zeros((len(drawn), len(self._classes)), np.uint8)
+        target[events.mixture, events.label] = 1
+        reads: dict[str, ReadRows] = {
+            "logmel": lambda rows: self._logmels([drawn[row] for row in rows])
+        }
+        if self._presence is not None:
+            reads[PRESENCE] = self._presence.of(events)
+        return BatchLoader(reads, target, self._device, resident=False, n_readers=all_cores())
+
+    def draw(self, epoch: int, number: int) -> Drawn:
+        """One mixture of an epoch."""
+        rng = np.random.default_rng([self._seed, epoch, number])
+        return draw(self._pool, self._durations_s, self._mixing, self._remix, self._snr_db, rng)
+
+    def _logmels(self, drawn: Sequence[Drawn]) -> Tensor:
+        """(B, T, F), clip by clip, which keeps what is computed with in the processor's cache."""
+        if self._samples.device.type == "cpu":
+            torch.set_num_threads(1)  # of this thread, one of several readers
+        with torch.inference_mode():
+            return torch.cat([self._logmel(self.mix(each)[None]) for each in drawn])
+
+    def mix(self, drawn: Drawn) -> Tensor:
+        """(N,) amplitudes of a mixture: what `render.render` and a store's int16 make of it."""
+        n_samples, rate = self._mixing.n_samples, self._mixing.sample_rate
+        events = torch.zeros(n_samples, device=self._samples.device)
+        for event in drawn.events:
+            source, onset = self._sources.events[event.clip.name], round(event.onset_s * rate)
+            n_inside = min(source.n_samples, n_samples - onset)
+            segment = self._samples[source.first : source.first + n_inside]
+            events[onset : onset + n_inside].add_(segment, alpha=source.gain)
+        scene = self._sources.scenes[drawn.scene.name]
+        gain = 10 ** (drawn.snr_db / 20)
+        # Tensors: asking for a value would wait for a GPU.
+        peak = (gain * events.abs().amax()).clamp_min(scene.gain * FULL_SCALE)
+        scale = FULL_SCALE / (2 * peak)
+        samples = self._samples[scene.first : scene.first + n_samples]
+        mixture = samples * (scene.gain * scale)
+        return mixture.add_(events.mul_(gain * scale)).round_().div_(FULL_SCALE)
+
+
+class ClipRemixer:
+    """Mixtures of the training clips of a store: their energies add, their labels unite.
+
+    Args:
+        store: Of recordings that were not mixed.
+        rows: Its training clips.
+        remix: How many clips are in a mixture.
+        n_clips: Mixtures per epoch.
+        seed: Of the run.
+        device: Where batches are wanted.
+        presence: Of the store's clips in each frame, if it is trained on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: Rows,
+        remix: Remix,
+        n_clips: int,
+        seed: int,
+        device: torch.device,
+        presence: ReadPresence | None = None,
+    ) -> None:
+        self.n_clips = n_clips
+        self._store, self._rows, self._range = store, rows, remix.clips_per_mixture
+        self._seed, self._device = seed, device
+        self._presence = None if presence is None else presence.of(store.clips.events)
+
+    def loader(self, epoch: int) -> BatchLoader:
+        """The mixtures of an epoch."""
+        drawn = [self.draw(epoch, number) for number in range(self.n_clips)]
+        target = np.array([self._store.clips.target[rows].max(axis=0) for rows in drawn])
+
+        def logmels(rows: Rows) -> Tensor:
+            mixed = [add_energies(torch.from_numpy(self._store.read(drawn[row]))) for row in rows]
+            return torch.stack(mixed) if mixed else torch.empty(0, *self._store.row_shape)
+
+        reads: dict[str, ReadRows] = {"logmel": logmels}
+        presence = self._presence
+        if presence is not None:
+            reads[PRESENCE] = lambda rows: np.array([presence(drawn[r]).max(axis=0) for r in rows])
+        return BatchLoader(reads, target, self._device, resident=False)
+
+    def draw(self, epoch: int, number: int) -> Rows:
+        """The rows of the store that one mixture is made of."""
+        rng = np.random.default_rng([self._seed, epoch, number])
+        n_wanted = min(int(rng.integers(*self._range, endpoint=True)), len(self._rows))
+        return rng.choice(self._rows, n_wanted, replace=False)

@@ -1,0 +1,258 @@
+"""New mixtures in every epoch: what they are made of, and that they follow from their number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_tone
+
+from sedmtl.config import Remix, load_config
+from sedmtl.data.draw import join_pools
+from sedmtl.data.mixing import plan_project
+from sedmtl.data.plan import Pool
+from sedmtl.data.sources import open_sources
+from sedmtl.logmel import LogMel
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
+from sedmtl.training.config import TrainConfig
+from sedmtl.training.loop import open_trainer
+from sedmtl.training.remix import ClipRemixer, EventRemixer, open_remixer
+from sedmtl.training.split import split_rows
+
+CPU = torch.device("cpu")
+SNR_DB = 20.0
+
+
+@pytest.fixture(scope="module")
+def opened(trained):
+    """The project's configuration, plan, sources, and its stores at 20 dB."""
+    config = load_config(trained.folder / "data.yaml")
+    planned = plan_project(config)
+    config = config.model_copy(update={"workdir": config.workdir})
+    sources = open_sources(config, planned)
+    features = Store(trained.work / "features" / "snr_20.h5", "logmel")
+    mixtures = Store(trained.work / "mixtures" / "snr_20.h5", "waveform")
+    return config, planned, sources, features, mixtures
+
+
+def remixer_of(opened, remix=None, n_clips=12, fold=1, seed=3):
+    config, planned, sources, features, _ = opened
+    remix = remix or Remix()
+    folds = sorted(set(range(1, config.mixing.folds + 1)) - {fold})
+    pool = join_pools(planned.pools[number - 1] for number in folds)
+    return EventRemixer(sources, pool, config, remix, features, n_clips, seed, CPU)
+
+
+def epoch_of(remixer, epoch, size=5):
+    rows = np.arange(remixer.n_clips)
+    batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    fed = list(remixer.loader(epoch).run(batches))
+    return torch.cat([b.logmel for b in fed]), torch.cat([b.target for b in fed])
+
+
+def test_a_stored_mixture_is_mixed_again_to_its_samples(opened):
+    """Sources are rounded to int16 once more, so two steps of the mixture's own rounding."""
+    config, planned, sources, features, mixtures = opened
+    everything = Pool(
+        tuple(clip for pool in planned.pools for clip in pool.clips),
+        tuple(scene for pool in planned.pools for scene in pool.scenes),
+    )
+    remixer = EventRemixer(sources, everything, config, Remix(), features, 1, 0, CPU)
+    checked = 0
+    for row, mixture in enumerate(planned.mixtures):
+        if mixture.validation:
+            continue
+        drawn = remixer.draw(1, 0)._replace(
+            scene=mixture.scene, events=mixture.events, snr_db=SNR_DB
+        )
+        stored = mixtures.read(range(row, row + 1))[0] / 32767
+        assert np.abs(remixer.mix(drawn).numpy() - stored).max() <= 2.01 / 32767
+        checked += 1
+    assert checked > 10
+
+
+def test_a_mixture_follows_from_seed_epoch_and_number_alone(opened):
+    whole, target = epoch_of(remixer_of(opened), 2)
+    for size in (1, 12):
+        again, same_target = epoch_of(remixer_of(opened), 2, size)
+        torch.testing.assert_close(again, whole, rtol=0, atol=0)
+        torch.testing.assert_close(same_target, target, rtol=0, atol=0)
+    longer, _ = epoch_of(remixer_of(opened, n_clips=20), 2)
+    torch.testing.assert_close(longer[:12], whole, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("other", [{"epoch": 3}, {"seed": 4}])
+def test_another_epoch_or_seed_gives_other_mixtures(opened, other):
+    first, _ = epoch_of(remixer_of(opened), 2)
+    epoch = other.pop("epoch", 2)
+    second, _ = epoch_of(remixer_of(opened, **other), epoch)
+    assert not torch.equal(first, second)
+
+
+def test_labels_are_those_of_the_events(opened):
+    _, _, _, features, _ = opened
+    remixer = remixer_of(opened)
+    _, target = epoch_of(remixer, 1)
+    for number, row in enumerate(target):
+        labels = {event.clip.label for event in remixer.draw(1, number).events}
+        assert {name for name, is_in in zip(features.classes, row, strict=True) if is_in} == labels
+
+
+def test_nothing_held_out_or_for_inner_validation_is_ever_drawn(opened):
+    _, planned, _, features, _ = opened
+    remixer = remixer_of(opened, n_clips=1)
+    drawn = [remixer.draw(epoch, number) for epoch in range(1, 6) for number in range(40)]
+    recordings = {event.clip.recording for each in drawn for event in each.events}
+    scenes = {each.scene.name for each in drawn}
+    for mixture in planned.mixtures:
+        if mixture.fold == 1 or mixture.validation:
+            assert not recordings & {event.clip.recording for event in mixture.events}
+            assert mixture.scene.name not in scenes
+    # All of the rest is drawn, sooner or later.
+    assert scenes == {scene.name for pool in planned.pools[1:] for scene in pool.scenes}
+    assert recordings == {clip.recording for pool in planned.pools[1:] for clip in pool.clips}
+
+
+def test_snrs_and_numbers_of_events_stay_in_their_ranges(opened):
+    remixer = remixer_of(opened, Remix(snr_db=(-5, 15), events_per_mixture=(1, 2)), n_clips=1)
+    drawn = [remixer.draw(1, number) for number in range(200)]
+    levels = np.array([each.snr_db for each in drawn])
+    assert -5 <= levels.min() < -3
+    assert 13 < levels.max() <= 15
+    assert {len(each.events) for each in drawn} == {1, 2}
+
+
+def test_without_a_range_the_snr_and_events_are_those_of_the_store(opened):
+    remixer = remixer_of(opened)
+    drawn = [remixer.draw(1, number) for number in range(20)]
+    assert {each.snr_db for each in drawn} == {SNR_DB}
+    assert {len(each.events) for each in drawn} == {3}
+    assert all(
+        [e.onset_s for e in each.events] == [0.1, 0.7, 1.3] for each in drawn
+    )  # as data.yaml has them
+
+
+def test_the_snr_of_a_mixture_is_the_one_asked_for(opened):
+    """With the scene's gain known, what the mixture is without it is the events."""
+    config, _, sources, _, _ = opened
+    remixer = remixer_of(opened)
+    one = remixer.draw(1, 0)
+    loud = remixer.mix(one._replace(snr_db=60.0)).numpy()
+    event = one.events[0]
+    source = sources.events[event.clip.name]
+    onset = round(event.onset_s * config.mixing.sample_rate)
+    alone = sources.samples[source.first : source.first + source.n_samples] * source.gain
+    part = loud[onset : onset + len(alone)]
+    # At 60 dB the scene is a thousandth: the mixture is the event, scaled.
+    assert np.corrcoef(part, alone)[0, 1] > 0.999
+
+
+def test_sources_are_decoded_once_and_again_when_a_file_changes(project):
+    config = load_config(project.folder / "data.yaml")
+    planned = plan_project(config)
+    first = open_sources(config, planned)
+    path = project.work / "sources" / "audio.int16"
+    written = path.stat().st_mtime_ns
+    assert open_sources(config, planned).digest == first.digest
+    assert path.stat().st_mtime_ns == written
+    clip = planned.pools[0].clips[0]
+    write_tone(clip.path, 1234.0, 0.4)
+    changed = open_sources(config, plan_project(config))
+    assert changed.digest != first.digest
+    assert changed.events.keys() == first.events.keys()
+
+
+def test_damaged_sources_are_decoded_again(project):
+    config = load_config(project.folder / "data.yaml")
+    planned = plan_project(config)
+    first = open_sources(config, planned)
+    (project.work / "sources" / "index.json").write_text("{")
+    assert open_sources(config, planned).digest == first.digest
+    (project.work / "sources" / "audio.int16").write_bytes(b"")
+    assert open_sources(config, planned).digest == first.digest
+
+
+def test_other_corpora_than_the_stores_are_refused(opened):
+    config, _, _, features, _ = opened
+    split = split_rows(features.clips, 1)
+    moved = config.model_copy(
+        update={"mixing": config.mixing.model_copy(update={"seed": config.mixing.seed + 1})}
+    )
+    moved._folder = config._folder
+    with pytest.raises(SedmtlError, match="made of other corpora or with other settings"):
+        open_remixer(moved, Remix(), features, split, 0, CPU, None)
+
+
+def test_pools_without_scenes_are_refused(opened):
+    _, planned, *_ = opened
+    empty = [replace(pool, scenes=()) for pool in planned.pools]
+    with pytest.raises(SedmtlError, match="--remix needs scenes that are neither held out nor"):
+        join_pools(empty)
+
+
+def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened):
+    config, _, _, features, _ = opened
+    values = {"data": "snr_20", "fold": 1, "width": 2, "epochs": 2, "batch_size": 5}
+    asked = TrainConfig.of({**values, "remix": {"mixtures_per_epoch": 10}})
+
+    def trainer():
+        return open_trainer(asked, features, CPU, config)
+
+    whole = trainer()
+    list(whole.fit(lambda _: None))
+    stopped = trainer()
+    epochs = stopped.fit(lambda _: None)
+    next(epochs)
+    state = stopped.state()
+    epochs.close()
+    resumed = trainer()
+    resumed.restore(state)
+    list(resumed.fit(lambda _: None))
+    for key, value in whole.network.state_dict().items():
+        torch.testing.assert_close(value, resumed.network.state_dict()[key], rtol=0, atol=0)
+
+
+class Clips:
+    """A store of four clips of one's own, each a constant log-mel, two classes."""
+
+    classes = ("a", "b")
+    row_shape = (3, 2)
+    attributes: dict[str, float] = {}
+
+    class clips:  # noqa: N801
+        target = np.array([[1, 0], [0, 1], [0, 0], [1, 1]], np.uint8)
+
+    def read(self, rows):
+        return np.stack([np.full((3, 2), float(row), np.float32) for row in rows])
+
+
+def test_energies_of_clips_add_and_their_labels_unite():
+    remixer = ClipRemixer(Clips(), np.arange(3), Remix(clips_per_mixture=(2, 2)), 30, 0, CPU)
+    logmel, target = epoch_of(remixer, 1)
+    for number in range(30):
+        first, second = remixer.draw(1, number).tolist()
+        assert first != second
+        energy = (np.exp(2 * first) + np.exp(2 * second)) / 2
+        assert logmel[number].numpy() == pytest.approx(np.log(energy) / 2)
+        united = Clips.clips.target[[first, second]].max(axis=0)
+        assert target[number].tolist() == united.tolist()
+        assert 3 not in (first, second)
+
+
+def test_a_single_clip_stays_as_it_is():
+    remixer = ClipRemixer(Clips(), np.arange(4), Remix(clips_per_mixture=(1, 1)), 8, 0, CPU)
+    logmel, _ = epoch_of(remixer, 1)
+    rows = [int(remixer.draw(1, number)[0]) for number in range(8)]
+    np.testing.assert_allclose(logmel[:, 0, 0], rows, atol=1e-6)
+
+
+def test_log_mels_are_those_of_the_front_end(opened):
+    config, _, _, _, _ = opened
+    remixer = remixer_of(opened, n_clips=2)
+    logmel, _ = epoch_of(remixer, 1)
+    front_end = LogMel(config.mixing.sample_rate, **config.features.model_dump())
+    expected = front_end(torch.stack([remixer.mix(remixer.draw(1, i)) for i in range(2)]))
+    torch.testing.assert_close(logmel, expected)
