@@ -9,7 +9,7 @@ import torch
 from sedmtl.training.augment import DB, add_energies, augment, filtered, masked, mixup, roll
 from sedmtl.training.batches import PRESENCE, Batch
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.loop import WARM_UP, build_schedule
+from sedmtl.training.optimiser import WARM_UP, build_schedule
 from sedmtl.training.recipe import RECIPES, Recipe
 
 N, N_FRAMES, N_MELS, N_CLASSES = 16, 20, 8, 3

@@ -102,7 +102,7 @@ def test_labels_are_those_of_the_events(opened):
 
 
 def test_nothing_held_out_or_for_inner_validation_is_ever_drawn(opened):
-    _, planned, _, features, _ = opened
+    _, planned, *_ = opened
     remixer = remixer_of(opened, n_clips=1)
     drawn = [remixer.draw(epoch, number) for epoch in range(1, 6) for number in range(40)]
     recordings = {event.clip.recording for each in drawn for event in each.events}
@@ -220,7 +220,6 @@ class Clips:
 
     classes = ("a", "b")
     row_shape = (3, 2)
-    attributes: dict[str, float] = {}
 
     class clips:  # noqa: N801
         target = np.array([[1, 0], [0, 1], [0, 0], [1, 1]], np.uint8)

@@ -203,16 +203,12 @@ def command(
         settings = options.load_project(config)
         device = choose_device(gpus)
         # The first process chooses for all.
-        computed = (
-            distributed.first(lambda: choose_precision(device))
-            if precision == "auto"
-            else precision
-        )
+        found = distributed.first(lambda: choose_precision(device))
         asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "remix": remix, **training}
-        common = _with_recipe(recipe, asked, settings)
+        common = _with_recipe(recipe, asked, settings) | {"supervision": supervision, **network}
+        common["precision"] = found if precision == "auto" else precision
         models, alphas = model or [common["model"]], alpha or [common["alpha"]]
         check_options(network, models)
-        common |= {"supervision": supervision, "precision": computed, **network}
         stores = _choose_stores(settings, data, snr)
         configs = plan_runs(common, stores, models, alphas, seed, fold)
         if dry_run:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -19,16 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sedmtl.config import Config
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
-from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Rows, Store, batches
 from sedmtl.training.augment import augment, masked
 from sedmtl.training.batches import PRESENCE, Batch, BatchLoader, ReadRows, fits
+from sedmtl.training.best import Best, keep_best
 from sedmtl.training.config import (
     RECONSTRUCTION,
     SELECTIONS,
@@ -37,47 +36,15 @@ from sedmtl.training.config import (
     build_network,
 )
 from sedmtl.training.losses import DETECTION, TOTAL, Objective
+from sedmtl.training.memory import enough_memory
+from sedmtl.training.optimiser import average_weights, build_optimiser, build_schedule
 from sedmtl.training.presence import ReadPresence
-from sedmtl.training.recipe import Recipe
 from sedmtl.training.remix import Remixer, open_remixer
 from sedmtl.training.split import Split, shuffled, split_rows
 from sedmtl.training.tasks import arrays_of, build_tasks
 from sedmtl.training.tasks.task import Task
 
 CountClips = Callable[[int], None]
-
-WARM_UP = 50
-"""Steps over which the cosine schedule raises the rate."""
-
-
-@dataclass
-class Best:
-    """The best epoch so far under one selection, and what it gave."""
-
-    epoch: int = 0
-    micro_p: float = -1.0
-    held_out_score: Tensor = field(default_factory=lambda: torch.empty(0))
-    weights: dict[str, Tensor] = field(default_factory=dict)
-
-
-@contextmanager
-def enough_memory(config: TrainConfig) -> Iterator[None]:
-    """Turns too little memory, of a GPU or of the machine, into an error that names what to lower.
-
-    Raises:
-        SedmtlError: There was not enough.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        where = "the GPU" if isinstance(error, torch.cuda.OutOfMemoryError) else "this machine"
-        raise SedmtlError(
-            f"{where} has too little memory for --batch-size {config.batch_size} and --width "
-            f"{config.network.width}: try --batch-size {max(1, config.batch_size // 2)}, or a "
-            "smaller --width"
-        ) from error
 
 
 def open_trainer(
@@ -148,9 +115,9 @@ class Trainer:
         self._joint_objective = distributed.average_gradients(self._objective)
         beside = (self._objective.weights, self._objective.heads)
         learned = [*network.parameters(), *(each for part in beside for each in part.parameters())]
-        self.optimiser = _optimiser(learned, config, device)
+        self.optimiser = build_optimiser(learned, config, device)
         self.schedule = build_schedule(self.optimiser, config, self.n_steps)
-        self._averaged = _averaged(self.network, config.recipe)
+        self._averaged = average_weights(self.network, config.recipe)
         self._random = torch.Generator(device)
         self.best: dict[Selection, Best] = {selection: Best() for selection in SELECTIONS}
         self.history: list[dict[str, Any]] = []
@@ -180,7 +147,7 @@ class Trainer:
                 "seconds": round(time.monotonic() - started, 3),
                 "seconds_waiting_for_data": round(self.waited_s - waited_s, 3),
             }
-            self._keep_best(record, held_out, network)
+            keep_best(self.best, record, held_out, network)
             if self.config.recipe.schedule == "plateau":
                 self.schedule.step(record["validation"]["micro_p"])
             self.history.append(record)
@@ -355,60 +322,3 @@ class Trainer:
 
     def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:
         return clip_metrics.evaluate(self._target[rows], score)._asdict()
-
-    def _keep_best(
-        self, record: dict[str, Any], held_out: npt.NDArray[np.float32], network: nn.Module
-    ) -> None:
-        for selection, part in SELECTIONS.items():
-            micro_p = record[part]["micro_p"]
-            if micro_p > self.best[selection].micro_p:
-                weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}
-                self.best[selection] = Best(
-                    record["epoch"], micro_p, torch.from_numpy(held_out), weights
-                )
-
-
-def _optimiser(
-    learned: list[nn.Parameter], config: TrainConfig, device: torch.device
-) -> torch.optim.Optimizer:
-    # One kernel for all weights; on the CPU Adam is a thousandth of a step.
-    fused, decay = device.type == "cuda", config.recipe.weight_decay
-    if decay:
-        return torch.optim.AdamW(learned, lr=config.lr, weight_decay=decay, fused=fused)
-    return torch.optim.Adam(learned, lr=config.lr, fused=fused)
-
-
-def build_schedule(
-    optimiser: torch.optim.Optimizer, config: TrainConfig, n_steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """What changes the learning rate: after each epoch (plateau) or each step (cosine).
-
-    The paper lowers the rate when the held-out score stalls. Here the inner validation decides, or
-    the validation-selected epoch would depend on the held-out fold.
-
-    Args:
-        optimiser: Has the rate.
-        config: Of the run.
-        n_steps: Per epoch.
-    """
-    if config.recipe.schedule == "plateau":
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimiser, mode="max", factor=0.1, patience=3, threshold=0.0
-        )
-    n_all = config.epochs * n_steps
-    n_warm = min(WARM_UP, n_all // 2)
-
-    def factor(step: int) -> float:
-        if step < n_warm:
-            return (step + 1) / n_warm
-        return (1 + math.cos(math.pi * (step - n_warm) / max(1, n_all - n_warm))) / 2
-
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-
-
-def _averaged(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
-    if not recipe.average:
-        return None
-    average = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
-    # Batch norm's statistics are averaged, too: those of the plain weights would not fit.
-    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)

@@ -26,7 +26,8 @@ from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
-from sedmtl.training.loop import Trainer, enough_memory, open_trainer
+from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.memory import enough_memory
 from sedmtl.training.run_folder import begin, folders_of, is_done, settings_of
 from sedmtl.training.split import split_rows, weakness
 from sedmtl.training.tasks import arrays_of

@@ -1,0 +1,46 @@
+"""The best epoch so far under each selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sedmtl.training.config import SELECTIONS, Selection
+
+
+@dataclass
+class Best:
+    """The best epoch so far under one selection, and what it gave."""
+
+    epoch: int = 0
+    micro_p: float = -1.0
+    held_out_score: Tensor = field(default_factory=lambda: torch.empty(0))
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def keep_best(
+    best: dict[Selection, Best],
+    record: Mapping[str, Any],
+    held_out: npt.NDArray[np.float32],
+    network: nn.Module,
+) -> None:
+    """Replace what an epoch has improved on.
+
+    Args:
+        best: The best so far, changed in place.
+        record: Of the epoch.
+        held_out: (n, C) its scores on the held-out fold.
+        network: Its weights.
+    """
+    for selection, part in SELECTIONS.items():
+        micro_p = record[part]["micro_p"]
+        if micro_p > best[selection].micro_p:
+            weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}
+            scores = torch.from_numpy(held_out)
+            best[selection] = Best(record["epoch"], micro_p, scores, weights)

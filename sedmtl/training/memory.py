@@ -1,0 +1,31 @@
+"""Too little memory to train with, as a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
+from sedmtl.training.config import TrainConfig
+
+
+@contextmanager
+def enough_memory(config: TrainConfig) -> Iterator[None]:
+    """Turns too little memory, of a GPU or of the machine, into an error that names what to lower.
+
+    Raises:
+        SedmtlError: There was not enough.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where = "the GPU" if isinstance(error, torch.cuda.OutOfMemoryError) else "this machine"
+        raise SedmtlError(
+            f"{where} has too little memory for --batch-size {config.batch_size} and --width "
+            f"{config.network.width}: try --batch-size {max(1, config.batch_size // 2)}, or a "
+            "smaller --width"
+        ) from error
