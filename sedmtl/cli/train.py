@@ -216,10 +216,8 @@ def command(
             options.echo_all(describe(forecasts, max(gpus or 1, 1)))
             return
         debug = options.is_debugging(context)
-        chosen = TrainOptions(
-            name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out
-        )
-        runs = train_all(settings, configs, chosen)
+        chosen = (name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out)
+        runs = train_all(settings, configs, TrainOptions(*chosen))
         options.echo_all(runs if distributed.rank() == 0 else [])
 
 
