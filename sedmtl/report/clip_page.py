@@ -34,10 +34,6 @@ MAX_CLASSES = 24
 N_CHOSEN = 3
 """Number of classes shown initially, in addition to the true ones."""
 
-DOUBT = (
-    "Events are detected where frame scores are high, but this network's low ones may mean present."
-)
-
 
 @dataclass(frozen=True)
 class Clip:
@@ -70,10 +66,9 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
         view=view,
         data=as_json(_data(view, shown)),
         audio=sound(clip.waveform, clip.sample_rate, is_small=False),
-        doubt=DOUBT if view.frame_meaning == "signed" else "",
+        are_asked=bool(asked),
         no_decoder=view.no_decoder if view.inspection.reconstruction is None else "",
         classes=_classes(clip, shown),
-        left_out=_left_out(view, shown, bool(asked)),
         detected_lanes=timeline.lanes(view, clip.detected),
         truth_lanes=timeline.lanes(view, truth or ()),
         padding_share=timeline.share(view, view.audio_end_s) if view.is_padded else None,
@@ -144,10 +139,3 @@ def _classes(clip: Clip, shown: Sequence[str]) -> list[dict[str, Any]]:
         }
         for i, (name, score) in enumerate(zip(shown, scores, strict=True))
     ]
-
-
-def _left_out(view: View, shown: Sequence[str], are_asked: bool) -> str:
-    n_shown, n_all = len(shown), len(view.inspection.classes)
-    why = "as requested" if are_asked else "the likeliest, the detected and the true"
-    sentence = f"{n_shown} of {n_all} classes are shown, {why}; {n_all - n_shown} are left out."
-    return sentence if n_shown < n_all else ""

@@ -63,7 +63,8 @@ def _page(work_dir: Path, rows: Sequence[Row], unfinished: Sequence[str]) -> str
     return render(
         "report.html",
         title=f"Report on {work_dir.resolve().parent.name}",
-        counts=_counts(networks, [title for title, _ in by_store]),
+        n_runs=sum(len(network.runs) for network in networks),
+        n_networks=len(networks),
         left_out=_left_out(len(networks), len(detailed), unfinished),
         results=[*result_tables(rows), *paper_tables(rows)],
         localisation=localisation_tables(rows),
@@ -85,12 +86,6 @@ def _page(work_dir: Path, rows: Sequence[Row], unfinished: Sequence[str]) -> str
         settings=_settings(networks),
         configs=_configs(networks),
     )
-
-
-def _counts(networks: Sequence[Network], stores: Sequence[str]) -> str:
-    n_runs, n_networks = sum(len(network.runs) for network in networks), len(networks)
-    runs, names = "run" if n_runs == 1 else "runs", "network" if n_networks == 1 else "networks"
-    return f"{n_runs} {runs} of {n_networks} {names}, trained on {'; '.join(stores)}"
 
 
 def _left_out(n_networks: int, n_detailed: int, unfinished: Sequence[str]) -> list[str]:
