@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import Project, write_project
 
 from sedmtl.config import load_config
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.cost import measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
+from sedmtl.training.loop import open_trainer
+from sedmtl.training.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +121,30 @@ def test_a_dry_run_heeds_force_and_name(featured, one_sentence):
         result = featured.run(*dry, *options)
         assert f"in all: {n_to_do} of 1 runs" in result.stdout
     one_sentence(featured.run(*dry, "--fold", 2, "--name", "new"), "--name is for a single run")
+
+
+def test_measuring_the_cost_leaves_the_trainer_as_it_was(featured):
+    path = featured.work / "features" / "snr_20.h5"
+    with Store(path, "logmel") as store:
+        config = replace(recipe_of(1), recipe=Recipe(average=0.9, schedule="cosine"))
+        fresh, measured = (open_trainer(config, store, torch.device("cpu")) for _ in range(2))
+        cost = measure_cost(measured)
+        assert cost.epoch_s > 0
+        for trainer in (fresh, measured):
+            list(trainer.fit(lambda _: None))
+        for key, value in fresh.network.state_dict().items():
+            torch.testing.assert_close(value, measured.network.state_dict()[key], rtol=0, atol=0)
+
+
+def test_memory_grows_with_the_batch_and_with_the_network(featured):
+    path = featured.work / "features" / "snr_20.h5"
+    values = {"data": "snr_20", "fold": 1}
+
+    def n_bytes(**changes):
+        with Store(path, "logmel") as store:
+            config = TrainConfig.of({**values, **changes})
+            return measure_cost(open_trainer(config, store, torch.device("cpu"))).n_bytes
+
+    small = n_bytes(width=2, batch_size=2)
+    assert 3.5 * small < n_bytes(width=2, batch_size=8) < 4.5 * small
+    assert n_bytes(width=4, batch_size=2) > 1.5 * small

@@ -193,10 +193,13 @@ def test_pools_without_scenes_are_refused(opened):
         join_pools(empty)
 
 
-def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened):
+@pytest.mark.parametrize("model", ["2apae", "pooled"])  # without and with dropout
+def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened, model):
     config, _, _, features, _ = opened
     values = {"data": "snr_20", "fold": 1, "width": 2, "epochs": 2, "batch_size": 5}
-    asked = TrainConfig.of({**values, "remix": {"mixtures_per_epoch": 10}})
+    recipe = {"mixup": 0.5, "average": 0.9, "schedule": "cosine", "masks": 0.2}
+    remix = {"mixtures_per_epoch": 10}
+    asked = TrainConfig.of({**values, **recipe, "model": model, "remix": remix})
 
     def trainer():
         return open_trainer(asked, features, CPU, config)
@@ -209,6 +212,7 @@ def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened):
     state = stopped.state()
     epochs.close()
     resumed = trainer()
+    torch.manual_seed(99)  # another process has another state
     resumed.restore(state)
     list(resumed.fit(lambda _: None))
     for key, value in whole.network.state_dict().items():

@@ -289,7 +289,10 @@ class Trainer:
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()
         seeds = np.random.SeedSequence([self.config.seed, epoch, distributed.rank()])
-        self._random.manual_seed(int(seeds.generate_state(1)[0]))
+        dropout, augmentation = seeds.generate_state(2).tolist()
+        # Dropout draws from torch's own generator, whose state is not saved with the run's.
+        torch.manual_seed(dropout)
+        self._random.manual_seed(augmentation)
         if self.remixer is None:
             loader, rows = self.loader, shuffled(self.split.train, self.config.seed, epoch)
         else:

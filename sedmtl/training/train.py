@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sedmtl.config import Config
-from sedmtl.inference.checkpoint import load_state, save_model, save_state, write_run
+from sedmtl.inference.checkpoint import load_state, n_epochs_done, save_model, save_state, write_run
 from sedmtl.models import count_parameters
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.atomic import remove_file, write_text
@@ -24,6 +24,7 @@ from sedmtl.runtime.origin import check_settings
 from sedmtl.store import Store, check_mixing, write_scores
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
+from sedmtl.training.cost import measure_cost
 from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.loop import Trainer, open_trainer
@@ -96,15 +97,22 @@ def _train(
     if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
+    trainer = open_trainer(config, store, device, project)
+    n_left = config.epochs - (0 if force else n_epochs_done(run))
+    if distributed.world_size() == 1:
+        cost = measure_cost(trainer)
+        progress.say(
+            f"{run.name}: {n_left} epochs, about {progress.duration(n_left * cost.epoch_s)} and "
+            f"{progress.size_text(cost.n_bytes)} of memory"
+        )
     # Before --force deletes anything.
     distributed.first(lambda: _ask_disk(run, config, settings["n_parameters"], store))
     distributed.first(lambda: begin(run, settings, force=force))
-    trainer = open_trainer(config, store, device, project)
     # The first process reads it for all: the others may be on machines without this folder.
     state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
     if state is not None:
         trainer.restore(state)
-    _announce(run, trainer, settings["n_parameters"], device)
+    _announce(trainer, settings["n_parameters"], device)
     doubt = weakness(trainer.split, store.clips, store.classes)
     if doubt:
         progress.say(f"warning: {doubt}")
@@ -122,14 +130,14 @@ def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -
     announce(f"{config.epochs} epochs", n_bytes, run)
 
 
-def _announce(run: Path, trainer: Trainer, n_parameters: int, device: torch.device) -> None:
+def _announce(trainer: Trainer, n_parameters: int, device: torch.device) -> None:
     """Print what is about to be trained."""
     config, split = trainer.config, trainer.split
     done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
     n_processes = distributed.world_size()
     where = f"{n_processes} x {device.type}" if n_processes > 1 else device.type
     progress.say(
-        f"{run.name}: {n_parameters:,} parameters, {config.precision} on {where}; "
+        f"{n_parameters:,} parameters, {config.precision} on {where}; "
         f"{len(split.train)} clips to train on, {len(split.validation)} for inner validation, "
         f"{len(split.held_out)} held out{done}"
     )

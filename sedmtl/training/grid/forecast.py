@@ -1,25 +1,21 @@
-"""How long a grid takes, measured on a few steps of each kind of run."""
+"""How long a grid takes, measured on a few clips with each kind of run."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from sedmtl.config import Config
 from sedmtl.inference.checkpoint import n_epochs_done
-from sedmtl.runtime.progress import duration
+from sedmtl.runtime.progress import duration, size_text
 from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.cost import Cost, measure_cost
+from sedmtl.training.loop import open_trainer
 from sedmtl.training.run_folder import folders_of
 from sedmtl.training.tasks import arrays_of
-
-N_STEPS = 2
-"""Steps that are timed, after one that is not."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +25,13 @@ class Forecast:
     Attributes:
         n_epochs_left: 0 of a finished run.
         seconds: For those epochs.
+        n_bytes: Memory for weights and activations.
     """
 
     config: TrainConfig
     n_epochs_left: int
     seconds: float
+    n_bytes: int = 0
 
 
 def forecast(
@@ -57,33 +55,18 @@ def forecast(
         SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
     """
     runs = folders_of(project.work_dir, configs, run_name)
-    epoch_seconds: dict[tuple[str, str, bool], float] = {}
+    costs: dict[Hashable, Cost] = {}
     forecasts = []
     for config, run in zip(configs, runs, strict=True):
         n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
-        kind = (config.data, config.model, bool(config.tasks))
-        if n_left > 0 and kind not in epoch_seconds:
+        kind = (config.data, config.network, bool(config.tasks), config.recipe, config.remix)
+        if n_left > 0 and kind not in costs:
             path = project.work_dir / "features" / f"{config.data}.h5"
             with Store(path, "logmel", *arrays_of(config)) as store:
-                epoch_seconds[kind] = seconds_an_epoch(open_trainer(config, store, device, project))
-        forecasts.append(Forecast(config, n_left, n_left * epoch_seconds.get(kind, 0.0)))
+                costs[kind] = measure_cost(open_trainer(config, store, device, project))
+        cost = costs.get(kind, Cost(0.0, 0)) if n_left else Cost(0.0, 0)
+        forecasts.append(Forecast(config, n_left, n_left * cost.epoch_s, cost.n_bytes))
     return forecasts
-
-
-def seconds_an_epoch(trainer: Trainer) -> float:
-    """From `N_STEPS` steps and as many scored batches."""
-    split, size = trainer.split, trainer.config.batch_size
-    n_timed = N_STEPS * size
-    trainer.network.train()
-    for number, (_, losses) in enumerate(trainer.steps(np.resize(split.train, n_timed + size))):
-        losses.cpu()  # waits for the GPU
-        if number == 0:
-            started = time.monotonic()
-    trained = time.monotonic()
-    trainer.score(np.resize(split.train, n_timed))
-    scored = time.monotonic()
-    n_scored = len(split.validation) + len(split.held_out)
-    return ((trained - started) * len(split.train) + (scored - trained) * n_scored) / n_timed
 
 
 def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
@@ -93,7 +76,11 @@ def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
         of_model = [each for each in forecasts if each.config.model == model]
         n_to_do = sum(each.n_epochs_left > 0 for each in of_model)
         seconds = sum(each.seconds for each in of_model)
-        lines.append(f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}")
+        memory = max(each.n_bytes for each in of_model)
+        lines.append(
+            f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}"
+            + (f", {size_text(memory)} of memory" if memory else "")
+        )
     total = sum(each.seconds for each in forecasts) / n_at_once
     n_to_do = sum(each.n_epochs_left > 0 for each in forecasts)
     at_once = f", {n_at_once} at once" if n_at_once > 1 else ""
