@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import typer.testing
+from matplotlib.figure import Figure
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner, Result
@@ -33,6 +35,8 @@ mixing:
   onsets: [0.1, 0.7, 1.3]
 features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
 """
+COARSE_YAML = DATA_YAML.replace("window: 256, hop: 128", "window: 512, hop: 512")
+"""A quarter of the frames, for tests that train much and do not ask how well."""
 
 
 def pytest_configure() -> None:
@@ -67,7 +71,7 @@ def write_noise(path: Path, seed: int, seconds: float, rate: int = 8000) -> Path
     return path
 
 
-def write_project(folder: Path) -> Path:
+def write_project(folder: Path, data_yaml: str = DATA_YAML) -> Path:
     """Events of three classes, scenes, and a data.yaml: a project that mixes in a moment."""
     for hz in (300, 900, 2700):
         for n in range(8):
@@ -76,7 +80,7 @@ def write_project(folder: Path) -> Path:
             )
     for k in range(24):
         write_noise(folder / "scenes" / "noise" / f"{k:02d}.wav", k, 2.0)
-    (folder / "data.yaml").write_text(DATA_YAML)
+    (folder / "data.yaml").write_text(data_yaml)
     return folder
 
 
@@ -128,6 +132,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
         result = made.run(*arguments)
         assert result.exit_code == 0, result.output
     return made
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are saved empty, in whatever format: to draw one takes most of a second."""
+    save = Figure.savefig
+
+    def save_empty(_: Figure, *where: Any, **how: Any) -> None:
+        save(Figure(figsize=(1, 1)), *where, **how)
+
+    monkeypatch.setattr(Figure, "savefig", save_empty)
 
 
 Expect = Callable[[Result, str], None]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from typer.testing import CliRunner
 
 import sedmtl
 from sedmtl.models.vggish import GapSettings
@@ -61,15 +62,25 @@ class HalfRate(nn.Module):
         return SedOutput(clip=frame.mean(dim=-1), frame=frame, class_map=class_map)
 '''
 LINE = '    "halfrate": "sedmtl.models.halfrate.HalfRateSettings",\n'
-DRIVE = """
-import json, sys
-from typer.testing import CliRunner
-from sedmtl.cli.app import app
-for arguments in json.loads(sys.argv[1]):
-    result = CliRunner().invoke(app, arguments)
-    if result.exit_code:
-        sys.exit(f"{arguments}: {result.output}")
-"""
+
+
+@contextmanager
+def package_in(folder):
+    """Within the block, the folder is the current one and the package is imported from it."""
+
+    def take():
+        names = [name for name in sys.modules if name.partition(".")[0] == "sedmtl"]
+        return {name: sys.modules.pop(name) for name in names}
+
+    ours = take()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(folder)
+            patch.chdir(folder)
+            yield
+    finally:
+        take()
+        sys.modules.update(ours)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +108,12 @@ def extended(trained, tmp_path_factory):
         ["report"],
         ["check", "work"],
     ]  # fmt: skip
-    driver = [sys.executable, "-c", DRIVE, json.dumps(commands)]
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(driver, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    with package_in(folder):
+        app = import_module("sedmtl.cli.app")
+        assert Path(app.__file__).is_relative_to(folder)
+        for command in commands:
+            result = CliRunner().invoke(app.app, command)
+            assert result.exit_code == 0, (command, result.output)
     return folder
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from pkgutil import resolve_name
+from runpy import run_module
 
 import numpy as np
 import pytest
@@ -129,12 +128,10 @@ def test_the_error_of_a_worker_names_the_cause(settings):
     failing = partial(process, words=("-c", "raise ValueError('no such thing')"))
     with pytest.raises(RuntimeError, match="no such thing"), worker(failing, settings) as run:
         run()
-    with pytest.raises(RuntimeError, match="exit code 3"), worker(_exit, settings):
+    # No function of this file, which a process would import with all that it imports.
+    ending = partial(exec, "import os; os._exit(3)")
+    with pytest.raises(RuntimeError, match="exit code 3"), worker(ending, {}):
         pass
-
-
-def _exit(_):
-    os._exit(3)
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "help"])
@@ -152,12 +149,13 @@ def test_every_side_of_every_stage_runs(name, settings):
     torch.set_num_threads(n_threads)  # a child process would not need this
 
 
-def test_a_quick_run_prints_every_column_and_writes_json(tmp_path):
+def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, capsys):
     path = tmp_path / "bench.json"
-    command = [sys.executable, "-m", "bench", "--quick", "--only", "help"]
-    done = subprocess.run([*command, "--json", str(path)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    arguments = ["--quick", "--only", "help", "--json", str(path)]
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    monkeypatch.delitem(sys.modules, "bench.__main__")
+    run_module("bench", run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
     header = next(line for line in lines if line.startswith("stage"))
     for column in HEADER:
         assert column in header

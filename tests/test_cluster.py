@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from cluster_work import fail_at_three, kill_always, kill_once, square
 from conftest import Project, write_project
 from distributed import Client, LocalCluster
 
@@ -35,10 +36,15 @@ pytestmark = pytest.mark.slow
 SNRS_DB = (0, 20)
 
 
+# Workers are forked with everything imported: several are killed, and others take their place.
 CLUSTER = """
 import sys
 from distributed import LocalCluster
+from distributed.utils import get_mp_context
 n = int(sys.argv[1])
+get_mp_context().set_forkserver_preload(
+    ["distributed", "sedmtl.data.mixing", "sedmtl.features.extraction"]
+)
 with LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0") as cluster:
     print(cluster.scheduler_address, flush=True)
     input()
@@ -57,6 +63,7 @@ def cluster_of(n_workers, scratch):
         env=os.environ
         | {
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+            "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver",
             "DASK_TEMPORARY_DIRECTORY": str(scratch),
             "PYTHONPATH": str(Path(__file__).parent),
         },
@@ -94,29 +101,6 @@ def stores_of(project, folder):
 
 def scratch_in(folder):
     return sorted(path.name for path in folder.rglob(".*.scratch"))
-
-
-def kill_once(item, marker):
-    """Its first execution kills the worker that it is on."""
-    try:
-        marker.touch(exist_ok=False)
-    except FileExistsError:
-        return item * item
-    return os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_always(_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fail_at_three(item):
-    if item == 3:
-        raise SedmtlError("item 3 is broken: mend it")
-    return item
-
-
-def square(item):
-    return {"square": np.array([item * item]), "pid": np.array([os.getpid()])}
 
 
 def test_mixtures_and_features_have_the_bytes_of_those_made_by_threads(address, project, local):

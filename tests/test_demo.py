@@ -16,10 +16,10 @@ corpus:
   events: {kind: synthetic, clips_per_class: 4}
   scenes: {kind: synthetic, clips_per_class: 4}
 mixing:
-  duration_s: 5
-  event_s: 1
+  duration_s: 3
+  event_s: 0.5
   snrs_db: [10]
-  mixtures_per_fold: 8
+  mixtures_per_fold: 4
   reuse_scenes: true
 """
 

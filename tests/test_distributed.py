@@ -41,7 +41,8 @@ def run_two(folder, *command):
 def two(tmp_path_factory):
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    result = run_two(folder, Path(__file__).with_name("two_processes.py"), folder)
+    command = [sys.executable, Path(__file__).with_name("two_processes.py"), folder]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 

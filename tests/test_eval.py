@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import Project, write_project
+from conftest import COARSE_YAML, Project, write_project
+from matplotlib.image import imread
 from sklearn.metrics import average_precision_score
 
 import sedmtl
@@ -15,7 +16,7 @@ from sedmtl.evaluation.localisation import measure
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.store import Store, read_scores
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
@@ -23,7 +24,7 @@ RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 @pytest.fixture(scope="module")
 def crossvalidated(tmp_path_factory):
     """Two folds of a network."""
-    made = Project(write_project(tmp_path_factory.mktemp("crossvalidated")))
+    made = Project(write_project(tmp_path_factory.mktemp("crossvalidated"), COARSE_YAML))
     made.run("mix", "--snr", 20)
     made.run("features")
     for fold in (1, 2):
@@ -79,7 +80,7 @@ def test_the_tables_are_written_below_work(crossvalidated):
 @pytest.fixture
 def moved(tmp_path):
     """The same project with its events moved: a store of the same plan, elsewhere."""
-    made = Project(write_project(tmp_path / "moved"))
+    made = Project(write_project(tmp_path / "moved", COARSE_YAML))
     config = made.folder / "data.yaml"
     config.write_text(config.read_text().replace("[0.1, 0.7, 1.3]", "random"))
     made.run("mix", "--snr", 20)
@@ -114,7 +115,7 @@ def test_on_its_own_store_a_run_scores_what_it_scored_in_training(crossvalidated
 
 
 def test_a_store_of_another_plan_is_refused(crossvalidated, tmp_path, one_sentence):
-    other = Project(write_project(tmp_path / "other"))
+    other = Project(write_project(tmp_path / "other", COARSE_YAML))
     config = other.folder / "data.yaml"
     config.write_text(config.read_text().replace("mixing:", "mixing:\n  seed: 9"))
     other.run("mix", "--snr", 20)
@@ -202,10 +203,12 @@ def test_every_class_has_a_line_when_asked(crossvalidated, tmp_path):
     assert max(map(len, table.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("undrawn", [None])  # not so here
 def test_the_curves_are_drawn(crossvalidated, tmp_path):
     rows_of(crossvalidated, tmp_path)
     picture = crossvalidated.work / "eval" / "psds_snr_20.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert min(imread(picture).shape[:2]) > 500
 
 
 def test_what_was_measured_is_not_measured_again(crossvalidated, tmp_path, monkeypatch):

@@ -67,18 +67,37 @@ def facts_of(session):
     return session.get_modelmeta().custom_metadata_map
 
 
+EXPORT = """
+import sys
+from pathlib import Path
+from sedmtl.cli.app import app
+import sedmtl.inference.onnx, sedmtl.training.grid.runs
+early = {"onnx", "onnxruntime", "onnxscript", "tensorboard"} & set(sys.modules)
+Path(sys.argv.pop(1)).write_text(" ".join(early))
+app(prog_name="sedmtl")
+"""
+
+
 @pytest.fixture(scope="module")
-def written(trained, tmp_path_factory):
-    """What the command prints, and the folder that it was asked to write into."""
+def process(trained, tmp_path_factory):
+    """What the command prints, its folder, and the extras that were there before it began."""
     folder = tmp_path_factory.mktemp("onnx")
-    command = ["export", RUN, "--config", str(trained.folder / "data.yaml")]
+    early = folder.with_name("early")
+    out = folder / "detector.onnx"
+    command = ["export", RUN, "--config", str(trained.folder / "data.yaml"), "--out", str(out)]
     result = subprocess.run(
-        [sys.executable, "-m", "sedmtl", *command, "--out", str(folder / "detector.onnx")],
+        [sys.executable, "-c", EXPORT, str(early), *command],
         capture_output=True,
         text=True,
         check=True,
     )
-    return result, folder
+    return result, folder, early.read_text().split()
+
+
+@pytest.fixture(scope="module")
+def written(process):
+    """What the command prints, and the folder that it was asked to write into."""
+    return process[:2]
 
 
 @pytest.mark.parametrize(
@@ -175,14 +194,17 @@ def readme_script():
     return script
 
 
-def test_the_script_of_the_readme_finds_what_the_detector_finds(trained, tmp_path):
+def test_the_script_of_the_readme_finds_what_the_detector_finds(trained, written, tmp_path):
     card, network = load_model(trained.work / "runs" / RUN)
     sound = trained.work / "mixtures" / "snr_20" / "mix_01.wav"
     waveform, _ = soundfile.read(sound, dtype="float32")
     (clip,), _ = Detector(card, network).score_windows(conform(waveform, card.n_samples)[None])
     # Two of the three classes are above their threshold.
     card = replace(card, tag_threshold=tuple((clip + np.array([-0.01, 0.01, -0.01])).tolist()))
-    (tmp_path / "model.onnx").write_bytes(build_graph(card, network, RUN))
+    model = onnx.load(written[1] / "detector.onnx")
+    (threshold,) = (fact for fact in model.metadata_props if fact.key == "tag_threshold")
+    threshold.value = json.dumps(card.tag_threshold)
+    onnx.save(model, tmp_path / "model.onnx")
     (tmp_path / "clip.wav").symlink_to(sound)
     found = subprocess.run(
         [sys.executable, "-c", readme_script()],
@@ -225,10 +247,5 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     one_sentence(trained.run("export", RUN, "--out", tmp_path / "file" / "x.onnx"), "cannot write")
 
 
-def test_the_extras_are_imported_only_when_they_are_asked_for():
-    code = (
-        "import sys, sedmtl.cli.app, sedmtl.inference.onnx, sedmtl.training.grid.runs\n"
-        "early = {'onnx', 'onnxruntime', 'onnxscript', 'tensorboard'} & set(sys.modules)\n"
-        "sys.exit(f'imported {early}' if early else 0)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_the_extras_are_imported_only_when_they_are_asked_for(process):
+    assert process[2] == []

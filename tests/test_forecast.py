@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import Project, write_project
+from conftest import COARSE_YAML, Project, write_project
 
 from sedmtl.config import load_config
 from sedmtl.runtime.errors import SedmtlError
@@ -24,7 +24,7 @@ SMALL = ("--width", 2, "--epochs", 2, "--precision", "float32")
 
 @pytest.fixture(scope="module")
 def featured(tmp_path_factory):
-    made = Project(write_project(tmp_path_factory.mktemp("forecast")))
+    made = Project(write_project(tmp_path_factory.mktemp("forecast"), COARSE_YAML))
     made.run("mix", "--snr", 20)
     made.run("features")
     return made

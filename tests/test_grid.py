@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Project, write_project
+from conftest import COARSE_YAML, Project, write_project
 
 from sedmtl.models.registry import TABLE_IV
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training import train as train_stage
 from sedmtl.training.grid.plan import plan_runs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 BASE = {"width": 2, "epochs": 1}
 SMALL = ("--width", 2, "--epochs", 1, "--precision", "float32")
@@ -24,7 +24,7 @@ def planned(stores=("snr_10",), models=("2apae",), alphas=("0.001",), seeds=(0,)
 
 @pytest.fixture(scope="module")
 def featured(tmp_path_factory):
-    made = Project(write_project(tmp_path_factory.mktemp("grid")))
+    made = Project(write_project(tmp_path_factory.mktemp("grid"), COARSE_YAML))
     made.run("mix")
     made.run("features")
     return made

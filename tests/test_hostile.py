@@ -37,6 +37,8 @@ from sedmtl.data import audio
 from sedmtl.events import read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 HANGS_S = 20
 """What takes longer hangs: whole files take less than a second, also on a busy machine."""
 MUCH = 1 << 30

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from conftest import write_project
+from conftest import COARSE_YAML, write_project
 from zygote import Zygote
 
 from sedmtl.cli.app import INTERRUPTED
@@ -34,7 +34,7 @@ PREDICT = ("predict", "scenes", "--format", "audacity", "--format", "raven", "--
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 MADE_ANEW = ("mix", "--config", "other.yaml")
-LONGER = (*TRAIN, "--epochs", 4, "--resume")
+LONGER = (*TRAIN, "--epochs", 3, "--resume")
 FORCED = (*TRAIN, "--lr", 0.01, "--force")
 STRICTER = (*PREDICT, "--threshold", 0.4)
 
@@ -82,7 +82,7 @@ class World:
     """A project whose work folder can be put into any state that commands lead to."""
 
     def __init__(self, folder, zygote):
-        self.folder, self.work, self.zygote = write_project(folder / "world"), None, zygote
+        self.folder, self.zygote = write_project(folder / "world", COARSE_YAML), zygote
         self.work = self.folder / "work"
         config = (self.folder / "data.yaml").read_text()
         (self.folder / "other.yaml").write_text(config.replace("mixing:", "mixing:\n  seed: 1"))
@@ -188,7 +188,7 @@ def test_there_are_enough_kills():
 def test_what_is_killed_goes_on_to_the_same_bytes(world, case):
     world.go_to(case.before)
     before = world.contents()
-    n_moments = world.run(*case.words).n_moments
+    n_moments = world.run(*case.words, among="disk").n_moments
     world.go_to((*case.before, case.words))
     goal, hidden = world.contents(), world.hidden()
     chance, n_kills = random.Random(case.name), 0
@@ -199,7 +199,7 @@ def test_what_is_killed_goes_on_to_the_same_bytes(world, case):
             # Of a command that goes on, fewer moments are left.
             at = chance.randint(1, n_moments // (1 + len(moments)))
             sign = chance.choice(KILLS)
-            ended = world.run(*words, sign=sign, at=at)
+            ended = world.run(*words, sign=sign, at=at, among="disk")
             if ended.code == 0:
                 break
             assert ended.code == -sign, (moments, ended)
@@ -221,7 +221,8 @@ def test_what_a_killed_force_leaves_no_other_recipe_goes_on_with(world):
     ends = set()
     for at in range(1, 30, 3):
         world.go_to(before)
-        assert world.run(*FORCED, sign=signal.SIGKILL, at=at).code == -signal.SIGKILL
+        killed = world.run(*FORCED, sign=signal.SIGKILL, at=at, among="disk")
+        assert killed.code == -signal.SIGKILL
         ended = world.run(*unforced)
         ends.add(ended.code)
         assert is_error(ended, "--force") or world.contents() == goal, ended

@@ -25,7 +25,6 @@ ONE_FAILS = """
 import sys
 import torch
 from sedmtl.runtime import distributed
-from sedmtl.models.registry import TABLE_IV
 from sedmtl.runtime.errors import SedmtlError
 try:
     with distributed.session(None):
@@ -89,7 +88,7 @@ def _value(word):
 
 @pytest.mark.usefixtures("two_gpus")
 def test_several_gpus_train_one_run_together(here, capfd):
-    arguments = ("--fold", 1, "--gpus", 2, "--epochs", 2, "--name", "joint", *SMALL)
+    arguments = ("--fold", 1, "--gpus", 2, "--epochs", 1, "--name", "joint", *SMALL)
     assert here.run("train", *arguments).exit_code == 0
     written = capfd.readouterr()
     assert written.out.split() == [str(here.work / "runs" / "joint")]

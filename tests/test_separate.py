@@ -14,7 +14,7 @@ from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.separate import file_names
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 CLASSES = ("tone_2700", "tone_300", "tone_900")

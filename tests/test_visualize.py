@@ -80,6 +80,7 @@ def test_a_fraction_in_an_snr_loses_no_labels(trained, drawn, tmp_path):
     assert result.stdout.splitlines()[-1] == str(picture)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_mixtures_of_two_snrs_and_recordings_of_one_name_have_pictures_of_their_own(
     trained, tmp_path
 ):
@@ -170,6 +171,7 @@ def test_classes_are_shown_as_they_were_asked_for(trained, drawn, tmp_path, aske
     assert title == "a.wav, 0 to 1 s; 2 of 3 classes"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_ending_of_the_file_decides_what_is_written(trained, tmp_path):
     sound = write_tone(tmp_path / "a.v2.wav", 300, 1.0)
     for name, begins in (("a.svg", b"<?xml"), ("a.html", b"<!DOCTYPE html>"), ("a", b"\x89PNG")):

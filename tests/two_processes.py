@@ -1,11 +1,16 @@
-"""What one process of several does in test_distributed: `torchrun two_processes.py FOLDER`.
+"""What each of two processes does in test_distributed: `python two_processes.py FOLDER`.
 
-Saves what it found as `FOLDER/RANK.pt`. It imports no pytest, and no test runs here.
+They are forked with everything imported: torchrun would import torch three times. Each saves what
+it found as `FOLDER/RANK.pt`. No pytest is imported, and no test runs here.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
+import socket
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +102,33 @@ def normalise(n):
 
 
 def main(folder):
+    importlib.import_module("torch._dynamo")  # or every optimiser would
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    children = [fork(rank, folder) for rank in (0, 1)]
+    ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    sys.exit(any(ends))
+
+
+def fork(rank, folder):
+    """Start the process of a rank; returns its id."""
+    if child := os.fork():
+        return child
+    code = 1
+    try:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        find(folder)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def find(folder):
+    """All that a process finds, into its file."""
     with distributed.session(None):
         rank = distributed.rank()
         found = {

@@ -1,0 +1,33 @@
+"""What workers do in test_cluster: a module of its own, for each of them imports it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+
+from sedmtl.runtime.errors import SedmtlError
+
+
+def kill_once(item, marker):
+    """Its first execution kills the worker that it is on."""
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return item * item
+    return os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_always(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_at_three(item):
+    if item == 3:
+        raise SedmtlError("item 3 is broken: mend it")
+    return item
+
+
+def square(item):
+    return {"square": np.array([item * item]), "pid": np.array([os.getpid()])}
