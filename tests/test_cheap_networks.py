@@ -61,6 +61,7 @@ def test_a_dropout_outside_its_range_is_refused(dropout):
         build_model("pooled", 3, 40, 16, 2, dropout=dropout)
 
 
+@pytest.mark.slow
 def test_the_cheap_networks_cost_a_fraction_of_the_papers():
     paper = gflop("2apae", "meta")  # tensors without content
     assert gflop("pooled", "meta") < paper / 60
@@ -123,6 +124,7 @@ def test_scores_between_pooled_frames_are_linear(n_frames):
     np.testing.assert_allclose(fine, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHEAP)
 def test_a_cheap_network_learns_which_half_of_the_bins_is_loud(name):
     torch.manual_seed(0)

@@ -111,6 +111,7 @@ def test_features_do_not_depend_on_torchaudio(rate, window, n_mels, f_min, f_max
     assert torch.equal(own, theirs)
 
 
+@pytest.mark.slow
 def test_it_works_where_torchaudio_does_not_load(tmp_path):
     (tmp_path / "torchaudio.py").write_text("raise OSError('undefined symbol')")
     code = "from sedmtl.logmel import LogMel, melscale_fbanks; LogMel(); print(melscale_fbanks)"

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 from conftest import invoke, visible
 
@@ -49,6 +50,7 @@ def write_own_recordings(folder):
     (folder / "strong.tsv").write_text("\n".join([header, *strong]))
 
 
+@pytest.mark.slow
 def test_the_readmes_way_from_weak_labels_to_events_works(tmp_path, monkeypatch):
     """Its own commands and data.yaml, with a smaller network on shorter recordings."""
     text = section("Your own weakly labelled recordings")

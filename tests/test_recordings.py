@@ -208,6 +208,7 @@ def test_seconds_heard_add_up_to_those_of_the_headers(tmp_path):
     assert seconds_of([]) == 0
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(monkeypatch):
     def peak_bytes(minutes):
         blocks = (np.ones(RATE, np.float32) for _ in range(60 * minutes))

@@ -193,6 +193,7 @@ def test_pools_without_scenes_are_refused(opened):
         join_pools(empty)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["2apae", "pooled"])  # without and with dropout
 def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened, model):
     config, _, _, features, _ = opened

@@ -48,6 +48,7 @@ def recordings_of(mask, target, recordings, fold):
     return found
 
 
+@pytest.mark.slow
 @tried(200)
 @given(sets_of_clips())
 def test_a_recording_is_reserved_whole_and_training_keeps_one_of_each_class_and_fold(clips):
@@ -61,6 +62,7 @@ def test_a_recording_is_reserved_whole_and_training_keeps_one_of_each_class_and_
     assert set(fold[~chosen]) == set(fold)
 
 
+@pytest.mark.slow
 @tried(200)
 @given(sets_of_clips())
 def test_a_class_is_reserved_in_two_folds_if_two_have_a_recording_to_spare(clips):

@@ -9,6 +9,8 @@ from scipy import signal
 
 from sedmtl.data.corpora.synthesis import EVENTS, SAMPLE_RATE, SCENES, Audio
 
+pytestmark = pytest.mark.slow
+
 TRAINED, TESTED = range(10), range(10, 18)
 
 

@@ -75,6 +75,7 @@ def test_a_threshold_lies_in_0_to_1_even_where_all_scores_are_1_or_0():
     assert tags([1.0, 0.0], [1, 1]) == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_no_threshold_has_a_better_f1(seed):
     rng = np.random.default_rng(seed)
@@ -157,6 +158,7 @@ def weak_f1(scores, threshold, target):
     return 2 * (target & found).sum(axis=0) / (target.sum(axis=0) + found.sum(axis=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strong", [True, False])
 @pytest.mark.parametrize("seed", range(4))
 def test_no_setting_and_no_threshold_does_better(seed, strong):
