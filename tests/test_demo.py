@@ -10,7 +10,8 @@ from sedmtl.inference.checkpoint import find_run
 
 pytestmark = pytest.mark.slow
 
-DENSE = "2apae_snr10_fold1_alpha0.001_seed0"
+PAPER = "2apae_snr10_fold1_alpha0.001_seed0"
+STRONG = "pooled_snr10_fold1_alpha0_seed0_schedulecosine_remix"
 SMALL = """\
 corpus:
   events: {kind: synthetic, clips_per_class: 4}
@@ -31,7 +32,8 @@ def shown(tmp_path_factory):
     folder.mkdir()
     (folder / "data.yaml").write_text(SMALL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "SETTINGS", {**demo.SETTINGS, "epochs": 1, "width": 2})
+        small = {"epochs": 1, "width": 2}
+        patch.setattr(demo, "RECIPES", dict.fromkeys(demo.RECIPES, small))
         results = [invoke(["demo", str(folder)]) for _ in range(2)]
     return folder, *results
 
@@ -58,12 +60,12 @@ def test_a_second_demo_keeps_what_is_there(shown):
     assert "finished already" in second.stderr
 
 
-def test_both_forms_of_the_network_are_trained_and_the_local_one_is_used_next(shown):
+def test_both_recipes_are_trained_and_the_strong_one_is_used_next(shown):
     folder, first, _ = shown
     runs = sorted(path.name for path in (folder / "work" / "runs").iterdir() if path.is_dir())
-    assert runs == [DENSE, f"{DENSE}_local"]
-    assert find_run(folder / "work" / "runs", None).name == f"{DENSE}_local"
-    assert "sedmtl train --fold 2 --time-attention local" in first.stdout
+    assert runs == [PAPER, STRONG]
+    assert find_run(folder / "work" / "runs", None).name == STRONG
+    assert "sedmtl train --fold 2 --recipe strong" in first.stdout
 
 
 def test_the_picture_is_of_a_mixture_that_was_held_out(shown):

@@ -19,7 +19,9 @@ SMALL = ("--width", 2, "--epochs", 1, "--precision", "float32")
 
 
 def planned(stores=("snr_10",), models=("2apae",), alphas=("0.001",), seeds=(0,), folds=("1",)):
-    return plan_runs(BASE, [Path(f"{name}.h5") for name in stores], models, alphas, seeds, folds)
+    return plan_runs(
+        BASE, {}, [Path(f"{name}.h5") for name in stores], models, alphas, seeds, folds
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_a_network_without_a_decoder_is_run_once_whatever_the_weights():
 
 def test_all_folds_are_those_of_the_store(featured):
     store = featured.work / "features" / "snr_20.h5"
-    runs = plan_runs(BASE, [store], ["gmp"], ["0"], [0, 1], ["all"])
+    runs = plan_runs(BASE, {}, [store], ["gmp"], ["0"], [0, 1], ["all"])
     assert [(run.seed, run.fold) for run in runs] == [(s, f) for s in (0, 1) for f in (1, 2, 3, 4)]
 
 

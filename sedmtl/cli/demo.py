@@ -21,8 +21,8 @@ def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> 
     made = demo(folder, options.count_workers(workers))
     show(made.tables)
     typer.echo(
-        f"figure of {made.clip_path.name}, a held-out mixture: local attention step, with high "
-        "scores where a class is present (left); the paper's dense step (right):"
+        f"figure of {made.clip_path.name}, a held-out mixture: the strong recipe, with high scores "
+        "where a class is present (left); the paper's network (right):"
     )
     typer.echo(f"  {made.picture_path}")
     # The work folder of an edited data.yaml may lie elsewhere.

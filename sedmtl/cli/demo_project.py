@@ -17,14 +17,17 @@ from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.job import TrainOptions
+from sedmtl.training.recipe import with_recipe
 from sedmtl.training.train import train_one
 
 SNR_DB = 10.0
-SETTINGS = {"fold": 1, "width": 8, "epochs": 8, "batch_size": 4, "lr": 2e-3}
-TIME_ATTENTIONS = ("dense", "local")
-"""The paper's second attention step, then the one whose frame scores are presence.
+RECIPES = {
+    "paper": {"width": 8, "epochs": 8, "batch_size": 4, "lr": 2e-3},
+    "strong": {"epochs": 30},
+}
+"""The two runs, and what overrules their recipes: at full size the paper's would take hours.
 
-`local` comes last, because commands use the newest run by default.
+The strong one comes last, because commands use the newest run by default.
 """
 
 DATA_YAML = """\
@@ -76,23 +79,20 @@ def demo(folder: Path, n_workers: int) -> Demo:
     draw_score_curves(config.work_dir / "eval", rows)
     # The first mixtures belong to fold 1, which was held out from training.
     clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))
-    dense, local = runs
-    picture_path, _, _ = visualize(config, clip_path, run_name=local.name, compare_name=dense.name)
-    options = "--time-attention local " + " ".join(
-        f"--{key.replace('_', '-')} {SETTINGS[key]}"
-        for key in ("width", "epochs", "batch_size", "lr")
-    )
-    return Demo(tables, picture_path, clip_path, other.name, options)
+    paper, strong = runs
+    picture_path, _, _ = visualize(config, clip_path, run_name=strong.name, compare_name=paper.name)
+    return Demo(tables, picture_path, clip_path, other.name, "--recipe strong")
 
 
 def _train_both(config: Config, data: str) -> list[Path]:
-    """Train 2APAE in both forms on the same mixtures; the run folders, in that order."""
-    shared = {**SETTINGS, "data": data, "precision": choose_precision(choose_device(None))}
+    """Train the network of each recipe on the same fold; the run folders, in that order."""
+    shared = {"fold": 1, "data": data, "precision": choose_precision(choose_device(None))}
+    remix = config.remix.model_dump(mode="json")
     return [
         train_one(
             config,
-            TrainConfig.of({**shared, "time_attention": time_attention}),
+            TrainConfig.of({**shared, **with_recipe(recipe, overruled, remix)}),
             TrainOptions(resume=True),
         )
-        for time_attention in TIME_ATTENTIONS
+        for recipe, overruled in RECIPES.items()
     ]

@@ -195,9 +195,10 @@ def command(
     from sedmtl.runtime import distributed
     from sedmtl.runtime.devices import choose_device, choose_precision
     from sedmtl.training.grid.forecast import describe, forecast
-    from sedmtl.training.grid.plan import check_options, plan_runs
+    from sedmtl.training.grid.plan import plan_runs
     from sedmtl.training.grid.runs import train_all
     from sedmtl.training.job import TrainOptions
+    from sedmtl.training.recipe import with_recipe
 
     with distributed.session(gpus):
         settings = options.load_project(config)
@@ -205,12 +206,12 @@ def command(
         # The first process chooses for all.
         found = distributed.first(lambda: choose_precision(device))
         asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "remix": remix, **training}
-        common = _with_recipe(recipe, asked, settings) | {"supervision": supervision, **network}
+        common = with_recipe(recipe, asked, settings.remix.model_dump(mode="json"))
+        common["supervision"] = supervision
         common["precision"] = found if precision == "auto" else precision
         models, alphas = model or [common["model"]], alpha or [common["alpha"]]
-        check_options(network, models)
         stores = _choose_stores(settings, data, snr)
-        configs = plan_runs(common, stores, models, alphas, seed, fold)
+        configs = plan_runs(common, network, stores, models, alphas, seed, fold)
         if dry_run:
             forecasts = forecast(settings, configs, device, name, force=force)
             options.echo_all(describe(forecasts, max(gpus or 1, 1)))
@@ -219,15 +220,6 @@ def command(
         chosen = (name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out)
         runs = train_all(settings, configs, TrainOptions(*chosen))
         options.echo_all(runs if distributed.rank() == 0 else [])
-
-
-def _with_recipe(recipe: str, asked: Mapping[str, Any], project: Config) -> dict[str, Any]:
-    """The values of a recipe, those overruled that are asked for."""
-    from sedmtl.training.recipe import RECIPES
-
-    values = RECIPES[recipe] | {key: value for key, value in asked.items() if value is not None}
-    values["remix"] = project.remix.model_dump(mode="json") if values.get("remix") else None
-    return values
 
 
 def _choose_stores(

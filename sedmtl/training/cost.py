@@ -40,12 +40,13 @@ def measure_cost(trainer: Trainer) -> Cost:
     the time of the last measurement is scaled. The trainer is left as it was.
     """
     state = deepcopy(trainer.state())
-    n_clips, seconds, n_bytes = 1, *_first_step(trainer)
+    n_bytes = _n_bytes_saved(trainer)
+    n_clips, seconds = 1, _seconds_of_steps(trainer, 1)
     rate, batch_size = n_clips / seconds, trainer.config.batch_size
     while seconds < ENOUGH_S and n_clips < batch_size:
         n_clips = min(4 * n_clips, batch_size)
         seconds = _seconds_of_steps(trainer, n_clips)
-        rate = max(rate, n_clips / seconds)  # the first steps are slower
+        rate = max(rate, n_clips / seconds)
     started = time.monotonic()
     trainer.score(np.resize(trainer.split.train, n_clips))
     scoring_rate = n_clips / (time.monotonic() - started)
@@ -66,8 +67,8 @@ def _seconds_of_steps(trainer: Trainer, n_clips: int) -> float:
     return time.monotonic() - started
 
 
-def _first_step(trainer: Trainer) -> tuple[float, int]:
-    """Seconds of a step with one clip, and the bytes that its backward pass needs."""
+def _n_bytes_saved(trainer: Trainer) -> int:
+    """Bytes that the backward pass of one clip needs: those of a step, the first and slowest."""
     weights = {p.untyped_storage().data_ptr() for p in trainer.network.parameters()}
     sizes: dict[int, int] = {}
 
@@ -78,5 +79,5 @@ def _first_step(trainer: Trainer) -> tuple[float, int]:
         return saved
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
-        seconds = _seconds_of_steps(trainer, 1)
-    return seconds, sum(sizes.values())
+        _seconds_of_steps(trainer, 1)
+    return sum(sizes.values())

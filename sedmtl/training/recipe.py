@@ -81,3 +81,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """What `--recipe` sets; an option that is given overrules it."""
+
+
+def with_recipe(name: str, asked: Mapping[str, Any], remix: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain values of a recipe, for `TrainConfig.of`.
+
+    Args:
+        name: Of the recipe.
+        asked: Values that overrule it; None stands for nothing asked.
+        remix: The ranges of data.yaml, used if the recipe or `asked` remixes.
+    """
+    values = RECIPES[name] | {key: value for key, value in asked.items() if value is not None}
+    return {**values, "remix": dict(remix) if values.get("remix") else None}

@@ -17,6 +17,7 @@ ALL = "all"
 
 def plan_runs(
     common: Mapping[str, Any],
+    network: Mapping[str, Any],
     store_paths: Sequence[Path],
     models: Sequence[str],
     alphas: Sequence[str],
@@ -29,8 +30,8 @@ def plan_runs(
     option that only some of the networks have applies to those.
 
     Args:
-        common: What the runs have in common, as plain values: epochs and the like, and the options
-            of networks that differ from their defaults.
+        common: What the runs have in common, as plain values: epochs and the like.
+        network: The options of networks that are given, by name.
         store_paths: Feature stores.
         models: Names of networks; `all` stands for the paper's five.
         alphas: Weights of the reconstruction: numbers, or `auto`.
@@ -38,15 +39,16 @@ def plan_runs(
         folds: Held-out folds; `all` stands for those of the store.
 
     Raises:
-        SedmtlError: A network does not exist or an option has an impossible value, or two weights
-            are so near that their runs would have one name.
+        SedmtlError: A network does not exist, an option has an impossible value or is none of
+            these networks', or two weights are so near that their runs would have one name.
     """
     names = _names_of(models)
+    _check_options(network, names)
     runs: dict[str, TrainConfig] = {}
     for path in store_paths:
         for model, alpha, seed, fold in product(names, alphas, seeds, _read_folds(folds, path)):
-            run = _run({**common, "data": path.stem, "model": model, "alpha": alpha, "seed": seed,
-                        "fold": fold})  # fmt: skip
+            chosen = {"data": path.stem, "model": model, "alpha": alpha, "seed": seed, "fold": fold}
+            run = _run({**common, **network, **chosen})
             if runs.setdefault(run.name, run) != run:
                 raise SedmtlError(
                     f"two of the runs asked for would be {run.name}: expected weights of --alpha "
@@ -62,17 +64,8 @@ def _run(values: Mapping[str, Any]) -> TrainConfig:
         raise SedmtlError(f"--model {values['model']}: {error}") from error
 
 
-def check_options(given: Mapping[str, Any], models: Sequence[str]) -> None:
-    """Refuse an option that none of the networks has.
-
-    Args:
-        given: The options of networks that were given, by name.
-        models: Names of networks, or `all`.
-
-    Raises:
-        SedmtlError: A network does not exist, or none has the option.
-    """
-    names = _names_of(models)
+def _check_options(given: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuse an option that none of the networks has."""
     for option in given:
         if not any(option in settings_class(name).defaults() for name in names):
             having = [name for name in MODELS if option in settings_class(name).defaults()]
