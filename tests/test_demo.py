@@ -11,7 +11,7 @@ from sedmtl.inference.checkpoint import find_run
 pytestmark = pytest.mark.slow
 
 PAPER = "2apae_snr10_fold1_alpha0.001_seed0"
-STRONG = "pooled_snr10_fold1_alpha0_seed0_schedulecosine_remix"
+STRONG = "pooled_snr10_fold1_alpha0_seed0_strong"
 SMALL = """\
 corpus:
   events: {kind: synthetic, clips_per_class: 4}

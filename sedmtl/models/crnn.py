@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sedmtl.models.blocks import initialise
 from sedmtl.models.output import SedOutput
-from sedmtl.models.pooled import CheapSettings, check_sizes, pooled_blocks
+from sedmtl.models.pooled import CheapSettings, check_sizes, pooled_blocks, pools_of
 from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
 
 
@@ -24,7 +24,7 @@ class CrnnSettings(CheapSettings):
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
         """The network with fresh weights."""
         check_sizes(n_frames, n_mels)
-        return Crnn(n_classes, self)
+        return Crnn(n_classes, n_mels, self)
 
     @property
     def n_channels(self) -> int:
@@ -37,13 +37,14 @@ class Crnn(nn.Module):
 
     Args:
         n_classes: C.
+        n_mels: F.
         settings: Its options.
     """
 
-    def __init__(self, n_classes: int, settings: CrnnSettings) -> None:
+    def __init__(self, n_classes: int, n_mels: int, settings: CrnnSettings) -> None:
         super().__init__()
         channels = [1, *(settings.width * factor for factor in (1, 2, 4, 4))]
-        self.encoder = pooled_blocks(channels, settings.dropout)
+        self.encoder = pooled_blocks(channels, pools_of(n_mels), settings.dropout)
         self.gru = nn.GRU(channels[-1], channels[-1], batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(settings.dropout)
         self.class_layer = nn.Linear(2 * channels[-1], n_classes)

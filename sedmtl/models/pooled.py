@@ -23,11 +23,21 @@ from sedmtl.models.settings import FrameMeaning, NetworkSettings
 from sedmtl.models.time_pooling import PoolingForm, TimePooling, at_logmel_frames
 from sedmtl.runtime.errors import SedmtlError
 
-POOLS = ((2, 4), (1, 2), (1, 2), (1, 1))
-"""Frames and mel bins averaged after each block: frames of 64 ms, and 4 bands of 64 mel bins."""
+Pools = tuple[tuple[int, int], ...]
+"""Frames and mel bins that are averaged after each block."""
 
-N_FRAMES, N_MELS = (math.prod(factors) for factors in zip(*POOLS, strict=True))
-"""Frames and mel bins of which pooling leaves one."""
+MIN_FRAMES, MIN_MELS = 2, 4
+"""The least that pooling leaves something of."""
+
+
+def pools_of(n_mels: int) -> Pools:
+    """The pools for F mel bins: frames of 64 ms (of 32), and 4 bands or more of 16 bins or more."""
+    return ((2, max(1, min(4, n_mels // 16))), (1, 2), (1, 2), (1, 1))
+
+
+def n_bands_of(n_mels: int) -> int:
+    """Mel bands that pooling leaves of F mel bins."""
+    return n_mels // math.prod(factor for _, factor in pools_of(n_mels))
 
 
 @dataclass(frozen=True)
@@ -77,9 +87,9 @@ def check_sizes(n_frames: int, n_mels: int) -> None:
     Raises:
         SedmtlError: It does not.
     """
-    if n_frames < N_FRAMES or n_mels < N_MELS:
+    if n_frames < MIN_FRAMES or n_mels < MIN_MELS:
         raise SedmtlError(
-            f"networks that pool need at least {N_FRAMES} frames and {N_MELS} mel bins, "
+            f"networks that pool need at least {MIN_FRAMES} frames and {MIN_MELS} mel bins, "
             f"found {n_frames} and {n_mels}: raise n_mels in data.yaml, or train --model 2apae"
         )
 
@@ -96,12 +106,12 @@ class Pooled(nn.Module):
     def __init__(self, n_classes: int, n_mels: int, settings: PooledSettings) -> None:
         super().__init__()
         channels = [1, *(settings.width * factor for factor in (1, 2, 4, 8))]
-        self.encoder = pooled_blocks(channels, settings.dropout)
-        n_bands = n_mels // N_MELS
+        pools, n_bands = pools_of(n_mels), n_bands_of(n_mels)
+        self.encoder = pooled_blocks(channels, pools, settings.dropout)
         self.class_map = BandLayer(channels[-1], n_classes, n_bands)
         self.band_attention = BandLayer(channels[-1], n_classes, n_bands)
         self.time_pooling = TimePooling(channels[-1] * n_bands, n_classes, settings.time_pooling)
-        self.decoder = unpooling_blocks(channels[::-1])
+        self.decoder = unpooling_blocks(channels[::-1], pools[::-1])
         initialise(self)
 
     def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
@@ -156,18 +166,18 @@ class BandLayer(nn.Module):
         return torch.einsum("bdtf,cdf->bctf", x, self.weight) + self.bias
 
 
-def pooled_blocks(channels: list[int], dropout: float) -> nn.Sequential:
+def pooled_blocks(channels: list[int], pools: Pools, dropout: float) -> nn.Sequential:
     """Blocks from each number of channels to the next, each pooled and followed by dropout."""
     layers: list[nn.Module] = []
-    for (n_in, n_out), pool in zip(pairwise(channels), POOLS, strict=True):
+    for (n_in, n_out), pool in zip(pairwise(channels), pools, strict=True):
         layers += [ConvBlock(n_in, n_out, pool=False), nn.AvgPool2d(pool), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
 
 
-def unpooling_blocks(channels: list[int]) -> nn.Sequential:
+def unpooling_blocks(channels: list[int], pools: Pools) -> nn.Sequential:
     """The way back: each pool repeated, then a block; the last one ends without a ReLU."""
     layers: list[nn.Module] = []
-    for (n_in, n_out), pool in zip(pairwise(channels), reversed(POOLS), strict=True):
+    for (n_in, n_out), pool in zip(pairwise(channels), pools, strict=True):
         block = ConvBlock(n_in, n_out, pool=False)
         layers += [nn.Upsample(scale_factor=pool), block]
     block.activation = nn.Identity()

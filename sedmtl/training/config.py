@@ -15,7 +15,7 @@ from sedmtl.models.registry import PAPERS, name_of, plain_settings, read_setting
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.devices import Precision
 from sedmtl.store import Store
-from sedmtl.training.recipe import Recipe
+from sedmtl.training.recipe import RECIPES, Recipe
 
 Selection = Literal["honest", "paper"]
 Supervision = Literal["weak", "strong"]
@@ -130,10 +130,14 @@ class TrainConfig:
     @property
     def variant(self) -> list[str]:
         """The words by which this run differs from one with the defaults of its network."""
-        words = [f"{name.replace('_', '')}{value}" for name, value in self.recipe.changes().items()]
+        changes = self.recipe.changes().items()
+        words = [f"{name.replace('_', '')}{value}" for name, value in changes]
         words += ["remix"] * (self.remix is not None)
-        words += ["strong"] * (self.supervision == "strong")
-        return [*self.network.variant, *words]
+        strong = RECIPES["strong"]
+        if self.remix is not None and self.recipe == Recipe.of(strong):
+            words = ["strong"]
+        known = ["knownframes"] if self.supervision == "strong" else []
+        return [*self.network.variant, *words, *known]
 
     @property
     def cross_validation(self) -> str:
