@@ -419,6 +419,7 @@ CARD = [
     Mutation("one-threshold",
              in_json(lambda data: data["postprocessing"].__setitem__("threshold", [0.5]))),
     Mutation("median-10^9-s", in_json(lambda d: d["postprocessing"].__setitem__("median_s", 1e9))),
+    Mutation("boxes-10^9-s", in_json(lambda d: d["postprocessing"].__setitem__("step_s", 1e9))),
     Mutation("gap-below-0", in_json(lambda data: data["postprocessing"].__setitem__("gap_s", -1))),
 ]  # fmt: skip
 

@@ -12,6 +12,7 @@ from scipy import signal
 from sed_golden import detections
 
 from sedmtl.events import Detection
+from sedmtl.inference.boxes import boxes
 from sedmtl.inference.postprocess import (
     PostProcessing,
     Segmenter,
@@ -229,6 +230,20 @@ def test_an_event_comes_as_soon_as_no_later_frame_can_change_it():
     assert segmenter.finish() == [Detection(0, 4, 5, 1)]
 
 
+@pytest.mark.parametrize("gap_s", [0.0, 0.5])
+def test_boxes_do_not_depend_on_where_the_recording_is_cut(gap_s):
+    settings = PostProcessing((0.3, 0.2, 0.1), gap_s=gap_s, step_s=0.5)
+    rng = np.random.default_rng(4)
+    frame = random_scores(rng)
+    pieces = np.split(frame, np.sort(rng.integers(0, frame.shape[1], 20)), axis=1)
+    segmenter = Segmenter(settings, range(3), 0.1, 0.05)
+    assert [segmenter.push(piece) for piece in pieces] == [[]] * len(pieces)
+    found = segmenter.finish()
+    plain = replace(settings, step_s=0.0)
+    assert found == segment(boxes(frame, 5), plain, range(3), 0.1, 0.05) != []
+    assert found == segment(frame, settings, range(3), 0.1, 0.05)
+
+
 def test_what_is_kept_between_pieces_does_not_grow():
     settings = PostProcessing((0.5,) * 5, low=0.8, median_s=0.5, gap_s=0.3)
     segmenter = Segmenter(settings, range(5), 0.1)
@@ -248,7 +263,8 @@ def test_a_recording_of_no_or_one_frame(n_frames):
     settings = PostProcessing((0.5, 0.5), median_s=0.5, gap_s=1.0)
     frame = np.ones((2, n_frames), np.float32)
     assert segment(frame, settings, range(2), 0.1) == []  # the median of one frame among zeros is 0
-    assert len(segment(frame, replace(settings, median_s=0), range(2), 0.1)) == 2 * n_frames
+    for other in (replace(settings, median_s=0), replace(settings, step_s=0.2)):
+        assert len(segment(frame, other, range(2), 0.1)) == 2 * n_frames
 
 
 def test_silence_is_no_event_even_at_threshold_0():
@@ -260,14 +276,21 @@ def test_a_class_active_throughout_is_one_event():
 
 
 def test_settings_survive_json():
-    settings = PostProcessing((0.25, 0.5), low=0.5, median_s=0.4, gated=True)
+    settings = PostProcessing((0.25, 0.5), low=0.5, median_s=0.4, gated=True, step_s=0.8)
     stored = json.loads(json.dumps(asdict(settings)))
     assert PostProcessing(**(stored | {"threshold": tuple(stored["threshold"])})) == settings
+
+
+def test_settings_from_before_boxes_have_none():
+    stored = asdict(PostProcessing((0.25,), median_s=0.4))
+    del stored["step_s"]
+    assert PostProcessing(**stored) == PostProcessing((0.25,), median_s=0.4)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("low", 1.5), ("low", -0.1), ("gap_s", -1.0), ("median_s", float("nan")),
+     ("step_s", -0.1),
      ("min_duration_s", float("inf"))],
 )  # fmt: skip
 def test_a_setting_that_makes_no_sense_is_named(name, value):

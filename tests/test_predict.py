@@ -17,6 +17,8 @@ import sedmtl
 from sedmtl.data import audio
 from sedmtl.events import read_strong_labels
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.predict import PredictOptions
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 LOW = ("--threshold", 0.3, "--median", 0.1, "--gap", 0.2)
@@ -82,7 +84,9 @@ def test_events_are_printed_and_written_as_one_table(trained, sounds, out):
 def test_python_and_the_command_line_find_the_same(trained, sounds, out):
     trained.run("predict", sounds, "--out", out, "--tags", *LOW)
     detector = sedmtl.load(trained.work / "runs" / RUN)
-    settings = replace(detector.card.postprocessing, threshold=(0.3,) * 3, median_s=0.1, gap_s=0.2)
+    settings = replace(
+        detector.card.postprocessing, threshold=(0.3,) * 3, median_s=0.1, gap_s=0.2, step_s=0.0
+    )
     detector.card = replace(detector.card, postprocessing=settings)
     rows, tags = read_tsv(out / "events.tsv"), read_tsv(out / "tags.tsv")
     for path in audio.files_below(sounds):
@@ -171,6 +175,14 @@ def test_thresholds_and_lengths_are_obeyed(trained, sounds, out):
     long = events("--threshold", 0.5, "--median", 0, "--gap", 0, "--min-duration", 0.5)
     assert all(offset - onset >= 0.499 for onset, offset, *_ in long)
     assert [event for event in short if event[1] - event[0] >= 0.5] == long
+
+
+def test_a_median_filter_takes_the_place_of_boxes():
+    asked = dict.fromkeys(PredictOptions.__dataclass_fields__)
+    tuned = PostProcessing((0.5,), step_s=0.8, gated=True)
+    assert PredictOptions(**asked).adjust(tuned) == tuned
+    filtered = PredictOptions(**{**asked, "median_s": 0.2}).adjust(tuned)
+    assert filtered == PostProcessing((0.5,), median_s=0.2, gated=True)
 
 
 @pytest.fixture
@@ -342,7 +354,8 @@ def test_with_hysteresis_events_go_on_where_scores_only_fall_a_little(trained, t
     sound = write_melody(tmp_path / "a.wav", 12)
     found = {}
     for share in (1, 0.5):
-        trained.run("predict", sound, "--out", out, "--threshold", 0.5, "--hysteresis", share)
+        trained.run("predict", sound, "--out", out, "--threshold", 0.3, "--median", 0.2,
+                    "--hysteresis", share)  # fmt: skip
         found[share] = read_tsv(out / "events.tsv")
     assert found[1]
     seconds = {

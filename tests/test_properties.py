@@ -348,6 +348,7 @@ def tracks(draw):
         threshold=tuple(draw(st.sampled_from([0.0, 0.3, 0.4, 0.7])) for _ in range(n_classes)),
         low=draw(st.sampled_from([1.0, 0.5, 0.0])),
         median_s=draw(st.sampled_from([0.0, 0.1, 0.35])),
+        step_s=draw(st.sampled_from([0.0, 0.0, 0.2, 0.5])),
         gap_s=draw(st.sampled_from([0.0, 0.1, 0.3, 1.0])),
         min_duration_s=draw(st.sampled_from([0.0, 0.1, 0.3, 1.0])),
     )

@@ -16,7 +16,7 @@ from sedmtl.data import audio
 from sedmtl.data.audio.waveform import cut_or_pad
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
-from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.postprocess import PostProcessing, segment
 from sedmtl.inference.predict import seconds_of
 from sedmtl.models.vggish import GapSettings
 from sedmtl.runtime.errors import SedmtlError
@@ -189,6 +189,20 @@ def test_many_recordings_are_found_to_hold_what_each_holds_alone(
         assert found[number].frame.shape == (2, 0)
         np.testing.assert_array_equal(found[number].clip, alone.clip)
     assert sum(len(each.events) for each in found.values() if hasattr(each, "events")) > 100
+
+
+def test_boxes_of_a_recording_are_those_of_its_frames_at_once(tmp_path):
+    wave = telegraph(30_000)
+    scorer = Fake(median_s=0, step_s=0.2)
+    path = write(tmp_path, "a.wav", wave)
+    found, whole = scorer.predict(path), frames_at_once(wave).astype(np.float32)
+    settings, grid = scorer.card.postprocessing, CARD.grid
+    expected = segment(whole, settings, CARD.classes, grid.hop_s, grid.first_edge_s)
+    assert len(expected) > 20
+    assert [(e.label, e.onset_s, e.offset_s) for e in found.events] == [
+        (e.label, pytest.approx(e.onset_s), pytest.approx(e.offset_s)) for e in expected
+    ]
+    assert run(scorer, [path])[0] == found
 
 
 def test_batches_hold_windows_of_several_recordings(tmp_path):

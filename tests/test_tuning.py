@@ -10,10 +10,11 @@ from scipy import signal
 from sed_golden import detections
 from sklearn.metrics import f1_score
 
+from sedmtl.inference.boxes import boxes
 from sedmtl.inference.postprocess import segment
 from sedmtl.metrics import intersection
 from sedmtl.metrics.annotation import Annotation
-from sedmtl.training.tuning import MEDIANS_S, tune, tune_tags
+from sedmtl.training.tuning import MEDIANS_S, STEPS_S, tune, tune_tags
 
 HOP_S = 0.1
 N_MEDIANS = {0.0: 1, 0.2: 3, 0.4: 5, 0.8: 9, 1.6: 17}  # in frames of 0.1 s
@@ -138,12 +139,45 @@ def test_gating_is_chosen_where_only_the_clip_score_knows():
     assert settings.threshold == pytest.approx(((0.6 * 0.8 + 0.9 * 0.1) / 2,))
 
 
+@pytest.fixture
+def patchy():
+    """Frame scores of an event from 0.4 to 2 s, mostly below those of a false alarm."""
+    frame = np.zeros((2, 1, 25), np.float32)
+    frame[0, 0, 4:20] = [0.9, 0.3, 0.3, 0.3] * 4
+    frame[1, 0, 4:20] = 0.5
+    return frame
+
+
+def test_boxes_are_chosen_where_no_threshold_finds_an_event_as_a_whole(patchy):
+    frame, clip, target = patchy, np.array([[0.9], [0.8]]), np.array([[1], [0]])
+    truth = Annotation(np.array([0]), np.array([0]), np.array([0.4]), np.array([2.0]))
+    settings = tuned(frame, clip, target, truth)
+    assert settings.step_s > 0
+    assert (settings.median_s, settings.gated) == (0.0, True)
+    events = segment(0.9 * frame[0], settings, [0], HOP_S)
+    assert [(e.onset_s, e.offset_s) for e in events] == [pytest.approx((0.4, 2.0))]
+    assert segment(0.8 * frame[1], settings, [0], HOP_S) == []
+
+
+def test_boxes_are_never_chosen_without_strong_labels(patchy):
+    assert tuned(patchy, np.ones((2, 1)), np.array([[1], [0]])).step_s == 0
+
+
 # Against brute force.
 
+WAYS = [*product(MEDIANS_S, (False, True), (0.0,)), *product((0.0,), (True,), STEPS_S)]
+"""Median, gating and boxes, in the order in which ties are won."""
 
-def filtered(frame, clip, median_s, gated):
+
+def filtered(frame, clip, median_s, gated, step_s):
     scores = frame * clip[:, :, None] if gated else frame
+    if step_s:
+        return boxes(scores, round(step_s / HOP_S))
     return np.apply_along_axis(signal.medfilt, 2, scores, N_MEDIANS[median_s])
+
+
+def way_of(settings):
+    return settings.median_s, settings.gated, settings.step_s
 
 
 def strong_f1(scores, threshold, truth):
@@ -165,19 +199,19 @@ def test_no_setting_and_no_threshold_does_better(seed, strong):
     frame, clip, target, truth = random_clips(seed)
     f1, known = (strong_f1, truth) if strong else (weak_f1, target)
     settings = tuned(frame, clip, target, truth if strong else None)
-    chosen = filtered(frame, clip, settings.median_s, settings.gated)
+    chosen = filtered(frame, clip, *way_of(settings))
     reached = f1(chosen, settings.threshold, known)
 
     best = {}
-    for median_s, gated in product(MEDIANS_S, (False, True)):
-        scores = filtered(frame, clip, median_s, gated)
+    for way in WAYS if strong else WAYS[: 2 * len(MEDIANS_S)]:
+        scores = filtered(frame, clip, *way)
         thresholds = [0.0, *np.unique(scores)]
-        best[median_s, gated] = np.max([f1(scores, [t] * 3, known) for t in thresholds], axis=0)
-    np.testing.assert_allclose(reached, best[settings.median_s, settings.gated])
+        best[way] = np.max([f1(scores, [t] * 3, known) for t in thresholds], axis=0)
+    np.testing.assert_allclose(reached, best[way_of(settings)])
     highest = max(f1_of_classes.mean() for f1_of_classes in best.values())
     assert reached.mean() == pytest.approx(highest)
     first = next(key for key, value in best.items() if value.mean() > highest - 1e-9)
-    assert (settings.median_s, settings.gated) == first
+    assert way_of(settings) == first
 
 
 def test_segmenting_with_what_was_tuned_reaches_the_tuned_f1():
@@ -190,9 +224,7 @@ def test_segmenting_with_what_was_tuned_reaches_the_tuned_f1():
     row, label, onset_s, offset_s, _ = map(np.array, zip(*rows, strict=True))
     found = Annotation(row, label, onset_s, offset_s)
     reached = intersection.evaluate(truth, found, 3).f1
-    expected = strong_f1(
-        filtered(frame, clip, settings.median_s, settings.gated), settings.threshold, truth
-    )
+    expected = strong_f1(filtered(frame, clip, *way_of(settings)), settings.threshold, truth)
     np.testing.assert_allclose(reached, expected)
 
 

@@ -56,7 +56,8 @@ Hysteresis = Annotated[
         min=0,
         max=1,
         metavar="SHARE",
-        help="An event continues while its score is above this share of the threshold.",
+        help="An event continues while its score is above this share of the threshold; boxes "
+        "have one score each.",
         rich_help_panel=EVENTS,
     ),
 ]
@@ -67,7 +68,7 @@ Median = Annotated[
         min=0,
         max=60,
         metavar="S",
-        help="Length of the median filter, in seconds.",
+        help="Length of the median filter, in seconds; in place of boxes.",
         rich_help_panel=EVENTS,
     ),
 ]

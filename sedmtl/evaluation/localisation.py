@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.events import Detection
-from sedmtl.inference.postprocess import PostProcessing, gate, median_filter, odd_frames
+from sedmtl.inference.postprocess import PostProcessing, gate, shape
 from sedmtl.inference.postprocess import segment as find_events
 from sedmtl.metrics import collar, frame, intersection, psds, segment
 from sedmtl.metrics.annotation import Annotation
@@ -81,8 +81,8 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     edges_s, n_classes = scores.frame_edges_s, raw.shape[1]
     durations_s = np.full(len(rows), scores.duration_s)
     gated = gate(raw, scores.score["honest"][rows], settings)
-    ready = median_filter(gated, odd_frames(settings.median_s, _hop_s(scores)))
-    thresholds = replace(settings, median_s=0.0)  # the scores are filtered already
+    ready = shape(gated, settings, _hop_s(scores))
+    thresholds = replace(settings, median_s=0.0, step_s=0.0)  # the scores are filtered already
     found = _annotation(scores.classes, [_events(each, thresholds, scores) for each in ready])
     return Localisation(
         psds1=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_1),

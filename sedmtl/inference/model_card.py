@@ -163,7 +163,7 @@ def _check(card: ModelCard) -> None:
         "mel bins": card.n_mels == card.features["n_mels"] == len(card.mean) == len(card.std),
         "classes": n_classes > 0 and all(isinstance(name, str) for name in card.classes),
         "thresholds": n_classes == len(card.tag_threshold) == len(settings.threshold),
-        "filter": settings.median_s * card.sample_rate <= MAX_SIZE,
+        "filter": max(settings.median_s, settings.step_s) * card.sample_rate <= MAX_SIZE,
         "numbers": all(np.isfinite(np.asarray(each, float)).all() for each in lists),
         "training": {"alpha", "precision"} <= set(card.training),
     }

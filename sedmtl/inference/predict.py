@@ -43,7 +43,8 @@ class PredictOptions:
         formats: In which each recording gets a file of its own: names in `exporters.FORMATS`.
         tags: Whether to write which classes each recording holds, too.
         threshold: Of all classes, in place of the run's; None: the run's. So `low`, the share of
-            it above which an event goes on, and the lengths.
+            it above which an event goes on, and the lengths; a median filter takes the place of the
+            run's boxes.
         batch_size: Windows at a time.
         n_gpus: 1 or 0; by default one if there is one.
         n_workers: Recordings that are read at once.
@@ -70,6 +71,8 @@ class PredictOptions:
         asked: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.threshold is not None:
             asked["threshold"] = (self.threshold,) * len(settings.threshold)
+        if self.median_s is not None:
+            asked["step_s"] = 0.0
         return replace(settings, **{k: value for k, value in asked.items() if value is not None})
 
 

@@ -1,4 +1,4 @@
-"""Thresholds and median filter from validation clips, so that scores can become events.
+"""Thresholds, and median filter or boxes, from validation clips, so that scores can become events.
 
 Every distinct score is tried. What is chosen is stored with the run as a `PostProcessing`; the
 clips must be ones that the network was not trained on and that no result is reported on.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.inference.postprocess import PostProcessing, gate, median_filter, odd_frames
+from sedmtl.inference.postprocess import PostProcessing, gate, shape
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.metrics.sweep import Sweep, sweep
 
@@ -21,6 +21,7 @@ Targets = npt.NDArray[np.integer]
 Values = npt.NDArray[np.float64]
 
 MEDIANS_S = (0.0, 0.2, 0.4, 0.8, 1.6)
+STEPS_S = (0.4, 0.8, 1.6)
 SHARE = 0.5
 """Of an event and of its detection that the other must cover (GTC and DTC) to be found."""
 
@@ -51,12 +52,12 @@ def tune(
     """Choose how frame scores become events.
 
     Each class gets the threshold of its best F1; all share the median filter and the gating
-    (frame scores times clip score) with which the mean of these F1 over the classes that occur is
-    best. The shorter filter wins ties, then no gating.
+    (frame scores times clip score), or the boxes, with which the mean of these F1 over the classes
+    that occur is best. The median filter wins ties, then the shorter filter, then no gating.
 
     With strong labels it is intersection F1 (Bilen et al., ICASSP 2020: DTC and GTC 0.5); with
     weak labels alone the F1 of saying that a class is in a clip wherever one of its frames is
-    above the threshold.
+    above the threshold. That says nothing about extents: boxes need strong labels to be chosen.
 
     Args:
         frame: (n, C, T) in [0, 1].
@@ -67,19 +68,15 @@ def tune(
         hop_s: Length of a frame.
 
     Returns:
-        Thresholds in [0, 1), median and gating. A class that does not occur, or that no
+        Thresholds in [0, 1), median or boxes, and gating. A class that does not occur, or that no
         threshold finds, has the median of the other thresholds (0.5 if there is none).
     """
-    settings = [
-        PostProcessing((), median_s=median_s, gated=gated)
-        for median_s in MEDIANS_S
-        for gated in (False, True)
-    ]
+    settings = candidates(with_boxes=truth is not None)
     best = np.empty((len(settings), target.shape[1], len(Best._fields)))
     for label in range(target.shape[1]):
         for i, each in enumerate(settings):
             score = gate(frame[:, label], clip[:, label], each)
-            score = median_filter(score, odd_frames(each.median_s, hop_s))
+            score = shape(score, each, hop_s)
             best[i, label] = _best(
                 _tag_sweep(target[:, label], score.max(axis=1))
                 if truth is None
@@ -89,6 +86,18 @@ def tune(
     occurs = ~np.isnan(f1[0])
     chosen = int(f1[:, occurs].mean(axis=1).argmax()) if occurs.any() else 0
     return replace(settings[chosen], threshold=_complete(threshold[chosen]))
+
+
+def candidates(with_boxes: bool) -> list[PostProcessing]:
+    """What is tried, in the order in which ties are won; without thresholds."""
+    medians = [
+        PostProcessing((), median_s=median_s, gated=gated)
+        for median_s in MEDIANS_S
+        for gated in (False, True)
+    ]
+    # Gating leaves the extent of a box alone. Without it F1 is 0.01 higher, PSDS2 0.02 lower.
+    gated_boxes = [PostProcessing((), step_s=step_s, gated=True) for step_s in STEPS_S]
+    return medians + gated_boxes if with_boxes else medians
 
 
 def tune_tags(clip: Scores, target: Targets) -> tuple[float, ...]:
