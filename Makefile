@@ -23,7 +23,7 @@ WORK := work
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lowest newest check bench clean mixtures table4 table5 fig3 reproduce plan
+.PHONY: help setup demo test quick lowest newest check bench method clean mixtures table4 table5 fig3 reproduce plan
 
 help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -59,6 +59,11 @@ check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 
 bench: $(VENV)/.installed  ## speed and memory of each stage against its reference (a few minutes)
 	$(BIN)/python -m bench
+
+method: $(VENV)/.installed ## the table of docs/method.md on DATA: what each part of the strong recipe is worth
+	$(BIN)/sedmtl mix --config $(DATA) $(foreach snr,$(SNRS),--snr $(snr))
+	$(BIN)/sedmtl features --config $(DATA) $(foreach snr,$(SNRS),--snr $(snr))
+	$(BIN)/python -m bench.method --config $(DATA)
 
 reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; resumes if interrupted
 

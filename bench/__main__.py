@@ -27,6 +27,7 @@ FAMILIES = {
     "mix": "bench.mix:FAMILY",
     "features": "bench.features:FAMILY",
     "training": "bench.training:TRAINING",
+    "remix": "bench.remix:FAMILY",
     "inference": "bench.training:INFERENCE",
     "predict": "bench.predict:FAMILY",
     "metrics": "bench.metrics:FAMILY",

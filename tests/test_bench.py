@@ -13,11 +13,12 @@ from runpy import run_module
 import numpy as np
 import pytest
 import torch
+import typer
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
 
-from bench import features, mix  # noqa: E402
+from bench import features, method, mix  # noqa: E402
 from bench.__main__ import FAMILIES  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
 from bench.project import (  # noqa: E402
@@ -31,6 +32,7 @@ from bench.project import (  # noqa: E402
 from bench.runner import Earlier, Lap, process, worker  # noqa: E402
 from bench.table import HEADER, WIDTH, Row  # noqa: E402
 from bench.training import PlainNetwork, config_of, open_store, trainer_of  # noqa: E402
+from sedmtl.cli.app import app  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
 from sedmtl.store import Store  # noqa: E402
 
@@ -164,3 +166,13 @@ def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, 
     assert {"machine", "versions", "commit", "limits", "settings"} <= set(report)
     assert [row["stage"] for row in report["rows"]] == ["sedmtl --help"]
     assert all(row["ours"] > 0 and row["peak_mb"] > 0 for row in report["rows"])
+
+
+def test_the_rows_of_the_method_have_options_of_train():
+    """Each with other settings: two equal rows would be one run under two names."""
+    command = typer.main.get_command(app).commands["train"]
+    known = {word for option in command.params for word in (*option.opts, *option.secondary_opts)}
+    for name, options in method.ROWS.items():
+        assert {word for word in options.split() if word.startswith("--")} <= known, name
+    assert len(set(method.ROWS.values())) == len(method.ROWS)
+    assert len({method.run_name(row, 1, 0) for row in method.ROWS}) == len(method.ROWS)
