@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import yaml
-from conftest import Project, invoke, write_project
+from conftest import Project, invoke, write_noise, write_project
 
 import sedmtl
 from sedmtl.inference.checkpoint import load_model, load_state
@@ -235,3 +235,73 @@ def test_features_of_other_settings_are_refused(featured, one_sentence):
 )
 def test_wrong_usage_exits_with_2(arguments):
     assert invoke(["train", *arguments]).exit_code == 2
+
+
+STRONG = ("--recipe", "strong", "--width", 2, "--epochs", 2, "--precision", "float32")
+
+
+def test_the_strong_recipe_trains_a_run_that_is_scored_and_whole(featured):
+    result = featured.run("train", "--fold", 1, *STRONG)
+    assert result.exit_code == 0, result.output
+    (run,) = (featured.work / "runs").glob("pooled*")
+    assert run.name == "pooled_snr20_fold1_alpha0_seed0_strong"
+    settings = yaml.safe_load((run / "run.yaml").read_text())
+    assert settings["schedule"] == "cosine"
+    assert settings["remix"]["clips_per_mixture"] == [1, 2]
+    assert "pooled/2" in featured.run("eval").stdout
+    assert "strong" in featured.run("eval").stdout
+    assert invoke(["check", str(featured.work)]).exit_code == 0
+
+
+def test_an_option_overrules_the_recipe(featured):
+    options = ("--model", "crnn", "--no-remix", "--batch-size", 5, "--mixup", 0.5)
+    result = featured.run("train", "--fold", 1, *STRONG, *options)
+    assert result.exit_code == 0, result.output
+    (run,) = (featured.work / "runs").glob("*")
+    settings = yaml.safe_load((run / "run.yaml").read_text())
+    assert settings["model"] == "crnn"
+    assert settings["batch_size"] == 5
+    assert settings["mixup"] == 0.5
+    assert "remix" not in settings
+
+
+def test_the_first_line_says_what_it_will_cost(featured):
+    result = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL)
+    first = result.stderr.splitlines()[0]
+    assert first.startswith(f"{RUN}: 1 epoch, about ")
+    assert first.endswith(" of memory")
+
+
+def test_the_epochs_of_a_cosine_cannot_be_changed_afterwards(featured, one_sentence):
+    assert featured.run("train", "--fold", 1, *STRONG).exit_code == 0
+    longer = ("--recipe", "strong", "--width", 2, "--epochs", 3, "--precision", "float32")
+    one_sentence(featured.run("train", "--fold", 1, *longer), "epochs 2, now 3", "--name")
+
+
+def test_a_value_out_of_its_range_names_its_option(featured, one_sentence):
+    result = featured.run("train", "--fold", 1, *SMALL, "--filter-db", -1)
+    one_sentence(result, "--filter-db should be from 0 to 1000, found -1")
+
+
+def test_other_corpora_than_those_of_the_store_are_not_remixed(featured, one_sentence):
+    write_noise(featured.folder / "scenes" / "noise" / "zz.wav", 99, 2.0)
+    one_sentence(featured.run("train", "--fold", 1, *STRONG), "made of other corpora", "sedmtl mix")
+    assert not list((featured.work / "runs").glob("*/run.yaml"))
+
+
+def test_known_frames_need_known_events(tmp_path, one_sentence):
+    made = Project(write_project(tmp_path))
+    rows = ["filename,labels,fold"]
+    for k, path in enumerate(sorted((tmp_path / "events").rglob("*.wav"))):
+        rows.append(f"{path.relative_to(tmp_path / 'events')},{path.parent.name},{k % 4 + 1}")
+    (tmp_path / "clips.csv").write_text("\n".join([*rows, ""]))
+    text = (tmp_path / "data.yaml").read_text()
+    own = "corpus:\n  clips: {csv: clips.csv, root: events}\nmixing:\n  sample_rate: 8000\n"
+    own += "  duration_s: 1\n" + text[text.index("features:") :]
+    (tmp_path / "data.yaml").write_text(own)
+    assert made.run("features").exit_code == 0
+    one_sentence(
+        made.run("train", "--fold", 1, *STRONG, "--supervision", "strong"),
+        "needs the events of every training clip", "corpus.clips.strong",
+    )  # fmt: skip
+    assert made.run("train", "--fold", 1, *STRONG).exit_code == 0

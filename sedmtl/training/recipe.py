@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from sedmtl.runtime.errors import SedmtlError
+
 Schedule = Literal["plateau", "cosine"]
 
 
@@ -90,6 +92,13 @@ def with_recipe(name: str, asked: Mapping[str, Any], remix: Mapping[str, Any]) -
         name: Of the recipe.
         asked: Values that overrule it; None stands for nothing asked.
         remix: The ranges of data.yaml, used if the recipe or `asked` remixes.
+
+    Raises:
+        SedmtlError: A value is out of its range.
     """
     values = RECIPES[name] | {key: value for key, value in asked.items() if value is not None}
+    try:
+        Recipe.of(values)
+    except ValueError as error:
+        raise SedmtlError(f"--{error}".replace("_", "-")) from error
     return {**values, "remix": dict(remix) if values.get("remix") else None}

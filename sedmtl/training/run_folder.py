@@ -107,12 +107,15 @@ def _empty(run: Path) -> None:
 
 
 def _origin_of(settings: Mapping[str, Any]) -> Origin:
-    decides = {key: value for key, value in settings.items() if key not in RECORDED}
-    return Origin(decides, {key: settings[key] for key in RECORDED if key in settings})
+    recorded = set(RECORDED)
+    if settings.get("schedule") == "cosine":
+        recorded.remove("epochs")  # they decide the rate of every step
+    decides = {key: value for key, value in settings.items() if key not in recorded}
+    return Origin(decides, {key: settings[key] for key in recorded if key in settings})
 
 
 def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
-    """More epochs than before are welcome; anything else would be another run."""
+    """More epochs than before are welcome, but with cosine; else it would be another run."""
     before, now = _origin_of(read_run(run)), _origin_of(settings)
     changed = [
         f"{key} {before.decides.get(key)}, now {now.decides.get(key)}"

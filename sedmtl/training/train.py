@@ -102,7 +102,7 @@ def _train(
     if distributed.world_size() == 1:
         cost = measure_cost(trainer)
         progress.say(
-            f"{run.name}: {n_left} epochs, about {progress.duration(n_left * cost.epoch_s)} and "
+            f"{run.name}: {n_left} epoch{'s' * (n_left != 1)}, about {progress.duration(n_left * cost.epoch_s)} and "
             f"{progress.size_text(cost.n_bytes)} of memory"
         )
     # Before --force deletes anything.
