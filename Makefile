@@ -69,6 +69,8 @@ reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; res
 
 plan: mixtures   ## list the runs of reproduce and their estimated time on this machine
 	$(BIN)/sedmtl train $(GRID) --model all --alpha 0.001 --alpha 0 --alpha 0.01 --dry-run
+	@echo "and with the strong recipe instead, which is not the paper's:"
+	$(BIN)/sedmtl train --config $(DATA) --fold $(FOLDS) $(foreach snr,$(SNRS),--snr $(snr)) --recipe strong --dry-run
 
 mixtures: $(VENV)/.installed
 	$(BIN)/sedmtl mix --config $(DATA) $(foreach snr,$(SNRS),--snr $(snr)) --wav 4

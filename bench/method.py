@@ -92,24 +92,24 @@ def train(config_path: Path, row: str, fold: int, seed: int, options: Sequence[s
 
 
 def measure(config_path: Path, rows: Iterable[str], folds: list[int], seeds: list[int]) -> str:
-    """The table: a line per row and SNR, averaged over the finished folds and seeds."""
+    """The table: a line per row, each metric at every SNR, over the finished folds and seeds."""
     project = load_config(config_path)
-    runs_dir = project.work_dir / "runs"
-    heads = ["row", "SNR (dB)", "runs", *METRICS, "CPU min"]
+    runs_dir, snrs_db = project.work_dir / "runs", sorted(project.mixing.snrs_db)
+    heads = ["row", "runs", *METRICS, "CPU min"]
     lines = [f"| {' | '.join(heads)} |", f"|---{'|---:' * (len(heads) - 1)}|"]
     for row in rows:
         names = [run_name(row, fold, seed) for fold in folds for seed in seeds]
         names = [name for name in names if is_finished(runs_dir / name)]
         if not names:
             continue
-        paths = [project.work_dir / "method" / f"{name}.cpu" for name in names]
-        minutes = np.mean([float(p.read_text()) / 60 for p in paths if p.is_file()] or [np.nan])
-        for snr_db in project.mixing.snrs_db:
-            store = project.work_dir / "features" / f"{data_name(snr_db)}.h5"
-            scored = tabulate(score_runs(runs_dir, names, store))
-            cells = [row, f"{snr_db:g}", str(len(names)), *(mean_of(scored, m) for m in METRICS)]
-            lines.append(f"| {' | '.join([*cells, f'{minutes:.1f}'])} |")
-    return "\n".join([*lines, ""])
+        costs = [project.work_dir / "method" / f"{name}.cpu" for name in names]
+        minutes = np.mean([float(path.read_text()) / 60 for path in costs])
+        stores = [project.work_dir / "features" / f"{data_name(snr_db)}.h5" for snr_db in snrs_db]
+        scored = [tabulate(score_runs(runs_dir, names, store)) for store in stores]
+        cells = [" / ".join(mean_of(each, metric) for each in scored) for metric in METRICS]
+        lines.append(f"| {' | '.join([row, str(len(names)), *cells, f'{minutes:.1f}'])} |")
+    at = " / ".join(f"{snr_db:g}" for snr_db in snrs_db)
+    return "\n".join([*lines, "", f"Each metric at {at} dB.", ""])
 
 
 def mean_of(rows: Sequence[Row], metric: str) -> str:

@@ -156,7 +156,8 @@ class Trainer:
     @property
     def n_clips(self) -> int:
         """Clips learned from per epoch."""
-        return len(self.split.train) if self.remixer is None else self.remixer.n_clips
+        remix = self.config.remix
+        return (remix and remix.mixtures_per_epoch) or len(self.split.train)
 
     @property
     def n_steps(self) -> int:

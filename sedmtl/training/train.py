@@ -101,8 +101,9 @@ def _train(
     n_left = config.epochs - (0 if force else n_epochs_done(run))
     if distributed.world_size() == 1:
         cost = measure_cost(trainer)
+        length = progress.duration(n_left * cost.epoch_s)
         progress.say(
-            f"{run.name}: {n_left} epoch{'s' * (n_left != 1)}, about {progress.duration(n_left * cost.epoch_s)} and "
+            f"{run.name}: {n_left} epoch{'s' * (n_left != 1)}, about {length} and "
             f"{progress.size_text(cost.n_bytes)} of memory"
         )
     # Before --force deletes anything.
