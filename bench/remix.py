@@ -16,7 +16,8 @@ from sedmtl.config import Remix, load_config
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.process import keep_memory
 from sedmtl.store import Store, batches
-from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.loop import Trainer
+from sedmtl.training.start import open_trainer
 
 N_STEPS = 100 if torch.cuda.is_available() else 8
 

@@ -24,8 +24,9 @@ from sedmtl.runtime.process import keep_memory
 from sedmtl.store import Store
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig, build_network
-from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.loop import Trainer
 from sedmtl.training.split import split_rows
+from sedmtl.training.start import open_trainer
 
 ALPHA = 0.001
 N_STEPS = 20 if torch.cuda.is_available() else 1

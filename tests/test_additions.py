@@ -21,7 +21,7 @@ from sedmtl.models.vggish import GapSettings
 from sedmtl.store import Store, read_scores
 from sedmtl.training import tasks
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.loop import open_trainer
+from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks.task import Task
 
 pytestmark = pytest.mark.slow

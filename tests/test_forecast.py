@@ -14,8 +14,8 @@ from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
-from sedmtl.training.loop import open_trainer
 from sedmtl.training.recipe import Recipe
+from sedmtl.training.start import open_trainer
 
 pytestmark = pytest.mark.slow
 

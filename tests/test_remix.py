@@ -18,9 +18,9 @@ from sedmtl.logmel import LogMel
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.loop import open_trainer
 from sedmtl.training.remix import ClipRemixer, EventRemixer, open_remixer
 from sedmtl.training.split import split_rows
+from sedmtl.training.start import open_trainer
 
 CPU = torch.device("cpu")
 SNR_DB = 20.0

@@ -20,8 +20,8 @@ from sedmtl.report.held_out_figure import draw_held_out
 from sedmtl.store import Store
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.loop import open_trainer
 from sedmtl.training.split import split_rows
+from sedmtl.training.start import open_trainer
 
 pytestmark = pytest.mark.slow
 

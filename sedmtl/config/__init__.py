@@ -4,18 +4,9 @@ One validated schema whose defaults are the paper's. It knows nothing of network
 those are options of `sedmtl train` and are recorded in the run folder.
 """
 
+from sedmtl.config.corpora import Folder, FsdKaggle2018, Synthetic, Table, Tau2019
 from sedmtl.config.reading import load_config
-from sedmtl.config.schema import (
-    Config,
-    Features,
-    Folder,
-    FsdKaggle2018,
-    Mixing,
-    Remix,
-    Synthetic,
-    Table,
-    Tau2019,
-)
+from sedmtl.config.schema import Config, Features, Mixing, Remix
 
 __all__ = [
     "Config",

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from sedmtl.runtime.errors import SedmtlError, suggest
+from sedmtl.config.corpora import Corpus
+from sedmtl.config.section import AnyPath, Section, wrong
+from sedmtl.runtime.errors import SedmtlError
 
 PAPER_F_MAX = 16_000.0
 """Upper edge of the mel filters in Hz: half of the paper's sample rate."""
@@ -26,106 +19,9 @@ PAPER_F_MAX = 16_000.0
 ROUNDING_S = 1e-9
 """Events may touch: sums of decimal seconds, 0.1 + 0.2, miss each other by less than this."""
 
-
-def _wrong(text: str) -> PydanticCustomError:
-    return PydanticCustomError("wrong", "{text}", {"text": text})
-
-
-def _without_nul(path: Path) -> Path:
-    if "\0" in str(path):
-        raise _wrong("should be a path, which has no NUL in it")
-    return path
-
-
-AnyPath = Annotated[Path, AfterValidator(_without_nul)]
 Level = Annotated[float, Field(ge=-100, le=100)]
 """In dB."""
 Count = Annotated[int, Field(ge=1, le=10_000)]
-
-
-class Section(BaseModel):
-    """A part of `data.yaml`: immutable, and every key must be known."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_every_key(cls, value: Any) -> Any:
-        if value is None:  # a section whose keys are all commented out
-            return {}
-        for key in value if isinstance(value, dict) else ():
-            if key not in cls.model_fields:
-                raise _wrong(f"'{key}' is no key; {suggest(str(key), cls.model_fields)}")
-        return value
-
-
-class FsdKaggle2018(Section):
-    """Events: the training part of FSDKaggle2018 in its published layout."""
-
-    kind: Literal["fsdkaggle2018"]
-    root: AnyPath
-    verified_only: bool = True
-
-
-class Tau2019(Section):
-    """Scenes: TAU Urban Acoustic Scenes 2019, development set, in its published layout."""
-
-    kind: Literal["tau2019"]
-    root: AnyPath
-
-
-class Folder(Section):
-    """Events or scenes of one's own: one sub-folder a class."""
-
-    kind: Literal["folder"]
-    root: AnyPath
-
-
-class Table(Section):
-    """Events or scenes of one's own: a CSV with the columns `file` and `label`."""
-
-    kind: Literal["csv"]
-    csv: AnyPath | None = None
-    root: AnyPath | None = None
-
-    @model_validator(mode="after")
-    def _name_a_csv(self) -> Self:
-        if self.csv is None and (self.root is None or self.root.suffix.lower() != ".csv"):
-            raise _wrong("needs a key 'csv' that names the CSV file")
-        return self
-
-
-class Synthetic(Section):
-    """The built-in procedural corpus, written below `root` as WAV files when first needed."""
-
-    kind: Literal["synthetic"]
-    root: AnyPath = Path("synthetic")
-    seed: int = Field(default=0, ge=0)
-    clips_per_class: int = Field(default=24, ge=1, le=10_000)
-
-
-class Clips(Section):
-    """Weakly labelled recordings of one's own, no mixing needed.
-
-    The table has the columns `filename,labels[,fold][,recording]`. `strong` is a TSV of the true
-    events of some or all of them, to evaluate with.
-    """
-
-    csv: AnyPath
-    root: AnyPath | None = None
-    strong: AnyPath | None = None
-
-
-EventCorpus = Annotated[FsdKaggle2018 | Folder | Table | Synthetic, Field(discriminator="kind")]
-SceneCorpus = Annotated[Tau2019 | Folder | Table | Synthetic, Field(discriminator="kind")]
-
-
-class Corpus(Section):
-    """Where the audio is."""
-
-    events: EventCorpus | None = None
-    scenes: SceneCorpus | None = None
-    clips: Clips | None = None
 
 
 class Mixing(Section):
@@ -162,7 +58,7 @@ class Mixing(Section):
     def _name_each_snr_once(cls, snrs_db: tuple[float, ...]) -> tuple[float, ...]:
         # As stores are named: SNRs that print alike would share one. Adding 0 turns -0 into 0.
         if len({f"{snr_db + 0:g}" for snr_db in snrs_db}) < len(snrs_db):
-            raise _wrong("should name each SNR once")
+            raise wrong("should name each SNR once")
         return snrs_db
 
     def find_misfit(self, n_events: int | None = None) -> str | None:
@@ -212,7 +108,7 @@ class Remix(Section):
     @classmethod
     def _rise(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
         if bounds is not None and bounds[0] > bounds[1]:
-            raise _wrong("should be the lowest value, then the highest")
+            raise wrong("should be the lowest value, then the highest")
         return bounds
 
 
@@ -228,7 +124,7 @@ class Features(Section):
     @model_validator(mode="after")
     def _order_the_band(self) -> Self:
         if self.f_min >= self.f_max:
-            raise _wrong(f"f_min should be below f_max, found {self.f_min:g} and {self.f_max:g}")
+            raise wrong(f"f_min should be below f_max, found {self.f_min:g} and {self.f_max:g}")
         return self
 
 
@@ -259,26 +155,26 @@ class Config(Section):
         only_clips = self.corpus.clips and not (self.corpus.events or self.corpus.scenes)
         misfit = self.mixing.find_misfit()
         if misfit and not only_clips:
-            raise _wrong(f"mixing: {misfit}")
+            raise wrong(f"mixing: {misfit}")
         _, most = self.remix.events_per_mixture or (0, 0)
         if most > self.mixing.events_per_mixture and not only_clips:
             misfit = self.mixing.find_misfit(most)
             if self.mixing.onsets != "random":
                 misfit = f"fixed onsets have room for {self.mixing.events_per_mixture} events"
             if misfit:
-                raise _wrong(f"remix.events_per_mixture: {misfit}, found {most}")
+                raise wrong(f"remix.events_per_mixture: {misfit}, found {most}")
         return self
 
     @model_validator(mode="after")
     def _match_features_to_clips(self) -> Self:
         nyquist = self.mixing.sample_rate / 2
         if self.features.f_max > nyquist:
-            raise _wrong(
+            raise wrong(
                 f"features.f_max: should be at most {nyquist:g} (half of mixing.sample_rate), "
                 f"found {self.features.f_max:g}"
             )
         if self.features.window > self.mixing.n_samples:
-            raise _wrong(
+            raise wrong(
                 f"features.window: should be at most a clip's {self.mixing.n_samples} samples, "
                 f"found {self.features.window}"
             )

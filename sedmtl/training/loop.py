@@ -7,11 +7,9 @@ state gives what an uninterrupted run gives.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,67 +17,28 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sedmtl.config import Config
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import Rows, Store, batches
+from sedmtl.store import Rows, batches
 from sedmtl.training.augment import augment, masked
-from sedmtl.training.batches import PRESENCE, Batch, BatchLoader, ReadRows, fits
+from sedmtl.training.batches import Batch, BatchLoader
 from sedmtl.training.best import Best, keep_best
 from sedmtl.training.config import (
     RECONSTRUCTION,
     SELECTIONS,
     Selection,
     TrainConfig,
-    build_network,
 )
 from sedmtl.training.losses import DETECTION, TOTAL, Objective
 from sedmtl.training.memory import enough_memory
 from sedmtl.training.optimiser import average_weights, build_optimiser, build_schedule
-from sedmtl.training.presence import ReadPresence
-from sedmtl.training.remix import Remixer, open_remixer
-from sedmtl.training.split import Split, shuffled, split_rows
-from sedmtl.training.tasks import arrays_of, build_tasks
+from sedmtl.training.remix import Remixer
+from sedmtl.training.split import Split, shuffled
 from sedmtl.training.tasks.task import Task
 
 CountClips = Callable[[int], None]
-
-
-def open_trainer(
-    config: TrainConfig, store: Store, device: torch.device, project: Config | None = None
-) -> Trainer:
-    """A trainer at its beginning: rows split, standardiser fitted, fresh weights.
-
-    Args:
-        config: What to train.
-        store: What to train on.
-        device: Where.
-        project: Has the corpora that `remix` draws from.
-
-    Raises:
-        SedmtlError: The fold or the network does not exist, or there is nothing to remix, or no
-            known presence to train on.
-    """
-    split = split_rows(store.clips, config.fold)
-    network = build_network(config, store)
-    standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
-    target = store.clips.target
-    n_bytes = 4 * len(store) * math.prod(store.row_shape)
-    reads: dict[str, ReadRows] = {
-        name: partial(store.read, array=name) for name in ("logmel", *arrays_of(config))
-    }
-    presence = None
-    if config.supervision == "strong":
-        presence = ReadPresence.in_store(store, split.training_folds)
-        reads[PRESENCE] = presence.of(store.clips.events)
-    loader = BatchLoader(reads, target, device, resident=fits(n_bytes, device))
-    remixer = None
-    if config.remix is not None and project is not None:
-        remixer = open_remixer(project, config.remix, store, split, config.seed, device, presence)
-    tasks = build_tasks(config, store)
-    return Trainer(network, tasks, standardiser, loader, target, split, config, device, remixer)
 
 
 class Trainer:

@@ -27,10 +27,11 @@ from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.cost import measure_cost
 from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
-from sedmtl.training.loop import Trainer, open_trainer
+from sedmtl.training.loop import Trainer
 from sedmtl.training.memory import enough_memory
 from sedmtl.training.run_folder import begin, folders_of, is_done, settings_of
 from sedmtl.training.split import split_rows, weakness
+from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks import arrays_of
 
 WEIGHT_COPIES = 11

@@ -13,8 +13,8 @@ from sedmtl.runtime.progress import duration, size_text
 from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, measure_cost
-from sedmtl.training.loop import open_trainer
 from sedmtl.training.run_folder import folders_of
+from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks import arrays_of
 
 

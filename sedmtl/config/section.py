@@ -1,0 +1,41 @@
+"""What all sections of `data.yaml` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from sedmtl.runtime.errors import suggest
+
+
+def wrong(text: str) -> PydanticCustomError:
+    """An error of a value, in our words."""
+    return PydanticCustomError("wrong", "{text}", {"text": text})
+
+
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise wrong("should be a path, which has no NUL in it")
+    return path
+
+
+AnyPath = Annotated[Path, AfterValidator(_without_nul)]
+
+
+class Section(BaseModel):
+    """A part of `data.yaml`: immutable, and every key must be known."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_every_key(cls, value: Any) -> Any:
+        if value is None:  # a section whose keys are all commented out
+            return {}
+        for key in value if isinstance(value, dict) else ():
+            if key not in cls.model_fields:
+                raise wrong(f"'{key}' is no key; {suggest(str(key), cls.model_fields)}")
+        return value
