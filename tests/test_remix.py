@@ -171,8 +171,12 @@ def test_damaged_sources_are_decoded_again(project):
     first = open_sources(config, planned)
     (project.work / "sources" / "index.json").write_text("{")
     assert open_sources(config, planned).digest == first.digest
-    (project.work / "sources" / "audio.int16").write_bytes(b"")
-    assert open_sources(config, planned).digest == first.digest
+    path = project.work / "sources" / "audio.int16"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-2], bytes([whole[0] ^ 1]) + whole[1:]):
+        path.write_bytes(damaged)
+        assert open_sources(config, planned).digest == first.digest
+        assert path.read_bytes() == whole
 
 
 def test_other_corpora_than_the_stores_are_refused(opened):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import yaml
-from conftest import Project, invoke, write_noise, write_project
+from conftest import Project, invoke, write_noise, write_project, write_tone
 
 import sedmtl
 from sedmtl.inference.checkpoint import load_model, load_state
@@ -305,3 +305,19 @@ def test_known_frames_need_known_events(tmp_path, one_sentence):
         "needs the events of every training clip", "corpus.clips.strong",
     )  # fmt: skip
     assert made.run("train", "--fold", 1, *STRONG).exit_code == 0
+
+
+def test_a_remixed_run_does_not_go_on_with_other_audio(featured, monkeypatch, one_sentence):
+    with monkeypatch.context() as patch:
+        stop = train_stage.save_state
+
+        def stop_after_one(run, state):
+            stop(run, state)
+            raise SedmtlError("stopped")
+
+        patch.setattr(train_stage, "save_state", stop_after_one)
+        assert featured.run("train", "--fold", 1, *STRONG).exit_code == 1
+    clip = sorted((featured.folder / "events").rglob("*.wav"))[0]
+    write_tone(clip, 1234.0, 0.3)
+    one_sentence(featured.run("train", "--fold", 1, *STRONG, "--resume"), "mixtures of other audio")
+    assert featured.run("train", "--fold", 1, *STRONG, "--force").exit_code == 0

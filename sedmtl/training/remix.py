@@ -33,9 +33,11 @@ class Remixer(Protocol):
 
     Attributes:
         n_clips: In every epoch.
+        digest: Of the audio that is drawn from, where it is not in the store.
     """
 
     n_clips: int
+    digest: str
 
     def loader(self, epoch: int) -> BatchLoader:
         """The clips of an epoch, which are its rows 0 to `n_clips` - 1."""
@@ -120,7 +122,7 @@ class EventRemixer:
         device: torch.device,
         presence: ReadPresence | None = None,
     ) -> None:
-        self.n_clips = n_clips
+        self.n_clips, self.digest = n_clips, sources.digest
         self._sources, self._pool, self._remix = sources, pool, remix
         self._mixing: Mixing = project.mixing
         self._classes, self._snr_db = store.classes, float(store.attributes["snr_db"])
@@ -198,7 +200,7 @@ class ClipRemixer:
         device: torch.device,
         presence: ReadPresence | None = None,
     ) -> None:
-        self.n_clips = n_clips
+        self.n_clips, self.digest = n_clips, ""
         self._store, self._rows, self._range = store, rows, remix.clips_per_mixture
         self._seed, self._device = seed, device
         self._presence = None if presence is None else presence.of(store.clips.events)

@@ -18,7 +18,7 @@ from sedmtl.runtime.origin import Origin
 from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import TrainConfig
 
-RECORDED = ("epochs", "torch_version", "sedmtl_version", "config", *CLIP_FACTS)
+RECORDED = ("epochs", "torch_version", "sedmtl_version", "config", "sources", *CLIP_FACTS)
 """Settings that may differ when a run is resumed."""
 
 LOG_NAME = "train.log"
@@ -82,6 +82,20 @@ def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
             "--force starts it anew"
         )
     return False
+
+
+def check_sources(run: Path, digest: str) -> None:
+    """Refuse to go on with a run whose mixtures were drawn from other audio.
+
+    Raises:
+        SedmtlError: They were.
+    """
+    before = read_run(run).get("sources", digest) if (run / "run.yaml").is_file() else digest
+    if before != digest:
+        raise SedmtlError(
+            f"{run} was trained on mixtures of other audio than the corpora now hold: give this "
+            "run another --name, or --force to replace it"
+        )
 
 
 def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:

@@ -29,7 +29,7 @@ from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.loop import Trainer
 from sedmtl.training.memory import enough_memory
-from sedmtl.training.run_folder import begin, folders_of, is_done, settings_of
+from sedmtl.training.run_folder import begin, check_sources, folders_of, is_done, settings_of
 from sedmtl.training.split import split_rows, weakness
 from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks import arrays_of
@@ -99,6 +99,10 @@ def _train(
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
     trainer = open_trainer(config, store, device, project)
+    if trainer.remixer is not None and trainer.remixer.digest:
+        settings = {**settings, "sources": trainer.remixer.digest}
+        if not force:
+            distributed.first(lambda: check_sources(run, settings["sources"]))
     n_left = config.epochs - (0 if force else n_epochs_done(run))
     if distributed.world_size() == 1:
         cost = measure_cost(trainer)
