@@ -55,6 +55,7 @@ ROWS = {
     "+ weight decay": f"{REMIXED} --weight-decay 0.01",
     "crnn": f"--model crnn {PLAIN}",
     "crnn, remixed": f"--model crnn {PLAIN} --remix",
+    "crnn, remixed + mixup": f"--model crnn {PLAIN} --remix --mixup 0.5",
     "crnn, linear, remixed": f"--model crnn {PLAIN} --remix --time-pooling linear",
     "recipe": "--recipe strong",
     "ceiling: pooled, remixed, known frames": f"{REMIXED} --supervision strong",

@@ -1,8 +1,8 @@
-"""Pooled: the paper's blocks with pooling after them, and two-step attention over what is left.
+"""Pooled: the paper's blocks with pooling after them, and evidence that adds up over what is left.
 
 The paper's encoder keeps every frame and mel bin to its last block. This one averages both away
-early, for an eightieth of the arithmetic, but keeps some mel bands, so that attention over
-frequency, then time, still explains each score.
+early, for an eightieth of the arithmetic, but keeps some mel bands: the evidence of each explains
+a score over frequency, the pooling over time explains it over time.
 """
 
 from __future__ import annotations
@@ -95,7 +95,10 @@ def check_sizes(n_frames: int, n_mels: int) -> None:
 
 
 class Pooled(nn.Module):
-    """Pooled encoder, attention over mel bands, pooling over time, and a decoder.
+    """Pooled encoder, evidence per mel band, pooling over time, and a decoder.
+
+    Its `mel_attention` is the softmax of the bands' evidence: which of them speaks most for the
+    class.
 
     Args:
         n_classes: C.
@@ -109,7 +112,6 @@ class Pooled(nn.Module):
         pools, n_bands = pools_of(n_mels), n_bands_of(n_mels)
         self.encoder = pooled_blocks(channels, pools, settings.dropout)
         self.class_map = BandLayer(channels[-1], n_classes, n_bands)
-        self.band_attention = BandLayer(channels[-1], n_classes, n_bands)
         self.time_pooling = TimePooling(channels[-1] * n_bands, n_classes, settings.time_pooling)
         self.decoder = unpooling_blocks(channels[::-1], pools[::-1])
         initialise(self)
@@ -123,9 +125,9 @@ class Pooled(nn.Module):
         """
         encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T', F')
         class_map = self.class_map(encoded)  # (B, C, T', F')
-        weights = self.band_attention(encoded).float().softmax(dim=-1)
-        # The sum, not the mean, of evidence: with even weights, a linear layer over all bands.
-        evidence = (class_map.shape[-1] * weights * class_map).sum(dim=-1)  # (B, C, T')
+        # Together a linear layer over all bands. Weights that the network computes for the bands,
+        # as in the paper, cost 0.03 of micro-P and 0.10 of PSDS2 at 10 dB (docs/method.md).
+        evidence = class_map.sum(dim=-1)  # (B, C, T')
         features = encoded.transpose(1, 2).flatten(2).transpose(1, 2)  # (B, D F', T')
         frame, (clip, over_time) = self.time_pooling(evidence.sigmoid(), features)
         n_frames = logmel.shape[1]
@@ -133,7 +135,7 @@ class Pooled(nn.Module):
             clip=clip.clamp(0, 1),
             frame=at_logmel_frames(frame, n_frames),
             class_map=class_map,
-            mel_attention=weights,
+            mel_attention=class_map.float().softmax(dim=-1),
             time_attention=over_time,
             tasks={"reconstruction": self._decode(encoded, logmel)} if reconstruct else {},
             encoded=encoded,
