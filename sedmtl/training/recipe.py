@@ -80,6 +80,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 1e-3,
         "remix": True,
         "schedule": "cosine",
+        "mixup": 0.5,
     },
 }
 """What `--recipe` sets; an option that is given overrules it."""
