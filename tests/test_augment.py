@@ -138,8 +138,8 @@ def test_the_record_of_a_paper_run_has_no_recipe():
 
 def test_runs_of_different_recipes_have_different_names():
     plain = config_of()
-    strong = config_of(schedule="cosine", mixup=0.5, remix={})
-    assert strong.name == f"{plain.name}_schedulecosine_mixup0.5_remix"
+    strong = config_of(schedule="cosine", mixup=0.25, remix={})
+    assert strong.name == f"{plain.name}_schedulecosine_mixup0.25_remix"
     assert strong.cross_validation != plain.cross_validation
 
 
