@@ -104,7 +104,7 @@ def measure(config_path: Path, rows: Iterable[str], folds: list[int], seeds: lis
         if not names:
             continue
         costs = [project.work_dir / "method" / f"{name}.cpu" for name in names]
-        minutes = np.mean([float(path.read_text()) / 60 for path in costs])
+        minutes = np.mean([float(p.read_text()) / 60 for p in costs if p.is_file()] or [np.nan])
         stores = [project.work_dir / "features" / f"{data_name(snr_db)}.h5" for snr_db in snrs_db]
         scored = [tabulate(score_runs(runs_dir, names, store)) for store in stores]
         cells = [" / ".join(mean_of(each, metric) for each in scored) for metric in METRICS]
@@ -150,6 +150,7 @@ def main() -> None:
             job.result()
     table = measure(asked.config, rows, folds, seeds)
     folder = load_config(asked.config).work_dir / "method"
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "method.md").write_text(table)
     (folder / "method.json").write_text(json.dumps({"rows": rows, "folds": folds, "seeds": seeds}))
     print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -264,3 +265,18 @@ def test_log_mels_are_those_of_the_front_end(opened):
     front_end = LogMel(config.mixing.sample_rate, **config.features.model_dump())
     expected = front_end(torch.stack([remixer.mix(remixer.draw(1, i)) for i in range(2)]))
     torch.testing.assert_close(logmel, expected)
+
+
+def test_a_process_without_a_clip_of_a_batch_gets_an_empty_one(opened):
+    remixer = remixer_of(opened)
+    (batch,) = remixer.loader(1).run([np.arange(0)])
+    assert batch.logmel.shape == (0, *opened[3].row_shape)
+    assert batch.target.shape == (0, 3)
+
+
+def test_processes_that_start_together_decode_once(project):
+    config = load_config(project.folder / "data.yaml")
+    planned = plan_project(config)
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: open_sources(config, planned), range(4)))
+    assert len({each.digest for each in opened}) == 1

@@ -59,7 +59,7 @@ class Clips(Section):
     """Weakly labelled recordings of one's own, no mixing needed.
 
     The table has the columns `filename,labels[,fold][,recording]`. `strong` is a TSV of the true
-    events of some or all of them, to evaluate with.
+    events of some or all of them, to evaluate with, or to train on.
     """
 
     csv: AnyPath

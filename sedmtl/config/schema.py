@@ -93,13 +93,13 @@ class Remix(Section):
     """The new mixtures of each epoch of `train --remix`; None stands for what the stores have.
 
     Attributes:
-        mixtures_per_epoch: By default as many as the store has to train on.
+        mixtures_per_epoch: By default as many as the store's training mixtures.
         snr_db: Lowest and highest; by default the SNR of the store.
         events_per_mixture: Fewest and most; by default those of `mixing`.
         clips_per_mixture: Fewest and most of one's own recordings (`corpus.clips`).
     """
 
-    mixtures_per_epoch: int | None = Field(default=None, ge=1, le=1_000_000)
+    mixtures_per_epoch: int | None = Field(default=None, ge=1, le=100_000)
     snr_db: tuple[Level, Level] | None = None
     events_per_mixture: tuple[Count, Count] | None = None
     clips_per_mixture: tuple[Count, Count] = (1, 2)

@@ -1,7 +1,7 @@
 """Custom weakly labelled recordings: `corpus.clips`, a CSV.
 
 Its columns are `filename,labels[,fold][,recording]`. True events come from an optional strong-label
-TSV and serve evaluation only.
+TSV: for evaluation, thresholds and `train --supervision strong`.
 """
 
 from __future__ import annotations

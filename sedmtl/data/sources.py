@@ -79,9 +79,12 @@ def open_sources(config: Config, planned: Plan) -> Sources:
     origin = _origin(clips, scenes, config.mixing)
     sources = _read(folder, origin)
     if sources is None:
-        with folder_lock(folder, "sedmtl train --remix"):
-            _write(folder, list(clips.values()), list(scenes.values()), config.mixing, origin)
-        sources = _read(folder, origin)
+        # Processes that train together, or runs side by side, all come here: one decodes.
+        with folder_lock(folder, "sedmtl train --remix", wait=True):
+            sources = _read(folder, origin)
+            if sources is None:
+                _write(folder, list(clips.values()), list(scenes.values()), config.mixing, origin)
+                sources = _read(folder, origin)
     if sources is None:
         raise SedmtlError(f"{folder} was changed while it was being written: try again")
     return sources

@@ -26,12 +26,12 @@ from sedmtl.runtime.errors import SedmtlError
 Pools = tuple[tuple[int, int], ...]
 """Frames and mel bins that are averaged after each block."""
 
-MIN_FRAMES, MIN_MELS = 2, 4
+MIN_FRAMES, MIN_MELS = 4, 4
 """The least that pooling leaves something of."""
 
 
 def pools_of(n_mels: int) -> Pools:
-    """The pools for F mel bins: frames of 64 ms (of 32), and 4 bands or more of 16 bins or more."""
+    """The pools for F mel bins: frames twice as long, at least 4 bands from 16 bins on."""
     return ((2, max(1, min(4, n_mels // 16))), (1, 2), (1, 2), (1, 1))
 
 

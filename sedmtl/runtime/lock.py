@@ -18,10 +18,11 @@ NAME = ".sedmtl.lock"
 
 
 @contextmanager
-def folder_lock(folder: Path, command: str) -> Iterator[None]:
+def folder_lock(folder: Path, command: str, *, wait: bool = False) -> Iterator[None]:
     """Lock a folder for a command such as 'sedmtl mix', creating it if needed.
 
-    The system releases the lock when the process ends, however it ends; the file stays.
+    The system releases the lock when the process ends, however it ends; the file stays. With
+    `wait`, the command waits for a process that holds it.
 
     Raises:
         SedmtlError: Another process holds the lock; the message names it and its command.
@@ -32,7 +33,7 @@ def folder_lock(folder: Path, command: str) -> Iterator[None]:
         file = path.open("ab+", buffering=0)
     with file:
         with explained(f"cannot lock {path}"):
-            is_ours = lock_descriptor(file.fileno(), blocking=False)
+            is_ours = lock_descriptor(file.fileno(), blocking=wait)
         if not is_ours:
             file.seek(1)  # Windows lets no other process read the locked byte
             owner = file.read().decode(errors="replace").strip() or "another process"

@@ -40,7 +40,7 @@ def add_energies(logmels: Tensor) -> Tensor:
 
 
 def mixup(batch: Batch, share: float, random: torch.Generator) -> Batch:
-    """Mix a share of the clips with the next clip of a random order.
+    """Mix a share of the clips with another clip at random (rarely with itself).
 
     Unlike a weighted sum of log-mels and labels, the result is a recording that could be: what
     sounds in either clip sounds in both, so the labels unite.
@@ -80,18 +80,18 @@ def roll(batch: Batch, share: float, random: torch.Generator) -> Batch:
 def filtered(logmel: Tensor, most_db: float, random: torch.Generator) -> Tensor:
     """Raise or lower each of a few bands of mel bins by a random level.
 
-    FilterAugment in its step form: borders and levels differ between clips, the number of bands
-    between batches.
+    FilterAugment in its step form, for each clip by itself.
     """
     n, _, n_mels = logmel.shape
     device = logmel.device
     fewest, most = BANDS
-    n_bands = int(torch.randint(fewest, most, (1,), generator=random, device=device))
-    n_bands = min(n_bands, n_mels)
-    borders = torch.rand(n, n_bands - 1, generator=random, device=device).sort(dim=1).values
+    n_bands = torch.randint(fewest, most + 1, (n, 1), generator=random, device=device)
+    borders = torch.rand(n, most - 1, generator=random, device=device)
+    # A border that a clip does not have is above all its bins.
+    borders = borders.masked_fill(torch.arange(1, most, device=device) >= n_bands, 1.0)
     position = torch.arange(n_mels, device=device) / n_mels
     band = (position[None, :, None] >= borders[:, None, :]).sum(dim=2)  # (B, F)
-    gain = _uniform((n, n_bands), random, device) * most_db * DB
+    gain = _uniform((n, most), random, device) * most_db * DB
     return logmel + gain.gather(1, band)[:, None, :]
 
 

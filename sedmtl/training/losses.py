@@ -27,9 +27,7 @@ def detection_loss(clip: Tensor, target: Tensor, reduction: str) -> Tensor:
 
 def at_frames(presence: Tensor, n_scores: int) -> Tensor:
     """Presence per log-mel frame (B, C, T) -> (B, C, n_scores): in any frame of a score."""
-    stride = presence.shape[-1] // n_scores
-    frames = presence[..., : n_scores * stride]
-    return frames.view(*frames.shape[:-1], n_scores, stride).amax(dim=-1)
+    return F.adaptive_max_pool1d(presence, n_scores)
 
 
 class TaskWeights(nn.Module):

@@ -39,7 +39,7 @@ class Recipe:
     """Clips are rotated in time by up to this share of their length."""
 
     masks: float = 0.0
-    """Longest mask over time and over mel bins, as a share of each; one of both per clip."""
+    """Longest mask over time and over mel bins, as a share of each; one of each per clip."""
 
     filter_db: float = 0.0
     """FilterAugment: mel bands are raised or lowered by up to this many dB."""
@@ -49,7 +49,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        highest = {"average": 1, "mixup": 1, "roll": 1, "masks": 1}
+        highest = {"average": 0.99999, "mixup": 1, "roll": 1, "masks": 1}
         for option, value in vars(self).items():
             if option != "schedule" and not 0 <= value <= highest.get(option, 1_000):
                 raise ValueError(

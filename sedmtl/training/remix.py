@@ -19,6 +19,7 @@ from sedmtl.data.mixing import event_table, plan_project
 from sedmtl.data.plan import Plan, Pool
 from sedmtl.data.sources import Sources, open_sources
 from sedmtl.logmel import LogMel
+from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores
 from sedmtl.store import FULL_SCALE, Rows, Store
@@ -126,6 +127,7 @@ class EventRemixer:
         self._sources, self._pool, self._remix = sources, pool, remix
         self._mixing: Mixing = project.mixing
         self._classes, self._snr_db = store.classes, float(store.attributes["snr_db"])
+        self._row_shape = store.row_shape
         self._seed, self._device, self._presence = seed, device, presence
         rate = self._mixing.sample_rate
         self._durations_s = {n: each.n_samples / rate for n, each in sources.events.items()}
@@ -144,7 +146,8 @@ class EventRemixer:
         }
         if self._presence is not None:
             reads[PRESENCE] = self._presence.of(events)
-        return BatchLoader(reads, target, self._device, resident=False, n_readers=all_cores())
+        n_readers = max(1, all_cores() // distributed.world_size())
+        return BatchLoader(reads, target, self._device, resident=False, n_readers=n_readers)
 
     def draw(self, epoch: int, number: int) -> Drawn:
         """One mixture of an epoch."""
@@ -153,6 +156,8 @@ class EventRemixer:
 
     def _logmels(self, drawn: Sequence[Drawn]) -> Tensor:
         """(B, T, F), clip by clip, which keeps what is computed with in the processor's cache."""
+        if not drawn:  # one of several processes may have no clip of a batch
+            return torch.empty(0, *self._row_shape, device=self._samples.device)
         if self._samples.device.type == "cpu":
             torch.set_num_threads(1)  # of this thread, one of several readers
         with torch.inference_mode():
@@ -217,7 +222,11 @@ class ClipRemixer:
         reads: dict[str, ReadRows] = {"logmel": logmels}
         presence = self._presence
         if presence is not None:
-            reads[PRESENCE] = lambda rows: np.array([presence(drawn[r]).max(axis=0) for r in rows])
+            reads[PRESENCE] = lambda rows: (
+                np.array([presence(drawn[row]).max(axis=0) for row in rows])
+                if len(rows)
+                else presence(rows)
+            )
         return BatchLoader(reads, target, self._device, resident=False)
 
     def draw(self, epoch: int, number: int) -> Rows:

@@ -129,11 +129,12 @@ def _origin_of(settings: Mapping[str, Any]) -> Origin:
 
 
 def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
-    """More epochs than before are welcome, but with cosine; else it would be another run."""
+    """More epochs than before are fine, except with cosine, where they make it another run."""
     before, now = _origin_of(read_run(run)), _origin_of(settings)
     changed = [
         f"{key} {before.decides.get(key)}, now {now.decides.get(key)}"
         for key in before.changes(now)
+        if key != "epochs" or "schedule" not in before.changes(now)
     ]
     if changed:
         raise SedmtlError(

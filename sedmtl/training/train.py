@@ -36,7 +36,7 @@ from sedmtl.training.tasks import arrays_of
 
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best
-epochs, twice while it is replaced; and the model."""
+epochs, twice while it is replaced; and the model. An average is two more."""
 
 
 def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
@@ -132,7 +132,8 @@ def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -
     n_held_out = int((store.clips.fold == config.fold).sum())
     n_frames = store.row_shape[0] // config.network.time_stride
     n_frame_scores = n_held_out * len(store.classes) * n_frames
-    n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
+    n_copies = WEIGHT_COPIES + (2 if config.recipe.average else 0)
+    n_bytes = n_copies * 4 * n_parameters + 2 * n_frame_scores
     announce(f"{config.epochs} epochs", n_bytes, run)
 
 
