@@ -289,7 +289,9 @@ def test_other_corpora_than_those_of_the_store_are_not_remixed(featured, one_sen
     assert not list((featured.work / "runs").glob("*/run.yaml"))
 
 
-def test_known_frames_need_known_events(tmp_path, one_sentence):
+def test_own_recordings_need_events_for_known_frames_and_an_option_to_be_mixed(
+    tmp_path, one_sentence
+):
     made = Project(write_project(tmp_path))
     rows = ["filename,labels,fold"]
     for k, path in enumerate(sorted((tmp_path / "events").rglob("*.wav"))):
@@ -304,7 +306,12 @@ def test_known_frames_need_known_events(tmp_path, one_sentence):
         made.run("train", "--fold", 1, *STRONG, "--supervision", "strong"),
         "needs the events of every training clip", "corpus.clips.strong",
     )  # fmt: skip
-    assert made.run("train", "--fold", 1, *STRONG).exit_code == 0
+    for option, has in (((), False), (("--remix", "--name", "remixed"), True)):
+        result = made.run("train", "--fold", 1, *STRONG, *option)
+        assert result.exit_code == 0, result.output
+        run = made.folder / result.stdout.strip()
+        assert ("remix" in yaml.safe_load((run / "run.yaml").read_text())) == has
+    assert (made.work / "runs" / "pooled_clips_fold1_alpha0_seed0_strong").is_dir()
 
 
 def test_a_remixed_run_does_not_go_on_with_other_audio(featured, monkeypatch, one_sentence):

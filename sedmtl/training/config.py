@@ -134,7 +134,8 @@ class TrainConfig:
         words = [f"{name.replace('_', '')}{value}" for name, value in changes]
         words += ["remix"] * (self.remix is not None)
         strong = RECIPES["strong"]
-        if self.remix is not None and self.recipe == Recipe.of(strong):
+        is_as_mixed = self.remix is not None or self.data == "clips"
+        if is_as_mixed and self.recipe == Recipe.of(strong):
             words = ["strong"]
         known = ["knownframes"] if self.supervision == "strong" else []
         return [*self.network.variant, *words, *known]

@@ -47,7 +47,10 @@ def plan_runs(
     runs: dict[str, TrainConfig] = {}
     for path in store_paths:
         for model, alpha, seed, fold in product(names, alphas, seeds, _read_folds(folds, path)):
-            chosen = {"data": path.stem, "model": model, "alpha": alpha, "seed": seed, "fold": fold}
+            chosen: dict[str, Any] = {"data": path.stem, "fold": fold, "seed": seed}
+            chosen |= {"model": model, "alpha": alpha}
+            if path.stem == "clips" and not common.get("remix_clips"):
+                chosen["remix"] = None
             run = _run({**common, **network, **chosen})
             if runs.setdefault(run.name, run) != run:
                 raise SedmtlError(
