@@ -43,6 +43,8 @@ ROWS = {
     "pooled": POOLED,
     "pooled, plateau": "--model pooled --alpha 0 --batch-size 16",
     "pooled, remixed": REMIXED,
+    "pooled, remixed, 45 epochs": f"{REMIXED} --epochs 45",
+    "+ mixup, 60 epochs": f"{REMIXED} --mixup 0.5 --epochs 60",
     "+ decoder": f"{REMIXED} --alpha 0.001",
     "+ linear pooling": f"{REMIXED} --time-pooling linear",
     "+ attention pooling": f"{REMIXED} --time-pooling attention",
@@ -126,7 +128,8 @@ def main() -> None:
     """Train what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, default=Path("data.yaml"))
-    parser.add_argument("--row", action="append", choices=list(ROWS), help="default: all rows")
+    parser.add_argument("--row", action="append", choices=list(ROWS), metavar="NAME",
+        help="of those in this file; default: all")  # fmt: skip
     parser.add_argument("--fold", type=int, action="append")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--train-snr", type=float, default=10.0)

@@ -80,7 +80,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 1e-3,
         "remix": True,
         "schedule": "cosine",
-        "mixup": 0.5,
     },
 }
 """What `--recipe` sets; an option that is given overrules it."""
