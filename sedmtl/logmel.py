@@ -31,11 +31,6 @@ def n_frames(n_samples: int, window: int, hop: int) -> int:
     return 1 + (n_samples - window) // hop
 
 
-def frame_edges_s(n: int, window: int, hop: int, sample_rate: int) -> npt.NDArray[np.float64]:
-    """(n + 1,) where n frames begin and end: each stands for the hop around its window's centre."""
-    return ((window - hop) / 2 + np.arange(n + 1) * hop) / sample_rate
-
-
 def mel_filters(window: int, f_min: float, f_max: float, n_mels: int, sample_rate: int) -> Tensor:
     """Slaney mel filters of unit area: (window / 2 + 1, F).
 

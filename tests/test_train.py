@@ -14,6 +14,7 @@ from sedmtl.inference.checkpoint import load_model, load_state
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 from sedmtl.training import train as train_stage
+from sedmtl.training.presence import ReadPresence
 
 pytestmark = pytest.mark.slow
 
@@ -328,3 +329,14 @@ def test_a_remixed_run_does_not_go_on_with_other_audio(featured, monkeypatch, on
     write_tone(clip, 1234.0, 0.3)
     one_sentence(featured.run("train", "--fold", 1, *STRONG, "--resume"), "mixtures of other audio")
     assert featured.run("train", "--fold", 1, *STRONG, "--force").exit_code == 0
+
+
+def test_known_frames_are_trained_on_and_named(featured):
+    result = featured.run("train", "--fold", 1, *STRONG, "--supervision", "strong")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip().endswith("_strong_knownframes")
+    with Store(featured.work / "features" / "snr_20.h5", "logmel") as store:
+        rows = np.arange(len(store))
+        presence = ReadPresence.in_store(store, rows).of(store.clips.events)(rows)
+    # A clip has a class exactly where one of its frames has.
+    np.testing.assert_array_equal(presence.max(axis=2), store.clips.target)

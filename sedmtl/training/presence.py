@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.logmel import frame_edges_s
+from sedmtl.inference.windows import Grid
 from sedmtl.metrics.frame import targets
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, Rows, Store, annotation_of, known_clips
@@ -46,12 +46,9 @@ class ReadPresence:
                 f"lacks those of {n_unknown} of {len(rows)}: name them in corpus.clips.strong, or "
                 "train with --supervision weak"
             )
-        n_frames, _ = store.row_shape
-        settings = store.attributes
-        edges_s = frame_edges_s(
-            n_frames, settings["window"], settings["hop"], settings["sample_rate"]
-        )
-        return cls(len(store.classes), edges_s)
+        made, n_frames = store.attributes, store.row_shape[0]
+        grid = Grid(made["sample_rate"], made["n_samples"], n_frames, made["window"], made["hop"])
+        return cls(len(store.classes), grid.edges_s)
 
     def of(self, events: EventTable) -> Callable[[Rows], Presence]:
         """Reads rows of a table of events: (n, C, T), 1 where the class is active."""
