@@ -265,6 +265,11 @@ def linked(name: str, link: Any) -> Change:
     return in_store(edit)
 
 
+def _many_selections(file: h5py.File) -> None:
+    for k in range(200):
+        file.create_dataset(f"score/{k}", (12 << 20,), np.uint8, chunks=(1 << 20,))
+
+
 def _text_table(name: str) -> Change:
     return instead(name, data=["a"] * 3)
 
@@ -345,6 +350,7 @@ SCORES = [
     Mutation("duration-nan", set_attribute("duration_s", np.nan)),
     Mutation("duration-of-text", set_attribute("duration_s", "long")),
     Mutation("edges-in-reverse", set_value("frame_edges_s", 9.0)),
+    Mutation("200-selections-without-a-byte", in_store(_many_selections)),
     Mutation("no-selection", without("score/honest")),
     Mutation("selection-of-another-length", instead("score/honest", data=np.zeros((2, 3)))),
 ]  # fmt: skip

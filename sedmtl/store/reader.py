@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +13,7 @@ from sedmtl.runtime.documents import parse_yaml
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin, check_settings
 from sedmtl.store import hashes
+from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.tables import plain, read_array, read_clips
 from sedmtl.store.writer import SCHEMA, origin_path
 
@@ -25,9 +25,6 @@ FULL_SCALE = 32_767
 
 CLIP_FACTS = ("snr_db", "onsets", "event_corpus", "scene_corpus")
 """Attributes that describe the clips of a mixture store; stores of own clips have none of them."""
-
-DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError)
-"""Errors that reading a corrupt file can raise."""
 
 Rows = npt.NDArray[np.int64]
 """Numbers of rows."""
@@ -61,17 +58,19 @@ class Store:
         if not path.is_file():
             raise SedmtlError(f"no store {path}: make it with '{self._made_by}'")
         try:
-            self._file = h5py.File(path, "r")
+            self._file = open_file(path)
         except OSError as error:
             raise SedmtlError(
                 f"{path} is not a readable HDF5 store: make it with '{self._made_by}'"
             ) from error
+        except DAMAGE as error:
+            raise self._damaged(error) from error
         try:
             self._open()
         except BaseException as error:
             self._file.close()
             if isinstance(error, DAMAGE):
-                raise self._damaged(str(error.args[-1] if error.args else error)) from error
+                raise self._damaged(error) from error
             raise
 
     def _open(self) -> None:
@@ -147,12 +146,12 @@ class Store:
             for i, row in enumerate(rows):
                 stored.read_direct(block, np.s_[int(row)], np.s_[i])
         except OSError as error:
-            raise self._damaged(str(error.args[-1])) from error
+            raise self._damaged(error) from error
         changed = hashes.row_hashes(block) != self._hashes[name][np.asarray(rows, int)]
         if changed.any():
             row = int(rows[int(changed.any(axis=1).argmax())])
             raise self._damaged(
-                f"row {row}, {self.clips.name[row]}, has changed since it was written"
+                ValueError(f"row {row}, {self.clips.name[row]}, has changed since it was written")
             )
         return block
 
@@ -175,10 +174,10 @@ class Store:
             if not len(of_rows) == len(self._file[name]) == len(self.clips.name):
                 raise ValueError(f"its tables and '{name}' differ in their number of rows")
 
-    def _damaged(self, reason: str) -> SedmtlError:
+    def _damaged(self, error: Exception) -> SedmtlError:
+        reason = " ".join(str(error.args[-1] if error.args else error).split())
         return SedmtlError(
-            f"{self.path} is damaged ({' '.join(reason.split())}): delete it and rebuild it "
-            f"with '{self._made_by}'"
+            f"{self.path} is damaged ({reason}): delete it and rebuild it with '{self._made_by}'"
         )
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.tables import (
     EventTable,
     plain,
@@ -88,7 +89,7 @@ def read_scores(path: Path) -> HeldOutScores:
         SedmtlError: It is missing, damaged, or has another schema.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             schema = file.attrs["schema"]
             if not np.array_equal(schema, SCHEMA):
                 raise SedmtlError(
@@ -97,7 +98,7 @@ def read_scores(path: Path) -> HeldOutScores:
                 )
             scores = _read(file)
         _check(scores)
-    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         reason = " ".join(str(error.args[-1]).split())
         raise SedmtlError(
             f"cannot read {path}: train the run again with --force ({reason:.200})"

@@ -21,9 +21,6 @@ CLIP_COLUMNS = ("target", "fold", "validation", "name", "scene")
 TEXTS = ("name", "scene", "source")
 """Columns of strings; all others are arrays of numbers."""
 
-MAX_RATIO = 1032
-"""Highest compression ratio of Deflate."""
-
 
 @dataclass(frozen=True)
 class EventTable:
@@ -191,7 +188,6 @@ def read_array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
 
     Raises:
         KeyError, OSError, RuntimeError, TypeError: The array is missing or damaged.
-        ValueError: It claims more rows than the file can hold.
     """
     return np.asarray(_dataset(group, name)[:])
 
@@ -205,13 +201,11 @@ def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     found = group[name]
     if not isinstance(found, h5py.Dataset) or not found.shape:
         raise TypeError(f"'{name}' is not a table")
-    if found.nbytes > MAX_RATIO * group.file.id.get_filesize():
-        raise ValueError(f"'{name}' claims to have {found.shape[0]} rows")
     return found
 
 
 def plain(value: Any) -> Any:
-    """An attribute as a plain Python value; strings may have a fixed or a variable width."""
+    """An attribute as a plain Python value."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list):

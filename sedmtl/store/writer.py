@@ -25,6 +25,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.progress import say
 from sedmtl.store import hashes
+from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.hashes import Attributes
 from sedmtl.store.tables import ClipTable, write_clips
 
@@ -177,7 +178,7 @@ class StoreWriter:
         self.n_done = self._n_resumable()
         if not self.n_done:
             self._create()
-        self._file = h5py.File(self._part, "r+")
+        self._file = open_file(self._part, "r+")
         self._progress.touch()
         self._count = self._progress.open("r+b", buffering=0)
 
@@ -203,11 +204,11 @@ class StoreWriter:
     def _n_resumable(self) -> int:
         """Complete rows of the hidden file; 0 if it belongs to another store or is damaged."""
         try:
-            with h5py.File(self._part, "r"):
+            with open_file(self._part):
                 return self._n_counted()
         except BlockingIOError:
             raise
-        except OSError:
+        except DAMAGE:
             return 0
 
     def _n_counted(self) -> int:
@@ -285,9 +286,9 @@ def _reserve(path: Path, n_bytes: int) -> None:
 
 def _stored_config_hash(path: Path) -> str | None:
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             return bytes(file.attrs["config_hash"]).decode()
-    except (OSError, LookupError, TypeError, ValueError, RuntimeError):
+    except DAMAGE:
         return None
 
 
