@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -303,6 +304,24 @@ def test_nan_and_infinity_are_refused_with_their_time(tmp_path, bad, wanted):
         audio.read(path, wanted)
 
 
+@pytest.mark.parametrize("loud", [3.3e38, 1.1e12])
+@pytest.mark.parametrize("wanted", [8000, 4000])
+def test_samples_that_computing_would_turn_into_infinity_are_refused(tmp_path, loud, wanted):
+    path = write_values(tmp_path / "a.wav", [0.5] * 2000 + [loud, -loud] * 1000)
+    for read in (audio.read, lambda *where: list(audio.stream(*where))):
+        with pytest.raises(SedmtlError, match=re.escape(f"a sample of {loud:.1e} at 0.250 s")):
+            read(path, wanted)
+
+
+@pytest.mark.parametrize("peak", [2.0, 32_768.0, 2.0**31, 1e12])
+def test_integers_written_as_floats_are_loud_but_audio(tmp_path, peak):
+    path = write_values(tmp_path / "a.wav", sine(440, 0.5, 8000, peak), subtype="DOUBLE")
+    for wanted in (8000, 6000):
+        wave = audio.read(path, wanted)
+        np.testing.assert_array_equal(np.concatenate(list(audio.stream(path, wanted))), wave)
+        assert np.isfinite(audio.conform(wave, 4000)).all()
+
+
 def test_a_file_too_short_for_one_sample_at_the_wanted_rate_is_refused(tmp_path):
     path = write_values(tmp_path / "a.wav", [0.5], 48_000)
     with pytest.raises(SedmtlError, match=r"a\.wav is too short: .* found 1 at 48000 Hz"):
@@ -378,6 +397,11 @@ def test_conform_leaves_silence_silent():
 def test_rms_of_a_sine_is_its_peak_over_root_two(peak):
     wave = np.float32(sine(100, 1, 8000, peak))
     assert audio.rms(wave) == pytest.approx(peak / np.sqrt(2), rel=1e-6, abs=0)
+
+
+def test_what_is_too_quiet_to_be_divided_by_is_silent():
+    assert audio.rms(np.full(10, 1e-34, np.float32)) == 0
+    assert audio.rms(np.full(10, 1e-32, np.float32)) == pytest.approx(1e-32)
 
 
 def test_written_audio_is_16_bit_and_comes_back(tmp_path):

@@ -144,6 +144,16 @@ def test_weights_that_are_no_numbers_are_refused(run, card):
         checkpoint.load_model(folder)
 
 
+@pytest.mark.parametrize("value", [1e30, -2e9])
+def test_weights_that_would_overflow_are_refused(run, card, value):
+    folder, network = run
+    weights = network.state_dict()
+    weights[next(iter(weights))].view(-1)[0] = value
+    checkpoint.save_model(folder, card, weights)
+    with pytest.raises(SedmtlError, match="its weights are not all within ±1e\\+09"):
+        checkpoint.load_model(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -153,7 +163,10 @@ def test_weights_that_are_no_numbers_are_refused(run, card):
         ({"sample_rate": 10**30}, "its sizes cannot be"),
         ({"n_frames": 15}, "its frames cannot be"),
         ({"mean": [0.0]}, "its mel bins cannot be"),
-        ({"std": [float("inf")] * 8}, "its numbers cannot be"),
+        ({"std": [float("inf")] * 8}, "its standardiser cannot be"),
+        ({"std": [1e30] * 8}, "its standardiser cannot be"),
+        ({"mean": [-1e4] * 8}, "its standardiser cannot be"),
+        ({"tag_threshold": [0.5, float("nan")]}, "its numbers cannot be"),
         ({"tag_threshold": [0.5]}, "its thresholds cannot be"),
         ({"classes": "ab"}, "its classes are no list"),
         ({"classes": [1, 2]}, "its classes cannot be"),

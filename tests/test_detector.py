@@ -12,6 +12,7 @@ from scipy.signal import resample_poly
 
 import sedmtl
 from sedmtl.inference.checkpoint import load_model
+from sedmtl.inference.detector import Detector
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
 
@@ -40,6 +41,16 @@ def test_a_run_is_loaded_from_its_folder_alone(run, tmp_path, mixture_path):
         (elsewhere / name).write_bytes((run / name).read_bytes())
     here, there = sedmtl.load(run), sedmtl.load(str(elsewhere))
     np.testing.assert_array_equal(here.inspect(mixture_path).clip, there.inspect(mixture_path).clip)
+
+
+@pytest.mark.parametrize("ask", ["predict", "inspect"])
+def test_a_network_that_overflows_says_so_instead_of_finding_nothing(run, mixture_path, ask):
+    card, network = load_model(run)
+    for name, weights in network.named_parameters():
+        if name.startswith("class_conv"):
+            torch.nn.init.constant_(weights, -3e38)
+    with pytest.raises(SedmtlError, match="the network's output is NaN or infinity"):
+        getattr(Detector(card, network), ask)(mixture_path)
 
 
 def test_an_inspection_has_the_shapes_it_names(detector, mixture_path):

@@ -281,15 +281,18 @@ def test_broken_recordings_are_named_with_their_reason_and_the_others_are_done(
     soundfile.write(sounds / "nothing.wav", np.zeros(0), 8000)
     nan = np.append(np.zeros(20_000), np.nan)
     soundfile.write(sounds / "nan.wav", nan, 8000, subtype="FLOAT")
+    loud = np.tile([3.3e38, -3.3e38], 9_000)
+    soundfile.write(sounds / "loud.wav", loud, 44_100, subtype="FLOAT")
     content = write_melody(sounds / "cut.flac", 30.0).read_bytes()
     (sounds / "cut.flac").write_bytes(content[: len(content) // 2])
     result = trained.run("predict", sounds, sounds / "none.wav", "--out", out, *LOW)
-    one_sentence(result, "6 of 10 recordings cannot be used", "the others are done")
+    one_sentence(result, "7 of 11 recordings cannot be used", "the others are done")
     for name, reason in (
         ("text.wav", "as audio"),
         ("empty.wav", "as audio"),
         ("nothing.wav", "holds no audio"),
         ("nan.wav", "NaN or infinity at 2.500 s"),
+        ("loud.wav", "a sample of 3.3e+38 at 0.000 s"),
         ("cut.flac", "damaged or cut short"),
         ("none.wav", "no audio file"),
     ):
@@ -298,8 +301,8 @@ def test_broken_recordings_are_named_with_their_reason_and_the_others_are_done(
     assert "long.wav" in result.stdout
     assert "long.wav" in (out / "events.tsv").read_text()
     again = trained.run("predict", sounds, sounds / "none.wav", "--out", out, *LOW)
-    one_sentence(again, "6 of 10 recordings cannot be used")
-    assert "4 of 10 recordings were done before" in again.stderr
+    one_sentence(again, "7 of 11 recordings cannot be used")
+    assert "4 of 11 recordings were done before" in again.stderr
 
 
 def test_of_a_recording_that_broke_no_file_of_before_stays(trained, sounds, out, one_sentence):

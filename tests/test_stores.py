@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -123,6 +124,42 @@ def test_what_is_written_is_read_back(path):
         }  # fmt: skip
     with Store(path, "stems") as store:
         assert np.array_equal(store.read(range(N_ROWS)), STEMS)
+
+
+class Logmels:
+    """A store of features, one of which may be no number."""
+
+    ARRAYS: ClassVar = {"logmel": RowArray((4, 2), np.float32)}
+
+    def __init__(self, path, bad=None):
+        self.path, self.rows = path, np.zeros((N_ROWS, 4, 2), np.float32)
+        if bad is not None:
+            self.rows[7, 1, 1] = bad
+
+    def write(self):
+        with StoreWriter(self.path, self.ARRAYS, CLIPS, ATTRIBUTES) as store:
+            store.write(0, logmel=self.rows[:5])
+            store.write(5, logmel=self.rows[5:])
+            store.finish()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_that_is_no_number_is_not_stored_and_its_clip_is_named(path, bad):
+    with pytest.raises(SedmtlError, match=r"the logmel of mix_07\.wav came out as NaN or inf"):
+        Logmels(path, bad).write()
+    assert not path.exists()
+    Logmels(path).write()
+    assert path.exists()
+
+
+def test_a_stored_row_that_is_no_number_is_damage(path, monkeypatch):
+    monkeypatch.setattr("sedmtl.store.writer.check_finite", lambda *_: None)  # as it was once
+    Logmels(path, np.nan).write()
+    with (
+        Store(path, "logmel") as store,
+        pytest.raises(SedmtlError, match=r"damaged \(row 7, mix_07\.wav, holds NaN or infinity\)"),
+    ):
+        store.read(range(N_ROWS))
 
 
 @pytest.mark.parametrize("rows", [[5, 2, 2, 11], [], [0]])

@@ -143,7 +143,7 @@ def read_scene(path: Path, mixing: Mixing) -> audio.Audio:
         SedmtlError: It cannot be read, or is silent.
     """
     waveform = audio.read(path, mixing.sample_rate, duration_s=mixing.duration_s)
-    if not waveform.any():
+    if not audio.rms(waveform):
         raise SedmtlError(
             f"{path} is silent: expected a scene with sound, to set the SNR: replace or remove it"
         )

@@ -184,7 +184,7 @@ def _decode_scene(scene: Scene, mixing: Mixing) -> tuple[Samples, float]:
 def _quantise(waveform: audio.Audio, level: float) -> tuple[Samples, float]:
     """Scaled to the peak of int16, and the gain that gives it level 1; silence has gain 0."""
     peak = float(np.abs(waveform).max())
-    if peak == 0:
+    if peak < audio.QUIETEST:
         return np.zeros(len(waveform), np.int16), 0.0
     samples = np.rint(waveform * np.float32(FULL_SCALE / peak)).astype(np.int16)
     return samples, peak / FULL_SCALE / level

@@ -48,6 +48,10 @@ REQUIRED: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 """What a `run.yaml` must say for others to speak of the run."""
 
+LARGEST_WEIGHT = 1e9
+"""Training ends far below it. Beyond it a network may overflow where a sigmoid hides it, and score
+every sound as none."""
+
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
           RuntimeError, MemoryError, SafetensorError)  # fmt: skip
 """What files of a run that nobody wrote can end in."""
@@ -96,6 +100,8 @@ def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
         raise ValueError("its weights are of another network")
     if not all(value.isfinite().all() for value in weights.values()):
         raise ValueError("its weights hold NaN or infinity")
+    if any(value.abs().max() > LARGEST_WEIGHT for value in weights.values() if value.numel()):
+        raise ValueError(f"its weights are not all within ±{LARGEST_WEIGHT:.0e}")
 
 
 def load_card(folder: Path) -> ModelCard:

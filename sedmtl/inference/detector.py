@@ -165,9 +165,18 @@ class Detector:
         """All that the network computes of log-mels (B, T, F), not standardised, in float32.
 
         The decoder, if it runs, gives standardised ones.
+
+        Raises:
+            SedmtlError: The network overflows: its scores would be of nothing.
         """
         with torch.inference_mode():
             output: SedOutput = self._network(self._standardiser(logmel), reconstruct=reconstruct)
+        # Sigmoids hide an overflow of the class map.
+        if not all(each.isfinite().all() for each in (output.clip, output.frame, output.class_map)):
+            raise SedmtlError(
+                "the network's output is NaN or infinity: its weights are too large to compute "
+                "with; train the run again"
+            )
         return output
 
     def score_windows(self, waveforms: Array) -> tuple[Array, Array]:

@@ -22,6 +22,10 @@ MAX_SIZE = 1 << 31
 """Of what a card counts; more samples or channels than these are a wrong number."""
 
 
+MAX_LOGMEL = 1e3
+"""Of a standardiser; the log-mel of float32 audio lies between -18.5 and 100."""
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """The content of `model.json`.
@@ -155,7 +159,7 @@ def _check(card: ModelCard) -> None:
     window, hop, n_classes = card.features["window"], card.features["hop"], len(card.classes)
     sizes = [card.network.width, card.n_frames, card.n_mels, card.sample_rate, card.n_samples]
     settings = card.postprocessing
-    lists = (card.mean, card.std, card.tag_threshold, settings.threshold)
+    lists = (card.tag_threshold, settings.threshold)
     fits = {
         "sizes": all(type(size) is int and 0 < size < MAX_SIZE for size in [*sizes, window, hop]),
         "clip": window <= card.n_samples,
@@ -163,6 +167,7 @@ def _check(card: ModelCard) -> None:
         "mel bins": card.n_mels == card.features["n_mels"] == len(card.mean) == len(card.std),
         "classes": n_classes > 0 and all(isinstance(name, str) for name in card.classes),
         "thresholds": n_classes == len(card.tag_threshold) == len(settings.threshold),
+        "standardiser": all(abs(each) <= MAX_LOGMEL for each in (*card.mean, *card.std)),
         "filter": max(settings.median_s, settings.step_s) * card.sample_rate <= MAX_SIZE,
         "numbers": all(np.isfinite(np.asarray(each, float)).all() for each in lists),
         "training": {"alpha", "precision"} <= set(card.training),

@@ -14,9 +14,10 @@ from sedmtl.store.paths import (
     stores_in,
 )
 from sedmtl.store.reader import CLIP_FACTS, FULL_SCALE, Rows, Store, batches, check_mixing
+from sedmtl.store.rows import RowArray
 from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
 from sedmtl.store.tables import ClipTable, EventTable, annotation_of, known_clips
-from sedmtl.store.writer import SCHEMA, RowArray, StoreWriter, announce
+from sedmtl.store.writer import SCHEMA, StoreWriter, announce
 
 __all__ = [
     "CLIP_FACTS",

@@ -14,6 +14,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin, check_settings
 from sedmtl.store import hashes
 from sedmtl.store.file import DAMAGE, open_file
+from sedmtl.store.rows import first_not_finite
 from sedmtl.store.tables import plain, read_array, read_clips
 from sedmtl.store.writer import SCHEMA, origin_path
 
@@ -152,6 +153,12 @@ class Store:
             row = int(rows[int(changed.any(axis=1).argmax())])
             raise self._damaged(
                 ValueError(f"row {row}, {self.clips.name[row]}, has changed since it was written")
+            )
+        bad = first_not_finite(block)
+        if bad is not None:
+            row = int(rows[bad])
+            raise self._damaged(
+                ValueError(f"row {row}, {self.clips.name[row]}, holds NaN or infinity")
             )
         return block
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -27,6 +27,7 @@ from sedmtl.runtime.progress import say
 from sedmtl.store import hashes
 from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.hashes import Attributes
+from sedmtl.store.rows import RowArray, check_finite, lay_out
 from sedmtl.store.tables import ClipTable, write_clips
 
 SCHEMA = 3
@@ -37,15 +38,6 @@ TABLE_BYTES = 4_096
 
 EMPTY_BYTES = 1 << 20
 """Upper bound of the size of a store without rows."""
-
-Shape = tuple[int, ...]
-
-
-class RowArray(NamedTuple):
-    """Row shape and type of a large array of a store."""
-
-    row_shape: Shape
-    dtype: npt.DTypeLike
 
 
 def origin_path(store: Path) -> Path:
@@ -142,13 +134,18 @@ class StoreWriter:
         return self.n_rows * per_row + EMPTY_BYTES
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
-        """Write rows of every array, starting at row `first`, without a gap."""
+        """Write rows of every array, starting at row `first`, without a gap.
+
+        Raises:
+            SedmtlError: A row holds NaN or infinity; the rows before it are kept.
+        """
         n_new = len(next(iter(arrays.values())))
         if self._file is None or self._count is None or first + n_new <= self.n_done:
             return
         if first > self.n_done:
             raise ValueError(f"{self.path}: row {first} before row {self.n_done}")
         for name, rows in arrays.items():
+            check_finite(rows, name, self._clips.name[first:])
             self._file[name][first : first + n_new] = rows
             # As stored: the type may differ from that of the input.
             stored = rows.astype(self._file[name].dtype, copy=False)
@@ -227,8 +224,8 @@ class StoreWriter:
         # a file that a kill has left open.
         with h5py.File(self._part, "w", libver=("v108", "v108")) as file:
             for name, (shape, dtype) in self._arrays.items():
-                _lay_out(file, name, (self.n_rows, *shape), dtype, chunk=(1, *shape))
-                _lay_out(file, f"sha256/{name}", (self.n_rows, hashes.N_BYTES), np.uint8)
+                lay_out(file, name, (self.n_rows, *shape), dtype, chunk=(1, *shape))
+                lay_out(file, f"sha256/{name}", (self.n_rows, hashes.N_BYTES), np.uint8)
             write_clips(file, self._clips)
             for key, value in self._attributes.items():
                 file.attrs[key] = _of_one_width(value)
@@ -255,19 +252,6 @@ def _of_one_width(value: str | int | float | Sequence[str]) -> Any:
     if isinstance(value, int | float):
         return value
     return np.bytes_(value.encode()) if isinstance(value, str) else np.char.encode(value, "utf-8")
-
-
-def _lay_out(
-    file: h5py.File, name: str, shape: Shape, dtype: npt.DTypeLike, chunk: Shape = ()
-) -> None:
-    dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    if chunk:
-        dcpl.set_chunk(chunk)
-    # Allocated at once: later writes change no metadata, so a kill leaves a valid file, and the
-    # bytes do not depend on the order of writing.
-    dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    file.create_dataset(name, shape=shape, dtype=dtype, dcpl=dcpl)
 
 
 def _reserve(path: Path, n_bytes: int) -> None:

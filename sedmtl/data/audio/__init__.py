@@ -15,11 +15,20 @@ from sedmtl.data.audio.files import (
     stream,
     write,
 )
-from sedmtl.data.audio.waveform import PEAK, Audio, conform, cut_or_repeat, rms, to_mono
+from sedmtl.data.audio.waveform import (
+    PEAK,
+    QUIETEST,
+    Audio,
+    conform,
+    cut_or_repeat,
+    rms,
+    to_mono,
+)
 
 __all__ = [
     "EXTENSIONS",
     "PEAK",
+    "QUIETEST",
     "Audio",
     "AudioInfo",
     "conform",

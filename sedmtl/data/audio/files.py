@@ -136,7 +136,7 @@ def read(
 
     Raises:
         SedmtlError: The file cannot be read, ends before `start_s`, is truncated, or holds
-            NaN or infinity.
+            NaN, infinity or a sample beyond `waveform.LOUDEST`.
     """
     info = probe(path)
     if not 0 <= start_s < info.duration_s:
@@ -158,7 +158,7 @@ def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
         (n,) float32, in order; memory stays at a few megabytes for any length.
 
     Raises:
-        SedmtlError: The file cannot be read, is truncated, or holds NaN or infinity.
+        SedmtlError: As `read`.
     """
     info = probe(path)
     if info.sample_rate == sample_rate:

@@ -14,13 +14,20 @@ PEAK = 0.5
 """Peak of a clip after `conform`. The recipe divides a mixture by twice the greater peak of its two
 parts, so this is the level of the mixtures that networks are trained on."""
 
+LOUDEST = 1e12
+"""Highest amplitude of a sample, where 1 is full scale. Integers written as floats reach 2e9; the
+squares and sums of samples beyond this one would overflow float32."""
+
+QUIETEST = 1e-33
+"""RMS below which audio counts as silent: dividing by it would overflow float32."""
+
 
 def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, where: str) -> Audio:
     """Average channels and resample: (N,) or (N, channels) at `rate` -> (N',) at `sample_rate`.
 
     Raises:
-        SedmtlError: A sample is NaN or infinite, or too few are left at `sample_rate`; the message
-            begins with `where`.
+        SedmtlError: A sample is NaN, infinite or beyond `LOUDEST`, or too few are left at
+            `sample_rate`; the message begins with `where`.
     """
     return resample(average(samples, 0, rate, where), rate, sample_rate, where)
 
@@ -36,14 +43,17 @@ def resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
 
 
 def average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
-    """Average the channels of finite samples; `first` is the number of preceding samples."""
-    mono = _mean_of_channels(samples)
-    # The average shows a fault in any channel; only then is the sample located.
-    if not np.isfinite(mono).all():
-        finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1) & np.isfinite(mono)
-        at_s = (first + int(np.argmin(finite))) / rate
-        raise SedmtlError(f"{where} holds NaN or infinity at {at_s:.3f} s: export the file again")
-    return mono
+    """Average the channels of samples; `first` is the number of preceding samples."""
+    if not max(samples.max(), -samples.min()) <= LOUDEST:  # NaN compares as false, too
+        fits = (np.abs(samples) <= LOUDEST).reshape(len(samples), -1).all(axis=1)
+        at = int(np.argmin(fits))
+        loudest = np.abs(samples[at]).max()
+        found = f"a sample of {loudest:.1e}" if np.isfinite(loudest) else "NaN or infinity"
+        raise SedmtlError(
+            f"{where} holds {found} at {(first + at) / rate:.3f} s, expected samples from -1 to 1: "
+            "export the file again"
+        )
+    return _mean_of_channels(samples)
 
 
 def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
@@ -51,10 +61,9 @@ def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
     if samples.ndim == 1:
         return np.ascontiguousarray(samples, dtype=np.float32)
     mono = samples[:, 0].astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for channel in samples.T[1:]:
-            mono += channel
-        mono /= np.float32(samples.shape[1])
+    for channel in samples.T[1:]:
+        mono += channel
+    mono /= np.float32(samples.shape[1])
     return mono
 
 
@@ -89,5 +98,6 @@ def conform(waveform: Audio, n_samples: int) -> Audio:
 
 
 def rms(waveform: Audio) -> float:
-    """Root mean square, summed in float64."""
-    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+    """Root mean square, summed in float64; 0 below `QUIETEST`."""
+    level = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+    return level if level >= QUIETEST else 0.0
