@@ -27,13 +27,14 @@ from sedmtl.evaluation.tables import (
     result_tables,
     to_markdown,
 )
-from sedmtl.inference.checkpoint import find_run, finished_runs, load_card, read_run
+from sedmtl.inference.checkpoint import find_run, finished_runs, is_finished, load_card, read_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.origin import Origin
 from sedmtl.store import HeldOutScores, Store, read_scores
 
@@ -106,8 +107,8 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
 
 def unfinished_runs(runs_dir: Path) -> list[str]:
     """Names of the unfinished runs."""
-    started = {path.parent for path in runs_dir.glob("*/run.yaml")}
-    return sorted(run.name for run in started - set(finished_runs(runs_dir)))
+    runs = [run for run in entries(runs_dir) if is_file(run / "run.yaml")]
+    return [run.name for run in runs if not is_finished(run)]
 
 
 def _score(folder: Path, on: Path | None) -> ScoredRun:

@@ -38,6 +38,7 @@ from sedmtl.models.registry import MODELS, read_settings
 from sedmtl.runtime.atomic import write_bytes, write_text
 from sedmtl.runtime.documents import CHECKSUM, parse_json, parse_yaml, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError, suggest
+from sedmtl.runtime.folders import entries, is_file
 
 SCHEMA = 2
 
@@ -226,12 +227,16 @@ def n_epochs_done(run: Path) -> int:
 
 def is_finished(run: Path) -> bool:
     """Whether the folder holds a run that was trained to its end."""
-    return (run / "model.safetensors").is_file()
+    return is_file(run / "model.safetensors")
 
 
 def finished_runs(runs_dir: Path) -> list[Path]:
-    """The finished runs of a work folder, the newest last."""
-    found = [path.parent for path in runs_dir.glob("*/model.safetensors")]
+    """The finished runs of a work folder, the newest last.
+
+    Raises:
+        SedmtlError: The folder, or one of a run, cannot be read.
+    """
+    found = [run for run in entries(runs_dir) if is_finished(run)]
     return sorted(found, key=lambda run: ((run / "model.safetensors").stat().st_mtime, run.name))
 
 

@@ -42,17 +42,17 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     """The recordings that were asked for, each once.
 
     A file is called what it was called; one in a folder by its path from there, unless that would
-    give two the same name: then all are called by their paths as typed. A missing file and a
-    folder without audio stay in the list, to fail when they are opened.
+    give two the same name: then all are called by their paths as typed. A missing file, a
+    folder without audio and one that cannot be read stay in the list, to fail when they are opened.
 
     Raises:
         SedmtlError: A file in a folder has a name that is no UTF-8.
     """
     found: dict[Path, Source] = {}
     for path in paths:
-        files = list(audio.files_below(path)) if path.is_dir() else []
-        for file in files or [path]:
-            name = file.relative_to(path) if files else path
+        files, unreadable = audio.search(path)
+        for file in [*files, *unreadable] or [path]:
+            name = path if file == path else file.relative_to(path)
             found.setdefault(file.absolute(), Source(str(name), file))
     sources = list(found.values())
     if len({source.name for source in sources}) < len(sources):

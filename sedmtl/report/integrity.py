@@ -11,9 +11,13 @@ from typing import Any
 
 from sedmtl.inference.checkpoint import is_finished, load_model, load_state, n_epochs_done, read_run
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.progress import progress
 from sedmtl.store import Store, other_snr_db, read_scores, stores_in
 from sedmtl.training.config import TrainConfig
+
+BAD = ("damaged", "outdated", "unreadable")
+"""States that a user has to do something about."""
 
 BLOCK = 32
 """Number of rows read at a time."""
@@ -25,7 +29,8 @@ class Finding:
 
     Attributes:
         state: `whole`: as it was written. `unfinished`: can be resumed. `outdated`: its source has
-            changed since. `damaged`: not as it was written.
+            changed since. `damaged`: not as it was written. `unreadable`: the system refuses to
+            read its folder.
         what: Its content, or its fault.
         remedy: The shell command that repairs it; empty if none is needed.
     """
@@ -46,16 +51,23 @@ def check(work_dir: Path) -> list[Finding]:
         raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
     mixtures = _StoreFolder(work_dir / "mixtures", "waveform", _mix)
     features = _StoreFolder(work_dir / "features", "logmel", _features)
-    names = ("run.yaml", "model.safetensors")  # a run's first file and its last
-    runs = {path.parent for name in names for path in work_dir.glob(f"runs/*/{name}")}
+    runs = [run for run in entries(work_dir / "runs") if _is_run(run)]
     findings = [
         *mixtures.check(_other_snr),
         *features.check(lambda store: _other_mixtures(store, mixtures)),
-        *(_check_run(run, features) for run in sorted(runs)),
+        *(_check_run(run, features) for run in runs),
     ]
     if not findings:
         raise SedmtlError(f"{work_dir} holds neither stores nor runs: 'sedmtl mix' makes the first")
     return findings
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it holds a run's first file or its last; so it may if it cannot be read."""
+    try:
+        return any(is_file(folder / name) for name in ("run.yaml", "model.safetensors"))
+    except SedmtlError:
+        return True
 
 
 class _StoreFolder:
@@ -67,7 +79,12 @@ class _StoreFolder:
 
     def check(self, outdated: Callable[[Store], str]) -> Iterator[Finding]:
         """Read the stores of the folder; `outdated` returns why one is outdated, if it is."""
-        for name, path in stores_in(self._folder).items():
+        try:
+            stores = stores_in(self._folder)
+        except SedmtlError as error:
+            yield Finding(self._folder, "unreadable", str(error))
+            return
+        for name, path in stores.items():
             try:
                 yield self._check_store(name, path, outdated)
             except SedmtlError as error:
@@ -144,6 +161,10 @@ def _other_mixtures(store: Store, mixtures: _StoreFolder) -> str:
 def _check_run(run: Path, features: _StoreFolder) -> Finding:
     settings: Mapping[str, Any] = {}
     try:
+        entries(run)
+    except SedmtlError as error:
+        return Finding(run, "unreadable", str(error))
+    try:
         settings = read_run(run)
         if is_finished(run):
             card, _ = load_model(run)
@@ -181,8 +202,8 @@ def table(findings: Sequence[Finding], work_dir: Path) -> str:
 
 
 def judge(findings: Sequence[Finding]) -> None:
-    """Raise a SedmtlError if something is damaged or outdated."""
+    """Raise a SedmtlError if something is neither whole nor unfinished."""
     counts = Counter(finding.state for finding in findings)
-    bad = [f"{counts[state]} {state}" for state in ("damaged", "outdated") if counts[state]]
+    bad = [f"{counts[state]} {state}" for state in BAD if counts[state]]
     if bad:
-        raise SedmtlError(f"{' and '.join(bad)} of {len(findings)}: run the commands above")
+        raise SedmtlError(f"{' and '.join(bad)} of {len(findings)}: see above what to do")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sedmtl.runtime.errors import SedmtlError, suggest
+from sedmtl.runtime.folders import entries
 from sedmtl.store.reader import Store
 
 
@@ -38,7 +39,11 @@ def other_snr_db(path: Path, attributes: Mapping[str, Any]) -> float | None:
 
 
 def stores_in(folder: Path) -> dict[str, Path]:
-    """The finished stores of a folder by name, sorted by SNR."""
+    """The finished stores of a folder by name, sorted by SNR.
+
+    Raises:
+        SedmtlError: The folder cannot be read.
+    """
 
     def order(path: Path) -> tuple[float, str]:
         try:
@@ -46,7 +51,7 @@ def stores_in(folder: Path) -> dict[str, Path]:
         except ValueError:
             return inf, path.stem
 
-    found = [path for path in folder.glob("*.h5") if not path.name.startswith(".")]
+    found = [path for path in entries(folder) if path.suffix == ".h5" and path.name[0] != "."]
     return {path.stem: path for path in sorted(found, key=order)}
 
 

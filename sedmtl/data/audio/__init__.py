@@ -12,6 +12,7 @@ from sedmtl.data.audio.files import (
     probe_all,
     probe_each,
     read,
+    search,
     stream,
     write,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "probe_each",
     "read",
     "rms",
+    "search",
     "stream",
     "to_mono",
     "write",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import soxr
 
 from sedmtl.data.audio.containers import check_whole
 from sedmtl.data.audio.waveform import Audio, average, resample, too_short
+from sedmtl.runtime import folders
 from sedmtl.runtime.atomic import is_special, write_bytes
 from sedmtl.runtime.errors import SedmtlError
 
@@ -49,23 +50,32 @@ class AudioInfo(NamedTuple):
         return self.n_samples / self.sample_rate
 
 
-def files_below(folder: Path) -> Iterable[Path]:
+def files_below(folder: Path) -> list[Path]:
     """The audio files below a folder, in a fixed order; hidden ones are left out.
 
     Raises:
-        SedmtlError: A name is not UTF-8, so no table or store can hold it.
+        SedmtlError: A folder in it cannot be read, or a name is not UTF-8, so no table or store can
+            hold it.
     """
+    files, unreadable = search(folder)
+    if unreadable:
+        raise SedmtlError(f"cannot read the folder {unreadable[0]}{folders.ADVICE}")
+    return files
+
+
+def search(folder: Path) -> tuple[list[Path], list[Path]]:
+    """`files_below`, and the folders that cannot be read."""
+    paths, unreadable = folders.tree(folder)
     # A dangling link counts: its recording is missing. Reading a pipe would block.
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in EXTENSIONS and not (hidden or path.is_dir() or is_special(path)):
-            try:
-                str(path).encode()
-            except UnicodeEncodeError:
-                raise SedmtlError(
-                    f"expected file names in UTF-8, found {str(path)!a}: rename it"
-                ) from None
-            yield path
+    files = [path for path in paths if path.suffix.lower() in EXTENSIONS and not is_special(path)]
+    for path in files:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise SedmtlError(
+                f"expected file names in UTF-8, found {str(path)!a}: rename it"
+            ) from None
+    return files, unreadable
 
 
 def probe(path: Path) -> AudioInfo:
@@ -218,6 +228,7 @@ def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator
 def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:
     # Path's methods raise if a parent folder is not readable.
     if os.path.isdir(path):  # noqa: PTH112
+        folders.entries(path)
         return SedmtlError(f"no audio file in the folder {path}")
     if not os.path.exists(path):  # noqa: PTH110
         return SedmtlError(f"no audio file {path}")

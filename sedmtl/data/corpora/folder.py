@@ -9,6 +9,7 @@ from sedmtl.config import Config, Folder
 from sedmtl.data.audio import EXTENSIONS, files_below
 from sedmtl.data.corpora.recordings import EventClip, Scene
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.folders import entries
 
 
 def events(settings: Folder, config: Config) -> Sequence[EventClip]:
@@ -37,7 +38,7 @@ def scenes(settings: Folder, config: Config) -> Sequence[Scene]:
     recordings works, too; its sub-folders may be empty.
     """
     root = config.locate(settings.root)
-    paths = list(files_below(root)) if root.is_dir() else []
+    paths = files_below(root) if root.is_dir() else []
     loose = [Scene(path.name, path, "scene", path.name) for path in paths if path.parent == root]
     if loose and len(loose) == len(paths):
         return loose
@@ -47,11 +48,11 @@ def scenes(settings: Folder, config: Config) -> Sequence[Scene]:
 def _labelled_files(root: Path) -> Iterator[tuple[str, str, Path]]:
     if not root.is_dir():
         raise SedmtlError(f"no folder {root}: expected one with a sub-folder per class")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
-    if not folders:
+    classes = [path for path in entries(root) if path.is_dir() and path.name[0] != "."]
+    if not classes:
         raise SedmtlError(f"{root} should have one sub-folder per class, found none")
-    for folder in folders:
-        paths = list(files_below(folder))
+    for folder in classes:
+        paths = files_below(folder)
         if not paths:
             known = " ".join(sorted(EXTENSIONS))
             raise SedmtlError(
