@@ -6,6 +6,17 @@ reached through the command line (`sedmtl --help`) or by importing the module th
 
 from __future__ import annotations
 
+import sys
+
+# For `python -m sedmtl`, Python looks for modules in the current folder first: a file of the
+# project that is called yaml.py would run.
+if (
+    sys.argv[:1] == ["-m"]
+    and sys.orig_argv[-len(sys.argv)].endswith("sedmtl")
+    and not sys.flags.safe_path
+):
+    sys.path.pop(0)
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -72,12 +73,32 @@ def test_the_processes_of_a_grid_are_debugged_like_their_parent(trained, monkeyp
     assert [how.debug for how in asked] == [False, True]
 
 
-def start(*arguments, **environment):
+def start(*arguments, folder=None, **environment):
     """Run the command line in a process of its own, without a terminal."""
     command = [sys.executable, "-m", "sedmtl", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, env={**os.environ, **environment}, check=False
+        command, capture_output=True, env={**os.environ, **environment}, check=False, cwd=folder
     )
+
+
+LIBRARIES = {"yaml", "numpy", "scipy", "torch", "h5py", "typer", "click", "rich", "matplotlib",
+             "pydantic", "soundfile", "soxr", "safetensors", "sklearn", "jinja2", "filelock",
+             "sitecustomize", "usercustomize", "torchaudio"}  # fmt: skip
+
+
+def test_nothing_of_the_projects_folder_runs_and_no_matplotlibrc_is_read(trained, tmp_path):
+    marker = tmp_path / "marker"
+    for name in sys.stdlib_module_names | LIBRARIES:
+        (tmp_path / f"{name}.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    (tmp_path / "matplotlibrc").write_bytes(b"savefig.dpi: 9\n\xff\n")
+    (clip, *_) = (trained.work / "mixtures" / "snr_20").glob("*.wav")
+    config = trained.folder / "data.yaml"
+    result = start("visualize", clip, "--config", config, "--out", "a.png", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not marker.exists()
+    width, height = struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24])
+    assert width > 500
+    assert height > 300
 
 
 def test_help_needs_no_terminal_that_has_our_characters():

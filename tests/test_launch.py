@@ -60,8 +60,8 @@ def test_another_process_trains_what_its_file_says(here):
     )  # fmt: skip
     data_yaml = str(here.folder / "data.yaml")
     with job_commands([config], TrainOptions("again", data_yaml=data_yaml)) as (command,):
-        module, name, subcommand, file = command
-        assert (module, name) == ("-m", "sedmtl")
+        *how, subcommand, file = command
+        assert how == ["-P", "-m", "sedmtl"]  # without modules of the project's folder
         assert invoke([subcommand, file]).exit_code == 0
     assert not Path(file).exists()
     settings = yaml.safe_load((here.work / "runs" / "again" / "run.yaml").read_text())

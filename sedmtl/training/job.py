@@ -55,7 +55,8 @@ def job_commands(
             path = Path(folder) / f"{number}.json"
             path.write_text(json.dumps({"config": config.plain(), "options": how}))
             debug = ["--debug"] if options.debug else []
-            commands.append(["-m", "sedmtl", "train-job", str(path), *debug])
+            # -P: Python takes no modules from the current folder, which is the user's.
+            commands.append(["-P", "-m", "sedmtl", "train-job", str(path), *debug])
         yield commands
 
 

@@ -5,6 +5,12 @@ else in sedmtl imports matplotlib. The interactive page shares `View`, the choic
 scales with the figures, so that both agree.
 """
 
+from contextlib import chdir
+from pathlib import Path
+
+with chdir(Path(__file__).parent):  # matplotlib obeys a matplotlibrc of the current folder
+    import matplotlib  # noqa: F401
+
 from sedmtl.report.figures.canvas import colours, encode, encode_map, save
 from sedmtl.report.figures.figure3 import MAX_CLASSES, figure_3
 from sedmtl.report.figures.roc import draw_score_curves, score_curves

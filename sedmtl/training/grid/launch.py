@@ -34,7 +34,7 @@ def launch(command: Sequence[str], n_processes: int) -> None:
     It does what `torchrun --standalone --nproc-per-node N` does, without its tables of tracebacks.
 
     Args:
-        command: What follows the interpreter: `-m sedmtl train-job FILE`.
+        command: What follows the interpreter: `-P -m sedmtl train-job FILE`.
         n_processes: One a GPU.
 
     Raises:
