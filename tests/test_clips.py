@@ -364,3 +364,33 @@ def test_without_strong_labels_no_event_is_known(clips):
 def test_strong_labels_that_do_not_fit_are_one_sentence(clips, one_sentence, row, parts):
     with_strong(clips, f"filename\tonset\toffset\tevent_label\n{row}\n")
     one_sentence(clips.run("features"), "strong.tsv", *parts)
+
+
+def many_classes(clips, n_classes):
+    """Four recordings that share so many classes; the last class sounds in the last one."""
+    labels = [f"{k:06}" for k in range(n_classes)]
+    rows = [f"{name}.wav,{';'.join(labels[i::4])},1" for i, name in enumerate("abcd")]
+    (clips.folder / "clips.csv").write_text("\n".join(["filename,labels,fold", *rows]))
+    strong = f"filename\tonset\toffset\tevent_label\nd.wav\t0.1\t0.4\t{labels[-1]}\n"
+    (clips.folder / "strong.tsv").write_text(strong)
+    data_yaml = DATA_YAML.replace("csv: clips.csv", "csv: clips.csv, strong: strong.tsv")
+    (clips.folder / "data.yaml").write_text(data_yaml)
+
+
+@pytest.mark.parametrize(("n_classes", "bits"), [(32_768, 16), (40_800, 32)])
+def test_labels_of_very_many_classes_are_stored_as_they_are(clips, n_classes, bits):
+    many_classes(clips, n_classes)
+    make_features(clips)
+    _, table, classes = read_features(clips)
+    assert table.events.label.dtype == f"int{bits}"
+    assert [classes[label] for label in table.events.label] == [f"{n_classes - 1:06}"]
+    assert table.events.of_clip(3, classes)[0].label == classes[-1]
+
+
+def test_more_classes_than_can_be_meant_are_refused(clips, one_sentence, monkeypatch):
+    monkeypatch.setattr("sedmtl.store.tables.MAX_CLASSES", 1_000)
+    many_classes(clips, 1_001)
+    one_sentence(clips.run("features"), "expected at most 1,000 classes, found 1,001")
+    assert not (clips.work / "features").exists()
+    many_classes(clips, 1_000)
+    make_features(clips)

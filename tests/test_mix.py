@@ -374,6 +374,11 @@ def test_a_silent_file_is_named(project, one_sentence, spoiled, expected, level)
     assert not store_path(project, 20).exists()
 
 
+def test_more_classes_than_can_be_meant_are_refused(project, one_sentence, monkeypatch):
+    monkeypatch.setattr("sedmtl.store.tables.MAX_CLASSES", 2)
+    one_sentence(project.run("mix"), "expected at most 2 classes, found 3: check the labels")
+
+
 @pytest.mark.parametrize("spoiled", ["events/tone_300/3.wav", "scenes/noise/07.wav"])
 def test_a_broken_file_is_named_before_anything_is_written(project, one_sentence, spoiled):
     (project.folder / spoiled).write_bytes(b"no audio")

@@ -126,6 +126,15 @@ def test_what_is_written_is_read_back(path):
         assert np.array_equal(store.read(range(N_ROWS)), STEMS)
 
 
+def test_a_label_that_is_no_class_is_damage(path, monkeypatch):
+    wrapped = np.array([0, 1, -26_431], np.int16)  # 39,105 in 16 bits
+    events = replace(CLIPS.events, label=wrapped)
+    monkeypatch.setattr("test_stores.CLIPS", replace(CLIPS, events=events))
+    write_whole(path)
+    with pytest.raises(SedmtlError, match=r"damaged \(its event 2 is impossible"):
+        Store(path, "waveform")
+
+
 class Logmels:
     """A store of features, one of which may be no number."""
 

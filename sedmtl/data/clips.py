@@ -22,7 +22,7 @@ from sedmtl.events import read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
-from sedmtl.store import ClipTable, EventTable
+from sedmtl.store import ClipTable, EventTable, check_n_classes, labels_of
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,16 @@ def load_clips(config: Config) -> LabelledClips:
     classes = tuple(sorted({label for each in labels for label in each}))
     if not classes:
         raise SedmtlError(f"{table} labels no recording: expected labels separated by ';'")
-    target = np.array([[name in each for name in classes] for each in labels], np.uint8)
+    check_n_classes(len(classes))
+    index = {label: i for i, label in enumerate(classes)}
+    target = np.zeros((len(rows), len(classes)), np.uint8)
+    for row, each in enumerate(labels):
+        target[row, [index[label] for label in each]] = 1
     fold, validation = _parts(rows, target, table, config.mixing)
     events = EventTable.empty()
     if settings.strong is not None:
         strong = config.locate(settings.strong)
-        events = _strong_labels(strong, names, classes, target, config.mixing.duration_s)
+        events = _strong_labels(strong, names, index, target, config.mixing.duration_s)
     paths = [file_below(root, name, table) for name in names]
     scenes = [""] * len(names)
     return LabelledClips(names, target, fold, validation, scenes, events, paths, classes)
@@ -138,7 +142,7 @@ def _given_folds(
 def _strong_labels(
     path: Path,
     names: Sequence[str],
-    classes: Sequence[str],
+    index: Mapping[str, int],
     target: npt.NDArray[np.uint8],
     duration_s: float,
 ) -> EventTable:
@@ -154,7 +158,7 @@ def _strong_labels(
     rows = []
     for clip, name in enumerate(names):
         for event in labels.get(name, ()):
-            label = classes.index(event.label) if event.label in classes else -1
+            label = index.get(event.label, -1)
             if label < 0 or not target[clip, label]:
                 raise SedmtlError(
                     f"{path}: {name} holds the event '{event.label}', which is not one of its "
@@ -162,12 +166,11 @@ def _strong_labels(
                 )
             if event.onset_s < duration_s:
                 rows.append((clip, label, event.onset_s, min(event.offset_s, duration_s)))
-    clip_, label_, onset_s, offset_s = np.array(rows, np.float32).reshape(-1, 4).T
     return EventTable(
-        mixture=clip_.astype(np.int32),
-        label=label_.astype(np.int16),
-        onset_s=onset_s,
-        offset_s=offset_s,
+        mixture=np.array([row[0] for row in rows], np.int32),
+        label=labels_of([row[1] for row in rows], len(index)),
+        onset_s=np.array([row[2] for row in rows], np.float32),
+        offset_s=np.array([row[3] for row in rows], np.float32),
         snr_db=np.full(len(rows), np.nan, np.float32),
         source=[""] * len(rows),
     )

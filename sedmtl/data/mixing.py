@@ -40,6 +40,8 @@ from sedmtl.store import (
     Store,
     StoreWriter,
     announce,
+    check_n_classes,
+    labels_of,
     mixture_path,
 )
 
@@ -109,6 +111,7 @@ def plan_project(config: Config) -> Plan:
     mixing = config.mixing
     clips = load_events(config)
     usable = [clip for clip in clips if clip.usable]
+    check_n_classes(len({clip.label for clip in usable}))
     scenes = load_scenes(config)
     infos = audio.probe_all([clip.path for clip in usable])
     durations_s = {c.name: info.duration_s for c, info in zip(usable, infos, strict=True)}
@@ -255,7 +258,7 @@ def event_table(mixtures: Sequence[Sequence[PlannedEvent]], classes: Sequence[st
     rows = [(i, event) for i, events in enumerate(mixtures) for event in events]
     return EventTable(
         mixture=np.array([i for i, _ in rows], np.int32),
-        label=np.array([index[event.clip.label] for _, event in rows], np.int16),
+        label=labels_of([index[event.clip.label] for _, event in rows], len(classes)),
         onset_s=np.array([event.onset_s for _, event in rows], np.float32),
         offset_s=np.array([event.offset_s for _, event in rows], np.float32),
         snr_db=np.full(len(rows), np.nan, np.float32),

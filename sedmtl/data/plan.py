@@ -184,7 +184,9 @@ def _reserve(
     """The recordings reserved for the mixtures of inner validation."""
     rows = [(fold, clip) for fold, usable in enumerate(usable_by_fold, 1) for clip in usable]
     fold = np.array([fold for fold, _ in rows], np.uint8)
-    target = np.array([[clip.label == label for label in classes] for _, clip in rows], np.uint8)
+    index = {label: i for i, label in enumerate(classes)}
+    target = np.zeros((len(rows), len(classes)), np.uint8)
+    target[range(len(rows)), [index[clip.label] for _, clip in rows]] = 1
     recordings = [clip.recording for _, clip in rows]
     chosen = reserve(target, recordings, fold, SHARE, rng)
     return set(compress(recordings, chosen))

@@ -16,7 +16,14 @@ from sedmtl.store.paths import (
 from sedmtl.store.reader import CLIP_FACTS, FULL_SCALE, Rows, Store, batches, check_mixing
 from sedmtl.store.rows import RowArray
 from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
-from sedmtl.store.tables import ClipTable, EventTable, annotation_of, known_clips
+from sedmtl.store.tables import (
+    ClipTable,
+    EventTable,
+    annotation_of,
+    check_n_classes,
+    known_clips,
+    labels_of,
+)
 from sedmtl.store.writer import SCHEMA, StoreWriter, announce
 
 __all__ = [
@@ -35,10 +42,12 @@ __all__ = [
     "announce",
     "batches",
     "check_mixing",
+    "check_n_classes",
     "choose_store",
     "data_name",
     "folds_of",
     "known_clips",
+    "labels_of",
     "mixture_path",
     "other_snr_db",
     "read_scores",

@@ -89,6 +89,7 @@ class Store:
         self.attributes = {key: plain(value) for key, value in self._file.attrs.items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
         self.clips = read_clips(self._file)
+        self.clips.events.check(len(self.clips.name), len(self.classes))
         stored_hashes = self._file["sha256"]
         self._hashes = {name: read_array(stored_hashes, name) for name in stored_hashes}
         self._check_header()

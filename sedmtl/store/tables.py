@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sedmtl.events import Event
 from sedmtl.metrics.annotation import Annotation
+from sedmtl.runtime.errors import SedmtlError
 
 NUMBERS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
 EVENT_COLUMNS = (*NUMBERS, "source")
@@ -22,19 +23,42 @@ TEXTS = ("name", "scene", "source")
 """Columns of strings; all others are arrays of numbers."""
 
 
+MAX_CLASSES = 100_000
+"""Classes of a store; more of them are rather a wrong column of a table."""
+
+Labels = npt.NDArray[np.signedinteger[Any]]
+
+
+def labels_of(indices: Sequence[int], n_classes: int) -> Labels:
+    """Indices into the classes as a store holds them.
+
+    In 16 bits as long as these suffice, as in stores of before there were 32: those stay valid.
+    """
+    return np.array(indices, np.int16 if n_classes - 1 <= np.iinfo(np.int16).max else np.int32)
+
+
+def check_n_classes(n_classes: int) -> None:
+    """Check a number of classes, before anything is allocated for each."""
+    if n_classes > MAX_CLASSES:
+        raise SedmtlError(
+            f"expected at most {MAX_CLASSES:,} classes, found {n_classes:,}: check the labels of "
+            "the corpus"
+        )
+
+
 @dataclass(frozen=True)
 class EventTable:
     """The true events of all clips of a store, one row per event, in order of clips.
 
     Attributes:
         mixture: (n,) the row of the clip.
-        label: (n,) index into the classes.
+        label: (n,) index into the classes, of `labels_of`.
         snr_db: (n,) the realised SNR.
         source: (n,) names of the event clips.
     """
 
     mixture: npt.NDArray[np.int32]
-    label: npt.NDArray[np.int16]
+    label: Labels
     onset_s: npt.NDArray[np.float32]
     offset_s: npt.NDArray[np.float32]
     snr_db: npt.NDArray[np.float32]
@@ -44,7 +68,7 @@ class EventTable:
     def empty(cls) -> Self:
         """An empty table, for weakly labelled clips."""
         none = np.empty(0, np.float32)
-        return cls(np.empty(0, np.int32), np.empty(0, np.int16), none, none, none, ())
+        return cls(np.empty(0, np.int32), labels_of([], 0), none, none, none, ())
 
     def __len__(self) -> int:
         return len(self.mixture)

@@ -230,7 +230,7 @@ def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:
     if os.path.isdir(path):  # noqa: PTH112
         folders.entries(path)
         return SedmtlError(f"no audio file in the folder {path}")
-    if not os.path.exists(path):  # noqa: PTH110
+    if not folders.is_file(path):
         return SedmtlError(f"no audio file {path}")
     return SedmtlError(f"cannot read {path} as audio: {_reason_of(error)}")
 
