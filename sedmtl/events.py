@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from sedmtl.classes import class_name
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.tables import read_table
 
@@ -104,7 +105,7 @@ def labels_of_file(
 
 def _parse(row: Mapping[str, str], path: Path) -> Event:
     try:
-        event = Event(row["event_label"], float(row["onset"]), float(row["offset"]))
+        event = Event(class_name(row["event_label"]), float(row["onset"]), float(row["offset"]))
     except ValueError:
         raise SedmtlError(f"{path}: onset and offset should be seconds, found {row}") from None
     if not 0 <= event.onset_s < event.offset_s < math.inf or not (event.label and row["filename"]):

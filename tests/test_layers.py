@@ -24,6 +24,7 @@ LADDER = [
     ["features"],
     ["data"],
     ["store", "models", "metrics", "logmel", "events", "config"],
+    ["classes"],
     ["runtime"],
     ["__init__"],
 ]

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl.classes import class_name, warn_of_twins
 from sedmtl.config import Config, Mixing
 from sedmtl.data.corpora.recordings import file_below
 from sedmtl.data.plan import assign_folds
@@ -77,12 +78,14 @@ def load_clips(config: Config) -> LabelledClips:
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
     labels = [
-        [label.strip() for label in row["labels"].split(";") if label.strip()] for row in rows
+        [class_name(label.strip()) for label in row["labels"].split(";") if label.strip()]
+        for row in rows
     ]
     classes = tuple(sorted({label for each in labels for label in each}))
     if not classes:
         raise SedmtlError(f"{table} labels no recording: expected labels separated by ';'")
     check_n_classes(len(classes))
+    warn_of_twins(classes)
     index = {label: i for i, label in enumerate(classes)}
     target = np.zeros((len(rows), len(classes)), np.uint8)
     for row, each in enumerate(labels):

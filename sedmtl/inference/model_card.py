@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from sedmtl.classes import class_name
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.windows import Grid
 from sedmtl.logmel import LogMel, Standardiser, n_frames
@@ -141,17 +142,19 @@ def check_classes(asked: Sequence[str], known: Sequence[str]) -> list[str]:
     Raises:
         SedmtlError: A name is unknown; the nearest are listed.
     """
-    parts = [[item] if item in known else item.split(",") for item in asked]
+    spelt = {class_name(label): label for label in known}
+    items = [class_name(item) for item in asked]
+    parts = [[item] if item in spelt else item.split(",") for item in items]
     names = list(dict.fromkeys(name.strip() for part in parts for name in part))
     for name in names:
-        if name not in known:
+        if name not in spelt:
             by_lower = {label.lower(): label for label in known}
             nearest = [by_lower[key] for key in get_close_matches(name.lower(), by_lower, 5, 0.0)]
             raise SedmtlError(
                 f"no class '{name}': of the network's {len(known)} the nearest are "
                 f"{', '.join(nearest)}"
             )
-    return names
+    return [spelt[name] for name in names]
 
 
 def _check(card: ModelCard) -> None:

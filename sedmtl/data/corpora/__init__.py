@@ -8,8 +8,10 @@ layout, write a module with one such function, and register it here and in `conf
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from sedmtl.classes import class_name, warn_of_twins
 from sedmtl.config import Config
 from sedmtl.data.corpora import folder, fsdkaggle2018, synthetic, table, tau2019
 from sedmtl.data.corpora.recordings import EventClip, Scene
@@ -42,13 +44,15 @@ def load_events(config: Config) -> Sequence[EventClip]:
     settings = config.corpus.events
     if settings is None:
         raise SedmtlError("data.yaml names no corpus.events: mixing needs events and scenes")
-    clips = EVENT_ADAPTERS[settings.kind](settings, config)
+    found = EVENT_ADAPTERS[settings.kind](settings, config)
+    clips = [replace(clip, label=class_name(clip.label)) for clip in found]
     usable = {clip.label for clip in clips if clip.usable}
     for label in sorted({clip.label for clip in clips} - usable):
         raise SedmtlError(
             f"class '{label}' has no manually verified clip: set corpus.events.verified_only to "
             "false, or remove its rows from the table"
         )
+    warn_of_twins(usable)
     return clips
 
 
