@@ -406,19 +406,11 @@ def test_what_is_too_quiet_to_be_divided_by_is_silent():
 
 def test_written_audio_is_16_bit_and_comes_back(tmp_path):
     values = np.array([0, 1, -32_768, 32_767], np.int16)
-    audio.write(tmp_path / "new" / "a.wav", values, 16_000)
-    back, rate = soundfile.read(tmp_path / "new" / "a.wav", dtype="int16")
+    (tmp_path / "a.wav").write_bytes(audio.wav_bytes(values, 16_000))
+    back, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
     assert rate == 16_000
     np.testing.assert_array_equal(back, values)
-    assert soundfile.info(tmp_path / "new" / "a.wav").subtype == "PCM_16"
-
-
-@pytest.mark.parametrize("blocked", ["a.wav", "file/a.wav"])
-def test_audio_that_cannot_be_written_is_named(tmp_path, blocked):
-    (tmp_path / "a.wav").mkdir()
-    (tmp_path / "file").touch()
-    with pytest.raises(SedmtlError, match=r"cannot write .*a\.wav: "):
-        audio.write(tmp_path / blocked, np.zeros(3, np.int16), 8000)
+    assert soundfile.info(tmp_path / "a.wav").subtype == "PCM_16"
 
 
 def test_a_folder_is_searched_in_order_without_hidden_and_other_files(tmp_path):

@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 import soundfile
 import torch
-from conftest import Project
+from conftest import Project, visible
 
 import sedmtl
 from sedmtl.config import load_config
@@ -141,7 +141,7 @@ def test_export_says_nothing_but_the_path(written):
 
 def test_there_is_one_file_and_it_is_valid(written):
     _, folder = written
-    (path,) = folder.iterdir()
+    (path,) = (folder / name for name in visible(folder))
     model = onnx.load(path, load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
     assert [(each.domain, each.version) for each in model.opset_import] == [("", OPSET)]

@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import lock_descriptor
 
 from sedmtl.runtime.atomic import remove_file, write_text
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import open_own, read_text
 
 
 def test_the_text_is_written_as_it_is_and_its_folder_made(tmp_path):
@@ -57,21 +59,64 @@ def test_a_full_disk_is_named_leaves_the_old_file_and_no_part_of_the_new(tmp_pat
     assert (tmp_path / "x").read_text() == "old"
 
 
-def test_a_link_stays_one_and_what_it_names_is_replaced(tmp_path):
-    (tmp_path / "target").write_text("old")
-    (tmp_path / "link").symlink_to("target")
-    write_text(tmp_path / "link", "new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_text() == "new"
+PLANTS = {
+    "a link": lambda path, target: path.symlink_to(target),
+    "a pipe": lambda path, _: os.mkfifo(path),
+    "a second name": lambda path, target: path.hardlink_to(target),
+}
 
 
-def test_a_pipe_stays_one_and_takes_the_text(tmp_path):
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / "elsewhere" / "target"
+    path.parent.mkdir()
+    path.write_text("mine")
+    return path
+
+
+@pytest.mark.parametrize("found", ["a link", "a pipe"])
+def test_what_is_no_file_is_not_written_to(tmp_path, target, found):
+    PLANTS[found](tmp_path / "x", target)
+    with pytest.raises(SedmtlError, match=rf"cannot write .*x: expected a file, found {found}"):
+        write_text(tmp_path / "x", "new")
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("found", PLANTS)
+def test_what_is_no_file_of_ours_is_not_taken_for_the_unfinished_one(tmp_path, target, found):
+    write_text(tmp_path / "x", "old")
+    PLANTS[found](tmp_path / ".x.part", target)
+    with pytest.raises(SedmtlError, match=rf"cannot write .*x: expected a file, found .*{found}"):
+        write_text(tmp_path / "x", "new")
+    assert target.read_text() == "mine"
+    assert (tmp_path / "x").read_text() == "old"
+
+
+def test_a_file_that_another_process_does_not_let_go_of_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("sedmtl.runtime.atomic.PATIENCE_S", 0)
+    with (tmp_path / ".x.part").open("ab") as held:
+        lock_descriptor(held.fileno())
+        with pytest.raises(SedmtlError, match=r"cannot write .*x: another process holds .*x\.part"):
+            write_text(tmp_path / "x", "new")
+    write_text(tmp_path / "x", "new")
+
+
+@pytest.mark.parametrize("found", ["a link", "a second name"])
+def test_what_is_opened_to_be_emptied_keeps_its_content_unless_it_is_ours(tmp_path, target, found):
+    PLANTS[found](tmp_path / "x", target)
+    with pytest.raises(OSError, match="expected a file"):
+        open_own(tmp_path / "x", "wb")
+    assert target.read_text() == "mine"
+    open_own(tmp_path / "y", "wb").close()
+    assert (tmp_path / "y").read_bytes() == b""
+
+
+def test_reading_follows_links_and_does_not_wait_for_pipes(tmp_path, target):
+    (tmp_path / "link").symlink_to(target)
+    assert read_text(tmp_path / "link") == "mine"
     os.mkfifo(tmp_path / "pipe")
-    with ThreadPoolExecutor() as pool:
-        read = pool.submit((tmp_path / "pipe").read_text)
-        write_text(tmp_path / "pipe", "new")
-        assert read.result() == "new"
-    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(OSError, match="expected a file, found a pipe"):
+        read_text(tmp_path / "pipe")
 
 
 def test_of_two_that_write_one_file_each_writes_it_whole(tmp_path):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -71,14 +70,16 @@ def test_a_line_that_was_cut_off_is_dropped_and_written_again(journal_path, soun
     content = write(journal_path, sounds[:2])
     journal_path.write_bytes(content[:-n_lost])
     assert found(journal_path, sounds) == [True, False, False]
+    assert journal_path.read_bytes() == content[:-n_lost]
     assert write(journal_path, sounds[1:2]) == content
 
 
-def test_what_stands_behind_a_damaged_line_is_dropped(journal_path, sounds):
+def test_a_damaged_line_costs_no_other(journal_path, sounds):
     lines = write(journal_path, sounds).splitlines(keepends=True)
-    journal_path.write_bytes(b"".join([lines[0], lines[1], b"\0\0\0\n", lines[3]]))
-    assert found(journal_path, sounds) == [True, False, False]
-    assert journal_path.read_bytes() == lines[0] + lines[1]
+    damaged = b"".join([lines[0], lines[1], b"\0\0\0\n", lines[3]])
+    journal_path.write_bytes(damaged)
+    assert found(journal_path, sounds) == [True, False, True]
+    assert write(journal_path, sounds[1:2]) == damaged + lines[2]
 
 
 @pytest.mark.parametrize(
@@ -92,12 +93,11 @@ def test_what_stands_behind_a_damaged_line_is_dropped(journal_path, sounds):
         lambda _: b"[" * 100_000 + b"\n",
     ],
 )
-def test_a_line_that_is_not_what_was_written_is_dropped(journal_path, sounds, change):
+def test_a_line_that_is_not_what_was_written_is_passed_over(journal_path, sounds, change):
     lines = write(journal_path, sounds).splitlines(keepends=True)
     assert change(lines[2]) != lines[2]
     journal_path.write_bytes(b"".join([*lines[:2], change(lines[2]), lines[3]]))
-    assert found(journal_path, sounds) == [True, False, False]
-    assert journal_path.read_bytes() == lines[0] + lines[1]
+    assert found(journal_path, sounds) == [True, False, True]
 
 
 def test_a_changed_file_has_no_entry(journal_path, sounds):
@@ -139,56 +139,84 @@ def test_a_file_is_the_same_from_any_folder(journal_path, sounds, monkeypatch):
     ],
 )
 def test_another_basis_begins_anew_and_says_what_changed(journal_path, sounds, basis, changed):
-    write(journal_path, sounds)
+    before = write(journal_path, sounds)
     with Journal(journal_path, basis) as journal:
         assert journal.changed == changed
         assert journal.find(sounds[0]) is None
-    assert len(journal_path.read_bytes().splitlines()) == 1
+    assert journal_path.read_bytes() == before
+    write(journal_path, sounds[:1], basis)
+    assert journal_path.read_bytes().startswith(before)
     with Journal(journal_path, basis) as journal:
         assert journal.changed == []
+        assert journal.find(sounds[0]) == found_at()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"no journal\n", b"[1]\n", b"\xff\xfe\n", b'{"schema": 1']
-)
-def test_a_file_that_is_no_journal_becomes_one(journal_path, sounds, content):
-    expected = write(journal_path, sounds)
+def test_results_of_other_settings_are_there_when_the_settings_return(journal_path, sounds):
+    write(journal_path, sounds)
+    other = {**BASIS, "run": "b"}
+    write(journal_path, sounds[:1], other)
+    assert found(journal_path, sounds) == [True] * 3
+    assert found(journal_path, sounds, other) == [True, False, False]
+    both = write(journal_path, sounds[1:2])
+    assert both.splitlines()[-2] == both.splitlines()[0]  # its heading, once more
+
+
+def test_a_lost_heading_gives_no_result_to_other_settings(journal_path, sounds):
+    write(journal_path, sounds[:1])
+    lines = write(journal_path, sounds[1:], {**BASIS, "run": "b"}).splitlines(keepends=True)
+    journal_path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    assert found(journal_path, sounds) == [True, False, False]
+
+
+def test_without_a_result_there_is_no_journal(journal_path):
+    with Journal(journal_path, BASIS):
+        pass
+    assert not journal_path.parent.exists()
+
+
+@pytest.mark.parametrize("content", [b"no journal\n", b"[1]\n", b"\xff\xfe\n", b'{"schema": 1'])
+def test_a_file_that_is_no_journal_stays_as_it_is(journal_path, content):
+    journal_path.parent.mkdir()
     journal_path.write_bytes(content)
-    with Journal(journal_path, BASIS) as journal:
-        assert bool(journal.changed) == bool(content)
+    with pytest.raises(SedmtlError, match=r"journal\.jsonl is no journal .*: move it away"):
+        Journal(journal_path, BASIS)
+    assert journal_path.read_bytes() == content
+
+
+def test_an_empty_file_becomes_a_journal(journal_path, sounds):
+    expected = write(journal_path, sounds)
+    journal_path.write_bytes(b"")
     assert write(journal_path, sounds) == expected
 
 
-def test_a_journal_that_cannot_be_written_is_named(tmp_path):
+def test_a_journal_that_cannot_be_written_is_named(tmp_path, sounds):
     (tmp_path / "file").touch()
     (tmp_path / "folder" / "journal.jsonl").mkdir(parents=True)
-    with pytest.raises(SedmtlError, match=r"cannot write into .*file"):
+    with pytest.raises(SedmtlError, match=r"cannot read .*journal\.jsonl: Not a directory"):
         Journal(tmp_path / "file" / "journal.jsonl", BASIS)
-    with pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: Is a directory"):
+    with pytest.raises(SedmtlError, match=r"cannot read .*journal\.jsonl: Is a directory"):
         Journal(tmp_path / "folder" / "journal.jsonl", BASIS)
+    late = tmp_path / "late" / "journal.jsonl"
+    with Journal(late, BASIS) as journal:
+        late.mkdir(parents=True)
+        with pytest.raises(SedmtlError, match=r"cannot write .*journal\.jsonl: Is a directory"):
+            journal.add(sounds[0], Stamp.of(sounds[0]), found_at())
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(errno.EIO, "Input/output error"), SedmtlError("no"), KeyboardInterrupt()]
-)
-def test_a_journal_that_cannot_be_resumed_is_closed(journal_path, monkeypatch, error):
-    files = []
-
-    def fail(journal, _):
-        files.append(journal._file)
-        raise error
-
-    monkeypatch.setattr(Journal, "_resume", fail)
-    with pytest.raises((SedmtlError, KeyboardInterrupt), match=r"Input/output error|no|^$"):
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+def test_what_leads_out_of_the_folder_is_no_journal(journal_path, sounds, tmp_path, plant):
+    content = write(journal_path, sounds)
+    outside = journal_path.rename(tmp_path / "outside")
+    plant(journal_path, outside)
+    with pytest.raises(SedmtlError, match=r"cannot read .*journal\.jsonl: expected a file"):
         Journal(journal_path, BASIS)
-    assert files[0].closed
+    assert outside.read_bytes() == content
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_one_sentence(journal_path, sounds):
     def fill_up():
         with Journal(journal_path, BASIS) as journal:
-            journal._file.close()
             journal._file = Path("/dev/full").open("r+b")  # noqa: SIM115 - closed by the journal
             journal.add(sounds[0], Stamp.of(sounds[0]), found_at())
 

@@ -465,3 +465,17 @@ def test_what_others_put_beside_the_wav_files_of_an_earlier_plan_stays(project):
     configure(project, seed=5)
     mix(project, "--snr", 0)
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(others)
+
+
+def test_a_wav_file_that_the_user_has_edited_stays(project, one_sentence):
+    project.run("mix", "--snr", 0, "--wav", 2)
+    first, second = (project.work / "mixtures" / "snr_0" / f"mix_0{n}.wav" for n in (1, 2))
+    first.write_bytes(b"edited")
+    one_sentence(project.run("mix", "--snr", 0, "--wav", 2), "mix_01.wav", "move it away")
+    configure(project, seed=5)
+    result = project.run("mix", "--snr", 0)
+    assert result.exit_code == 0
+    assert "mix_01.wav was not written by sedmtl or has been changed since" in result.stderr
+    assert "1 of 2 files" in result.stderr
+    assert first.read_bytes() == b"edited"
+    assert not second.exists()

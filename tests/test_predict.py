@@ -378,3 +378,61 @@ def test_a_name_that_is_too_long_for_a_file_of_its_own_leaves_the_others_unharme
     result = trained.run("predict", tmp_path / "in", "--out", out, "--format", "audacity", *LOW)
     one_sentence(result, "File name too long", "all else is written")
     assert {"a.wav.txt", "z.wav.txt", "events.tsv"} <= visible(out)
+
+
+IN_PLACE = ("--format", "audacity", "--tags", *LOW)
+OF_THE_USER = ("long.wav.txt", "day 1/short.wav.txt", "events.tsv", "tags.tsv", "journal.jsonl")
+
+
+@pytest.mark.parametrize("name", OF_THE_USER)
+def test_files_of_the_user_beside_the_recordings_stay(trained, sounds, name, one_sentence, scored):
+    (sounds / name).write_text("0\t1\tmy label\n")
+    before = visible(sounds)
+    one_sentence(trained.run("predict", sounds, "--out", sounds, *IN_PLACE), name, "move it away")
+    assert (sounds / name).read_text() == "0\t1\tmy label\n"
+    assert visible(sounds) == before
+    assert not scored  # it is said before anything is computed
+
+
+def test_a_label_file_that_the_user_has_edited_is_overwritten_by_force_only(
+    trained, sounds, one_sentence
+):
+    command = ("predict", sounds, "--out", sounds, *IN_PLACE)
+    for _ in range(2):
+        assert trained.run(*command).exit_code == 0
+    labels = sounds / "long.wav.txt"
+    ours = labels.read_text()
+    labels.write_text(ours + "3\t4\tadded by hand\n")
+    one_sentence(trained.run(*command), "long.wav.txt", "changed since", "--force")
+    assert "added by hand" in labels.read_text()
+    assert trained.run(*command, "--force").exit_code == 0
+    assert labels.read_text() == ours
+
+
+def test_of_a_recording_that_broke_the_users_file_stays(trained, sounds, out):
+    command = ("predict", sounds, "--out", out, "--format", "csv", "--force", *LOW)
+    trained.run(*command)
+    (out / "long.wav.csv").write_text("mine")
+    (sounds / "long.wav").write_text("no audio")
+    trained.run(*command)
+    assert (out / "long.wav.csv").read_text() == "mine"
+
+
+def test_other_settings_leave_the_journal_until_audio_was_read(trained, sounds, out, scored):
+    trained.run("predict", sounds, "--out", out, *LOW)
+    n_scored, before = sum(scored), (out / "journal.jsonl").read_bytes()
+    # A name with a typing error, too.
+    assert trained.run("predict", sounds / "none.wav", "--out", out).exit_code == 1
+    assert (out / "journal.jsonl").read_bytes() == before
+    again = trained.run("predict", sounds, "--out", out, *LOW)
+    assert "4 of 4 recordings were done before" in again.stderr
+    assert sum(scored) == n_scored
+
+
+def test_settings_that_return_find_their_results(trained, sounds, out, scored):
+    first = trained.run("predict", sounds, "--out", out, *LOW)
+    trained.run("predict", sounds, "--out", out)
+    n_scored = sum(scored)
+    again = trained.run("predict", sounds, "--out", out, *LOW)
+    assert again.stdout == first.stdout
+    assert sum(scored) == n_scored

@@ -159,6 +159,24 @@ def test_two_recordings_of_one_name_keep_their_sources(separate, tmp_path):
     assert written == ["clip-2/rest", "clip-2/tone_900", "clip/rest", "clip/tone_300"]
 
 
+@pytest.mark.parametrize("name", ["tone_300", "tone_900", "rest"])
+def test_what_the_user_puts_in_place_of_a_sound_stays(separate, tmp_path, name):
+    path = write_tone(tmp_path / "clip.wav", 300, 1)
+    assert separate(path, "--classes", "tone_300").exit_code == 0
+    theirs = tmp_path / "clip" / f"{name}.wav"
+    theirs.write_bytes(b"mine")
+    (tmp_path / "rest.wav").write_bytes(b"mine")
+    result = separate(path, "--classes", "tone_300")
+    assert result.stdout.split()[-1] == str(tmp_path / "clip-2" / "rest.wav")
+    assert theirs.read_bytes() == (tmp_path / "rest.wav").read_bytes() == b"mine"
+
+
+def test_a_name_of_dots_leads_into_no_other_folder(separate, tmp_path):
+    path = write_tone(tmp_path / "a.wav", 300, 1).rename(tmp_path / "...wav")
+    result = separate(path, "--classes", "tone_300")
+    assert result.stdout.split()[-1] == str(tmp_path / "_" / "rest.wav")
+
+
 def test_nothing_is_left_of_an_attempt_that_failed(separate, tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(8000), 8000)
     separate(tmp_path / "silent.wav")

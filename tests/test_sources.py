@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sedmtl.inference.sources import RESERVED_S, Source, claim_output, files_about, find_sources
+from sedmtl.inference.sources import Source, files_about, find_sources, free_path, outputs_of
 from sedmtl.runtime.errors import SedmtlError
 
 
@@ -64,6 +64,9 @@ def test_a_name_in_a_folder_that_is_no_utf8_is_refused(here):
         ("sub/a b.wav", "out/sub/a b.wav.txt"),
         ("/data/a.wav", "out/data/a.wav.txt"),
         ("../../etc/../a.wav", "out/etc/a.wav.txt"),
+        ("...wav", "out/...wav.txt"),
+        ("..", "out/_.txt"),
+        (".", "out/_.txt"),
     ],
 )
 def test_files_about_a_recording_mirror_its_name_and_never_leave_the_folder(name, expected):
@@ -72,26 +75,50 @@ def test_files_about_a_recording_mirror_its_name_and_never_leave_the_folder(name
 
 def test_recordings_that_would_share_a_file_are_refused(here):
     sources = find_sources([Path("z.ogg"), Path("a/../z.ogg"), Path("../z.ogg")])
-    with pytest.raises(SedmtlError, match=r"2 recordings .* written to .*out/z\.ogg\.csv"):
-        files_about(sources, here / "out", ".csv")
+    with pytest.raises(SedmtlError, match=r"2 files would be written to .*out/z\.ogg\.csv"):
+        files_about(sources, here / "out", [".csv"])
     alike = [Source(name, Path(name)) for name in ("a.wav", "a.flac", "a.wav.wav", "sub/a.wav")]
-    assert len(set(files_about(alike, here, ".csv"))) == 4
+    assert len(set(files_about(alike, here, [".csv"])[".csv"])) == 4
 
 
-def test_a_name_is_free_again_after_its_output_was_deleted(here):
-    out = here / "out"
+def test_a_recording_whose_file_would_be_another_table_is_refused(here):
+    sources = [Source(name, Path(name)) for name in ("events", "a", "a.selections")]
+    with pytest.raises(SedmtlError, match=r"2 files would be written to .*events\.tsv"):
+        files_about(sources, here, [".tsv"], [here / "events.tsv"])
+    with pytest.raises(SedmtlError, match=r"2 files would be written to .*a\.selections\.txt"):
+        files_about(sources, here, [".txt", ".selections.txt"])
 
-    def claim(name):
-        return claim_output(here / "work", out, here / name, [".png"]).name
 
+@pytest.fixture
+def claim(here):
+    """The name for the output of a recording, which then is written."""
+
+    def claim_for(name, text="output"):
+        outputs = outputs_of(here / name, here / "out")
+        with outputs.alone():
+            path = free_path(outputs, here / "work", here / name, lambda at: [at.with_suffix(".t")])
+            outputs.write(path.with_suffix(".t"), text)
+        return path.name
+
+    return claim_for
+
+
+def test_a_name_is_the_recordings_until_its_output_is_deleted(here, claim):
     assert claim("a/x.wav") == "x"
-    assert claim("b/x.wav") == "x-2"  # the first may be about to write
-    (out / "x.png").touch()
-    long_ago = (out / ".x.of").stat().st_mtime - 2 * RESERVED_S
-    os.utime(out / ".x.of", (long_ago, long_ago))
-    (out / ".x-2.of").unlink()
     assert claim("b/x.wav") == "x-2"
-    (out / ".x-2.of").unlink()
-    (out / "x.png").unlink()
+    assert claim("a/x.wav", "anew") == "x"
+    (here / "out" / "x.t").unlink()
     assert claim("b/x.wav") == "x"
+    assert claim("a/x.wav") == "x-3"
+
+
+def test_what_the_user_has_changed_keeps_its_name(here, claim):
+    claim("a/x.wav")
+    (here / "out" / "x.t").write_text("edited")
     assert claim("a/x.wav") == "x-2"
+    assert (here / "out" / "x.t").read_text() == "edited"
+
+
+@pytest.mark.parametrize("name", ["...wav", "..wav", "....wav"])
+def test_a_name_of_dots_leads_into_no_other_folder(claim, name):
+    assert claim(name) == "_"

@@ -37,6 +37,7 @@ def command(
     per_class: PerClass = False,
     denoise: Denoise = False,
     separation: Separation = False,
+    force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Score runs on their held-out folds: which sounds, and when where that is known."""
@@ -47,7 +48,7 @@ def command(
     project = options.load_project(config)
     evaluated = evaluate(
         project, runs or [], json, on,
-        per_class=per_class, denoise=denoise, separation=separation,
+        per_class=per_class, denoise=denoise, separation=separation, force=force,
     )  # fmt: skip
-    draw_score_curves(project.work_dir / "eval", evaluated.rows)
     show(evaluated.tables)
+    draw_score_curves(project.work_dir / "eval", evaluated.rows, force=force)

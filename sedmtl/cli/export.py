@@ -19,9 +19,10 @@ OnnxPath = Annotated[
 def command(
     run: RunName,
     out: OnnxPath = None,
+    force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Export a network to ONNX, for use without sedmtl: waveform in, scores out."""
     from sedmtl.inference.onnx import export
 
-    typer.echo(export(options.load_project(config), run, out))
+    typer.echo(export(options.load_project(config), run, out, force=force))

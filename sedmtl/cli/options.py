@@ -61,6 +61,14 @@ Run = Annotated[
     ),
 ]
 
+# eval, report, predict, visualize, export.
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Overwrite files that sedmtl did not write or that were changed since."
+    ),
+]
+
 # download, verify.
 CorpusNames = Annotated[
     list[str] | None,

@@ -123,6 +123,7 @@ def command(
     gpus: Gpus = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
+    force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Detect the events in recordings of any length; print the table and write events.tsv.
@@ -133,7 +134,7 @@ def command(
 
     how = PredictOptions(
         run, out, tuple(format or ()), tags, threshold, hysteresis, median, gap, min_duration,
-        batch_size, gpus, options.count_workers(workers, scheduler), scheduler,
+        batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
     )  # fmt: skip
     result = predict(options.load_project_if_any(config), audio, how)
     typer.echo(result.table, nl=False)

@@ -18,6 +18,7 @@ ReportPath = Annotated[
 def command(
     runs: options.Runs = None,
     out: ReportPath = None,
+    force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Write one page about all finished runs: tables, curves, classes, the best and worst clips.
@@ -26,4 +27,4 @@ def command(
     """
     from sedmtl.report.project.page import report
 
-    typer.echo(report(options.load_project(config), runs or [], out))
+    typer.echo(report(options.load_project(config), runs or [], out, force=force))

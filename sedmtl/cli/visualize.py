@@ -57,6 +57,7 @@ def command(
     labels: Labels = None,
     html: Html = False,
     out: PicturePath = None,
+    force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Draw what a network attends to in an audio file: the panels of the paper's figure 3."""
@@ -65,6 +66,7 @@ def command(
     path, used, inspection = visualize(
         options.load_project_if_any(config), audio, run_name=run, compare_name=compare,
         start_s=start, classes=classes or (), labels_path=labels, as_page=html, out_path=out,
+        force=force,
     )  # fmt: skip
     typer.echo(f"run {used.name}")
     for label, score in inspection.ranking()[:5]:

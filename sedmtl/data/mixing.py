@@ -25,10 +25,11 @@ from sedmtl.data.plan import MIXTURE_NAME, Plan, PlannedEvent, plan
 from sedmtl.data.render import PROTOCOL
 from sedmtl.events import strong_label_text
 from sedmtl.runtime import disk_space, progress
-from sedmtl.runtime.atomic import remove_file, write_text
+from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
+from sedmtl.runtime.outputs import Outputs
 from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
@@ -95,10 +96,13 @@ def mix(config: Config, options: MixOptions) -> list[Path]:
     paths = [mixture_path(config.work_dir, snr_db) for snr_db in options.snrs_db]
     with open_workers(options.n_workers, options.scheduler) as workers:
         planned = plan_project(config)
+        names = [mixture.name for mixture in planned.mixtures[: options.n_wavs]]
+        wavs = Outputs(paths[0].parent)
+        wavs.check(path.with_suffix("") / name for path in paths for name in names)
         with folder_lock(paths[0].parent, "sedmtl mix"), scratch_beside(paths[0]) as scratch:
             _write_stores(paths, _Job(config, options, planned, workers, scratch))
     for path in paths:
-        _write_wavs(path, config.mixing.sample_rate, options.n_wavs)
+        _write_wavs(path, wavs, config.mixing.sample_rate, options.n_wavs)
     return paths
 
 
@@ -268,17 +272,22 @@ def event_table(mixtures: Sequence[Sequence[PlannedEvent]], classes: Sequence[st
 
 def _remove_wavs(path: Path) -> None:
     """Remove the WAV files of an earlier plan beside a store, and their folder if it is empty."""
-    folder = path.with_suffix("")
-    for wav_path in folder.glob("mix_*.wav"):
-        if MIXTURE_NAME.fullmatch(wav_path.name):
-            remove_file(wav_path)
+    folder, wavs = path.with_suffix(""), Outputs(path.parent)
+    found = [each for each in folder.glob("mix_*.wav") if MIXTURE_NAME.fullmatch(each.name)]
+    theirs = [each for each in found if not wavs.remove(each)]
+    if theirs:
+        progress.say(
+            f"warning: {theirs[0]} was not written by sedmtl or has been changed since, so it "
+            f"stays ({len(theirs)} of {len(found)} files), but it is no mixture of {path.name}"
+        )
     with suppress(OSError):  # it has other files, or does not exist
         folder.rmdir()
 
 
-def _write_wavs(path: Path, sample_rate: int, n_wavs: int) -> None:
+def _write_wavs(path: Path, wavs: Outputs, sample_rate: int, n_wavs: int) -> None:
     """Export the first mixtures of a store as WAV files to a folder beside it."""
     with Store(path, "waveform") as store:
         for row in range(min(n_wavs, len(store))):
             wav_path = path.with_suffix("") / store.clips.name[row]
-            audio.write(wav_path, store.read(range(row, row + 1))[0], sample_rate)
+            samples = store.read(range(row, row + 1))[0]
+            wavs.write(wav_path, audio.wav_bytes(samples, sample_rate))

@@ -36,6 +36,7 @@ from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.origin import Origin
+from sedmtl.runtime.outputs import check_output, write_output
 from sedmtl.store import HeldOutScores, Store, read_scores
 
 
@@ -55,6 +56,7 @@ def evaluate(
     per_class: bool = False,
     denoise: bool = False,
     separation: bool = False,
+    force: bool = False,
 ) -> Evaluated:
     """Average the named runs, or all finished ones, over their folds; write tables and rows.
 
@@ -66,10 +68,16 @@ def evaluate(
         per_class: Add a table of classes for each network.
         denoise: Compare decoders with the events without the scene.
         separation: Compare masks with the events of each class.
+        force: Overwrite files that are the user's, too.
 
     Raises:
-        SedmtlError: As for `score_runs`, or there are no stems to measure against.
+        SedmtlError: As for `score_runs`, or there are no stems to measure against, or a file is
+            the user's.
     """
+    folder = config.work_dir / "eval"
+    json_paths = [folder / "eval.json", *([json_path] if json_path else [])]
+    for path in (*json_paths, folder / "eval.md"):
+        check_output(path, force=force)
     runs = score_runs(config.work_dir / "runs", names, on)
     if denoise or separation:
         runs = measure_stems(config.work_dir, runs, denoise=denoise, separation=separation)
@@ -78,9 +86,9 @@ def evaluate(
     tables += class_tables(rows) if per_class else []
     tables += [*denoising_tables(rows), *separation_tables(rows, per_class)]
     text = json.dumps(as_json(rows), indent=1, ensure_ascii=False)
-    for path in (config.work_dir / "eval" / "eval.json", *([json_path] if json_path else [])):
-        write_text(path, text)
-    write_text(config.work_dir / "eval" / "eval.md", to_markdown(tables))
+    for path in json_paths:
+        write_output(path, text, force=force)
+    write_output(folder / "eval.md", to_markdown(tables), force=force)
     return Evaluated(tables, rows)
 
 

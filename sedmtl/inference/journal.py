@@ -1,54 +1,51 @@
 """The journal of a batch: what was found in each recording, a line as soon as it is done.
 
-An interrupted batch goes on from it. Its first line says what decides the results; a batch of
-which that is not true any more begins a new one. A line that a kill left half written, or that is
-not what was written, is dropped with those behind it.
+An interrupted batch goes on from it. Each line has the hash of what decides its result: lines of
+other settings stay, and are there when these settings return. A heading says what a hash stands
+for. Lines are only added; of a line that a kill left half written, the half is cut off.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from sedmtl.events import Detection
 from sedmtl.inference.prediction import Prediction
-from sedmtl.runtime.atomic import make_folder
+from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.documents import parse_json, sealed, unsealed
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.origin import Origin, Stamp
+from sedmtl.runtime.regular import open_own
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Journal:
-    """An open journal, whose folder is made; a context manager.
+    """A journal that is written when there is something to add; a context manager.
 
     Its `basis` is what decides the results: plain values by what they are called.
 
     Raises:
-        SedmtlError: It cannot be written.
+        SedmtlError: A file in its place is no journal, or cannot be read.
 
     Attributes:
-        changed: What is not as in the journal that was there, for which a new one was begun.
+        changed: What is not as in the last lines of the journal, if it has none of this basis.
     """
 
     def __init__(self, path: Path, basis: Mapping[str, Any]) -> None:
         self.path = path
         self.changed: list[str] = []
+        self._origin = Origin({"schema": SCHEMA, **basis})
         self._entries: dict[str, tuple[Stamp, Prediction]] = {}
-        origin = Origin({"schema": SCHEMA, **basis})
-        make_folder(path.parent)
-        with ExitStack() as stack:
-            try:
-                self._file = path.open("a+b")
-                stack.callback(self.__exit__)
-                self._resume(origin)
-            except OSError as error:
-                raise self._unwritable(error) from error
-            stack.pop_all()  # whole: it stays open
+        self._has_heading = False
+        self._file: IO[bytes] | None = None
+        absent = suppress(FileNotFoundError)
+        with explained(f"cannot read {path}"), absent, open_own(path, "rb") as file:
+            self._read(file)
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +53,8 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         # Each line was flushed: what closing can fail at has been said.
         with suppress(OSError):
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
     def find(self, path: Path) -> Prediction | None:
         """What was found in a file; None if it is not known, or the file has changed since."""
@@ -71,40 +69,55 @@ class Journal:
         """
         self._entries[_key(path)] = stamp, found
         facts = {name: getattr(found, name) for name in ("duration_s", "events", "tags")}
-        self._write({"path": _key(path), "stamp": stamp, **facts})
+        line = {"basis": self._origin.hash, "path": _key(path), "stamp": stamp, **facts}
+        with explained(f"cannot write {self.path}"):
+            file = self._file = self._file or self._open()
+            file.write(_line(line))
+            file.flush()
 
-    def _resume(self, origin: Origin) -> None:
-        """Read what is there, up to the first line that is not whole; cut the rest off."""
-        self._file.seek(0)
-        found = Origin(_parse(self._file.readline()))
-        if not found.is_current(origin):
-            self.changed = found.changes(origin) if self._file.tell() else []
-            self._file.truncate(0)
-            self._write(origin.decides)
-            return
-        end = self._file.tell()
-        for line in self._file:
-            try:
-                content = _parse(line)
-                self._entries[str(content["path"])] = _entry(content)
-            except (LookupError, TypeError, ValueError):  # the line is not whole, or not ours
-                break
-            end += len(line)
-        self._file.truncate(end)
+    def _read(self, file: IO[bytes]) -> None:
+        """Take up the lines of this basis; those that are not whole are passed over.
 
-    def _write(self, content: Mapping[str, Any]) -> None:
-        try:
-            self._file.write(json.dumps(sealed(content)).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
+        Raises:
+            SedmtlError: The first line is not one of ours.
+        """
+        last: Origin | None = None
+        for number, line in enumerate(file):
+            content = _parse(line)
+            if not number and "schema" not in content:
+                raise SedmtlError(
+                    f"{self.path} is no journal that sedmtl wrote, or its first line has been "
+                    "changed: move it away, or name another --out"
+                )
+            if "schema" in content:
+                last = Origin(content)
+            elif content.get("basis") == self._origin.hash:
+                with suppress(LookupError, TypeError, ValueError):  # the line is not one of ours
+                    self._entries[str(content["path"])] = _entry(content)
+        self._has_heading = last is not None and last.is_current(self._origin)
+        if last is not None and not (self._has_heading or self._entries):
+            self.changed = last.changes(self._origin)
 
-    def _unwritable(self, error: OSError) -> SedmtlError:
-        return SedmtlError(f"cannot write {self.path}: {error.strerror}")
+    def _open(self) -> IO[bytes]:
+        """Open the journal, whose last line then is whole, under a heading of this basis."""
+        heading = _line(self._origin.decides)
+        if not self._has_heading and not Stamp.of(self.path).size > 0:
+            write_bytes(self.path, heading)  # the first line, which shows that it is ours
+            self._has_heading = True
+        file = open_own(self.path, "a+b")
+        file.seek(0)
+        # What a kill has left behind the last line break.
+        file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+        file.write(b"" if self._has_heading else heading)
+        return file
 
 
 def _key(path: Path) -> str:
     return str(path.absolute())
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(sealed(content)).encode() + b"\n"
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from sedmtl.config import Config
 from sedmtl.data.audio import PEAK
 from sedmtl.inference.checkpoint import ModelCard, find_run, load_model
 from sedmtl.models import SedOutput
-from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.outputs import check_output, write_output
 
 OPSET = 18
 """The exporter's own, so that nothing is converted; STFT is there from 17 on."""
@@ -50,19 +50,22 @@ class ClipScorer(nn.Module):
         return output.clip, output.frame
 
 
-def export(config: Config, run_name: str, out_path: Path | None = None) -> Path:
+def export(
+    config: Config, run_name: str, out_path: Path | None = None, *, force: bool = False
+) -> Path:
     """Write the network of a run as one ONNX file, on the CPU whatever it was trained on.
 
     By default the file is `model.onnx` in the run folder.
 
     Raises:
         SedmtlError: There is no such run, onnxscript is not installed, or the file cannot be
-            written.
+            written, or is the user's and not to be overwritten by `force`.
     """
     run = find_run(config.work_dir / "runs", run_name)
-    card, network = load_model(run)
     path = out_path or run / "model.onnx"
-    write_bytes(path, build_graph(card, network, run.resolve().name))
+    check_output(path, force=force)
+    card, network = load_model(run)
+    write_output(path, build_graph(card, network, run.resolve().name), force=force)
     return path
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from sedmtl.inference.prediction import Prediction
 from sedmtl.inference.remote import digest_of, predict_remotely
 from sedmtl.inference.sources import Source, files_about, find_sources
 from sedmtl.runtime import progress
-from sedmtl.runtime.atomic import remove_file, write_text
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import Stamp
+from sedmtl.runtime.outputs import Outputs
 from sedmtl.runtime.workers.cluster import open_workers
 
 Result = Prediction | SedmtlError
@@ -49,6 +50,7 @@ class PredictOptions:
         n_gpus: 1 or 0; by default one if there is one.
         n_workers: Recordings that are read at once.
         scheduler: Of a Dask cluster, whose workers take a recording each.
+        force: Whether files that are the user's are overwritten, too.
     """
 
     run_name: str | None
@@ -64,6 +66,7 @@ class PredictOptions:
     n_gpus: int | None
     n_workers: int
     scheduler: str | None = None
+    force: bool = False
 
     def adjust(self, settings: PostProcessing) -> PostProcessing:
         """The post-processing of a run, but for what is said here."""
@@ -88,36 +91,66 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
     """Find the events of every recording in files and folders that no earlier attempt has done.
 
     Raises:
-        SedmtlError: There is no run, nothing can be written, or the only recording is broken.
+        SedmtlError: There is no run, nothing can be written, a file is the user's, or the only
+            recording is broken.
     """
     run = find_run(config.work_dir / "runs", options.run_name)
     card = load_card(run)
     progress.say(f"run {run.name}{_doubt(card)}")
     settings = options.adjust(card.postprocessing)
-    sources = find_sources(paths)
     out_dir = options.out_dir or config.work_dir / "predictions"
-    files = {name: files_about(sources, out_dir, FORMATS[name].suffix) for name in options.formats}
-    with (
-        folder_lock(out_dir, "sedmtl predict"),
-        _open_predictor(run, settings, options) as predict_many,
-        Journal(out_dir / "journal.jsonl", _basis(run, settings)) as journal,
-    ):
+    plan = _Plan.of(find_sources(paths), out_dir, options)
+    with folder_lock(out_dir, "sedmtl predict"), ExitStack() as stack:
+        outputs = Outputs(out_dir, force=options.force)
+        outputs.check(plan.paths)
+        journal = stack.enter_context(Journal(plan.journal, _basis(run, settings)))
         if journal.changed:
             changed = ", ".join(journal.changed)
             progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
-        results = _find(predict_many, sources, journal)
+        predict_many = stack.enter_context(_open_predictor(run, settings, options))
+        results = _find(predict_many, plan.sources, journal)
         errors = [result for result in results if isinstance(result, SedmtlError)]
         if errors and len(results) == 1:
             raise errors[0]
         facts: dict[str, Any] = {"band_hz": (card.features["f_min"], card.features["f_max"])}
         facts |= {} if options.tags else {"tags": None}
         predictions = {
-            number: replace(result, filename=sources[number].name, **facts)
+            number: replace(result, filename=plan.sources[number].name, **facts)
             for number, result in enumerate(results)
             if isinstance(result, Prediction)
         }
-        table = _write(out_dir, predictions, files, options.tags)
+        table = _write(outputs, plan, predictions)
     return PredictResult(table, _report_errors(errors, len(results)))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The recordings, and the files that are written.
+
+    Attributes:
+        tags: Path of the table of tags; None if it is not asked for.
+        files: By suffix, a file for each recording.
+    """
+
+    sources: Sequence[Source]
+    journal: Path
+    events: Path
+    tags: Path | None
+    files: Mapping[str, Sequence[Path]]
+
+    @classmethod
+    def of(cls, sources: Sequence[Source], out_dir: Path, options: PredictOptions) -> _Plan:
+        journal, events = out_dir / "journal.jsonl", out_dir / "events.tsv"
+        tags = out_dir / "tags.tsv"
+        suffixes = [FORMATS[name].suffix for name in options.formats]
+        files = files_about(sources, out_dir, suffixes, [journal, events, tags])
+        return cls(sources, journal, events, tags if options.tags else None, files)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The tables and the files of the recordings."""
+        tables = [self.events, *([self.tags] if self.tags else [])]
+        return [*tables, *chain.from_iterable(self.files.values())]
 
 
 @contextmanager
@@ -180,31 +213,26 @@ def seconds_of(paths: Sequence[Path]) -> int:
     return int(sum(info.duration_s for info in infos if isinstance(info, audio.AudioInfo)))
 
 
-def _write(
-    out_dir: Path,
-    predictions: Mapping[int, Prediction],
-    files: Mapping[str, Sequence[Path]],
-    tags: bool,
-) -> str:
+def _write(outputs: Outputs, plan: _Plan, predictions: Mapping[int, Prediction]) -> str:
     """Write the tables and the files of the recordings; returns the table of all events.
 
     Of recordings that have failed, no file of an earlier attempt stays: the tables lack them, too.
     """
-    if tags:
-        write_text(out_dir / "tags.tsv", tag_text(*predictions.values()))
+    if plan.tags:
+        outputs.write(plan.tags, tag_text(*predictions.values()))
     table = tsv_text(*predictions.values())
-    write_text(out_dir / "events.tsv", table)
+    outputs.write(plan.events, table)
     failed = []
-    for name, paths in files.items():
-        for number, path in enumerate(paths):
+    for format_ in FORMATS.values():
+        for number, path in enumerate(plan.files.get(format_.suffix, ())):
             try:
                 if number in predictions:
-                    write_text(path, FORMATS[name].text(predictions[number]))
+                    outputs.write(path, format_.text(predictions[number]))
                 else:
-                    remove_file(path)
+                    outputs.remove(path)
             except SedmtlError as error:  # its name may be too long; the others have theirs
                 failed.append(error)
-    progress.say(f"written into {out_dir}")
+    progress.say(f"written into {outputs.folder}")
     if failed:
         more = f" (and {len(failed) - 1} more files)" if failed[1:] else ""
         raise SedmtlError(f"{failed[0]}{more}; all else is written")

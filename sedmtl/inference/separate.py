@@ -19,11 +19,12 @@ from sedmtl.inference.checkpoint import ModelCard, find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.separation import Piece, Separator, take_apart
-from sedmtl.inference.sources import claim_output
+from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.outputs import Outputs
 
 FULL_SCALE = 1 << 15
 """The amplitude 1 in a 16-bit file, one more than the highest value."""
@@ -63,7 +64,7 @@ def separate(
         config: Says where runs and results are.
         path: Any audio file.
         run_name: By default the newest finished run.
-        out_dir: By default `work/separated`; `sources.claim_output` names the folder in it.
+        out_dir: By default `work/separated`; `sources.free_path` names the folder in it.
         classes: To take out, also several with commas; by default those that are detected.
 
     Raises:
@@ -85,12 +86,23 @@ def separate(
             advance(tracks.n_samples // sample_rate - before)
         if tracks.is_silent:
             raise SedmtlError(f"{path} is silent: expected a recording with something to separate")
-        folder = claim_output(config.work_dir, out_dir, path, [""])
-        return _write(folder, tracks, scores, separator.card, run)
+        outputs = outputs_of(path, out_dir)
+        names = [f"{name}.wav" for name in (*file_names(labels), REST)]
+        with outputs.alone():
+            folder = free_path(
+                outputs, config.work_dir, path, lambda at: [at, *(at / name for name in names)]
+            )
+            outputs.make_folder(folder)
+        return _write(outputs, folder, tracks, scores, separator.card, run)
 
 
 def _write(
-    folder: Path, tracks: _Tracks, scores: npt.NDArray[np.float32], card: ModelCard, run: Path
+    outputs: Outputs,
+    folder: Path,
+    tracks: _Tracks,
+    scores: npt.NDArray[np.float32],
+    card: ModelCard,
+    run: Path,
 ) -> Separated:
     """Write the files; those of classes that an earlier attempt found and this one did not go."""
     if tracks.n_clipped:
@@ -105,11 +117,11 @@ def _write(
     paths = [folder / f"{name}.wav" for name in file_names(card.classes)]
     for number, path in enumerate(paths):
         if number in tracks.numbers:
-            audio.write(path, tracks.read(number), card.sample_rate)
+            outputs.write(path, audio.wav_bytes(tracks.read(number), card.sample_rate))
         else:
-            path.unlink(missing_ok=True)
+            outputs.remove(path)
     rest = folder / f"{REST}.wav"
-    audio.write(rest, tracks.read(REST_NUMBER), card.sample_rate)
+    outputs.write(rest, audio.wav_bytes(tracks.read(REST_NUMBER), card.sample_rate))
     order = sorted(tracks.numbers, key=lambda number: -scores[number])
     return Separated(run, [(float(scores[k]), paths[k]) for k in order], rest)
 

@@ -5,21 +5,16 @@ Folders are searched here; no audio file is opened.
 
 from __future__ import annotations
 
-import os
-import time
 from collections import Counter
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from sedmtl.data import audio
-from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.outputs import Outputs
 from sedmtl.store import store_of_wav
-
-RESERVED_S = 60.0
-"""How long a recording keeps a name before its output is there."""
 
 
 class Source(NamedTuple):
@@ -35,7 +30,8 @@ class Source(NamedTuple):
         """
         name = PurePath(self.name)
         parts = [part for part in name.parts if part not in (name.anchor, "..")]
-        return folder.joinpath(*parts[:-1], parts[-1] + suffix)
+        *folders, last = parts or ["_"]  # of the folder `..`, which holds no audio
+        return folder.joinpath(*folders, last + suffix)
 
 
 def find_sources(paths: Sequence[Path]) -> list[Source]:
@@ -60,60 +56,46 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     return sources
 
 
-def files_about(sources: Sequence[Source], folder: Path, suffix: str) -> list[Path]:
-    """A file below a folder for each source.
+def files_about(
+    sources: Sequence[Source], folder: Path, suffixes: Iterable[str], others: Iterable[Path] = ()
+) -> dict[str, list[Path]]:
+    """By suffix, a file below a folder for each source.
 
     Raises:
-        SedmtlError: Two of them would be one, as for a.wav and ../a.wav.
+        SedmtlError: Two of them would be one, as for a.wav and ../a.wav, or one of the `others`.
     """
-    paths = [source.beside(folder, suffix) for source in sources]
-    path, count = Counter(paths).most_common(1)[0]
-    if count > 1:
+    files = {suffix: [source.beside(folder, suffix) for source in sources] for suffix in suffixes}
+    path, n_files = Counter(chain(others, *files.values())).most_common(1)[0]
+    if n_files > 1:
         raise SedmtlError(
-            f"{count} recordings would have their events written to {path}: predict on them one "
-            "after the other, each with another --out"
+            f"{n_files} files would be written to {path}: rename a recording, or predict on them "
+            "one after the other, each with another --out"
         )
-    return paths
+    return files
 
 
-def claim_output(work_dir: Path, out_dir: Path, audio_path: Path, suffixes: Sequence[str]) -> Path:
-    """A path in a folder, without its suffix, for what is made from one recording.
+def outputs_of(audio_path: Path, folder: Path) -> Outputs:
+    """What is made from a recording in a folder where others of its name have theirs."""
+    return Outputs(folder, of=str(audio_path.resolve()))
+
+
+def free_path(
+    outputs: Outputs, work_dir: Path, audio_path: Path, files: Callable[[Path], Iterable[Path]]
+) -> Path:
+    """A path below a folder, without suffix, for what is made from one recording.
 
     The name is the recording's, below the name of its store if `sedmtl mix` wrote the recording:
-    `snr_10/mix_002`. A hidden file beside the output records which recording it was made from;
-    another recording of the same name gets `clip-2`, and so does one whose output would replace a
-    file without such a record. A name is free again after its output was deleted.
+    `snr_10/mix_002`. If a file there is of another recording or is the user's, the name is
+    `clip-2`. The caller is `alone` with the outputs.
 
-    `suffixes` are those of all files that are made from a recording there; empty for a folder.
-
-    Raises:
-        SedmtlError: The folder cannot be written.
+    Args:
+        outputs: As of `outputs_of`.
+        work_dir: Of the project.
+        audio_path: The recording.
+        files: All that could be written for it, given such a path.
     """
     store_path = store_of_wav(work_dir, audio_path)
-    folder = out_dir / store_path.stem if store_path else out_dir
-    make_folder(folder)
-    names = (audio_path.stem if n == 1 else f"{audio_path.stem}-{n}" for n in count(1))
-    return folder / next(name for name in names if _claim(folder, name, audio_path, suffixes))
-
-
-def _claim(folder: Path, name: str, audio_path: Path, suffixes: Sequence[str]) -> bool:
-    """Whether a name belongs to a recording: since earlier, or from now on."""
-    record, origin = folder / f".{name}.of", os.fsencode(audio_path.resolve())
-    is_written = any((folder / f"{name}{suffix}").exists() for suffix in suffixes)
-    try:
-        if record.exists():
-            if record.read_bytes() == origin:
-                return True
-            # Its owner may be about to write.
-            if is_written or time.time() - record.stat().st_mtime < RESERVED_S:
-                return False
-            record.unlink(missing_ok=True)
-        elif is_written:
-            return False
-        with record.open("xb") as file:
-            file.write(origin)
-    except FileExistsError:  # another process was faster
-        return False
-    except OSError as error:
-        raise SedmtlError(f"cannot write {record}: {error.strerror}") from error
-    return True
+    folder = outputs.folder / store_path.stem if store_path else outputs.folder
+    stem = audio_path.stem if audio_path.stem.strip(".") else "_"  # of `...wav` it is `..`
+    paths = (folder / (stem if n == 1 else f"{stem}-{n}") for n in count(1))
+    return next(path for path in paths if all(map(outputs.is_free, files(path))))

@@ -12,12 +12,12 @@ from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection
 from sedmtl.inference.model_card import check_classes
-from sedmtl.inference.sources import claim_output
+from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.report import figures as plots
 from sedmtl.report.clip_page import Clip, clip_page
 from sedmtl.report.figures.view import View, choose_classes
-from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.outputs import check_output, write_output
 from sedmtl.store import Store, store_of_wav
 
 Truth = Sequence[Event] | None
@@ -37,6 +37,7 @@ def visualize(
     labels_path: Path | None = None,
     as_page: bool = False,
     out_path: Path | None = None,
+    force: bool = False,
 ) -> tuple[Path, Path, Inspection]:
     """Show one clip of a file.
 
@@ -49,8 +50,9 @@ def visualize(
         classes: Classes to show, also several with commas; by default the most relevant.
         labels_path: A strong-label TSV; by default the labels of the mixture, if the file is one.
         as_page: Whether to write the interactive page instead of the picture.
-        out_path: By default a `.png` or `.html` below `work/figures` that `sources.claim_output`
+        out_path: By default a `.png` or `.html` below `work/figures` that `sources.free_path`
             names; the ending `.html` asks for the page.
+        force: Overwrite it even if it is the user's.
 
     Returns:
         The picture or page, the run it was made with, and the inspection.
@@ -59,6 +61,9 @@ def visualize(
         SedmtlError: There is no such run or class, or a file cannot be read or written.
     """
     is_page = _is_page(out_path, as_page)
+    if out_path is not None:
+        out_path = out_path if out_path.suffix else _with_ending(out_path, is_page)
+        check_output(out_path, force=force)
     names = [run_name] if compare_name is None else [run_name, compare_name]
     runs = [find_run(config.work_dir / "runs", name) for name in names]
     detectors = [Detector.load(run) for run in runs]
@@ -70,16 +75,34 @@ def visualize(
         for run, each in zip(runs, detectors, strict=True)
     ]
     truth = _truth(config, audio_path, labels_path, views[0])
-    figures_dir = config.work_dir / "figures"
-    path = out_path or claim_output(config.work_dir, figures_dir, audio_path, ENDINGS)
-    if out_path is None or not path.suffix:
-        path = path.with_name(f"{path.name}{ENDINGS[is_page]}")
     if is_page:
-        clip = _clip(detectors[0], views[0], audio_path, truth)
-        write_text(path, clip_page(clip, asked))
+        content = clip_page(_clip(detectors[0], views[0], audio_path, truth), asked).encode()
     else:
-        _draw(path, views, audio_path.name, asked, truth)
+        named = out_path or _with_ending(audio_path, is_page)
+        content = _draw(named, views, audio_path.name, asked, truth)
+    if out_path is not None:
+        write_output(out_path, content, force=force)
+    path = out_path or _write(config, audio_path, content, is_page)
     return path, runs[0], views[0].inspection
+
+
+def _with_ending(path: Path, is_page: bool) -> Path:
+    return path.with_name(f"{path.name}{ENDINGS[is_page]}")
+
+
+def _write(config: Config, audio_path: Path, content: bytes, is_page: bool) -> Path:
+    """Write the picture or the page where no other has its place; returns its path."""
+    outputs = outputs_of(audio_path, config.work_dir / "figures")
+    with outputs.alone():
+        stem = free_path(
+            outputs,
+            config.work_dir,
+            audio_path,
+            lambda stem: (_with_ending(stem, is_page) for is_page in (False, True)),
+        )
+        path = _with_ending(stem, is_page)
+        outputs.write(path, content)
+    return path
 
 
 def _is_page(out_path: Path | None, as_page: bool) -> bool:
@@ -114,13 +137,15 @@ def _clip(detector: Detector, view: View, audio_path: Path, truth: Truth) -> Cli
     return Clip(audio_path.name, view, waveform, rate, detected, truth)
 
 
-def _draw(path: Path, views: Sequence[View], name: str, asked: Sequence[str], truth: Truth) -> None:
+def _draw(
+    path: Path, views: Sequence[View], name: str, asked: Sequence[str], truth: Truth
+) -> bytes:
     shown = asked or choose_classes(views, truth, plots.MAX_CLASSES)
     n_classes = len(views[0].inspection.classes)
     title = f"{name}, {views[0].times}"
     if len(shown) < n_classes:
         title = f"{title}; {len(shown)} of {n_classes} classes"
-    plots.save(plots.figure_3(views, title, shown, truth), path)
+    return plots.encode_for(plots.figure_3(views, title, shown, truth), path)
 
 
 def _truth(config: Config, audio_path: Path, labels_path: Path | None, view: View) -> Truth:

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from filelock import lock_descriptor
 
 from sedmtl.runtime.errors import explained
+from sedmtl.runtime.regular import open_own, require_own
 
 POLL_S = 0.001
 """Interval between attempts to lock a file that another process is writing (for milliseconds)."""
+
+PATIENCE_S = 8.0
+"""After which a lock is taken for one that is not released."""
 
 
 def make_folder(path: Path) -> None:
     """Create a folder and its parents; a `SedmtlError` if that is impossible."""
     with explained(f"cannot write into {path}"):
         path.mkdir(parents=True, exist_ok=True)
-
-
-def is_special(path: Path) -> bool:
-    """Whether it is a device or a pipe: reading may block, and it must not be replaced."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def remove_file(path: Path) -> None:
@@ -46,17 +42,34 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a hidden name, then rename it; creates its folder.
 
-    A link is kept and its target replaced; a device or a pipe receives the content directly.
-
     Raises:
-        SedmtlError: The file cannot be written; the old file, if any, is untouched.
+        SedmtlError: The file cannot be written, or a link, a pipe or a device stands in its place
+            or in that of the hidden file; the old file, if any, is untouched.
     """
     with explained(f"cannot write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if is_special(path):
-            path.write_bytes(content)
-        else:
-            _replace(path.resolve() if path.is_symlink() else path, content)
+        require_own(path, alone=False)
+        _replace(path, content)
+
+
+def lock_soon(file: IO[bytes]) -> None:
+    """Lock an open file, which others lock for moments only.
+
+    Raises:
+        OSError: It was not to be had within `PATIENCE_S`.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not _try_to_lock(file):
+        if time.monotonic() > deadline:
+            raise OSError(errno.EAGAIN, f"another process holds {file.name}: end it")
+        time.sleep(POLL_S)
+
+
+def _try_to_lock(file: IO[bytes]) -> bool:
+    try:
+        return lock_descriptor(file.fileno(), blocking=False)
+    except OSError:  # a file system without locks
+        return True
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -74,12 +87,11 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _opened_alone(path: Path) -> Iterator[BinaryIO]:
+def _opened_alone(path: Path) -> Iterator[IO[bytes]]:
     """Open an empty file that no other process or thread writes until it is closed or renamed."""
     while True:
-        with path.open("ab") as file:
-            with suppress(OSError):  # a file system without locks
-                lock_descriptor(file.fileno(), poll_interval=POLL_S)
+        with open_own(path, "ab") as file:
+            lock_soon(file)
             # Meanwhile its former owner may have renamed it.
             if _is_at(path, file):
                 file.truncate(0)
@@ -87,7 +99,7 @@ def _opened_alone(path: Path) -> Iterator[BinaryIO]:
                 return
 
 
-def _is_at(path: Path, file: BinaryIO) -> bool:
+def _is_at(path: Path, file: IO[bytes]) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from sedmtl.data.audio.files import (
     read,
     search,
     stream,
-    write,
+    wav_bytes,
 )
 from sedmtl.data.audio.waveform import (
     PEAK,
@@ -43,5 +43,5 @@ __all__ = [
     "search",
     "stream",
     "to_mono",
-    "write",
+    "wav_bytes",
 ]

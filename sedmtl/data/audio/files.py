@@ -17,8 +17,8 @@ import soxr
 from sedmtl.data.audio.containers import check_whole
 from sedmtl.data.audio.waveform import Audio, average, resample, too_short
 from sedmtl.runtime import folders
-from sedmtl.runtime.atomic import is_special, write_bytes
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import is_special
 
 EXTENSIONS = frozenset(
     (".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff",
@@ -186,19 +186,18 @@ def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
     yield rest
 
 
-def write(path: Path, waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> None:
-    """Write a 16-bit WAV file; creates its folder.
+def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> bytes:
+    """A 16-bit WAV file, in memory: on a full disk libsndfile may write half a one unnoticed.
 
     Raises:
-        SedmtlError: The file cannot be written.
+        SedmtlError: A WAV file cannot hold it.
     """
-    # In memory: on a full disk libsndfile may write a truncated file without an error.
     content = io.BytesIO()
     try:
         soundfile.write(content, waveform, sample_rate, subtype="PCM_16", format="WAV")
     except soundfile.LibsndfileError as error:
-        raise SedmtlError(f"cannot write {path}: {error.error_string.rstrip('.')}") from error
-    write_bytes(path, content.getvalue())
+        raise SedmtlError(f"cannot make a WAV file: {error.error_string.rstrip('.')}") from error
+    return content.getvalue()
 
 
 def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator[Audio]:

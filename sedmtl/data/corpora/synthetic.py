@@ -16,6 +16,7 @@ from sedmtl.config import Config, Folder, Synthetic
 from sedmtl.data import audio
 from sedmtl.data.corpora import folder, synthesis
 from sedmtl.data.corpora.recordings import EventClip, Scene
+from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.lock import folder_lock
 
 Makers = Mapping[str, Callable[..., audio.Audio]]
@@ -53,7 +54,8 @@ def _write(root: Path, makers: Makers, settings: Synthetic, *durations_s: float)
         # Seeded per file, so that no file depends on another.
         rng = np.random.default_rng([settings.seed, label_index, number])
         path = root / label / f"{label}_{number:03d}.wav"
-        audio.write(path, makers[label](rng, *durations_s), synthesis.SAMPLE_RATE)
+        waveform = makers[label](rng, *durations_s)
+        write_bytes(path, audio.wav_bytes(waveform, synthesis.SAMPLE_RATE))
 
     jobs = [
         (i, label, n) for i, label in enumerate(makers) for n in range(settings.clips_per_class)

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.outputs import write_output
 
 PRINT: dict[Any, Any] = {
     "font.size": 7,
@@ -52,19 +52,27 @@ def new_figure(width_in: float, height_in: float, dpi: int) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure atomically; the file's extension determines the format.
+def save(figure: Figure, path: Path, *, force: bool = False) -> None:
+    """Write a figure as `encode_for` makes it.
 
     Raises:
-        SedmtlError: There is no such format, or the file cannot be written.
+        SedmtlError: There is no such format, or the file cannot be written, or is the user's.
+    """
+    write_output(path, encode_for(figure, path), force=force)
+
+
+def encode_for(figure: Figure, path: Path) -> bytes:
+    """A figure as a file whose extension determines the format.
+
+    Raises:
+        SedmtlError: There is no such format.
     """
     try:
-        content = encode(figure, path.suffix.removeprefix(".").lower())
+        return encode(figure, path.suffix.removeprefix(".").lower())
     except ValueError as error:
         raise SedmtlError(
             f"cannot write the picture {path}: expected a name that ends in .png, .pdf or .svg"
         ) from error
-    write_bytes(path, content)
 
 
 def encode(figure: Figure, kind: str) -> bytes:

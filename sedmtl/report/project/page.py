@@ -28,30 +28,34 @@ from sedmtl.report.project.heat import FULL_COLOUR, SURE, confusion_table, preci
 from sedmtl.report.project.learning import charts_of
 from sedmtl.report.project.networks import Network, Record, choose_detailed, networks_of
 from sedmtl.runtime import progress
-from sedmtl.runtime.atomic import make_folder, write_text
+from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.outputs import check_output, write_output
 
 MAX_SOUND_BYTES = 4_000_000
 """Limit for all embedded audio: the page stays below 8 MB."""
 
 
-def report(config: Config, names: Sequence[str], out_path: Path | None = None) -> Path:
+def report(
+    config: Config, names: Sequence[str], out_path: Path | None = None, *, force: bool = False
+) -> Path:
     """Write the page, by default about all finished runs to `work/report.html`.
 
     Raises:
         SedmtlError: A run does not exist or is not finished, there are no runs, or the page cannot
-            be written.
+            be written, or is the user's and not to be overwritten by `force`.
     """
     path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
     if path.is_dir():
         raise SedmtlError(f"cannot write {path}: it is a folder; name a file")
+    check_output(path, force=force)
     rows = tabulate(score_runs(runs_dir, names))
     make_folder(path.parent)
     with progress.progress("drawing the report", 1) as advance:
         unfinished = [] if names else unfinished_runs(runs_dir)
         text = _page(config.work_dir, rows, unfinished)
         advance(1)
-    write_text(path, text)
+    write_output(path, text, force=force)
     return path
 
 

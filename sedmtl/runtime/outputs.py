@@ -1,0 +1,195 @@
+"""The files that commands write for the user, told from the user's own by a record beside them.
+
+The record is a hidden file in the folder of the outputs, with a line for each content that was
+written: the file's name below the folder, the SHA-256, and the recording that it is about, if
+several recordings could claim the name. A file whose content is not in the record was not written
+by us, or was edited since: it is the user's. The line is written before the file gets its name, so
+a kill in between leaves no file that seems to be the user's. Only lines are added, in one write
+each: processes that write into one folder do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from sedmtl.runtime.atomic import lock_soon, make_folder, remove_file, write_bytes
+from sedmtl.runtime.documents import parse_json
+from sedmtl.runtime.errors import SedmtlError, explained
+from sedmtl.runtime.regular import NO_WAIT, is_special, open_own, open_to_read
+
+NAME = ".sedmtl.files"
+
+FOLDER = ""
+"""In place of the checksum of a folder."""
+
+
+class Outputs:
+    """The outputs below a folder.
+
+    Args:
+        folder: It need not exist.
+        of: The recording that they are about, if several could claim the same names.
+        force: Whether files that are the user's are overwritten, too; None if the command has no
+            such option.
+
+    Raises:
+        SedmtlError: The record cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, of: str = "", force: bool | None = None) -> None:
+        self.folder, self._of, self._force = folder, of, force
+        self._path = folder / NAME
+        self._known: dict[str, tuple[str, set[str]]] = {}
+        absent = suppress(FileNotFoundError, NotADirectoryError, PermissionError)
+        with explained(f"cannot read {self._path}"), absent, open_to_read(self._path) as file:
+            self._read(file)
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Refuse to overwrite files of the user, before anything is computed.
+
+        Raises:
+            SedmtlError: There are such files, and no `force`.
+        """
+        if self._force:
+            return
+        theirs = [path for path in paths if not (self.is_free(path) or is_special(path))]
+        if theirs:
+            n_more = len(theirs) - 1
+            more = f" (and {n_more} more file{'s' * (n_more > 1)})" if n_more else ""
+            force = "" if self._force is None else ", or overwrite it with --force"
+            raise SedmtlError(
+                f"{theirs[0]}{more} was not written by sedmtl or has been changed since: move it "
+                f"away{force}"
+            )
+
+    def is_free(self, path: Path) -> bool:
+        """Whether there is nothing, or what we wrote there, about the same recording."""
+        if not os.path.lexists(path):
+            return True
+        known_of, digests = self._known.get(self._name(path), ("", set()))
+        return known_of == self._of and _digest(path) in digests
+
+    def write(self, path: Path, content: bytes | str) -> None:
+        """Write a file atomically; a device or a pipe that the user named gets the content.
+
+        Raises:
+            SedmtlError: It is the user's, or cannot be written.
+        """
+        content = content.encode() if isinstance(content, str) else content
+        if is_special(path):
+            _pour(path, content)
+            return
+        self.check([path])
+        self._add(path, hashlib.sha256(content).hexdigest())
+        write_bytes(path, content)
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder that is ours; nothing if it is."""
+        self._add(path, FOLDER)
+        make_folder(path)
+
+    def remove(self, path: Path) -> bool:
+        """Remove a file if it is ours; whether there is none now.
+
+        Raises:
+            SedmtlError: It cannot be removed.
+        """
+        if not self.is_free(path):
+            return False
+        remove_file(path)
+        return True
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from this folder while names for new files are chosen in it.
+
+        Raises:
+            SedmtlError: The folder cannot be written, or another process does not leave it.
+        """
+        make_folder(self.folder)
+        with explained(f"cannot write {self._path}"):
+            file = open_own(self._path, "a+b")
+        with file:
+            with explained(f"cannot lock {self._path}"):
+                lock_soon(file)
+                file.seek(0)
+                self._read(file)
+            yield
+
+    def _name(self, path: Path) -> str:
+        return path.absolute().relative_to(self.folder.absolute()).as_posix()
+
+    def _read(self, file: IO[bytes]) -> None:
+        self._known.clear()
+        for line in file:
+            try:
+                content = parse_json(line)
+                self._note(str(content["name"]), str(content["sha256"]), str(content["of"]))
+            except (LookupError, TypeError, ValueError):  # cut off, or not ours
+                continue
+
+    def _note(self, name: str, digest: str, of: str) -> None:
+        known_of, digests = self._known.get(name, ("", set()))
+        # A name that went to another recording was free.
+        self._known[name] = of, digests | {digest} if known_of == of else {digest}
+
+    def _add(self, path: Path, digest: str) -> None:
+        name = self._name(path)
+        known_of, digests = self._known.get(name, ("", set()))
+        if known_of == self._of and digest in digests:
+            return
+        make_folder(self.folder)
+        line = json.dumps({"name": name, "sha256": digest, "of": self._of}).encode() + b"\n"
+        # In /tmp it may be another person's: then what we write is not known as ours later.
+        theirs = suppress(PermissionError)
+        with explained(f"cannot write {self._path}"), theirs, open_own(self._path, "a+b") as file:
+            # A full disk or a power failure may have cut the last line off.
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
+        self._note(name, digest, self._of)
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """`Outputs.check` for one file."""
+    Outputs(path.parent, force=force).check([path])
+
+
+def write_output(path: Path, content: bytes | str, *, force: bool) -> None:
+    """`Outputs.write` for one file."""
+    Outputs(path.parent, force=force).write(path, content)
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a file; None if it is none, or cannot be read."""
+    if path.is_symlink():
+        return None
+    if path.is_dir():
+        return FOLDER
+    try:
+        with open_to_read(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    except OSError:
+        return None
+
+
+def _pour(path: Path, content: bytes) -> None:
+    """Write into a device, or into a pipe that somebody reads: one that nobody reads would hang."""
+    with explained(f"cannot write {path}"):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | NO_WAIT)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise OSError(errno.ENXIO, "nobody reads this pipe") from error
+            raise
+        os.set_blocking(descriptor, True)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
