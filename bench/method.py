@@ -1,8 +1,9 @@
 """`make method`: what each part of the strong recipe is worth, measured on any project.
 
-Trains a row at a time: rows × folds × seeds, resumable. The project's stores at all its SNRs must
-be there; networks are trained on the one of `--train-snr`, remixed ones over `remix.snr_db` of
-data.yaml, and all are scored on every store.
+Trains and scores rows × folds × seeds; resumable. The project's stores at all its SNRs must be
+there; networks are trained on the one of `--train-snr`, remixed ones over `remix.snr_db` of
+data.yaml, and all are scored on every store. Each run becomes a line of `--runs`, from which the
+tables are made: they may come from several machines and days.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sedmtl.config import load_config
+from bench.machine import commit, describe
+from sedmtl.config import Config, load_config
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
-from sedmtl.evaluation.rows import Row
-from sedmtl.inference.checkpoint import is_finished
+from sedmtl.inference.checkpoint import is_finished, read_run
 from sedmtl.store import data_name
 
 PLAIN = "--alpha 0 --batch-size 16 --schedule cosine"
@@ -65,7 +71,42 @@ ROWS = {
 }
 """Options of `sedmtl train` by the name of a row; a `+` row adds to 'pooled, remixed'."""
 
+REFERENCE = "pooled, remixed"
+"""The row that the others are compared with, run by run."""
+
 METRICS = ("micro_p", "macro_p", "frame_ap_micro", "psds1", "psds2")
+TITLES = ("micro-P", "macro-P", "frame AP", "PSDS1", "PSDS2")
+
+Run = dict[str, Any]
+"""A line of the file of runs: row, fold, seed, epochs, metrics by data and SNR, cost, origin."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train, and where.
+
+    Attributes:
+        config_path: The project that is trained on.
+        also: Another project with the same plan, scored on beside it: other onsets.
+        runs_path: The file of runs.
+    """
+
+    config_path: Path
+    also: Path | None
+    runs_path: Path
+    train_snr_db: float
+    epochs: int
+
+    @property
+    def project(self) -> Config:
+        """The project that is trained on."""
+        return load_config(self.config_path)
+
+    def options(self, row: str) -> list[str]:
+        """Options of `sedmtl train` for a row."""
+        given = ROWS[row].split()
+        epochs = [] if "--epochs" in given else ["--epochs", str(self.epochs)]
+        return [*given, *epochs, "--snr", f"{self.train_snr_db:g}"]
 
 
 def run_name(row: str, fold: int, seed: int) -> str:
@@ -74,89 +115,179 @@ def run_name(row: str, fold: int, seed: int) -> str:
     return f"method_{'-'.join(words)}_fold{fold}_seed{seed}"
 
 
-def train(config_path: Path, row: str, fold: int, seed: int, options: Sequence[str]) -> None:
-    """Train one run to its end and keep the CPU time it took."""
-    project = load_config(config_path)
-    run = project.work_dir / "runs" / run_name(row, fold, seed)
+def train(plan: Plan, row: str, fold: int, seed: int) -> Path:
+    """Train one run to its end; its CPU time is kept beside its log, also if it is interrupted."""
+    work = plan.project.work_dir
+    run = work / "runs" / run_name(row, fold, seed)
     if is_finished(run):
-        return
-    command = [sys.executable, "-m", "sedmtl", "train", "--config", str(config_path), "--resume"]
-    command += ["--fold", str(fold), "--seed", str(seed), "--name", run.name, *options]
-    log = project.work_dir / "method" / f"{run.name}.log"
+        return run
+    command = [sys.executable, "-m", "sedmtl", "train", "--config", str(plan.config_path)]
+    command += ["--resume", "--fold", str(fold), "--seed", str(seed), "--name", run.name]
+    log = work / "method" / f"{run.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        process = subprocess.Popen([*command, *plan.options(row)], stdout=file, stderr=file)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     costs = log.with_suffix(".cpu")
     spent = float(costs.read_text()) if costs.is_file() else 0.0
     costs.write_text(str(spent + usage.ru_utime + usage.ru_stime))
-    print(f"{run.name}: {'done' if process.returncode == 0 else f'failed, see {log}'}", flush=True)
+    if process.returncode:
+        raise RuntimeError(f"{run.name} failed: see {log}")
+    return run
 
 
-def measure(config_path: Path, rows: Iterable[str], folds: list[int], seeds: list[int]) -> str:
-    """The table: a line per row, each metric at every SNR, over the finished folds and seeds."""
-    project = load_config(config_path)
-    runs_dir, snrs_db = project.work_dir / "runs", sorted(project.mixing.snrs_db)
-    heads = ["row", "runs", *METRICS, "CPU min"]
-    lines = [f"| {' | '.join(heads)} |", f"|---{'|---:' * (len(heads) - 1)}|"]
-    for row in rows:
-        names = [run_name(row, fold, seed) for fold in folds for seed in seeds]
-        names = [name for name in names if is_finished(runs_dir / name)]
-        if not names:
+def score(plan: Plan, row: str, run: Path) -> Run:
+    """The figures of a finished run at every SNR, on its own data and on the other project's."""
+    recipe, machine = read_run(run), describe()
+    costs = plan.project.work_dir / "method" / f"{run.name}.cpu"
+    scored: dict[str, dict[str, list[float]]] = {}
+    for project in (plan.project, *([load_config(plan.also)] if plan.also else [])):
+        snrs_db = sorted(project.mixing.snrs_db)
+        stores = [project.work_dir / "features" / f"{data_name(snr)}.h5" for snr in snrs_db]
+        rows = [tabulate(score_runs(run.parent, [run.name], store))[0] for store in stores]
+        scored[str(project.mixing.onsets)] = {
+            metric: [round(each.metrics[metric].mean, 4) for each in rows] for metric in METRICS
+        }
+    return {
+        "row": row,
+        "fold": recipe["fold"],
+        "seed": recipe["seed"],
+        "trained_on": str(plan.project.mixing.onsets),
+        "epochs": recipe["epochs"],
+        "snrs_db": sorted(plan.project.mixing.snrs_db),
+        "scored_on": scored,
+        "cpu_min": round(float(costs.read_text()) / 60, 2),
+        "precision": recipe["precision"],
+        "cpu": machine["cpu"],
+        "commit": commit(),
+    }
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The runs that are known."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def key_of(run: Run) -> tuple[Any, ...]:
+    """What tells runs apart."""
+    return run["row"], run["fold"], run["seed"], run["trained_on"]
+
+
+def measure(plan: Plan, rows: Sequence[str], folds: Iterable[int], seeds: Iterable[int],
+            n_jobs: int) -> None:  # fmt: skip
+    """Train and score what the file of runs does not have yet, and add it."""
+    known = {key_of(run) for run in read_runs(plan.runs_path)}
+    onsets, one_writes = str(plan.project.mixing.onsets), Lock()
+
+    def work(row: str, fold: int, seed: int) -> None:
+        measured = score(plan, row, train(plan, row, fold, seed))
+        with one_writes, plan.runs_path.open("a") as file:
+            file.write(json.dumps(measured) + "\n")
+        print(f"{row}, fold {fold}, seed {seed}: done", flush=True)
+
+    plan.runs_path.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(n_jobs) as pool:
+        missing = [each for each in product(rows, folds, seeds) if (*each, onsets) not in known]
+        for job in [pool.submit(work, *each) for each in missing]:
+            job.result()
+
+
+def tables(runs: Sequence[Run]) -> str:
+    """A table of every row for each data trained and scored on, and their differences."""
+    pages = []
+    pairs = {(run["trained_on"], on): None for run in runs for on in run["scored_on"]}
+    for trained_on, on in pairs:
+        chosen = [r for r in runs if r["trained_on"] == trained_on and on in r["scored_on"]]
+        by_row = {row: [r for r in chosen if r["row"] == row] for row in ROWS}
+        by_row = {row: each for row, each in by_row.items() if each}
+        at = " / ".join(f"{snr_db:g}" for snr_db in chosen[0]["snrs_db"])
+        pages += [f"Trained on {trained_on} onsets, scored on {on} onsets, at {at} dB:", ""]
+        pages += [*means(by_row, on), ""]
+        if REFERENCE in by_row and len(by_row) > 1:
+            pages += [f"The same folds and seeds, minus *{REFERENCE}*, ± standard error:", ""]
+            pages += [*differences(by_row, on), ""]
+    return "\n".join(pages)
+
+
+def means(by_row: dict[str, list[Run]], on: str) -> list[str]:
+    """Mean over folds and seeds, ± the standard deviation over seeds of the mean over folds."""
+    lines = header("row", "folds × seeds", "epochs", *TITLES, "CPU min")
+    for row, runs in by_row.items():
+        n_folds, n_seeds = (len({run[key] for run in runs}) for key in ("fold", "seed"))
+        values = {metric: array_of(runs, on, metric) for metric in METRICS}  # (runs, SNRs)
+        cells = [" / ".join(f"{v:.3f}" for v in values[m].mean(axis=0)) for m in METRICS]
+        if n_seeds > 1:
+            spreads = [spread_over_seeds(runs, values[metric]) for metric in METRICS]
+            cells = [f"{cell} ± {s:.3f}" for cell, s in zip(cells, spreads, strict=True)]
+        cost = np.mean([run["cpu_min"] for run in runs])
+        epochs = "/".join(map(str, sorted({run["epochs"] for run in runs})))
+        count = f"{n_folds} × {n_seeds}"
+        if len(runs) < n_folds * n_seeds:
+            count += f" ({len(runs)} runs)"
+        lines.append(f"| {' | '.join([row, count, epochs, *cells, f'{cost:.1f}'])} |")
+    return lines
+
+
+def differences(by_row: dict[str, list[Run]], on: str) -> list[str]:
+    """Mean over the runs that a row and the reference both have, ± its standard error."""
+    lines = header("row", "runs", *TITLES)
+    base = {(run["fold"], run["seed"]): run for run in by_row[REFERENCE]}
+    for row, runs in by_row.items():
+        common = [run for run in runs if (run["fold"], run["seed"]) in base]
+        if row == REFERENCE or not common:
             continue
-        costs = [project.work_dir / "method" / f"{name}.cpu" for name in names]
-        minutes = np.mean([float(p.read_text()) / 60 for p in costs if p.is_file()] or [np.nan])
-        stores = [project.work_dir / "features" / f"{data_name(snr_db)}.h5" for snr_db in snrs_db]
-        scored = [tabulate(score_runs(runs_dir, names, store)) for store in stores]
-        cells = [" / ".join(mean_of(each, metric) for each in scored) for metric in METRICS]
-        lines.append(f"| {' | '.join([row, str(len(names)), *cells, f'{minutes:.1f}'])} |")
-    at = " / ".join(f"{snr_db:g}" for snr_db in snrs_db)
-    return "\n".join([*lines, "", f"Each metric at {at} dB.", ""])
+        others = [base[run["fold"], run["seed"]] for run in common]
+        cells = []
+        for metric in METRICS:
+            gain = array_of(common, on, metric) - array_of(others, on, metric)
+            error = gain.std(axis=0, ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else None
+            cells.append(" / ".join(f"{value:+.3f}" for value in gain.mean(axis=0)))
+            if error is not None:
+                cells[-1] += f" ± {error.mean():.3f}"
+        lines.append(f"| {' | '.join([row, str(len(common)), *cells])} |")
+    return lines
 
 
-def mean_of(rows: Sequence[Row], metric: str) -> str:
-    """Mean of a metric over seeds, each the mean over folds; with the spread over seeds."""
-    values = [row.metrics[metric].mean for row in rows if metric in row.metrics]
-    if not values:
-        return "–"
-    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}"
+def array_of(runs: Sequence[Run], on: str, metric: str) -> npt.NDArray[np.float64]:
+    """(runs, SNRs) of a metric."""
+    return np.array([run["scored_on"][on][metric] for run in runs])
+
+
+def spread_over_seeds(runs: Sequence[Run], values: npt.NDArray[np.float64]) -> float:
+    """Standard deviation over seeds of the mean over folds; the mean of it over SNRs."""
+    seeds = np.array([run["seed"] for run in runs])
+    by_seed = [values[seeds == seed].mean(axis=0) for seed in np.unique(seeds)]
+    return float(np.std(by_seed, axis=0, ddof=1).mean())
+
+
+def header(*names: str) -> list[str]:
+    """The first lines of a table."""
+    return [f"| {' | '.join(names)} |", f"|---{'|---:' * (len(names) - 1)}|"]
 
 
 def main() -> None:
-    """Train what is missing, then print the table."""
+    """Train what is missing, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, default=Path("data.yaml"))
+    parser.add_argument("--also", type=Path, metavar="DATA", help="another project to score on")
+    parser.add_argument("--runs", type=Path, metavar="FILE",
+        help="of the measured runs; by default method/runs.jsonl in the work folder")  # fmt: skip
     parser.add_argument("--row", action="append", choices=list(ROWS), metavar="NAME",
         help="of those in this file; default: all")  # fmt: skip
     parser.add_argument("--fold", type=int, action="append")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--train-snr", type=float, default=10.0)
-    parser.add_argument("--epochs", type=int, default=30, help="where a row does not say")
+    parser.add_argument("--epochs", type=int, default=20, help="where a row does not say")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--table", action="store_true", help="train nothing")
     asked = parser.parse_args()
-    rows, folds, seeds = asked.row or list(ROWS), asked.fold or [1, 2, 3, 4], asked.seed or [0]
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        jobs = []
-        for row in rows if not asked.table else []:
-            given = ROWS[row].split()
-            epochs = [] if "--epochs" in given else ["--epochs", str(asked.epochs)]
-            options = [*given, *epochs, "--snr", f"{asked.train_snr:g}"]
-            jobs += [
-                pool.submit(train, asked.config, row, fold, seed, options)
-                for fold in folds
-                for seed in seeds
-            ]
-        for job in jobs:
-            job.result()
-    table = measure(asked.config, rows, folds, seeds)
-    folder = load_config(asked.config).work_dir / "method"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "method.md").write_text(table)
-    (folder / "method.json").write_text(json.dumps({"rows": rows, "folds": folds, "seeds": seeds}))
-    print(table)
+    runs_path = asked.runs or load_config(asked.config).work_dir / "method" / "runs.jsonl"
+    plan = Plan(asked.config, asked.also, runs_path, asked.train_snr, asked.epochs)
+    if not asked.table:
+        rows, folds, seeds = asked.row or list(ROWS), asked.fold or [1, 2, 3, 4], asked.seed or [0]
+        measure(plan, rows, folds, seeds, asked.jobs)
+    print(tables(read_runs(runs_path)))
 
 
 if __name__ == "__main__":
