@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from bench.machine import commit, describe
 from sedmtl.config import Config, load_config
@@ -49,6 +50,10 @@ ROWS = {
     "pooled": POOLED,
     "pooled, plateau": "--model pooled --alpha 0 --batch-size 16",
     "pooled, remixed": REMIXED,
+    "+ first parts": f"{REMIXED} remix.event_part=first",
+    "+ own speed": f"{REMIXED} remix.speed=[1,1]",
+    "+ first parts, own speed": f"{REMIXED} remix.event_part=first remix.speed=[1,1]",
+    "+ one SNR": f"{REMIXED} remix.snr_db=null",
     "pooled, remixed, 45 epochs": f"{REMIXED} --epochs 45",
     "+ mixup, 60 epochs": f"{REMIXED} --mixup 0.5 --epochs 60",
     "+ decoder": f"{REMIXED} --alpha 0.001",
@@ -69,7 +74,10 @@ ROWS = {
     "ceiling: pooled, remixed, known frames": f"{REMIXED} --supervision strong",
     "ceiling: crnn, remixed, known frames": f"--model crnn {PLAIN} --remix --supervision strong",
 }
-"""Options of `sedmtl train` by the name of a row; a `+` row adds to 'pooled, remixed'."""
+"""Options of `sedmtl train`, and values of data.yaml, by the name of a row.
+
+A `+` row changes one thing of 'pooled, remixed'.
+"""
 
 REFERENCE = "pooled, remixed"
 """The row that the others are compared with, run by run."""
@@ -104,15 +112,31 @@ class Plan:
 
     def options(self, row: str) -> list[str]:
         """Options of `sedmtl train` for a row."""
-        given = ROWS[row].split()
+        given = [word for word in ROWS[row].split() if not word.startswith("remix.")]
         epochs = [] if "--epochs" in given else ["--epochs", str(self.epochs)]
-        return [*given, *epochs, "--snr", f"{self.train_snr_db:g}"]
+        config = ["--config", str(self.data_of(row))]
+        return [*config, *given, *epochs, "--snr", f"{self.train_snr_db:g}"]
+
+    def data_of(self, row: str) -> Path:
+        """The project of a row: the one given, or one beside it with the row's own values."""
+        own = [word.removeprefix("remix.") for word in ROWS[row].split() if "remix." in word]
+        if not own:
+            return self.config_path
+        data = yaml.safe_load(self.config_path.read_text())
+        values = {key: yaml.safe_load(value) for key, value in (w.split("=") for w in own)}
+        path = self.config_path.with_name(f"{self.config_path.stem}_{slug(row)}.yaml")
+        path.write_text(yaml.safe_dump({**data, "remix": {**data.get("remix", {}), **values}}))
+        return path
+
+
+def slug(row: str) -> str:
+    """The words of a row as part of a file's name."""
+    return "-".join("".join(c if c.isalnum() else " " for c in row).split())
 
 
 def run_name(row: str, fold: int, seed: int) -> str:
     """The run folder of a row."""
-    words = "".join(c if c.isalnum() else " " for c in row).split()
-    return f"method_{'-'.join(words)}_fold{fold}_seed{seed}"
+    return f"method_{slug(row)}_fold{fold}_seed{seed}"
 
 
 def train(plan: Plan, row: str, fold: int, seed: int) -> Path:
@@ -121,7 +145,7 @@ def train(plan: Plan, row: str, fold: int, seed: int) -> Path:
     run = work / "runs" / run_name(row, fold, seed)
     if is_finished(run):
         return run
-    command = [sys.executable, "-m", "sedmtl", "train", "--config", str(plan.config_path)]
+    command = [sys.executable, "-m", "sedmtl", "train"]
     command += ["--resume", "--fold", str(fold), "--seed", str(seed), "--name", run.name]
     log = work / "method" / f"{run.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import write_tone
 
 from sedmtl.config import Remix, load_config
-from sedmtl.data.draw import join_pools
+from sedmtl.data.draw import Drawn, DrawnEvent, join_pools
 from sedmtl.data.mixing import plan_project
 from sedmtl.data.plan import Pool
 from sedmtl.data.sources import open_sources
@@ -33,7 +35,7 @@ def opened(trained):
     config = load_config(trained.folder / "data.yaml")
     planned = plan_project(config)
     config = config.model_copy(update={"workdir": config.workdir})
-    sources = open_sources(config, planned)
+    sources = open_sources(config, planned, "first")
     features = Store(trained.work / "features" / "snr_20.h5", "logmel")
     mixtures = Store(trained.work / "mixtures" / "snr_20.h5", "waveform")
     return config, planned, sources, features, mixtures
@@ -41,7 +43,7 @@ def opened(trained):
 
 def remixer_of(opened, remix=None, n_clips=12, fold=1, seed=3):
     config, planned, sources, features, _ = opened
-    remix = remix or Remix()
+    remix = remix or Remix(event_part="first", speed=(1, 1))
     folds = sorted(set(range(1, config.mixing.folds + 1)) - {fold})
     pool = join_pools(planned.pools[number - 1] for number in folds)
     return EventRemixer(sources, pool, config, remix, features, n_clips, seed, CPU)
@@ -66,9 +68,10 @@ def test_a_stored_mixture_is_mixed_again_to_its_samples(opened):
     for row, mixture in enumerate(planned.mixtures):
         if mixture.validation:
             continue
-        drawn = remixer.draw(1, 0)._replace(
-            scene=mixture.scene, events=mixture.events, snr_db=SNR_DB
+        events = tuple(
+            DrawnEvent(e.clip, e.onset_s, e.offset_s, part=0, speed=1.0) for e in mixture.events
         )
+        drawn = Drawn(mixture.scene, events, SNR_DB)
         stored = mixtures.read(range(row, row + 1))[0] / 32767
         assert np.abs(remixer.mix(drawn).numpy() - stored).max() <= 2.01 / 32767
         checked += 1
@@ -143,12 +146,61 @@ def test_the_snr_of_a_mixture_is_the_one_asked_for(opened):
     one = remixer.draw(1, 0)
     loud = remixer.mix(one._replace(snr_db=60.0)).numpy()
     event = one.events[0]
-    source = sources.events[event.clip.name]
+    (source,) = sources.events[event.clip.name]
     onset = round(event.onset_s * config.mixing.sample_rate)
     alone = sources.samples[source.first : source.first + source.n_samples] * source.gain
     part = loud[onset : onset + len(alone)]
     # At 60 dB the scene is a thousandth: the mixture is the event, scaled.
     assert np.corrcoef(part, alone)[0, 1] > 0.999
+
+
+def test_any_part_of_a_clip_that_is_not_a_pause_may_be_drawn(project):
+    config = load_config(project.folder / "data.yaml")
+    clip = plan_project(config).pools[0].clips[0]
+    rate, event_s = config.mixing.sample_rate, config.mixing.event_s
+    noise = np.random.default_rng(0).normal(scale=0.1, size=4 * rate)
+    noise[rate : 3 * rate] *= 0.001  # two seconds of silence between one and one of sound
+    soundfile.write(clip.path, noise, rate)
+    level = np.sqrt(np.mean(noise**2))
+    sources = open_sources(config, plan_project(config), "any")
+    parts = sources.events[clip.name]
+    whole = min(part.first for part in parts)
+    starts_s = [(part.first - whole) / rate for part in parts]
+    assert {round(s, 1) for s in (0, 1 - event_s, 4 - event_s)} <= {round(s, 1) for s in starts_s}
+    assert not [s for s in starts_s if 1 <= s <= 3 - event_s]
+    for part in parts:
+        assert part.n_samples == event_s * rate
+        heard = sources.samples[part.first : part.first + part.n_samples] * part.gain
+        assert np.sqrt(np.mean(heard**2)) >= 0.49
+        assert part.gain == parts[0].gain  # of the whole file, that SNRs refer to
+    (first,) = open_sources(config, plan_project(config), "first").events[clip.name]
+    assert first.n_samples == event_s * rate
+    assert first.gain * 32767 * level == pytest.approx(np.abs(noise[: first.n_samples]).max(), 1e-3)
+
+
+def test_an_event_that_is_played_faster_is_shorter_and_higher(project):
+    """A tone of 1 kHz at 1.25 times its speed is one of 1,250 Hz."""
+    config = load_config(project.folder / "data.yaml")
+    planned = plan_project(config)
+    clip, scene = planned.pools[0].clips[0], planned.pools[0].scenes[0]
+    rate, event_s = config.mixing.sample_rate, config.mixing.event_s
+    soundfile.write(clip.path, 0.5 * np.sin(2 * np.pi * 1000 * np.arange(rate) / rate), rate)
+    sources = open_sources(config, plan_project(config))
+    events = {}
+    for speed in (0.8, 1.0, 1.25):
+        remix = Remix(events_per_mixture=(1, 1), speed=(speed, speed), snr_db=(80, 80))
+        store = SimpleNamespace(classes=planned.classes, attributes={"snr_db": 0}, row_shape=())
+        alone = Pool((clip,), (scene,))
+        remixer = EventRemixer(sources, alone, config, remix, store, 1, 0, CPU)
+        drawn = remixer.draw(1, 0)
+        (event,) = drawn.events
+        assert event.offset_s - event.onset_s == pytest.approx(min(event_s, event_s / speed))
+        onset, offset = (round(s * rate) for s in (event.onset_s, event.offset_s))
+        sound = remixer.mix(drawn).numpy()
+        assert np.abs(sound[offset + 2 :]).max(initial=0) < 0.01
+        spectrum = np.abs(np.fft.rfft(sound[onset:offset], 8 * rate))
+        events[speed] = spectrum.argmax() / 8
+    assert events == pytest.approx({0.8: 800, 1.0: 1000, 1.25: 1250}, rel=0.01)
 
 
 def test_sources_are_decoded_once_and_again_when_a_file_changes(project):

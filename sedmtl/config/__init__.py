@@ -6,10 +6,11 @@ those are options of `sedmtl train` and are recorded in the run folder.
 
 from sedmtl.config.corpora import Folder, FsdKaggle2018, Synthetic, Table, Tau2019
 from sedmtl.config.reading import load_config
-from sedmtl.config.schema import Config, Features, Mixing, Remix
+from sedmtl.config.schema import Config, EventPart, Features, Mixing, Remix
 
 __all__ = [
     "Config",
+    "EventPart",
     "Features",
     "Folder",
     "FsdKaggle2018",

@@ -22,6 +22,9 @@ ROUNDING_S = 1e-9
 Level = Annotated[float, Field(ge=-100, le=100)]
 """In dB."""
 Count = Annotated[int, Field(ge=1, le=10_000)]
+Speed = Annotated[float, Field(ge=0.25, le=4)]
+EventPart = Literal["any", "first"]
+"""Which part of its clip an event of a new mixture is (`Remix`)."""
 
 
 class Mixing(Section):
@@ -96,15 +99,20 @@ class Remix(Section):
         mixtures_per_epoch: By default as many as the store's training mixtures.
         snr_db: Lowest and highest; by default the SNR of the store.
         events_per_mixture: Fewest and most; by default those of `mixing`.
+        event_part: `any`: an event is any part of its clip that is about as loud as the whole, anew
+            in each mixture. `first`: it is the first `event_s` seconds, as in the stores.
+        speed: Slowest and fastest that an event is played, which changes its pitch as well.
         clips_per_mixture: Fewest and most of one's own recordings (`corpus.clips`).
     """
 
     mixtures_per_epoch: int | None = Field(default=None, ge=1, le=100_000)
     snr_db: tuple[Level, Level] | None = None
     events_per_mixture: tuple[Count, Count] | None = None
+    event_part: EventPart = "any"
+    speed: tuple[Speed, Speed] = (0.86, 1.16)
     clips_per_mixture: tuple[Count, Count] = (1, 2)
 
-    @field_validator("snr_db", "events_per_mixture", "clips_per_mixture")
+    @field_validator("snr_db", "events_per_mixture", "speed", "clips_per_mixture")
     @classmethod
     def _rise(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
         if bounds is not None and bounds[0] > bounds[1]:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from sedmtl.config import Mixing, Remix
 from sedmtl.data.corpora import Scene
-from sedmtl.data.plan import PlannedEvent, Pool, place
+from sedmtl.data.plan import PlannedEvent, Pool, choose_onsets
 from sedmtl.runtime.errors import SedmtlError
+
+
+@dataclass(frozen=True)
+class DrawnEvent(PlannedEvent):
+    """An event of a new mixture.
+
+    Attributes:
+        part: Which part of its clip it is, by number.
+        speed: How many times as fast it is played.
+    """
+
+    part: int
+    speed: float
 
 
 class Drawn(NamedTuple):
     """A new mixture: its scene, its events in order of onset, its SNR."""
 
     scene: Scene
-    events: tuple[PlannedEvent, ...]
+    events: tuple[DrawnEvent, ...]
     snr_db: float
 
 
@@ -40,7 +54,7 @@ def join_pools(pools: Iterable[Pool]) -> Pool:
 
 def draw(
     pool: Pool,
-    durations_s: Mapping[str, float],
+    lengths_s: Mapping[str, Sequence[float]],
     mixing: Mixing,
     remix: Remix,
     snr_db: float,
@@ -53,7 +67,7 @@ def draw(
 
     Args:
         pool: What to draw from.
-        durations_s: Length of each clip by its name.
+        lengths_s: Of the parts of each clip, by its name.
         mixing: The rules of onsets and overlap.
         remix: The ranges of SNR and number of events.
         snr_db: Where `remix` gives no range.
@@ -66,5 +80,19 @@ def draw(
     chosen = rng.choice(n_clips, n_events, replace=n_events > n_clips)
     lowest, highest = remix.snr_db or (snr_db, snr_db)
     level_db = float(rng.uniform(lowest, highest))
-    events = place([pool.clips[i] for i in chosen], durations_s, mixing, rng)
-    return Drawn(scene, events, level_db)
+    clips = [pool.clips[i] for i in chosen]
+    parts = [int(rng.integers(len(lengths_s[clip.name]))) for clip in clips]
+    speeds = rng.uniform(*remix.speed, len(clips)).tolist()
+    # An event that is played slowly ends at `event_s` as any other.
+    as_played_s = [
+        min(lengths_s[clip.name][part] / speed, mixing.event_s)
+        for clip, part, speed in zip(clips, parts, speeds, strict=True)
+    ]
+    onsets_s = choose_onsets(as_played_s, mixing, rng)
+    events = [
+        DrawnEvent(clip, onset_s, onset_s + length_s, part, speed)
+        for clip, onset_s, length_s, part, speed in zip(
+            clips, onsets_s, as_played_s, parts, speeds, strict=True
+        )
+    ]
+    return Drawn(scene, tuple(sorted(events, key=lambda event: event.onset_s)), level_db)

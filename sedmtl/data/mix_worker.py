@@ -97,15 +97,25 @@ def decode_events(clips: Sequence[EventClip], mixing: Mixing) -> Arrays:
 
 
 def decode_event(clip: EventClip, mixing: Mixing) -> EventAudio:
-    """Decode and resample one event clip; raises as `decode_events`."""
+    """Decode and resample the first `event_s` seconds of a clip; raises as `decode_events`."""
+    return cut_event(decode_clip(clip, mixing), 0, mixing)
+
+
+def decode_clip(clip: EventClip, mixing: Mixing) -> EventAudio:
+    """Decode and resample a whole event clip; raises as `decode_events`."""
     waveform = audio.read(clip.path, mixing.sample_rate)
-    segment = waveform[: round(mixing.event_s * mixing.sample_rate)]
     level = audio.rms(waveform)
     if level == 0:
         raise SedmtlError(f"{clip.path} is silent: expected an event of class '{clip.label}'")
-    heard = audio.rms(segment)
+    return EventAudio(waveform, level)
+
+
+def cut_event(whole: EventAudio, start: int, mixing: Mixing) -> EventAudio:
+    """The `event_s` seconds of a clip that begin at a sample, with their level."""
+    segment = whole.segment[start : start + round(mixing.event_s * mixing.sample_rate)]
+    heard = audio.rms(segment) if mixing.snr_over == "segment" else 0.0
     # A silent segment has no level; that of its file keeps the mixture finite.
-    return EventAudio(segment, heard if mixing.snr_over == "segment" and heard > 0 else level)
+    return EventAudio(segment, heard or whole.level)
 
 
 def render_block(

@@ -146,7 +146,7 @@ def plan(
         for scene, in_validation in zip(fold_scenes, validation, strict=True):
             chosen = list(islice(slots[in_validation], n_events))
             name = f"mix_{len(mixtures) + 1:0{n_digits}d}.wav"
-            events = place(chosen, durations_s, mixing, onset_rng)
+            events = _place(chosen, durations_s, mixing, onset_rng)
             mixtures.append(PlannedMixture(name, fold + 1, in_validation, scene, events))
         pools.append(Pool(tuple(kept), share.without(compress(fold_scenes, validation))))
     return Plan(tuple(classes), tuple(mixtures), tuple(pools))
@@ -209,27 +209,35 @@ def assign_folds(
     return (number[row_recording] % n_folds + 1).astype(np.uint8)
 
 
-def place(
+def _place(
     clips: Sequence[EventClip],
     durations_s: Mapping[str, float],
     mixing: Mixing,
     rng: np.random.Generator,
 ) -> tuple[PlannedEvent, ...]:
-    """Give each event its time by the rule of `mixing.onsets`, in order of onset.
-
-    Fewer events than there are fixed onsets take some of these at random.
-    """
+    """Give each event its time by the rule of `mixing.onsets`, in order of onset."""
     lengths_s = [min(durations_s[clip.name], mixing.event_s) for clip in clips]
-    onsets_s: Sequence[float] = mixing.fixed_onsets_s
-    if mixing.onsets == "random":
-        onsets_s = _random_onsets(lengths_s, mixing, rng)
-    elif len(clips) < len(onsets_s):
-        onsets_s = rng.choice(onsets_s, len(clips), replace=False).tolist()
+    onsets_s = choose_onsets(lengths_s, mixing, rng)
     placed = [
         PlannedEvent(clip, onset_s, onset_s + length_s)
         for clip, onset_s, length_s in zip(clips, onsets_s, lengths_s, strict=True)
     ]
     return tuple(sorted(placed, key=lambda event: event.onset_s))
+
+
+def choose_onsets(
+    lengths_s: Sequence[float], mixing: Mixing, rng: np.random.Generator
+) -> Sequence[float]:
+    """An onset for each event, by the rule of `mixing.onsets`.
+
+    Fewer events than there are fixed onsets take some of these at random.
+    """
+    if mixing.onsets == "random":
+        return _random_onsets(lengths_s, mixing, rng)
+    onsets_s = mixing.fixed_onsets_s
+    if len(lengths_s) == len(onsets_s):
+        return onsets_s
+    return [float(s) for s in rng.choice(onsets_s, len(lengths_s), replace=False)]
 
 
 def _random_onsets(

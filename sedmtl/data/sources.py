@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.config import Config, Mixing
+from sedmtl.config import Config, EventPart, Mixing
 from sedmtl.data import audio
 from sedmtl.data.corpora import EventClip, Scene
-from sedmtl.data.mix_worker import decode_event, read_scene
+from sedmtl.data.mix_worker import cut_event, decode_clip, read_scene
 from sedmtl.data.plan import Plan
+from sedmtl.data.render import EventAudio
 from sedmtl.runtime import disk_space, progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json
@@ -27,15 +28,21 @@ from sedmtl.runtime.origin import Origin, stamp_of
 from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import FULL_SCALE
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raise it when the same audio would be decoded to other samples: the file is then made anew."""
+
+STEP_S = 0.1
+"""Seconds between the beginnings of two parts of a clip."""
+
+LEAST_LEVEL = 0.5
+"""Least RMS of a part of a clip, as a share of the whole clip's: what is quieter may be a pause."""
 
 Samples = npt.NDArray[np.int16]
 Item = TypeVar("Item")
 
 
 class Source(NamedTuple):
-    """The audio of an event or a scene.
+    """The audio of an event, which is a part of its clip, or of a scene.
 
     Attributes:
         first: First sample in the file.
@@ -56,19 +63,24 @@ class Sources:
     Attributes:
         samples: (N,) in the file. Each source is scaled to the peak of int16, which is at least
             twice as fine as the rounding of the mixture that it becomes half of.
-        events: By the name of their clip.
+        events: By the name of their clip, the parts of it that may be drawn.
         scenes: By name, each as long as a mixture.
         digest: SHA-256 of what a mixture can depend on.
     """
 
     samples: Samples
-    events: Mapping[str, Source]
+    events: Mapping[str, Sequence[Source]]
     scenes: Mapping[str, Source]
     digest: str
 
 
-def open_sources(config: Config, planned: Plan) -> Sources:
+def open_sources(config: Config, planned: Plan, event_part: EventPart = "any") -> Sources:
     """Open the sources of a plan; decode them first unless the file is current.
+
+    Args:
+        config: The project.
+        planned: Its plan.
+        event_part: Which parts of an event clip may be drawn.
 
     Raises:
         SedmtlError: A file cannot be read or is silent, or the disk is too small.
@@ -76,27 +88,32 @@ def open_sources(config: Config, planned: Plan) -> Sources:
     folder = config.work_dir / "sources"
     clips = {clip.name: clip for pool in planned.pools for clip in pool.clips}
     scenes = {scene.name: scene for pool in planned.pools for scene in pool.scenes}
-    origin = _origin(clips, scenes, config.mixing)
+    origin = _origin(clips, scenes, config.mixing, event_part)
     sources = _read(folder, origin)
     if sources is None:
         # Processes that train together, or runs side by side, all come here: one decodes.
         with folder_lock(folder, "sedmtl train --remix", wait=True):
             sources = _read(folder, origin)
             if sources is None:
-                _write(folder, list(clips.values()), list(scenes.values()), config.mixing, origin)
+                sounds = _Sounds(list(clips.values()), list(scenes.values()), config.mixing)
+                _write(folder, sounds, event_part, origin)
                 sources = _read(folder, origin)
     if sources is None:
         raise SedmtlError(f"{folder} was changed while it was being written: try again")
     return sources
 
 
-def _origin(clips: Mapping[str, EventClip], scenes: Mapping[str, Scene], mixing: Mixing) -> Origin:
+def _origin(
+    clips: Mapping[str, EventClip],
+    scenes: Mapping[str, Scene],
+    mixing: Mixing,
+    event_part: EventPart,
+) -> Origin:
     keys = {"sample_rate", "duration_s", "event_s", "snr_over"}
     names = hashlib.sha256(json.dumps([[*clips], [*scenes]]).encode()).hexdigest()
     stamp = stamp_of(each.path for part in (clips, scenes) for each in part.values())
-    return Origin(
-        {"protocol": PROTOCOL, "names": names, "stamp": stamp, **mixing.model_dump(include=keys)}
-    )
+    made = {"protocol": PROTOCOL, "names": names, "stamp": stamp, "event_part": event_part}
+    return Origin({**made, **mixing.model_dump(include=keys)})
 
 
 def _read(folder: Path, origin: Origin) -> Sources | None:
@@ -106,35 +123,45 @@ def _read(folder: Path, origin: Origin) -> Sources | None:
         if not Origin(index["origin"]).is_current(origin):
             return None
         events, scenes = (
-            {name: Source(*values) for name, values in index[part].items()}
-            for part in ("events", "scenes")
+            {name: [Source(*each) for each in parts] for name, parts in index[kind].items()}
+            for kind in ("events", "scenes")
         )
-        n_samples = sum(source.n_samples for part in (events, scenes) for source in part.values())
         # Copy on write: torch wants memory that it could write into.
-        samples = np.memmap(folder / "audio.int16", np.int16, "c", shape=(n_samples,))
+        samples = np.memmap(folder / "audio.int16", np.int16, "c")
         # Read once, a gigabyte per second, it is also in the page cache when it is drawn from.
         digest = hashlib.sha256(samples.data)
         if _finish(digest, index) != index["digest"]:
             return None
-        return Sources(samples, events, scenes, index["digest"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = {name: parts[0] for name, parts in scenes.items()}
+        return Sources(samples, events, whole, index["digest"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
 
 
-def _write(
-    folder: Path,
-    clips: Sequence[EventClip],
-    scenes: Sequence[Scene],
-    mixing: Mixing,
-    origin: Origin,
-) -> None:
-    n_bytes = 2 * len(scenes) * mixing.n_samples
-    n_bytes += 2 * len(clips) * round(mixing.event_s * mixing.sample_rate)
-    disk_space.announce(f"{len(clips):,} event clips and {len(scenes):,} scenes", n_bytes, folder)
+class _Sounds(NamedTuple):
+    clips: Sequence[EventClip]
+    scenes: Sequence[Scene]
+    mixing: Mixing
+
+    def n_bytes(self, event_part: EventPart) -> int:
+        """Of all of them as they are kept."""
+        longest_s = self.mixing.event_s if event_part == "first" else np.inf
+        infos = audio.probe_all([clip.path for clip in self.clips])
+        events_s = sum(min(info.duration_s, longest_s) for info in infos)
+        return 2 * (
+            round(events_s * self.mixing.sample_rate) + len(self.scenes) * self.mixing.n_samples
+        )
+
+
+def _write(folder: Path, sounds: _Sounds, event_part: EventPart, origin: Origin) -> None:
+    clips, scenes, mixing = sounds
+    what = f"{len(clips):,} event clips and {len(scenes):,} scenes"
+    disk_space.announce(what, sounds.n_bytes(event_part), folder)
     partial_path = folder / ".audio.int16.part"
+    decode_event = partial(_decode_event, mixing=mixing, event_part=event_part)
     decoded = [
-        ("events", [clip.name for clip in clips], _each(_decode_event, clips, mixing)),
-        ("scenes", [scene.name for scene in scenes], _each(_decode_scene, scenes, mixing)),
+        ("events", [clip.name for clip in clips], _each(decode_event, clips)),
+        ("scenes", [each.name for each in scenes], _each(partial(_decode_scene, mixing), scenes)),
     ]
     digest, first = hashlib.sha256(), 0
     index: dict[str, Any] = {"origin": origin.decides}
@@ -143,12 +170,12 @@ def _write(
             partial_path.open("wb") as file,
             progress.progress("reading sources", len(clips) + len(scenes)) as advance,
         ):
-            for part, names, sounds in decoded:
-                index[part] = {}
-                for name, (samples, gain) in zip(names, sounds, strict=True):
+            for kind, names, each_decoded in decoded:
+                index[kind] = {}
+                for name, (samples, parts) in zip(names, each_decoded, strict=True):
                     file.write(samples.data)
                     digest.update(samples.data)
-                    index[part][name] = (first, len(samples), gain)
+                    index[kind][name] = [(first + part.first, *part[1:]) for part in parts]
                     first += len(samples)
                     advance(1)
         # The index goes last: without it, the audio counts as missing.
@@ -165,26 +192,50 @@ def _finish(digest: Any, index: Mapping[str, Any]) -> str:
     return str(digest.hexdigest())
 
 
-def _each(decode: Any, items: Sequence[Item], mixing: Mixing) -> Iterator[tuple[Samples, float]]:
+def _each(
+    decode: Callable[[Item], tuple[Samples, list[Source]]], items: Sequence[Item]
+) -> Iterator[tuple[Samples, list[Source]]]:
     """Decode in threads, in order."""
     with threads(all_cores()) as workers:
-        yield from map_in_order(partial(decode, mixing=mixing), items, workers)
+        yield from map_in_order(decode, items, workers)
 
 
-def _decode_event(clip: EventClip, mixing: Mixing) -> tuple[Samples, float]:
-    event = decode_event(clip, mixing)
-    return _quantise(event.segment, event.level)
+def _decode_event(
+    clip: EventClip, mixing: Mixing, event_part: EventPart
+) -> tuple[Samples, list[Source]]:
+    """The samples of a clip as they are kept, and the parts of it that may be drawn."""
+    whole = decode_clip(clip, mixing)
+    starts = _starts(whole, mixing) if event_part == "any" else [0]
+    events = [cut_event(whole, start, mixing) for start in starts]
+    kept = whole.segment if event_part == "any" else events[0].segment
+    samples, scale = _quantise(kept)
+    return samples, [
+        Source(start, len(event.segment), scale / event.level)
+        for start, event in zip(starts, events, strict=True)
+    ]
 
 
-def _decode_scene(scene: Scene, mixing: Mixing) -> tuple[Samples, float]:
+def _starts(whole: EventAudio, mixing: Mixing) -> list[int]:
+    """Where a part of `event_s` seconds may begin: where it is not much quieter than the whole."""
+    waveform = whole.segment
+    n_samples, step = round(mixing.event_s * mixing.sample_rate), round(STEP_S * mixing.sample_rate)
+    starts = np.arange(0, max(1, len(waveform) - n_samples + 1), max(1, step))
+    energy = np.concatenate([[0], np.cumsum(np.square(waveform, dtype=np.float64))])
+    power = (energy[np.minimum(starts + n_samples, len(waveform))] - energy[starts]) / n_samples
+    is_loud = power >= (LEAST_LEVEL * whole.level) ** 2
+    return [int(start) for start in starts[is_loud]] or [0]
+
+
+def _decode_scene(mixing: Mixing, scene: Scene) -> tuple[Samples, list[Source]]:
     waveform = audio.cut_or_repeat(read_scene(scene.path, mixing), mixing.n_samples)
-    return _quantise(waveform, audio.rms(waveform))
+    samples, scale = _quantise(waveform)
+    return samples, [Source(0, len(samples), scale / audio.rms(waveform))]
 
 
-def _quantise(waveform: audio.Audio, level: float) -> tuple[Samples, float]:
-    """Scaled to the peak of int16, and the gain that gives it level 1; silence has gain 0."""
+def _quantise(waveform: audio.Audio) -> tuple[Samples, float]:
+    """Scaled to the peak of int16, and the scale that undoes it; 0 for silence."""
     peak = float(np.abs(waveform).max())
     if peak < audio.QUIETEST:
         return np.zeros(len(waveform), np.int16), 0.0
     samples = np.rint(waveform * np.float32(FULL_SCALE / peak)).astype(np.int16)
-    return samples, peak / FULL_SCALE / level
+    return samples, peak / FULL_SCALE

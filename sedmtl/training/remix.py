@@ -12,9 +12,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sedmtl.config import Config, Mixing, Remix
-from sedmtl.data.draw import Drawn, draw, join_pools
+from sedmtl.data.draw import Drawn, DrawnEvent, draw, join_pools
 from sedmtl.data.mixing import event_table, plan_project
 from sedmtl.data.plan import Plan, Pool
 from sedmtl.data.sources import Sources, open_sources
@@ -75,7 +76,7 @@ def open_remixer(
     _check_plan(planned, store)
     folds = np.unique(store.clips.fold[split.train]).tolist()
     pool = join_pools(planned.pools[fold - 1] for fold in folds)
-    sources = open_sources(project, planned)
+    sources = open_sources(project, planned, remix.event_part)
     return EventRemixer(sources, pool, project, remix, store, n_clips, seed, device, presence)
 
 
@@ -130,7 +131,10 @@ class EventRemixer:
         self._row_shape = store.row_shape
         self._seed, self._device, self._presence = seed, device, presence
         rate = self._mixing.sample_rate
-        self._durations_s = {n: each.n_samples / rate for n, each in sources.events.items()}
+        self._lengths_s = {
+            name: [part.n_samples / rate for part in parts]
+            for name, parts in sources.events.items()
+        }
         where = device if fits(sources.samples.nbytes, device) else torch.device("cpu")
         self._samples = torch.from_numpy(sources.samples).to(where)
         self._logmel = LogMel(rate, **project.features.model_dump()).to(where)
@@ -152,7 +156,7 @@ class EventRemixer:
     def draw(self, epoch: int, number: int) -> Drawn:
         """One mixture of an epoch."""
         rng = np.random.default_rng([self._seed, epoch, number])
-        return draw(self._pool, self._durations_s, self._mixing, self._remix, self._snr_db, rng)
+        return draw(self._pool, self._lengths_s, self._mixing, self._remix, self._snr_db, rng)
 
     def _logmels(self, drawn: Sequence[Drawn]) -> Tensor:
         """(B, T, F), clip by clip, which keeps what is computed with in the processor's cache."""
@@ -168,10 +172,10 @@ class EventRemixer:
         n_samples, rate = self._mixing.n_samples, self._mixing.sample_rate
         events = torch.zeros(n_samples, device=self._samples.device)
         for event in drawn.events:
-            source, onset = self._sources.events[event.clip.name], round(event.onset_s * rate)
-            n_inside = min(source.n_samples, n_samples - onset)
-            segment = self._samples[source.first : source.first + n_inside]
-            events[onset : onset + n_inside].add_(segment, alpha=source.gain)
+            onset = round(event.onset_s * rate)
+            segment = self._play(event)[: n_samples - onset]
+            gain = self._sources.events[event.clip.name][event.part].gain
+            events[onset : onset + len(segment)].add_(segment, alpha=gain)
         scene = self._sources.scenes[drawn.scene.name]
         gain = 10 ** (drawn.snr_db / 20)
         # Tensors: asking for a value would wait for a GPU.
@@ -180,6 +184,17 @@ class EventRemixer:
         samples = self._samples[scene.first : scene.first + n_samples]
         mixture = samples * (scene.gain * scale)
         return mixture.add_(events.mul_(gain * scale)).round_().div_(FULL_SCALE)
+
+    def _play(self, event: DrawnEvent) -> Tensor:
+        """(n,) samples of an event at its speed, interpolated linearly between the source's."""
+        source = self._sources.events[event.clip.name][event.part]
+        segment = self._samples[source.first : source.first + source.n_samples]
+        if event.speed == 1:
+            return segment
+        length_s = event.offset_s - event.onset_s
+        n_played = max(1, round(length_s * self._mixing.sample_rate))
+        played = segment[: max(1, round(n_played * event.speed))].float()
+        return F.interpolate(played[None, None], size=n_played, mode="linear")[0, 0]
 
 
 class ClipRemixer:
