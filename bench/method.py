@@ -55,20 +55,12 @@ ROWS = {
     "+ first parts, own speed": f"{REMIXED} remix.event_part=first remix.speed=[1,1]",
     "+ one SNR": f"{REMIXED} remix.snr_db=null",
     "pooled, remixed, 45 epochs": f"{REMIXED} --epochs 45",
-    "+ mixup, 60 epochs": f"{REMIXED} --mixup 0.5 --epochs 60",
     "+ decoder": f"{REMIXED} --alpha 0.001",
     "+ linear pooling": f"{REMIXED} --time-pooling linear",
     "+ attention pooling": f"{REMIXED} --time-pooling attention",
     "+ no dropout": f"{REMIXED} --dropout 0",
-    "+ mixup": f"{REMIXED} --mixup 0.5",
-    "+ roll": f"{REMIXED} --roll 0.5",
-    "+ masks": f"{REMIXED} --masks 0.2",
-    "+ filter": f"{REMIXED} --filter-db 6",
-    "+ average": f"{REMIXED} --average 0.995",
-    "+ weight decay": f"{REMIXED} --weight-decay 0.01",
     "crnn": f"--model crnn {PLAIN}",
     "crnn, remixed": f"--model crnn {PLAIN} --remix",
-    "crnn, remixed + mixup": f"--model crnn {PLAIN} --remix --mixup 0.5",
     "crnn, linear, remixed": f"--model crnn {PLAIN} --remix --time-pooling linear",
     "recipe": "--recipe strong",
     "ceiling: pooled, remixed, known frames": f"{REMIXED} --supervision strong",
@@ -223,8 +215,10 @@ def tables(runs: Sequence[Run]) -> str:
     pairs = {(run["trained_on"], on): None for run in runs for on in run["scored_on"]}
     for trained_on, on in pairs:
         chosen = [r for r in runs if r["trained_on"] == trained_on and on in r["scored_on"]]
-        by_row = {row: [r for r in chosen if r["row"] == row] for row in ROWS}
-        by_row = {row: each for row, each in by_row.items() if each}
+        found = {r["row"] for r in chosen}
+        # Rows of options that are no more stay in the file of runs, and come last.
+        ordered = [*(row for row in ROWS if row in found), *sorted(found - ROWS.keys())]
+        by_row = {row: [r for r in chosen if r["row"] == row] for row in ordered}
         at = " / ".join(f"{snr_db:g}" for snr_db in chosen[0]["snrs_db"])
         pages += [f"Trained on {trained_on} onsets, scored on {on} onsets, at {at} dB:", ""]
         pages += [*means(by_row, on), ""]

@@ -14,7 +14,6 @@ from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
-from sedmtl.training.recipe import Recipe
 from sedmtl.training.start import open_trainer
 
 pytestmark = pytest.mark.slow
@@ -126,7 +125,7 @@ def test_a_dry_run_heeds_force_and_name(featured, one_sentence):
 def test_measuring_the_cost_leaves_the_trainer_as_it_was(featured):
     path = featured.work / "features" / "snr_20.h5"
     with Store(path, "logmel") as store:
-        config = replace(recipe_of(1), recipe=Recipe(average=0.9, schedule="cosine"))
+        config = replace(recipe_of(1), schedule="cosine")
         fresh, measured = (open_trainer(config, store, torch.device("cpu")) for _ in range(2))
         cost = measure_cost(measured)
         assert cost.epoch_s > 0

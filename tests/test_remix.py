@@ -21,7 +21,7 @@ from sedmtl.logmel import LogMel
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.remix import ClipRemixer, EventRemixer, open_remixer
+from sedmtl.training.remix import ClipRemixer, EventRemixer, add_energies, open_remixer
 from sedmtl.training.split import split_rows
 from sedmtl.training.start import open_trainer
 
@@ -239,8 +239,9 @@ def test_other_corpora_than_the_stores_are_refused(opened):
         update={"mixing": config.mixing.model_copy(update={"seed": config.mixing.seed + 1})}
     )
     moved._folder = config._folder
+    asked = TrainConfig.of({"data": "snr_20", "fold": 1, "remix": {}})
     with pytest.raises(SedmtlError, match="made of other corpora or with other settings"):
-        open_remixer(moved, Remix(), features, split, 0, CPU, None)
+        open_remixer(moved, asked, features, split, CPU, None)
 
 
 def test_pools_without_scenes_are_refused(opened):
@@ -255,7 +256,7 @@ def test_pools_without_scenes_are_refused(opened):
 def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened, model):
     config, _, _, features, _ = opened
     values = {"data": "snr_20", "fold": 1, "width": 2, "epochs": 2, "batch_size": 5}
-    recipe = {"mixup": 0.5, "average": 0.9, "schedule": "cosine", "masks": 0.2}
+    recipe = {"schedule": "cosine"}
     remix = {"mixtures_per_epoch": 10}
     asked = TrainConfig.of({**values, **recipe, "model": model, "remix": remix})
 
@@ -288,6 +289,17 @@ class Clips:
 
     def read(self, rows):
         return np.stack([np.full((3, 2), float(row), np.float32) for row in rows])
+
+
+def test_two_equal_sounds_have_the_level_of_one():
+    logmel = torch.randn(4, 3)
+    torch.testing.assert_close(add_energies(torch.stack([logmel, logmel])), logmel)
+
+
+def test_the_energy_of_a_sum_is_the_sum_of_energies():
+    parts = torch.randn(3, 5)
+    energy = torch.exp(2 * parts).sum(dim=0) / 3
+    torch.testing.assert_close(torch.exp(2 * add_energies(parts)), energy)
 
 
 def test_energies_of_clips_add_and_their_labels_unite():

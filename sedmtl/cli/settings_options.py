@@ -1,4 +1,4 @@
-"""The options of `train` that belong to networks and recipes, read from their settings' source.
+"""The options of `train` that belong to networks, read from their settings' source.
 
 An option is declared once, as a field of a settings class: type, default, and the text below the
 field as help. Networks import torch, which is too slow for `--help`, so the modules are parsed here
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -20,7 +20,6 @@ import typer
 import sedmtl
 
 NETWORKS = "sedmtl.models.registry.NETWORKS"
-RECIPE = "sedmtl.training.recipe.Recipe"
 KINDS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
@@ -50,44 +49,31 @@ def network_options() -> list[SettingsOption]:
     return list(found.values())
 
 
-def recipe_options() -> list[SettingsOption]:
-    """The options of `training.recipe.Recipe`."""
-    return list(_fields(RECIPE))
-
-
-def takes_settings(
-    panels: Mapping[str, str],
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the options of networks and recipes to a command.
-
-    The command has parameters `network` and `training`, and receives the given options as mappings.
+def takes_network_options(panel: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of networks to a command, which receives those given as `network`.
 
     Args:
-        panels: The part of the help for the options of each parameter.
+        panel: Their part of the help.
     """
-    options = {"network": network_options(), "training": recipe_options()}
-    return functools.partial(_with_options, options=options, panels=panels)
+    return functools.partial(_with_options, declared=network_options(), panel=panel)
 
 
 def _with_options(
-    command: Callable[..., None],
-    options: Mapping[str, Sequence[SettingsOption]],
-    panels: Mapping[str, str],
+    command: Callable[..., None], declared: Sequence[SettingsOption], panel: str
 ) -> Callable[..., None]:
     @functools.wraps(command)
     def with_options(**arguments: Any) -> None:
-        for part, declared in options.items():
-            given = {option.name: arguments.pop(option.name) for option in declared}
-            arguments[part] = {name: value for name, value in given.items() if value is not None}
-        command(**arguments)
+        given = {option.name: arguments.pop(option.name) for option in declared}
+        network = {name: value for name, value in given.items() if value is not None}
+        command(**arguments, network=network)
 
     signature = inspect.signature(command, eval_str=True)
     parameters = [
         each
         for own in signature.parameters.values()
         for each in (
-            [_parameter(option, panels[own.name]) for option in options[own.name]]
-            if own.name in options
+            [_parameter(option, panel) for option in declared]
+            if own.name == "network"
             else [_by_keyword(own)]
         )
     ]

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sedmtl.cli import options
-from sedmtl.cli.settings_options import takes_settings
+from sedmtl.cli.settings_options import takes_network_options
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
 
 # An option of each part of the help.
 what = partial(typer.Option, rich_help_panel="What to train (repeatable options span a grid)")
-HOW = "How to train"
-how = partial(typer.Option, rich_help_panel=HOW)
+how = partial(typer.Option, rich_help_panel="How to train")
 where = partial(typer.Option, rich_help_panel="Where and with what")
 
 
@@ -131,6 +130,13 @@ Rate = Annotated[
     float | None,
     how("--lr", callback=_rate, help="Learning rate of Adam. Default: 0.001, or the recipe's."),
 ]
+Schedule = Annotated[
+    Literal["plateau", "cosine"] | None,
+    how(
+        help="Of the learning rate. plateau: a tenth when validation stalls; cosine: 50 steps of "
+        "warm-up, then down to 0. Default: plateau, or the recipe's."
+    ),
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
     how(help="auto: bfloat16 where the hardware supports it."),
@@ -159,7 +165,7 @@ TensorBoard = Annotated[
 ]
 
 
-@takes_settings({"network": "Network", "training": HOW})
+@takes_network_options("Network")
 def command(
     context: typer.Context,
     fold: Folds,
@@ -174,8 +180,8 @@ def command(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: Rate = None,
+    schedule: Schedule = None,
     remix: Remix = None,
-    training: Mapping[str, Any],
     supervision: Supervision = "weak",
     precision: Precision = "auto",
     resume: Resume = False,
@@ -203,12 +209,12 @@ def command(
     with distributed.session(gpus):
         settings = options.load_project(config)
         device = choose_device(gpus)
-        # The first process chooses for all.
-        found = distributed.first(lambda: choose_precision(device))
-        asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "remix": remix, **training}
+        asked: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+        asked |= {"schedule": schedule, "remix": remix}
         common = with_recipe(recipe, asked, settings.remix.model_dump(mode="json"))
-        common["supervision"] = supervision
-        common["precision"] = found if precision == "auto" else precision
+        if precision == "auto":  # the first process chooses for all
+            precision = distributed.first(lambda: choose_precision(device))
+        common |= {"supervision": supervision, "precision": precision}
         models, alphas = model or [common["model"]], alpha or [common["alpha"]]
         stores = _choose_stores(settings, data, snr)
         configs = plan_runs(common, network, stores, models, alphas, seed, fold)

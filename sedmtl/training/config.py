@@ -15,10 +15,11 @@ from sedmtl.models.registry import PAPERS, name_of, plain_settings, read_setting
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.devices import Precision
 from sedmtl.store import Store
-from sedmtl.training.recipe import RECIPES, Recipe
+from sedmtl.training.recipe import RECIPES
 
 Selection = Literal["honest", "paper"]
 Supervision = Literal["weak", "strong"]
+Schedule = Literal["plateau", "cosine"]
 Weight = float | Literal["auto"]
 """Of an auxiliary task's loss beside the detection's; `auto` learns it."""
 
@@ -41,7 +42,8 @@ class TrainConfig:
         tasks: The auxiliary tasks that take part, with their weights: none is 0.
         precision: What convolutions and dense layers are computed in; losses, batch norm's
             statistics and the weights are float32.
-        recipe: Augmentation, learning rate, averaged weights.
+        schedule: The learning rate: `plateau` divides it by ten when validation stalls; `cosine`
+            warms up over 50 steps and falls to 0.
         remix: The ranges of new mixtures in every epoch; None trains on the stored clips.
         supervision: `strong` also trains on the known presence per frame, to measure what weak
             labels lack.
@@ -56,7 +58,7 @@ class TrainConfig:
     lr: float = 1e-3
     seed: int = 0
     precision: Precision = "float32"
-    recipe: Recipe = field(default_factory=Recipe)
+    schedule: Schedule = "plateau"
     remix: Remix | None = None
     supervision: Supervision = "weak"
 
@@ -76,12 +78,12 @@ class TrainConfig:
         if RECONSTRUCTION not in network.task_modules:
             del weights[RECONSTRUCTION]
         tasks = {name: _weight(weight) for name, weight in weights.items()}
-        others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision", "supervision")
+        others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision", "schedule",
+                  "supervision")  # fmt: skip
         remix = values.get("remix")
         return cls(
             network=network,
             tasks={name: weight for name, weight in tasks.items() if weight},
-            recipe=Recipe.of(values),
             remix=None if remix is None else Remix.model_validate(remix),
             **{key: values[key] for key in others if key in values},
         )
@@ -97,15 +99,15 @@ class TrainConfig:
         # What is as in the paper is left out: files of earlier versions do not have it.
         if self.remix is not None:
             values["remix"] = self.remix.model_dump(mode="json")
-        if self.supervision != "weak":
-            values["supervision"] = self.supervision
+        for name, usual in (("schedule", "plateau"), ("supervision", "weak")):
+            if getattr(self, name) != usual:
+                values[name] = getattr(self, name)
         return {
             "data": values.pop("data"),
             "fold": values.pop("fold"),
             **plain_settings(self.network),
             "alpha": tasks.pop(RECONSTRUCTION, 0.0),
             **values,
-            **self.recipe.changes(),
             **({"tasks": tasks} if tasks else {}),
         }
 
@@ -127,16 +129,19 @@ class TrainConfig:
         first = f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}"
         return "_".join([first, *self.variant, *others])
 
+    def n_clips(self, n_stored: int) -> int:
+        """Clips learned from per epoch, with so many training clips in the store."""
+        return (self.remix and self.remix.mixtures_per_epoch) or n_stored
+
     @property
     def variant(self) -> list[str]:
         """The words by which this run differs from one with the defaults of its network."""
-        changes = self.recipe.changes().items()
-        words = [f"{name.replace('_', '')}{value}" for name, value in changes]
-        words += ["remix"] * (self.remix is not None)
-        strong = RECIPES["strong"]
         is_as_mixed = self.remix is not None or self.data == "clips"
-        if is_as_mixed and self.recipe == Recipe.of(strong):
+        if is_as_mixed and self.schedule == RECIPES["strong"]["schedule"]:
             words = ["strong"]
+        else:
+            words = [f"schedule{self.schedule}"] * (self.schedule != "plateau")
+            words += ["remix"] * (self.remix is not None)
         known = ["knownframes"] if self.supervision == "strong" else []
         return [*self.network.variant, *words, *known]
 

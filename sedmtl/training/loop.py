@@ -22,7 +22,6 @@ from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Rows, batches
-from sedmtl.training.augment import augment, masked
 from sedmtl.training.batches import Batch, BatchLoader
 from sedmtl.training.best import Best, keep_best
 from sedmtl.training.config import (
@@ -33,7 +32,7 @@ from sedmtl.training.config import (
 )
 from sedmtl.training.losses import DETECTION, TOTAL, Objective
 from sedmtl.training.memory import enough_memory
-from sedmtl.training.optimiser import average_weights, build_optimiser, build_schedule
+from sedmtl.training.optimiser import build_optimiser, build_schedule
 from sedmtl.training.remix import Remixer
 from sedmtl.training.split import Split, shuffled
 from sedmtl.training.tasks.task import Task
@@ -76,8 +75,6 @@ class Trainer:
         learned = [*network.parameters(), *(each for part in beside for each in part.parameters())]
         self.optimiser = build_optimiser(learned, config, device)
         self.schedule = build_schedule(self.optimiser, config, self.n_steps)
-        self._averaged = average_weights(self.network, config.recipe)
-        self._random = torch.Generator(device)
         self.best: dict[Selection, Best] = {selection: Best() for selection in SELECTIONS}
         self.history: list[dict[str, Any]] = []
         self.waited_s = 0.0
@@ -89,25 +86,23 @@ class Trainer:
             SedmtlError: The loss is no longer finite, or the GPU ran out of memory.
         """
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
-            if self._is_stalled():
-                return
             started, waited_s = time.monotonic(), self.waited_s
             rate = float(self.optimiser.param_groups[0]["lr"])
             with enough_memory(self.config):
                 losses = self._train_epoch(epoch, count)
-                network, validation = self._score_validation(count)
-                held_out = self.score(self.split.held_out, count, network)
+                validation = self.score(self.split.validation, count)
+                held_out = self.score(self.split.held_out, count)
             record: dict[str, Any] = {
                 "epoch": epoch,
                 "lr": rate,
                 **losses,
-                **validation,
+                "validation": self._metrics(self.split.validation, validation),
                 "held_out": self._metrics(self.split.held_out, held_out),
                 "seconds": round(time.monotonic() - started, 3),
                 "seconds_waiting_for_data": round(self.waited_s - waited_s, 3),
             }
-            keep_best(self.best, record, held_out, network)
-            if self.config.recipe.schedule == "plateau":
+            keep_best(self.best, record, held_out, self.network)
+            if self.config.schedule == "plateau":
                 self.schedule.step(record["validation"]["micro_p"])
             self.history.append(record)
             yield record
@@ -115,45 +110,25 @@ class Trainer:
     @property
     def n_clips(self) -> int:
         """Clips learned from per epoch."""
-        remix = self.config.remix
-        return (remix and remix.mixtures_per_epoch) or len(self.split.train)
+        return self.config.n_clips(len(self.split.train))
 
     @property
     def n_steps(self) -> int:
         """Steps per epoch."""
         return -(-self.n_clips // self.config.batch_size)
 
-    def _is_stalled(self) -> bool:
-        patience, last = self.config.recipe.patience, len(self.history)
-        return bool(patience) and last - self.best["honest"].epoch >= patience
-
-    def _score_validation(self, count: CountClips) -> tuple[nn.Module, dict[str, Any]]:
-        """Score the plain and the averaged weights; return the better network with its metrics."""
-        rows = self.split.validation
-        record: dict[str, Any] = {"validation": self._metrics(rows, self.score(rows, count))}
-        if self._averaged is None:
-            return self.network, record
-        network: nn.Module = self._averaged.module
-        averaged = self._metrics(rows, self.score(rows, network=network))
-        if averaged["micro_p"] < record["validation"]["micro_p"]:
-            return self.network, {**record, "averaged": False}
-        return network, {"validation": averaged, "averaged": True}
-
     def score(
         self,
         rows: Rows,
         count: CountClips = lambda _: None,
-        network: nn.Module | None = None,
     ) -> npt.NDArray[np.float32]:
         """Clip scores of rows: (n, C) in [0, 1]; no auxiliary task is run.
 
         Args:
             rows: Of the store.
             count: Called with the clips of each batch.
-            network: To score with; by default the one that is trained.
         """
-        network = network or self.network
-        network.eval()
+        self.network.eval()
         scores = torch.zeros(len(rows), self._target.shape[1], device=self.device)
         with torch.inference_mode():
             numbers = list(batches(np.arange(len(rows)), self.config.batch_size))
@@ -161,7 +136,7 @@ class Trainer:
             fed = self.loader.run(rows[share] for share in shares)
             for batch, share, clips in zip(numbers, shares, fed, strict=True):
                 logmel = self.standardiser(clips.logmel)
-                output = self._objective.run(logmel, with_tasks=False, network=network)
+                output = self._objective.run(logmel, with_tasks=False)
                 scores[share] = output.clip.float()
                 count(len(batch))
         # A clip's scores are zero but in one process: their sum is exact, and in order.
@@ -188,21 +163,15 @@ class Trainer:
             yield len(batch), self._learn(clips, len(batch))
 
     def _learn(self, clips: Batch, n_in_batch: int) -> Tensor:
-        recipe = self.config.recipe
-        clips = augment(clips, recipe, self._random)
         logmel = self.standardiser(clips.logmel)
-        if recipe.masks:
-            logmel = masked(logmel, recipe.masks, self._random)
         loss = self._joint_objective(clips.with_logmel(logmel))
         # The mean over processes of these weights times gradients is that of the whole batch.
         weight = distributed.world_size() * len(clips.target) / n_in_batch
         self.optimiser.zero_grad(set_to_none=True)
         (weight * loss[TOTAL]).backward()
         self.optimiser.step()
-        if recipe.schedule == "cosine":
+        if self.config.schedule == "cosine":
             self.schedule.step()
-        if self._averaged is not None:
-            self._averaged.update_parameters(self.network)
         parts = [loss[name].detach() for name in self._objective.parts]
         return len(clips.target) * torch.stack(parts)
 
@@ -214,7 +183,6 @@ class Trainer:
             "tasks": self._objective.heads.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "average": None if self._averaged is None else self._averaged.state_dict(),
             "best": {selection: asdict(best) for selection, best in self.best.items()},
             "history": self.history,
         }
@@ -232,8 +200,6 @@ class Trainer:
             self._objective.heads.load_state_dict(state.get("tasks", {}))
             self.optimiser.load_state_dict(state["optimiser"])
             self.schedule.load_state_dict(state["schedule"])
-            if self._averaged is not None:
-                self._averaged.load_state_dict(state["average"])
             self.best = {selection: Best(**best) for selection, best in state["best"].items()}
             self.history = list(state["history"])
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
@@ -249,10 +215,8 @@ class Trainer:
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.network.train()
         seeds = np.random.SeedSequence([self.config.seed, epoch, distributed.rank()])
-        dropout, augmentation = seeds.generate_state(2).tolist()
         # Dropout draws from torch's own generator, whose state is not saved with the run's.
-        torch.manual_seed(dropout)
-        self._random.manual_seed(augmentation)
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
         if self.remixer is None:
             loader, rows = self.loader, shuffled(self.split.train, self.config.seed, epoch)
         else:

@@ -120,19 +120,16 @@ class Objective(nn.Module):
         }
         return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses}
 
-    def run(
-        self, logmel: Tensor, *, with_tasks: bool, network: nn.Module | None = None
-    ) -> SedOutput:
+    def run(self, logmel: Tensor, *, with_tasks: bool) -> SedOutput:
         """(B, T, F), standardised -> what the network computes, with the tasks' predictions.
 
         Args:
             logmel: Of the clips.
             with_tasks: Whether the tasks take part.
-            network: To use in place of the one that is trained.
         """
         reconstruct = with_tasks and RECONSTRUCTION in self.tasks
         with torch.autocast(logmel.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            output: SedOutput = (network or self.network)(logmel, reconstruct=reconstruct)
+            output: SedOutput = self.network(logmel, reconstruct=reconstruct)
             if with_tasks:
                 predicted = {name: task(output) for name, task in self.tasks.items()}
                 output = output._replace(tasks=predicted)

@@ -1,4 +1,4 @@
-"""The optimiser, its learning rate, and the average of the weights it goes through."""
+"""The optimiser and its learning rate."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.recipe import Recipe
 
 WARM_UP = 50
 """Steps over which the cosine schedule raises the rate."""
@@ -20,12 +18,9 @@ WARM_UP = 50
 def build_optimiser(
     learned: Iterable[nn.Parameter], config: TrainConfig, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Adam, or AdamW if the weights decay."""
+    """Adam, as in the paper."""
     # One kernel for all weights; on the CPU Adam is a thousandth of a step.
-    fused, decay = device.type == "cuda", config.recipe.weight_decay
-    if decay:
-        return torch.optim.AdamW(learned, lr=config.lr, weight_decay=decay, fused=fused)
-    return torch.optim.Adam(learned, lr=config.lr, fused=fused)
+    return torch.optim.Adam(learned, lr=config.lr, fused=device.type == "cuda")
 
 
 def build_schedule(
@@ -41,7 +36,7 @@ def build_schedule(
         config: Of the run.
         n_steps: Per epoch.
     """
-    if config.recipe.schedule == "plateau":
+    if config.schedule == "plateau":
         return ReduceLROnPlateau(optimiser, mode="max", factor=0.1, patience=3, threshold=0.0)
     n_all = config.epochs * n_steps
     n_warm = min(WARM_UP, n_all // 2)
@@ -52,12 +47,3 @@ def build_schedule(
         return (1 + math.cos(math.pi * (step - n_warm) / max(1, n_all - n_warm))) / 2
 
     return LambdaLR(optimiser, factor)
-
-
-def average_weights(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
-    """An exponential moving average of a network's weights, if the recipe has one."""
-    if not recipe.average:
-        return None
-    average = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
-    # Batch norm's statistics are averaged, too: those of the plain weights would not fit.
-    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)

@@ -7,6 +7,7 @@ nothing. What is held out, or is for inner validation, is never drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 from typing import Protocol
 
 import numpy as np
@@ -24,8 +25,8 @@ from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores
 from sedmtl.store import FULL_SCALE, Rows, Store
-from sedmtl.training.augment import add_energies
 from sedmtl.training.batches import PRESENCE, BatchLoader, ReadRows, fits
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.presence import ReadPresence
 from sedmtl.training.split import Split
 
@@ -47,10 +48,9 @@ class Remixer(Protocol):
 
 def open_remixer(
     project: Config,
-    remix: Remix,
+    config: TrainConfig,
     store: Store,
     split: Split,
-    seed: int,
     device: torch.device,
     presence: ReadPresence | None,
 ) -> Remixer:
@@ -58,10 +58,9 @@ def open_remixer(
 
     Args:
         project: Where the corpora are.
-        remix: The ranges.
+        config: Of the run, with the ranges.
         store: What is trained on.
         split: Its parts.
-        seed: Of the run.
         device: Where the batches are wanted.
         presence: Of the store's clips in each frame, if it is trained on.
 
@@ -69,7 +68,8 @@ def open_remixer(
         SedmtlError: The corpora are not those of the store, cannot be read, or leave nothing to
             draw from.
     """
-    n_clips = remix.mixtures_per_epoch or len(split.train)
+    remix, seed = config.remix or Remix(), config.seed
+    n_clips = config.n_clips(len(split.train))
     if "snr_db" not in store.attributes:
         return ClipRemixer(store, split.train, remix, n_clips, seed, device, presence)
     planned = plan_project(project)
@@ -249,3 +249,11 @@ class ClipRemixer:
         rng = np.random.default_rng([self._seed, epoch, number])
         n_wanted = min(int(rng.integers(*self._range, endpoint=True)), len(self._rows))
         return rng.choice(self._rows, n_wanted, replace=False)
+
+
+def add_energies(logmels: Tensor) -> Tensor:
+    """(K, …) log-mels of K sounds -> (…), that of their sum divided by sqrt(K).
+
+    Sounds that are not related add their energies. The division keeps the level of a clip.
+    """
+    return (torch.logsumexp(2 * logmels, dim=0) - log(len(logmels))) / 2

@@ -49,6 +49,6 @@ def open_trainer(
     loader = BatchLoader(reads, target, device, resident=fits(n_bytes, device))
     remixer = None
     if config.remix is not None and project is not None:
-        remixer = open_remixer(project, config.remix, store, split, config.seed, device, presence)
+        remixer = open_remixer(project, config, store, split, device, presence)
     tasks = build_tasks(config, store)
     return Trainer(network, tasks, standardiser, loader, target, split, config, device, remixer)

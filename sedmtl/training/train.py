@@ -132,8 +132,7 @@ def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -
     n_held_out = int((store.clips.fold == config.fold).sum())
     n_frames = store.row_shape[0] // config.network.time_stride
     n_frame_scores = n_held_out * len(store.classes) * n_frames
-    n_copies = WEIGHT_COPIES + (2 if config.recipe.average else 0)
-    n_bytes = n_copies * 4 * n_parameters + 2 * n_frame_scores
+    n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
     announce(f"{config.epochs} epochs", n_bytes, run)
 
 

@@ -59,7 +59,7 @@ def forecast(
     forecasts = []
     for config, run in zip(configs, runs, strict=True):
         n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
-        kind = (config.data, config.network, bool(config.tasks), config.recipe, config.remix)
+        kind = (config.data, config.network, bool(config.tasks), config.schedule, config.remix)
         if n_left > 0 and kind not in costs:
             path = project.work_dir / "features" / f"{config.data}.h5"
             # Without the project: new mixtures take a step no more time, and decoding their sources
