@@ -422,6 +422,15 @@ def test_a_folder_is_searched_in_order_without_hidden_and_other_files(tmp_path):
     assert found == ["a.ogg", "b/1.flac", "b/2.WAV"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there, names are always text")
+def test_a_file_whose_name_is_no_utf8_is_read(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.wav")
+    write_noise(tmp_path / "a.wav", 0, 0.1).rename(path)
+    assert audio.probe(path).n_samples == len(audio.read(path, 8000)) == 800
+    with pytest.raises(SedmtlError, match="no audio file"):
+        audio.read(tmp_path / os.fsdecode(b"\xfe.wav"), 8000)
+
+
 def test_a_name_that_is_no_utf8_is_named_in_ascii(tmp_path):
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/T\xfcr.wav")).touch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -436,3 +437,15 @@ def test_settings_that_return_find_their_results(trained, sounds, out, scored):
     again = trained.run("predict", sounds, "--out", out, *LOW)
     assert again.stdout == first.stdout
     assert sum(scored) == n_scored
+
+
+@pytest.mark.parametrize("name", [b"\xff.wav", b"\x1b[31m.wav", b"[male]:bomb:.wav"])
+def test_a_recording_may_have_any_name(trained, tmp_path, out, name):
+    path = tmp_path / os.fsdecode(name)
+    write_melody(tmp_path / "a.wav", 2.0).rename(path)
+    result = trained.run("predict", path, "--out", out, "--format", "json", "--tags", *LOW)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    shown = path.name.replace("\udcff", "?").replace("\x1b", " ")  # in a table, which cannot quote
+    assert f"{shown}\t" in result.stdout
+    assert trained.run("predict", path, "--out", out, *LOW).stderr.count("1 of 1 recordings were")

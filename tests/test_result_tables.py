@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from test_results import PAPER_DATA, scored
 
-from sedmtl.cli.tables import show
+from sedmtl.cli.output import show
 from sedmtl.evaluation import paper, tables
 from sedmtl.evaluation.aggregate import tabulate
 

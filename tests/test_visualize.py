@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from mutations import set_key
 
 from sedmtl.events import Event
 from sedmtl.report import figures as plots
+from sedmtl.runtime.text import printable
 
 pytestmark = pytest.mark.slow
 
@@ -259,3 +261,16 @@ def test_runs_of_other_classes_are_not_compared(two_runs, tmp_path, one_sentence
         two_runs.run("visualize", sound, "--run", RUN, "--compare", "other"),
         "same classes", "found 3 and 3, of which 2",
     )  # fmt: skip
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("name", [b"\xff.wav", b"\x1b[31m.wav", b"[male]:bomb:.wav"])
+@pytest.mark.parametrize("options", [["--html"], []])
+def test_a_recording_may_have_any_name(trained, tmp_path, name, options):
+    path = tmp_path / os.fsdecode(name)
+    write_tone(tmp_path / "a.wav", 900, 2.0).rename(path)
+    result = trained.run("visualize", path, *options)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    shown = result.stdout.splitlines()[-1]
+    assert shown.startswith(printable(f"{trained.work / 'figures' / path.stem}"))

@@ -23,10 +23,11 @@ import typer
 from typer.core import TyperGroup
 
 import sedmtl
-from sedmtl.cli import train_job
+from sedmtl.cli import output, train_job
 from sedmtl.cli.options import is_debugging
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
 from sedmtl.runtime.process import EXIT_CODE, ending_soon, keep_memory
+from sedmtl.runtime.text import printable
 
 COMMANDS = {
     "Start": ("demo", "download", "verify"),
@@ -65,7 +66,11 @@ class Commands(TyperGroup):
         except Exception as error:
             if isinstance(error.__context__, KeyboardInterrupt):
                 _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks turn it into another error
-            if is_debugging(ctx) or type(error).__module__.startswith(("click", "typer")):
+            if type(error).__module__.startswith(("click", "typer")):
+                if isinstance(message := getattr(error, "message", None), str):
+                    error.message = printable(message)  # type: ignore[attr-defined]
+                raise
+            if is_debugging(ctx):
                 raise
             _fail(f"error: {_explain(error)}{_keep_traceback(error)}", 1)
 
@@ -88,6 +93,8 @@ def _explain(error: Exception) -> str:
 
 def _keep_traceback(error: Exception) -> str:
     """Write the traceback to a new temporary file, or to stderr if that fails; say where it is."""
+    from sedmtl.runtime.progress import say
+
     text = "".join(traceback.format_exception(error))
     head = f"sedmtl {sedmtl.__version__}, Python {sys.version}\n{' '.join(sys.argv)}\n\n"
     try:
@@ -95,7 +102,8 @@ def _keep_traceback(error: Exception) -> str:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(head + text)
     except OSError:  # for example, on a full disk
-        sys.stderr.write(text)
+        for line in text.splitlines():
+            say(line)
         return ""
     return f"; the traceback is in {path}"
 
@@ -130,7 +138,7 @@ def _takes_debug(command: Callable[..., None]) -> Callable[..., None]:
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"sedmtl {sedmtl.__version__}")
+        output.echo([f"sedmtl {sedmtl.__version__}"])
         raise typer.Exit
 
 
@@ -182,4 +190,4 @@ def run() -> None:
     except OSError as error:  # of --version and --help, which run before the command
         if "--debug" in sys.argv:
             raise
-        sys.exit(f"error: {_explain(error)}")
+        sys.exit(printable(f"error: {_explain(error)}"))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sedmtl.cli import output
+
 WorkDir = Annotated[Path, typer.Argument(metavar="[WORK]", help="The workdir of a data.yaml.")]
 
 
@@ -18,5 +20,5 @@ def command(work: WorkDir = Path("work")) -> None:
     from sedmtl.report.integrity import check, judge, table
 
     findings = check(work)
-    typer.echo(table(findings, work))
+    output.echo(table(findings, work))
     judge(findings)

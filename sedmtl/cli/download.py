@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 
 def _mirror(url: str | None) -> str | None:
@@ -55,9 +55,10 @@ def command(
     if mirror and from_dir:
         raise typer.BadParameter("--mirror and --from exclude each other")
     if not corpora:
-        options.echo_all(describe(corpus) for corpus in CORPORA.values())
-        typer.echo(f"what next: sedmtl download {' '.join(CORPORA)} --accept-license")
+        for corpus in CORPORA.values():
+            output.echo(describe(corpus))
+        output.echo([f"what next: sedmtl download {' '.join(CORPORA)} --accept-license"])
         return
     chosen = [CORPORA[name] for name in dict.fromkeys(corpora)]
     how = DownloadOptions(to, accept_license, mirror, from_dir, keep_archives)
-    options.echo_all(download(chosen, how))
+    output.echo(download(chosen, how))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 OtherStore = Annotated[
     Path | None,
@@ -41,7 +41,6 @@ def command(
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Score runs on their held-out folds: which sounds, and when where that is known."""
-    from sedmtl.cli.tables import show
     from sedmtl.evaluation.evaluate import evaluate
     from sedmtl.report.figures import draw_score_curves
 
@@ -50,5 +49,5 @@ def command(
         project, runs or [], json, on,
         per_class=per_class, denoise=denoise, separation=separation, force=force,
     )  # fmt: skip
-    show(evaluated.tables)
+    output.show(evaluated.tables)
     draw_score_curves(project.work_dir / "eval", evaluated.rows, force=force)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or path of a finished run.")]
 OnnxPath = Annotated[
@@ -25,4 +25,4 @@ def command(
     """Export a network to ONNX, for use without sedmtl: waveform in, scores out."""
     from sedmtl.inference.onnx import export
 
-    typer.echo(export(options.load_project(config), run, out, force=force))
+    output.echo([export(options.load_project(config), run, out, force=force)])

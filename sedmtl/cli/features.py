@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 
 def command(
@@ -17,4 +17,4 @@ def command(
 
     names = [data_name(snr_db) for snr_db in snr or []]
     n_workers = options.count_workers(workers, scheduler)
-    options.echo_all(features(options.load_project(config), names, n_workers, scheduler))
+    output.echo(features(options.load_project(config), names, n_workers, scheduler))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 Stems = Annotated[
     bool, typer.Option("--stems", help="Also store the events and the scene of each mixture.")
@@ -31,4 +31,4 @@ def command(
     project = options.load_project(config)
     snrs_db = tuple(dict.fromkeys(snr or project.mixing.snrs_db))
     n_workers = options.count_workers(workers, scheduler)
-    options.echo_all(mix(project, MixOptions(snrs_db, stems, wav, n_workers, scheduler)))
+    output.echo(mix(project, MixOptions(snrs_db, stems, wav, n_workers, scheduler)))

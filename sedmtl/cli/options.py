@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,12 +106,6 @@ def count_workers(asked: int | None, scheduler: str | None = None) -> int:
             "its own workers, found both: leave one of them out"
         )
     return asked or all_cores()
-
-
-def echo_all(lines: Iterable[object]) -> None:
-    """Print one line each."""
-    for line in lines:
-        typer.echo(line)
 
 
 def is_debugging(context: typer.Context) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 from sedmtl.inference.exporters import FORMATS
 
 EVENTS = "What counts as an event (default: as tuned on the run's inner validation)"
@@ -137,6 +137,6 @@ def command(
         batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
     )  # fmt: skip
     result = predict(options.load_project_if_any(config), audio, how)
-    typer.echo(result.table, nl=False)
+    output.echo(result.table.splitlines())
     if result.error:
         raise result.error

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 ReportPath = Annotated[
     Path | None,
@@ -27,4 +27,4 @@ def command(
     """
     from sedmtl.report.project.page import report
 
-    typer.echo(report(options.load_project(config), runs or [], out, force=force))
+    output.echo([report(options.load_project(config), runs or [], out, force=force)])

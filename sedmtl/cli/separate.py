@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 Classes = Annotated[
     list[str] | None,
@@ -43,7 +43,5 @@ def command(
 
     project = options.load_project_if_any(config)
     made = separate(project, audio, run_name=run, out_dir=out, classes=classes or ())
-    typer.echo(f"run {made.run.name}")
-    for score, path in made.sources:
-        typer.echo(f"{score:6.3f}  {path}")
-    typer.echo(f"        {made.rest}")
+    sources = [f"{score:6.3f}  {path}" for score, path in made.sources]
+    output.echo([f"run {made.run.name}", *sources, f"        {made.rest}"])

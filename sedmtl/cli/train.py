@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 from sedmtl.cli.settings_options import takes_network_options
 
 if TYPE_CHECKING:
@@ -220,12 +220,12 @@ def command(
         configs = plan_runs(common, network, stores, models, alphas, seed, fold)
         if dry_run:
             forecasts = forecast(settings, configs, device, name, force=force)
-            options.echo_all(describe(forecasts, max(gpus or 1, 1)))
+            output.echo(describe(forecasts, max(gpus or 1, 1)))
             return
         debug = options.is_debugging(context)
         chosen = (name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out)
         runs = train_all(settings, configs, TrainOptions(*chosen))
-        options.echo_all(runs if distributed.rank() == 0 else [])
+        output.echo(runs if distributed.rank() == 0 else [])
 
 
 def _choose_stores(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sedmtl.cli import output
+
 
 def command(
     file: Annotated[Path, typer.Argument(help="The run's settings.")],
@@ -22,4 +24,4 @@ def command(
     with distributed.session(how.n_gpus):
         run = train_one(load_config(Path(how.data_yaml)), config, how)
         if distributed.rank() == 0:
-            typer.echo(run)
+            output.echo([run])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 
 def command(corpora: options.CorpusNames = None, to: options.DataDir = Path("data")) -> None:
@@ -15,5 +13,5 @@ def command(corpora: options.CorpusNames = None, to: options.DataDir = Path("dat
     from sedmtl.data.download.manifest import require_fine, verify, verify_table
 
     reports = verify([CORPORA[name] for name in dict.fromkeys(corpora or [])], to)
-    typer.echo(verify_table(reports))
+    output.echo(verify_table(reports))
     require_fine(reports)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 Compare = Annotated[
     str | None, typer.Option("--compare", metavar="RUN", help="Draw a second run beside it.")
@@ -68,7 +68,5 @@ def command(
         start_s=start, classes=classes or (), labels_path=labels, as_page=html, out_path=out,
         force=force,
     )  # fmt: skip
-    typer.echo(f"run {used.name}")
-    for label, score in inspection.ranking()[:5]:
-        typer.echo(f"{score:6.3f}  {label}")
-    typer.echo(path)
+    ranking = [f"{score:6.3f}  {label}" for label, score in inspection.ranking()[:5]]
+    output.echo([f"run {used.name}", *ranking, path])

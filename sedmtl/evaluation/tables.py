@@ -10,6 +10,7 @@ from itertools import zip_longest
 from sedmtl.evaluation import paper
 from sedmtl.evaluation.rows import Average, Row, by_data
 from sedmtl.metrics.annotation import Values
+from sedmtl.runtime.text import markdown_cell
 
 Cells = Sequence[str]
 
@@ -76,10 +77,13 @@ def to_markdown(tables: Sequence[Table]) -> str:
     """All tables as one Markdown text."""
     parts = []
     for table in tables:
-        lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+        head, *rows = (
+            [markdown_cell(cell) for cell in line] for line in (table.columns, *table.rows)
+        )
+        lines = [head, ["---"] * len(head), *rows]
         cells = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        notes = "".join(f"\n- {note}" for note in table.notes)
-        parts.append(f"## {table.title}\n\n{cells}\n{notes}".rstrip() + "\n")
+        notes = "".join(f"\n- {markdown_cell(note)}" for note in table.notes)
+        parts.append(f"## {markdown_cell(table.title)}\n\n{cells}\n{notes}".rstrip() + "\n")
     return "\n".join(parts)
 
 

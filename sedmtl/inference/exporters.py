@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sedmtl.events import COLUMNS
+from sedmtl.runtime.text import csv_cell
 
 if TYPE_CHECKING:  # the help lists the formats, and must not import torch
     from sedmtl.inference.prediction import Prediction
@@ -29,7 +30,7 @@ TAG_COLUMNS = ("filename", "event_label", "score")
 RAVEN_COLUMNS = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)",
                  "High Freq (Hz)", "Annotation", "Score")  # fmt: skip
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 Cells = Iterable[Sequence[str]]
 
@@ -44,8 +45,12 @@ def tsv_text(*predictions: Prediction) -> str:
 
 
 def csv_text(*predictions: Prediction) -> str:
-    """The columns of the TSV as RFC 4180 has it: commas, quotes where needed, CR LF."""
-    return _encodable(_table([EVENT_COLUMNS, *_event_rows(predictions)]))
+    """The columns of the TSV as RFC 4180 has it: commas, quotes where needed, CR LF.
+
+    A name that spreadsheets would compute as a formula begins with an apostrophe.
+    """
+    rows = ([csv_cell(value) for value in row] for row in _event_rows(predictions))
+    return _encodable(_table([EVENT_COLUMNS, *rows]))
 
 
 def tag_text(*predictions: Prediction) -> str:

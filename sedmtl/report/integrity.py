@@ -190,7 +190,7 @@ def _train(run: Path, settings: Mapping[str, Any], how: str) -> str:
     return f"sedmtl train {options} --name {shlex.quote(run.name)} {how}"
 
 
-def table(findings: Sequence[Finding], work_dir: Path) -> str:
+def table(findings: Sequence[Finding], work_dir: Path) -> list[str]:
     """One line per finding, with its path below the work folder, followed by its remedy."""
     lines = []
     for finding in findings:
@@ -198,7 +198,7 @@ def table(findings: Sequence[Finding], work_dir: Path) -> str:
         lines.append(f"{finding.state:<10}  {path}: {finding.what}")
         if finding.remedy:
             lines.append(f"{'':<10}  to do: {finding.remedy}")
-    return "\n".join(lines)
+    return lines
 
 
 def judge(findings: Sequence[Finding]) -> None:

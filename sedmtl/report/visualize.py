@@ -18,6 +18,7 @@ from sedmtl.report.clip_page import Clip, clip_page
 from sedmtl.report.figures.view import View, choose_classes
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.outputs import check_output, write_output
+from sedmtl.runtime.text import printable
 from sedmtl.store import Store, store_of_wav
 
 Truth = Sequence[Event] | None
@@ -79,7 +80,7 @@ def visualize(
         content = clip_page(_clip(detectors[0], views[0], audio_path, truth), asked).encode()
     else:
         named = out_path or _with_ending(audio_path, is_page)
-        content = _draw(named, views, audio_path.name, asked, truth)
+        content = _draw(named, views, printable(audio_path.name), asked, truth)
     if out_path is not None:
         write_output(out_path, content, force=force)
     path = out_path or _write(config, audio_path, content, is_page)
@@ -134,7 +135,7 @@ def _clip(detector: Detector, view: View, audio_path: Path, truth: Truth) -> Cli
         event._replace(onset_s=start_s + event.onset_s, offset_s=start_s + event.offset_s)
         for event in detector.predict(waveform, rate).events
     ]
-    return Clip(audio_path.name, view, waveform, rate, detected, truth)
+    return Clip(printable(audio_path.name), view, waveform, rate, detected, truth)
 
 
 def _draw(

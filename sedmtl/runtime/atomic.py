@@ -14,6 +14,7 @@ from filelock import lock_descriptor
 
 from sedmtl.runtime.errors import explained
 from sedmtl.runtime.regular import open_own, require_own
+from sedmtl.runtime.text import encoded
 
 POLL_S = 0.001
 """Interval between attempts to lock a file that another process is writing (for milliseconds)."""
@@ -36,7 +37,7 @@ def remove_file(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text as `write_bytes` does."""
-    write_bytes(path, text.encode())
+    write_bytes(path, encoded(text))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -23,6 +23,7 @@ from sedmtl.runtime.atomic import lock_soon, make_folder, remove_file, write_byt
 from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.regular import NO_WAIT, is_special, open_own, open_to_read
+from sedmtl.runtime.text import encoded
 
 NAME = ".sedmtl.files"
 
@@ -82,7 +83,7 @@ class Outputs:
         Raises:
             SedmtlError: It is the user's, or cannot be written.
         """
-        content = content.encode() if isinstance(content, str) else content
+        content = encoded(content) if isinstance(content, str) else content
         if is_special(path):
             _pour(path, content)
             return

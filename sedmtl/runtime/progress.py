@@ -15,10 +15,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from sedmtl.runtime.text import printable
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -34,9 +37,14 @@ WORTH_TELLING_S = 10.0
 """Shorter remainders are not worth showing."""
 
 
+def plain(text: str) -> Text:
+    """A line that shows as it is: to rich, strings may hold markup and names of emojis."""
+    return Text(printable(text))
+
+
 def say(text: str) -> None:
     """Print one line for the user, above the bar if there is one."""
-    console.print(text, markup=False)
+    console.print(plain(text))
 
 
 @contextmanager
@@ -56,10 +64,10 @@ def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Itera
     if not console.is_terminal:
         yield meter.advance
         return
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "·", TimeElapsedColumn(),
-               "elapsed,", TimeRemainingColumn(), "left")  # fmt: skip
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+               "·", TimeElapsedColumn(), "elapsed,", TimeRemainingColumn(), "left")  # fmt: skip
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=total, completed=done)
+        task = bar.add_task(printable(what), total=total, completed=done)
 
         def advance(n: int) -> None:
             meter.advance(n)
@@ -79,7 +87,12 @@ def board() -> Iterator[Callable[[Sequence[str]], None]]:
         yield lambda _: None
         return
     with Live(console=console) as live:
-        yield lambda lines: live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
+
+        def update(lines: Sequence[str]) -> None:
+            text = "\n".join(map(printable, lines))
+            live.update(Text(text, no_wrap=True, overflow="ellipsis"))
+
+        yield update
 
 
 class _Meter:

@@ -70,7 +70,7 @@ def search(folder: Path) -> tuple[list[Path], list[Path]]:
     files = [path for path in paths if path.suffix.lower() in EXTENSIONS and not is_special(path)]
     for path in files:
         try:
-            str(path).encode()
+            str(path.relative_to(folder)).encode()
         except UnicodeEncodeError:
             raise SedmtlError(
                 f"expected file names in UTF-8, found {str(path)!a}: rename it"
@@ -88,7 +88,7 @@ def probe(path: Path) -> AudioInfo:
     if is_special(path):
         raise SedmtlError(f"{path} is a device or a pipe: expected an audio file")
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(_name_of(path))
         check_whole(path)
     except soundfile.LibsndfileError as error:
         raise _unreadable(path, error) from error
@@ -205,7 +205,7 @@ def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator
     at, end = first, first + n_samples
     n_at_a_time = max(1, BLOCK // info.n_channels)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(_name_of(path)) as file:
             file.seek(first)
             while at < end:
                 n_wanted = min(n_at_a_time, end - at)
@@ -222,6 +222,11 @@ def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator
             f"{path} is damaged or cut short after {at / info.sample_rate:.2f} of "
             f"{info.duration_s:.2f} s: {_reason_of(error)}"
         ) from error
+
+
+def _name_of(path: Path) -> Path | bytes:
+    """As soundfile opens it: of a name that is not UTF-8, the bytes."""
+    return path if os.name == "nt" else os.fsencode(path)
 
 
 def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:

@@ -73,16 +73,16 @@ class StoppedError(Exception):
     """Raised in the other threads when the download stops."""
 
 
-def describe(corpus: Corpus) -> str:
-    """What a user should know before downloading a corpus; several lines."""
+def describe(corpus: Corpus) -> list[str]:
+    """What a user should know before downloading a corpus, line by line."""
     about = "" if corpus.exact else "about "
-    return (
-        f"{corpus.name}: {corpus.role}\n"
+    return [
+        f"{corpus.name}: {corpus.role}",
         f"  size: {about}{size_text(corpus.n_bytes)} to download, about "
-        f"{size_text(corpus.n_unpacked_bytes)} unpacked\n"
-        f"  licence: {corpus.licence}\n"
-        f"  source: {corpus.page}"
-    )
+        f"{size_text(corpus.n_unpacked_bytes)} unpacked",
+        f"  licence: {corpus.licence}",
+        f"  source: {corpus.page}",
+    ]
 
 
 def download(corpora: Sequence[Corpus], options: DownloadOptions) -> list[Path]:
@@ -95,8 +95,8 @@ def download(corpora: Sequence[Corpus], options: DownloadOptions) -> list[Path]:
         SedmtlError: The licence is not accepted, another download uses the folder, the disk is
             too small, or an archive cannot be downloaded; the others are complete then.
     """
-    for corpus in corpora:
-        say(describe(corpus))
+    for line in (line for corpus in corpora for line in describe(corpus)):
+        say(line)
     if not options.accept_licence:
         raise SedmtlError(
             "nothing is downloaded before you accept the licences above: run the same command "

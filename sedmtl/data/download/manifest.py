@@ -171,7 +171,7 @@ def _check(manifest: Manifest) -> Report:
     return Report(manifest.corpus, manifest.n_files, n_fine, problems)
 
 
-def verify_table(reports: Sequence[Report]) -> str:
+def verify_table(reports: Sequence[Report]) -> list[str]:
     """One line per missing or changed file, and one per corpus with the counts."""
     lines = [f"{problem.what} {problem.name}" for report in reports for problem in report.problems]
     rows: list[tuple[str, ...]] = [("corpus", "files", "fine", "missing", "changed")]
@@ -179,8 +179,7 @@ def verify_table(reports: Sequence[Report]) -> str:
         counts = Counter(problem.what for problem in report.problems)
         numbers = (report.n_files, report.n_fine, counts["missing"], counts["changed"])
         rows.append((report.corpus.name, *(f"{number:,}" for number in numbers)))
-    lines += [f"{row[0]:<14}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]
-    return "\n".join(lines)
+    return lines + [f"{row[0]:<14}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]
 
 
 def require_fine(reports: Sequence[Report]) -> None:

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from sedmtl.runtime import progress
+from sedmtl.runtime.text import printable
 
 
 class Meter:
@@ -27,12 +28,12 @@ class Meter:
 
     def __init__(self, n_archives: int, total: int, done: int) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[phase]}"),
+            TextColumn("{task.fields[phase]}", markup=False),
         )
         self._bars = Progress(*columns, console=progress.console)
         self._all = self._bars.add_task("", total=total, completed=done, phase="")
@@ -71,7 +72,7 @@ class Meter:
 
     def enter(self, name: str, phase: str) -> None:
         """Name what is done with an archive: 'unpacking'; empty while it is downloaded."""
-        self._bars.update(self._archives[name], phase=phase)
+        self._bars.update(self._archives[name], phase=printable(phase))
 
     def end(self, name: str) -> None:
         """Remove the bar of an archive."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.image import imsave
 
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.outputs import write_output
+from sedmtl.runtime.progress import say
 
 PRINT: dict[Any, Any] = {
     "font.size": 7,
@@ -76,10 +78,12 @@ def encode_for(figure: Figure, path: Path) -> bytes:
 
 
 def encode(figure: Figure, kind: str) -> bytes:
-    """A figure as a file: png, pdf or svg."""
+    """A figure as a file: png, pdf or svg; matplotlib's warnings, of missing glyphs, are said."""
     content = io.BytesIO()
-    with rc_context(FILES):
+    with rc_context(FILES), warnings.catch_warnings(record=True) as warned:
         figure.savefig(content, format=kind, metadata=UNDATED.get(kind, {}))
+    for message in dict.fromkeys(str(each.message) for each in warned):
+        say(f"warning: {message}")
     return content.getvalue()
 
 

@@ -1,0 +1,48 @@
+"""What commands print on stdout: lines, and tables of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from sedmtl.runtime.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, JustifyMethod
+
+    from sedmtl.evaluation.tables import Table
+
+
+def echo(lines: Iterable[object]) -> None:
+    """Print one line each."""
+    text = "\n".join(printable(str(line)) for line in lines)
+    if text:
+        typer.echo(text)
+
+
+def show(tables: Sequence[Table], console: Console | None = None) -> None:
+    """Print tables, and the notes below each; by default on stdout."""
+    import rich.table
+    from rich import box
+    from rich.console import Console
+
+    from sedmtl.runtime.progress import plain
+
+    console = console or Console()
+    for table in tables:
+        # Without edges, the widest table fits 80 columns.
+        printed = rich.table.Table(
+            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False
+        )
+        for i, name in enumerate(table.columns):
+            justify: JustifyMethod = "left" if i < table.n_left else "right"
+            printed.add_column(plain(name), justify=justify, no_wrap=True)
+        for cells in table.rows:
+            printed.add_row(*map(plain, cells))
+        console.print(plain(table.title), style="bold")
+        console.print(printed)
+        for note in table.notes:
+            console.print(plain(note))
+        console.print()

@@ -1,0 +1,50 @@
+"""Text from elsewhere - names of files and classes, answers of servers - made inert where it shows.
+
+One function for each place that gives characters a meaning of their own: a line of a terminal, a
+cell of Markdown, a cell of a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import re
+
+CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a terminal's cursor, colours or clears it, begins another line or reverses the
+direction of writing; and the halves of surrogate pairs that stand for bytes that are not UTF-8."""
+
+MARKDOWN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown gives a meaning to; an underscore within a word has none."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""First characters of a cell that make spreadsheets compute it (OWASP, "CSV Injection")."""
+
+
+def printable(text: str) -> str:
+    r"""One line for a terminal: what would control it is spelt out, as in `\x1b`."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def encoded(text: str) -> bytes:
+    r"""UTF-8; the bytes of a name that is not UTF-8 are spelt out, as in `\udcff`."""
+    return text.encode(errors="backslashreplace")
+
+
+def markdown_cell(text: str) -> str:
+    """Text in a table, a heading or an item of Markdown that shows as it is."""
+    return MARKDOWN.sub(r"\\\g<0>", printable(text))
+
+
+def csv_cell(text: str) -> str:
+    """A cell that a spreadsheet takes for text or a number, never for a formula.
+
+    An apostrophe goes before what would be one, as spreadsheets themselves do it.
+    """
+    return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isprintable()
