@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO, Any
 from unittest import mock
 
 
@@ -29,6 +30,7 @@ class Reply:
         shift: Added to the first byte asked for.
         hold: Called before the answer.
         stall: Called after it, while the connection is open.
+        drip: If there is one, called with the number of bytes sent so far, before each byte.
     """
 
     status: int = 200
@@ -40,6 +42,23 @@ class Reply:
     shift: int = 0
     hold: Callable[[], object] = lambda: None
     stall: Callable[[], object] = lambda: None
+    drip: Callable[[int], object] | None = None
+
+
+class Dripping:
+    """Writes byte by byte."""
+
+    def __init__(self, file: IO[bytes], drip: Callable[[int], object]) -> None:
+        self._file, self._drip, self._n_bytes = file, drip, 0
+
+    def write(self, content: bytes) -> None:
+        for k in range(len(content)):
+            self._drip(self._n_bytes)
+            self._file.write(content[k : k + 1])
+            self._n_bytes += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class LocalServer:
@@ -83,6 +102,8 @@ class LocalServer:
             self.busiest = max(self.busiest, self._busy)
         try:
             reply.hold()
+            if reply.drip:
+                handler.wfile = Dripping(handler.wfile, reply.drip)
             self._send(handler, reply, self.files.get(name))
         finally:
             with self._lock:

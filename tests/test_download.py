@@ -292,9 +292,9 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(world, tmp_path):
     code = (
         "import sys\n"
         "from dataclasses import replace\n"
-        "from sedmtl.data.download import transfer\n"
+        "from sedmtl.data.download import connection, transfer\n"
         "from sedmtl.data.download.catalogue import CORPORA, Archive\n"
-        "transfer.FIRST_WAIT_S, transfer.TIMEOUT_S = 0.0, 0.5\n"
+        "transfer.FIRST_WAIT_S, connection.TIMEOUT_S = 0.0, 0.5\n"
         f"archives = (Archive({archive.name!r}, {archive.md5!r}, {archive.n_bytes}),)\n"
         "CORPORA['tau2019'] = replace(CORPORA['tau2019'], archives=archives, "
         "n_unpacked_bytes=10_000)\n"

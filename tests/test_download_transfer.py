@@ -17,7 +17,7 @@ import pytest
 from local_server import Reply, local_server
 
 import sedmtl
-from sedmtl.data.download import transfer
+from sedmtl.data.download import connection, transfer
 from sedmtl.data.download.transfer import Remote, UnreachableError, fetch
 from sedmtl.runtime.errors import SedmtlError
 
@@ -241,7 +241,7 @@ def test_where_nobody_listens_it_gives_up_with_the_reason(tmp_path):
 
 
 def test_a_server_that_falls_silent_is_left(server, fetching, monkeypatch):
-    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connection, "TIMEOUT_S", 0.1)
     heard = threading.Event()
     server.replies = [Reply(hold=heard.wait)]
     fetching.run()
@@ -251,7 +251,7 @@ def test_a_server_that_falls_silent_is_left(server, fetching, monkeypatch):
 
 
 def test_what_came_before_the_silence_is_kept(server, fetching, monkeypatch):
-    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connection, "TIMEOUT_S", 0.1)
     heard = threading.Event()
     server.replies = [Reply(cut_at=4000, stall=heard.wait)]
     fetching.run()
@@ -271,26 +271,102 @@ def test_redirections_are_followed_with_the_range(server, fetching):
 
 
 @pytest.mark.parametrize(
-    ("url", "to", "follows"),
+    ("url", "to", "refused"),
     [
-        ("https://a.org/x", "https://b.org/x", True),
-        ("http://a.org/x", "http://b.org/x", True),
-        ("http://a.org/x", "https://b.org/x", True),
-        ("https://a.org/x", "http://b.org/x", False),
-        ("https://a.org/x", "ftp://b.org/x", False),
+        ("https://a.org/x", "https://b.org/x", None),
+        ("http://a.org/x", "http://a.org/y", None),
+        ("http://a.org/x", "http://A.ORG:81/y", None),
+        ("http://a.org/x", "https://a.org/x", None),
+        ("http://a.org/x", "http://b.org/x", "from http to another host"),
+        ("http://a.org/x", "https://b.org/x", "from http to another host"),
+        ("http://a.org/x", "http://a.org@b.org/x", "from http to another host"),
+        ("http://a.org/x", "ftp://a.org/x", "from http to another host"),
+        ("https://a.org/x", "http://a.org/x", "from https to something else"),
+        ("https://a.org/x", "ftp://b.org/x", "from https to something else"),
+        ("https://a.org/x", "file:///etc/passwd", "from https to something else"),
     ],
 )
-def test_no_redirection_leaves_https(url, to, follows):
+def test_redirections_stay_within_https_or_on_the_host_of_a_mirror(url, to, refused):
     def redirect():
-        return transfer._StaySecure().redirect_request(
+        return connection._StaySecure().redirect_request(
             Request(url), None, 302, "Found", Message(), to
         )
 
-    if follows:
-        assert redirect().full_url == to
-    else:
-        with pytest.raises(HTTPError, match="it leads from https to http"):
+    if refused:
+        with pytest.raises(HTTPError, match=f"it leads {refused}"):
             redirect()
+    else:
+        assert redirect().full_url == to
+
+
+@pytest.mark.parametrize("where", ["http://[", "//["])
+def test_a_redirection_to_no_address_is_one_sentence(server, fetching, where):
+    server.replies = [Reply(status=302, headers={"Location": where})]
+    with pytest.raises(SedmtlError, match=r"^[ -~]*$") as caught:
+        fetching.run()
+    assert len(str(caught.value)) < 500
+    assert fetching.waits == []
+
+
+SLOW = "the server sends less than 60,000 bytes in a minute"
+
+
+@pytest.fixture
+def drop(monkeypatch):
+    """Waits before every byte, from some byte on; a minute is a moment here."""
+    monkeypatch.setattr(connection, "WATCHED_S", 0.1)
+    heard = threading.Event()
+    yield lambda first: lambda n_bytes: n_bytes >= first and heard.wait(0.01)
+    heard.set()
+
+
+@pytest.mark.parametrize("first", [0, 1000], ids=["headers", "content"])
+@pytest.mark.parametrize("n_bytes", [10_000, None])
+def test_a_server_that_drips_is_left_and_what_came_is_kept(server, tmp_path, drop, first, n_bytes):
+    fetching = Fetching(server, tmp_path, n_bytes=n_bytes)
+    server.replies = [Reply(drip=drop(first), states_length=False)]
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT
+    assert fetching.reasons == [SLOW]
+    assert bool(server.ranges[1]) == (first > 0)
+
+
+def test_a_server_that_only_drips_is_given_up(server, fetching, drop):
+    server.replies = [Reply(drip=drop(0))] * 50
+    with pytest.raises(UnreachableError, match=f"{SLOW}, 8 times in a row; what has come is kept"):
+        fetching.run()
+    assert len(server.requests) == transfer.N_TRIES
+
+
+def test_a_server_that_sends_enough_is_waited_for(server, fetching, drop, monkeypatch):
+    monkeypatch.setattr(connection, "LEAST_BYTES", 1)
+    del server.files[NAME]
+    server.replies = [Reply(drip=drop(180), body=CONTENT[:60])]  # for more than half a second
+    fetching.remote = Remote(fetching.remote.url, None, 60)
+    fetching.run()
+    assert fetching.part.read_bytes() == CONTENT[:60]
+    assert fetching.waits == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Retry-After": "9" * 5000}, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT" + "9" * 5000},
+     {"Content-Range": f"bytes */{'9' * 5000}"}],
+    ids=["seconds", "date", "range"],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [416, 503])
+def test_numbers_of_thousands_of_digits_are_no_numbers(server, fetching, headers, status):
+    server.replies = [Reply(status=status, headers=headers)] * 8
+    with pytest.raises(UnreachableError, match=f"the server answers {status}"):
+        fetching.run()
+
+
+def test_what_a_server_says_is_one_line_without_controls():
+    said = "Slow \x1b[31mdown\r\n\x9b2J\u202eerror: all is lost " + 1000 * "."
+    refusal = HTTPError("http://a/b", 503, said, Message(), None)
+    shown = str(transfer._judge(refusal, "http://a/b"))
+    assert shown.startswith("the server answers 503 (Slow [31mdown 2Jerror: all is lost ...")
+    assert len(shown) < 250
 
 
 def test_the_certificate_of_a_server_is_checked(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
 Of the standard library: what is hard is to go on in the middle of a file after a cut, and that
 the retries of HTTP libraries, which repeat requests and not what was read of them, do not do.
-Certificates are checked, proxies are those of the environment, and no redirection leaves https.
+Certificates are checked, proxies are those of the environment; `connection` has the rest of what a
+request may do.
 """
 
 from __future__ import annotations
@@ -13,20 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
 from sedmtl import __version__
+from sedmtl.data.download.connection import LEAST_BYTES, Connection
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import duration
-
-CHUNK = 1 << 20
-
-TIMEOUT_S = 30.0
-"""A server that sends nothing for so long has lost us; it is also how late a stop may come."""
 
 N_TRIES = 8
 """Failures in a row before giving up: somewhat over two minutes of waiting."""
@@ -39,6 +37,12 @@ FIRST_WAIT_S = 1.0
 
 LONGEST_WAIT_S = 3600.0
 """A server that asks for more (Retry-After) is not waited for."""
+
+MAX_REASON = 200
+"""Letters that are shown of a reason."""
+
+NUMBER = "[0-9]{1,18}"
+"""Bytes, as servers count them; Python refuses to read numbers of thousands of digits."""
 
 Advance = Callable[[int], None]
 Wait = Callable[[float, str], None]
@@ -112,14 +116,25 @@ def _pause_s(trouble: _PassingError, failures: int) -> float:
 
 def _receive(remote: Remote, part: Path, advance: Advance) -> None:
     """One request, if one is needed; returns with the file complete."""
-    have = _size(part)
-    if have == remote.n_bytes:
+    if _size(part) == remote.n_bytes:
         return
+    with Connection() as connection:
+        try:
+            _exchange(remote, part, advance, connection)
+        except _PassingError:
+            if not connection.is_too_slow:
+                raise
+    if connection.is_too_slow:  # hung up on, which looks like an end or an error
+        raise _PassingError(f"the server sends less than {LEAST_BYTES:,} bytes in a minute")
+
+
+def _exchange(remote: Remote, part: Path, advance: Advance, connection: Connection) -> None:
+    have = _size(part)
     headers = {"User-Agent": f"sedmtl/{__version__}", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        answer = _OPENER.open(Request(remote.url, headers=headers), timeout=TIMEOUT_S)
+        answer = connection.open(Request(remote.url, headers=headers))
     except HTTPError as error:
         with error:
             if error.code == 416 and _total(error.headers) == have:
@@ -127,6 +142,8 @@ def _receive(remote: Remote, part: Path, advance: Advance) -> None:
             if error.code == 416:
                 _discard(part, have, advance)
             raise _judge(error, remote.url) from error
+    except (InvalidURL, ValueError) as error:
+        raise SedmtlError(f"{remote.url} is, or leads to, no address: {_plain(error)}") from error
     except (OSError, HTTPException) as error:
         raise _judge_connection(error, remote.url) from error
     with answer:
@@ -136,7 +153,8 @@ def _receive(remote: Remote, part: Path, advance: Advance) -> None:
             _discard(part, have, advance)
         if start not in (0, have):
             raise _PassingError(f"the server sends byte {start:,} where {have:,} was asked for")
-        _append(answer, part, total or remote.max_bytes, remote.url, advance)
+        read = partial(_read, connection, answer)
+        _append(read, part, total or remote.max_bytes, remote.url, advance)
     expected = total or remote.n_bytes
     if expected is not None and _size(part) < expected:
         raise _PassingError(f"the connection was cut after {_size(part):,} of {expected:,} bytes")
@@ -145,14 +163,14 @@ def _receive(remote: Remote, part: Path, advance: Advance) -> None:
 def _extent(answer: Any, have: int) -> tuple[int, int | None]:
     """At which byte of the file an answer begins, and how many the file has, if it says."""
     if answer.status == 206:
-        begins = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+        begins = re.match(rf"bytes ({NUMBER})-", answer.headers.get("Content-Range", ""))
         return (int(begins[1]) if begins else have), _total(answer.headers)
     length = answer.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdecimal() else None
+    return 0, int(length) if re.fullmatch(NUMBER, length) else None
 
 
 def _total(headers: Message) -> int | None:
-    total = re.search(r"/(\d+)$", headers.get("Content-Range", ""))
+    total = re.search(rf"/({NUMBER})$", headers.get("Content-Range", ""))
     return int(total[1]) if total else None
 
 
@@ -168,11 +186,11 @@ def _check_size(remote: Remote, total: int | None) -> None:
         raise _too_long(remote.url, remote.max_bytes)
 
 
-def _append(source: Any, part: Path, limit: int, url: str, advance: Advance) -> None:
+def _append(read: Callable[[], bytes], part: Path, limit: int, url: str, advance: Advance) -> None:
     size = _size(part)
     try:
         with part.open("ab") as file:
-            while chunk := _read(source):
+            while chunk := read():
                 size += len(chunk)
                 if size > limit:
                     raise _too_long(url, limit)
@@ -183,9 +201,9 @@ def _append(source: Any, part: Path, limit: int, url: str, advance: Advance) -> 
         raise SedmtlError(f"cannot write {part}: {error.strerror}") from error
 
 
-def _read(source: Any) -> bytes:
+def _read(connection: Connection, answer: Any) -> bytes:
     try:
-        return bytes(source.read1(CHUNK))  # what is there, without waiting for a whole chunk
+        return connection.read(answer)
     except (OSError, HTTPException) as error:
         raise _PassingError(f"the connection was cut ({_name(error)})") from error
 
@@ -200,7 +218,7 @@ def _discard(part: Path, have: int, advance: Advance) -> None:
 
 
 def _judge(error: HTTPError, url: str) -> Exception:
-    reason = f"the server answers {error.code} ({error.reason})"
+    reason = f"the server answers {error.code} ({_plain(error.reason)})"
     if error.code in (408, 416, 429) or error.code >= 500:
         return _PassingError(reason, _retry_after_s(error.headers))
     return SedmtlError(f"{url}: {reason}; --mirror names another server, --from a folder")
@@ -214,34 +232,26 @@ def _judge_connection(error: OSError | HTTPException, url: str) -> Exception:
 
 
 def _name(reason: object) -> str:
-    return str(reason) or type(reason).__name__
+    return _plain(reason) or type(reason).__name__
+
+
+def _plain(reason: object) -> str:
+    """What a server or the system says, as part of a sentence: one line that can be shown."""
+    line = " ".join(str(reason).split())[:MAX_REASON]
+    return "".join(letter for letter in line if letter.isprintable())
 
 
 def _retry_after_s(headers: Message) -> float | None:
     """How long to wait: seconds, or a date, which is compared with the server's own."""
     asked = headers.get("Retry-After", "")
     if asked.isdecimal():
-        return float(asked)
+        return min(float(asked), 1e9)
     try:
         pause = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return max(0.0, pause.total_seconds())
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-class _StaySecure(HTTPRedirectHandler):
-    """Follows redirections, but not from https to something else."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> Request | None:
-        if req.type == "https" and not newurl.lower().startswith("https:"):
-            raise HTTPError(req.full_url, code, "it leads from https to http", headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-_OPENER = build_opener(_StaySecure)
