@@ -143,7 +143,7 @@ def _exchange(remote: Remote, part: Path, advance: Advance, connection: Connecti
                 _discard(part, have, advance)
             raise _judge(error, remote.url) from error
     except (InvalidURL, ValueError) as error:
-        raise SedmtlError(f"{remote.url} is, or leads to, no address: {_plain(error)}") from error
+        raise SedmtlError(f"{remote.url} is, or leads to, no address: {_short(error)}") from error
     except (OSError, HTTPException) as error:
         raise _judge_connection(error, remote.url) from error
     with answer:
@@ -218,7 +218,7 @@ def _discard(part: Path, have: int, advance: Advance) -> None:
 
 
 def _judge(error: HTTPError, url: str) -> Exception:
-    reason = f"the server answers {error.code} ({_plain(error.reason)})"
+    reason = f"the server answers {error.code} ({_short(error.reason)})"
     if error.code in (408, 416, 429) or error.code >= 500:
         return _PassingError(reason, _retry_after_s(error.headers))
     return SedmtlError(f"{url}: {reason}; --mirror names another server, --from a folder")
@@ -232,13 +232,12 @@ def _judge_connection(error: OSError | HTTPException, url: str) -> Exception:
 
 
 def _name(reason: object) -> str:
-    return _plain(reason) or type(reason).__name__
+    return _short(reason) or type(reason).__name__
 
 
-def _plain(reason: object) -> str:
-    """What a server or the system says, as part of a sentence: one line that can be shown."""
-    line = " ".join(str(reason).split())[:MAX_REASON]
-    return "".join(letter for letter in line if letter.isprintable())
+def _short(reason: object) -> str:
+    """What a server or the system says, as part of a sentence."""
+    return " ".join(str(reason).split())[:MAX_REASON]
 
 
 def _retry_after_s(headers: Message) -> float | None:
