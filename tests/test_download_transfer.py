@@ -393,11 +393,20 @@ def test_the_certificate_of_a_server_is_checked(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is made of /dev/full")
-def test_a_full_disk_is_named_and_not_tried_again(fetching):
-    fetching.part.symlink_to("/dev/full")
+def test_a_full_disk_is_named_and_not_tried_again(fetching, monkeypatch):
+    full = Path("/dev/full")
+    monkeypatch.setattr("sedmtl.data.download.transfer.open_own", lambda _, mode: full.open(mode))
     with pytest.raises(SedmtlError, match=r"cannot write .*part: No space left on device"):
         fetching.run()
     assert fetching.waits == []
+
+
+def test_a_link_in_place_of_the_part_is_not_written_through(fetching, tmp_path):
+    (tmp_path / "target").write_bytes(b"mine")
+    fetching.part.symlink_to(tmp_path / "target")
+    with pytest.raises(SedmtlError, match=r"cannot write .*part: expected a file, found a link"):
+        fetching.run()
+    assert (tmp_path / "target").read_bytes() == b"mine"
 
 
 def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sedmtl.config.schema import Config
 from sedmtl.runtime.documents import MAX_YAML, parse_yaml
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import open_to_read
 
 SHORT = reprlib.Repr()
 """Values as sentences show them; it stops early, whatever a value holds."""
@@ -27,7 +28,7 @@ def load_config(path: Path) -> Config:
             impossible value; the sentence names the key's path and what is allowed.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with open_to_read(path, "r", encoding="utf-8") as file:
             data = parse_yaml(file.read(MAX_YAML + 1))
     except FileNotFoundError:
         raise SedmtlError(

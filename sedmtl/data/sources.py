@@ -25,6 +25,7 @@ from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import Origin, stamp_of
+from sedmtl.runtime.regular import open_own, read_bytes, require_own, require_readable
 from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import FULL_SCALE
 
@@ -119,13 +120,14 @@ def _origin(
 def _read(folder: Path, origin: Origin) -> Sources | None:
     """What `_write` wrote; None if it is missing, damaged or made from something else."""
     try:
-        index = parse_json((folder / "index.json").read_bytes())
+        index = parse_json(read_bytes(folder / "index.json"))
         if not Origin(index["origin"]).is_current(origin):
             return None
         events, scenes = (
             {name: [Source(*each) for each in parts] for name, parts in index[kind].items()}
             for kind in ("events", "scenes")
         )
+        require_readable(folder / "audio.int16")
         # Copy on write: torch wants memory that it could write into.
         samples = np.memmap(folder / "audio.int16", np.int16, "c")
         # Read once, a gigabyte per second, it is also in the page cache when it is drawn from.
@@ -167,7 +169,7 @@ def _write(folder: Path, sounds: _Sounds, event_part: EventPart, origin: Origin)
     index: dict[str, Any] = {"origin": origin.decides}
     try:
         with (
-            partial_path.open("wb") as file,
+            open_own(partial_path, "wb") as file,
             progress.progress("reading sources", len(clips) + len(scenes)) as advance,
         ):
             for kind, names, each_decoded in decoded:
@@ -180,6 +182,7 @@ def _write(folder: Path, sounds: _Sounds, event_part: EventPart, origin: Origin)
                     advance(1)
         # The index goes last: without it, the audio counts as missing.
         (folder / "index.json").unlink(missing_ok=True)
+        require_own(folder / "audio.int16", alone=False)
         partial_path.replace(folder / "audio.int16")
     except OSError as error:
         raise SedmtlError(f"cannot write {folder}: {error.strerror}") from error

@@ -37,6 +37,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.outputs import check_output, write_output
+from sedmtl.runtime.regular import read_bytes, read_text
 from sedmtl.store import HeldOutScores, Store, read_scores
 
 
@@ -136,10 +137,10 @@ def _measure_once(
 ) -> Localisation | None:
     """Reuse the stored metrics of a run, or measure it if its scores or settings have changed."""
     path = folder / "localisation.json"
-    digest = hashlib.sha256((folder / "scores.h5").read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_bytes(folder / "scores.h5")).hexdigest()
     origin = Origin({"version": sedmtl.__version__, "scores": digest, "settings": repr(settings)})
     try:
-        known = parse_json(path.read_text(encoding="utf-8"))
+        known = parse_json(read_text(path))
         if Origin(known.pop("made_from")).is_current(origin):
             return from_json(known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -39,6 +39,7 @@ from sedmtl.runtime.atomic import write_bytes, write_text
 from sedmtl.runtime.documents import CHECKSUM, parse_json, parse_yaml, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError, suggest
 from sedmtl.runtime.folders import entries, is_file
+from sedmtl.runtime.regular import read_bytes, read_text, require_readable
 
 SCHEMA = 2
 
@@ -81,7 +82,7 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
     """
     card, digest = _load_card(folder)
     try:
-        content = (folder / "model.safetensors").read_bytes()
+        content = read_bytes(folder / "model.safetensors")
         if digest not in (None, hashlib.sha256(content).hexdigest()):
             raise ValueError("its weights are not what was written")
         weights = load(content)
@@ -119,7 +120,7 @@ def _load_card(folder: Path) -> tuple[ModelCard, str | None]:
     if not is_finished(folder):
         raise SedmtlError(f"{folder} holds no trained network: train one with 'sedmtl train'")
     try:
-        data = parse_json((folder / "model.json").read_text(encoding="utf-8"))
+        data = parse_json(read_text(folder / "model.json"))
         if data["schema"] != SCHEMA:
             raise SedmtlError(
                 f"{folder / 'model.json'} has another schema than {SCHEMA}: train the run again"
@@ -157,6 +158,7 @@ def load_state(folder: Path) -> dict[str, Any]:
         SedmtlError: The file is damaged.
     """
     try:
+        require_readable(folder / "last.pt")
         with zipfile.ZipFile(folder / "last.pt") as archive:  # torch compares no checksum
             damaged = archive.testzip()
         if damaged:
@@ -184,7 +186,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / "run.yaml"
     try:
-        settings = _unsealed(parse_yaml(path.read_text(encoding="utf-8")))
+        settings = _unsealed(parse_yaml(read_text(path)))
         _check_settings(settings)
     except FileNotFoundError:
         raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
@@ -219,7 +221,7 @@ def check_data_name(data: str) -> None:
 def n_epochs_done(run: Path) -> int:
     """Epochs that a run has behind it, by its `metrics.jsonl`; 0 if that says nothing."""
     try:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = read_text(run / "metrics.jsonl").splitlines()
         return max(0, int(parse_json(lines[-1])["epoch"]))
     except DAMAGE:
         return 0

@@ -19,13 +19,14 @@ from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import read_bytes
 from sedmtl.runtime.workers.shards import SHARE
 from sedmtl.runtime.workers.threads import Workers, map_in_order
 
 
 def digest_of(run: Path) -> str:
     """SHA-256 of everything that determines the scores of a finished run."""
-    contents = [(run / name).read_bytes() for name in ("model.json", "model.safetensors")]
+    contents = [read_bytes(run / name) for name in ("model.json", "model.safetensors")]
     return hashlib.sha256(b"".join(contents)).hexdigest()
 
 

@@ -13,6 +13,8 @@ from filelock import lock_descriptor
 
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError, explained
+from sedmtl.runtime.progress import say
+from sedmtl.runtime.regular import open_own
 
 NAME = ".sedmtl.lock"
 
@@ -30,14 +32,18 @@ def folder_lock(folder: Path, command: str, *, wait: bool = False) -> Iterator[N
     make_folder(folder)
     path = folder / NAME
     with explained(f"cannot write {path}"):
-        file = path.open("ab+", buffering=0)
+        file = open_own(path, "ab+", buffering=0)
     with file:
         with explained(f"cannot lock {path}"):
-            is_ours = lock_descriptor(file.fileno(), blocking=wait)
+            is_ours = lock_descriptor(file.fileno(), blocking=False)
         if not is_ours:
             file.seek(1)  # Windows lets no other process read the locked byte
             owner = file.read().decode(errors="replace").strip() or "another process"
-            raise SedmtlError(f"{folder} is in use by {owner}: wait for it to end, or stop it")
+            if not wait:
+                raise SedmtlError(f"{folder} is in use by {owner}: wait for it to end, or stop it")
+            say(f"waiting for {owner}, which uses {folder}")
+            with explained(f"cannot lock {path}"):
+                lock_descriptor(file.fileno())
         where = f"process {os.getpid()} on {socket.gethostname()}"
         since = datetime.now().astimezone().isoformat(" ", "seconds")
         with suppress(OSError):  # the lock works even if a full disk keeps its owner's name out

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import read_bytes
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Origin:
     def read(cls, path: Path) -> Self | None:
         """Read what `write` wrote; None if the file is missing or damaged."""
         try:
-            return cls(**unsealed(parse_json(path.read_bytes())))
+            return cls(**unsealed(parse_json(read_bytes(path))))
         except (OSError, ValueError, TypeError, AttributeError):
             return None
 

@@ -17,11 +17,16 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
+class IrregularError(OSError):
+    """Something else is in the place of a file; `strerror` says what."""
+
+
 def open_own(path: Path, mode: str, **how: Any) -> IO[Any]:
     """`open` for a file of ours that is written in place.
 
     Raises:
-        OSError: As `open`; or it is a link, a pipe or a device, or has a second name.
+        OSError: As `open`; an `IrregularError` if it is a link, a pipe or a device, or has a
+            second name.
     """
     return open(path, mode, opener=partial(_open, follow=False), **how)
 
@@ -30,7 +35,7 @@ def open_to_read(path: Path, mode: str = "rb", **how: Any) -> IO[Any]:
     """`open` for reading.
 
     Raises:
-        OSError: As `open`; or it is a pipe or a device.
+        OSError: As `open`; an `IrregularError` if it is a pipe or a device.
     """
     return open(path, mode, opener=partial(_open, follow=True), **how)
 
@@ -103,4 +108,4 @@ def _check(status: os.stat_result, path: str, *, alone: bool) -> None:
     elif alone and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         found = "one that has a second name (a hard link)"
     if found:
-        raise OSError(errno.EINVAL, f"expected a file, found {found}; remove it", path)
+        raise IrregularError(errno.EPERM, f"expected a file, found {found}", path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import open_to_read
 
 
 def read_table(
@@ -23,7 +24,7 @@ def read_table(
             columns, a value of `unique` is empty or repeated, or there are no rows.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_to_read(path, "r", encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file, delimiter=delimiter, skipinitialspace=True)
             table.fieldnames = found = [name.strip() for name in table.fieldnames or []]
             missing = [name for name in columns if name not in found]

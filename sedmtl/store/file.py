@@ -13,6 +13,8 @@ from typing import Literal
 import h5py
 from h5py import h5d, h5t, h5z
 
+from sedmtl.runtime.regular import require_own, require_readable
+
 MAX_OBJECTS = 64
 """Groups and arrays of a file; ours have up to twenty."""
 
@@ -36,6 +38,7 @@ def open_file(path: Path, mode: Literal["r", "r+"] = "r") -> h5py.File:
             elsewhere (a link, external or virtual storage), is larger than its part of the file,
             or is of no type of ours.
     """
+    require_own(path) if mode == "r+" else require_readable(path)
     file = h5py.File(path, mode)
     try:
         _check(file)

@@ -11,9 +11,8 @@ import errno
 import math
 import os
 from collections.abc import Mapping, Sequence
-from io import FileIO
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import h5py
 import numpy as np
@@ -24,6 +23,7 @@ from sedmtl.runtime import disk_space
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.progress import say
+from sedmtl.runtime.regular import IrregularError, open_own, read_text, require_own
 from sedmtl.store import hashes
 from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.hashes import Attributes
@@ -92,7 +92,7 @@ class StoreWriter:
         self._attributes = {**everything, "checksum": checksum}
         self._origin = Origin({"store": config_hash, "files": stamp}, recorded or {})
         self._file: h5py.File | None = None
-        self._count: FileIO | None = None
+        self._count: IO[bytes] | None = None
         self.is_there = _stored_config_hash(path) == config_hash and self._is_current()
         self.n_done = self.n_rows if self.is_there else 0
 
@@ -164,6 +164,7 @@ class StoreWriter:
         if self._file is not None:
             self._file.close()
             self._file = None
+            require_own(self.path, alone=False)
             self._part.replace(self.path)
             # After the store: an outdated record causes a rebuild, a premature one is trusted.
             self._origin.write(origin_path(self.path))
@@ -176,8 +177,8 @@ class StoreWriter:
         if not self.n_done:
             self._create()
         self._file = open_file(self._part, "r+")
-        self._progress.touch()
-        self._count = self._progress.open("r+b", buffering=0)
+        open_own(self._progress, "ab").close()
+        self._count = open_own(self._progress, "r+b", buffering=0)
 
     def _tidy_up(self) -> None:
         """Record what the store was made from; remove rows of another store."""
@@ -211,12 +212,13 @@ class StoreWriter:
     def _n_counted(self) -> int:
         """Value of the counter; 0 if it belongs to another store or is unreadable."""
         try:
-            origin, n_done = self._progress.read_text().split()
+            origin, n_done = read_text(self._progress).split()
             return int(n_done) if origin == self._origin.hash else 0
         except (OSError, ValueError):
             return 0
 
     def _create(self) -> None:
+        require_own(self._part)
         self._progress.unlink(missing_ok=True)
         # HDF5 crashes the process if the disk is full when it closes a new file.
         _reserve(self._part, self._n_bytes_in_all)
@@ -259,7 +261,7 @@ def _reserve(path: Path, n_bytes: int) -> None:
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
     try:
-        with path.open("ab") as file:
+        with open_own(path, "ab") as file:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     except OSError as error:
         # Some file systems cannot reserve space; there the disk may still fill up during the work.
@@ -279,6 +281,8 @@ def _stored_config_hash(path: Path) -> str | None:
 def _unwritable(path: Path, error: OSError) -> SedmtlError:
     # HDF5's text for a system error is long and contains a line break.
     reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    if isinstance(error, IrregularError):
+        reason = str(error.strerror)
     if isinstance(error, BlockingIOError):
         reason = "another process is writing it"
     return SedmtlError(f"cannot write {path}: {reason}; finished rows are kept")

@@ -21,6 +21,7 @@ from sedmtl.data.download.unpacking import Entry
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import progress
+from sedmtl.runtime.regular import open_to_read, read_bytes
 
 SCHEMA = 1
 
@@ -121,7 +122,7 @@ class Manifest:
 
     def _load(self) -> dict[str, tuple[str, tuple[Entry, ...]]]:
         try:
-            content = json.loads(self.path.read_bytes())
+            content = json.loads(read_bytes(self.path))
             if (content["schema"], content["corpus"]) != (SCHEMA, self.corpus.name):
                 raise ValueError("it belongs to another schema or corpus")
             return {
@@ -211,7 +212,7 @@ def crc32_of(path: Path) -> int:
 
 def _chunks(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as error:

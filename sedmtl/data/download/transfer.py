@@ -25,6 +25,7 @@ from sedmtl import __version__
 from sedmtl.data.download.connection import LEAST_BYTES, Connection
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import duration
+from sedmtl.runtime.regular import open_own
 
 N_TRIES = 8
 """Failures in a row before giving up: somewhat over two minutes of waiting."""
@@ -189,7 +190,7 @@ def _check_size(remote: Remote, total: int | None) -> None:
 def _append(read: Callable[[], bytes], part: Path, limit: int, url: str, advance: Advance) -> None:
     size = _size(part)
     try:
-        with part.open("ab") as file:
+        with open_own(part, "ab") as file:
             while chunk := read():
                 size += len(chunk)
                 if size > limit:

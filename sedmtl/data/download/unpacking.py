@@ -15,6 +15,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import open_own
 
 MAX_RATIO = 100
 """Unpacked over packed. Audio reaches 2, tables of labels 20; bombs start at 1000."""
@@ -116,7 +117,7 @@ def _write(archive: ZipFile, member: ZipInfo, path: Path, advance: Callable[[int
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}.part")
     # Reading to the end compares the CRC-32.
-    with archive.open(member) as source, partial.open("wb") as file:
+    with archive.open(member) as source, open_own(partial, "wb") as file:
         while chunk := source.read(CHUNK):
             file.write(chunk)
             advance(len(chunk))

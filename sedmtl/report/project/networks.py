@@ -13,6 +13,7 @@ from sedmtl.evaluation.rows import Row, ScoredData, ScoredRun, by_data, names_of
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
 from sedmtl.runtime.documents import parse_json
+from sedmtl.runtime.regular import read_text
 
 MAX_DETAILED = 3
 """Up to this many networks are all shown in detail; of more, the best on each store."""
@@ -77,7 +78,7 @@ def choose_detailed(networks: Sequence[Network]) -> list[Network]:
 def _read_records(folder: Path) -> list[Record]:
     """The epochs of a run; empty if its records are missing or damaged."""
     try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = read_text(folder / "metrics.jsonl").splitlines()
         records = [parse_json(line) for line in lines]
     except (OSError, ValueError):
         return []

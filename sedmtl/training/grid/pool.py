@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sedmtl.runtime.errors import explained
 from sedmtl.runtime.process import restored_signals
+from sedmtl.runtime.regular import open_own, open_to_read
 
 POLL_S = 0.1
 """Interval between two polls of the running commands."""
@@ -41,7 +43,7 @@ class Job:
     def newest_line(self) -> str:
         """The last line of the log, or nothing."""
         try:
-            with self.log_path.open("rb") as file:
+            with open_to_read(self.log_path) as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 2000))
                 lines = file.read().decode(errors="replace").split("\n")
         except OSError:
@@ -85,8 +87,10 @@ def run_jobs(
 
 def _start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     job.log_path.parent.mkdir(parents=True, exist_ok=True)
+    with explained(f"cannot write {job.log_path}"):
+        log = open_own(job.log_path, "ab")
     # In this process's group: what a closed terminal or a scheduler sends to it reaches all.
-    with job.log_path.open("ab") as log:
+    with log:
         process = subprocess.Popen(
             job.command,
             stdin=subprocess.DEVNULL,
