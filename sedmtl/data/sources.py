@@ -185,7 +185,8 @@ def _write(folder: Path, sounds: _Sounds, event_part: EventPart, origin: Origin)
         require_own(folder / "audio.int16", alone=False)
         partial_path.replace(folder / "audio.int16")
     except OSError as error:
-        raise SedmtlError(f"cannot write {folder}: {error.strerror}") from error
+        where = error.filename or folder
+        raise SedmtlError(f"cannot write {where}: {error.strerror}") from error
     write_text(folder / "index.json", json.dumps({**index, "digest": _finish(digest, index)}))
 
 
