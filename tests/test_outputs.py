@@ -76,6 +76,24 @@ def test_the_same_content_of_another_name_or_folder_is_not_ours(tmp_path, output
         write_output(tmp_path / "a", "ours", force=False)
 
 
+@pytest.mark.parametrize("folder", ["out", "out/a", "out/a/b"])
+@pytest.mark.parametrize("again", ["out", "out/a", "out/a/b"])
+def test_outputs_are_ours_from_whatever_folder_they_are_seen(tmp_path, folder, again):
+    path = tmp_path / "out" / "a" / "b" / "c.txt"
+    Outputs(tmp_path / folder).write(path, "ours")
+    Outputs(tmp_path / again).write(path, "anew")
+    Outputs(tmp_path / folder).check([path])
+    path.write_text("edited")
+    assert not Outputs(tmp_path / again).is_free(path)
+
+
+def test_who_names_an_output_may_overwrite_it_and_it_stays_of_its_recording(path, outputs):
+    outputs(of="a").write(path, "ours")
+    outputs().write(path, "named")
+    assert outputs(of="a").is_free(path)
+    assert not outputs(of="b").is_free(path)
+
+
 def test_outputs_are_ours_wherever_their_folder_is_moved(path, outputs, tmp_path):
     outputs().write(path, "ours")
     moved = (tmp_path / "out").rename(tmp_path / "elsewhere")

@@ -182,8 +182,16 @@ def test_other_settings_do_not_overwrite_a_run(featured, one_sentence):
     )
     assert named.exit_code == 0
     assert (featured.work / "runs" / "fast" / "model.safetensors").is_file()
+    (run,) = (featured.work / "runs").glob("2apae_*")
+    mine = [run / name for name in ("notes.txt", "takes/a.wav", "model.onnx", ".notes.txt.part")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    (run / "scores.h5").write_text("of the run before")
     forced = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL, "--lr", 0.01, "--force")
     assert forced.exit_code == 0
+    assert [path.read_text() for path in mine] == ["mine"] * 4
+    assert featured.run("eval", run.name).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from sedmtl.runtime.atomic import lock_soon, make_folder, remove_file, write_bytes
 from sedmtl.runtime.documents import parse_json
@@ -39,24 +38,17 @@ class Outputs:
         of: The recording that they are about, if several could claim the same names.
         force: Whether files that are the user's are overwritten, too; None if the command has no
             such option.
-
-    Raises:
-        SedmtlError: The record cannot be read.
     """
 
     def __init__(self, folder: Path, *, of: str = "", force: bool | None = None) -> None:
         self.folder, self._of, self._force = folder, of, force
-        self._path = folder / NAME
-        self._known: dict[str, tuple[str, set[str]]] = {}
-        absent = suppress(FileNotFoundError, NotADirectoryError, PermissionError)
-        with explained(f"cannot read {self._path}"), absent, open_to_read(self._path) as file:
-            self._read(file)
+        self._records: dict[Path, _Record] = {}
 
     def check(self, paths: Iterable[Path]) -> None:
         """Refuse to overwrite files of the user, before anything is computed.
 
         Raises:
-            SedmtlError: There are such files, and no `force`.
+            SedmtlError: There are such files, and no `force`; or a record cannot be read.
         """
         if self._force:
             return
@@ -74,8 +66,10 @@ class Outputs:
         """Whether there is nothing, or what we wrote there, about the same recording."""
         if not os.path.lexists(path):
             return True
-        known_of, digests = self._known.get(self._name(path), ("", set()))
-        return known_of == self._of and _digest(path) in digests
+        # Another command may have been given a folder above or below this one.
+        known = [self._record(folder).find(path) for folder in path.absolute().parents]
+        found = [digests for of, digests in known if self._of in ("", of)]
+        return any(found) and _digest(path) in set().union(*found)
 
     def write(self, path: Path, content: bytes | str) -> None:
         """Write a file atomically; a device or a pipe that the user named gets the content.
@@ -88,12 +82,12 @@ class Outputs:
             _pour(path, content)
             return
         self.check([path])
-        self._add(path, hashlib.sha256(content).hexdigest())
+        self._own.add(path, hashlib.sha256(content).hexdigest(), self._of)
         write_bytes(path, content)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder that is ours; nothing if it is."""
-        self._add(path, FOLDER)
+        self._own.add(path, FOLDER, self._of)
         make_folder(path)
 
     def remove(self, path: Path) -> bool:
@@ -114,40 +108,64 @@ class Outputs:
         Raises:
             SedmtlError: The folder cannot be written, or another process does not leave it.
         """
+        path = self.folder / NAME
         make_folder(self.folder)
-        with explained(f"cannot write {self._path}"):
-            file = open_own(self._path, "a+b")
+        with explained(f"cannot write {path}"):
+            file = open_own(path, "a+b")
         with file:
-            with explained(f"cannot lock {self._path}"):
+            with explained(f"cannot lock {path}"):
                 lock_soon(file)
-                file.seek(0)
-                self._read(file)
+            # Through this handle: on Windows no other can read the locked byte.
+            file.seek(0)
+            self._records = {self.folder.absolute(): _Record(self.folder.absolute(), file)}
             yield
 
-    def _name(self, path: Path) -> str:
-        return path.absolute().relative_to(self.folder.absolute()).as_posix()
+    @property
+    def _own(self) -> _Record:
+        return self._record(self.folder.absolute())
 
-    def _read(self, file: IO[bytes]) -> None:
-        self._known.clear()
-        for line in file:
-            try:
-                content = parse_json(line)
-                self._note(str(content["name"]), str(content["sha256"]), str(content["of"]))
-            except (LookupError, TypeError, ValueError):  # cut off, or not ours
-                continue
+    def _record(self, folder: Path) -> _Record:
+        if folder not in self._records:
+            self._records[folder] = _Record(folder)
+        return self._records[folder]
 
-    def _note(self, name: str, digest: str, of: str) -> None:
-        known_of, digests = self._known.get(name, ("", set()))
-        # A name that went to another recording was free.
-        self._known[name] = of, digests | {digest} if known_of == of else {digest}
 
-    def _add(self, path: Path, digest: str) -> None:
-        name = self._name(path)
-        known_of, digests = self._known.get(name, ("", set()))
-        if known_of == self._of and digest in digests:
+class _Record:
+    """The record of a folder; its lines, if they are not given, are read from its file.
+
+    Raises:
+        SedmtlError: It cannot be read.
+    """
+
+    def __init__(self, folder: Path, lines: Iterable[bytes] | None = None) -> None:
+        self._folder, self._path = folder, folder / NAME
+        self._known: dict[str, tuple[str, set[str]]] = {}
+        absent = suppress(FileNotFoundError, NotADirectoryError, PermissionError)
+        with explained(f"cannot read {self._path}"), absent, ExitStack() as stack:
+            if lines is None:
+                lines = stack.enter_context(open_to_read(self._path))
+            for line in lines:
+                with suppress(LookupError, TypeError, ValueError):  # cut off, or not ours
+                    content = parse_json(line)
+                    self._note(str(content["name"]), str(content["sha256"]), str(content["of"]))
+
+    def find(self, path: Path) -> tuple[str, set[str]]:
+        """The recording that an output is about, and the checksums of all that it was."""
+        return self._known.get(path.absolute().relative_to(self._folder).as_posix(), ("", set()))
+
+    def add(self, path: Path, digest: str, of: str) -> None:
+        """Add a line, unless it is known.
+
+        Raises:
+            SedmtlError: It cannot be written.
+        """
+        known_of, digests = self.find(path)
+        of = of or known_of
+        if known_of == of and digest in digests:
             return
-        make_folder(self.folder)
-        line = json.dumps({"name": name, "sha256": digest, "of": self._of}).encode() + b"\n"
+        name = path.absolute().relative_to(self._folder).as_posix()
+        make_folder(self._folder)
+        line = json.dumps({"name": name, "sha256": digest, "of": of}).encode() + b"\n"
         # In /tmp it may be another person's: then what we write is not known as ours later.
         theirs = suppress(PermissionError)
         with explained(f"cannot write {self._path}"), theirs, open_own(self._path, "a+b") as file:
@@ -156,7 +174,12 @@ class Outputs:
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else b"\n" + line
             file.write(line)
-        self._note(name, digest, self._of)
+        self._note(name, digest, of)
+
+    def _note(self, name: str, digest: str, of: str) -> None:
+        known_of, digests = self._known.get(name, ("", set()))
+        # A name that went to another recording was free.
+        self._known[name] = of, digests | {digest} if known_of == of else {digest}
 
 
 def check_output(path: Path, *, force: bool) -> None:

@@ -238,11 +238,15 @@ def announce(what: str, writers: Sequence[StoreWriter]) -> None:
     """Say which stores are rebuilt, and what all that are missing take of the disk.
 
     Raises:
-        SedmtlError: Less space is free.
+        SedmtlError: Less space is free, or a file in place of a store is none.
     """
     missing = [writer for writer in writers if not writer.is_there]
     for writer in writers:
         if writer.replaces:
+            if _stored_config_hash(writer.path) is None:
+                raise SedmtlError(
+                    f"{writer.path} is no store that sedmtl wrote, or is damaged: move it away"
+                )
             say(f"{writer.path} was made with other settings or audio: rebuilding it")
     if missing:
         n_bytes = sum(writer.n_bytes for writer in missing)

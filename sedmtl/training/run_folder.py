@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,19 @@ import sedmtl
 from sedmtl.inference.checkpoint import check_data_name, is_finished, read_run, write_run
 from sedmtl.runtime.atomic import remove_file
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.lock import NAME as LOCK
 from sedmtl.runtime.origin import Origin
+from sedmtl.runtime.outputs import Outputs
 from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import TrainConfig
 
 RECORDED = ("epochs", "torch_version", "sedmtl_version", "config", "sources", *CLIP_FACTS)
 """Settings that may differ when a run is resumed."""
+
+WRITTEN = ("model.safetensors", "last.pt", "metrics.jsonl", "model.json", "scores.h5",
+           "localisation.json", "events.out.*", "run.yaml")  # fmt: skip
+"""Files of a run, in the order of their removal. The weights, which mark the run as finished, go
+first and run.yaml goes last: after a kill in between, no other configuration can resume what is
+left."""
 
 LOG_NAME = "train.log"
 """Output of a run that a grid trains in a process of its own."""
@@ -99,7 +104,7 @@ def check_sources(run: Path, digest: str) -> None:
 
 
 def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
-    """Make a run folder ready; `force` empties it first."""
+    """Make a run folder ready; `force` removes the run that is there."""
     if force and run.is_dir():
         _empty(run)
     if not is_finished(run):  # a finished run keeps its run.yaml until it is finished again
@@ -107,16 +112,10 @@ def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
 
 
 def _empty(run: Path) -> None:
-    """Remove what is in a run folder, except files that this process has open.
-
-    The weights, which mark the run as finished, go first and run.yaml goes last: after a kill in
-    between, no other configuration can resume what is left.
-    """
-    order = {"model.safetensors": 0, "last.pt": 1, "run.yaml": 3}
-    for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 2)):
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in (LOG_NAME, LOCK):
+    """Remove the run from its folder; what others have put there stays."""
+    Outputs(run).remove(run / "model.onnx")
+    for name in WRITTEN:
+        for path in (*run.glob(name), *run.glob(f".{name}.part")):
             remove_file(path)
 
 
