@@ -54,6 +54,8 @@ class Outputs:
             return
         theirs = [path for path in paths if not (self.is_free(path) or is_special(path))]
         if theirs:
+            if theirs[0].is_dir():
+                raise SedmtlError(f"cannot write {theirs[0]}: it is a folder; name a file")
             n_more = len(theirs) - 1
             more = f" (and {n_more} more file{'s' * (n_more > 1)})" if n_more else ""
             force = "" if self._force is None else ", or overwrite it with --force"

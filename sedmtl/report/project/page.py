@@ -46,8 +46,6 @@ def report(
             be written, or is the user's and not to be overwritten by `force`.
     """
     path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
-    if path.is_dir():
-        raise SedmtlError(f"cannot write {path}: it is a folder; name a file")
     check_output(path, force=force)
     rows = tabulate(score_runs(runs_dir, names))
     make_folder(path.parent)
