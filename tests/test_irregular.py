@@ -189,6 +189,35 @@ def test_a_lock_that_is_not_released_is_named(project, command, name, one_senten
     one_sentence(result, name.rpartition(".")[0].rpartition("/.")[2], "another process holds")
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("mix", "--snr", 20), "mixtures/snr_20.h5"),
+        (FEATURES, "features/snr_20.h5"),
+        (TRAIN, "features/snr_20.h5"),
+        (("eval",), f"{RUN}/scores.h5"),
+    ],
+)
+def test_a_store_that_another_process_has_locked_is_not_called_damaged(
+    project, command, name, one_sentence
+):
+    before = (project.work / name).read_bytes()
+    with (project.work / name).open("rb") as held:
+        lock_descriptor(held.fileno())
+        with in_time():
+            one_sentence(project.run(*command), Path(name).name, "another process is writing it")
+    assert (project.work / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(MIX, "mixtures/snr_0.h5"), (FEATURES, "features/snr_20.h5")]
+)
+def test_a_file_of_the_user_in_place_of_a_store_stays(project, command, name, one_sentence):
+    (project.work / name).write_text("mine")
+    one_sentence(project.run(*command), Path(name).name, "no store that sedmtl wrote")
+    assert (project.work / name).read_text() == "mine"
+
+
 def test_the_work_folder_its_folders_and_corpora_may_be_links(project, tmp_path):
     for name in ("events", "scenes"):
         (tmp_path / name).symlink_to((project.folder / name).rename(tmp_path / f"real {name}"))

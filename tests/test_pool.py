@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.grid.pool import Job, run_jobs
 
 
@@ -74,3 +75,13 @@ def test_an_interruption_stops_all_jobs(tmp_path, interrupt):
         with pytest.raises(ProcessLookupError):
             os.kill(int(job.newest_line()), 0)
     assert not jobs[2].log_path.exists()
+
+
+def test_a_link_in_place_of_a_log_is_not_written_through(tmp_path):
+    (job,) = jobs_of(tmp_path, "echo out")
+    job.log_path.parent.mkdir()
+    (tmp_path / "mine").write_text("mine")
+    job.log_path.symlink_to(tmp_path / "mine")
+    with pytest.raises(SedmtlError, match=r"cannot write .*log: expected a file, found a link"):
+        run_jobs([job], [{}])
+    assert (tmp_path / "mine").read_text() == "mine"

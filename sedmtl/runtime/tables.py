@@ -36,7 +36,9 @@ def read_table(
             rows = [_clean(row, f"{path}, line {table.line_num}") for row in table]
     except FileNotFoundError:
         raise SedmtlError(f"no table {path}: check the paths in data.yaml") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise SedmtlError(f"cannot read the table {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise SedmtlError(f"cannot read the table {path}: {error}") from error
     if not rows:
         raise SedmtlError(f"{path} has a header but no rows: add at least one")

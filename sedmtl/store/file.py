@@ -13,6 +13,7 @@ from typing import Literal
 import h5py
 from h5py import h5d, h5t, h5z
 
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import require_own, require_readable
 
 MAX_OBJECTS = 64
@@ -33,13 +34,17 @@ def open_file(path: Path, mode: Literal["r", "r+"] = "r") -> h5py.File:
     """Open a file that keeps to itself and holds what it claims to hold.
 
     Raises:
+        SedmtlError: Another process has it locked.
         OSError: It cannot be read, or is no HDF5.
         ValueError, or another of `DAMAGE`: An array or attribute is
             elsewhere (a link, external or virtual storage), is larger than its part of the file,
             or is of no type of ours.
     """
     require_own(path) if mode == "r+" else require_readable(path)
-    file = h5py.File(path, mode)
+    try:
+        file = h5py.File(path, mode)
+    except BlockingIOError as error:
+        raise SedmtlError(f"{path} is in use: another process is writing it") from error
     try:
         _check(file)
     except BaseException:

@@ -204,8 +204,6 @@ class StoreWriter:
         try:
             with open_file(self._part):
                 return self._n_counted()
-        except BlockingIOError:
-            raise
         except DAMAGE:
             return 0
 
@@ -287,6 +285,4 @@ def _unwritable(path: Path, error: OSError) -> SedmtlError:
     reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
     if isinstance(error, IrregularError):
         reason = str(error.strerror)
-    if isinstance(error, BlockingIOError):
-        reason = "another process is writing it"
     return SedmtlError(f"cannot write {path}: {reason}; finished rows are kept")
