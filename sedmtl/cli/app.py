@@ -30,7 +30,7 @@ from sedmtl.runtime.process import EXIT_CODE, ending_soon, keep_memory
 from sedmtl.runtime.text import printable
 
 COMMANDS = {
-    "Start": ("demo", "download", "verify"),
+    "Start": ("demo", "download", "verify", "folds"),
     "Pipeline": ("mix", "features", "train", "eval", "report"),
     "Use a trained network": ("predict", "visualize", "separate", "export"),
     "Maintain": ("check",),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sedmtl.classes import class_name, warn_of_twins
 from sedmtl.config import Config, Mixing
 from sedmtl.data.corpora.recordings import file_below
-from sedmtl.data.plan import assign_folds
+from sedmtl.data.folds import folds_by_name, given_folds, groups_of
 from sedmtl.data.reservation import reserve, validation_share
 from sedmtl.events import read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
@@ -62,8 +62,8 @@ def load_clips(config: Config) -> LabelledClips:
     """Read the table of `corpus.clips`; no audio is opened.
 
     Labels are separated by ';'. A file without labels holds none of the classes. Files cut from
-    one recording name it in the column `recording`: they share a fold and an inner validation.
-    Without a column `fold`, folds are drawn with the seed of `mixing`.
+    one recording name it in the column `recording` or `group`: they share a fold and an inner
+    validation. Without a column `fold`, folds follow from the names and the seed of `mixing`.
 
     Raises:
         SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, a
@@ -109,13 +109,14 @@ def _parts(
     is reserved, and training uses the fold after the held-out one. That needs three folds.
     """
     folds = [row.get("fold", "") for row in rows]
-    recordings = [row.get("recording", "") or row["filename"] for row in rows]
-    knows_recordings = any(row.get("recording") for row in rows)
+    recordings = groups_of(rows)
+    knows_recordings = any(row.get("recording") or row.get("group") for row in rows)
     rng = np.random.default_rng(mixing.seed)
     if any(folds):
-        fold = _given_folds(folds, recordings, table)
+        fold = given_folds(folds, recordings, table)
+        _check_all_given(fold, rows, table)
     else:
-        fold = assign_folds(recordings, mixing.folds, rng)
+        fold = folds_by_name(recordings, mixing.folds, mixing.seed)
     n_folds = len(np.unique(fold))
     if n_folds < 2 or (any(folds) and not knows_recordings and n_folds > 2):
         return fold, np.zeros_like(fold)
@@ -123,23 +124,16 @@ def _parts(
     return fold, reserve(target, recordings, fold, share, rng).astype(np.uint8)
 
 
-def _given_folds(
-    folds: Sequence[str], recordings: Sequence[str], table: Path
-) -> npt.NDArray[np.uint8]:
-    """The column `fold`; no recording may be both trained on and reported."""
-    home: dict[str, int] = {}
-    for text, recording in zip(folds, recordings, strict=True):
-        if not text.isdecimal() or not 1 <= int(text) <= 255:
-            raise SedmtlError(
-                f"{table}: each fold should be a number from 1 to 255, found '{text}'"
-            )
-        first = home.setdefault(recording, int(text))
-        if first != int(text):
-            raise SedmtlError(
-                f"{table}: expected each recording in one fold, found '{recording}' in folds "
-                f"{first} and {int(text)}: correct the column fold, or remove it"
-            )
-    return np.array([home[recording] for recording in recordings], np.uint8)
+def _check_all_given(
+    fold: npt.NDArray[np.uint8], rows: Sequence[Mapping[str, str]], table: Path
+) -> None:
+    without = np.flatnonzero(fold == 0)
+    if len(without):
+        raise SedmtlError(
+            f"{table}: expected a fold for each recording, found none for {len(without)} of "
+            f"{len(rows)}, the first '{rows[without[0]]['filename']}': 'sedmtl folds' gives those "
+            "without one a fold"
+        )
 
 
 def _strong_labels(

@@ -16,6 +16,7 @@ import torch
 from sedmtl.config import Config, Features, Mixing
 from sedmtl.data import audio
 from sedmtl.data.clips import load_clips
+from sedmtl.data.label_counts import rare_classes, table_of_classes
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
@@ -136,6 +137,11 @@ def _of_clips(config: Config, workers: Workers) -> Path:
         f"{len(lengths_s)} recordings: {sum(s > duration_s for s in lengths_s)} cut to their first "
         f"{duration_s:g} s, {sum(s < duration_s for s in lengths_s)} padded with silence"
     )
+    for line in table_of_classes(clips, clips.classes, lengths_s):
+        progress.say(line)
+    rare = rare_classes(clips, clips.classes)
+    if rare:
+        progress.say(f"warning: {rare}")
     # The workers of a cluster may be in another folder.
     rows = [path.absolute() for path in clips.paths]
     read = partial(_read_clips, mixing=config.mixing)

@@ -1,0 +1,35 @@
+"""`sedmtl folds`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sedmtl.cli import options
+
+Csv = Annotated[Path, typer.Argument(help="A table with the columns filename and labels.")]
+Number = Annotated[int, typer.Option("--folds", min=2, max=255, help="Number of folds.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="CSV", help="The copy; default: TABLE_folds.csv beside it."),
+]
+
+
+def command(table: Csv, folds: Number = 4, out: Out = None, force: options.Force = False) -> None:
+    """Copy a table of recordings with a column fold, balanced by class.
+
+    Files with the same value in a column recording or group stay together. Folds that the table has
+    already stay as they are: run it again when recordings are added.
+    """
+    from collections import Counter
+
+    from sedmtl.data.folds import write_folds
+    from sedmtl.runtime.progress import say
+
+    path = out or table.with_name(f"{table.stem}_folds.csv")
+    counts = Counter(write_folds(table, folds, path, force=force).tolist())
+    listed = ", ".join(f"{counts[number]} in fold {number}" for number in sorted(counts))
+    say(f"recordings: {listed}; name this table in corpus.clips.csv of data.yaml")
+    typer.echo(path)

@@ -1,0 +1,55 @@
+"""How many of one's own recordings hold each class, in which folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sedmtl.store import ClipTable
+
+FEW = 10
+"""A class with fewer recordings is named: some folds will have too few to learn or to score it."""
+
+
+def table_of_classes(
+    clips: ClipTable, classes: Sequence[str], lengths_s: Sequence[float] | None = None
+) -> list[str]:
+    """Lines of a table: recordings, seconds where known, and recordings in each fold.
+
+    Args:
+        clips: The recordings.
+        classes: C names.
+        lengths_s: (n,) of the recordings.
+    """
+    folds = np.unique(clips.fold)
+    heads = ["class", "recordings", *(["seconds"] if lengths_s is not None else [])]
+    heads += [f"fold {number}" for number in folds]
+    everything = np.ones(len(clips.target), bool)
+    holds = np.column_stack([clips.target > 0, ~clips.target.any(axis=1), everything])
+    rows = []
+    for name, held in zip([*classes, "(none)", "all"], holds.T, strict=True):
+        seconds = [f"{np.asarray(lengths_s)[held].sum():,.0f}"] if lengths_s is not None else []
+        in_folds = [f"{(held & (clips.fold == number)).sum():,}" for number in folds]
+        rows.append([name, f"{held.sum():,}", *seconds, *in_folds])
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [heads, *rows]
+    ]
+
+
+def rare_classes(clips: ClipTable, classes: Sequence[str]) -> str | None:
+    """A warning that names the classes with few recordings; None if there are none."""
+    counts = (clips.target > 0).sum(axis=0)
+    rare = [f"{classes[i]} ({counts[i]})" for i in np.argsort(counts) if counts[i] < FEW]
+    if not rare:
+        return None
+    more = f" and {len(rare) - 5} more" if rare[5:] else ""
+    return (
+        f"fewer than {FEW} recordings of {', '.join(rare[:5])}{more}: their scores will be "
+        "uncertain, and differ from fold to fold"
+    )
