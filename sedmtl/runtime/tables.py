@@ -32,13 +32,19 @@ def read_table(
                 raise SedmtlError(
                     f"{path} should have the columns {', '.join(columns)}; missing: "
                     f"{', '.join(missing)}; found: {', '.join(found) or 'nothing'}"
+                    f"{_other_separator(found, delimiter)}"
                 )
             rows = [_clean(row, f"{path}, line {table.line_num}") for row in table]
     except FileNotFoundError:
         raise SedmtlError(f"no table {path}: check the paths in data.yaml") from None
     except OSError as error:
         raise SedmtlError(f"cannot read the table {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise SedmtlError(
+            f"{path} is not in UTF-8, found the byte {error.object[error.start]:#x}: save it as "
+            "UTF-8, which spreadsheets call 'CSV UTF-8'"
+        ) from error
+    except csv.Error as error:
         raise SedmtlError(f"cannot read the table {path}: {error}") from error
     if not rows:
         raise SedmtlError(f"{path} has a header but no rows: add at least one")
@@ -47,6 +53,15 @@ def read_table(
     if unique:
         _check_unique([row[unique] for row in rows], unique, path)
     return rows
+
+
+def _other_separator(found: Sequence[str], delimiter: str) -> str:
+    """In words, the separator that the columns seem to have in place of the right one."""
+    names = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
+    for other, name in names.items():
+        if other != delimiter and len(found) == 1 and other in found[0]:
+            return f"; the columns are separated by {name}, expected {names[delimiter]}"
+    return ""
 
 
 def _clean(row: Mapping[str | Any, str | Any], where: str) -> dict[str, str]:
