@@ -191,14 +191,42 @@ def test_missing_and_broken_recordings_are_named_and_counted(clips, one_sentence
     missing = clips.folder / "recordings" / "a.wav"
     missing.unlink()
     (clips.folder / "recordings" / "d.wav").write_text("no audio")
-    one_sentence(clips.run("features"), f"no audio file {missing}", "and 1 more of 4 files")
+    strict = clips.run("features", "--strict")
+    one_sentence(strict, f"no audio file {missing}", "and 1 more of 4 files")
     assert not (clips.work / "features").exists()
 
 
-def test_a_recording_with_nan_is_named(clips, one_sentence):
+def test_recordings_that_cannot_be_read_are_left_out_and_named_at_the_end(clips, one_sentence):
+    folder = clips.folder / "recordings"
+    (folder / "a.wav").unlink()
+    soundfile.write(folder / "b.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
+    result = make_features(clips)
+    missing, not_finite = result.stderr.splitlines()[-2:]
+    assert missing.startswith(f"left out: no audio file {folder / 'a.wav'}")
+    assert not_finite.startswith(f"left out: {folder / 'b.wav'} holds NaN or infinity at 0.000 s")
+    _, table, _ = read_features(clips)
+    assert list(table.name) == ["c.wav", "d.wav"]
+    one_sentence(clips.run("features", "--strict"), "no audio file")
+    for name in ("c.wav", "d.wav"):
+        (folder / name).unlink()
+    one_sentence(clips.run("features"), "no audio file", "and 3 more of 4 files")
+
+
+def test_a_recording_that_is_mended_takes_its_place(clips):
+    path = clips.folder / "recordings" / "b.wav"
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    make_features(clips)
+    assert list(read_features(clips)[1].name) == ["a.wav", "c.wav", "d.wav"]
+    path.write_bytes(whole)
+    assert "left out" not in make_features(clips).stderr
+    assert list(read_features(clips)[1].name) == ["a.wav", "b.wav", "c.wav", "d.wav"]
+
+
+def test_with_strict_a_recording_with_nan_is_named(clips, one_sentence):
     path = clips.folder / "recordings" / "b.wav"
     soundfile.write(path, np.full(8000, np.nan), 8000, subtype="FLOAT")
-    one_sentence(clips.run("features"), str(path), "NaN or infinity at 0.000 s")
+    one_sentence(clips.run("features", "--strict"), str(path), "NaN or infinity at 0.000 s")
     assert not (clips.work / "features" / "clips.h5").exists()
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from sedmtl.cli import options, output
+
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Stop at a recording of yours that cannot be read."),
+]
 
 
 def command(
     snr: options.Snrs = None,
+    strict: Strict = False,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
     config: options.ConfigPath = options.DATA_YAML,
@@ -17,4 +27,5 @@ def command(
 
     names = [data_name(snr_db) for snr_db in snr or []]
     n_workers = options.count_workers(workers, scheduler)
-    output.echo(features(options.load_project(config), names, n_workers, scheduler))
+    project = options.load_project(config)
+    output.echo(features(project, names, n_workers, scheduler, strict=strict))

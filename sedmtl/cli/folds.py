@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 
 Csv = Annotated[Path, typer.Argument(help="A table with the columns filename and labels.")]
 Number = Annotated[int, typer.Option("--folds", min=2, max=255, help="Number of folds.")]
@@ -32,4 +32,4 @@ def command(table: Csv, folds: Number = 4, out: Out = None, force: options.Force
     counts = Counter(write_folds(table, folds, path, force=force).tolist())
     listed = ", ".join(f"{counts[number]} in fold {number}" for number in sorted(counts))
     say(f"recordings: {listed}; name this table in corpus.clips.csv of data.yaml")
-    typer.echo(path)
+    output.echo([path])

@@ -33,6 +33,19 @@ class LabelledClips(ClipTable):
     paths: Sequence[Path]
     classes: tuple[str, ...]
 
+    def of(self, rows: npt.NDArray[np.integer]) -> Self:
+        """Some of the recordings, in the order given."""
+        return replace(
+            self,
+            name=[self.name[row] for row in rows],
+            target=self.target[rows],
+            fold=self.fold[rows],
+            validation=self.validation[rows],
+            scene=[self.scene[row] for row in rows],
+            events=self.events.of_clips(rows),
+            paths=[self.paths[row] for row in rows],
+        )
+
     def within(self, durations_s: Sequence[float]) -> Self:
         """The same recordings with events cut to the recordings' durations.
 

@@ -15,7 +15,7 @@ import torch
 
 from sedmtl.config import Config, Features, Mixing
 from sedmtl.data import audio
-from sedmtl.data.clips import load_clips
+from sedmtl.data.clips import LabelledClips, load_clips
 from sedmtl.data.label_counts import rare_classes, table_of_classes
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime import progress
@@ -24,7 +24,7 @@ from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
 from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import SHARE, Arrays, map_arrays, scratch_beside
-from sedmtl.runtime.workers.threads import Workers
+from sedmtl.runtime.workers.threads import Workers, all_cores, map_in_order, threads
 from sedmtl.store import (
     Attributes,
     ClipTable,
@@ -70,15 +70,22 @@ class _Source:
 
 
 def features(
-    config: Config, names: Sequence[str], n_workers: int, scheduler: str | None = None
+    config: Config,
+    names: Sequence[str],
+    n_workers: int,
+    scheduler: str | None = None,
+    *,
+    strict: bool = False,
 ) -> list[Path]:
     """Make the feature store of each named mixture store (`snr_10`).
 
     Without a name: of all that there are, and of `corpus.clips`. The workers of a Dask cluster, if
-    there is a `scheduler`, take the place of the threads.
+    there is a `scheduler`, take the place of the threads. Recordings of `corpus.clips` that cannot
+    be read are left out and named at the end.
 
     Raises:
-        SedmtlError: There is nothing to make features of.
+        SedmtlError: There is nothing to make features of, or `strict` and a recording that cannot
+            be read.
     """
     mixtures_dir = config.work_dir / "mixtures"
     names_all = list(names) or list(stores_in(mixtures_dir))
@@ -86,7 +93,7 @@ def features(
     with open_workers(n_workers, scheduler) as workers:
         made = [_of_mixtures(path, config, workers) for path in paths]
         if config.corpus.clips is not None and not names:
-            made.append(_of_clips(config, workers))
+            made.append(_of_clips(config, workers, strict=strict))
     if not made:
         raise SedmtlError(
             f"nothing to make features of: no store in {mixtures_dir} ('sedmtl mix' makes them), "
@@ -127,10 +134,51 @@ def _open_mixtures(path: Path, data_hash: str) -> Store:
     return store
 
 
-def _of_clips(config: Config, workers: Workers) -> Path:
-    """Recordings are cut to their first `duration_s` seconds, or padded with silence."""
+def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
     clips = load_clips(config)
-    lengths_s = [info.duration_s for info in audio.probe_all(clips.paths)]
+    probed = audio.probe_each(clips.paths)
+    errors = {row: found for row, found in enumerate(probed) if isinstance(found, SedmtlError)}
+    lengths_s = np.array([getattr(found, "duration_s", 0.0) for found in probed])
+    path = None
+    while path is None:
+        if errors and (strict or len(errors) == len(probed)):
+            raise audio.as_one(list(errors.values()), len(probed))
+        rows = np.array([row for row in range(len(probed)) if row not in errors])
+        try:
+            path = _of_readable(clips.of(rows), lengths_s[rows].tolist(), config, workers)
+        except SedmtlError:
+            # A fault beyond the header: all such are found now, and the rest is begun again.
+            found = _undecodable(clips.paths, rows, config.mixing)
+            if not found:
+                raise
+            errors |= found
+    for error in errors.values():
+        progress.say(f"left out: {error}")
+    return path
+
+
+def _undecodable(
+    paths: Sequence[Path], rows: npt.NDArray[np.integer], mixing: Mixing
+) -> dict[int, SedmtlError]:
+    """Read recordings as far as they are used; the errors of those that cannot be, by row."""
+
+    def attempt(row: int) -> SedmtlError | None:
+        try:
+            _read_clips([paths[row]], mixing)
+        except SedmtlError as error:
+            return error
+        return None
+
+    with threads(all_cores()) as workers:
+        results = map_in_order(attempt, rows.tolist(), workers)
+        tried = zip(rows.tolist(), results, strict=True)
+        return {row: error for row, error in tried if error is not None}
+
+
+def _of_readable(
+    clips: LabelledClips, lengths_s: Sequence[float], config: Config, workers: Workers
+) -> Path:
+    """Recordings are cut to their first `duration_s` seconds, or padded with silence."""
     clips = clips.within(lengths_s)
     duration_s = config.mixing.duration_s
     progress.say(

@@ -7,6 +7,7 @@ GIL, so threads use all cores.
 from sedmtl.data.audio.files import (
     EXTENSIONS,
     AudioInfo,
+    as_one,
     files_below,
     probe,
     probe_all,
@@ -32,6 +33,7 @@ __all__ = [
     "QUIETEST",
     "Audio",
     "AudioInfo",
+    "as_one",
     "conform",
     "cut_or_repeat",
     "files_below",

@@ -131,9 +131,14 @@ def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
     results = probe_each(paths)
     errors = [result for result in results if isinstance(result, SedmtlError)]
     if errors:
-        others = f" (and {len(errors) - 1} more of {len(paths)} files)" if errors[1:] else ""
-        raise SedmtlError(f"{errors[0]}{others}")
+        raise as_one(errors, len(paths))
     return [result for result in results if isinstance(result, AudioInfo)]
+
+
+def as_one(errors: Sequence[SedmtlError], n_files: int) -> SedmtlError:
+    """The first of some errors, with the number of the others."""
+    others = f" (and {len(errors) - 1} more of {n_files} files)" if errors[1:] else ""
+    return SedmtlError(f"{errors[0]}{others}")
 
 
 def read(
