@@ -107,8 +107,8 @@ def _write(
     """Write the files; those of classes that an earlier attempt found and this one did not go."""
     if tracks.n_clipped:
         progress.say(
-            f"warning: {tracks.n_clipped} samples of the rest are louder than 16 bits hold: there "
-            "the files do not sum to the recording"
+            f"warning: {tracks.n_clipped} samples of the recording or the rest are louder than 16 "
+            "bits hold: there the files are clipped and do not sum to the recording"
         )
     if not tracks.numbers:
         progress.say(
@@ -143,7 +143,7 @@ class _Tracks(ExitStack):
 
     Attributes:
         n_samples: So far.
-        n_clipped: Samples of the rest beyond 16 bits.
+        n_clipped: Samples of the recording or the rest beyond 16 bits.
         is_silent: Whether the recording was nothing but zeros so far.
     """
 
@@ -168,7 +168,7 @@ class _Tracks(ExitStack):
             self._append(int(number), source)
         kept = rest.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
         self._append(REST_NUMBER, kept)
-        self.n_clipped += int((kept != rest).sum())
+        self.n_clipped += int(((kept != rest) | (np.abs(piece.mixture) > 1)).sum())
         self.is_silent &= not mixture.any()
         self.n_samples += len(mixture)
 
