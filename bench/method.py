@@ -54,7 +54,7 @@ ROWS = {
     "+ own speed": f"{REMIXED} remix.speed=[1,1]",
     "+ first parts, own speed": f"{REMIXED} remix.event_part=first remix.speed=[1,1]",
     "+ one SNR": f"{REMIXED} remix.snr_db=null",
-    "pooled, remixed, 45 epochs": f"{REMIXED} --epochs 45",
+    "pooled, remixed, 40 epochs": f"{REMIXED} --epochs 40",
     "+ decoder": f"{REMIXED} --alpha 0.001",
     "+ linear pooling": f"{REMIXED} --time-pooling linear",
     "+ attention pooling": f"{REMIXED} --time-pooling attention",
