@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import Project, write_noise, write_tone
+from conftest import Project, invoke, write_noise, write_tone
 
 from sedmtl.config import load_config
 from sedmtl.data.clips import load_clips
@@ -210,6 +210,16 @@ def test_recordings_that_cannot_be_read_are_left_out_and_named_at_the_end(clips,
     for name in ("c.wav", "d.wav"):
         (folder / name).unlink()
     one_sentence(clips.run("features"), "no audio file", "and 3 more of 4 files")
+
+
+def test_features_and_check_print_the_table_of_classes(clips):
+    made = make_features(clips)
+    in_features = [line.split() for line in made.stderr.splitlines() if line.startswith("Cat ")]
+    assert in_features[0][:3] == ["Cat", "2", "2"]  # 0.5 and 1 s, rounded
+    checked = invoke(["check", str(clips.work)])
+    assert checked.exit_code == 0, checked.output
+    in_check = [line.split() for line in checked.stdout.splitlines() if line.startswith("Cat ")]
+    assert in_check == [["Cat", "2", *in_features[0][3:]]]
 
 
 def test_a_recording_that_is_mended_takes_its_place(clips):

@@ -15,10 +15,11 @@ WorkDir = Annotated[Path, typer.Argument(metavar="[WORK]", help="The workdir of 
 def command(work: WorkDir = Path("work")) -> None:
     """Find damaged, outdated or unfinished stores and runs in a work folder.
 
-    Reads every file completely and prints the commands that fix problems.
+    Reads every file completely and prints the commands that fix problems, and how many of your own
+    recordings each class and each fold has.
     """
-    from sedmtl.report.integrity import check, judge, table
+    from sedmtl.report.integrity import check, judge, recordings, table
 
     findings = check(work)
-    output.echo(table(findings, work))
+    output.echo([*table(findings, work), *recordings(findings, work)])
     judge(findings)

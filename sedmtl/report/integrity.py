@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sedmtl.data.label_counts import table_of_classes
 from sedmtl.inference.checkpoint import is_finished, load_model, load_state, n_epochs_done, read_run
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import entries, is_file
@@ -199,6 +200,15 @@ def table(findings: Sequence[Finding], work_dir: Path) -> list[str]:
         if finding.remedy:
             lines.append(f"{'':<10}  to do: {finding.remedy}")
     return lines
+
+
+def recordings(findings: Sequence[Finding], work_dir: Path) -> list[str]:
+    """The table of classes and folds of one's own recordings, if their store is whole."""
+    path = work_dir / "features" / "clips.h5"
+    if not any(finding.path == path and finding.state == "whole" for finding in findings):
+        return []
+    with Store(path, "logmel") as store:
+        return ["", *table_of_classes(store.clips, store.classes)]
 
 
 def judge(findings: Sequence[Finding]) -> None:
