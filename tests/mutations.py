@@ -413,11 +413,17 @@ CARD = [
         ("classes", [1, 2, 3]), ("width", 0), ("width", -1), ("width", 10**9), ("width", 2.5),
         ("n_frames", 0), ("n_frames", 10**12), ("n_mels", 0), ("sample_rate", 0),
         ("sample_rate", -8000), ("sample_rate", 10**30), ("n_samples", 0), ("n_samples", 10**12),
+        ("n_samples", 900_000_000),
         ("mean", []), ("std", "x"),
         ("features", {}), ("features", None), ("tag_threshold", []), ("training", None),
         ("training", {}), ("postprocessing", {}), ("postprocessing", []),
     )],
     Mutation("mean-nan", set_key("mean", [float("nan")] * 16)),
+    Mutation("15-hours", in_json(lambda data: data.update(
+        n_samples=432_000_000, n_frames=1 + (432_000_000 - 256) // 128))),
+    Mutation("a-frame-a-sample", in_json(lambda data: data.update(
+        n_samples=30_000_000, n_frames=30_000_000 - 255,
+        features={**data["features"], "hop": 1}))),
     Mutation("hop-0", in_json(lambda data: data["features"].__setitem__("hop", 0))),
     Mutation("window-10^12", in_json(lambda data: data["features"].__setitem__("window", 10**12))),
     Mutation("threshold-nan",
@@ -539,6 +545,7 @@ WEIGHTS = [
     Mutation("no-tensor", becomes((2).to_bytes(8, "little") + b"{}")),
     Mutation("100000-brackets", becomes(DEEP.to_bytes(8, "little") + b"[" * DEEP)),
 ]  # fmt: skip
+
 
 STATE = [*WHOLESALE, *damaged(*range(10)), *damaged(*range(10, 13), n=50)]
 

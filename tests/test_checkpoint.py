@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -292,3 +293,17 @@ def test_a_broken_run_yaml_is_one_sentence(tmp_path, text):
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
         checkpoint.read_run(tmp_path)
+
+
+def test_a_state_that_unpacks_to_more_than_its_file_is_refused(tmp_path):
+    """Of zeros, 1 MB could unpack to 1 GB."""
+    checkpoint.save_state(tmp_path, {"network": {"weight": torch.zeros(10_000)}})
+    path = tmp_path / "last.pt"
+    assert len(checkpoint.load_state(tmp_path)["network"]["weight"]) == 10_000
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    with pytest.raises(SedmtlError, match=r"last\.pt is damaged"):
+        checkpoint.load_state(tmp_path)

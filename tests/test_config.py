@@ -208,6 +208,20 @@ def test_clips_of_ones_own_may_be_shorter_than_the_paper_mixtures(load):
             "corpus.events.root: should be a path, which has no NUL in it",
         ),
         ("mixing: {events_per_mixture: 1000000000000}", "events_per_mixture: should be less than"),
+        ("mixing: {mixtures_per_fold: 250001}", "at most 1,000,000 mixtures, found 1,000,004"),
+        (
+            "mixing: {mixtures_per_fold: 250000, events_per_mixture: 11, overlap: true}",
+            "at most 10,000,000 events, found 11,000,000",
+        ),
+        ("mixing: {duration_s: 3600}", "at most 33,554,432 samples, found 115,200,000"),
+        (
+            "features: {hop: 1}",
+            "at most 134,217,728 samples in all windows together, found 651,167,744",
+        ),
+        (
+            "{features: {window: 16, hop: 1}, mixing: {duration_s: 200}}",
+            "at most 4,194,304 mel bins in all frames together, found 409,599,040",
+        ),
         ("mixing: {mixtures_per_fold: 1000000000000}", "mixtures_per_fold: should be less than"),
         ("features: {n_mels: 1000000}", "features.n_mels: should be less than"),
         ("features: {window: 1000000000}", "features.window: should be less than"),

@@ -19,6 +19,13 @@ PAPER_F_MAX = 16_000.0
 ROUNDING_S = 1e-9
 """Events may touch: sums of decimal seconds, 0.1 + 0.2, miss each other by less than this."""
 
+MAX_SAMPLES, MAX_WINDOWED, MAX_BINS = 1 << 25, 1 << 27, 1 << 22
+"""Largest clip: in samples (17 minutes at 32 kHz), in samples of all its windows, and in mel bins
+of all its frames."""
+
+MAX_MIXTURES, MAX_EVENTS = 1_000_000, 10_000_000
+"""Of all folds; to plan so many takes half a minute and gigabytes."""
+
 Level = Annotated[float, Field(ge=-100, le=100)]
 """In dB."""
 Count = Annotated[int, Field(ge=1, le=10_000)]
@@ -55,6 +62,21 @@ class Mixing(Section):
         if isinstance(self.onsets, tuple):
             return self.onsets
         return tuple(0.5 + k * (self.event_s + 0.5) for k in range(self.events_per_mixture))
+
+    @model_validator(mode="after")
+    def _keep_to_a_size(self) -> Self:
+        n_mixtures = self.folds * self.mixtures_per_fold
+        if n_mixtures > MAX_MIXTURES:
+            raise wrong(
+                f"folds and mixtures_per_fold should make at most {MAX_MIXTURES:,} mixtures, found "
+                f"{n_mixtures:,}"
+            )
+        if n_mixtures * self.events_per_mixture > MAX_EVENTS:
+            raise wrong(
+                f"all mixtures should have at most {MAX_EVENTS:,} events, found "
+                f"{n_mixtures * self.events_per_mixture:,}"
+            )
+        return self
 
     @field_validator("snrs_db")
     @classmethod
@@ -186,6 +208,10 @@ class Config(Section):
                 f"features.window: should be at most a clip's {self.mixing.n_samples} samples, "
                 f"found {self.features.window}"
             )
+        features = self.features
+        sizes = (self.mixing.n_samples, features.window, features.hop, features.n_mels)
+        if excess := find_excess(*sizes):
+            raise wrong(f"mixing.duration_s, features: {excess}")
         return self
 
     def locate(self, path: Path) -> Path:
@@ -212,3 +238,17 @@ class Config(Section):
         """
         data = self.model_dump(mode="json", include=set(sections))
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def find_excess(n_samples: int, window: int, hop: int, n_mels: int) -> str | None:
+    """Why clips are too large to compute with; None if they are not."""
+    n_frames = 1 + max(n_samples - window, 0) // hop
+    sizes = {
+        "samples": (n_samples, MAX_SAMPLES),
+        "samples in all windows together": (n_frames * window, MAX_WINDOWED),
+        "mel bins in all frames together": (n_frames * n_mels, MAX_BINS),
+    }
+    for what, (found, most) in sizes.items():
+        if found > most:
+            return f"a clip should have at most {most:,} {what}, found {found:,}"
+    return None

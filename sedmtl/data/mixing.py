@@ -49,6 +49,9 @@ from sedmtl.store import (
 BLOCK = 4
 """Mixtures rendered, or clips decoded, per block: enough to keep a thread busy, but small."""
 
+MANY = 50_000
+"""Mixtures whose planning takes a second or more: it is announced."""
+
 
 @dataclass(frozen=True)
 class MixOptions:
@@ -117,6 +120,9 @@ def plan_project(config: Config) -> Plan:
     usable = [clip for clip in clips if clip.usable]
     check_n_classes(len({clip.label for clip in usable}))
     scenes = load_scenes(config)
+    n_mixtures = mixing.folds * mixing.mixtures_per_fold
+    if n_mixtures >= MANY:
+        progress.say(f"planning {n_mixtures:,} mixtures of {len(usable):,} recordings of events")
     infos = audio.probe_all([clip.path for clip in usable])
     durations_s = {c.name: info.duration_s for c, info in zip(usable, infos, strict=True)}
     rng = np.random.default_rng(mixing.seed)

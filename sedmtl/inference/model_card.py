@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from sedmtl.classes import class_name
+from sedmtl.config.schema import find_excess
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.windows import Grid
 from sedmtl.logmel import LogMel, Standardiser, n_frames
@@ -19,8 +20,8 @@ from sedmtl.models.registry import name_of, plain_settings, read_settings
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError
 
-MAX_SIZE = 1 << 31
-"""Of what a card counts; more samples or channels than these are a wrong number."""
+MAX_SIZE = 1 << 25
+"""Of what a card counts; more than these are a wrong number."""
 
 
 MAX_LOGMEL = 1e3
@@ -164,7 +165,7 @@ def _check(card: ModelCard) -> None:
     settings = card.postprocessing
     lists = (card.tag_threshold, settings.threshold)
     fits = {
-        "sizes": all(type(size) is int and 0 < size < MAX_SIZE for size in [*sizes, window, hop]),
+        "sizes": all(type(size) is int and 0 < size <= MAX_SIZE for size in [*sizes, window, hop]),
         "clip": window <= card.n_samples,
         "frames": card.n_frames == n_frames(card.n_samples, int(window), int(hop)),
         "mel bins": card.n_mels == card.features["n_mels"] == len(card.mean) == len(card.std),
@@ -178,3 +179,5 @@ def _check(card: ModelCard) -> None:
     for name, fit in fits.items():
         if not fit:
             raise ValueError(f"its {name} cannot be")
+    if excess := find_excess(card.n_samples, int(window), int(hop), card.n_mels):
+        raise ValueError(excess)
