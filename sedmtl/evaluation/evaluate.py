@@ -57,7 +57,7 @@ def evaluate(
     per_class: bool = False,
     denoise: bool = False,
     separation: bool = False,
-    force: bool = False,
+    force: bool | None = None,
 ) -> Evaluated:
     """Average the named runs, or all finished ones, over their folds; write tables and rows.
 

@@ -51,7 +51,7 @@ class ClipScorer(nn.Module):
 
 
 def export(
-    config: Config, run_name: str, out_path: Path | None = None, *, force: bool = False
+    config: Config, run_name: str, out_path: Path | None = None, *, force: bool | None = None
 ) -> Path:
     """Write the network of a run as one ONNX file, on the CPU whatever it was trained on.
 

@@ -38,7 +38,7 @@ def visualize(
     labels_path: Path | None = None,
     as_page: bool = False,
     out_path: Path | None = None,
-    force: bool = False,
+    force: bool | None = None,
 ) -> tuple[Path, Path, Inspection]:
     """Show one clip of a file.
 

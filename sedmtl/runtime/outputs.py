@@ -48,7 +48,7 @@ class Outputs:
         """Refuse to overwrite files of the user, before anything is computed.
 
         Raises:
-            SedmtlError: There are such files, and no `force`; or a record cannot be read.
+            SedmtlError: There are such files, and no `force`.
         """
         if self._force:
             return
@@ -135,15 +135,13 @@ class Outputs:
 class _Record:
     """The record of a folder; its lines, if they are not given, are read from its file.
 
-    Raises:
-        SedmtlError: It cannot be read.
+    One that cannot be read claims nothing: it may be in a folder above, and another person's.
     """
 
     def __init__(self, folder: Path, lines: Iterable[bytes] | None = None) -> None:
         self._folder, self._path = folder, folder / NAME
         self._known: dict[str, tuple[str, set[str]]] = {}
-        absent = suppress(FileNotFoundError, NotADirectoryError, PermissionError)
-        with explained(f"cannot read {self._path}"), absent, ExitStack() as stack:
+        with suppress(OSError), ExitStack() as stack:
             if lines is None:
                 lines = stack.enter_context(open_to_read(self._path))
             for line in lines:
@@ -184,12 +182,12 @@ class _Record:
         self._known[name] = of, digests | {digest} if known_of == of else {digest}
 
 
-def check_output(path: Path, *, force: bool) -> None:
+def check_output(path: Path, *, force: bool | None) -> None:
     """`Outputs.check` for one file."""
     Outputs(path.parent, force=force).check([path])
 
 
-def write_output(path: Path, content: bytes | str, *, force: bool) -> None:
+def write_output(path: Path, content: bytes | str, *, force: bool | None) -> None:
     """`Outputs.write` for one file."""
     Outputs(path.parent, force=force).write(path, content)
 

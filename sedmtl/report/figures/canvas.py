@@ -54,7 +54,7 @@ def new_figure(width_in: float, height_in: float, dpi: int) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path, *, force: bool = False) -> None:
+def save(figure: Figure, path: Path, *, force: bool | None = None) -> None:
     """Write a figure as `encode_for` makes it.
 
     Raises:

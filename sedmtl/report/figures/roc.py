@@ -25,7 +25,7 @@ LINES = tuple(
 """Colours that also differ in lightness; then the same, dashed."""
 
 
-def draw_score_curves(folder: Path, rows: Sequence[Row], *, force: bool = False) -> None:
+def draw_score_curves(folder: Path, rows: Sequence[Row], *, force: bool | None = None) -> None:
     """Write the figures of `score_curves` to a folder; raises as `save` does."""
     for data, figure in score_curves(rows):
         path = folder / f"psds_{data.file_name}.png"

@@ -37,7 +37,7 @@ MAX_SOUND_BYTES = 4_000_000
 
 
 def report(
-    config: Config, names: Sequence[str], out_path: Path | None = None, *, force: bool = False
+    config: Config, names: Sequence[str], out_path: Path | None = None, *, force: bool | None = None
 ) -> Path:
     """Write the page, by default about all finished runs to `work/report.html`.
 
