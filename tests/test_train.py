@@ -262,6 +262,37 @@ def test_the_strong_recipe_trains_a_run_that_is_scored_and_whole(featured):
     assert invoke(["check", str(featured.work)]).exit_code == 0
 
 
+def test_with_no_fold_held_out_everything_is_trained_on_and_no_score_is_shown(
+    featured, one_sentence
+):
+    result = featured.run("train", "--fold", "none", "--epochs", 2, *SMALL, "--tensorboard")
+    assert result.exit_code == 0, result.output
+    (run,) = (featured.work / "runs").iterdir()
+    assert run.name == RUN.replace("fold1", "foldnone")
+    assert "held out" not in result.stderr.replace(", 0 held out", "")
+    assert not (run / "scores.h5").exists()
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert not any("held_out" in json.loads(line) for line in lines)
+    with Store(featured.work / "features" / "snr_20.h5", "logmel") as store:
+        n_validation = int(store.clips.validation.sum())
+        card = json.loads((run / "model.json").read_text())
+        assert card["training"]["n_train"] == len(store) - n_validation
+    assert (
+        "is finished already"
+        in featured.run("train", "--fold", "none", "--epochs", 2, *SMALL, "--resume").stderr
+    )
+    assert "nothing held out" in invoke(["check", str(featured.work)]).stdout
+    one_sentence(featured.run("eval"), "no finished run with a held-out fold")
+    one_sentence(featured.run("eval", run.name), "was trained on all folds")
+    clip = write_noise(featured.folder / "clip.wav", 1, 2.0)
+    assert featured.run("predict", clip).exit_code == 0
+    assert featured.run("train", "--fold", 1, "--epochs", 1, *SMALL).exit_code == 0
+    result = featured.run("eval")
+    assert f"left out, trained on all folds: {run.name}" in result.stderr
+    assert result.exit_code == 0
+    assert featured.run("report").exit_code == 0
+
+
 def test_an_option_overrules_the_recipe(featured):
     options = ("--model", "crnn", "--no-remix", "--batch-size", 5, "--schedule", "plateau")
     result = featured.run("train", "--fold", 1, *STRONG, *options)

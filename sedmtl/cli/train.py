@@ -23,8 +23,8 @@ where = partial(typer.Option, rich_help_panel="Where and with what")
 
 
 def _fold(text: str) -> str:
-    if text != "all" and not (text.isdecimal() and int(text)):
-        raise typer.BadParameter("should be a number from 1, or 'all'")
+    if text not in ("all", "none") and not (text.isdecimal() and int(text)):
+        raise typer.BadParameter("should be a number from 1, 'all' or 'none'")
     return text
 
 
@@ -57,8 +57,9 @@ Folds = Annotated[
     what(
         "--fold",
         parser=_fold,
-        metavar="N|all",
-        help=f"The fold to hold out, from 1. {options.AGAIN}",
+        metavar="N|all|none",
+        help="The fold to hold out, from 1; none trains the final network on all of them, without "
+        f"a score. {options.AGAIN}",
     ),
 ]
 Models = Annotated[
@@ -192,7 +193,7 @@ def command(
     tensorboard: TensorBoard = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Train a network with one fold held out, or a grid of networks.
+    """Train a network with one fold held out, or none, or a grid of networks.
 
     A grid is every combination of the repeatable options; finished runs are skipped, interrupted
     ones resumed.

@@ -100,12 +100,26 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
         SedmtlError: A run does not exist or is not finished, there are no runs, or the other store
             follows another plan.
     """
-    folders = [find_run(runs_dir, name) for name in names] or finished_runs(runs_dir)
+    named = [find_run(runs_dir, name) for name in names]
+    final = [folder.name for folder in named if not read_run(folder)["fold"]]
+    if final:
+        raise SedmtlError(
+            f"{final[0]} was trained on all folds: there is no score to show; name runs with a "
+            "held-out fold"
+        )
+    finished = [] if named else finished_runs(runs_dir)
+    folders = named or [run for run in finished if read_run(run)["fold"]]
     if not folders:
-        raise SedmtlError(f"no finished run in {runs_dir}: train one with 'sedmtl train --fold 1'")
+        raise SedmtlError(
+            f"no finished run with a held-out fold in {runs_dir}: train one with 'sedmtl train "
+            "--fold 1'"
+        )
     left_out = unfinished_runs(runs_dir) if not names else []
     if left_out:
         progress.say(f"left out, not finished: {', '.join(left_out)}")
+    unscored = [run.name for run in finished if run not in folders]
+    if unscored:
+        progress.say(f"left out, trained on all folds: {', '.join(unscored)}")
     runs = []
     with progress.progress("scoring runs", len(folders)) as advance:
         for folder in folders:

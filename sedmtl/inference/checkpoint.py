@@ -206,7 +206,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     if not isinstance(settings.get("config", ""), str):
         raise ValueError("no text of a data.yaml")
     check_data_name(settings["data"])
-    if settings["model"] not in MODELS or not 0 < settings["fold"] < 256:
+    if settings["model"] not in MODELS or not 0 <= settings["fold"] < 256:
         raise ValueError("no such network or fold")
     read_settings(settings)
     if settings["alpha"] != "auto":

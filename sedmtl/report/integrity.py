@@ -169,8 +169,10 @@ def _check_run(run: Path, features: _StoreFolder) -> Finding:
         settings = read_run(run)
         if is_finished(run):
             card, _ = load_model(run)
-            n_held_out = len(read_scores(run / "scores.h5").name)
-            what = f"{card.model}, fold {settings['fold']}, {n_held_out:,} clips held out"
+            what = f"{card.model}, nothing held out"
+            if settings["fold"]:
+                n_held_out = len(read_scores(run / "scores.h5").name)
+                what = f"{card.model}, fold {settings['fold']}, {n_held_out:,} clips held out"
         elif (run / "last.pt").is_file():
             load_state(run)
     except SedmtlError as error:

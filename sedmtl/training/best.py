@@ -27,7 +27,7 @@ class Best:
 def keep_best(
     best: dict[Selection, Best],
     record: Mapping[str, Any],
-    held_out: npt.NDArray[np.float32],
+    held_out: npt.NDArray[np.float32] | None,
     network: nn.Module,
 ) -> None:
     """Replace what an epoch has improved on.
@@ -35,12 +35,14 @@ def keep_best(
     Args:
         best: The best so far, changed in place.
         record: Of the epoch.
-        held_out: (n, C) its scores on the held-out fold.
+        held_out: (n, C) its scores on the held-out fold; None without one.
         network: Its weights.
     """
     for selection, part in SELECTIONS.items():
+        if part not in record:
+            continue
         micro_p = record[part]["micro_p"]
         if micro_p > best[selection].micro_p:
             weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}
-            scores = torch.from_numpy(held_out)
+            scores = torch.empty(0) if held_out is None else torch.from_numpy(held_out)
             best[selection] = Best(record["epoch"], micro_p, scores, weights)

@@ -37,7 +37,7 @@ class TrainConfig:
 
     Attributes:
         data: Name of the feature store.
-        fold: The held-out fold.
+        fold: The held-out fold; 0 if none is held out.
         network: The options of the network, which also say which network it is.
         tasks: The auxiliary tasks that take part, with their weights: none is 0.
         precision: What convolutions and dense layers are computed in; losses, batch norm's
@@ -126,7 +126,7 @@ class TrainConfig:
         """Name of the run's folder, unless the user gives another."""
         data, alpha = self.data.replace("_", ""), _text(self.alpha)
         others = [f"{n}{_text(w)}" for n, w in self.tasks.items() if n != RECONSTRUCTION]
-        first = f"{self.model}_{data}_fold{self.fold}_alpha{alpha}_seed{self.seed}"
+        first = f"{self.model}_{data}_fold{self.fold or 'none'}_alpha{alpha}_seed{self.seed}"
         return "_".join([first, *self.variant, *others])
 
     def n_clips(self, n_stored: int) -> int:
@@ -158,6 +158,7 @@ class TrainConfig:
             foreign |= {"alpha"}
         shown = {key: value for key, value in values.items() if key not in {*foreign, "tasks"}}
         flags = ["--remix"] if shown.pop("remix", None) else []
+        shown["fold"] = self.fold or "none"
         return [
             w for key, value in shown.items() for w in (f"--{key.replace('_', '-')}", str(value))
         ] + flags

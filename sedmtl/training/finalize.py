@@ -17,18 +17,22 @@ from sedmtl.training.tuning import tune, tune_tags
 FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
 
 
-def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores]:
+def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores | None]:
     """Tune the thresholds of the honest network on inner validation, and score the held-out fold.
 
     Args:
         trainer: After its last epoch.
         store: What it was trained on.
+
+    Returns:
+        The card, and the scores; None if no fold is held out.
     """
     card = card_of(trainer, store)
     network = card.build_network()
     network.load_state_dict(trainer.best["honest"].weights)
     detector = Detector(card, network, trainer.device)
-    scores = _held_out_scores(trainer, store, detector)
+    is_held_out = len(trainer.split.held_out) > 0
+    scores = _held_out_scores(trainer, store, detector) if is_held_out else None
     return _tune(detector, store, trainer.split.validation), scores
 
 

@@ -90,18 +90,16 @@ class Trainer:
             rate = float(self.optimiser.param_groups[0]["lr"])
             with enough_memory(self.config):
                 losses = self._train_epoch(epoch, count)
-                validation = self.score(self.split.validation, count)
-                held_out = self.score(self.split.held_out, count)
+                scores = {part: self.score(rows, count) for part, rows in self.split.scored.items()}
             record: dict[str, Any] = {
                 "epoch": epoch,
                 "lr": rate,
                 **losses,
-                "validation": self._metrics(self.split.validation, validation),
-                "held_out": self._metrics(self.split.held_out, held_out),
+                **{part: self._metrics(self.split.scored[part], scores[part]) for part in scores},
                 "seconds": round(time.monotonic() - started, 3),
                 "seconds_waiting_for_data": round(self.waited_s - waited_s, 3),
             }
-            keep_best(self.best, record, held_out, self.network)
+            keep_best(self.best, record, scores.get("held_out"), self.network)
             if self.config.schedule == "plateau":
                 self.schedule.step(record["validation"]["micro_p"])
             self.history.append(record)

@@ -14,6 +14,10 @@ MIN_CLIPS = 5
 """To train on, and to choose an epoch by with any trust."""
 
 
+NO_FOLD = 0
+"""In place of a held-out fold: everything is trained on, but for inner validation."""
+
+
 class Split(NamedTuple):
     """Rows of a store by their use.
 
@@ -29,6 +33,12 @@ class Split(NamedTuple):
     held_out: Rows
 
     @property
+    def scored(self) -> dict[str, Rows]:
+        """The parts that are scored after each epoch; without a held-out fold, validation alone."""
+        parts = {"validation": self.validation, "held_out": self.held_out}
+        return {part: rows for part, rows in parts.items() if len(rows)}
+
+    @property
     def training_folds(self) -> Rows:
         """Train and validation: all that is not held out."""
         return np.sort(np.concatenate([self.train, self.validation]))
@@ -42,25 +52,25 @@ def split_rows(clips: ClipTable, held_out: int) -> Split:
 
     Args:
         clips: Of the store.
-        held_out: The fold to report.
+        held_out: The fold to report, or `NO_FOLD`.
 
     Raises:
         SedmtlError: That fold does not exist, the others leave too few clips, or a part has no
             label: then no epoch could be chosen, or nothing learnt or reported.
     """
     known = np.unique(clips.fold)
-    if held_out not in known:
+    if held_out not in (*known, NO_FOLD):
         listed = ", ".join(str(number) for number in known)
         raise SedmtlError(f"there is no fold {held_out} in this store: its folds are {listed}")
     training = clips.fold != held_out
     if training.sum() < MIN_CLIPS:
+        holding = f"fold {held_out} leaves" if held_out else "there are"
         raise SedmtlError(
-            f"fold {held_out} leaves {training.sum()} clips to train on: expected at least "
-            f"{MIN_CLIPS}"
+            f"{holding} {training.sum()} clips to train on: expected at least {MIN_CLIPS}"
         )
     validation = training & (clips.validation == 1)
     if not clips.target[validation].any() and len(known) > 2:
-        following = known[(known.tolist().index(held_out) + 1) % len(known)]
+        following = known[np.searchsorted(known, held_out, "right") % len(known)]
         validation = clips.fold == following
     split = Split(
         train=np.flatnonzero(training & ~validation),
@@ -75,7 +85,7 @@ def _check_labels(split: Split, clips: ClipTable) -> None:
     """Without a label, micro-P is NaN, which no epoch is better than."""
     uses = ("to train on", "for inner validation", "held out")
     for rows, use in zip(split, uses, strict=True):
-        if not clips.target[rows].any():
+        if not clips.target[rows].any() and not (use == "held out" and not len(rows)):
             raise SedmtlError(
                 f"of the {len(rows)} clips {use}, expected at least one to have a label, found "
                 "none: add recordings of its classes, or hold out another fold"

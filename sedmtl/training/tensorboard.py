@@ -101,16 +101,17 @@ def _add_scalars(writer: Any, record: Record) -> None:
 def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store, draw: DrawClip) -> None:
     """Figure 3 of a clip that is not trained on, as the network sees it now.
 
-    It is the first clip of the held-out fold that holds a class: always the same one.
+    It is the first clip of the held-out fold that holds a class: always the same one. Without a
+    held-out fold it is one of inner validation.
     """
-    held_out, epoch = trainer.split.held_out, len(trainer.history)
-    row = int(held_out[np.argmax(store.clips.target[held_out].any(axis=1))])
+    (part, rows), epoch = list(trainer.split.scored.items())[-1], len(trainer.history)
+    row = int(rows[np.argmax(store.clips.target[rows].any(axis=1))])
     truth = store.clips.events.of_clip(row, store.classes) or None  # none is known
-    title = f"{store.clips.name[row]}, held out, after epoch {epoch}"
+    title = f"{store.clips.name[row]}, {part.replace('_', ' ')}, after epoch {epoch}"
     meaning = trainer.config.network.frame_meaning
     figure = draw(run_name, _inspect(trainer, store, row), meaning, truth, title)
     figure.set_dpi(SCREEN_DPI)
-    writer.add_figure("held_out", figure, epoch, close=False)
+    writer.add_figure(part, figure, epoch, close=False)
 
 
 def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:

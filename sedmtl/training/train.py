@@ -36,11 +36,11 @@ from sedmtl.training.tasks import arrays_of
 
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best
-epochs, twice while it is replaced; and the model. An average is two more."""
+epochs, twice while it is replaced; and the model."""
 
 
 def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
-    """Train one network with one fold held out.
+    """Train one network with one fold held out, or none.
 
     Args:
         project: Its data.yaml, which says where stores and runs are.
@@ -151,7 +151,7 @@ def _announce(trainer: Trainer, n_parameters: int, device: torch.device) -> None
 
 def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
     split = trainer.split
-    n_clips = trainer.n_clips + len(split.validation) + len(split.held_out)
+    n_clips = trainer.n_clips + sum(map(len, split.scored.values()))
     n_epochs, n_done = trainer.config.epochs, len(trainer.history)
     started = time.monotonic()
     with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
@@ -170,13 +170,17 @@ def _save_epoch(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
 
 
 def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str:
-    held_out, validation = record["held_out"], record["validation"]
+    validation, held_out = record["validation"], ""
+    if "held_out" in record:
+        reported = record["held_out"]
+        held_out = (
+            f"held out micro-P {reported['micro_p']:.3f} macro-P {reported['macro_p']:.3f} "
+            f"AUC {reported['auc']:.3f}  "
+        )
     left = progress.duration(seconds * (n_epochs - record["epoch"]))
     return (
         f"epoch {record['epoch']:>3}/{n_epochs}  loss {record['loss']:.4f}  "
-        f"validation micro-P {validation['micro_p']:.3f}  held out micro-P "
-        f"{held_out['micro_p']:.3f} macro-P {held_out['macro_p']:.3f} AUC {held_out['auc']:.3f}  "
-        f"{left} left"
+        f"validation micro-P {validation['micro_p']:.3f}  {held_out}{left} left"
     )
 
 
@@ -186,5 +190,6 @@ def _finish(run: Path, settings: Mapping[str, Any], trainer: Trainer, store: Sto
     # Those of fewer epochs, which do not fit what is written now.
     remove_file(run / "model.safetensors")
     write_run(run, settings)
-    write_scores(run / "scores.h5", scores)
+    if scores is not None:
+        write_scores(run / "scores.h5", scores)
     save_model(run, card, trainer.best["honest"].weights)

@@ -11,8 +11,9 @@ from sedmtl.models.registry import MODELS, TABLE_IV, settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import folds_of
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.split import NO_FOLD
 
-ALL = "all"
+ALL, NONE = "all", "none"
 
 
 def plan_runs(
@@ -36,7 +37,7 @@ def plan_runs(
         models: Names of networks; `all` stands for the paper's five.
         alphas: Weights of the reconstruction: numbers, or `auto`.
         seeds: Seeds.
-        folds: Held-out folds; `all` stands for those of the store.
+        folds: Held-out folds; `all` stands for those of the store, `none` holds nothing out.
 
     Raises:
         SedmtlError: A network does not exist, an option has an impossible value or is none of
@@ -84,4 +85,5 @@ def _names_of(models: Sequence[str]) -> list[str]:
 
 def _read_folds(words: Sequence[str], store_path: Path) -> list[int]:
     known = folds_of(store_path) if ALL in words else []
-    return [fold for word in words for fold in (known if word == ALL else [int(word)])]
+    numbers = {ALL: known, NONE: [NO_FOLD]}
+    return [fold for word in words for fold in numbers.get(word) or [int(word)]]
