@@ -20,7 +20,7 @@ from bench.arithmetic import survey
 from bench.project import QUICK, SNR_DB, Settings, write_corpora, write_project
 from bench.runner import Earlier, Family, Lap, Stage, python, worker
 from bench.table import WIDTH, Report, Row
-from sedmtl.cli.tables import show
+from sedmtl.cli.output import show
 from sedmtl.evaluation.tables import to_markdown
 
 FAMILIES = {

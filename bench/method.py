@@ -109,16 +109,37 @@ class Plan:
         config = ["--config", str(self.data_of(row))]
         return [*config, *given, *epochs, "--snr", f"{self.train_snr_db:g}"]
 
+    def run_name(self, row: str, fold: int, seed: int) -> str:
+        """The run folder of a row."""
+        options = self.options(row)
+        epochs = options[options.index("--epochs") + 1]
+        how = f"snr{self.train_snr_db:g}_epochs{epochs}"
+        return f"method_{slug(row)}_{how}_fold{fold}_seed{seed}"
+
+    def wants(self, run: Run) -> bool:
+        """Whether a known run was trained as this plan would."""
+        asked = (self.train_snr_db, str(self.project.mixing.onsets))
+        of_epochs = run["row"] not in ROWS or str(run["epochs"]) in self.options(run["row"])
+        return of_epochs and (run["train_snr_db"], run["trained_on"]) == asked
+
+    def scored(self) -> dict[str, Config]:
+        """The projects that runs are scored on, by their onsets."""
+        projects = [self.project, *([load_config(self.also)] if self.also else [])]
+        return {str(project.mixing.onsets): project for project in projects}
+
+    def write_projects(self, rows: Iterable[str]) -> None:
+        """The projects of rows with values of their own, before runs read them side by side."""
+        for row in rows:
+            path, data = self.data_of(row), yaml.safe_load(self.config_path.read_text()) or {}
+            if path != self.config_path:
+                remix = {**data.get("remix", {}), **own_values(row)}
+                path.write_text(yaml.safe_dump({**data, "remix": remix}))
+
     def data_of(self, row: str) -> Path:
         """The project of a row: the one given, or one beside it with the row's own values."""
-        own = [word.removeprefix("remix.") for word in ROWS[row].split() if "remix." in word]
-        if not own:
+        if not own_values(row):
             return self.config_path
-        data = yaml.safe_load(self.config_path.read_text())
-        values = {key: yaml.safe_load(value) for key, value in (w.split("=") for w in own)}
-        path = self.config_path.with_name(f"{self.config_path.stem}_{slug(row)}.yaml")
-        path.write_text(yaml.safe_dump({**data, "remix": {**data.get("remix", {}), **values}}))
-        return path
+        return self.config_path.with_name(f"{self.config_path.stem}_method_{slug(row)}.yaml")
 
 
 def slug(row: str) -> str:
@@ -126,15 +147,16 @@ def slug(row: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in row).split())
 
 
-def run_name(row: str, fold: int, seed: int) -> str:
-    """The run folder of a row."""
-    return f"method_{slug(row)}_fold{fold}_seed{seed}"
+def own_values(row: str) -> dict[str, Any]:
+    """The values of `remix` in data.yaml that a row has of its own."""
+    words = [word.removeprefix("remix.") for word in ROWS[row].split() if "remix." in word]
+    return {key: yaml.safe_load(value) for key, value in (word.split("=") for word in words)}
 
 
 def train(plan: Plan, row: str, fold: int, seed: int) -> Path:
     """Train one run to its end; its CPU time is kept beside its log, also if it is interrupted."""
     work = plan.project.work_dir
-    run = work / "runs" / run_name(row, fold, seed)
+    run = work / "runs" / plan.run_name(row, fold, seed)
     if is_finished(run):
         return run
     command = [sys.executable, "-m", "sedmtl", "train"]
@@ -158,11 +180,11 @@ def score(plan: Plan, row: str, run: Path) -> Run:
     recipe, machine = read_run(run), describe()
     costs = plan.project.work_dir / "method" / f"{run.name}.cpu"
     scored: dict[str, dict[str, list[float]]] = {}
-    for project in (plan.project, *([load_config(plan.also)] if plan.also else [])):
+    for onsets, project in plan.scored().items():
         snrs_db = sorted(project.mixing.snrs_db)
         stores = [project.work_dir / "features" / f"{data_name(snr)}.h5" for snr in snrs_db]
         rows = [tabulate(score_runs(run.parent, [run.name], store))[0] for store in stores]
-        scored[str(project.mixing.onsets)] = {
+        scored[onsets] = {
             metric: [round(each.metrics[metric].mean, 4) for each in rows] for metric in METRICS
         }
     return {
@@ -170,6 +192,7 @@ def score(plan: Plan, row: str, run: Path) -> Run:
         "fold": recipe["fold"],
         "seed": recipe["seed"],
         "trained_on": str(plan.project.mixing.onsets),
+        "train_snr_db": plan.train_snr_db,
         "epochs": recipe["epochs"],
         "snrs_db": sorted(plan.project.mixing.snrs_db),
         "scored_on": scored,
@@ -180,21 +203,24 @@ def score(plan: Plan, row: str, run: Path) -> Run:
     }
 
 
-def read_runs(path: Path) -> list[Run]:
-    """The runs that are known."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def key_of(run: Run) -> tuple[Any, ...]:
-    """What tells runs apart."""
-    return run["row"], run["fold"], run["seed"], run["trained_on"]
+def read_runs(plan: Plan) -> list[Run]:
+    """The known runs that were trained as the plan asks, each as it was scored last."""
+    path = plan.runs_path
+    lines = path.read_text().splitlines() if path.is_file() else []
+    runs = [run for run in map(json.loads, lines) if plan.wants(run)]
+    return list({(run["row"], run["fold"], run["seed"]): run for run in runs}.values())
 
 
 def measure(plan: Plan, rows: Sequence[str], folds: Iterable[int], seeds: Iterable[int],
             n_jobs: int) -> None:  # fmt: skip
     """Train and score what the file of runs does not have yet, and add it."""
-    known = {key_of(run) for run in read_runs(plan.runs_path)}
-    onsets, one_writes = str(plan.project.mixing.onsets), Lock()
+    wanted, one_writes = set(plan.scored()), Lock()
+    known = {
+        (run["row"], run["fold"], run["seed"])
+        for run in read_runs(plan)
+        if wanted <= set(run["scored_on"])
+    }
+    plan.write_projects(rows)
 
     def work(row: str, fold: int, seed: int) -> None:
         measured = score(plan, row, train(plan, row, fold, seed))
@@ -204,7 +230,7 @@ def measure(plan: Plan, rows: Sequence[str], folds: Iterable[int], seeds: Iterab
 
     plan.runs_path.parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(n_jobs) as pool:
-        missing = [each for each in product(rows, folds, seeds) if (*each, onsets) not in known]
+        missing = [each for each in product(rows, folds, seeds) if each not in known]
         for job in [pool.submit(work, *each) for each in missing]:
             job.result()
 
@@ -212,15 +238,14 @@ def measure(plan: Plan, rows: Sequence[str], folds: Iterable[int], seeds: Iterab
 def tables(runs: Sequence[Run]) -> str:
     """A table of every row for each data trained and scored on, and their differences."""
     pages = []
-    pairs = {(run["trained_on"], on): None for run in runs for on in run["scored_on"]}
-    for trained_on, on in pairs:
-        chosen = [r for r in runs if r["trained_on"] == trained_on and on in r["scored_on"]]
+    for on in dict.fromkeys(on for run in runs for on in run["scored_on"]):
+        chosen = [run for run in runs if on in run["scored_on"]]
         found = {r["row"] for r in chosen}
         # Rows of options that are no more stay in the file of runs, and come last.
         ordered = [*(row for row in ROWS if row in found), *sorted(found - ROWS.keys())]
         by_row = {row: [r for r in chosen if r["row"] == row] for row in ordered}
         at = " / ".join(f"{snr_db:g}" for snr_db in chosen[0]["snrs_db"])
-        pages += [f"Trained on {trained_on} onsets, scored on {on} onsets, at {at} dB:", ""]
+        pages += [f"Scored on {on} onsets, at {at} dB:", ""]
         pages += [*means(by_row, on), ""]
         if REFERENCE in by_row and len(by_row) > 1:
             pages += [f"The same folds and seeds, minus *{REFERENCE}*, ± standard error:", ""]
@@ -305,7 +330,7 @@ def main() -> None:
     if not asked.table:
         rows, folds, seeds = asked.row or list(ROWS), asked.fold or [1, 2, 3, 4], asked.seed or [0]
         measure(plan, rows, folds, seeds, asked.jobs)
-    print(tables(read_runs(runs_path)))
+    print(tables(read_runs(plan)))
 
 
 if __name__ == "__main__":

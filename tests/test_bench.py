@@ -175,4 +175,5 @@ def test_the_rows_of_the_method_have_options_of_train():
     for name, options in method.ROWS.items():
         assert {word for word in options.split() if word.startswith("--")} <= known, name
     assert len(set(method.ROWS.values())) == len(method.ROWS)
-    assert len({method.run_name(row, 1, 0) for row in method.ROWS}) == len(method.ROWS)
+    plan = method.Plan(Path("data.yaml"), None, Path("runs.jsonl"), 10.0, 20)
+    assert len({plan.run_name(row, 1, 0) for row in method.ROWS}) == len(method.ROWS)

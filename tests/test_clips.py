@@ -10,8 +10,10 @@ from conftest import Project, invoke, write_noise, write_tone
 
 from sedmtl.config import load_config
 from sedmtl.data.clips import load_clips
+from sedmtl.features import extraction
 from sedmtl.logmel import LogMel
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.lock import folder_lock
 from sedmtl.store import Store
 
 DATA_YAML = """\
@@ -220,6 +222,35 @@ def test_features_and_check_print_the_table_of_classes(clips):
     assert checked.exit_code == 0, checked.output
     in_check = [line.split() for line in checked.stdout.splitlines() if line.startswith("Cat ")]
     assert in_check == [["Cat", "2", *in_features[0][3:]]]
+
+
+def test_what_is_known_to_be_unreadable_is_not_tried_again(clips, monkeypatch):
+    """A store that is there stays, and an interrupted one goes on: no call tries all files anew."""
+    path = clips.folder / "recordings" / "b.wav"
+    soundfile.write(path, np.full(8000, np.nan), 8000, subtype="FLOAT")
+    make_features(clips)
+    store = clips.work / "features" / "clips.h5"
+    written = store.stat().st_mtime_ns
+    monkeypatch.setattr(extraction, "_undecodable", None)  # would fail if it were called
+    again = make_features(clips)
+    assert store.stat().st_mtime_ns == written
+    assert "rebuilding" not in again.stderr
+    assert f"left out: {path} holds NaN" in again.stderr
+
+
+def test_an_error_that_is_no_fault_of_a_recording_decodes_nothing(clips, one_sentence, monkeypatch):
+    monkeypatch.setattr(extraction, "_undecodable", None)
+    with folder_lock(clips.work / "features", "another command"):
+        one_sentence(clips.run("features"), "in use")
+
+
+def test_too_few_recordings_for_folds_by_name_are_warned_of(clips):
+    make_features(clips)
+    rows = ["filename,labels", "a.wav,Cat", "b.wav,Cat"]
+    assert "'sedmtl folds' spreads them evenly" not in make_features(clips).stderr
+    (clips.folder / "data.yaml").write_text(DATA_YAML.replace("folds: 2", "folds: 60"))
+    (clips.folder / "clips.csv").write_text("\n".join(rows))
+    assert "'sedmtl folds' spreads them evenly" in clips.run("features").stderr
 
 
 def test_a_recording_that_is_mended_takes_its_place(clips):

@@ -103,6 +103,7 @@ def test_the_copy_has_all_columns_and_a_fold_for_each_row(table):
     assert "8 in fold 1, 8 in fold 2, 8 in fold 3" in result.stderr
     assert table.read_bytes() == before
     assert [{k: row[k] for k in row if k != "fold"} for row in read(copy)] == read(table)
+    assert "recording" not in read(copy)[0]  # it has groups
     by_group = {(row["group"], row["fold"]) for row in read(copy)}
     assert len(by_group) == 12
 
@@ -111,13 +112,20 @@ def test_added_rows_get_folds_and_the_others_keep_theirs(table):
     assert invoke(["folds", str(table)]).exit_code == 0
     copy = table.with_name("clips_folds.csv")
     old = {row["filename"]: row["fold"] for row in read(copy)}
-    with copy.open("a") as file:
-        file.writelines(f"new{n}.wav,Cat,n{n},x,\n" for n in range(8))
-    more = table.with_name("more.csv")
-    assert invoke(["folds", str(copy), "--out", str(more)]).exit_code == 0
-    new = {row["filename"]: row["fold"] for row in read(more)}
+    with table.open("a") as file:
+        file.writelines(f"new{n}.wav,Cat,n{n},x\n" for n in range(8))
+    assert invoke(["folds", str(table)]).exit_code == 0
+    new = {row["filename"]: row["fold"] for row in read(copy)}
     assert {name: new[name] for name in old} == old
     assert sorted(new[f"new{n}.wav"] for n in range(8)) == sorted("1234" * 2)
+
+
+def test_files_without_groups_are_named_as_recordings(table):
+    """Otherwise inner validation would be a whole fold, because clips might share recordings."""
+    table.write_text("filename,labels\n" + "".join(f"{n}.wav,Cat\n" for n in range(40)))
+    assert invoke(["folds", str(table)]).exit_code == 0
+    rows = read(table.with_name("clips_folds.csv"))
+    assert [row["recording"] for row in rows] == [row["filename"] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +135,7 @@ def test_added_rows_get_folds_and_the_others_keep_theirs(table):
         ("filename,labels,fold\na.wav,Dog,7\nb.wav,,", ("--folds", "2"), ("fold 7", "--folds 7")),
         ("filename,labels,fold\na.wav,Dog,x\nb.wav,,", ("--folds", "2"), ("1 to 255, found 'x'",)),
         ("name,labels\na.wav,Dog", (), ("missing: filename",)),
+        (f"filename,labels,fold\na.wav,Dog,{'9' * 5000}\nb.wav,,", ("--folds", "2"), ("1 to 255",)),
     ],
 )
 def test_a_table_that_cannot_have_folds_is_one_sentence(table, one_sentence, rows, options, parts):

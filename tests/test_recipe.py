@@ -48,3 +48,10 @@ def test_runs_of_different_recipes_have_different_names():
     assert strong.name == f"{plain.name}_strong"
     assert config_of(schedule="cosine").name == f"{plain.name}_schedulecosine"
     assert strong.cross_validation != plain.cross_validation
+
+
+def test_own_recordings_mixed_with_each_other_are_another_run():
+    strong = config_of(data="clips", schedule="cosine")
+    mixed = config_of(data="clips", schedule="cosine", remix={})
+    assert strong.name == "2apae_clips_fold1_alpha0.001_seed0_strong"
+    assert mixed.name == f"{strong.name}_remix"

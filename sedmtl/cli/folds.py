@@ -20,15 +20,15 @@ Out = Annotated[
 def command(table: Csv, folds: Number = 4, out: Out = None, force: options.Force = False) -> None:
     """Copy a table of recordings with a column fold, balanced by class.
 
-    Files with the same value in a column recording or group stay together. Folds that the table has
-    already stay as they are: run it again when recordings are added.
+    Files with the same value in a column recording or group stay together. Run it again when you
+    have added recordings to the table: the folds of an earlier copy stay as they are.
     """
     from collections import Counter
 
     from sedmtl.data.folds import write_folds
     from sedmtl.runtime.progress import say
 
-    path = out or table.with_name(f"{table.stem}_folds.csv")
+    path = out or table.with_name(f"{table.stem.removesuffix('_folds')}_folds.csv")
     counts = Counter(write_folds(table, folds, path, force=force).tolist())
     listed = ", ".join(f"{counts[number]} in fold {number}" for number in sorted(counts))
     say(f"recordings: {listed}; name this table in corpus.clips.csv of data.yaml")

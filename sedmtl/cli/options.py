@@ -60,7 +60,7 @@ Run = Annotated[
     ),
 ]
 
-# eval, report, predict, visualize, export.
+# eval, report, predict, visualize, export, folds.
 Force = Annotated[
     bool,
     typer.Option(

@@ -130,6 +130,11 @@ def _parts(
         _check_all_given(fold, rows, table)
     else:
         fold = folds_by_name(recordings, mixing.folds, mixing.seed)
+        if len(np.unique(fold)) < mixing.folds:
+            say(
+                f"warning: {table} has too few recordings for {mixing.folds} folds by their names: "
+                "some have none; 'sedmtl folds' spreads them evenly"
+            )
     n_folds = len(np.unique(fold))
     if n_folds < 2 or (any(folds) and not knows_recordings and n_folds > 2):
         return fold, np.zeros_like(fold)

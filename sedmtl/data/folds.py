@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def given_folds(texts: Sequence[str], groups: Sequence[str], table: Path) -> Fol
     for text, group in zip(texts, groups, strict=True):
         if not text:
             continue
-        if not text.isdecimal() or not 1 <= int(text) <= HIGHEST:
+        if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= HIGHEST:
             raise SedmtlError(
                 f"{table}: each fold should be a number from 1 to {HIGHEST}, found '{text}'"
             )
@@ -94,18 +95,23 @@ def balanced_folds(
     n_lacking = np.tile(n_clips.sum(axis=0) / n_folds, (n_folds, 1))  # (folds, C + 1)
     for number in range(1, n_folds + 1):
         n_lacking[number - 1] -= n_clips[fold == number].sum(axis=0)
-    while (waiting := np.flatnonzero(fold == 0)).size:
-        n_left = n_clips[waiting].sum(axis=0)
+    n_left = n_clips[fold == 0].sum(axis=0)
+    while n_left.any():
         column = int(np.where(n_left > 0, n_left, n_left.max() + 1).argmin())
-        chosen = waiting[n_clips[waiting, column].argmax()]
+        chosen = np.where(fold == 0, n_clips[:, column], -1).argmax()
         lacks = np.lexsort((n_lacking[:, -1], n_lacking[:, column]))[-1]
         fold[chosen] = lacks + 1
         n_lacking[lacks] -= n_clips[chosen]
+        n_left -= n_clips[chosen]
     return fold[group].astype(np.uint8)
 
 
 def write_folds(table: Path, n_folds: int, out: Path, *, force: bool) -> Folds:
-    """Copy a table of recordings with a column `fold` for every row; folds that it has stay.
+    """Copy a table of recordings with a column `fold` for every row.
+
+    Folds that the table has stay, and so do those of an earlier copy for the same file names. A
+    table without recordings or groups gets a column `recording`, each file being one: otherwise
+    inner validation would be a whole fold (`data.clips.load_clips`).
 
     Returns:
         (n,) the folds.
@@ -124,7 +130,9 @@ def write_folds(table: Path, n_folds: int, out: Path, *, force: bool) -> Folds:
     labels = [{class_name(each.strip()) for each in row["labels"].split(";")} for row in rows]
     classes = sorted(set().union(*labels) - {""})
     target = np.array([[name in each for name in classes] for each in labels], np.uint8)
-    known = given_folds([row.get("fold", "") for row in rows], groups, table)
+    earlier = _earlier_folds(out)
+    texts = [row.get("fold") or earlier.get(row["filename"], "") for row in rows]
+    known = given_folds(texts, groups, table)
     if known.max(initial=0) > n_folds:
         raise SedmtlError(
             f"{table} has a fold {known.max()} already: expected at most {n_folds}; ask for "
@@ -133,8 +141,19 @@ def write_folds(table: Path, n_folds: int, out: Path, *, force: bool) -> Folds:
     fold = balanced_folds(target.reshape(len(rows), len(classes)), groups, n_folds, known)
     text = io.StringIO()
     columns = [name for name in rows[0] if name != "fold"]
-    writer = csv.DictWriter(text, [*columns, "fold"], lineterminator="\n")
+    added = [] if {"recording", "group"} & {*columns} else ["recording"]
+    writer = csv.DictWriter(text, [*columns, *added, "fold"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "fold": number} for row, number in zip(rows, fold, strict=True))
+    for row, group, number in zip(rows, groups, fold, strict=True):
+        writer.writerow({**row, **dict.fromkeys(added, group), "fold": number})
     write_output(out, text.getvalue(), force=force)
     return fold
+
+
+def _earlier_folds(path: Path) -> dict[str, str]:
+    """The folds of an earlier copy, by file name; none if there is no such table."""
+    try:
+        rows = read_table(path, ("filename", "fold"))
+    except SedmtlError:
+        return {}
+    return {row["filename"]: row["fold"] for row in rows}

@@ -20,7 +20,7 @@ class EventAudio(NamedTuple):
     """The audio of an event, and the level used to scale it.
 
     Attributes:
-        segment: (n,) float32, the first `event_s` seconds of the clip.
+        segment: (n,) float32, a part of the clip: in stores its first `event_s` seconds.
         level: The RMS that the SNR refers to: of the whole file (`snr_over: file`) or of the
             segment (`snr_over: segment`).
     """

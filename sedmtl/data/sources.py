@@ -62,8 +62,7 @@ class Sources:
     """All events and scenes of the pools of a plan.
 
     Attributes:
-        samples: (N,) in the file. Each source is scaled to the peak of int16, which is at least
-            twice as fine as the rounding of the mixture that it becomes half of.
+        samples: (N,) in the file. Each clip and scene is scaled to the peak of int16.
         events: By the name of their clip, the parts of it that may be drawn.
         scenes: By name, each as long as a mixture.
         digest: SHA-256 of what a mixture can depend on.

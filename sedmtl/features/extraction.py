@@ -16,6 +16,7 @@ import torch
 from sedmtl.config import Config, Features, Mixing
 from sedmtl.data import audio
 from sedmtl.data.clips import LabelledClips, load_clips
+from sedmtl.data.faults import Faults, UnreadableRecordingError
 from sedmtl.data.label_counts import rare_classes, table_of_classes
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime import progress
@@ -139,6 +140,8 @@ def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
     probed = audio.probe_each(clips.paths)
     errors = {row: found for row, found in enumerate(probed) if isinstance(found, SedmtlError)}
     lengths_s = np.array([getattr(found, "duration_s", 0.0) for found in probed])
+    faults = Faults(config.work_dir / "features" / "clips.unreadable.json", clips)
+    errors |= {row: SedmtlError(text) for row, text in faults.known().items()}
     path = None
     while path is None:
         if errors and (strict or len(errors) == len(probed)):
@@ -146,11 +149,10 @@ def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
         rows = np.array([row for row in range(len(probed)) if row not in errors])
         try:
             path = _of_readable(clips.of(rows), lengths_s[rows].tolist(), config, workers)
-        except SedmtlError:
+        except UnreadableRecordingError:
             # A fault beyond the header: all such are found now, and the rest is begun again.
             found = _undecodable(clips.paths, rows, config.mixing)
-            if not found:
-                raise
+            faults.keep(found)
             errors |= found
     for error in errors.values():
         progress.say(f"left out: {error}")
@@ -165,14 +167,18 @@ def _undecodable(
     def attempt(row: int) -> SedmtlError | None:
         try:
             _read_clips([paths[row]], mixing)
-        except SedmtlError as error:
+        except UnreadableRecordingError as error:
             return error
         return None
 
-    with threads(all_cores()) as workers:
+    found: dict[int, SedmtlError] = {}
+    bar = progress.progress("looking for recordings that cannot be read", len(rows))
+    with threads(all_cores()) as workers, bar as advance:
         results = map_in_order(attempt, rows.tolist(), workers)
-        tried = zip(rows.tolist(), results, strict=True)
-        return {row: error for row, error in tried if error is not None}
+        for row, error in zip(rows.tolist(), results, strict=True):
+            found |= {row: error} if error is not None else {}
+            advance(1)
+    return found
 
 
 def _of_readable(
@@ -201,7 +207,10 @@ def _of_readable(
 
 def _read_clips(paths: Sequence[Path], mixing: Mixing) -> Waveforms:
     rate, n_samples = mixing.sample_rate, mixing.n_samples
-    waveforms = [audio.read(path, rate, duration_s=mixing.duration_s) for path in paths]
+    try:
+        waveforms = [audio.read(path, rate, duration_s=mixing.duration_s) for path in paths]
+    except SedmtlError as error:
+        raise UnreadableRecordingError(str(error)) from error
     return np.stack([audio.conform(waveform, n_samples) for waveform in waveforms])
 
 

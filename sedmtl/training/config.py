@@ -138,7 +138,7 @@ class TrainConfig:
         """The words by which this run differs from one with the defaults of its network."""
         is_as_mixed = self.remix is not None or self.data == "clips"
         if is_as_mixed and self.schedule == RECIPES["strong"]["schedule"]:
-            words = ["strong"]
+            words = ["strong", *(["remix"] if self.remix and self.data == "clips" else [])]
         else:
             words = [f"schedule{self.schedule}"] * (self.schedule != "plateau")
             words += ["remix"] * (self.remix is not None)
