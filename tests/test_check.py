@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -284,3 +286,38 @@ def test_a_run_without_its_run_yaml_is_damaged(copy):
     result = check(copy)
     assert result.exit_code == 1
     assert f"damaged     runs/{RUN}: " in result.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["features/snr_20.h5", *[f"runs/{{run}}/{name}" for name in (
+        "run.yaml", "model.json", "scores.h5", "last.pt")]],
+)  # fmt: skip
+def test_what_cannot_be_opened_for_now_is_not_called_damaged(trained, tmp_path, monkeypatch, name):
+    """As with too many open files: training again would throw the run away for nothing."""
+    work = shutil.copytree(trained.work, tmp_path / "work")
+    (run,) = (path.name for path in (work / "runs").iterdir())
+    wanted = work / name.format(run=run)
+    if wanted.name == "last.pt":
+        (wanted.parent / "model.safetensors").unlink()
+    real_open, real_hdf5 = os.open, h5py.File
+
+    def refuse(path):
+        if not isinstance(path, int) and Path(path) == wanted:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    def opened(path, *how, **more):
+        refuse(path)
+        return real_open(path, *how, **more)
+
+    def hdf5(path, *how, **more):
+        refuse(path)
+        return real_hdf5(path, *how, **more)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(h5py, "File", hdf5)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda path: refuse(path))
+    result = invoke(["check", str(work)])
+    assert result.exit_code == 1
+    assert "Too many open files" in result.stderr
+    assert "damaged" not in result.output

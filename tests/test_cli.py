@@ -216,3 +216,20 @@ def test_the_yaml_of_the_readme_is_valid(tmp_path):
         path = tmp_path / "data.yaml"
         path.write_text(block)
         load_config(path)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_file_never_takes_the_place_of_a_closed_stream(closed):
+    """Or an error message would be written into it."""
+    code = (
+        f"import os, sys; os.close({closed}); sys.argv = ['sedmtl', '--version']\n"
+        "from sedmtl.cli.app import run\n"
+        "try: run()\n"
+        "except SystemExit: pass\n"
+        "sys.exit(os.open(os.devnull, os.O_RDONLY))\n"
+    )
+    pipe = subprocess.PIPE
+    ended = subprocess.run(
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, check=False
+    )
+    assert ended.returncode > 2, ended.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,3 +294,12 @@ def test_without_stems_the_way_to_make_them_is_named(compared, tmp_path, one_sen
         one_sentence(project.run("eval", RUN, option), "'stems'", "sedmtl mix --stems")
     shutil.rmtree(project.work / "mixtures")
     one_sentence(project.run("eval", RUN, "--separation"), "no store", "sedmtl mix --stems")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is made of /dev/full")
+def test_a_full_disk_is_one_sentence_that_names_the_folder(
+    separate, mixture_path, tmp_path, monkeypatch, one_sentence
+):
+    full = lambda dir: open("/dev/full", "r+b")  # noqa: E731, SIM115, PTH123, ARG005
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    one_sentence(separate(mixture_path), f"cannot write into {tmp_path}", "No space left")

@@ -101,8 +101,8 @@ def _keep_traceback(error: Exception) -> str:
         descriptor, path = tempfile.mkstemp(".log", "sedmtl-crash-")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(head + text)
-    except OSError:  # for example, on a full disk
-        for line in text.splitlines():
+    except OSError:  # for example, on a full disk, which may be all that is wrong
+        for line in [] if isinstance(error, OSError) else text.splitlines():
             say(line)
         return ""
     return f"; the traceback is in {path}"
@@ -173,8 +173,16 @@ for panel, names in COMMANDS.items():
 app.command("train-job", hidden=True)(_takes_debug(train_job.command))
 
 
+def _open_standard_streams() -> None:
+    """Where one is closed, the next file that is opened would receive what is meant for it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
 def run() -> None:
     """Entry point of `sedmtl`; also handles what goes wrong before the command starts."""
+    _open_standard_streams()
     try:
         Path.cwd()  # without one, torch would crash the process
     except OSError:

@@ -37,7 +37,7 @@ from sedmtl.inference.model_card import read_card
 from sedmtl.models.registry import MODELS, read_settings
 from sedmtl.runtime.atomic import write_bytes, write_text
 from sedmtl.runtime.documents import CHECKSUM, parse_json, parse_yaml, sealed, unsealed
-from sedmtl.runtime.errors import SedmtlError, suggest
+from sedmtl.runtime.errors import SedmtlError, pass_on_trouble, suggest
 from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.regular import read_bytes, read_text, require_readable
 
@@ -140,6 +140,7 @@ def _unsealed(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _damaged(folder: Path, error: Exception) -> SedmtlError:
+    pass_on_trouble(error)
     reason = " ".join(str(error).split())[:200]
     return SedmtlError(f"the run {folder} is damaged ({reason}): train it again")
 
@@ -170,6 +171,7 @@ def load_state(folder: Path) -> dict[str, Any]:
             folder / "last.pt", map_location="cpu", weights_only=True
         )
     except Exception as error:  # torch documents no exception types here
+        pass_on_trouble(error)
         raise SedmtlError(
             f"{folder / 'last.pt'} is damaged: start the run anew with --force"
         ) from error
@@ -194,6 +196,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
     except DAMAGE as error:
+        pass_on_trouble(error)
         raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
     return settings
 

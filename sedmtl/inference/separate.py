@@ -23,7 +23,7 @@ from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.devices import choose_device
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.outputs import Outputs
 
 FULL_SCALE = 1 << 15
@@ -180,11 +180,13 @@ class _Tracks(ExitStack):
         return samples
 
     def _append(self, number: int, samples: Samples) -> None:
-        if number not in self._files:
-            file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-            self._files[number] = self.enter_context(file)
-        self._files[number].seek(self.n_samples * BYTES)  # what is skipped is zero
-        self._files[number].write(samples.tobytes())
+        with explained(f"cannot write into {self._folder}"):
+            if number not in self._files:
+                file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+                self._files[number] = self.enter_context(file)
+            self._files[number].seek(self.n_samples * BYTES)  # what is skipped is zero
+            self._files[number].write(samples.tobytes())
+            self._files[number].flush()  # or it fails where the file is closed
 
 
 def _quantise(waveform: audio.Audio) -> Samples:

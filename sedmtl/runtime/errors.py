@@ -6,9 +6,13 @@ line prints it and exits with 1; any other exception that escapes is a bug.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+
+TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES}
+"""Errors of this process and its rights, not of a file."""
 
 
 class SedmtlError(Exception):
@@ -22,6 +26,16 @@ def explained(failure: str, advice: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise SedmtlError(f"{failure}: {error.strerror}{advice}") from error
+
+
+def pass_on_trouble(error: BaseException) -> None:
+    """Raise an error that says nothing of the file, so that nobody calls that damaged.
+
+    Raises:
+        OSError: There are too many open files, there is no memory, or no permission.
+    """
+    if isinstance(error, OSError) and error.errno in TROUBLE:
+        raise error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.runtime.documents import parse_yaml
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, pass_on_trouble
 from sedmtl.runtime.origin import Origin, check_settings
 from sedmtl.store import hashes
 from sedmtl.store.file import DAMAGE, open_file
@@ -61,6 +61,7 @@ class Store:
         try:
             self._file = open_file(path)
         except OSError as error:
+            pass_on_trouble(error)
             raise SedmtlError(
                 f"{path} is not a readable HDF5 store: make it with '{self._made_by}'"
             ) from error
@@ -183,6 +184,7 @@ class Store:
                 raise ValueError(f"its tables and '{name}' differ in their number of rows")
 
     def _damaged(self, error: Exception) -> SedmtlError:
+        pass_on_trouble(error)
         reason = " ".join(str(error.args[-1] if error.args else error).split())
         return SedmtlError(
             f"{self.path} is damaged ({reason}): delete it and rebuild it with '{self._made_by}'"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.runtime.atomic import write_bytes
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, pass_on_trouble
 from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.tables import (
     EventTable,
@@ -99,6 +99,7 @@ def read_scores(path: Path) -> HeldOutScores:
             scores = _read(file)
         _check(scores)
     except DAMAGE as error:
+        pass_on_trouble(error)
         reason = " ".join(str(error.args[-1]).split())
         raise SedmtlError(
             f"cannot read {path}: train the run again with --force ({reason:.200})"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 import sedmtl
 from sedmtl.runtime import disk_space
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, pass_on_trouble
 from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.regular import IrregularError, open_own, read_text, require_own
@@ -276,7 +276,8 @@ def _stored_config_hash(path: Path) -> str | None:
     try:
         with open_file(path) as file:
             return bytes(file.attrs["config_hash"]).decode()
-    except DAMAGE:
+    except DAMAGE as error:
+        pass_on_trouble(error)
         return None
 
 
