@@ -20,7 +20,7 @@ from sedmtl.runtime import atomic
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
-HANGS_S = 10
+HANGS_S = 60
 RUN = "runs/2apae_snr20_fold1_alpha0.001_seed0"
 SHORT = ("--fold", 1, "--width", 2, "--epochs", 1, "--batch-size", 24, "--precision", "float32")
 MIX = ("mix", "--snr", 0)

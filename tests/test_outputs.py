@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from conftest import visible, write_tone
@@ -11,6 +12,7 @@ from filelock import lock_descriptor
 
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.outputs import NAME, Outputs, write_output
+from sedmtl.runtime.regular import own_descriptor
 
 
 @pytest.fixture
@@ -148,6 +150,19 @@ def test_a_folder_a_link_and_a_pipe_in_place_of_an_output_are_not_ours(tmp_path,
         with pytest.raises(SedmtlError, match="cannot write"):
             outputs(force=True).write(at, "anew")
         assert target.read_text() == "ours"
+
+
+def test_standard_output_that_goes_into_a_file_gets_the_content_where_it_stands(tmp_path):
+    """Opened anew, the file would be written from its beginning, over what is there."""
+    with (tmp_path / "out.txt").open("w+b") as file:
+        file.write(b"before ")
+        file.flush()
+        write_output(Path(f"/dev/fd/{file.fileno()}"), "text", force=False)
+        file.write(b" after")
+        file.seek(0)
+        assert file.read() == b"before text after"
+    assert own_descriptor(Path("/dev/stdout")) == 1
+    assert own_descriptor(tmp_path / "stdout") is None
 
 
 def test_a_pipe_gets_the_content_if_somebody_reads_it(tmp_path):

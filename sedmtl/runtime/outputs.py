@@ -21,7 +21,7 @@ from pathlib import Path
 from sedmtl.runtime.atomic import lock_soon, make_folder, remove_file, write_bytes
 from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError, explained
-from sedmtl.runtime.regular import NO_WAIT, is_special, open_own, open_to_read
+from sedmtl.runtime.regular import NO_WAIT, is_special, open_own, open_to_read, own_descriptor
 from sedmtl.runtime.text import encoded
 
 NAME = ".sedmtl.files"
@@ -209,7 +209,9 @@ def _pour(path: Path, content: bytes) -> None:
     """Write into a device, or into a pipe that somebody reads: one that nobody reads would hang."""
     with explained(f"cannot write {path}"):
         try:
-            descriptor = os.open(path, os.O_WRONLY | NO_WAIT)
+            own = own_descriptor(path)
+            # Opened anew, a file that stdout was redirected to would be written from its beginning.
+            descriptor = os.open(path, os.O_WRONLY | NO_WAIT) if own is None else os.dup(own)
         except OSError as error:
             if error.errno == errno.ENXIO:
                 raise OSError(errno.ENXIO, "nobody reads this pipe") from error

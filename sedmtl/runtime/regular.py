@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from functools import partial
 from pathlib import Path
@@ -52,8 +53,18 @@ def read_text(path: Path) -> str:
     return read_bytes(path).decode()
 
 
+def own_descriptor(path: Path) -> int | None:
+    """The number of `/dev/stdout` and its like, which may be a file; None of another path."""
+    names = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
+    found = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", str(path))
+    number = names.get(str(path)) or (found and found[1])
+    return int(number) if number else None
+
+
 def is_special(path: Path) -> bool:
-    """Whether it is, or links to, a device or a pipe: reading may block."""
+    """Whether it is, or links to, a device or a pipe, where reading may block; or `/dev/stdout`."""
+    if own_descriptor(path) is not None:
+        return True
     try:
         mode = path.stat().st_mode
     except OSError:

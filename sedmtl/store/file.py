@@ -19,7 +19,7 @@ from sedmtl.runtime.regular import require_own, require_readable
 MAX_OBJECTS = 64
 """Groups and arrays of a file; ours have up to twenty."""
 
-MAX_RATIO, FREE_BYTES = 100, 256 << 20
+MAX_RATIO, FREE_BYTES = 400, 256 << 20
 """Compressed arrays may unpack to so many times the file's size, and in any case to so many bytes.
 Deflate packs equal scores about 300 to one."""
 
