@@ -449,3 +449,20 @@ def test_a_recording_may_have_any_name(trained, tmp_path, out, name):
     shown = path.name.replace("\udcff", "?").replace("\x1b", " ")  # in a table, which cannot quote
     assert f"{shown}\t" in result.stdout
     assert trained.run("predict", path, "--out", out, *LOW).stderr.count("1 of 1 recordings were")
+
+
+def test_a_recording_that_changes_while_it_is_read_is_named(
+    trained, tmp_path, monkeypatch, one_sentence
+):
+    """What was found may be of neither the one nor the other."""
+    path = write_tone(tmp_path / "grows.wav", 900, 2.0)
+
+    def grow(_):  # after it was looked at, before it is read
+        write_tone(path, 300, 3.0)
+        return 0
+
+    monkeypatch.setattr("sedmtl.inference.predict.seconds_of", grow)
+    result = trained.run("predict", path, "--out", tmp_path / "out")
+    one_sentence(result, "grows.wav has changed while it was read")
+    monkeypatch.undo()
+    assert trained.run("predict", path, "--out", tmp_path / "out").exit_code == 0

@@ -201,9 +201,13 @@ def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal
         closing(predict_many(todo, advance=advance)) as predictions,
     ):
         for number, result in predictions:
+            path, stamp = todo[number], stamps[number]
+            # A file that is gone was read from the one that was opened.
+            if isinstance(result, Prediction) and path.exists() and Stamp.of(path) != stamp:
+                result = SedmtlError(f"{path} has changed while it was read: predict it again")
             if isinstance(result, Prediction):
-                journal.add(todo[number], stamps[number], result)
-            results[todo[number]] = result
+                journal.add(path, stamp, result)
+            results[path] = result
     return [results[source.path] for source in sources]
 
 
