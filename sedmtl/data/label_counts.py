@@ -29,6 +29,8 @@ def table_of_classes(
     holds = np.column_stack([clips.target > 0, ~clips.target.any(axis=1), everything])
     rows = []
     for name, held in zip([*classes, "(none)", "all"], holds.T, strict=True):
+        if name == "(none)" and not held.any():
+            continue
         seconds = [f"{np.asarray(lengths_s)[held].sum():,.0f}"] if lengths_s is not None else []
         in_folds = [f"{(held & (clips.fold == number)).sum():,}" for number in folds]
         rows.append([name, f"{held.sum():,}", *seconds, *in_folds])

@@ -10,7 +10,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "strong": {
         "model": "pooled",
         "alpha": "0",
-        "epochs": 30,
+        "epochs": 40,
         "batch_size": 16,
         "lr": 1e-3,
         "remix": True,
