@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -140,6 +142,21 @@ def test_unfinished_runs_are_left_out_and_named(trained):
         unfinished.rmdir()
     assert result.exit_code == 0
     assert "not finished: half" in result.stderr
+
+
+def test_runs_whose_features_have_changed_since_are_named(trained, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(trained.folder, folder)
+    copy = Project(folder)
+    note = "Outdated, trained on other features than there are now: 2apae_snr20_fold1"
+    assert note not in " ".join(copy.run("eval").stdout.split())
+    config = (folder / "data.yaml").read_text()
+    (folder / "data.yaml").write_text(re.sub(r"n_mels: \d+", "n_mels: 12", config))
+    assert copy.run("features").exit_code == 0
+    result = copy.run("eval")
+    assert note in " ".join(result.stdout.split())
+    assert copy.run("report").exit_code == 0
+    assert note in (copy.work / "report.html").read_text()
 
 
 def test_without_runs_eval_says_how_to_make_one(project, one_sentence):

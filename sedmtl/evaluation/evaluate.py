@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.outputs import check_output, write_output
 from sedmtl.runtime.regular import read_bytes, read_text
-from sedmtl.store import HeldOutScores, Store, read_scores
+from sedmtl.store import HeldOutScores, Store, read_scores, stores_in
 
 
 class Evaluated(NamedTuple):
@@ -83,7 +84,8 @@ def evaluate(
     if denoise or separation:
         runs = measure_stems(config.work_dir, runs, denoise=denoise, separation=separation)
     rows = tabulate(runs)
-    tables = [*result_tables(rows), *localisation_tables(rows), *paper_tables(rows)]
+    outdated = outdated_runs(config.work_dir, runs)
+    tables = [*result_tables(rows, outdated), *localisation_tables(rows), *paper_tables(rows)]
     tables += class_tables(rows) if per_class else []
     tables += [*denoising_tables(rows), *separation_tables(rows, per_class)]
     text = json.dumps(as_json(rows), indent=1, ensure_ascii=False)
@@ -126,6 +128,16 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
             runs.append(_score(folder, on))
             advance(1)
     return runs
+
+
+def outdated_runs(work_dir: Path, runs: Sequence[ScoredRun]) -> list[str]:
+    """Names of the runs whose features have changed since."""
+    now: dict[str, str] = {}
+    for name, path in stores_in(work_dir / "features").items():
+        with suppress(SedmtlError), Store(path, "logmel") as store:
+            now[name] = store.data_hash("logmel")
+    made_from = [(run, run.recipe.get("store_digest")) for run in runs]
+    return [run.name for run, digest in made_from if now.get(run.recipe["data"], digest) != digest]
 
 
 def unfinished_runs(runs_dir: Path) -> list[str]:

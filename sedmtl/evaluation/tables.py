@@ -121,16 +121,24 @@ def _with_name(row: Row, cells: Sequence[Cells]) -> list[Cells]:
     return [line for line in lines if any(line)]
 
 
-def result_tables(rows: Sequence[Row]) -> list[Table]:
-    """One table per scored data: every network under both selections, and the baseline."""
+def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Table]:
+    """One table per scored data: every network under both selections, and the baseline.
+
+    Args:
+        rows: The networks.
+        outdated: Names of runs whose features have changed since.
+    """
     tables = []
     for data, group in by_data(rows):
         lines = [line for row in group for line in _result_lines(row)]
         tables.append(Table(data.title, COLUMNS, [*lines, _baseline(group[0])], n_left=4))
     parameters = dict.fromkeys(f"{row.full_name} {row.recipe['n_parameters']:,}" for row in rows)
-    return with_legend(
-        tables, [*LEGEND, f"Parameters: {', '.join(parameters)}.", *_told_apart(rows)]
-    )
+    notes = [*LEGEND, f"Parameters: {', '.join(parameters)}.", *_told_apart(rows)]
+    if outdated:
+        notes.append(
+            f"Outdated, trained on other features than there are now: {', '.join(outdated)}."
+        )
+    return with_legend(tables, notes)
 
 
 def _result_lines(row: Row) -> list[Cells]:

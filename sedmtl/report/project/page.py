@@ -11,7 +11,7 @@ import numpy as np
 
 from sedmtl.config import Config
 from sedmtl.evaluation.aggregate import tabulate
-from sedmtl.evaluation.evaluate import score_runs, unfinished_runs
+from sedmtl.evaluation.evaluate import outdated_runs, score_runs, unfinished_runs
 from sedmtl.evaluation.rows import Row, by_data
 from sedmtl.evaluation.tables import (
     Table,
@@ -47,17 +47,21 @@ def report(
     """
     path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
     check_output(path, force=force)
-    rows = tabulate(score_runs(runs_dir, names))
+    runs = score_runs(runs_dir, names)
+    rows = tabulate(runs)
     make_folder(path.parent)
     with progress.progress("drawing the report", 1) as advance:
         unfinished = [] if names else unfinished_runs(runs_dir)
-        text = _page(config.work_dir, rows, unfinished)
+        outdated = outdated_runs(config.work_dir, runs)
+        text = _page(config.work_dir, rows, unfinished, outdated)
         advance(1)
     write_output(path, text, force=force)
     return path
 
 
-def _page(work_dir: Path, rows: Sequence[Row], unfinished: Sequence[str]) -> str:
+def _page(
+    work_dir: Path, rows: Sequence[Row], unfinished: Sequence[str], outdated: Sequence[str]
+) -> str:
     """HTML that needs no other file and no network."""
     networks = networks_of(rows)
     detailed = choose_detailed(networks)
@@ -68,7 +72,7 @@ def _page(work_dir: Path, rows: Sequence[Row], unfinished: Sequence[str]) -> str
         n_runs=sum(len(network.runs) for network in networks),
         n_networks=len(networks),
         left_out=_left_out(len(networks), len(detailed), unfinished),
-        results=[*result_tables(rows), *paper_tables(rows)],
+        results=[*result_tables(rows, outdated), *paper_tables(rows)],
         localisation=localisation_tables(rows),
         curves=[
             (data.title, data_uri(plots.encode(figure, "png"), "image/png"))
