@@ -211,7 +211,7 @@ def test_a_recipe_comes_back_and_an_edited_one_is_noticed(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"fold": 0}, {"fold": "1"}, {"model": "gpt"}, {"data": "../x"}, {"data": "snr_x"},
+    [{"fold": -1}, {"fold": "1"}, {"model": "gpt"}, {"data": "../x"}, {"data": "snr_x"},
      {"alpha": "none"}, {"alpha": 2**1024 - 1}, {"config": 7}, {"seed": None}],
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_is_damaged(tmp_path, change):

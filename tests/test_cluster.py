@@ -373,3 +373,12 @@ def test_without_dask_the_sentence_names_the_extra(project, one_sentence, monkey
 def test_threads_and_a_scheduler_together_are_one_sentence(project, one_sentence):
     result = project.run("mix", "--workers", 2, "--scheduler", "tcp://host:8786")
     one_sentence(result, "--workers", "leave one of them out")
+
+
+def test_a_port_that_says_nothing_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SedmtlError, match="says nothing; expected a Dask"):  # noqa: SIM117
+            with open_workers(1, address):
+                pass

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
+from queue import Empty, Queue
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -80,8 +82,25 @@ def _dask() -> ModuleType:
 
 
 def _open_client(distributed: ModuleType, address: str) -> Any:
+    answers: Queue[Any] = Queue()
+
+    def connect() -> None:
+        try:
+            answers.put(distributed.Client(address, timeout=CONNECT_S, set_as_default=False))
+        except Exception as error:  # raised below
+            answers.put(error)
+
+    # In a thread, since Dask waits for ever for what takes a connection and then says nothing.
+    Thread(target=connect, daemon=True).start()
     try:
-        return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+        answer = answers.get(timeout=CONNECT_S + 1)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    except Empty:
+        raise SedmtlError(
+            f"--scheduler {address}: what listens there says nothing; expected a Dask scheduler"
+        ) from None
     except (OSError, ValueError) as error:
         raise SedmtlError(
             f"--scheduler {address}: no Dask scheduler answers ({error}); expected an address "
