@@ -15,6 +15,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from sedmtl.classes import class_name
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.data.audio.containers import check_whole, ogg_checksum
 from sedmtl.data.corpora import EventClip, Scene
@@ -536,7 +537,7 @@ def test_an_alias_may_be_used_as_long_as_it_stands_for_little(n):
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), min_size=1,
                 max_size=10).map(str.strip).filter(bool)  # fmt: skip
-marks = st.tuples(words, st.integers(0, 9000), st.integers(1, 9000))
+marks = st.tuples(words.map(class_name), st.integers(0, 9000), st.integers(1, 9000))
 
 
 @trials(100)
