@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -12,8 +13,10 @@ from conftest import invoke
 
 import sedmtl
 from sedmtl.cli import app as cli
-from sedmtl.cli import options
+from sedmtl.cli import options, output
 from sedmtl.config import load_config
+from sedmtl.evaluation.tables import Table
+from sedmtl.runtime import progress
 
 README = Path(__file__).parent.parent / "README.md"
 COMMANDS = tuple(each.name for each in cli.app.registered_commands if not each.hidden)
@@ -161,9 +164,6 @@ def test_a_defect_whose_log_cannot_be_written_prints_its_traceback(project, monk
     def broken(*_):
         raise ZeroDivisionError("by zero")
 
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr(options, "load_project", broken)
     monkeypatch.setattr("tempfile.mkstemp", full)
     *traceback, sentence = project.run("mix").stderr.splitlines()
@@ -172,13 +172,47 @@ def test_a_defect_whose_log_cannot_be_written_prints_its_traceback(project, monk
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-@pytest.mark.parametrize("option", ["--version", "--help"])
-def test_output_to_a_full_disk_is_one_sentence(option):
+@pytest.mark.parametrize(
+    ("option", "what"), [("--version", "cannot print the results on stdout: "), ("--help", "")]
+)
+def test_output_to_a_full_disk_is_one_sentence(option, what):
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "sedmtl", option]
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
-    assert result.stderr == "error: No space left on device\n"
+    assert result.stderr == f"error: {what}No space left on device\n"
+
+
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("printer", ["typer.echo", "rich.console.Console.print"])
+def test_results_that_cannot_be_printed_are_one_sentence_without_a_traceback(
+    project, one_sentence, monkeypatch, printer
+):
+    def show(_):
+        output.show([Table("title", ("column",), [("cell",)])])
+        output.echo(["line"])
+
+    monkeypatch.setattr(printer, full)
+    monkeypatch.setattr(options, "load_project", show)
+    monkeypatch.setattr(progress, "say", lambda text: print(text, file=sys.stderr))
+    result = project.run("mix")
+    one_sentence(result, "cannot print the results on stdout: No space left on device")
+    assert "traceback" not in result.stderr
+
+
+def test_a_log_on_a_full_disk_does_not_end_the_work(monkeypatch):
+    class Disk(io.StringIO):
+        write = full
+
+    monkeypatch.setattr(progress.console, "_file", Disk())
+    progress.say("lost")
+    there = io.StringIO()
+    monkeypatch.setattr(progress.console, "_file", there)
+    progress.say("space again")
+    assert there.getvalue() == "space again\n"
 
 
 def test_an_interruption_says_how_to_go_on(project, monkeypatch):

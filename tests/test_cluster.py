@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -382,3 +383,20 @@ def test_a_port_that_says_nothing_is_one_sentence(monkeypatch):
         with pytest.raises(SedmtlError, match="says nothing; expected a Dask"):  # noqa: SIM117
             with open_workers(1, address):
                 pass
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n", bytes(4096), b""]
+)
+def test_a_port_of_something_else_is_one_sentence(project, one_sentence, answer):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def serve():
+            with other.accept()[0] as connection:
+                connection.sendall(answer)
+                connection.recv(1)
+
+        Thread(target=serve, daemon=True).start()
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        result = project.run("features", "--scheduler", address)
+        one_sentence(result, f"--scheduler {address}: no Dask scheduler answers")

@@ -195,7 +195,8 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         sys.exit(EXIT_CODE)
-    except OSError as error:  # of --version and --help, which run before the command
+    except (OSError, SedmtlError) as error:  # of --version and --help, before any command
         if "--debug" in sys.argv:
             raise
-        sys.exit(printable(f"error: {_explain(error)}"))
+        explanation = _explain(error) if isinstance(error, OSError) else error
+        sys.exit(printable(f"error: {explanation}"))

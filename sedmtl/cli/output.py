@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.text import printable
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ def echo(lines: Iterable[object]) -> None:
     """Print one line each."""
     text = "\n".join(printable(str(line)) for line in lines)
     if text:
-        typer.echo(text)
+        with _stdout():
+            typer.echo(text)
 
 
 def show(tables: Sequence[Table], console: Console | None = None) -> None:
@@ -41,8 +44,24 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
             printed.add_column(plain(name), justify=justify, no_wrap=True)
         for cells in table.rows:
             printed.add_row(*map(plain, cells))
-        console.print(plain(table.title), style="bold")
-        console.print(printed)
-        for note in table.notes:
-            console.print(plain(note))
-        console.print()
+        with _stdout():
+            console.print(plain(table.title), style="bold")
+            console.print(printed)
+            for note in table.notes:
+                console.print(plain(note))
+            console.print()
+
+
+@contextmanager
+def _stdout() -> Iterator[None]:
+    """Explain why stdout takes nothing, unless its reader, such as `head`, has closed it.
+
+    Raises:
+        SedmtlError: For example, it is a file on a full disk.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SedmtlError(f"cannot print the results on stdout: {error.strerror}") from error

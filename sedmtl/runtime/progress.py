@@ -43,8 +43,14 @@ def plain(text: str) -> Text:
 
 
 def say(text: str) -> None:
-    """Print one line for the user, above the bar if there is one."""
-    console.print(plain(text))
+    """Print one line for the user, above the bar if there is one.
+
+    A stderr that takes nothing, for example a log file on a full disk, does not end the work.
+    """
+    try:
+        console.print(plain(text))
+    except OSError:
+        console._buffer.clear()
 
 
 @contextmanager

@@ -94,18 +94,17 @@ def _open_client(distributed: ModuleType, address: str) -> Any:
     Thread(target=connect, daemon=True).start()
     try:
         answer = answers.get(timeout=CONNECT_S + 1)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
     except Empty:
         raise SedmtlError(
             f"--scheduler {address}: what listens there says nothing; expected a Dask scheduler"
         ) from None
-    except (OSError, ValueError) as error:
+    if isinstance(answer, Exception):
+        # Of any kind: Dask takes the first bytes of an HTTP server for the length of an array.
         raise SedmtlError(
-            f"--scheduler {address}: no Dask scheduler answers ({error}); expected an address "
+            f"--scheduler {address}: no Dask scheduler answers ({answer}); expected an address "
             "such as tcp://host:8786"
-        ) from error
+        ) from answer
+    return answer
 
 
 def _check_versions(client: Any, address: str) -> None:
