@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 
+import sedmtl
 from sedmtl.runtime.errors import SedmtlError
 
 
@@ -31,3 +32,7 @@ def fail_at_three(item):
 
 def square(item):
     return {"square": np.array([item * item]), "pid": np.array([os.getpid()])}
+
+
+def set_version(version):
+    sedmtl.__version__ = version

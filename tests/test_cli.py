@@ -215,6 +215,38 @@ def test_a_log_on_a_full_disk_does_not_end_the_work(monkeypatch):
     assert there.getvalue() == "space again\n"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_too_little_memory_is_one_sentence_wherever_it_shows(
+    project, one_sentence, monkeypatch, error, is_first
+):
+    def fail(_):
+        if is_first:
+            raise error
+        raise ValueError("what came of it") from error
+
+    monkeypatch.setattr(options, "load_project", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(project.folder))
+    one_sentence(project.run("mix"), "there is not enough memory", "ulimit -v")
+    assert not list(project.folder.glob("sedmtl-*.log"))
+
+
+def test_an_error_of_other_words_is_not_too_little_memory(project, monkeypatch):
+    def fail(_):
+        raise ImportError("libtorch_cpu.so: no such file")
+
+    monkeypatch.setattr(options, "load_project", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(project.folder))
+    assert "defect: ImportError: libtorch_cpu.so: no such" in project.run("mix").stderr
+
+
 def test_an_interruption_says_how_to_go_on(project, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from threading import Thread
 import numpy as np
 import pytest
 import soundfile
-from cluster_work import fail_at_three, kill_always, kill_once, square
+from cluster_work import fail_at_three, kill_always, kill_once, set_version, square
 from conftest import Project, write_project
 from distributed import Client, LocalCluster
 
@@ -346,6 +346,18 @@ def test_a_cluster_of_another_version_is_one_sentence(address, project, one_sent
     monkeypatch.setattr(sedmtl, "__version__", "99.0")
     result = project.run("mix", "--scheduler", address)
     one_sentence(result, f"expected sedmtl 99.0 as here, found {expected}; install")
+
+
+def test_a_worker_of_another_version_that_comes_later_is_one_sentence(address):
+    here = sedmtl.__version__
+    with Client(address, set_as_default=False) as client, open_workers(1, address) as workers:
+        client.run(set_version, "99.0")
+        try:
+            with pytest.raises(SedmtlError, match=rf"expected sedmtl {here} as here, found 99.0"):
+                list(map_in_order(fail_at_three, range(2), workers))
+        finally:
+            client.run(set_version, here)
+        assert list(map_in_order(fail_at_three, range(2), workers)) == [0, 1]
 
 
 def test_a_scheduler_that_goes_is_one_sentence(monkeypatch):

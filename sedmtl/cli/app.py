@@ -87,12 +87,17 @@ def _explain(error: Exception) -> str:
         named = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror or error}{named}"
     if is_out_of_memory(error):
-        return "there is not enough memory: lower --batch-size, --workers or --width"
+        return (
+            "there is not enough memory, or a limit on it is too low (ulimit -v): lower "
+            "--batch-size, --workers or --width"
+        )
     return f"sedmtl has a defect: {type(error).__name__}: {error}"
 
 
 def _keep_traceback(error: Exception) -> str:
     """Write the traceback to a new temporary file, or to stderr if that fails; say where it is."""
+    if is_out_of_memory(error):
+        return ""
     from sedmtl.runtime.progress import say
 
     text = "".join(traceback.format_exception(error))
@@ -195,8 +200,8 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         sys.exit(EXIT_CODE)
-    except (OSError, SedmtlError) as error:  # of --version and --help, before any command
+    except (MemoryError, OSError, SedmtlError) as error:  # before any command, or of --help
         if "--debug" in sys.argv:
             raise
-        explanation = _explain(error) if isinstance(error, OSError) else error
+        explanation = error if isinstance(error, SedmtlError) else _explain(error)
         sys.exit(printable(f"error: {explanation}"))

@@ -14,6 +14,15 @@ from difflib import get_close_matches
 TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES}
 """Errors of this process and its rights, not of a file."""
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "t allocate memory",
+    "t start new thread",
+    "failed to map segment",
+    "error return without exception set",  # of Python's own compiler
+)
+"""Texts of errors that there is no memory for arrays, threads, libraries, or code."""
+
 
 class SedmtlError(Exception):
     """Bad input or an impossible request, explained in one sentence."""
@@ -39,10 +48,17 @@ def pass_on_trouble(error: BaseException) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the system or a GPU is out of memory; torch has no class for the former."""
-    texts = ("out of memory", "t allocate memory")
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+    """Whether the system or a GPU has no memory left, or a limit on it has been reached.
+
+    There is no class for it: libraries, threads and torch each fail in their own words, and another
+    error may have come of that.
+    """
+    words = str(error) if isinstance(error, ImportError | RuntimeError | SystemError) else ""
+    cause = error.__cause__ or error.__context__
+    return (
+        isinstance(error, MemoryError)
+        or any(text in words for text in OUT_OF_MEMORY)
+        or (cause is not None and is_out_of_memory(cause))
     )
 
 

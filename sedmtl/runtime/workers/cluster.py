@@ -7,7 +7,7 @@ dies, Dask gives its items to another one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
@@ -52,7 +52,7 @@ def _connect(address: str) -> Iterator[Workers]:
             raise _gone(address) from error
         # Dask's own futures: those of `get_executor` never end if the scheduler is gone. Not pure,
         # or Dask would return an earlier result for the same path.
-        submit = partial(client.submit, pure=False)
+        submit = partial(client.submit, _as_here, sedmtl.__version__, pure=False)
         try:
             yield Workers(submit, partial(_count_threads, client, address), apart=True)
         except distributed.KilledWorker as error:
@@ -126,10 +126,21 @@ def _check_versions(client: Any, address: str) -> None:
     for place, version in versions.items():
         gone = isinstance(version, OSError)
         if version != sedmtl.__version__ and not gone:
-            raise SedmtlError(
-                f"{place}: expected sedmtl {sedmtl.__version__} as here, found {version}; install "
-                "the same version there"
-            )
+            raise _differs(place, sedmtl.__version__, version)
+
+
+def _as_here(version: str, function: Callable[[Any], Any], item: Any) -> Any:
+    """On a worker, which may have come since the versions were compared."""
+    if sedmtl.__version__ != version:
+        raise _differs("a worker", version, sedmtl.__version__)
+    return function(item)
+
+
+def _differs(place: str, expected: str, found: object) -> SedmtlError:
+    return SedmtlError(
+        f"{place}: expected sedmtl {expected} as here, found {found}; install the same version "
+        "there"
+    )
 
 
 def _version() -> str:
