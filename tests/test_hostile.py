@@ -301,7 +301,7 @@ BROKEN_AUDIO = [m for m in mutations.WAV if m.name in (
     "beyond-float32-together", "no-sample", "a-web-page")]  # fmt: skip
 USES = {
     "mix": ("events/tone_300/0.wav", ["mix", "--snr", "0"]),
-    "features": ("events/tone_300/0.wav", ["features", "--config", "clips.yaml"]),
+    "features": ("events/tone_300/0.wav", ["features", "--strict", "--config", "clips.yaml"]),
     "separate": ("clip.wav", ["separate", "clip.wav"]),
     "visualize": ("clip.wav", ["visualize", "clip.wav"]),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sedmtl.data.label_counts import FEW, rare_classes, table_of_classes
+from sedmtl.data.label_counts import FEW, MOST, rare_classes, table_of_classes
 from sedmtl.store import ClipTable, EventTable
 
 
@@ -31,6 +31,16 @@ def test_columns_stand_below_each_other():
     made = clips([[1, 0]] * 1_500 + [[0, 1]], np.ones(1_501, np.uint8))
     lines = table_of_classes(made, ["a class of a long name", "b"])
     assert len({len(line) for line in lines}) == 1
+
+
+def test_of_very_many_classes_the_rarest_are_shown():
+    target = np.ones((3, MOST + 50), np.uint8)
+    target[1:, ::2] = 0  # 75 classes with one recording, 75 with three
+    made = clips(target, np.ones(3, np.uint8))
+    lines = table_of_classes(made, [f"c{i}" for i in range(MOST + 50)])
+    assert [line.split()[1] for line in lines[1:-2]].count("1") == 75
+    assert len(lines) == MOST + 3
+    assert lines[-1] == "and 50 classes with more recordings"
 
 
 def test_classes_with_few_recordings_are_named_rarest_first():

@@ -8,6 +8,9 @@ import numpy as np
 
 from sedmtl.store import ClipTable
 
+MOST = 100
+"""Classes that a table has at most."""
+
 FEW = 10
 """A class with fewer recordings is named: some folds will have too few to learn or to score it."""
 
@@ -16,6 +19,8 @@ def table_of_classes(
     clips: ClipTable, classes: Sequence[str], lengths_s: Sequence[float] | None = None
 ) -> list[str]:
     """Lines of a table: recordings, seconds where known, and recordings in each fold.
+
+    Of more than `MOST` classes, those with the fewest recordings are shown.
 
     Args:
         clips: The recordings.
@@ -28,20 +33,25 @@ def table_of_classes(
     everything = np.ones(len(clips.target), bool)
     holds = np.column_stack([clips.target > 0, ~clips.target.any(axis=1), everything])
     rows = []
-    for name, held in zip([*classes, "(none)", "all"], holds.T, strict=True):
+    rarest = np.argsort(holds[:, : len(classes)].sum(axis=0), kind="stable")[:MOST]
+    shown = [*sorted(rarest.tolist()), len(classes), len(classes) + 1]
+    names = [*classes, "(none)", "all"]
+    for name, held in ((names[column], holds[:, column]) for column in shown):
         if name == "(none)" and not held.any():
             continue
         seconds = [f"{np.asarray(lengths_s)[held].sum():,.0f}"] if lengths_s is not None else []
         in_folds = [f"{(held & (clips.fold == number)).sum():,}" for number in folds]
         rows.append([name, f"{held.sum():,}", *seconds, *in_folds])
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    return [
+    lines = [
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in [heads, *rows]
     ]
+    n_more = len(classes) - MOST
+    return [*lines, f"and {n_more:,} classes with more recordings"] if n_more > 0 else lines
 
 
 def rare_classes(clips: ClipTable, classes: Sequence[str]) -> str | None:
