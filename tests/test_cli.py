@@ -221,6 +221,7 @@ def test_a_log_on_a_full_disk_does_not_end_the_work(monkeypatch):
         MemoryError(),
         RuntimeError("can't start new thread"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        SystemError("<built-in method> returned NULL without setting an exception"),
     ],
 )
 @pytest.mark.parametrize("is_first", [True, False])

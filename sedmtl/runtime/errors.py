@@ -19,7 +19,9 @@ OUT_OF_MEMORY = (
     "t allocate memory",
     "t start new thread",
     "failed to map segment",
-    "error return without exception set",  # of Python's own compiler
+    # Of Python's compiler and of pybind11, when an allocation fails:
+    "error return without exception set",
+    "without setting an exception",
 )
 """Texts of errors that there is no memory for arrays, threads, libraries, or code."""
 
