@@ -62,7 +62,6 @@ ROWS = {
     "crnn": f"--model crnn {PLAIN}",
     "crnn, remixed": f"--model crnn {PLAIN} --remix",
     "crnn, linear, remixed": f"--model crnn {PLAIN} --remix --time-pooling linear",
-    "recipe": "--recipe strong",
     "ceiling: pooled, remixed, known frames": f"{REMIXED} --supervision strong",
     "ceiling: crnn, remixed, known frames": f"--model crnn {PLAIN} --remix --supervision strong",
 }
