@@ -142,7 +142,9 @@ def _quiet_exporter() -> Iterator[None]:
     registration.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            # Of its own parts, deprecated ones and, in torch 2.14, how it takes a GRU's weights.
+            for category in (FutureWarning, UserWarning):
+                warnings.simplefilter("ignore", category)
             yield
     finally:
         registration.setLevel(level)
