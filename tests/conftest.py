@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,6 +107,26 @@ class Project:
     def run(self, command: str, *arguments: object) -> Result:
         config = ["--config", str(self.folder / "data.yaml")]
         return invoke([command, *map(str, arguments), *config])
+
+
+class Hang(BaseException):
+    """Not an `Exception`, so that nothing on the way takes it for an error of input."""
+
+
+@contextmanager
+def in_time(seconds: float) -> Iterator[None]:
+    """Fails where something hangs."""
+
+    def alarm(*_: object) -> None:
+        raise Hang
+
+    old = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
 
 
 def invoke(arguments: Sequence[str]) -> Result:

@@ -14,7 +14,6 @@ import os
 import pickle
 import resource
 import shutil
-import signal
 import struct
 import wave
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +27,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import Project, invoke, write_tone
+from conftest import Project, in_time, invoke, write_tone
 from mutations import Mutation, Payload, pickled
 from typer.testing import Result
 
@@ -59,10 +58,6 @@ mixing: {sample_rate: 8000, duration_s: 1, folds: 2, mixtures_per_fold: 2, event
          events_per_mixture: 2, onsets: [0.1, 0.6], snrs_db: [0]}
 features: {window: 256, hop: 128, n_mels: 16, f_min: 50}
 """
-
-
-class Hang(BaseException):
-    """Not an `Exception`, so that nothing on the way takes it for an error of input."""
 
 
 class Reading(NamedTuple):
@@ -205,17 +200,9 @@ def outside_work(folder: Path) -> dict[str, tuple[int, int]]:
 def in_bounds(folder: Path) -> Iterator[None]:
     """Fails where something hangs, takes much memory, or changes files outside `work`."""
 
-    def alarm(*_: Any) -> None:
-        raise Hang
-
     before, most = outside_work(folder), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    old = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, HANGS_S)
-    try:
+    with in_time(HANGS_S):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most) * 1024 < MUCH
     assert outside_work(folder) == before
 

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import Project, in_time
 from filelock import lock_descriptor
 
 from sedmtl.runtime import atomic
@@ -29,26 +26,6 @@ TRAIN = ("train", *SHORT, "--name", "new")
 LONGER = ("train", *SHORT, "--epochs", 4, "--batch-size", 6, "--resume")
 PREDICT = ("predict", "clip.wav", "--tags", "--format", "csv")
 REMIX = ("train", *SHORT, "--name", "new", "--remix")
-
-
-class Hang(BaseException):
-    """Not an `Exception`, so that nothing on the way takes it for an error of input."""
-
-
-@contextmanager
-def in_time() -> Iterator[None]:
-    """Fails where something hangs."""
-
-    def alarm(*_: object) -> None:
-        raise Hang
-
-    old = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, HANGS_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
 
 
 @pytest.fixture
@@ -126,7 +103,7 @@ def test_nothing_is_written_through(project, tmp_path, command, name, kind, one_
     target.write_bytes(b"mine")
     path = project.work / name
     plant(kind, path, target)
-    with in_time():
+    with in_time(HANGS_S):
         result = project.run(*command)
     assert [each.name for each in target.parent.iterdir()] == ["target"]
     assert target.read_bytes() == b"mine"
@@ -150,7 +127,7 @@ READ = (
 def test_a_pipe_is_named_and_not_waited_for(project, command, name, one_sentence):
     path = project.work / name
     plant("pipe", path, path)
-    with in_time():
+    with in_time(HANGS_S):
         result = project.run(*command)
     one_sentence(result, path.name.removeprefix(".").removesuffix(".part"))
     assert path.is_fifo()
@@ -158,7 +135,7 @@ def test_a_pipe_is_named_and_not_waited_for(project, command, name, one_sentence
 
 def test_records_of_a_run_that_are_a_pipe_are_left_out_of_the_report(project):
     plant("pipe", project.work / RUN / "metrics.jsonl", project.work)
-    with in_time():
+    with in_time(HANGS_S):
         assert project.run("report").exit_code == 0
 
 
@@ -170,7 +147,7 @@ def test_a_table_that_is_a_pipe_is_named(project, name, one_sentence):
         "mixing: {sample_rate: 8000, duration_s: 1, folds: 2}\n"
     )
     plant("pipe", project.folder / name, project.folder)
-    with in_time():
+    with in_time(HANGS_S):
         one_sentence(project.run("features"), name, "expected a file, found a pipe")
 
 
@@ -184,7 +161,7 @@ def test_a_lock_that_is_not_released_is_named(project, command, name, one_senten
     path.parent.mkdir()
     with path.open("ab") as held:
         lock_descriptor(held.fileno())
-        with in_time():
+        with in_time(HANGS_S):
             result = project.run(*command)
     one_sentence(result, name.rpartition(".")[0].rpartition("/.")[2], "another process holds")
 
@@ -204,7 +181,7 @@ def test_a_store_that_another_process_has_locked_is_not_called_damaged(
     before = (project.work / name).read_bytes()
     with (project.work / name).open("rb") as held:
         lock_descriptor(held.fileno())
-        with in_time():
+        with in_time(HANGS_S):
             one_sentence(project.run(*command), Path(name).name, "another process is writing it")
     assert (project.work / name).read_bytes() == before
 

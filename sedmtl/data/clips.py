@@ -14,10 +14,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.classes import class_name, warn_of_twins
+from sedmtl.classes import warn_of_twins
 from sedmtl.config import Config, Mixing
 from sedmtl.data.corpora.recordings import file_below
-from sedmtl.data.folds import folds_by_name, given_folds, groups_of
+from sedmtl.data.folds import folds_by_name, given_folds, groups_of, labels_of_rows, target_of
 from sedmtl.data.reservation import reserve, validation_share
 from sedmtl.events import read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
@@ -90,23 +90,17 @@ def load_clips(config: Config) -> LabelledClips:
     root = config.locate(settings.root) if settings.root else table.parent
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
-    labels = [
-        [class_name(label.strip()) for label in row["labels"].split(";") if label.strip()]
-        for row in rows
-    ]
-    classes = tuple(sorted({label for each in labels for label in each}))
+    labels, classes = labels_of_rows(rows)
     if not classes:
         raise SedmtlError(f"{table} labels no recording: expected labels separated by ';'")
     check_n_classes(len(classes))
     warn_of_twins(classes)
-    index = {label: i for i, label in enumerate(classes)}
-    target = np.zeros((len(rows), len(classes)), np.uint8)
-    for row, each in enumerate(labels):
-        target[row, [index[label] for label in each]] = 1
+    target = target_of(labels, classes)
     fold, validation = _parts(rows, target, table, config.mixing)
     events = EventTable.empty()
     if settings.strong is not None:
         strong = config.locate(settings.strong)
+        index = {label: i for i, label in enumerate(classes)}
         events = _strong_labels(strong, names, index, target, config.mixing.duration_s)
     paths = [file_below(root, name, table) for name in names]
     scenes = [""] * len(names)

@@ -31,6 +31,24 @@ def groups_of(rows: Sequence[Mapping[str, str]]) -> list[str]:
     return [class_name(row.get("recording") or row.get("group") or row["filename"]) for row in rows]
 
 
+def labels_of_rows(rows: Sequence[Mapping[str, str]]) -> tuple[list[list[str]], tuple[str, ...]]:
+    """The column `labels` of each row, separated by ';', and all classes that occur, sorted."""
+    labels = [
+        [class_name(label.strip()) for label in row["labels"].split(";") if label.strip()]
+        for row in rows
+    ]
+    return labels, tuple(sorted({label for each in labels for label in each}))
+
+
+def target_of(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """(n, C) of 0 and 1: which classes each row has."""
+    index = {label: i for i, label in enumerate(classes)}
+    target = np.zeros((len(labels), len(classes)), np.uint8)
+    for row, each in enumerate(labels):
+        target[row, [index[label] for label in each]] = 1
+    return target
+
+
 def folds_by_name(groups: Sequence[str], n_folds: int, seed: int) -> Folds:
     """The fold of each row by a hash of its group: no other row has a say in it.
 
@@ -127,9 +145,7 @@ def write_folds(table: Path, n_folds: int, out: Path, *, force: bool) -> Folds:
             f"{table}: expected at least a recording for each of {n_folds} folds, found "
             f"{len(set(groups))}: add recordings, or ask for fewer with --folds"
         )
-    labels = [{class_name(each.strip()) for each in row["labels"].split(";")} for row in rows]
-    classes = sorted(set().union(*labels) - {""})
-    target = np.array([[name in each for name in classes] for each in labels], np.uint8)
+    labels, classes = labels_of_rows(rows)
     earlier = _earlier_folds(out)
     texts = [row.get("fold") or earlier.get(row["filename"], "") for row in rows]
     known = given_folds(texts, groups, table)
@@ -138,7 +154,7 @@ def write_folds(table: Path, n_folds: int, out: Path, *, force: bool) -> Folds:
             f"{table} has a fold {known.max()} already: expected at most {n_folds}; ask for "
             f"--folds {known.max()}"
         )
-    fold = balanced_folds(target.reshape(len(rows), len(classes)), groups, n_folds, known)
+    fold = balanced_folds(target_of(labels, classes), groups, n_folds, known)
     text = io.StringIO()
     columns = [name for name in rows[0] if name != "fold"]
     added = [] if {"recording", "group"} & {*columns} else ["recording"]
