@@ -19,7 +19,7 @@ from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
 
 @dataclass(frozen=True)
 class CrnnSettings(CheapSettings):
-    """The options of crnn; its blocks have 1, 2, 4 and 4 times `width` channels, its GRU 4."""
+    """The options of crnn; its blocks have 1, 4, 8 and 8 times `width` channels, its GRU 8."""
 
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
         """The network with fresh weights."""
@@ -29,7 +29,7 @@ class CrnnSettings(CheapSettings):
     @property
     def n_channels(self) -> int:
         """Channels of the last block."""
-        return 4 * self.width
+        return 8 * self.width
 
 
 class Crnn(nn.Module):
@@ -43,7 +43,7 @@ class Crnn(nn.Module):
 
     def __init__(self, n_classes: int, n_mels: int, settings: CrnnSettings) -> None:
         super().__init__()
-        channels = [1, *(settings.width * factor for factor in (1, 2, 4, 4))]
+        channels = [1, *(settings.width * factor for factor in (1, 4, 8, 8))]
         self.encoder = pooled_blocks(channels, pools_of(n_mels), settings.dropout)
         self.gru = nn.GRU(channels[-1], channels[-1], batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(settings.dropout)

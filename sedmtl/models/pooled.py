@@ -44,6 +44,9 @@ def n_bands_of(n_mels: int) -> int:
 class CheapSettings(NetworkSettings):
     """The options that pooled and crnn share."""
 
+    width: int = 16
+    """Channels of the first block, whose maps of all frames and mel bins fill the memory."""
+
     time_pooling: PoolingForm = "local"
     """From frames to clip: the power mean of the odds, linear softmax, or learned attention."""
 
@@ -71,9 +74,6 @@ class PooledSettings(CheapSettings):
     """The options of pooled; its blocks have 1, 2, 4 and 8 times `width` channels."""
 
     task_modules: ClassVar[Mapping[str, str]] = {"reconstruction": "decoder"}
-
-    width: int = 16
-    """Channels of the first block."""
 
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
         """The network with fresh weights."""
