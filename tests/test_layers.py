@@ -17,6 +17,7 @@ ROOT = Path(sedmtl.__file__).parent
 # From the top; a room imports from itself, from its own rung or from below.
 LADDER = [
     ["cli", "__main__"],
+    ["review"],
     ["report"],
     ["evaluation"],
     ["training"],

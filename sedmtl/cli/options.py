@@ -60,11 +60,19 @@ Run = Annotated[
     ),
 ]
 
-# eval, report, predict, visualize, export, folds.
+# eval, report, predict, visualize, export, folds, relabel.
 Force = Annotated[
     bool,
     typer.Option(
         "--force", help="Overwrite files that sedmtl did not write or that were changed since."
+    ),
+]
+
+# review, relabel.
+Reviews = Annotated[
+    Path | None,
+    typer.Option(
+        "--reviews", metavar="TSV", help="The verdicts; default: reviews.tsv beside data.yaml."
     ),
 ]
 
@@ -90,6 +98,11 @@ def load_project_if_any(path: Path) -> Config:
     from sedmtl.config import Config
 
     return Config() if path == DATA_YAML and not path.exists() else load_project(path)
+
+
+def reviews_beside(config: Path) -> Path:
+    """Where the verdicts of a project are."""
+    return config.with_name("reviews.tsv")
 
 
 def count_workers(asked: int | None, scheduler: str | None = None) -> int:

@@ -4,11 +4,12 @@ One validated schema whose defaults are the paper's. It knows nothing of network
 those are options of `sedmtl train` and are recorded in the run folder.
 """
 
-from sedmtl.config.corpora import Folder, FsdKaggle2018, Synthetic, Table, Tau2019
+from sedmtl.config.corpora import Clips, Folder, FsdKaggle2018, Synthetic, Table, Tau2019
 from sedmtl.config.reading import load_config
 from sedmtl.config.schema import Config, EventPart, Features, Mixing, Remix
 
 __all__ = [
+    "Clips",
     "Config",
     "EventPart",
     "Features",

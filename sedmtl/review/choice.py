@@ -1,0 +1,168 @@
+"""Which snippets are worth listening to: arrays in, an order out.
+
+Nothing here opens a file or asks a person, so a simulated listener can be put in the place of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from sedmtl.review.verdicts import Snippet
+from sedmtl.runtime.errors import SedmtlError
+
+Values = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+By = Literal["uncertain", "class", "new", "suspicious"]
+
+N_BANDS = 10
+"""Bands of scores, each a tenth wide: few enough to hear some of each, and the same in every pool,
+so that verdicts of several days fit together."""
+
+FLOOR = 1e-4
+"""Of scores and of their distance from 1, before logits: a network's 0 is not for ever."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All snippets that could be reviewed.
+
+    Attributes:
+        snippets: (n,).
+        votes: (n, V) logits of scores minus those of their thresholds: positive if a score says
+            that the class is there. One vote for each network and kind of score (clip, frame).
+            NaN: no vote.
+        weak: (n,) 1 if the recording is labelled with the class, 0 if it is labelled without, -1 if
+            nobody has labelled it.
+    """
+
+    snippets: Sequence[Snippet]
+    votes: Values
+    weak: npt.NDArray[np.int8]
+
+    @property
+    def score(self) -> Values:
+        """(n,) in [0, 1]."""
+        return np.array([each.score for each in self.snippets], float)
+
+    @property
+    def label(self) -> Indices:
+        """(n,) numbers of the classes in sorted order."""
+        return np.unique([each.label for each in self.snippets], return_inverse=True)[1]
+
+
+def choose(
+    pool: Pool,
+    by: By,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    done: Collection[tuple[str, ...]] = (),
+    classes: Collection[str] = (),
+) -> Indices:
+    """The snippets to hear next, the most important first.
+
+    * `uncertain`: the votes, as probabilities, have a mean near 0.5, because scores are near their
+      thresholds, or because clip and frame scores or the networks disagree; classes take turns.
+    * `suspicious`: the weak label is most probably wrong (`wrongness`).
+    * `class`: `n` of each class, equally many from each band of scores, drawn at random.
+    * `new`: drawn at random from all.
+
+    Args:
+        pool: What there is.
+        by: One of these.
+        n: How many; fewer if there are not so many.
+        rng: For draws and ties.
+        done: Keys of snippets that are not asked about again.
+        classes: If any are given, the others are left out.
+
+    Returns:
+        (at most n, or n times the number of classes) rows of the pool.
+
+    Raises:
+        SedmtlError: Nothing is labelled, so that no label can be suspicious.
+    """
+    if by == "suspicious" and not (pool.weak >= 0).any():
+        raise SedmtlError(
+            "suspicious labels are those of labelled recordings: leave out the audio files, so "
+            "that the recordings of corpus.clips are reviewed"
+        )
+    done = set(done)
+    open_ = [
+        each.key not in done and (not classes or each.label in classes) for each in pool.snippets
+    ]
+    rows = rng.permutation(np.flatnonzero(open_))  # ties are left to chance
+    if by == "new":
+        return rows[:n]
+    if by == "suspicious":
+        doubt = wrongness(pool)[rows]
+        return rows[np.argsort(-doubt, kind="stable")][: min(n, int((doubt > -np.inf).sum()))]
+    group = pool.label
+    if by == "class":
+        band = bands(pool.score)
+        turn = _turns(group[rows] * N_BANDS + band[rows])
+        rows = rows[np.argsort(turn, kind="stable")]
+        # The order must not tell the score.
+        return rng.permutation(rows[_turns(group[rows]) < n])
+    rows = rows[np.argsort(np.abs(presence(pool.votes)[rows] - 0.5), kind="stable")]
+    return rows[np.argsort(_turns(group[rows]), kind="stable")][:n]
+
+
+def bands(score: Values) -> Indices:
+    """(n,) the band of each score, from 0 to `N_BANDS` - 1."""
+    return np.minimum((score * N_BANDS).astype(np.int64), N_BANDS - 1)
+
+
+def logit(score: npt.ArrayLike) -> Values:
+    """Log odds of scores in [0, 1], those near the ends brought to `FLOOR`."""
+    odds: Values = special.logit(np.clip(np.asarray(score, float), FLOOR, 1 - FLOOR))
+    return odds
+
+
+def presence(votes: Values) -> Values:
+    """(n,) probability that the class is there: the mean over votes (n, V) as probabilities."""
+    probability: Values = np.nanmean(special.expit(votes), axis=1)
+    return probability
+
+
+def wrongness(pool: Pool) -> Values:
+    """(n,) log odds that the weak label is wrong, but for a constant; -inf where there is none.
+
+    Within a class, mean votes of recordings with and without the label are taken as two normal
+    distributions of one variance; medians and absolute deviations, which the wrong labels hardly
+    move, stand for means and variance. The prior says that as many labels are missing as are wrong:
+    where few recordings have a class, a missing label is less probable than a wrong one. A class
+    that the network cannot tell apart gives its labels no doubt.
+    """
+    doubt = np.full(len(pool.weak), -np.inf)
+    vote = np.nanmean(pool.votes, axis=1)
+    for label in np.unique(pool.label):
+        of_class = pool.label == label
+        has, lacks = of_class & (pool.weak == 1), of_class & (pool.weak == 0)
+        if not (has.any() and lacks.any()):
+            continue
+        centre = np.median(vote[has]), np.median(vote[lacks])
+        deviation = np.concatenate([vote[has] - centre[0], vote[lacks] - centre[1]])
+        spread = max(1.4826 * float(np.median(np.abs(deviation))), 0.5)
+        slope = max(float(centre[0] - centre[1]), 0.0) / spread**2
+        evidence = slope * (vote - (centre[0] + centre[1]) / 2)
+        doubt[has] = -evidence[has]
+        doubt[lacks] = evidence[lacks] + np.log(has.sum() / lacks.sum())
+    return doubt
+
+
+def _turns(group: npt.NDArray[np.integer]) -> Indices:
+    """(n,) how many of the same group stand before each."""
+    order = np.argsort(group, kind="stable")
+    ranked = group[order]
+    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(group) else group
+    starts = np.repeat(first, np.diff(np.append(first, len(group))))
+    turns = np.empty(len(group), np.int64)
+    turns[order] = np.arange(len(group)) - starts
+    return turns

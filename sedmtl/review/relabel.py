@@ -1,0 +1,217 @@
+"""`sedmtl relabel`: verdicts -> corrected tables beside the old ones, and thresholds of classes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from sedmtl.config import Clips, Config
+from sedmtl.data.folds import labels_of_rows
+from sedmtl.events import Event, read_strong_labels, strong_label_text
+from sedmtl.review.labels import Corrected, correct
+from sedmtl.review.precision import MIN_HEARD, Estimate, refit_classes
+from sedmtl.review.verdicts import Review, read_reviews, standing
+from sedmtl.runtime.outputs import check_output, write_output
+from sedmtl.runtime.progress import say
+from sedmtl.runtime.tables import read_table
+
+THRESHOLD_COLUMNS = ("event_label", "threshold", "precision", "low", "high", "heard")
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """What follows from verdicts, before anything is written.
+
+    Attributes:
+        lines: For the user: labels that change, and thresholds.
+        texts: New files by their paths.
+    """
+
+    lines: Sequence[str]
+    texts: Mapping[Path, str]
+
+    def write(self, *, force: bool | None) -> list[Path]:
+        """Write the files, none if one of them is the user's; returns their paths.
+
+        Raises:
+            SedmtlError: A file is the user's or cannot be written.
+        """
+        for path in self.texts:
+            check_output(path, force=force)
+        for path, text in self.texts.items():
+            write_output(path, text, force=force)
+        return list(self.texts)
+
+
+def relabel(config: Config, table: Path, *, min_precision: float | None = None) -> Relabelled:
+    """What follows from a table of verdicts.
+
+    Args:
+        config: The project; its `corpus.clips`, if any, are corrected.
+        table: The verdicts.
+        min_precision: Each class gets the lowest threshold above which its events are at least that
+            precise, at the lower end of the interval; None: that of its best F1.
+
+    Raises:
+        SedmtlError: A table cannot be read.
+    """
+    reviews = standing(read_reviews(table))
+    lines = [f"{table}: {len(reviews)} snippets have a verdict"]
+    texts: dict[Path, str] = {}
+    if config.corpus.clips is not None:
+        found, texts = _correct_tables(config, config.corpus.clips, reviews)
+        lines += found
+    runs = {each.snippet.run: None for each in reviews if each.snippet.onset_s is not None}
+    for run in runs:
+        classes = refit_classes(reviews, run, min_precision)
+        lines += _threshold_lines(run, classes, min_precision)
+        estimates = {label: each for label, (each, _) in classes.items() if each is not None}
+        if estimates:
+            path = table.with_name(f"thresholds_{PurePosixPath(run).name}.tsv")
+            texts[path] = threshold_text(estimates)
+    return Relabelled(lines, texts)
+
+
+def threshold_text(estimates: Mapping[str, Estimate]) -> str:
+    """Thresholds of classes as a TSV, which `predict --threshold` reads."""
+    rows = [
+        (label, f"{each.threshold:.4f}", f"{each.precision:.3f}", f"{each.low:.3f}",
+         f"{each.high:.3f}", str(each.n_heard))
+        for label, each in estimates.items()
+    ]  # fmt: skip
+    return _text([THRESHOLD_COLUMNS, *rows], "\t")
+
+
+def in_words(estimate: Estimate) -> str:
+    """`0.62: 94 % of events are right, 88–97, 120 heard`."""
+    percent = [round(100 * each) for each in (estimate.precision, estimate.low, estimate.high)]
+    return (
+        f"{estimate.threshold:.2f}: {percent[0]} % of events are right, "
+        f"{percent[1]}–{percent[2]}, {estimate.n_heard} heard"
+    )
+
+
+def _correct_tables(
+    config: Config, settings: Clips, reviews: Sequence[Review]
+) -> tuple[list[str], dict[Path, str]]:
+    """The changes as lines, and the new `corpus.clips.csv` and `strong` by their paths."""
+    table = config.locate(settings.csv)
+    root = config.locate(settings.root) if settings.root else table.parent
+    rows = read_table(table, ("filename", "labels"), unique="filename")
+    names = [row["filename"] for row in rows]
+    ours, n_elsewhere = _of_table(reviews, names, root)
+    corrected = correct(dict(zip(names, labels_of_rows(rows)[0], strict=True)), ours)
+    lines = [
+        f"{'+' if change.is_added else '-'} {change.label}\t{change.filename}"
+        for change in corrected.changes
+    ]
+    n_new, n_added = (
+        len(corrected.labels) - len(rows),
+        sum(change.is_added for change in corrected.changes),
+    )
+    counts = {
+        "labels added": n_added,
+        "labels removed": len(corrected.changes) - n_added,
+        "recordings added": n_new,
+        "recordings not added, because they were not heard completely": corrected.n_partly_heard,
+        f"recordings not added, because they are not below {root}": n_elsewhere,
+    }
+    counted = [f"{number} {what}" for what, number in counts.items() if number]
+    lines.append(f"{table}: {', '.join(counted) or 'no change'}")
+    if n_new and any(row.get("fold") for row in rows):
+        say(f"the added recordings have no fold: 'sedmtl folds {_beside(table)}' gives them one")
+    texts = {}
+    if corrected.changes or n_new:
+        texts[_beside(table)] = _clips_text(rows, corrected)
+    strong = config.locate(settings.strong) if settings.strong else None
+    events = _strong_labels(strong, corrected)
+    if events:
+        path = _beside(strong or table.with_name("strong.tsv"))
+        texts[path] = strong_label_text(events)
+        lines.append(f"events of {len(corrected.events)} recordings are verified")
+    return lines, texts
+
+
+def _of_table(
+    reviews: Iterable[Review], names: Sequence[str], root: Path
+) -> tuple[list[Review], int]:
+    """The verdicts about recordings in the table or below its root, by the table's names.
+
+    A recording that the table does not name is taken for the one with the same file name, if that
+    is unique. Also gives the number of recordings that are left.
+    """
+    known, by_base = set(names), defaultdict[str, list[str]](list)
+    for name in names:
+        by_base[PurePosixPath(name).name].append(name)
+    ours, others = [], set[str]()
+    for review in reviews:
+        name = review.snippet.filename
+        if name not in known:
+            same = by_base[PurePosixPath(name).name]
+            if len(same) == 1:
+                name = same[0]
+            elif PurePosixPath(name).is_absolute() or not (root / name).is_file():
+                others.add(name)
+                continue
+        ours.append(replace(review, snippet=review.snippet._replace(filename=name)))
+    return ours, len(others)
+
+
+def _clips_text(rows: Sequence[Row], corrected: Corrected) -> str:
+    """The table with corrected labels; new recordings have no other columns."""
+    by_name = {row["filename"]: row for row in rows}
+    columns = list(rows[0])
+    table = [
+        [{**by_name.get(name, {}), "filename": name, "labels": ";".join(labels)}.get(each, "")
+         for each in columns]
+        for name, labels in corrected.labels.items()
+    ]  # fmt: skip
+    return _text([columns, *table], ",")
+
+
+def _strong_labels(strong: Path | None, corrected: Corrected) -> dict[str, list[Event]]:
+    """The strong labels that were there, less removed labels, and those that are verified now."""
+    known = read_strong_labels(strong) if strong else {}
+    events = {
+        name: [event for event in each if event.label in corrected.labels.get(name, [event.label])]
+        for name, each in known.items()
+    } | corrected.events
+    return {name: each for name, each in events.items() if each}
+
+
+def _threshold_lines(
+    run: str, classes: Mapping[str, tuple[Estimate | None, int]], min_precision: float | None
+) -> list[str]:
+    lines = [f"thresholds of {run}:"] if classes else []
+    for label, (found, n_heard) in classes.items():
+        if found is not None:
+            lines.append(f"  {label} {in_words(found)}")
+        elif n_heard < MIN_HEARD:
+            lines.append(f"  {label} stays: {n_heard} heard, expected at least {MIN_HEARD}")
+        elif min_precision is not None:
+            lines.append(
+                f"  {label} stays: with {n_heard} heard, no threshold is sure to reach "
+                f"{min_precision:g}"
+            )
+        else:
+            lines.append(f"  {label} stays: none of {n_heard} heard is right")
+    return lines
+
+
+def _beside(path: Path) -> Path:
+    """`clips_reviewed.csv` beside `clips.csv`, and beside that `clips_reviewed2.csv`."""
+    stem, mark, number = path.stem.partition("_reviewed")
+    again = str(int(number or 1) + 1) if mark and (number or "1").isdecimal() else ""
+    return path.with_name(f"{stem if again else path.stem}_reviewed{again}{path.suffix}")
+
+
+def _text(rows: Iterable[Sequence[str]], delimiter: str) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,265 @@
+"""What listeners said of snippets: one table, `reviews.tsv`, to which lines are only added.
+
+A verdict is on the disk before it is confirmed. Of several lines about one snippet the last one
+holds; `undo` is a line as well and takes back the one before it. The last column is a time of fixed
+form, so a line that a kill cut off is told from one that only lacks its line break.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal, NamedTuple, get_args
+
+from filelock import lock_descriptor
+
+from sedmtl.runtime.atomic import make_folder
+from sedmtl.runtime.errors import SedmtlError, explained
+from sedmtl.runtime.regular import open_own, read_bytes
+
+COLUMNS = ("filename", "onset", "offset", "event_label", "verdict", "heard_label", "heard_onset",
+           "heard_offset", "score", "run", "by", "of_recording", "of_class", "of_band", "reviewer",
+           "time")  # fmt: skip
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+Answer = Literal["yes", "no", "unsure", "other", "undo"]
+"""`other`: not this class but `heard_label`. `undo`: the verdict before it does not count."""
+
+
+class Snippet(NamedTuple):
+    """A question to a listener: is this class here?
+
+    Attributes:
+        filename: The recording, as tables call it.
+        onset_s: None, as `offset_s`, if the question is about the whole recording.
+        score: The network's, in [0, 1].
+        run: The network that proposed it.
+        by: How it was chosen.
+        of_recording: Number of proposals in the recording, of all classes.
+        of_class: Number of proposals of this class in the recording.
+        of_band: Number of proposals of this class in the same band of scores, in all recordings.
+    """
+
+    filename: str
+    label: str
+    onset_s: float | None
+    offset_s: float | None
+    score: float
+    run: str
+    by: str = ""
+    of_recording: int = 1
+    of_class: int = 1
+    of_band: int = 1
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells snippets apart: the recording, the times and the class."""
+        return (
+            _plain(self.filename),
+            _time(self.onset_s),
+            _time(self.offset_s),
+            _plain(self.label),
+        )
+
+
+@dataclass(frozen=True)
+class Review:
+    """One line of the table.
+
+    Attributes:
+        heard_label: Which class it is, if the verdict is `yes` or `other`; else empty.
+        heard_onset_s: Where the event begins according to the listener; None, as `heard_offset_s`,
+            if that is not known.
+        time: UTC, to the millisecond: `2026-11-30T10:53:31.000Z`.
+    """
+
+    snippet: Snippet
+    verdict: Answer
+    heard_label: str
+    heard_onset_s: float | None
+    heard_offset_s: float | None
+    reviewer: str
+    time: str
+
+
+class ReviewTable:
+    """The table, opened to add lines; no other process can meanwhile.
+
+    Raises:
+        SedmtlError: It cannot be written, is of another version, or another process has it.
+
+    Attributes:
+        reviews: All lines.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+        content = file.read()
+        self.reviews, n_bytes = _parse(content, path)
+        file.truncate(n_bytes)
+        if not content.endswith(b"\n", 0, n_bytes):
+            self._append(b"\n" if n_bytes else _line(COLUMNS))
+
+    def add(self, reviews: Sequence[Review]) -> None:
+        """Add lines; they are on the disk when this returns."""
+        self._append(b"".join(_line(cells(each)) for each in reviews))
+        self.reviews += reviews
+
+    def _append(self, content: bytes) -> None:
+        with explained(f"cannot write {self._path}"):
+            self._file.write(content)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+
+@contextmanager
+def open_reviews(path: Path) -> Iterator[ReviewTable]:
+    """Open the table, or begin it; see `ReviewTable`."""
+    make_folder(path.parent)
+    with explained(f"cannot write {path}"):
+        file = open_own(path, "a+b")
+    with file:
+        with explained(f"cannot lock {path}"):
+            is_ours = lock_descriptor(file.fileno(), blocking=False)
+        if not is_ours:
+            raise SedmtlError(
+                f"{path} is in use by another 'sedmtl review': end it, or name another table with "
+                "--reviews"
+            )
+        file.seek(0)
+        yield ReviewTable(path, file)
+
+
+def read_reviews(path: Path) -> list[Review]:
+    """The lines of a table; none if it holds none.
+
+    Raises:
+        SedmtlError: There is no such table, or it is of another version or damaged.
+    """
+    with explained(f"cannot read {path}"):
+        try:
+            content = read_bytes(path)
+        except FileNotFoundError:
+            raise SedmtlError(
+                f"no verdicts in {path}: give some with 'sedmtl review', or name their table with "
+                "--reviews"
+            ) from None
+    return _parse(content, path)[0]
+
+
+def standing(reviews: Iterable[Review]) -> list[Review]:
+    """The verdict that holds for each snippet, in the order in which they were given."""
+    given: dict[tuple[str, ...], list[tuple[int, Review]]] = {}
+    for number, review in enumerate(reviews):
+        earlier = given.setdefault(review.snippet.key, [])
+        if review.verdict != "undo":
+            earlier.append((number, review))
+        elif earlier:
+            earlier.pop()
+    return [review for _, review in sorted(each[-1] for each in given.values() if each)]
+
+
+def cells(review: Review) -> list[str]:
+    """The cells of a line."""
+    snippet = review.snippet
+    return [
+        *snippet.key,
+        review.verdict,
+        _plain(review.heard_label),
+        _time(review.heard_onset_s),
+        _time(review.heard_offset_s),
+        f"{snippet.score:.4f}",
+        _plain(snippet.run),
+        snippet.by,
+        *(str(count) for count in (snippet.of_recording, snippet.of_class, snippet.of_band)),
+        _plain(review.reviewer),
+        review.time,
+    ]
+
+
+def parse_line(line: str) -> Review:
+    """A line of the table.
+
+    Raises:
+        ValueError: It is none.
+    """
+    (row,) = csv.reader([line], delimiter="\t", strict=True)
+    each = dict(zip(COLUMNS, row, strict=True))
+    verdict = each["verdict"]
+    if verdict not in get_args(Answer):
+        raise ValueError(f"no verdict '{verdict}'")
+    snippet = Snippet(
+        each["filename"], each["event_label"], _seconds(each["onset"]), _seconds(each["offset"]),
+        float(each["score"]), each["run"], each["by"], int(each["of_recording"]),
+        int(each["of_class"]), int(each["of_band"]),
+    )  # fmt: skip
+    onset_s, offset_s = _seconds(each["heard_onset"]), _seconds(each["heard_offset"])
+    for span in ((snippet.onset_s, snippet.offset_s), (onset_s, offset_s)):
+        if None in span and span != (None, None):
+            raise ValueError("an onset without offset")
+        if None not in span and not span[0] < span[1]:  # type: ignore[operator]
+            raise ValueError("an onset after the offset")
+    if (verdict in ("yes", "other")) != bool(each["heard_label"]):
+        raise ValueError("a heard_label stands with yes and other, and with no other verdict")
+    if not (0 <= snippet.score <= 1 and snippet.filename and snippet.label):
+        raise ValueError("no score from 0 to 1, no filename or no label")
+    if not TIME.fullmatch(each["time"]):
+        raise ValueError("no time")
+    return Review(
+        snippet, verdict, each["heard_label"], onset_s, offset_s, each["reviewer"], each["time"]  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _parse(content: bytes, path: Path) -> tuple[list[Review], int]:
+    """The lines of a table, and the bytes up to the end of the last whole one."""
+    lines = content.splitlines(keepends=True)
+    if lines and lines[0].rstrip(b"\r\n") != _line(COLUMNS).rstrip():
+        whole = len(lines) > 1 or content.endswith(b"\n")
+        if not whole and _line(COLUMNS).startswith(content):  # cut off
+            return [], 0
+        raise SedmtlError(
+            f"{path} is no table of verdicts of sedmtl, or of another version: expected the "
+            f"columns {', '.join(COLUMNS)}; name another table with --reviews"
+        )
+    reviews = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            reviews.append(parse_line(line.decode().rstrip("\r\n")))
+        except (ValueError, csv.Error) as error:
+            if number == len(lines) and not line.endswith(b"\n"):  # cut off
+                return reviews, len(content) - len(line)
+            raise SedmtlError(
+                f"{path}, line {number} is no verdict ({error}): correct the line or remove it"
+            ) from error
+    return reviews, len(content)
+
+
+def _line(row: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerow(row)
+    return text.getvalue().encode()
+
+
+def _plain(text: str) -> str:
+    """One line of Unicode, as the tables of `predict` have it."""
+    return CONTROL.sub(" ", text)
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.3f}"
+
+
+def _seconds(text: str) -> float | None:
+    seconds = float(text) if text else None
+    if seconds is not None and not 0 <= seconds < 1e9:
+        raise ValueError("a time is no number of seconds")
+    return seconds
