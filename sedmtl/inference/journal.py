@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
+import numpy as np
+
 from sedmtl.events import Detection
 from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime.atomic import write_bytes
@@ -21,7 +23,7 @@ from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.origin import Origin, Stamp
 from sedmtl.runtime.regular import open_own
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class Journal:
@@ -62,13 +64,14 @@ class Journal:
         return found if stamp == Stamp.of(path) else None
 
     def add(self, path: Path, stamp: Stamp, found: Prediction) -> None:
-        """Write what was found, but for the scores, in a file that had a stamp when it was read.
+        """Write what was found, but for frames, in a file that had a stamp when it was read.
 
         Raises:
             SedmtlError: It cannot be written.
         """
         self._entries[_key(path)] = stamp, found
         facts = {name: getattr(found, name) for name in ("duration_s", "events", "tags")}
+        facts["clip"] = [round(score, 6) for score in found.clip.tolist()]
         line = {"basis": self._origin.hash, "path": _key(path), "stamp": stamp, **facts}
         with explained(f"cannot write {self.path}"):
             file = self._file = self._file or self._open()
@@ -137,4 +140,5 @@ def _entry(content: Mapping[str, Any]) -> tuple[Stamp, Prediction]:
     ]
     tags = [(str(label), float(score)) for label, score in content["tags"]]
     stamp = Stamp(*map(int, content["stamp"]))
-    return stamp, Prediction(float(content["duration_s"]), events, tags)
+    clip = np.array(content["clip"], np.float32)
+    return stamp, Prediction(float(content["duration_s"]), events, tags, clip=clip)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain
@@ -18,7 +18,7 @@ from sedmtl.inference.detector import Detector
 from sedmtl.inference.exporters import FORMATS, tag_text, tsv_text
 from sedmtl.inference.journal import Journal
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.prediction import Prediction
+from sedmtl.inference.prediction import BATCH_SIZE, Prediction
 from sedmtl.inference.remote import digest_of, predict_remotely
 from sedmtl.inference.sources import Source, files_about, find_sources
 from sedmtl.runtime import progress
@@ -53,18 +53,18 @@ class PredictOptions:
         force: Whether files that are the user's are overwritten, too.
     """
 
-    run_name: str | None
-    out_dir: Path | None
-    formats: Sequence[str]
-    tags: bool
-    threshold: float | None
-    low: float | None
-    median_s: float | None
-    gap_s: float | None
-    min_duration_s: float | None
-    batch_size: int
-    n_gpus: int | None
-    n_workers: int
+    run_name: str | None = None
+    out_dir: Path | None = None
+    formats: Sequence[str] = ()
+    tags: bool = False
+    threshold: float | None = None
+    low: float | None = None
+    median_s: float | None = None
+    gap_s: float | None = None
+    min_duration_s: float | None = None
+    batch_size: int = BATCH_SIZE
+    n_gpus: int | None = None
+    n_workers: int = 1
     scheduler: str | None = None
     force: bool = False
 
@@ -100,15 +100,10 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
     settings = options.adjust(card.postprocessing)
     out_dir = options.out_dir or config.work_dir / "predictions"
     plan = _Plan.of(find_sources(paths), out_dir, options)
-    with folder_lock(out_dir, "sedmtl predict"), ExitStack() as stack:
+    with folder_lock(out_dir, "sedmtl predict"):
         outputs = Outputs(out_dir, force=options.force)
         outputs.check(plan.paths)
-        journal = stack.enter_context(Journal(plan.journal, _basis(run, settings)))
-        if journal.changed:
-            changed = ", ".join(journal.changed)
-            progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
-        predict_many = stack.enter_context(_open_predictor(run, settings, options))
-        results = _find(predict_many, plan.sources, journal)
+        results = find_events(run, settings, plan.sources, plan.journal, options)
         errors = [result for result in results if isinstance(result, SedmtlError)]
         if errors and len(results) == 1:
             raise errors[0]
@@ -121,6 +116,28 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
         }
         table = _write(outputs, plan, predictions)
     return PredictResult(table, _report_errors(errors, len(results)))
+
+
+def find_events(
+    run: Path,
+    settings: PostProcessing,
+    sources: Sequence[Source],
+    journal_path: Path,
+    options: PredictOptions,
+) -> list[Result]:
+    """What a network finds in each recording, or why it is broken; the journal knows the rest.
+
+    Of the options those count that say how to compute.
+
+    Raises:
+        SedmtlError: The journal or the network cannot be read, or the journal not be written.
+    """
+    with Journal(journal_path, _basis(run, settings)) as journal:
+        if journal.changed:
+            changed = ", ".join(journal.changed)
+            progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
+        with _open_predictor(run, settings, options) as predict_many:
+            return _find(predict_many, sources, journal)
 
 
 @dataclass(frozen=True)
