@@ -29,7 +29,7 @@ __all__ = ["SedmtlError", "__version__", "load"]
 __version__ = "0.1.0"
 
 
-def load(run: str | Path) -> Detector:
+def load(run: str | Path | None = None, *, device: str = "cpu") -> Detector:
     """Open a trained run.
 
     >>> detector = sedmtl.load(run)
@@ -43,16 +43,20 @@ def load(run: str | Path) -> Detector:
     True
 
     Args:
-        run: A run folder, as `sedmtl train` writes it below `work/runs`.
-
-    Returns:
-        A `Detector`, ready to predict on the CPU.
+        run: A run folder, as `sedmtl train` writes it below `work/runs`; or, in the folder of a
+            `data.yaml`, the name of one. By default the project's newest finished run.
+        device: Where it computes, in PyTorch's words: `cpu`, `cuda`, `cuda:1`.
 
     Raises:
-        SedmtlError: If the folder holds no finished network.
+        SedmtlError: There is no such run, or it holds no finished network; of an unknown name, the
+            sentence has the nearest.
     """
-    from sedmtl.inference.detector import (
-        Detector,  # torch takes seconds to import: only when asked for
-    )
+    # torch takes seconds to import: only when asked for.
+    from sedmtl.config import load_config_if_any
+    from sedmtl.inference.checkpoint import find_run, is_finished
+    from sedmtl.inference.detector import Detector
 
-    return Detector.load(Path(run))
+    if run is None or not is_finished(Path(run)):
+        runs_dir = load_config_if_any(Path("data.yaml")).work_dir / "runs"
+        run = find_run(runs_dir, None if run is None else str(run))
+    return Detector.load(run, device)

@@ -167,8 +167,23 @@ def test_bad_audio_is_one_sentence(detector, tmp_path):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(SedmtlError, match="no trained network"):
+    with pytest.raises(SedmtlError, match=f"no run '{tmp_path}'"):
         sedmtl.load(tmp_path)
+
+
+def test_within_a_project_a_run_is_loaded_by_its_name(trained, monkeypatch):
+    monkeypatch.chdir(trained.folder)
+    assert sedmtl.load().card == sedmtl.load(RUN).card
+    with pytest.raises(SedmtlError, match=rf"did you mean '{RUN}'\? Known here"):
+        sedmtl.load(RUN.replace("fold1", "fold2"))
+
+
+def test_a_path_needs_no_project_not_even_a_whole_one(run, tmp_path, monkeypatch):
+    (tmp_path / "data.yaml").write_text("no: project")
+    monkeypatch.chdir(tmp_path)
+    assert sedmtl.load(run).classes
+    with pytest.raises(SedmtlError, match=r"data\.yaml: "):
+        sedmtl.load(RUN)
 
 
 def test_the_example_of_load_runs(run, mixture_path, tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def tags(score, target):
 
 def tuned(frame, clip, target, truth=None):
     edges_s = HOP_S * np.arange(frame.shape[2] + 1)
-    return tune(frame, clip, target, truth, edges_s, HOP_S)
+    return tune(frame, clip, target, truth, edges_s, HOP_S).best
 
 
 def random_clips(seed, n=8, n_classes=3, n_frames=25):

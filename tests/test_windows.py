@@ -117,24 +117,43 @@ def test_an_endless_recording_is_read_two_windows_ahead_at_most():
         assert n_read - window.start * SMALL.hop <= 2 * SMALL.n_samples + 300
 
 
-def join(pieces, n_classes=1):
-    fade = CrossFade(n_classes)
+def test_a_window_comes_as_soon_as_a_hop_more_is_there():
+    n_read = 0
+
+    def blocks():
+        nonlocal n_read
+        for _ in range(6_000 // 20):
+            n_read += 20
+            yield np.ones(20, np.float32)
+
+    for window in cut(blocks(), SMALL):
+        if not window.is_last:
+            assert n_read == window.start * SMALL.hop + SMALL.n_samples + SMALL.hop
+
+
+def join(pieces, n_classes=1, n_shared=SMALL.n_shared):
+    fade = CrossFade(n_classes, n_shared)
     parts = [fade.push(start, np.asarray(frame, np.float32)) for start, frame in pieces]
     return np.concatenate([*parts, fade.finish()], axis=1)
 
 
 def test_scores_pass_linearly_from_one_window_to_the_next():
-    joined = join([(0, [[1.0] * 5]), (2, [[0.0] * 5])])
+    joined = join([(0, [[1.0] * 5]), (2, [[0.0] * 5])], n_shared=3)
     np.testing.assert_allclose(joined, [[1, 1, 0.75, 0.5, 0.25, 0, 0]])
 
 
+def test_the_last_window_changes_no_more_than_others_however_far_it_is_moved_back():
+    joined = join([(0, [[1.0] * 5]), (1, [[0.0] * 5])], n_shared=3)
+    np.testing.assert_allclose(joined, [[1, 1, 0.75, 0.5, 0.25, 0]])
+
+
 def test_windows_without_overlap_are_put_end_to_end():
-    np.testing.assert_array_equal(join([(0, [[1, 2]]), (2, [[3, 4]])]), [[1, 2, 3, 4]])
+    np.testing.assert_array_equal(join([(0, [[1, 2]]), (2, [[3, 4]])], n_shared=0), [[1, 2, 3, 4]])
     np.testing.assert_array_equal(join([(0, [[1, 2]])]), [[1, 2]])
     assert join([(0, np.zeros((3, 0)))], 3).shape == (3, 0)
 
 
-STARTS = [[0], [0, 50], [0, 50, 51], [0, 50, 99], [0, 50, 100, 101, 110], [0, 1, 2, 3]]
+STARTS = [[0], [0, 50], [0, 50, 51], [0, 50, 99], [0, 50, 100, 101], [0, 50, 100, 150, 160]]
 
 
 @pytest.mark.parametrize("starts", STARTS)
@@ -159,9 +178,10 @@ def test_weights_sum_to_one_and_lie_in_their_windows(starts):
     assert np.min(weights) >= -1e-6
 
 
-def test_frames_come_out_as_soon_as_no_window_reaches_them():
-    fade = CrossFade(1)
-    assert fade.push(0, np.zeros((1, 99), np.float32)).shape == (1, 0)
-    assert fade.push(50, np.zeros((1, 99), np.float32)).shape == (1, 50)
-    assert fade.push(60, np.zeros((1, 99), np.float32)).shape == (1, 10)
-    assert fade.finish().shape == (1, 99)
+def test_frames_come_out_as_soon_as_no_window_changes_them():
+    fade = CrossFade(1, 49)
+    frame = np.zeros((1, 99), np.float32)
+    assert fade.push(0, frame).shape == (1, 50)
+    assert fade.push(50, frame).shape == (1, 50)
+    assert fade.push(60, frame).shape == (1, 10)  # the last, moved back
+    assert fade.finish().shape == (1, 49)

@@ -95,9 +95,9 @@ def load_project(path: Path) -> Config:
 
 def load_project_if_any(path: Path) -> Config:
     """For commands that need a run but no project: without a data.yaml, the current folder."""
-    from sedmtl.config import Config
+    from sedmtl.config import load_config, load_config_if_any
 
-    return Config() if path == DATA_YAML and not path.exists() else load_project(path)
+    return load_config_if_any(path) if path == DATA_YAML else load_config(path)
 
 
 def reviews_beside(config: Path) -> Path:

@@ -5,7 +5,7 @@ those are options of `sedmtl train` and are recorded in the run folder.
 """
 
 from sedmtl.config.corpora import Clips, Folder, FsdKaggle2018, Synthetic, Table, Tau2019
-from sedmtl.config.reading import load_config
+from sedmtl.config.reading import load_config, load_config_if_any
 from sedmtl.config.schema import Config, EventPart, Features, Mixing, Remix
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "Table",
     "Tau2019",
     "load_config",
+    "load_config_if_any",
 ]

@@ -49,6 +49,11 @@ def load_config(path: Path) -> Config:
     return config
 
 
+def load_config_if_any(path: Path) -> Config:
+    """`load_config`; a missing file gives the defaults, in the current folder."""
+    return load_config(path) if path.exists() else Config()
+
+
 # What pydantic calls things, in the words of YAML; `{}` stands for a part of its context.
 WORDS = {
     "missing": "is missing",

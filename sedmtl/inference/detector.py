@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from sedmtl.data import audio
+from sedmtl.events import Detection
 from sedmtl.inference.checkpoint import ModelCard, load_model
-from sedmtl.inference.inspection import Inspection
+from sedmtl.inference.embedding import Embedding, embed
+from sedmtl.inference.inspection import Inspection, repeated
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.prediction import BATCH_SIZE, Prediction, predict_each, windows_of
+from sedmtl.inference.prediction import (
+    BATCH_SIZE,
+    Prediction,
+    predict_each,
+    stream_events,
+    windows_of,
+)
+from sedmtl.inference.sounds import Sound, blocks_of, incoming, mono, paths_of
 from sedmtl.models import SedOutput
 from sedmtl.runtime.devices import choose_precision
 from sedmtl.runtime.errors import SedmtlError
@@ -27,8 +37,6 @@ Array = npt.NDArray[np.float32]
 
 STORED_BATCH_SIZE = 24
 """Stored log-mels at a time."""
-
-Sound = str | Path | npt.NDArray[np.floating]
 
 
 class Detector:
@@ -85,24 +93,115 @@ class Detector:
         """Length of the clips that the network was trained on."""
         return self.card.duration_s
 
-    def predict(self, sound: Sound, sample_rate: int | None = None) -> Prediction:
-        """Find the events of a recording of any length, with the run's own post-processing.
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
+        self,
+        sound: Sound,
+        sample_rate: int | None = None,
+        *,
+        settings: PostProcessing | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, sound: Sequence[str | Path], *, settings: PostProcessing | None = None
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        sound: Sound | Sequence[str | Path],
+        sample_rate: int | None = None,
+        *,
+        settings: PostProcessing | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Find the events of a recording of any length, or of each of several files.
+
+        Args:
+            sound: A file, a waveform, or a list of files. For many files, `predict_many` reads
+                ahead, goes on where one is broken, and gives each as soon as it is done.
+            sample_rate: Of a waveform, in Hz.
+            settings: How frame scores become events; by default as the run tuned it.
+
+        Returns:
+            What was found; of a list, in its order, without frame scores.
+
+        Raises:
+            SedmtlError: Audio cannot be read, or a waveform has no rate. The headers of a list are
+                read first, so that a missing file is found before hours of work.
+        """
+        card, settings = self.card, settings or self.card.postprocessing
+        if isinstance(sound, Sequence) and not isinstance(sound, str):
+            paths = paths_of(sound)
+            audio.probe_all(paths)
+            with closing(self.predict_many(paths, settings)) as predictions:
+                return [replace(_raised(p), filename=str(paths[i])) for i, p in predictions]
+        blocks = blocks_of(sound, sample_rate, card.sample_rate)
+        windows = ((0, window) for window in windows_of(blocks, card))
+        ((_, found),) = predict_each(windows, self.score_windows, card, settings, keeps_frames=True)
+        return _raised(found)
+
+    def stream(
+        self,
+        blocks: Iterable[npt.ArrayLike],
+        sample_rate: int,
+        *,
+        settings: PostProcessing | None = None,
+    ) -> Iterator[Detection]:
+        """Find the events of audio that is still coming in, each as soon as it is final.
+
+        The events are those that `predict` finds in the whole recording, whatever the blocks,
+        because both go the same way: windows of the clip length, each scaled to the same peak by
+        itself, scored as soon as they are complete. So the peak of what is still to come is never
+        needed. A network's batches make last bits of difference: here a window is scored alone.
+
+        An event comes at most a clip length, a gap (`settings.gap_s`), half a median filter and two
+        frames after its end, and the lag of the resampler, 18 ms from 48 to 32 kHz; on average half
+        a clip length earlier. One that has not ended is not given. Memory does not grow.
+
+        Args:
+            blocks: The recording in its order, in blocks of any length, (n,) or (n, channels). They
+                may be one array that is filled again: blocks are copied.
+            sample_rate: Of the blocks, in Hz.
+            settings: How frame scores become events, without boxes; by default as the run tuned
+                it: `card.streaming` if `card.postprocessing` has boxes.
+
+        Yields:
+            Events, those that become final together by onset. What is left comes when the blocks
+            end.
+
+        Raises:
+            SedmtlError: A block has another shape, or a sample that is no number; the blocks hold
+                no audio; or the settings ask for boxes, which need the whole recording.
+        """
+        card = self.card
+        settings = settings or card.streaming or card.postprocessing
+        if settings.step_s:
+            raise SedmtlError(
+                "boxes need the whole recording, a stream a median filter: give other settings, "
+                "dataclasses.replace(detector.card.postprocessing, step_s=0.0, median_s=0.8), or "
+                "train the run again, which tunes a filter for streams, too"
+            )
+        audio_blocks = incoming(blocks, sample_rate, card.sample_rate)
+        return stream_events(audio_blocks, self.score_windows, card, settings)
+
+    def embed(self, sound: Sound, sample_rate: int | None = None) -> Embedding:
+        """The encoder's output for a recording of any length, in float32.
+
+        Windows are cut, scaled and cross-faded as for `predict`, and frames are those of its frame
+        scores: `card.grid.hop_s` seconds each. A network that pools time (pooled, crnn) gives two
+        or so of them the same. D is `card.network.n_channels`.
 
         Raises:
             SedmtlError: The audio cannot be read, or has no rate.
         """
-        card = self.card
-        if isinstance(sound, str | Path):
-            blocks = audio.stream(Path(sound), card.sample_rate)
-        else:
-            blocks = iter([self._mono(sound, sample_rate)])
-        windows = ((0, window) for window in windows_of(blocks, card))
-        ((_, found),) = predict_each(
-            windows, self.score_windows, card, card.postprocessing, keeps_frames=True
-        )
-        if isinstance(found, SedmtlError):
-            raise found
-        return found
+
+        def encode(waveforms: Array) -> Array:
+            encoded = self.activations(self.logmel(waveforms)).encoded  # (B, D, T, F)
+            assert encoded is not None
+            return repeated(encoded.mean(dim=-1).cpu().numpy(), 2, self.card.grid.n_frames)
+
+        blocks = blocks_of(sound, sample_rate, self.card.sample_rate)
+        return embed(blocks, encode, self.card.grid)
 
     def predict_many(
         self,
@@ -145,11 +244,7 @@ class Detector:
             SedmtlError: The audio cannot be read, ends before `start_s`, or has no rate.
         """
         card = self.card
-        if isinstance(sound, str | Path):
-            at = {"start_s": start_s, "duration_s": self.duration_s}
-            waveform = audio.read(Path(sound), card.sample_rate, **at)
-        else:
-            waveform = self._mono(sound, sample_rate, start_s, self.duration_s)
+        waveform = mono(sound, sample_rate, card.sample_rate, start_s, self.duration_s)
         logmel = self.logmel(audio.conform(waveform, card.n_samples)[None])
         output = self.activations(logmel, reconstruct=card.reconstructs)
         duration_s = min(len(waveform) / card.sample_rate, self.duration_s)
@@ -205,25 +300,8 @@ class Detector:
             output = self.activations(logmel)
         return output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy()
 
-    def _mono(
-        self,
-        sound: npt.NDArray[np.floating],
-        rate: int | None,
-        start_s: float = 0.0,
-        duration_s: float = math.inf,
-    ) -> Array:
-        if not rate:
-            raise SedmtlError("a waveform needs its sample_rate: predict(waveform, sample_rate)")
-        sound = np.asarray(sound)
-        if sound.ndim not in (1, 2) or (sound.ndim == 2 and sound.shape[0] < sound.shape[1]):
-            raise SedmtlError(
-                f"a waveform should be (N,) or (N, channels), found {sound.shape}: transpose it"
-            )
-        first = round(start_s * rate)
-        last = round(min(start_s + duration_s, len(sound) / rate) * rate)
-        samples = sound[first:last].astype(np.float32)
-        if not len(samples):
-            raise SedmtlError(
-                f"the waveform holds {len(sound) / rate:.2f} s: none at {start_s:g} s"
-            )
-        return audio.to_mono(samples, rate, self.card.sample_rate, where="the waveform")
+
+def _raised(found: Prediction | SedmtlError) -> Prediction:
+    if isinstance(found, SedmtlError):
+        raise found
+    return found

@@ -70,7 +70,7 @@ class Inspection:
 
     def at_logmel_frames(self, values: Array) -> Array:
         """Values of frame scores (T', …), each repeated over its frames of the log-mel: (T, …)."""
-        return _repeated(values, 0, len(self.logmel_edges_s) - 1)
+        return repeated(values, 0, len(self.logmel_edges_s) - 1)
 
     def ranking(self) -> list[tuple[str, float]]:
         """The classes with their clip scores, the most likely first."""
@@ -84,16 +84,16 @@ def _spread(weights: Tensor | None, *sizes: int) -> Array | None:
         return None
     coarse = fine = _first(weights)
     for axis, size in enumerate(sizes, start=1):
-        fine = _repeated(fine, axis, size)
+        fine = repeated(fine, axis, size)
     return fine if fine.shape == coarse.shape else fine / fine.sum(axis=-1, keepdims=True)
 
 
-def _repeated(values: Array, axis: int, size: int) -> Array:
+def repeated(values: Array, axis: int, size: int) -> Array:
     """Values of a pooled axis, repeated over what each stands for; the last also over the rest."""
     n_values = values.shape[axis]
     index = np.minimum(np.arange(size) // (size // n_values), n_values - 1)
-    repeated: Array = values.take(index, axis=axis)
-    return repeated
+    each: Array = values.take(index, axis=axis)
+    return each
 
 
 def _first(batch: Tensor) -> Array:

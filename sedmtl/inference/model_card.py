@@ -42,6 +42,8 @@ class ModelCard:
         postprocessing: How frame scores become events: tuned on inner validation.
         tag_threshold: (C,) above which a clip score says that the class is there; likewise.
         training: Where the weights come from, for people: recipe, epoch, validation score.
+        streaming: If `postprocessing` has boxes, the best with a median filter, for
+            `Detector.stream`. Earlier versions did not tune it.
     """
 
     network: NetworkSettings
@@ -56,6 +58,7 @@ class ModelCard:
     postprocessing: PostProcessing
     tag_threshold: tuple[float, ...]
     training: Mapping[str, Any]
+    streaming: PostProcessing | None = None
 
     @property
     def model(self) -> str:
@@ -128,11 +131,14 @@ def read_card(data: Mapping[str, Any]) -> ModelCard:
     if not isinstance(data["classes"], list):
         raise TypeError("its classes are no list")
     lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold")}
-    settings = data["postprocessing"]
-    settings = PostProcessing(**{**settings, "threshold": tuple(settings["threshold"])})
+    settings = {
+        key: PostProcessing(**{**data[key], "threshold": tuple(data[key]["threshold"])})
+        for key in ("postprocessing", "streaming")
+        if data.get(key) is not None
+    }
     network = read_settings(data)
     others = {key: value for key, value in data.items() if key not in plain_settings(network)}
-    card = ModelCard(network, **{**others, **lists, "postprocessing": settings})
+    card = ModelCard(network, **{**others, **lists, **settings})
     _check(card)
     return card
 
@@ -162,17 +168,19 @@ def _check(card: ModelCard) -> None:
     """Raise a ValueError that says which of its sizes do not fit each other."""
     window, hop, n_classes = card.features["window"], card.features["hop"], len(card.classes)
     sizes = [card.network.width, card.n_frames, card.n_mels, card.sample_rate, card.n_samples]
-    settings = card.postprocessing
-    lists = (card.tag_threshold, settings.threshold)
+    settings = [card.postprocessing, *([card.streaming] if card.streaming else [])]
+    lists = (card.tag_threshold, *(each.threshold for each in settings))
     fits = {
         "sizes": all(type(size) is int and 0 < size <= MAX_SIZE for size in [*sizes, window, hop]),
         "clip": window <= card.n_samples,
         "frames": card.n_frames == n_frames(card.n_samples, int(window), int(hop)),
         "mel bins": card.n_mels == card.features["n_mels"] == len(card.mean) == len(card.std),
         "classes": n_classes > 0 and all(isinstance(name, str) for name in card.classes),
-        "thresholds": n_classes == len(card.tag_threshold) == len(settings.threshold),
+        "thresholds": all(len(each) == n_classes for each in lists),
         "standardiser": all(abs(each) <= MAX_LOGMEL for each in (*card.mean, *card.std)),
-        "filter": max(settings.median_s, settings.step_s) * card.sample_rate <= MAX_SIZE,
+        "filter": all(
+            max(each.median_s, each.step_s) * card.sample_rate <= MAX_SIZE for each in settings
+        ),
         "numbers": all(np.isfinite(np.asarray(each, float)).all() for each in lists),
         "training": {"alpha", "precision"} <= set(card.training),
     }

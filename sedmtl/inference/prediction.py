@@ -92,7 +92,7 @@ def predict_each(
         The number of each recording, in order, with what was found or why it cannot be read.
     """
     new_track = partial(_Track, card, settings, keeps_frames)
-    n_samples, track = 0, new_track()
+    n_samples, track, events = 0, new_track(), list[Detection]()
     for number, scored in _score_each(items, score, batch_size):
         if isinstance(scored, SedmtlError):
             yield number, scored
@@ -101,11 +101,11 @@ def predict_each(
             before = n_samples // card.sample_rate
             n_samples += window.end - track.end
             advance(n_samples // card.sample_rate - before)
-            track.add(window, clip, frame)
+            events += track.add(window, clip, frame)
             if not window.is_last:
                 continue
-            yield number, track.finish()
-        track = new_track()
+            yield number, track.finish(events)
+        track, events = new_track(), []
 
 
 def _score_each(
@@ -120,6 +120,16 @@ def _score_each(
             yield number, (item, *next(scores)) if isinstance(item, Window) else item
 
 
+def stream_events(
+    blocks: Iterable[Audio], score: Scorer, card: ModelCard, settings: PostProcessing
+) -> Iterator[Detection]:
+    """The events of one recording, mono at the network's rate, each as soon as it is final."""
+    track = _Track(card, settings, keeps_frames=False)
+    for window in cut(blocks, card.grid):
+        clip, frame = score(window.waveform[None])
+        yield from track.add(window, clip[0], frame[0])
+
+
 class _Track:
     """One recording on its way through the network; `end` samples were scored."""
 
@@ -127,39 +137,43 @@ class _Track:
         self.end = 0
         self._card, self._settings, grid = card, settings, card.grid
         self._clip = np.zeros(len(card.classes), np.float32)
-        self._join = CrossFade(len(card.classes))
+        self._join = CrossFade(len(card.classes), grid.n_shared)
         self._segmenter = Segmenter(settings, card.classes, grid.hop_s, grid.first_edge_s)
-        self._events: list[Detection] = []
         self._kept = [np.zeros((len(card.classes), 0), np.float32)]
         self._keeps_frames = keeps_frames
 
-    def add(self, window: Window, clip: Scores, frame: Scores) -> None:
-        """Take the next window with its clip scores (C,) and frame scores (C, T)."""
+    def add(self, window: Window, clip: Scores, frame: Scores) -> list[Detection]:
+        """Take the next window with its clip scores (C,) and frame scores (C, T).
+
+        Returns:
+            The events that no later window can change; none ends after the recording.
+        """
         self.end, self._clip = window.end, np.maximum(self._clip, clip)
         gated = gate(frame[:, : window.n_frames], clip, self._settings)
-        self._take(self._join.push(window.start, gated))
+        events = self._take(self._join.push(window.start, gated))
         if window.is_last:
-            self._take(self._join.finish())
-
-    def finish(self) -> Prediction:
-        duration_s, grid = self.end / self._card.sample_rate, self._card.grid
-        events = [
+            events += self._take(self._join.finish()) + self._segmenter.finish()
+        duration_s = self.end / self._card.sample_rate
+        return [
             Detection(label, max(onset_s, 0.0), min(offset_s, duration_s), score)
-            for label, onset_s, offset_s, score in [*self._events, *self._segmenter.finish()]
+            for label, onset_s, offset_s, score in events
         ]
+
+    def finish(self, events: Iterable[Detection]) -> Prediction:
+        """What was found in the recording, whose events `add` has returned."""
         frame = np.concatenate(self._kept, axis=1)
         return Prediction(
-            duration_s,
+            self.end / self._card.sample_rate,
             sorted(events, key=lambda event: (event.onset_s, event.label)),
             self._card.tags(self._clip),
             self._card.classes,
             self._clip,
             frame,
-            grid.first_edge_s + np.arange(frame.shape[1] + 1) * grid.hop_s,
+            self._card.grid.edges_of(frame.shape[1]),
         )
 
-    def _take(self, frame: Scores) -> None:
+    def _take(self, frame: Scores) -> list[Detection]:
         """Take frame scores (C, t) that are final."""
-        self._events += self._segmenter.push(frame)
         if self._keeps_frames:
             self._kept.append(frame)
+        return self._segmenter.push(frame)

@@ -194,7 +194,9 @@ def take_apart(
     grid, n_classes = separator.card.grid, len(separator.card.classes)
     ahead, behind = tee(blocks)
     raw = _Raw(behind)
-    join = CrossFade(n_classes + 1)  # the mixture is a row of its own, faded from itself to itself
+    n_shared = grid.n_samples - grid.stride * grid.hop
+    # The mixture is a row of its own, faded from itself to itself.
+    join = CrossFade(n_classes + 1, n_shared)
     for window in cut(ahead, grid):
         begin = window.start * grid.hop
         waveform = raw.take(begin, window.end)

@@ -54,14 +54,22 @@ class Grid:
     @property
     def edges_s(self) -> npt.NDArray[np.float64]:
         """(n_frames + 1,) where a clip's frames begin and end: the hop around each centre."""
+        return self.edges_of(self.n_frames)
+
+    def edges_of(self, n_frames: int) -> npt.NDArray[np.float64]:
+        """(n_frames + 1,) where the first frames of a recording begin and end."""
         first = (self.window - self.hop) / 2
-        return (first + np.arange(self.n_frames + 1) * self.hop) / self.sample_rate
+        return (first + np.arange(n_frames + 1) * self.hop) / self.sample_rate
+
+    @property
+    def n_shared(self) -> int:
+        """Frames that neighbouring windows share; at most half of a window's."""
+        return min(round(OVERLAP_S * self.sample_rate / self.hop), self.n_frames // 2)
 
     @property
     def stride(self) -> int:
-        """Frames from one window to the next; at least half of a window's."""
-        n_shared = round(OVERLAP_S * self.sample_rate / self.hop)
-        return self.n_frames - min(n_shared, self.n_frames // 2)
+        """Frames from one window to the next."""
+        return self.n_frames - self.n_shared
 
     def frames_within(self, n_samples: int) -> int:
         """Frames of a window whose centres lie in its audio; the others are of padding."""
@@ -89,22 +97,29 @@ class Window(NamedTuple):
 def cut(blocks: Iterable[Audio], grid: Grid) -> Iterator[Window]:
     """Cut a recording, in pieces of any length, into windows; at most two and a piece are held.
 
-    The last window is moved back so that it ends where the recording ends, to less than a hop. A
-    recording that is shorter than a window is padded with silence.
+    A window comes as soon as the recording is a hop longer than it. The last one is moved back so
+    that it ends where the recording ends, to less than a hop. A recording that is shorter than a
+    window is padded with silence.
     """
     shift = grid.stride * grid.hop
-    start, held = 0, np.zeros(0, np.float32)  # `held` begins with frame `start`
+    # `held` begins with frame `start`, whose window `is_out` or not yet; `waiting` comes after it.
+    start, held, is_out = 0, np.zeros(0, np.float32), False
+    waiting, n_held = [held], 0
     for block in blocks:
-        held = np.concatenate([held, block])
-        # Only the next window tells that this one is not the last.
-        while len(held) >= shift + grid.n_samples:
-            yield _window(held, start, grid)
-            start, held = start + grid.stride, held[shift:]
-    n_left = max(len(held) - grid.n_samples, 0) // grid.hop
-    if n_left:
-        yield _window(held, start, grid)
+        waiting.append(block)
+        n_held += len(block)
+        while n_held >= grid.n_samples + (shift if is_out else grid.hop):
+            held = np.concatenate(waiting)
+            if is_out:
+                start, held = start + grid.stride, held[shift:]
+            else:
+                yield _window(held, start, grid)
+            is_out = not is_out
+            waiting, n_held = [held], len(held)
+    held = np.concatenate(waiting)
+    n_left = max(n_held - grid.n_samples, 0) // grid.hop
     last = _window(held[n_left * grid.hop :], start + n_left, grid)
-    yield last._replace(end=start * grid.hop + len(held), is_last=True)
+    yield last._replace(end=start * grid.hop + n_held, is_last=True)
 
 
 def _window(held: Audio, start: int, grid: Grid) -> Window:
@@ -117,27 +132,31 @@ def _window(held: Audio, start: int, grid: Grid) -> Window:
 class CrossFade:
     """Joins the frame scores of a recording's windows.
 
-    Where a window overlaps what came before, its weight grows linearly over the overlap and the
-    other's falls, so that weights sum to one: a constant stays that constant. Frames come out as
-    soon as no later window reaches them.
+    Over the last `n_shared` frames before a window takes over, its weight grows linearly and that
+    of what came before falls, so that weights sum to one: a constant stays that constant. Frames
+    come out as soon as no later window reaches them: all but the last `n_shared` at once, since the
+    last window, which is moved back over more frames than it needs, changes no more of them.
     """
 
-    def __init__(self, n_classes: int) -> None:
-        self._start, self._held = 0, np.zeros((n_classes, 0), np.float32)
+    def __init__(self, n_classes: int, n_shared: int) -> None:
+        self._n_shared, self._start = n_shared, 0
+        self._held = np.zeros((n_classes, 0), np.float32)
 
     def push(self, start: int, frame: Scores) -> Scores:
         """Take the next window's scores (C, t), which reach as far as the last one's at least.
 
-        Its first frame lies within the last window or right behind it.
+        Its first frame lies at least `n_shared` frames before the end of the last window.
 
         Returns:
-            (C, t') scores of the frames before `start` that were not returned yet.
+            (C, t') scores of the next frames.
         """
-        done, shared = np.split(self._held, [start - self._start], axis=1)
-        n_shared = shared.shape[1]
-        share = np.arange(1, n_shared + 1, dtype=np.float32) / np.float32(n_shared + 1)
-        faded = shared + share * (frame[:, :n_shared] - shared)
-        self._start, self._held = start, np.concatenate([faded, frame[:, n_shared:]], axis=1)
+        frame, n_held = frame[:, self._start - start :], self._held.shape[1]
+        share = np.arange(1, n_held + 1, dtype=np.float32) / np.float32(n_held + 1)
+        faded = self._held + share * (frame[:, :n_held] - self._held)
+        joined = np.concatenate([faded, frame[:, n_held:]], axis=1)
+        n_done = max(0, joined.shape[1] - self._n_shared)
+        self._start += n_done
+        done, self._held = np.split(joined, [n_done], axis=1)
         return done
 
     def finish(self) -> Scores:

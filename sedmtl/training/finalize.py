@@ -44,11 +44,12 @@ def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
     known = known_clips(target, store.clips.events.of_clips(rows))
     truth = annotation_of(store.clips.events.of_clips(rows[known])) if len(known) else None
     chosen = known if len(known) else np.arange(len(rows))
-    settings = tune(
+    best, filtered = tune(
         frame[chosen], clip[chosen], target[chosen], truth,
         card.grid.edges_s, card.grid.hop_s,
     )  # fmt: skip
-    return replace(card, postprocessing=settings, tag_threshold=tag_threshold)
+    streaming = filtered if best.step_s else None
+    return replace(card, postprocessing=best, tag_threshold=tag_threshold, streaming=streaming)
 
 
 def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> HeldOutScores:

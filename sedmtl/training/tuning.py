@@ -41,6 +41,18 @@ class Best(NamedTuple):
     threshold: float
 
 
+class Tuned(NamedTuple):
+    """How frame scores become events.
+
+    Attributes:
+        best: Of all that was tried.
+        filtered: The best without boxes.
+    """
+
+    best: PostProcessing
+    filtered: PostProcessing
+
+
 def tune(
     frame: Scores,
     clip: Scores,
@@ -48,7 +60,7 @@ def tune(
     truth: Annotation | None,
     edges_s: Values,
     hop_s: float,
-) -> PostProcessing:
+) -> Tuned:
     """Choose how frame scores become events.
 
     Each class gets the threshold of its best F1; all share the median filter and the gating
@@ -84,8 +96,10 @@ def tune(
             )
     f1, threshold = best[..., 0], best[..., 1]
     occurs = ~np.isnan(f1[0])
-    chosen = int(f1[:, occurs].mean(axis=1).argmax()) if occurs.any() else 0
-    return replace(settings[chosen], threshold=_complete(threshold[chosen]))
+    mean_f1 = f1[:, occurs].mean(axis=1) if occurs.any() else np.zeros(len(settings))
+    n_medians = sum(not each.step_s for each in settings)
+    chosen = (int(mean_f1[:n].argmax()) for n in (None, n_medians))
+    return Tuned(*(replace(settings[i], threshold=_complete(threshold[i])) for i in chosen))
 
 
 def candidates(with_boxes: bool) -> list[PostProcessing]:

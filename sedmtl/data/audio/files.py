@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import soxr
 
 from sedmtl.data.audio.containers import check_whole
-from sedmtl.data.audio.waveform import Audio, average, resample, too_short
+from sedmtl.data.audio.waveform import Audio, average, resample, resample_blocks
 from sedmtl.runtime import folders
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import is_special
@@ -176,19 +175,8 @@ def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
         SedmtlError: As `read`.
     """
     info = probe(path)
-    if info.sample_rate == sample_rate:
-        yield from _blocks(path, info, 0, info.n_samples)
-        return
-    resampler = soxr.ResampleStream(info.sample_rate, sample_rate, 1, "float32", "HQ")
-    n_resampled = 0
-    for mono in _blocks(path, info, 0, info.n_samples):
-        resampled: Audio = resampler.resample_chunk(mono)
-        n_resampled += len(resampled)
-        yield resampled
-    rest: Audio = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-    if not n_resampled + len(rest):
-        raise too_short(str(path), info.n_samples, info.sample_rate, sample_rate)
-    yield rest
+    blocks = _blocks(path, info, 0, info.n_samples)
+    yield from resample_blocks(blocks, info.sample_rate, sample_rate, str(path))
 
 
 def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 import soxr
@@ -38,8 +40,30 @@ def resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
         return mono
     resampled: Audio = soxr.resample(mono, rate, sample_rate, quality="HQ")
     if not len(resampled):
-        raise too_short(where, len(mono), rate, sample_rate)
+        raise _too_short(where, len(mono), rate, sample_rate)
     return resampled
+
+
+def resample_blocks(
+    blocks: Iterable[Audio], rate: int, sample_rate: int, where: str
+) -> Iterator[Audio]:
+    """Resample a waveform in blocks: together, the very samples of `resample`.
+
+    The filter makes what comes out lag behind: 18 ms from 48 to 32 kHz, 116 ms from 8 to 16 kHz.
+    """
+    if rate == sample_rate:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ")
+    n_samples, n_resampled = 0, 0
+    for mono in blocks:
+        resampled: Audio = resampler.resample_chunk(mono)
+        n_samples, n_resampled = n_samples + len(mono), n_resampled + len(resampled)
+        yield resampled
+    rest: Audio = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if not n_resampled + len(rest):
+        raise _too_short(where, n_samples, rate, sample_rate)
+    yield rest
 
 
 def average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
@@ -67,7 +91,7 @@ def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
     return mono
 
 
-def too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> SedmtlError:
+def _too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> SedmtlError:
     """The error for a waveform without a sample at the target rate."""
     return SedmtlError(
         f"{where} is too short: expected at least one sample at {sample_rate} Hz, found "
