@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from sedmtl.events import Detection, Event, read_strong_labels
+from sedmtl.events import Detection, Event
 from sedmtl.inference.exporters import (
     FORMATS,
     audacity_text,
@@ -20,6 +20,7 @@ from sedmtl.inference.exporters import (
     tsv_text,
 )
 from sedmtl.inference.prediction import Prediction
+from sedmtl.label_files import read_strong_labels
 
 DOG = Detection("Dog bark", 0.016, 2.5, 0.91234567)
 CAT = Detection("Cat", 1.0 / 3.0, 2.0 / 3.0, 1.0)

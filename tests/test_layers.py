@@ -24,7 +24,7 @@ LADDER = [
     ["inference"],
     ["features"],
     ["data"],
-    ["store", "models", "metrics", "logmel", "events", "config"],
+    ["store", "models", "metrics", "logmel", "events", "config", "label_files"],
     ["classes"],
     ["runtime"],
     ["__init__"],

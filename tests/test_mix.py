@@ -15,7 +15,7 @@ from conftest import Project, visible, write_noise, write_project, write_tone
 import sedmtl
 from sedmtl.data import mix_worker as worker
 from sedmtl.data import mixing as mix_stage
-from sedmtl.events import read_strong_labels
+from sedmtl.label_files import read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
 

@@ -16,10 +16,10 @@ from mutations import in_json
 
 import sedmtl
 from sedmtl.data import audio
-from sedmtl.events import read_strong_labels
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.predict import PredictOptions
+from sedmtl.label_files import read_strong_labels
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 LOW = ("--threshold", 0.3, "--median", 0.1, "--gap", 0.2)

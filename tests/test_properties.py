@@ -21,8 +21,9 @@ from sedmtl.data.audio.containers import check_whole, ogg_checksum
 from sedmtl.data.corpora import EventClip, Scene
 from sedmtl.data.plan import plan
 from sedmtl.data.render import EventAudio, render
-from sedmtl.events import Event, read_strong_labels, strong_label_text
+from sedmtl.events import Event, strong_label_text
 from sedmtl.inference.postprocess import PostProcessing, Segmenter, segment
+from sedmtl.label_files import read_strong_labels
 from sedmtl.runtime.documents import parse_json, parse_yaml
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import (
@@ -541,7 +542,11 @@ marks = st.tuples(words.map(class_name), st.integers(0, 9000), st.integers(1, 90
 
 
 @trials(100)
-@given(st.dictionaries(words, st.lists(marks, min_size=1, max_size=3), min_size=1, max_size=4))
+@given(
+    st.dictionaries(
+        words, st.lists(marks, min_size=1, max_size=3, unique=True), min_size=1, max_size=4
+    )
+)
 def test_strong_labels_come_back_whatever_they_are_called(labels):
     events = {
         name: [Event(label, begin / 1000, (begin + n) / 1000) for label, begin, n in rows]

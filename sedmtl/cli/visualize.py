@@ -30,8 +30,9 @@ Labels = Annotated[
     Path | None,
     typer.Option(
         "--labels",
-        metavar="TSV",
-        help="True events to draw: a strong-label table (file names or ends of paths).",
+        metavar="FILE",
+        help="True events to draw: events.tsv, labels of Audacity, Raven or BirdNET, or a folder "
+        "of such files.",
     ),
 ]
 Html = Annotated[

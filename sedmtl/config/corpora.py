@@ -58,8 +58,9 @@ class Synthetic(Section):
 class Clips(Section):
     """Weakly labelled recordings of one's own, no mixing needed.
 
-    The table has the columns `filename,labels[,fold][,recording]`. `strong` is a TSV of the true
-    events of some or all of them, to evaluate with, or to train on.
+    The table has the columns `filename,labels[,fold][,recording]`. `strong` is a
+    label file, or a folder of them, with the true events of some or all of the recordings, to
+    evaluate with, or to train on.
     """
 
     csv: AnyPath

@@ -1,7 +1,7 @@
 """Custom weakly labelled recordings: `corpus.clips`, a CSV.
 
-Its columns are `filename,labels[,fold][,recording]`. True events come from an optional strong-label
-TSV: for evaluation, thresholds and `train --supervision strong`.
+Its columns are `filename,labels[,fold][,recording]`. True events come from optional label files:
+for evaluation, thresholds and `train --supervision strong`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sedmtl.config import Config, Mixing
 from sedmtl.data.corpora.recordings import file_below
 from sedmtl.data.folds import folds_by_name, given_folds, groups_of, labels_of_rows, target_of
 from sedmtl.data.reservation import reserve, validation_share
-from sedmtl.events import read_strong_labels
+from sedmtl.label_files import by_recording, read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
@@ -155,9 +155,8 @@ def _strong_labels(
     target: npt.NDArray[np.uint8],
     duration_s: float,
 ) -> EventTable:
-    """The events of the TSV that begin within the clip, in order of clips."""
-    labels = read_strong_labels(path)
-    unknown = sorted(set(labels) - set(names))
+    """The events of label files that begin within the clip, in order of clips."""
+    labels, unknown = by_recording(read_strong_labels(path), names, path)
     if unknown:
         raise SedmtlError(
             f"{path}: expected recordings that corpus.clips lists, found '{unknown[0]}'"

@@ -38,7 +38,7 @@ Cells = Iterable[Sequence[str]]
 def tsv_text(*predictions: Prediction) -> str:
     """One table of all events: `filename onset offset event_label score`.
 
-    The DCASE TSV (`events.read_strong_labels` reads it) with a fifth column; times to the
+    The DCASE TSV (`label_files` reads it) with a fifth column; times to the
     millisecond. A value with a double quote is quoted as in CSV.
     """
     return _tsv([EVENT_COLUMNS, *_event_rows(predictions)])

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.events import Event, labels_of_file, read_strong_labels
+from sedmtl.events import Event
 from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.sources import free_path, outputs_of
+from sedmtl.label_files import labels_of_file
 from sedmtl.report import figures as plots
 from sedmtl.report.clip_page import Clip, clip_page
 from sedmtl.report.figures.view import View, choose_classes
@@ -49,7 +50,8 @@ def visualize(
         compare_name: Another run, drawn beside the first.
         start_s: Where the clip begins in the file.
         classes: Classes to show, also several with commas; by default the most relevant.
-        labels_path: A strong-label TSV; by default the labels of the mixture, if the file is one.
+        labels_path: A label file or a folder of them; by default the labels of the mixture, if
+            the file is one.
         as_page: Whether to write the interactive page instead of the picture.
         out_path: By default a `.png` or `.html` below `work/figures` that `sources.free_path`
             names; the ending `.html` asks for the page.
@@ -152,8 +154,7 @@ def _draw(
 def _truth(config: Config, audio_path: Path, labels_path: Path | None, view: View) -> Truth:
     """The true events of the clip, if they are known."""
     if labels_path is not None:
-        labels = read_strong_labels(labels_path)
-        return view.within(labels_of_file(labels, labels_path, audio_path))
+        return view.within(labels_of_file(labels_path, audio_path))
     store_path = store_of_wav(config.work_dir, audio_path)
     if store_path is None:
         return None

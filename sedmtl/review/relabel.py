@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from sedmtl.config import Clips, Config
 from sedmtl.data.folds import labels_of_rows
-from sedmtl.events import Event, read_strong_labels, strong_label_text
+from sedmtl.events import Event, strong_label_text
+from sedmtl.label_files import by_recording, read_strong_labels
 from sedmtl.review.labels import Corrected, correct
 from sedmtl.review.precision import MIN_HEARD, Estimate, refit_classes
 from sedmtl.review.verdicts import Review, read_reviews, standing
@@ -132,7 +133,7 @@ def _correct_tables(
     strong = config.locate(settings.strong) if settings.strong else None
     events = _strong_labels(strong, corrected)
     if events:
-        path = _beside(strong or table.with_name("strong.tsv"))
+        path = _beside((strong or table.with_name("strong")).with_suffix(".tsv"))
         texts[path] = strong_label_text(events)
         lines.append(f"events of {len(corrected.events)} recordings are verified")
     return lines, texts
@@ -177,7 +178,7 @@ def _clips_text(rows: Sequence[Row], corrected: Corrected) -> str:
 
 def _strong_labels(strong: Path | None, corrected: Corrected) -> dict[str, list[Event]]:
     """The strong labels that were there, less removed labels, and those that are verified now."""
-    known = read_strong_labels(strong) if strong else {}
+    known = by_recording(read_strong_labels(strong), corrected.labels, strong)[0] if strong else {}
     events = {
         name: [event for event in each if event.label in corrected.labels.get(name, [event.label])]
         for name, each in known.items()

@@ -1,0 +1,94 @@
+"""Strong labels from files: our own tables, and those of Audacity, Raven and BirdNET.
+
+`formats` reads one file, `names` finds the recordings that files name. The opposite way, from
+predictions to files, is `inference.exporters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sedmtl.events import Detection, Event
+from sedmtl.label_files.formats import UnknownFormatError, own_name, read_file
+from sedmtl.label_files.names import best_fits, by_recording
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.folders import tree
+from sedmtl.runtime.progress import say
+
+__all__ = ["by_recording", "labels_of_file", "read_detections", "read_strong_labels"]
+
+ENDINGS = (".txt", ".csv", ".tsv")
+"""Of the label files in a folder."""
+
+
+def read_strong_labels(path: Path) -> dict[str, list[Event]]:
+    """Read the events of each recording from a file, or from a folder of label files.
+
+    Returns:
+        By the names that the recordings have there; `by_recording` finds whose they are.
+
+    Raises:
+        SedmtlError: As `read_detections`.
+    """
+    found = read_detections(path)
+    return {name: [Event(*each[:3]) for each in events] for name, events in found.items()}
+
+
+def read_detections(path: Path) -> dict[str, list[Detection]]:
+    """`read_strong_labels` with scores, NaN where there are none.
+
+    An event that is listed twice, as by two views of Raven, is one.
+
+    Raises:
+        SedmtlError: A file cannot be read or has no known format, a row's times are no numbers or
+            in the wrong order, or two files of a folder differ about a recording.
+    """
+    if not path.is_dir():
+        return read_file(path, path.name)
+    found: dict[str, list[Detection]] = {}
+    files: dict[str, Path] = {}
+    strange = []
+    for file in tree(path)[0]:
+        if not file.name.lower().endswith(ENDINGS):
+            continue
+        try:
+            of_file = read_file(file, file.relative_to(path).as_posix())
+        except UnknownFormatError:
+            strange.append(file)
+            continue
+        for name, events in of_file.items():
+            if found.setdefault(name, events) != events:
+                raise SedmtlError(
+                    f"expected one list of the events of {name}, found two that differ, in "
+                    f"{files[name]} and {file}: keep one of these files in {path}"
+                )
+            files.setdefault(name, file)
+    if not found:
+        raise SedmtlError(f"expected label files in the folder {path}, found none")
+    if strange:
+        say(f"warning: no labels are in {len(strange)} files of {path}, the first {strange[0]}")
+    return found
+
+
+def labels_of_file(path: Path, audio_path: Path) -> Sequence[Event]:
+    """The strong labels of one recording, from a file or a folder of label files.
+
+    A file that names no recording is taken to be of this one. Otherwise the name may be any end of
+    the recording's path, of which the longest counts, or another path with the same file name.
+
+    Raises:
+        SedmtlError: No name fits, or several fit equally well; or as `read_detections`.
+    """
+    labels = read_strong_labels(path)
+    if path.is_file() and list(labels) == [own_name(path.name)]:
+        return labels[own_name(path.name)]
+    fitting = best_fits(str(audio_path.absolute()), labels)
+    if not fitting:
+        raise SedmtlError(f"{path} has no row for {audio_path.name}")
+    if len(fitting) > 1:
+        raise SedmtlError(
+            f"{path} has rows for {' and '.join(fitting[:3])}, which fit {audio_path} equally "
+            f"well: name the file in the table as {audio_path.name}, or by its path"
+        )
+    return labels[fitting[0]]

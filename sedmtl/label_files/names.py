@@ -1,0 +1,99 @@
+"""Which recording a name in a label file means.
+
+Other tools write absolute paths, of any system, bare file names, or names without their ending.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple, TypeVar
+from unicodedata import normalize
+
+from sedmtl.runtime.errors import SedmtlError
+
+T = TypeVar("T")
+
+
+class _Fit(NamedTuple):
+    """How well two paths fit, the better the greater.
+
+    Attributes:
+        is_same: Whether they are the same path.
+        is_end: Whether one is the end of the other.
+        n_common: Of their last parts; 0: they are of different files.
+        has_ending: Whether both have the same ending, or one has none.
+    """
+
+    is_same: bool
+    is_end: bool
+    n_common: int
+    has_ending: bool
+
+
+def by_recording(
+    labels: Mapping[str, T], recordings: Iterable[str], path: Path
+) -> tuple[dict[str, T], list[str]]:
+    """Find whose labels are whose: by the recordings' paths, else by their file names.
+
+    Args:
+        labels: By the names in a label file.
+        recordings: Their paths below the root.
+        path: Of the label file, for the error messages.
+
+    Returns:
+        The labels by recording, and the names that fit none.
+
+    Raises:
+        SedmtlError: A name fits several recordings equally well, or two names fit the same one.
+    """
+    by_stem: defaultdict[str, list[str]] = defaultdict(list)
+    for recording in recordings:
+        by_stem[_stem(_parts(recording)[-1])].append(recording)
+    names: dict[str, str] = {}
+    unknown = []
+    for name in labels:
+        last = _parts(name)[-1]
+        near = [each for stem in {last, _stem(last)} for each in by_stem.get(stem, ())]
+        fitting = [name] if name in near else best_fits(name, near)
+        if not fitting:
+            unknown.append(name)
+        elif len(fitting) > 1:
+            raise SedmtlError(
+                f"{path}: '{name}' may be {fitting[0]} or {fitting[1]}: name it by its path"
+            )
+        elif names.setdefault(fitting[0], name) != name:
+            raise SedmtlError(
+                f"{path}: '{names[fitting[0]]}' and '{name}' both mean {fitting[0]}: use one name"
+            )
+    return {recording: labels[name] for recording, name in names.items()}, unknown
+
+
+def best_fits(name: str, others: Iterable[str]) -> list[str]:
+    """The paths that a path means: none, the one that fits best, or several that do so equally."""
+    parts = _parts(name)
+    fits = {other: _fit(parts, _parts(other)) for other in others}
+    best = max(fits.values(), default=None)
+    return [other for other, fit in fits.items() if fit == best and fit.n_common]
+
+
+def _fit(one: Sequence[str], other: Sequence[str]) -> _Fit:
+    has_ending = one[-1] == other[-1]
+    if not (has_ending or one[-1] == _stem(other[-1]) or other[-1] == _stem(one[-1])):
+        return _Fit(False, False, 0, False)
+    n_common, shorter = 1, min(len(one), len(other))
+    while n_common < shorter and one[-n_common - 1] == other[-n_common - 1]:
+        n_common += 1
+    return _Fit(one == other, n_common == shorter, n_common, has_ending)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a path of any system; beside slashes, a backslash is a letter of a name."""
+    name = normalize("NFC", name)
+    path = PureWindowsPath(name) if "\\" in name and "/" not in name else PurePosixPath(name)
+    return path.parts or ("",)
+
+
+def _stem(file_name: str) -> str:
+    return PurePosixPath(file_name).stem
