@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score
 
 from sedmtl.inference.boxes import boxes
 from sedmtl.inference.postprocess import segment
+from sedmtl.inference.timelines import Timelines
 from sedmtl.metrics import intersection
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.training.tuning import MEDIANS_S, STEPS_S, tune, tune_tags
@@ -28,7 +29,7 @@ def tags(score, target):
 
 def tuned(frame, clip, target, truth=None):
     edges_s = HOP_S * np.arange(frame.shape[2] + 1)
-    return tune(frame, clip, target, truth, edges_s, HOP_S).best
+    return tune(Timelines(frame, clip, None), target, truth, edges_s, HOP_S).best
 
 
 def random_clips(seed, n=8, n_classes=3, n_frames=25):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sedmtl.data.audio import conform
-from sedmtl.inference.windows import CrossFade, Grid, cut
+from sedmtl.data.grid import Grid
+from sedmtl.inference.windows import CrossFade, cut
 
 # 2 s at 1 kHz: frames of 20 ms, overlap 50 of 99 frames would be half: at most 49 are shared.
 SMALL = Grid(sample_rate=1000, n_samples=2000, n_frames=99, window=40, hop=20)
@@ -66,6 +67,7 @@ def test_frames_within_are_those_whose_centre_is_audio(grid):
     ],
 )
 def test_the_last_window_is_moved_back_to_the_end(n_samples, starts):
+    assert SMALL.starts(n_samples).tolist() == starts
     windows = list(cut([recording_of(n_samples)], SMALL))
     assert [window.start for window in windows] == starts
     assert [window.is_last for window in windows] == [False] * (len(starts) - 1) + [True]

@@ -101,7 +101,7 @@ def load_clips(config: Config) -> LabelledClips:
     if settings.strong is not None:
         strong = config.locate(settings.strong)
         index = {label: i for i, label in enumerate(classes)}
-        events = _strong_labels(strong, names, index, target, config.mixing.duration_s)
+        events = _strong_labels(strong, names, index, target)
     paths = [file_below(root, name, table) for name in names]
     scenes = [""] * len(names)
     return LabelledClips(names, target, fold, validation, scenes, events, paths, classes)
@@ -153,9 +153,8 @@ def _strong_labels(
     names: Sequence[str],
     index: Mapping[str, int],
     target: npt.NDArray[np.uint8],
-    duration_s: float,
 ) -> EventTable:
-    """The events of label files that begin within the clip, in order of clips."""
+    """The events of label files, in order of clips."""
     labels, unknown = by_recording(read_strong_labels(path), names, path)
     if unknown:
         raise SedmtlError(
@@ -172,8 +171,7 @@ def _strong_labels(
                     f"{path}: {name} holds the event '{event.label}', which is not one of its "
                     "labels in corpus.clips: add it there or remove it here"
                 )
-            if event.onset_s < duration_s:
-                rows.append((clip, label, event.onset_s, min(event.offset_s, duration_s)))
+            rows.append((clip, label, event.onset_s, event.offset_s))
     return EventTable(
         mixture=np.array([row[0] for row in rows], np.int32),
         label=labels_of([row[1] for row in rows], len(index)),

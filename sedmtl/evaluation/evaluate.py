@@ -31,6 +31,7 @@ from sedmtl.evaluation.tables import (
 from sedmtl.inference.checkpoint import find_run, finished_runs, is_finished, load_card, read_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.timelines import score_recordings
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json
@@ -194,11 +195,13 @@ def _score_on(
                 f"{path} follows another plan than {folder.name}: expected the same mixtures in "
                 f"its fold {fold}; make it with the same seed, corpora and counts"
             )
-        clip, frame = detector.score(store.read, rows)
+        lines, clip = score_recordings(detector, store, rows)
         scores = replace(
             known,
             score={"honest": clip},
-            frame=frame.astype(np.float16),
+            frame=lines.frame.astype(np.float16),
             events=store.clips.events.of_clips(rows),
+            windows=lines.windows,
+            window_score=None if lines.windows is None else lines.clip,
         )
         return scores, store.attributes

@@ -14,13 +14,16 @@ from typing import Any, NamedTuple, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
+from sedmtl.data.grid import n_shared
 from sedmtl.events import Detection
-from sedmtl.inference.postprocess import PostProcessing, gate, shape
+from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.postprocess import segment as find_events
+from sedmtl.inference.timelines import Scores, Timelines, shaped
 from sedmtl.metrics import collar, frame, intersection, psds, segment
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.metrics.counts import EventMetrics
 from sedmtl.metrics.frame import FrameMetrics
+from sedmtl.metrics.packing import Packing
 from sedmtl.metrics.psds import Psds
 from sedmtl.runtime.documents import sealed, unsealed
 from sedmtl.store import HeldOutScores, annotation_of, known_clips
@@ -77,35 +80,51 @@ def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | N
     if not len(rows):
         return None
     truth = annotation_of(scores.events.of_clips(rows))
-    raw = scores.frame[rows]
-    edges_s, n_classes = scores.frame_edges_s, raw.shape[1]
-    durations_s = np.full(len(rows), scores.duration_s)
-    gated = gate(raw, scores.score["honest"][rows], settings)
-    ready = shape(gated, settings, _hop_s(scores))
+    lines, durations_s = timelines(scores, rows), scores.durations_s[rows]
+    n_classes = len(scores.classes)
+    raw, ready = lines.joined(), shaped(lines.joined(settings), settings, _hop_s(scores))
     thresholds = replace(settings, median_s=0.0, step_s=0.0)  # the scores are filtered already
-    found = _annotation(scores.classes, [_events(each, thresholds, scores) for each in ready])
+    found = _annotation(
+        scores.classes,
+        [
+            _events(each, thresholds, scores, length_s)
+            for each, length_s in zip(ready, durations_s, strict=True)
+        ],
+    )
+    packing = Packing.of([each.shape[-1] for each in raw], scores.frame_edges_s)
+    packed, all_ready, edges_s = packing.annotation(truth), packing.frames(ready), packing.edges_s
+    all_raw = packing.frames(raw)
+    target = frame.targets(packed, len(all_raw), n_classes, edges_s)
     return Localisation(
-        psds1=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_1),
-        psds2=psds.evaluate(truth, ready, edges_s, durations_s, psds.SCENARIO_2),
+        psds1=psds.evaluate(packed, all_ready, edges_s, durations_s, psds.SCENARIO_1),
+        psds2=psds.evaluate(packed, all_ready, edges_s, durations_s, psds.SCENARIO_2),
         collar=collar.evaluate(truth, found, n_classes),
         segment=segment.evaluate(truth, found, n_classes, durations_s),
         intersection=intersection.evaluate(truth, found, n_classes),
-        frame=frame.evaluate(frame.targets(truth, len(rows), n_classes, edges_s), raw),
+        frame=frame.evaluate(target, all_raw),
         n_clips=len(rows),
     )
 
 
+def timelines(scores: HeldOutScores, rows: npt.NDArray[np.integer]) -> Timelines:
+    """The frame scores of some clips of a run's held-out fold."""
+    clip = scores.score["honest"] if scores.window_score is None else scores.window_score
+    shared = n_shared(_hop_s(scores), len(scores.frame_edges_s) - 1)
+    return Timelines(scores.frame, clip, scores.windows, shared).of_clips(rows)
+
+
 def detected(scores: HeldOutScores, row: int, settings: PostProcessing) -> list[Detection]:
     """The events that a run's post-processing finds in a clip, by onset and then class."""
-    gated = gate(scores.frame[row], scores.score["honest"][row], settings)
-    return _events(gated, settings, scores)
+    (gated,) = timelines(scores, np.array([row])).joined(settings)
+    return _events(gated, settings, scores, float(scores.durations_s[row]))
 
 
 def _events(
-    gated: npt.NDArray[np.float32], settings: PostProcessing, scores: HeldOutScores
+    gated: Scores, settings: PostProcessing, scores: HeldOutScores, duration_s: float
 ) -> list[Detection]:
     start_s = float(scores.frame_edges_s[0])
-    return find_events(gated, settings, scores.classes, _hop_s(scores), start_s)
+    found = find_events(gated, settings, scores.classes, _hop_s(scores), start_s)
+    return [event._replace(offset_s=min(event.offset_s, duration_s)) for event in found]
 
 
 def _hop_s(scores: HeldOutScores) -> float:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from sedmtl.config import Config, Features, Mixing
+from sedmtl.config import Config, Features
 from sedmtl.data import audio
 from sedmtl.data.clips import LabelledClips, load_clips
 from sedmtl.data.faults import Faults, UnreadableRecordingError
 from sedmtl.data.label_counts import rare_classes, table_of_classes
+from sedmtl.features.recordings import (
+    Waveforms,
+    Window,
+    n_longer,
+    read_windows,
+    undecodable,
+    windows_of,
+)
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
@@ -25,7 +32,7 @@ from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
 from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import SHARE, Arrays, map_arrays, scratch_beside
-from sedmtl.runtime.workers.threads import Workers, all_cores, map_in_order, threads
+from sedmtl.runtime.workers.threads import Workers
 from sedmtl.store import (
     Attributes,
     ClipTable,
@@ -45,7 +52,6 @@ PROTOCOL = 1
 BLOCK = 8
 """Clips a batch. Fixed, so that the bytes do not depend on the number of workers."""
 
-Waveforms = npt.NDArray[np.float32]
 Read = Callable[[Any], Waveforms]
 
 
@@ -151,7 +157,7 @@ def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
             path = _of_readable(clips.of(rows), lengths_s[rows].tolist(), config, workers)
         except UnreadableRecordingError:
             # A fault beyond the header: all such are found now, and the rest is begun again.
-            found = _undecodable(clips.paths, rows, config.mixing)
+            found = undecodable(clips.paths, rows, config.mixing)
             faults.keep(found)
             errors |= found
     for error in errors.values():
@@ -159,37 +165,18 @@ def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
     return path
 
 
-def _undecodable(
-    paths: Sequence[Path], rows: npt.NDArray[np.integer], mixing: Mixing
-) -> dict[int, SedmtlError]:
-    """Read recordings as far as they are used; the errors of those that cannot be, by row."""
-
-    def attempt(row: int) -> SedmtlError | None:
-        try:
-            _read_clips([paths[row]], mixing)
-        except UnreadableRecordingError as error:
-            return error
-        return None
-
-    found: dict[int, SedmtlError] = {}
-    bar = progress.progress("looking for recordings that cannot be read", len(rows))
-    with threads(all_cores()) as workers, bar as advance:
-        results = map_in_order(attempt, rows.tolist(), workers)
-        for row, error in zip(rows.tolist(), results, strict=True):
-            found |= {row: error} if error is not None else {}
-            advance(1)
-    return found
-
-
 def _of_readable(
     clips: LabelledClips, lengths_s: Sequence[float], config: Config, workers: Workers
 ) -> Path:
-    """Recordings are cut to their first `duration_s` seconds, or padded with silence."""
-    clips = clips.within(lengths_s)
-    duration_s = config.mixing.duration_s
+    """A recording gives as many windows as it needs; a short one is padded with silence."""
+    clips, mixing = clips.within(lengths_s), config.mixing
+    windows = windows_of(lengths_s, config)
+    is_long = len(windows.clip) > len(lengths_s)
+    clips = replace(clips, windows=windows if is_long else None)
     progress.say(
-        f"{len(lengths_s)} recordings: {sum(s > duration_s for s in lengths_s)} cut to their first "
-        f"{duration_s:g} s, {sum(s < duration_s for s in lengths_s)} padded with silence"
+        f"{len(lengths_s)} recordings in {len(windows.clip):,} windows of {mixing.duration_s:g} s: "
+        f"{n_longer(windows)} have several, "
+        f"{sum(s < mixing.duration_s for s in lengths_s)} are padded with silence"
     )
     for line in table_of_classes(clips, clips.classes, lengths_s):
         progress.say(line)
@@ -197,21 +184,14 @@ def _of_readable(
     if rare:
         progress.say(f"warning: {rare}")
     # The workers of a cluster may be in another folder.
-    rows = [path.absolute() for path in clips.paths]
-    read = partial(_read_clips, mixing=config.mixing)
+    paths, hop = [path.absolute() for path in clips.paths], config.features.hop
+    pairs = zip(windows.clip.tolist(), windows.start.tolist(), strict=True)
+    rows = [Window(paths[clip], start * hop) for clip, start in pairs]
+    read = partial(read_windows, mixing=mixing)
     recorded = {"config": config.describe("corpus", "mixing")}
     stamp = stamp_of(clips.paths)
     source = _Source(clips, clips.classes, rows, read, "recordings", recorded, stamp)
     return _write("clips.h5", source, config, workers)
-
-
-def _read_clips(paths: Sequence[Path], mixing: Mixing) -> Waveforms:
-    rate, n_samples = mixing.sample_rate, mixing.n_samples
-    try:
-        waveforms = [audio.read(path, rate, duration_s=mixing.duration_s) for path in paths]
-    except SedmtlError as error:
-        raise UnreadableRecordingError(str(error)) from error
-    return np.stack([audio.conform(waveform, n_samples) for waveform in waveforms])
 
 
 def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path:
@@ -232,7 +212,8 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
     with folder_lock(path.parent, "sedmtl features"):
         # It looks at what is there, which before the lock another process may still change.
         writer = StoreWriter(path, arrays, source.clips, attributes, source.recorded, source.stamp)
-        announce(f"log-mel of {writer.n_rows:,} clips", [writer])
+        of_what = "clips" if source.clips.windows is None else "windows"
+        announce(f"log-mel of {writer.n_rows:,} {of_what}", [writer])
         with writer:
             _fill(writer, work, source.rows, workers)
             writer.finish()

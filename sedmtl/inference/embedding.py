@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.data.audio import Audio
-from sedmtl.inference.windows import CrossFade, Grid, cut
+from sedmtl.data.grid import Grid
+from sedmtl.inference.windows import CrossFade, cut
 
 Values = npt.NDArray[np.float32]
 

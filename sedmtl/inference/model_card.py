@@ -13,8 +13,8 @@ from torch import nn
 
 from sedmtl.classes import class_name
 from sedmtl.config.schema import find_excess
+from sedmtl.data.grid import Grid
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.windows import Grid
 from sedmtl.logmel import LogMel, Standardiser, n_frames
 from sedmtl.models.registry import name_of, plain_settings, read_settings
 from sedmtl.models.settings import NetworkSettings

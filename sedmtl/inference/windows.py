@@ -1,79 +1,21 @@
 """A recording of any length as windows of a network's clip length, and their scores as one.
 
-Windows start at multiples of the feature hop, so that the frames of all of them lie on one grid:
-frame k of a recording covers `hop` samples from `k * hop + (window - hop) / 2` on. Neighbours
-share about a second, over which the scores pass from one to the other. Arrays in, arrays out:
-nothing here knows of files or networks.
+Neighbouring windows share about a second (`data.grid`), over which the scores pass from one to the
+other. Arrays in, arrays out: nothing here knows of files or networks.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sedmtl.data.audio import Audio, conform
+from sedmtl.data.grid import Grid
 
 Scores = npt.NDArray[np.float32]
-
-OVERLAP_S = 1.0
-"""What neighbouring windows share: windows of 10 s then cost 1.1 times the audio."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the frames and windows of a recording lie.
-
-    Attributes:
-        n_samples: Length of a window: the clips that the network was trained on.
-        n_frames: Frames of a window.
-        window: Samples that a frame is computed from.
-        hop: Samples from one frame to the next.
-    """
-
-    sample_rate: int
-    n_samples: int
-    n_frames: int
-    window: int
-    hop: int
-
-    @property
-    def hop_s(self) -> float:
-        """Length of a frame."""
-        return self.hop / self.sample_rate
-
-    @property
-    def first_edge_s(self) -> float:
-        """Where the first frame of a recording begins."""
-        return (self.window - self.hop) / 2 / self.sample_rate
-
-    @property
-    def edges_s(self) -> npt.NDArray[np.float64]:
-        """(n_frames + 1,) where a clip's frames begin and end: the hop around each centre."""
-        return self.edges_of(self.n_frames)
-
-    def edges_of(self, n_frames: int) -> npt.NDArray[np.float64]:
-        """(n_frames + 1,) where the first frames of a recording begin and end."""
-        first = (self.window - self.hop) / 2
-        return (first + np.arange(n_frames + 1) * self.hop) / self.sample_rate
-
-    @property
-    def n_shared(self) -> int:
-        """Frames that neighbouring windows share; at most half of a window's."""
-        return min(round(OVERLAP_S * self.sample_rate / self.hop), self.n_frames // 2)
-
-    @property
-    def stride(self) -> int:
-        """Frames from one window to the next."""
-        return self.n_frames - self.n_shared
-
-    def frames_within(self, n_samples: int) -> int:
-        """Frames of a window whose centres lie in its audio; the others are of padding."""
-        return min(max(math.ceil((n_samples - self.window / 2) / self.hop), 0), self.n_frames)
 
 
 class Window(NamedTuple):
@@ -162,3 +104,23 @@ class CrossFade:
     def finish(self) -> Scores:
         """(C, t) scores of the frames that are left."""
         return self._held
+
+
+def join(
+    frame: npt.NDArray[np.floating],
+    start: npt.NDArray[np.integer],
+    n_frames: npt.NDArray[np.integer],
+    n_shared: int,
+) -> npt.NDArray[np.floating]:
+    """Frame scores of all windows of a recording (W, C, T) -> (C, t).
+
+    Args:
+        frame: Of each window.
+        start: (W,) its first frame in the recording.
+        n_frames: (W,) how many of its frames are of audio.
+        n_shared: Frames that neighbouring windows share.
+    """
+    fade = CrossFade(frame.shape[1], n_shared)
+    each = zip(frame, start.tolist(), n_frames.tolist(), strict=True)
+    parts = [fade.push(first, scores[:, :n]) for scores, first, n in each]
+    return np.concatenate([*parts, fade.finish()], axis=1)

@@ -56,6 +56,10 @@ class Annotation:
             self.clip[rows], self.label[rows], self.onset_s[rows], self.offset_s[rows]
         )
 
+    def shifted(self, by_s: Seconds) -> Annotation:
+        """The events later by (n_events,) seconds."""
+        return Annotation(self.clip, self.label, self.onset_s + by_s, self.offset_s + by_s)
+
     def of_classes_in(self, truth: Annotation) -> Annotation:
         """The events of the classes that have a truth in any clip."""
         return self.take(np.isin(self.label, truth.label))

@@ -49,7 +49,11 @@ def targets(truth: Annotation, n_clips: int, n_classes: int, edges_s: Seconds) -
 
 
 def evaluate(target: Mask, frame: Scores) -> FrameMetrics:
-    """Score all frames of a held-out fold at once: (n, C, T), comparable between classes."""
+    """Score all frames of a held-out fold at once: (n, C, T), comparable between classes.
+
+    Frames with the score -inf, between the recordings of a time line, are left out.
+    """
+    target = target & (frame > -np.inf)
     scored: Mask = np.any(target, axis=(0, 2))
     ap = np.full(len(scored), np.nan)
     if not scored.any():

@@ -138,14 +138,16 @@ class Points:
     """
 
     def __init__(self, changed: Mask, score: Scores) -> None:
-        falling, index = np.unique(-score[changed].astype(np.float64), return_inverse=True)
+        # Frames between the recordings of a time line (`metrics.packing`) are never active.
+        self.changed = changed & (score > -np.inf)
+        falling, index = np.unique(-score[self.changed].astype(np.float64), return_inverse=True)
         self.score: Values = -falling
         self.index = np.zeros(score.shape, np.int64)  # meaningless where nothing changes
-        self.index[changed] = index
+        self.index[self.changed] = index
 
     def total(self, change: Changes, clips: Whole | slice = slice(None)) -> Whole:
         """Add changes (m, T) in m clips, 0 at other steps, up to the count at each point."""
-        hit = change != 0
+        hit = (change != 0) & self.changed[clips]
         totals = np.bincount(self.index[clips][hit], change[hit], len(self.score))
         return np.cumsum(totals).astype(np.int64)
 

@@ -101,7 +101,8 @@ class _StoreFolder:
             for array in store.arrays:
                 _read_all(path, array)
             self.data_hash[name] = store.data_hash(self._array)
-            what = f"{len(store):,} clips, content {store.data_hash()[:12]}"
+            rows = f" in {store.clips.n_rows:,} windows" if store.clips.windows else ""
+            what = f"{len(store):,} clips{rows}, content {store.data_hash()[:12]}"
             why = outdated(store)
         if why:
             return Finding(path, "outdated", why, self._remake(path, path))
@@ -138,9 +139,9 @@ def _snr(path: Path) -> list[str]:
 def _read_all(path: Path, array: str) -> None:
     """Compare every row with its checksum."""
     what = f"reading {path.parent.name}/{path.name}, {array}"
-    with Store(path, array) as store, progress(what, len(store)) as advance:
-        for first in range(0, len(store), BLOCK):
-            rows = range(first, min(first + BLOCK, len(store)))
+    with Store(path, array) as store, progress(what, store.clips.n_rows) as advance:
+        for first in range(0, store.clips.n_rows, BLOCK):
+            rows = range(first, min(first + BLOCK, store.clips.n_rows))
             store.read(rows)
             advance(len(rows))
 
@@ -210,7 +211,9 @@ def recordings(findings: Sequence[Finding], work_dir: Path) -> list[str]:
     if not any(finding.path == path and finding.state == "whole" for finding in findings):
         return []
     with Store(path, "logmel") as store:
-        return ["", *table_of_classes(store.clips, store.classes)]
+        windows = store.clips.windows
+        lengths_s = None if windows is None else windows.duration_s.tolist()
+        return ["", *table_of_classes(store.clips, store.classes, lengths_s)]
 
 
 def judge(findings: Sequence[Finding]) -> None:

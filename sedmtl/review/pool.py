@@ -184,7 +184,7 @@ def _of_run(run: Scored) -> Iterator[_Candidate]:
         peak = dict.fromkeys(card.classes, 0.0)
         for event in detected(scores, row, anything):
             peak[event.label] = max(peak[event.label], event.score)
-        is_whole = is_signed or scores.duration_s <= MAX_WHOLE_S
+        is_whole = is_signed or scores.durations_s[row] <= MAX_WHOLE_S
         events = [] if is_whole else detected(scores, row, proposing(settings))
         for i, (label, threshold) in enumerate(zip(card.classes, settings.threshold, strict=True)):
             votes, weak = float(of_clip[row, i]), int(scores.target[row, i])

@@ -24,6 +24,7 @@ from sedmtl.store.tables import (
     known_clips,
     labels_of,
 )
+from sedmtl.store.windows import WindowTable
 from sedmtl.store.writer import SCHEMA, StoreWriter, announce
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Rows",
     "Store",
     "StoreWriter",
+    "WindowTable",
     "annotation_of",
     "announce",
     "batches",

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.store.tables import NUMBERS, ClipTable
+from sedmtl.store.windows import WINDOW_COLUMNS
 
 Attributes = Mapping[str, str | int | float | Sequence[str]]
 RowHashes = npt.NDArray[np.uint8]
@@ -52,5 +53,7 @@ def _add_tables(digest: hashlib._Hash, clips: ClipTable) -> None:
     names = [list(clips.name), list(clips.scene), list(clips.events.source)]
     digest.update(json.dumps(names).encode())
     columns = [getattr(clips.events, column) for column in NUMBERS]
+    if clips.windows is not None:
+        columns += [getattr(clips.windows, column) for column in WINDOW_COLUMNS]
     for table in (clips.target, clips.fold, clips.validation, *columns):
         digest.update(np.ascontiguousarray(table).tobytes())

@@ -90,7 +90,9 @@ class Store:
         self.attributes = {key: plain(value) for key, value in self._file.attrs.items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
         self.clips = read_clips(self._file)
-        self.clips.events.check(len(self.clips.name), len(self.classes))
+        self.clips.events.check(len(self), len(self.classes))
+        if self.clips.windows is not None:
+            self.clips.windows.check(len(self))
         stored_hashes = self._file["sha256"]
         self._hashes = {name: read_array(stored_hashes, name) for name in stored_hashes}
         self._check_header()
@@ -102,6 +104,7 @@ class Store:
         self._file.close()
 
     def __len__(self) -> int:
+        """Number of clips; of rows there are `clips.n_rows`."""
         return len(self.clips.name)
 
     @property
@@ -153,15 +156,13 @@ class Store:
         changed = hashes.row_hashes(block) != self._hashes[name][np.asarray(rows, int)]
         if changed.any():
             row = int(rows[int(changed.any(axis=1).argmax())])
-            raise self._damaged(
-                ValueError(f"row {row}, {self.clips.name[row]}, has changed since it was written")
-            )
+            name = self.clips.name_of(row)
+            raise self._damaged(ValueError(f"row {row}, {name}, has changed since it was written"))
         bad = first_not_finite(block)
         if bad is not None:
             row = int(rows[bad])
-            raise self._damaged(
-                ValueError(f"row {row}, {self.clips.name[row]}, holds NaN or infinity")
-            )
+            name = self.clips.name_of(row)
+            raise self._damaged(ValueError(f"row {row}, {name}, holds NaN or infinity"))
         return block
 
     def read_audio(
@@ -180,7 +181,7 @@ class Store:
         if self.attributes["checksum"] != hashes.header_hash(shapes, self.clips, others):
             raise ValueError("its tables have changed since they were written")
         for name, of_rows in self._hashes.items():
-            if not len(of_rows) == len(self._file[name]) == len(self.clips.name):
+            if not len(of_rows) == len(self._file[name]) == self.clips.n_rows:
                 raise ValueError(f"its tables and '{name}' differ in their number of rows")
 
     def _damaged(self, error: Exception) -> SedmtlError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import h5py
@@ -41,8 +41,8 @@ def first_not_finite(rows: npt.NDArray[Any]) -> int | None:
     return None if finite.all() else int(np.argmin(finite.reshape(len(rows), -1).all(axis=1)))
 
 
-def check_finite(rows: npt.NDArray[Any], array: str, names: Sequence[str]) -> None:
-    """Check new rows of an array, whose clips have these names.
+def check_finite(rows: npt.NDArray[Any], array: str, name_of: Callable[[int], str]) -> None:
+    """Check new rows of an array; `name_of` gives the name of a row's clip.
 
     Raises:
         SedmtlError: A row is not finite. Later stages could not say which recording caused it.
@@ -50,6 +50,6 @@ def check_finite(rows: npt.NDArray[Any], array: str, names: Sequence[str]) -> No
     bad = first_not_finite(rows)
     if bad is not None:
         raise SedmtlError(
-            f"the {array} of {names[bad]} came out as NaN or infinity: its audio cannot be used; "
+            f"the {array} of {name_of(bad)} came out as NaN or infinity: its audio cannot be used; "
             "remove it"
         )

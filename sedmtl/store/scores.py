@@ -21,10 +21,13 @@ from sedmtl.store.tables import (
     read_array,
     read_events,
     read_strings,
+    read_windows,
     write_array,
     write_events,
     write_strings,
+    write_windows,
 )
+from sedmtl.store.windows import WindowTable
 
 SCHEMA = 2
 
@@ -39,10 +42,13 @@ class HeldOutScores:
         prior: (C,) share of the training clips that have each class: the baseline score.
         score: (n, C) float32 for each selection.
         epoch: The epoch that each selection chose.
-        frame: (n, C, T) float16 in [0, 1], from the validation-selected network.
+        frame: (n_rows, C, T) float16 in [0, 1], from the validation-selected network.
         frame_edges_s: (T + 1,) edges of the frames.
-        duration_s: Length of a clip.
+        duration_s: Length of a row of `frame`.
         events: The strong labels, where known.
+        windows: Which clip each row of `frame` is a window of, and where; in frames of the scores.
+            None if each clip is a row.
+        window_score: (n_rows, C) clip scores of the windows, from the same network; likewise.
     """
 
     classes: Sequence[str]
@@ -55,6 +61,15 @@ class HeldOutScores:
     frame_edges_s: npt.NDArray[np.float64]
     duration_s: float
     events: EventTable
+    windows: WindowTable | None = None
+    window_score: npt.NDArray[np.float32] | None = None
+
+    @property
+    def durations_s(self) -> npt.NDArray[np.float64]:
+        """(n,) length of each clip."""
+        if self.windows is not None:
+            return self.windows.duration_s
+        return np.full(len(self.name), self.duration_s)
 
 
 def write_scores(path: Path, scores: HeldOutScores) -> None:
@@ -79,6 +94,9 @@ def write_scores(path: Path, scores: HeldOutScores) -> None:
                             fletcher32=True)  # fmt: skip
         write_array(file, "frame_edges_s", scores.frame_edges_s)
         write_events(file, scores.events)
+        write_windows(file, scores.windows)
+        if scores.window_score is not None:
+            write_array(file, "window_score", scores.window_score)
     write_bytes(path, content.getvalue())
 
 
@@ -120,18 +138,27 @@ def _read(file: h5py.File) -> HeldOutScores:
         frame_edges_s=read_array(file, "frame_edges_s"),
         duration_s=float(file.attrs["duration_s"]),
         events=read_events(file),
+        windows=read_windows(file),
+        window_score=read_array(file, "window_score") if "window_score" in file else None,
     )
 
 
 def _check(scores: HeldOutScores) -> None:
     """Raise a `ValueError` that names the first wrong shape or value range."""
     n, n_classes, n_edges = len(scores.name), len(scores.classes), len(scores.frame_edges_s)
+    n_rows = n
+    if scores.windows is not None:
+        scores.windows.check(n)
+        n_rows = len(scores.windows.clip)
     shapes: dict[str, tuple[npt.NDArray[Any], tuple[int, ...]]] = {
         "target": (scores.target, (n, n_classes)),
         "prior": (scores.prior, (n_classes,)),
-        "frame": (scores.frame, (n, n_classes, n_edges - 1)),
+        "frame": (scores.frame, (n_rows, n_classes, n_edges - 1)),
         **{name: (score, (n, n_classes)) for name, score in scores.score.items()},
     }
+    if scores.windows is not None or scores.window_score is not None:
+        of_windows = np.empty(0) if scores.window_score is None else scores.window_score
+        shapes["window_score"] = (of_windows, (n_rows, n_classes))
     for name, (array, shape) in shapes.items():
         if array.shape != shape or not ((array >= 0) & (array <= 1)).all():
             raise ValueError(f"'{name}' should have shape {shape} and values from 0 to 1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import h5py
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sedmtl.events import Event
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store.windows import WINDOW_COLUMNS, WindowTable
 
 NUMBERS = ("mixture", "label", "onset_s", "offset_s", "snr_db")
 EVENT_COLUMNS = (*NUMBERS, "source")
@@ -117,6 +118,7 @@ class ClipTable:
         validation: (n,) uint8, 1 where the clip is in the inner validation part of its fold.
         scene: (n,) names of the scenes; empty strings where there is none.
         events: The strong labels, where known.
+        windows: The rows of the large arrays if a clip has several; None: each clip is a row.
     """
 
     name: Sequence[str]
@@ -125,6 +127,28 @@ class ClipTable:
     validation: npt.NDArray[np.uint8]
     scene: Sequence[str]
     events: EventTable
+    windows: WindowTable | None = field(default=None, kw_only=True)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the large arrays."""
+        return len(self.name) if self.windows is None else len(self.windows.clip)
+
+    def rows_of(
+        self, clips: npt.NDArray[np.integer]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows of some clips, and which of these clips each belongs to."""
+        if self.windows is None:
+            return np.asarray(clips, np.int64), np.arange(len(clips))
+        return self.windows.rows_of(clips)
+
+    def clips_of(self, rows: npt.NDArray[np.integer] | range) -> npt.NDArray[np.integer]:
+        """The clip of each of some rows."""
+        return np.asarray(rows, int) if self.windows is None else self.windows.clip[rows]
+
+    def name_of(self, row: int) -> str:
+        """Name of the clip of a row."""
+        return self.name[int(self.clips_of(np.array([row]))[0])]
 
 
 def annotation_of(events: EventTable) -> Annotation:
@@ -156,6 +180,7 @@ def write_clips(file: h5py.File, clips: ClipTable) -> None:
     """Write the tables into a new store."""
     _write(file, clips, CLIP_COLUMNS)
     write_events(file, clips.events)
+    write_windows(file, clips.windows)
 
 
 def write_events(file: h5py.File, events: EventTable) -> None:
@@ -170,10 +195,24 @@ def read_events(file: h5py.File) -> EventTable:
 
 def read_clips(file: h5py.File) -> ClipTable:
     """Read what `write_clips` wrote; raises as `read_array`."""
-    return ClipTable(**_read(file, CLIP_COLUMNS), events=read_events(file))
+    events, windows = read_events(file), read_windows(file)
+    return ClipTable(**_read(file, CLIP_COLUMNS), events=events, windows=windows)
 
 
-def _write(group: h5py.Group, table: ClipTable | EventTable, columns: Sequence[str]) -> None:
+def write_windows(file: h5py.File, windows: WindowTable | None) -> None:
+    """Write the table of windows into a new store, if there is one."""
+    if windows is not None:
+        _write(file.create_group("windows"), windows, WINDOW_COLUMNS)
+
+
+def read_windows(file: h5py.File) -> WindowTable | None:
+    """Read what `write_windows` wrote; raises as `read_array`."""
+    return WindowTable(**_read(file["windows"], WINDOW_COLUMNS)) if "windows" in file else None
+
+
+def _write(
+    group: h5py.Group, table: ClipTable | EventTable | WindowTable, columns: Sequence[str]
+) -> None:
     for column in columns:
         write = write_strings if column in TEXTS else write_array
         write(group, column, getattr(table, column))

@@ -79,7 +79,7 @@ class StoreWriter:
         stamp: str = "",
     ) -> None:
         self.path = path
-        self.n_rows = len(clips.name)
+        self.n_rows = clips.n_rows
         self._part = path.with_name(f".{path.name}.part")
         self._progress = path.with_name(f".{path.name}.progress")
         self._arrays, self._clips = arrays, clips
@@ -145,7 +145,7 @@ class StoreWriter:
         if first > self.n_done:
             raise ValueError(f"{self.path}: row {first} before row {self.n_done}")
         for name, rows in arrays.items():
-            check_finite(rows, name, self._clips.name[first:])
+            check_finite(rows, name, lambda row: self._clips.name_of(first + row))
             self._file[name][first : first + n_new] = rows
             # As stored: the type may differ from that of the input.
             stored = rows.astype(self._file[name].dtype, copy=False)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sedmtl.runtime.workers.threads import map_in_order, threads
 from sedmtl.store import Rows
+from sedmtl.training.bags import Bags
 
 ReadRows = Callable[[Rows], npt.NDArray[Any] | Tensor]
 Loaded = tuple[Rows, dict[str, Tensor]]
@@ -38,15 +39,20 @@ class Batch(NamedTuple):
         rows: (B,), their rows in the store.
         arrays: What was read of them by name; `logmel` is (B, T, F) float32.
         target: (B, C) float32, the weak labels.
+        which: (W,) if the clips are recordings of several rows, of which there are W: the clip of
+            each. Then `rows` and `arrays` are of W rows.
+        known: (B, C) highest clip score of the rows that are not there; likewise.
     """
 
     rows: Tensor
     arrays: Mapping[str, Tensor]
     target: Tensor
+    which: Tensor | None = None
+    known: Tensor | None = None
 
     @property
     def logmel(self) -> Tensor:
-        """(B, T, F)."""
+        """(B, T, F), or (W, T, F)."""
         return self.arrays["logmel"]
 
     def with_logmel(self, logmel: Tensor) -> Batch:
@@ -59,7 +65,8 @@ class BatchLoader:
 
     Args:
         reads: By the name of an array: rows of the store -> (n, …).
-        target: (n, C) of all rows, 0 and 1.
+        target: (n, C) of all clips, 0 and 1.
+        n_rows: Rows of the store.
         device: Where the batches are wanted.
         resident: Whether to keep the whole store there.
         n_readers: Threads that read, and batches that they are ahead.
@@ -75,6 +82,7 @@ class BatchLoader:
         device: torch.device,
         *,
         resident: bool,
+        n_rows: int | None = None,
         n_readers: int = 1,
     ) -> None:
         self.waited_s = 0.0
@@ -82,26 +90,43 @@ class BatchLoader:
         self._reads = reads
         self._device = device
         self._target = torch.from_numpy(target).to(device)
-        n_rows = len(target)
-        self._all = {n: self._read_all(e, n_rows) for n, e in reads.items()} if resident else None
+        size = len(target) if n_rows is None else n_rows
+        self._all = {n: self._read_all(e, size) for n, e in reads.items()} if resident else None
 
-    def run(self, batches: Iterable[Rows]) -> Iterator[Batch]:
-        """The clips of each batch of rows, in order.
+    def run(self, batches: Iterable[Rows], bags: Bags | None = None) -> Iterator[Batch]:
+        """Batches of clips, in order.
+
+        Args:
+            batches: The clips of each.
+            bags: Draws their rows; by default each clip is a row.
 
         Raises:
             SedmtlError: The store is damaged there.
         """
+        if bags is None:
+            for rows, arrays in self.read(batches):
+                yield Batch(rows, arrays, self._target[rows].float())
+            return
+        drawn = [(clips, bags.draw(clips)) for clips in batches]
+        read = self.read(draw.rows for _, draw in drawn)
+        for (clips, draw), (rows, arrays) in zip(drawn, read, strict=True):
+            target = self._target[torch.from_numpy(clips).to(self._device)].float()
+            which = torch.from_numpy(draw.which).to(self._device)
+            yield Batch(rows, arrays, target, which, bags.known_of(draw, len(clips)))
+
+    def read(self, batches: Iterable[Rows]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """The rows of each batch and their arrays, on the device; raises as `run`."""
         if self._all is not None:
             for rows in batches:
                 on_device = torch.from_numpy(rows).to(self._device)
-                yield self._batch(on_device, {n: each[on_device] for n, each in self._all.items()})
+                yield on_device, {n: each[on_device] for n, each in self._all.items()}
             return
         with threads(self._n_readers) as readers:
             # Reading takes a small part of a step: further batches would only wait.
             read = map_in_order(self._load, batches, readers, n_ahead=self._n_readers)
             for rows, arrays in self._timed(read):
                 sent = {n: e.to(self._device, non_blocking=True) for n, e in arrays.items()}
-                yield self._batch(torch.from_numpy(rows).to(self._device), sent)
+                yield torch.from_numpy(rows).to(self._device), sent
 
     def _timed(self, batches: Iterator[Loaded]) -> Iterator[Loaded]:
         while True:
@@ -111,9 +136,6 @@ class BatchLoader:
             if batch is None:
                 return
             yield batch
-
-    def _batch(self, rows: Tensor, arrays: Mapping[str, Tensor]) -> Batch:
-        return Batch(rows, arrays, self._target[rows].float())
 
     def _load(self, rows: Rows) -> Loaded:
         arrays = {name: torch.as_tensor(read(rows)) for name, read in self._reads.items()}

@@ -48,11 +48,12 @@ def measure_cost(trainer: Trainer) -> Cost:
         seconds = _seconds_of_steps(trainer, n_clips)
         rate = max(rate, n_clips / seconds)
     started = time.monotonic()
-    trainer.score(np.resize(trainer.split.train, n_clips))
-    scoring_rate = n_clips / (time.monotonic() - started)
+    scored = np.resize(trainer.split.train, n_clips)
+    trainer.score(scored)
+    scoring_rate = trainer.n_rows(scored) / (time.monotonic() - started)
     trainer.restore(state)
     trainer.waited_s = 0.0
-    n_scored = len(trainer.split.validation) + len(trainer.split.held_out)
+    n_scored = trainer.n_rows(trainer.split.validation) + trainer.n_rows(trainer.split.held_out)
     epoch_s = trainer.n_clips / rate + n_scored / scoring_rate
     n_weights = sum(p.numel() * p.element_size() for p in trainer.network.parameters())
     # Weights, their gradients, Adam's two means.

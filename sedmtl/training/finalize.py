@@ -9,6 +9,7 @@ import numpy as np
 from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.timelines import score_recordings
 from sedmtl.store import HeldOutScores, Rows, Store, annotation_of, known_clips
 from sedmtl.training.config import SELECTIONS
 from sedmtl.training.loop import Trainer
@@ -39,22 +40,21 @@ def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores |
 def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
     """The card with the thresholds that suit the inner validation."""
     card, target = detector.card, store.clips.target[rows]
-    clip, frame = detector.score(store.read, rows)
+    lines, clip = score_recordings(detector, store, rows)
     tag_threshold = tune_tags(clip, target)
     known = known_clips(target, store.clips.events.of_clips(rows))
     truth = annotation_of(store.clips.events.of_clips(rows[known])) if len(known) else None
     chosen = known if len(known) else np.arange(len(rows))
     best, filtered = tune(
-        frame[chosen], clip[chosen], target[chosen], truth,
-        card.grid.edges_s, card.grid.hop_s,
-    )  # fmt: skip
+        lines.of_clips(chosen), target[chosen], truth, card.grid.edges_s, card.grid.hop_s
+    )
     streaming = filtered if best.step_s else None
     return replace(card, postprocessing=best, tag_threshold=tag_threshold, streaming=streaming)
 
 
 def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> HeldOutScores:
     rows, target = trainer.split.held_out, store.clips.target
-    _, frame = detector.score(store.read, rows)
+    lines, _ = score_recordings(detector, store, rows)
     return HeldOutScores(
         classes=store.classes,
         name=[store.clips.name[row] for row in rows],
@@ -62,10 +62,12 @@ def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> Held
         prior=target[trainer.split.training_folds].mean(axis=0).astype(np.float32),
         score={key: trainer.best[key].held_out_score.numpy() for key in SELECTIONS},
         epoch={key: trainer.best[key].epoch for key in SELECTIONS},
-        frame=frame.astype(np.float16),
+        frame=lines.frame.astype(np.float16),
         frame_edges_s=detector.card.grid.edges_s,
         duration_s=detector.duration_s,
         events=store.clips.events.of_clips(rows),
+        windows=lines.windows,
+        window_score=None if lines.windows is None else lines.clip,
     )
 
 

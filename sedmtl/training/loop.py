@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
+from sedmtl.models.bag import highest
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Rows, batches
+from sedmtl.training.bags import Bags
 from sedmtl.training.batches import Batch, BatchLoader
 from sedmtl.training.best import Best, keep_best
 from sedmtl.training.config import (
@@ -30,7 +32,7 @@ from sedmtl.training.config import (
     Selection,
     TrainConfig,
 )
-from sedmtl.training.losses import DETECTION, TOTAL, Objective
+from sedmtl.training.losses import CLIP, DETECTION, TOTAL, Objective
 from sedmtl.training.memory import enough_memory
 from sedmtl.training.optimiser import build_optimiser, build_schedule
 from sedmtl.training.remix import Remixer
@@ -54,6 +56,7 @@ class Trainer:
         config: TrainConfig,
         device: torch.device,
         remixer: Remixer | None = None,
+        bags: Bags | None = None,
     ) -> None:
         for task, submodule in config.network.task_modules.items():
             if task not in config.tasks:
@@ -68,6 +71,7 @@ class Trainer:
         self.loader = loader
         self.remixer = remixer
         self._target = target
+        self._bags = bags
         in_bfloat16 = config.precision == "bfloat16"
         self._objective = Objective(self.network, tasks, config.tasks, in_bfloat16).to(device)
         self._joint_objective = distributed.average_gradients(self._objective)
@@ -115,36 +119,47 @@ class Trainer:
         """Steps per epoch."""
         return -(-self.n_clips // self.config.batch_size)
 
+    def n_rows(self, clips: Rows) -> int:
+        """Rows of clips, all of which are scored."""
+        return len(clips) if self._bags is None else len(self._bags.windows.rows_of(clips)[0])
+
     def score(
         self,
-        rows: Rows,
+        clips: Rows,
         count: CountClips = lambda _: None,
     ) -> npt.NDArray[np.float32]:
-        """Clip scores of rows: (n, C) in [0, 1]; no auxiliary task is run.
+        """Scores of clips: (n, C) in [0, 1]; no auxiliary task is run.
 
         Args:
-            rows: Of the store.
-            count: Called with the clips of each batch.
+            clips: Of the store.
+            count: Called with the rows of each batch.
         """
+        if self._bags is None:
+            return self._score_rows(clips, count).cpu().numpy()
+        rows, which = self._bags.windows.rows_of(clips)
+        scores = self._score_rows(rows, count)
+        return highest(scores, torch.from_numpy(which).to(self.device), len(clips)).cpu().numpy()
+
+    def _score_rows(self, rows: Rows, count: CountClips) -> Tensor:
         self.network.eval()
         scores = torch.zeros(len(rows), self._target.shape[1], device=self.device)
         with torch.inference_mode():
             numbers = list(batches(np.arange(len(rows)), self.config.batch_size))
             shares = [distributed.share(batch) for batch in numbers]
-            fed = self.loader.run(rows[share] for share in shares)
-            for batch, share, clips in zip(numbers, shares, fed, strict=True):
-                logmel = self.standardiser(clips.logmel)
+            fed = self.loader.read(rows[share] for share in shares)
+            for batch, share, (_, arrays) in zip(numbers, shares, fed, strict=True):
+                logmel = self.standardiser(arrays["logmel"])
                 output = self._objective.run(logmel, with_tasks=False)
                 scores[share] = output.clip.float()
                 count(len(batch))
-        # A clip's scores are zero but in one process: their sum is exact, and in order.
-        return distributed.add_up(scores).cpu().numpy()
+        # A row's scores are zero but in one process: their sum is exact, and in order.
+        return distributed.add_up(scores)
 
-    def steps(self, rows: Rows, loader: BatchLoader | None = None) -> Iterator[tuple[int, Tensor]]:
-        """Learn from rows, a global batch at a time.
+    def steps(self, clips: Rows, loader: BatchLoader | None = None) -> Iterator[tuple[int, Tensor]]:
+        """Learn from clips, a global batch at a time.
 
         Args:
-            rows: Of the loader.
+            clips: Of the loader.
             loader: Has the clips; by default those of the store.
 
         Yields:
@@ -153,12 +168,12 @@ class Trainer:
         """
         loader = loader or self.loader
         waited_s = loader.waited_s
-        chunks = list(batches(rows, self.config.batch_size))
-        fed = loader.run(distributed.share(batch) for batch in chunks)
-        for batch, clips in zip(chunks, fed, strict=True):
+        chunks = list(batches(clips, self.config.batch_size))
+        fed = loader.run((distributed.share(batch) for batch in chunks), self._bags)
+        for chunk, batch in zip(chunks, fed, strict=True):
             self.waited_s += loader.waited_s - waited_s
             waited_s = loader.waited_s
-            yield len(batch), self._learn(clips, len(batch))
+            yield len(chunk), self._learn(batch, len(chunk))
 
     def _learn(self, clips: Batch, n_in_batch: int) -> Tensor:
         logmel = self.standardiser(clips.logmel)
@@ -170,6 +185,8 @@ class Trainer:
         self.optimiser.step()
         if self.config.schedule == "cosine":
             self.schedule.step()
+        if self._bags is not None:
+            self._bags.remember(clips.rows, loss[CLIP])
         parts = [loss[name].detach() for name in self._objective.parts]
         return len(clips.target) * torch.stack(parts)
 
@@ -183,6 +200,7 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "best": {selection: asdict(best) for selection, best in self.best.items()},
             "history": self.history,
+            **({} if self._bags is None else {"windows": self._bags.known}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -200,6 +218,8 @@ class Trainer:
             self.schedule.load_state_dict(state["schedule"])
             self.best = {selection: Best(**best) for selection, best in state["best"].items()}
             self.history = list(state["history"])
+            if self._bags is not None:
+                self._bags.known = state["windows"].to(self.device)
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise SedmtlError(
                 "last.pt is of another training than this: start the run anew with --force"
@@ -215,6 +235,8 @@ class Trainer:
         seeds = np.random.SeedSequence([self.config.seed, epoch, distributed.rank()])
         # Dropout draws from torch's own generator, whose state is not saved with the run's.
         torch.manual_seed(int(seeds.generate_state(1)[0]))
+        if self._bags is not None:
+            self._bags.begin(epoch)
         if self.remixer is None:
             loader, rows = self.loader, shuffled(self.split.train, self.config.seed, epoch)
         else:
@@ -224,6 +246,8 @@ class Trainer:
         for n_clips, losses in self.steps(rows, loader):
             sums += losses
             count(n_clips)
+        if self._bags is not None:
+            self._bags.end()
         means = (distributed.add_up(sums) / len(rows)).tolist()
         mean = dict(zip(self._objective.parts, means, strict=True))
         if not np.isfinite(mean[TOTAL]):

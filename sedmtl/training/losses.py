@@ -9,11 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models import SedOutput
+from sedmtl.models.bag import highest
 from sedmtl.training.batches import PRESENCE, Batch
 from sedmtl.training.config import RECONSTRUCTION, Weight
 from sedmtl.training.tasks.task import Task
 
 TOTAL, DETECTION = "total", "detection"
+
+CLIP = "clip"
+"""Not a loss: the clip scores (W, C) of the rows of recordings, to be remembered."""
 
 
 def detection_loss(clip: Tensor, target: Tensor, reduction: str) -> Tensor:
@@ -23,6 +27,18 @@ def detection_loss(clip: Tensor, target: Tensor, reduction: str) -> Tensor:
     # as a NaN loss, which the loop explains.
     loss = F.binary_cross_entropy(clip.nan_to_num(0.5), target, reduction=reduction)
     return loss + 0 * clip.detach().sum()
+
+
+def over_clips(loss: Tensor, which: Tensor | None) -> Tensor:
+    """The mean over clips of the means over their rows: (W, …) -> a scalar, which stays as it is.
+
+    Every clip counts the same, however the batch is divided among processes.
+    """
+    if which is None:
+        return loss
+    n_rows = which.bincount(minlength=1)
+    weights = 1 / (n_rows[which] * len(n_rows))
+    return (weights * loss.flatten(1).mean(dim=1)).sum()
 
 
 def at_frames(presence: Tensor, n_scores: int) -> Tensor:
@@ -107,18 +123,31 @@ class Objective(nn.Module):
         return self.losses(self.run(batch.logmel, with_tasks=True), batch)
 
     def losses(self, output: SedOutput, batch: Batch) -> dict[str, Tensor]:
-        """The losses of what the network and the tasks made of a batch: those of `parts`."""
+        """The losses of what the network and the tasks made of a batch: those of `parts`.
+
+        Of recordings of several rows also their clip scores, as `CLIP`.
+        """
         # One of several processes may have no clip of a batch: a sum over nothing is 0, a mean NaN.
         reduction = "mean" if len(batch.target) else "sum"
-        detection = detection_loss(output.clip, batch.target, reduction)
+        clip, of_rows = output.clip, reduction
+        scores: dict[str, Tensor] = {}
+        if batch.which is not None and batch.known is not None:
+            drawn = highest(output.clip.float(), batch.which, len(batch.target))
+            clip = drawn.maximum(batch.known)
+            of_rows, scores = "none", {CLIP: output.clip.detach()}
+        detection = detection_loss(clip, batch.target, reduction)
         if PRESENCE in batch.arrays:
             presence = at_frames(batch.arrays[PRESENCE].float(), output.frame.shape[-1])
-            detection = detection + detection_loss(output.frame, presence, reduction)
+            detection = detection + over_clips(
+                detection_loss(output.frame, presence, of_rows), batch.which
+            )
         losses = {
-            name: task.loss(output.tasks[name].float(), task.target(batch), reduction)
+            name: over_clips(
+                task.loss(output.tasks[name].float(), task.target(batch), of_rows), batch.which
+            )
             for name, task in self.tasks.items()
         }
-        return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses}
+        return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses, **scores}
 
     def run(self, logmel: Tensor, *, with_tasks: bool) -> SedOutput:
         """(B, T, F), standardised -> what the network computes, with the tasks' predictions.

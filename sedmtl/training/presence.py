@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.inference.windows import Grid
+from sedmtl.data.grid import Grid
 from sedmtl.metrics.frame import targets
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import EventTable, Rows, Store, annotation_of, known_clips
+from sedmtl.store import EventTable, Rows, Store, WindowTable, annotation_of, known_clips
 
 Presence = npt.NDArray[np.uint8]
 
@@ -25,11 +25,11 @@ class ReadPresence:
 
     Attributes:
         n_classes: C.
-        edges_s: (T + 1,) of the frames of the log-mel.
+        grid: Of the frames of the log-mel.
     """
 
     n_classes: int
-    edges_s: npt.NDArray[np.float64]
+    grid: Grid
 
     @classmethod
     def in_store(cls, store: Store, rows: Rows) -> ReadPresence:
@@ -48,13 +48,24 @@ class ReadPresence:
             )
         made, n_frames = store.attributes, store.row_shape[0]
         grid = Grid(made["sample_rate"], made["n_samples"], n_frames, made["window"], made["hop"])
-        return cls(len(store.classes), grid.edges_s)
+        return cls(len(store.classes), grid)
 
-    def of(self, events: EventTable) -> Callable[[Rows], Presence]:
-        """Reads rows of a table of events: (n, C, T), 1 where the class is active."""
+    def of(
+        self, events: EventTable, windows: WindowTable | None = None
+    ) -> Callable[[Rows], Presence]:
+        """Reads rows of a table of events: (n, C, T), 1 where the class is active.
+
+        Args:
+            events: Of clips.
+            windows: The rows of the clips, if they have several.
+        """
 
         def read(rows: Rows) -> Presence:
-            truth = annotation_of(events.of_clips(rows))
-            return targets(truth, len(rows), self.n_classes, self.edges_s).view(np.uint8)
+            clips = rows if windows is None else windows.clip[rows]
+            truth = annotation_of(events.of_clips(clips))
+            if windows is not None:
+                start_s = windows.start[rows].astype(np.float64) * self.grid.hop_s
+                truth = truth.shifted(-start_s[truth.clip])
+            return targets(truth, len(rows), self.n_classes, self.grid.edges_s).view(np.uint8)
 
         return read

@@ -71,6 +71,12 @@ def open_remixer(
     remix, seed = config.remix or Remix(), config.seed
     n_clips = config.n_clips(len(split.train))
     if "snr_db" not in store.attributes:
+        if store.clips.windows is not None:
+            raise SedmtlError(
+                f"--remix mixes clips of {project.mixing.duration_s:g} s, and {store.path} has "
+                "longer recordings, whose labels say nothing of a single window: train without "
+                "--remix"
+            )
         return ClipRemixer(store, split.train, remix, n_clips, seed, device, presence)
     planned = plan_project(project)
     _check_plan(planned, store)

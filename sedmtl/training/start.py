@@ -10,6 +10,7 @@ import torch
 from sedmtl.config import Config
 from sedmtl.logmel import Standardiser
 from sedmtl.store import Store, batches
+from sedmtl.training.bags import Bags
 from sedmtl.training.batches import PRESENCE, BatchLoader, ReadRows, fits
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.loop import Trainer
@@ -36,19 +37,25 @@ def open_trainer(
     """
     split = split_rows(store.clips, config.fold)
     network = build_network(config, store)
-    standardiser = Standardiser.fit(store.read(rows) for rows in batches(split.training_folds, 256))
-    target = store.clips.target
-    n_bytes = 4 * len(store) * math.prod(store.row_shape)
+    rows, _ = store.clips.rows_of(split.training_folds)
+    standardiser = Standardiser.fit(store.read(batch) for batch in batches(rows, 256))
+    target, n_rows = store.clips.target, store.clips.n_rows
+    n_bytes = 4 * n_rows * math.prod(store.row_shape)
     reads: dict[str, ReadRows] = {
         name: partial(store.read, array=name) for name in ("logmel", *arrays_of(config))
     }
     presence = None
     if config.supervision == "strong":
         presence = ReadPresence.in_store(store, split.training_folds)
-        reads[PRESENCE] = presence.of(store.clips.events)
-    loader = BatchLoader(reads, target, device, resident=fits(n_bytes, device))
+        reads[PRESENCE] = presence.of(store.clips.events, store.clips.windows)
+    is_resident = fits(n_bytes, device)
+    loader = BatchLoader(reads, target, device, resident=is_resident, n_rows=n_rows)
     remixer = None
     if config.remix is not None and project is not None:
         remixer = open_remixer(project, config, store, split, device, presence)
     tasks = build_tasks(config, store)
-    return Trainer(network, tasks, standardiser, loader, target, split, config, device, remixer)
+    windows, n_classes = store.clips.windows, target.shape[1]
+    bags = None if windows is None else Bags(windows, n_classes, config.seed, device)
+    return Trainer(
+        network, tasks, standardiser, loader, target, split, config, device, remixer, bags
+    )

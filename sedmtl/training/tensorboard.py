@@ -105,9 +105,10 @@ def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store, draw
     held-out fold it is one of inner validation.
     """
     (part, rows), epoch = list(trainer.split.scored.items())[-1], len(trainer.history)
-    row = int(rows[np.argmax(store.clips.target[rows].any(axis=1))])
-    truth = store.clips.events.of_clip(row, store.classes) or None  # none is known
-    title = f"{store.clips.name[row]}, {part.replace('_', ' ')}, after epoch {epoch}"
+    clip = int(rows[np.argmax(store.clips.target[rows].any(axis=1))])
+    truth = store.clips.events.of_clip(clip, store.classes) or None  # none is known
+    row = int(store.clips.rows_of(np.array([clip]))[0][0])  # the first window of a long recording
+    title = f"{store.clips.name[clip]}, {part.replace('_', ' ')}, after epoch {epoch}"
     meaning = trainer.config.network.frame_meaning
     figure = draw(run_name, _inspect(trainer, store, row), meaning, truth, title)
     figure.set_dpi(SCREEN_DPI)

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sedmtl.config import Config
@@ -129,9 +130,9 @@ def _train(
 
 
 def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -> None:
-    n_held_out = int((store.clips.fold == config.fold).sum())
+    held_out, _ = store.clips.rows_of(np.flatnonzero(store.clips.fold == config.fold))
     n_frames = store.row_shape[0] // config.network.time_stride
-    n_frame_scores = n_held_out * len(store.classes) * n_frames
+    n_frame_scores = len(held_out) * len(store.classes) * n_frames
     n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
     announce(f"{config.epochs} epochs", n_bytes, run)
 
@@ -151,7 +152,7 @@ def _announce(trainer: Trainer, n_parameters: int, device: torch.device) -> None
 
 def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
     split = trainer.split
-    n_clips = trainer.n_clips + sum(map(len, split.scored.values()))
+    n_clips = trainer.n_clips + sum(map(trainer.n_rows, split.scored.values()))
     n_epochs, n_done = trainer.config.epochs, len(trainer.history)
     started = time.monotonic()
     with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:

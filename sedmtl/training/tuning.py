@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.inference.postprocess import PostProcessing, gate, shape
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.timelines import Timelines, of_class, peaks, shaped
 from sedmtl.metrics.annotation import Annotation
+from sedmtl.metrics.packing import Packing
 from sedmtl.metrics.sweep import Sweep, sweep
 
 Scores = npt.NDArray[np.floating]
@@ -54,8 +56,7 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    frame: Scores,
-    clip: Scores,
+    lines: Timelines,
     target: Targets,
     truth: Annotation | None,
     edges_s: Values,
@@ -72,11 +73,10 @@ def tune(
     above the threshold. That says nothing about extents: boxes need strong labels to be chosen.
 
     Args:
-        frame: (n, C, T) in [0, 1].
-        clip: (n, C) in [0, 1].
+        lines: The frame scores of n clips.
         target: (n, C) of 0 and 1, the weak labels.
         truth: The strong labels of all these clips, if known.
-        edges_s: (T + 1,) where frames begin and end.
+        edges_s: (T + 1,) where the frames of a window begin and end.
         hop_s: Length of a frame.
 
     Returns:
@@ -85,14 +85,16 @@ def tune(
     """
     settings = candidates(with_boxes=truth is not None)
     best = np.empty((len(settings), target.shape[1], len(Best._fields)))
+    joined = {each.gated: lines.joined(each) for each in settings}
+    packing = Packing.of([line.shape[-1] for line in joined[False]], edges_s)
+    packed = None if truth is None else packing.annotation(truth)
     for label in range(target.shape[1]):
         for i, each in enumerate(settings):
-            score = gate(frame[:, label], clip[:, label], each)
-            score = shape(score, each, hop_s)
+            score = shaped(of_class(joined[each.gated], label), each, hop_s)
             best[i, label] = _best(
-                _tag_sweep(target[:, label], score.max(axis=1))
-                if truth is None
-                else sweep(truth, label, score, edges_s, SHARE, SHARE)
+                _tag_sweep(target[:, label], peaks(score))
+                if packed is None
+                else sweep(packed, label, packing.frames(score), packing.edges_s, SHARE, SHARE)
             )
     f1, threshold = best[..., 0], best[..., 1]
     occurs = ~np.isnan(f1[0])

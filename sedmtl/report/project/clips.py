@@ -79,21 +79,45 @@ class Pick(NamedTuple):
         """The events detected with the run's own post-processing."""
         return detected(self.run.scores, self.row, self.run.card.postprocessing)
 
+    @property
+    def window(self) -> int:
+        """Of the windows of a longer recording, the one to show: where a true class scores highest.
+
+        Counted from the first; 0 of a clip.
+        """
+        scores = self.run.scores
+        if scores.windows is None or scores.window_score is None:
+            return 0
+        rows, _ = scores.windows.rows_of(np.array([self.row]))
+        of_true = scores.window_score[rows][:, scores.target[self.row] == 1]
+        return int(of_true.max(axis=1).argmax())
+
+    def part(self, view: View) -> str:
+        """Which part of a longer recording is shown; empty if it is all of it."""
+        scores, duration_s = self.run.scores, float(self.run.scores.durations_s[self.row])
+        is_longer = scores.windows is not None and duration_s > scores.duration_s
+        return f"{view.times} of {duration_s:.1f} s" if is_longer else ""
+
     def view(self, logmel: Stored | None) -> View:
         """What was scored, with the log-mel if there is one."""
         scores, card = self.run.scores, self.run.card
         blank = np.zeros((card.n_frames, card.n_mels), np.float32)
+        row, start_s, duration_s = self.row, 0.0, scores.duration_s
+        if scores.windows is not None:
+            row = int(scores.windows.rows_of(np.array([row]))[0][self.window])
+            start_s = float(scores.windows.start[row] * card.grid.hop_s)
+            duration_s = min(duration_s, float(scores.durations_s[self.row]) - start_s)
         inspection = Inspection(
             classes=tuple(scores.classes),
             clip=self.score,
-            frame=scores.frame[self.row].astype(np.float32),
+            frame=scores.frame[row].astype(np.float32),
             logmel=blank if logmel is None else logmel,
-            frame_edges_s=scores.frame_edges_s,
-            logmel_edges_s=card.logmel_grid.edges_s,
+            frame_edges_s=start_s + scores.frame_edges_s,
+            logmel_edges_s=start_s + card.logmel_grid.edges_s,
             mel_hz=card.build_logmel().centres_hz(),
-            duration_s=scores.duration_s,
+            duration_s=duration_s,
         )
-        return View.of(self.run.name, card, inspection)
+        return View.of(self.run.name, card, inspection, start_s)
 
 
 def judge(scores: HeldOutScores) -> tuple[Values, Values]:
@@ -141,9 +165,12 @@ def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
     shape = (card.n_frames, card.n_mels) if array == "logmel" else (card.n_samples,)
     with Store(path, array) as store:
         row_of = {name: row for row, name in enumerate(store.clips.name)}
-        rows = np.array([row_of.get(pick.name, -1) for pick in picks], np.int64)
-        if store.row_shape != shape or not all(map(partial(_is_of, store), rows, picks)):
+        clips = np.array([row_of.get(pick.name, -1) for pick in picks], np.int64)
+        if store.row_shape != shape or not all(map(partial(_is_of, store), clips, picks)):
             raise SedmtlError(f"{path} has been rebuilt with other clips")
+        found, which = store.clips.rows_of(clips)
+        rows = np.searchsorted(which, np.arange(len(picks)))  # the first of each
+        rows = found[rows + [pick.window for pick in picks]]
         if array == "waveform":
             return list(store.read_audio(rows))
         logmels = torch.from_numpy(store.read(rows))
@@ -166,13 +193,15 @@ def _is_of(store: Store, row: int, pick: Pick) -> bool:
 
 def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
     """What the page shows of a clip, except its audio; the log-mel (T, F) is standardised."""
-    view, truth, found = pick.view(logmel), pick.truth, pick.detected()
+    view = pick.view(logmel)
+    truth, found = view.within(pick.truth), view.within(pick.detected())
     shown = choose_classes([view], truth, MAX_CLASSES)
     short = short_names(shown, N_CHARACTERS)
     of_shown = [event for event in found if event.label in shown]
     spectrum = None if logmel is None else _map(logmel.T[::-1], spectrum_scale([view]), "magma")
     return {
         "pick": pick,
+        "part": pick.part(view),
         "spectrum": spectrum,
         "spans": timeline.spans(view, truth),
         "truth": timeline.lanes(view, truth) if truth else [],

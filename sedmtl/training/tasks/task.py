@@ -48,10 +48,11 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
-        """The loss, a scalar.
+        """The loss, a scalar unless `reduction` is `none`.
 
         Args:
             predicted: In float32.
             target: As `target` returns it.
-            reduction: `mean`, or `sum` of a batch without clips.
+            reduction: `mean`, or `sum` of a batch without clips. `none` of recordings in several
+                rows: a tensor (W, …), of which the mean is taken.
         """

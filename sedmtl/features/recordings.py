@@ -1,0 +1,100 @@
+"""Recordings of one's own as rows of features: where their windows lie, and their audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.config import Config, Mixing
+from sedmtl.data import audio
+from sedmtl.data.faults import UnreadableRecordingError
+from sedmtl.data.grid import Grid
+from sedmtl.logmel import n_frames
+from sedmtl.runtime import progress
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
+from sedmtl.store import WindowTable
+
+Waveforms = npt.NDArray[np.float32]
+
+
+class Window(NamedTuple):
+    """A row: the clip that begins `first` samples into a recording."""
+
+    path: Path
+    first: int
+
+
+def windows_of(lengths_s: Sequence[float], config: Config) -> WindowTable:
+    """Where the windows of recordings lie: where `predict` puts them."""
+    mixing, made = config.mixing, config.features
+    n_of_window = n_frames(mixing.n_samples, made.window, made.hop)
+    grid = Grid(mixing.sample_rate, mixing.n_samples, n_of_window, made.window, made.hop)
+    n_samples = [max(1, round(length_s * mixing.sample_rate)) for length_s in lengths_s]
+    starts = [grid.starts(n) for n in n_samples]
+    within = [
+        grid.frames_within(n - int(first) * made.hop)
+        for n, of_clip in zip(n_samples, starts, strict=True)
+        for first in of_clip
+    ]
+    return WindowTable(
+        clip=np.repeat(np.arange(len(starts), dtype=np.int32), [len(each) for each in starts]),
+        start=np.concatenate(starts).astype(np.int32),
+        n_frames=np.array(within, np.int32),
+        duration_s=np.array(lengths_s, np.float64),
+    )
+
+
+def n_longer(windows: WindowTable) -> int:
+    """Number of recordings with several windows."""
+    return int((np.bincount(windows.clip) > 1).sum())
+
+
+def read_windows(rows: Sequence[Window], mixing: Mixing) -> Waveforms:
+    """Read the audio of rows; neighbouring windows of a recording are read at once.
+
+    Returns:
+        (n, n_samples), each scaled to the same peak.
+
+    Raises:
+        UnreadableRecordingError: A recording cannot be decoded.
+    """
+    rate, n_samples = mixing.sample_rate, mixing.n_samples
+    waveforms: list[Waveforms] = []
+    for path, of_path in groupby(rows, key=lambda row: row.path):
+        firsts = [row.first for row in of_path]
+        length_s = (firsts[-1] - firsts[0]) / rate + mixing.duration_s
+        try:
+            whole = audio.read(path, rate, start_s=firsts[0] / rate, duration_s=length_s)
+        except SedmtlError as error:
+            raise UnreadableRecordingError(str(error)) from error
+        waveforms += [audio.conform(whole[first - firsts[0] :], n_samples) for first in firsts]
+    return np.stack(waveforms)
+
+
+def undecodable(
+    paths: Sequence[Path], rows: npt.NDArray[np.integer], mixing: Mixing
+) -> dict[int, SedmtlError]:
+    """Read whole recordings; the errors of those that cannot be read, by row."""
+
+    def attempt(row: int) -> SedmtlError | None:
+        try:
+            for _ in audio.stream(paths[row], mixing.sample_rate):
+                pass
+        except SedmtlError as error:
+            return error
+        return None
+
+    found: dict[int, SedmtlError] = {}
+    bar = progress.progress("looking for recordings that cannot be read", len(rows))
+    with threads(all_cores()) as workers, bar as advance:
+        results = map_in_order(attempt, rows.tolist(), workers)
+        for row, error in zip(rows.tolist(), results, strict=True):
+            found |= {row: error} if error is not None else {}
+            advance(1)
+    return found

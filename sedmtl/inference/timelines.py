@@ -1,0 +1,90 @@
+"""Frame scores of stored recordings from beginning to end, joined as `predict` joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.postprocess import PostProcessing, gate, shape
+from sedmtl.inference.windows import join
+from sedmtl.models.bag import highest
+from sedmtl.store import Store, WindowTable
+
+Scores = npt.NDArray[np.floating]
+Lines = Scores | Sequence[Scores]
+"""Scores of n recordings: (n, …, T), or n arrays (…, t) where they differ in length."""
+
+
+@dataclass(frozen=True)
+class Timelines:
+    """Frame scores of recordings, as the network gave them for each window.
+
+    Attributes:
+        frame: (n_rows, C, T) in [0, 1].
+        clip: (n_rows, C) in [0, 1].
+        windows: The rows of each recording; None: one row each.
+        n_shared: Frames that neighbouring windows share.
+    """
+
+    frame: npt.NDArray[np.floating]
+    clip: npt.NDArray[np.float32]
+    windows: WindowTable | None
+    n_shared: int = 0
+
+    def of_clips(self, clips: npt.NDArray[np.integer]) -> Timelines:
+        """Those of some recordings, in the order given."""
+        if self.windows is None:
+            return Timelines(self.frame[clips], self.clip[clips], None)
+        rows, _ = self.windows.rows_of(clips)
+        windows = self.windows.of_clips(clips)
+        return Timelines(self.frame[rows], self.clip[rows], windows, self.n_shared)
+
+    def joined(self, settings: PostProcessing | None = None) -> Lines:
+        """(C, t) of each recording, in order; gated if the settings are."""
+        frame = self.frame if settings is None else gate(self.frame, self.clip, settings)
+        if self.windows is None:
+            return frame
+        first = np.flatnonzero(np.diff(self.windows.clip, prepend=-1)).tolist()
+        ends = [*first[1:], len(frame)]
+        return [
+            join(frame[a:b], self.windows.start[a:b], self.windows.n_frames[a:b], self.n_shared)
+            for a, b in zip(first, ends, strict=True)
+        ]
+
+
+def score_recordings(
+    detector: Detector, store: Store, clips: npt.NDArray[np.integer]
+) -> tuple[Timelines, npt.NDArray[np.float32]]:
+    """Score recordings of a store: over time, and each as a whole (n, C)."""
+    rows, which = store.clips.rows_of(clips)
+    clip, frame = detector.score(store.read, rows)
+    if store.clips.windows is None:
+        return Timelines(frame, clip, None), clip
+    windows = store.clips.windows.of_clips(clips).pooled(detector.card.network.time_stride)
+    whole = highest(torch.from_numpy(clip), torch.from_numpy(which), len(clips)).numpy()
+    return Timelines(frame, clip, windows, detector.card.grid.n_shared), whole
+
+
+def shaped(lines: Lines, settings: PostProcessing, hop_s: float) -> Lines:
+    """`postprocess.shape` of every recording."""
+    if isinstance(lines, np.ndarray):
+        return shape(lines, settings, hop_s)
+    return [shape(line, settings, hop_s) for line in lines]
+
+
+def peaks(lines: Lines) -> Scores:
+    """The highest score of every recording: (n, T) -> (n,), likewise of single recordings."""
+    if isinstance(lines, np.ndarray):
+        highest_each: Scores = lines.max(axis=-1)
+        return highest_each
+    return np.array([line.max(initial=0) for line in lines])
+
+
+def of_class(lines: Lines, label: int) -> Lines:
+    """The scores of one class: (n, C, T) -> (n, T), likewise of single recordings."""
+    return lines[:, label] if isinstance(lines, np.ndarray) else [line[label] for line in lines]

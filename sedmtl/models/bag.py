@@ -1,0 +1,21 @@
+"""From the windows of a recording to the recording: a class is in it if it is in any of them.
+
+That is what a weak label says of a recording of any length. Training, evaluation and the tags of
+`predict` use this rule.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def highest(clip: Tensor, which: Tensor, n_bags: int) -> Tensor:
+    """Clip scores of windows (W, C) -> of the recordings they are of (n_bags, C).
+
+    Args:
+        clip: In [0, 1].
+        which: (W,) the recording of each window, from 0; each has at least one.
+        n_bags: Number of recordings.
+    """
+    index = which[:, None].expand_as(clip)
+    return clip.new_zeros(n_bags, clip.shape[1]).scatter_reduce(0, index, clip, "amax")
