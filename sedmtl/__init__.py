@@ -1,7 +1,8 @@
 """Weakly labelled sound event detection: mix, features, train, eval, visualize.
 
-`load` opens a trained run for use from Python, `SedmtlError` is what it raises; everything else is
-reached through the command line (`sedmtl --help`) or by importing the module that holds the noun.
+`train` trains a network as the command of that name does, `load` opens a trained run, and
+`SedmtlError` is what they raise; everything else is reached through the command line
+(`sedmtl --help`) or by importing the module that holds the noun.
 """
 
 from __future__ import annotations
@@ -17,16 +18,62 @@ if (
 ):
     sys.path.pop(0)
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sedmtl.runtime.errors import SedmtlError
 
 if TYPE_CHECKING:
+    from sedmtl.events import Detection
     from sedmtl.inference.detector import Detector
+    from sedmtl.inference.embedding import Embedding
+    from sedmtl.inference.inspection import Inspection
+    from sedmtl.inference.postprocess import PostProcessing
+    from sedmtl.inference.prediction import Prediction
+    from sedmtl.training.interface import train
+    from sedmtl.training.run import Epoch, Run, StopTraining
 
-__all__ = ["SedmtlError", "__version__", "load"]
+__all__ = [
+    "Detection",
+    "Detector",
+    "Embedding",
+    "Epoch",
+    "Inspection",
+    "PostProcessing",
+    "Prediction",
+    "Run",
+    "SedmtlError",
+    "StopTraining",
+    "__version__",
+    "load",
+    "train",
+]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Detection": "events",
+    "Detector": "inference.detector",
+    "Embedding": "inference.embedding",
+    "Epoch": "training.run",
+    "Inspection": "inference.inspection",
+    "PostProcessing": "inference.postprocess",
+    "Prediction": "inference.prediction",
+    "Run": "training.run",
+    "StopTraining": "training.run",
+    "train": "training.interface",
+}
+"""Where the names are that are imported when they are used: torch takes seconds."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sedmtl' has no attribute '{name}'")
+    return getattr(import_module(f"sedmtl.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def load(run: str | Path | None = None, *, device: str = "cpu") -> Detector:
@@ -51,7 +98,6 @@ def load(run: str | Path | None = None, *, device: str = "cpu") -> Detector:
         SedmtlError: There is no such run, or it holds no finished network; of an unknown name, the
             sentence has the nearest.
     """
-    # torch takes seconds to import: only when asked for.
     from sedmtl.config import load_config_if_any
     from sedmtl.inference.checkpoint import find_run, is_finished
     from sedmtl.inference.detector import Detector

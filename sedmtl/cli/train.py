@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from sedmtl.cli import options, output
 from sedmtl.cli.settings_options import takes_network_options
+from sedmtl.runtime.text import NAME_WANTED, is_name
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
@@ -45,10 +45,8 @@ def _rate(rate: float | None) -> float | None:
 
 
 def _run_name(name: str | None) -> str | None:
-    if name is not None and not re.fullmatch(r"\w[\w.+-]*", name):
-        raise typer.BadParameter(
-            "should be a folder name of letters, digits, '_', '.', '+' and '-'"
-        )
+    if name is not None and not is_name(name):
+        raise typer.BadParameter(f"should be {NAME_WANTED}")
     return name
 
 

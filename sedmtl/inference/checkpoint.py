@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +39,7 @@ from sedmtl.runtime.documents import CHECKSUM, parse_json, parse_yaml, sealed, u
 from sedmtl.runtime.errors import SedmtlError, pass_on_trouble, suggest
 from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.regular import read_bytes, read_text, require_readable
+from sedmtl.runtime.text import is_name
 
 SCHEMA = 2
 
@@ -218,7 +218,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 def check_data_name(data: str) -> None:
     """Raise a ValueError if no run can have a store's name, which stands in names of files."""
-    if not re.fullmatch(r"\w[\w.+-]*", data):
+    if not is_name(data):
         raise ValueError(f"no data are called {data}")
     if data.startswith("snr_"):
         float(data.removeprefix("snr_"))

@@ -54,6 +54,16 @@ def say(text: str) -> None:
 
 
 @contextmanager
+def silence() -> Iterator[None]:
+    """Print nothing while the block runs."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+@contextmanager
 def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Iterator[Advance]:
     """Show progress while the block runs.
 

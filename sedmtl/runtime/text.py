@@ -19,6 +19,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """First characters of a cell that make spreadsheets compute it (OWASP, "CSV Injection")."""
 
 
+NAME_WANTED = "a folder name of letters, digits, '_', '.', '+' and '-'"
+
+
+def is_name(text: str) -> bool:
+    """Whether data or a run can be called so: the name stands in names of files."""
+    return re.fullmatch(r"\w[\w.+-]*", text) is not None
+
+
 def printable(text: str) -> str:
     r"""One line for a terminal: what would control it is spelt out, as in `\x1b`."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

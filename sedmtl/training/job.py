@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.run import OnEpoch
 from sedmtl.training.tensorboard import DrawClip
 
 
@@ -26,6 +27,7 @@ class TrainOptions:
         data_yaml: Of the project.
         debug: Show the traceback of an error of another process.
         draw: Makes the pictures in TensorBoard's files.
+        on_epoch: Called with each epoch, of a run in this process.
     """
 
     run_name: str | None = None
@@ -36,6 +38,7 @@ class TrainOptions:
     data_yaml: str = "data.yaml"
     debug: bool = False
     draw: DrawClip | None = None
+    on_epoch: OnEpoch | None = None
 
 
 @contextmanager
@@ -47,8 +50,9 @@ def job_commands(
     Yields:
         What each process is to be started with, after the interpreter.
     """
-    how = {each.name: getattr(options, each.name) for each in fields(options)}
-    del how["draw"]  # a function; the process has its own
+    # Functions are not passed on: the process has its own.
+    names = {each.name for each in fields(options)} - {"draw", "on_epoch"}
+    how = {name: getattr(options, name) for name in names}
     with TemporaryDirectory(prefix="sedmtl-") as folder:
         commands = []
         for number, config in enumerate(configs):

@@ -14,10 +14,12 @@ from sedmtl.runtime.atomic import remove_file
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.outputs import Outputs
+from sedmtl.runtime.text import NAME_WANTED, is_name
 from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import TrainConfig
 
-RECORDED = ("epochs", "torch_version", "sedmtl_version", "config", "sources", *CLIP_FACTS)
+RECORDED = ("epochs", "stopped_after", "torch_version", "sedmtl_version", "config", "sources",
+            *CLIP_FACTS)  # fmt: skip
 """Settings that may differ when a run is resumed."""
 
 WRITTEN = ("model.safetensors", "last.pt", "metrics.jsonl", "model.json", "scores.h5",
@@ -34,8 +36,10 @@ def folders_of(work_dir: Path, configs: Sequence[TrainConfig], run_name: str | N
     """The run folders, which a single run may have another name for.
 
     Raises:
-        SedmtlError: Several runs are given one name.
+        SedmtlError: Several runs are given one name, or it is no name for a folder.
     """
+    if run_name is not None and not is_name(run_name):
+        raise SedmtlError(f"the name of a run should be {NAME_WANTED}, found {run_name!r}")
     if run_name and len(configs) > 1:
         raise SedmtlError(f"--name is for a single run: this grid has {len(configs)}")
     return [work_dir / "runs" / (run_name or config.name) for config in configs]

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.loop import Trainer
 from sedmtl.training.memory import enough_memory
+from sedmtl.training.run import OnEpoch, is_last
 from sedmtl.training.run_folder import begin, check_sources, folders_of, is_done, settings_of
 from sedmtl.training.split import split_rows, weakness
 from sedmtl.training.start import open_trainer
@@ -125,7 +127,9 @@ def _train(
         progress.say(f"warning: {doubt}")
     draw = options.draw if options.tensorboard else None
     with curves.follow(run, trainer, store, draw) as add_to_curves:
-        _run_epochs(run, trainer, add_to_curves)
+        _run_epochs(run, trainer, add_to_curves, options.on_epoch)
+    if len(trainer.history) < config.epochs:
+        settings = {**settings, "stopped_after": len(trainer.history)}
     distributed.first(lambda: _finish(run, settings, trainer, store))
 
 
@@ -150,7 +154,9 @@ def _announce(trainer: Trainer, n_parameters: int, device: torch.device) -> None
     )
 
 
-def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
+def _run_epochs(
+    run: Path, trainer: Trainer, add_to_curves: curves.Add, on_epoch: OnEpoch | None
+) -> None:
     split = trainer.split
     n_clips = trainer.n_clips + sum(map(trainer.n_rows, split.scored.values()))
     n_epochs, n_done = trainer.config.epochs, len(trainer.history)
@@ -160,6 +166,8 @@ def _run_epochs(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
             distributed.first(lambda: _save_epoch(run, trainer, add_to_curves))
             per_epoch = (time.monotonic() - started) / (record["epoch"] - n_done)
             progress.say(_epoch_line(record, n_epochs, per_epoch))
+            if distributed.first(partial(is_last, record, n_epochs, on_epoch)):
+                break
 
 
 def _save_epoch(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:

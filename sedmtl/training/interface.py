@@ -1,0 +1,139 @@
+"""`sedmtl.train`: one run from Python, by the way that the command goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from sedmtl.config import Config, load_config
+from sedmtl.models.registry import MODELS, settings_class
+from sedmtl.runtime import distributed, progress
+from sedmtl.runtime.devices import Precision, choose_device, choose_precision
+from sedmtl.runtime.errors import SedmtlError, suggest
+from sedmtl.store import choose_store
+from sedmtl.training.config import Schedule, Supervision, TrainConfig, Weight
+from sedmtl.training.grid.plan import NONE, plan_runs
+from sedmtl.training.grid.runs import train_all
+from sedmtl.training.job import TrainOptions
+from sedmtl.training.recipe import RECIPES, with_recipe
+from sedmtl.training.run import OnEpoch, Run
+
+Recipe = Literal["paper", "strong"]
+
+CHOICES: dict[str, Iterable[str]] = {
+    "recipe": RECIPES,
+    "model": MODELS,
+    "schedule": get_args(Schedule),
+    "supervision": get_args(Supervision),
+    "precision": ("auto", *get_args(Precision)),
+}
+LOWEST = {"fold": 1, "epochs": 1, "batch_size": 1, "seed": 0, "gpus": 0}
+
+
+def train(
+    config: str | Path | Config = "data.yaml", *, fold: int | None, data: str | None = None,
+    recipe: Recipe = "paper", model: str | None = None, alpha: Weight | None = None,
+    tasks: Mapping[str, Weight] | None = None, epochs: int | None = None,
+    batch_size: int | None = None, lr: float | None = None, schedule: Schedule | None = None,
+    remix: bool | None = None, supervision: Supervision = "weak",
+    precision: Precision | Literal["auto"] = "auto", seed: int = 0, name: str | None = None,
+    resume: bool = False, force: bool = False, gpus: int | None = None,
+    on_epoch: OnEpoch | None = None, verbose: bool = False, **network: Any,
+) -> Run:  # fmt: skip
+    """Train one network as `sedmtl train` does: its options are the arguments.
+
+    The run folder is the command's. Each epoch is saved: after Ctrl-C, a kill, or an exception of
+    `on_epoch`, the same call with `resume=True` goes on behind it and ends as if uninterrupted. A
+    finished run is not trained again. Error sentences name arguments as options: `--lr`.
+
+    Args:
+        config: The project, or its `data.yaml`; its features have been made.
+        fold: The fold to hold out, from 1; None holds nothing out.
+        data: Name of the feature store, where there are several: `snr_10`, `clips`.
+        recipe: Decides what is not given, from `model` to `remix`, but for `tasks`.
+        model: Name of the network.
+        alpha: Weight of the reconstruction; `auto` learns it.
+        tasks: Weights of other auxiliary tasks, by name.
+        epochs: Passes over the training clips.
+        batch_size: Clips per step.
+        lr: Learning rate of Adam.
+        schedule: Of the learning rate.
+        remix: Draw new mixtures in every epoch.
+        supervision: `strong` also trains on the known times of events.
+        precision: `auto` is bfloat16 where the hardware supports it.
+        seed: Of the weights and of the order of clips.
+        name: Of the run folder.
+        resume: Go on with an interrupted run.
+        force: Delete the old run and start over.
+        gpus: 1 or 0; by default a GPU if there is one.
+        on_epoch: Called with each `Epoch`, once it is saved. If it raises `StopTraining`, the epoch
+            is the last, and the run is finished; other exceptions pass through.
+        verbose: Print on stderr what the command prints.
+        **network: Options of the network: `width=16`.
+
+    Raises:
+        SedmtlError: An argument or the data are unfit, the folder holds another run, or training
+            diverges.
+    """
+    project = config if isinstance(config, Config) else load_config(Path(config))
+    asked = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": batch_size, "lr": lr,
+             "schedule": schedule, "remix": remix}  # fmt: skip
+    common = {"supervision": supervision, "precision": precision, "tasks": tasks or {}}
+    where: dict[str, Any] = {"data": data, "fold": fold, "seed": seed, "gpus": gpus}
+    _check({**asked, **common, **where, "recipe": recipe})
+    with distributed.session(gpus), nullcontext() if verbose else progress.silence():
+        common |= with_recipe(recipe, asked, project.remix.model_dump(mode="json"))
+        options = TrainOptions(name, gpus, resume=resume, force=force, on_epoch=on_epoch)
+        return Run(*train_all(project, [_plan(project, common, network, **where)], options))
+
+
+def _plan(
+    project: Config, common: dict[str, Any], network: Mapping[str, Any],
+    data: str | None, fold: int | None, seed: int, gpus: int | None,
+) -> TrainConfig:  # fmt: skip
+    model = common["model"]
+    known = settings_class(model).defaults()
+    for option in network:
+        if option not in known:
+            raise SedmtlError(f"{model} has no option '{option}': {suggest(option, known)}")
+    if common["precision"] == "auto":
+        device = choose_device(gpus)
+        common["precision"] = distributed.first(lambda: choose_precision(device))
+    store = choose_store(project.work_dir / "features", data, "sedmtl features")
+    words = [str(fold or NONE)]
+    (run,) = plan_runs(common, network, [store], [model], [common["alpha"]], [seed], words)
+    return run
+
+
+def _check(asked: Mapping[str, Any]) -> None:
+    """Refuse what the command line refuses.
+
+    Raises:
+        SedmtlError: An argument cannot be.
+    """
+    for name, value in asked.items():
+        wanted = _wanted(name, value)
+        if value is not None and wanted:
+            raise SedmtlError(f"{name} should be {wanted}, found {value!r}")
+    if (asked["gpus"] or 0) > 1:
+        raise SedmtlError("gpus should be 0 or 1: several GPUs take 'sedmtl train' or torchrun")
+
+
+def _wanted(name: str, value: Any) -> str:
+    """What an argument should be; empty if it is that."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits, wanted = True, ""
+    if name in CHOICES:
+        fits, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
+    elif name in LOWEST:
+        fits = is_number and isinstance(value, int) and value >= LOWEST[name]
+        wanted = f"a whole number from {LOWEST[name]}"
+    elif name == "lr":
+        fits, wanted = is_number and 0 < value < inf, "a number above 0"
+    elif name == "alpha":
+        fits = value == "auto" or (is_number and 0 <= value < inf)
+        wanted = "a number from 0, or 'auto'"
+    return "" if fits else wanted
