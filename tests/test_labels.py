@@ -94,9 +94,11 @@ def test_the_csv_keeps_any_name():
 def test_the_tags_are_a_table_of_clip_scores():
     tagged = replace(SILENT, tags=[("Dog bark", 0.75), (AWKWARD, 0.125)])
     assert lines(tag_text(tagged, SILENT))[:2] == [
-        ["filename", "event_label", "score"],
-        ["silent.wav", "Dog bark", "0.7500"],
+        ["filename", "event_label", "score", "events"],
+        ["silent.wav", "Dog bark", "0.7500", "0"],
     ]
+    barking = replace(RECORDING, tags=[("Dog bark", 0.75)])
+    assert lines(tag_text(barking))[1] == ["a.wav", "Dog bark", "0.7500", "1"]
     assert rows(tag_text(tagged), "\t")[1]["event_label"] == ON_ONE_LINE
 
 

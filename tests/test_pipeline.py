@@ -69,10 +69,10 @@ def test_the_readmes_way_from_weak_labels_to_events_works(tmp_path, monkeypatch)
         outputs[command] = result.stdout
     for word in ("clips: localisation", "low", "high", "PSDS1"):
         assert word in outputs["eval"]
-    assert outputs["predict"].splitlines()[0].split() == [
+    assert "of 24 recordings" in outputs["predict"].splitlines()[0]
+    predictions = tmp_path / "work" / "predictions"
+    assert (predictions / "events.tsv").read_text().splitlines()[0].split() == [
         "filename", "onset", "offset", "event_label", "score",
     ]  # fmt: skip
-    predictions = tmp_path / "work" / "predictions"
-    assert (predictions / "events.tsv").read_text() == outputs["predict"]
     assert (predictions / "tags.tsv").is_file()
     assert len(list(predictions.rglob("*.txt"))) == 24

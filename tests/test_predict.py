@@ -18,7 +18,7 @@ import sedmtl
 from sedmtl.data import audio
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.predict import PredictOptions
+from sedmtl.inference.predict_options import PredictOptions
 from sedmtl.label_files import read_strong_labels
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
@@ -66,7 +66,7 @@ def scores_of(name, rows):
 
 
 def test_events_are_printed_and_written_as_one_table(trained, sounds, out):
-    result = trained.run("predict", sounds, "--out", out, *LOW)
+    result = trained.run("predict", sounds, "--out", out, "--stdout", "events", *LOW)
     assert result.exit_code == 0, result.output
     assert result.stdout == (out / "events.tsv").read_text(encoding="utf-8")
     rows = read_tsv(out / "events.tsv")
@@ -179,11 +179,22 @@ def test_thresholds_and_lengths_are_obeyed(trained, sounds, out):
 
 
 def test_a_median_filter_takes_the_place_of_boxes():
-    asked = dict.fromkeys(PredictOptions.__dataclass_fields__)
     tuned = PostProcessing((0.5,), step_s=0.8, gated=True)
-    assert PredictOptions(**asked).adjust(tuned) == tuned
-    filtered = PredictOptions(**{**asked, "median_s": 0.2}).adjust(tuned)
+    assert PredictOptions().adjust(tuned, ["a"]) == tuned
+    filtered = PredictOptions(median_s=0.2).adjust(tuned, ["a"])
     assert filtered == PostProcessing((0.5,), median_s=0.2, gated=True)
+
+
+def test_a_threshold_of_a_class_goes_before_that_of_all():
+    tuned = PostProcessing((0.5, 0.6, 0.7))
+    for given, expected in [
+        ([("b", 0.1)], (0.5, 0.1, 0.7)),
+        ([("b=c", 0.1), ("", 0.2)], (0.2, 0.2, 0.1)),
+        ([("a,b", 0.1), ("a", 0.3)], (0.3, 0.1, 0.7)),
+    ]:
+        assert (
+            PredictOptions(thresholds=given).adjust(tuned, ["a", "b", "b=c"]).threshold == expected
+        )
 
 
 @pytest.fixture
@@ -333,7 +344,10 @@ def test_a_recording_without_events_has_an_empty_table(trained, tmp_path, out):
     sound = write_tone(tmp_path / "a.wav", 300, 0.01)
     result = trained.run("predict", sound, "--out", out, "--format", "csv", "--threshold", 1)
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines() == ["filename\tonset\toffset\tevent_label\tscore"]
+    assert result.stdout.splitlines() == [
+        "0 events of 0 classes in 0 of 1 recordings, 0:00:00 of audio"
+    ]
+    assert (out / "events.tsv").read_text() == "filename\tonset\toffset\tevent_label\tscore\n"
     (path,) = out.rglob("a.wav.csv")
     assert path.read_text().splitlines() == ["filename,onset,offset,event_label,score"]
 
@@ -443,7 +457,9 @@ def test_settings_that_return_find_their_results(trained, sounds, out, scored):
 def test_a_recording_may_have_any_name(trained, tmp_path, out, name):
     path = tmp_path / os.fsdecode(name)
     write_melody(tmp_path / "a.wav", 2.0).rename(path)
-    result = trained.run("predict", path, "--out", out, "--format", "json", "--tags", *LOW)
+    options = ("--out", out, "--format", "json", "--tags", *LOW)
+    assert "\x1b" not in trained.run("predict", path, *options).output
+    result = trained.run("predict", path, *options, "--stdout", "events")
     assert result.exit_code == 0, result.output
     assert "\x1b" not in result.output
     shown = path.name.replace("\udcff", "?").replace("\x1b", " ")  # in a table, which cannot quote

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,17 @@ from sedmtl.inference.exporters import FORMATS
 
 EVENTS = "What counts as an event (default: as tuned on the run's inner validation)"
 HOW = "How"
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    label, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(f"should be from 0 to 1, or CLASS=0.3, found {text}")
+    return label, value
 
 
 def _format(name: str) -> str:
@@ -37,15 +48,30 @@ Formats = Annotated[
     ),
 ]
 Tags = Annotated[
-    bool, typer.Option("--tags", help="Also write tags.tsv: the classes of each recording.")
+    bool,
+    typer.Option(
+        "--tags",
+        help="Also write tags.tsv: the classes that clip scores say are in each recording.",
+    ),
 ]
-Threshold = Annotated[
-    float | None,
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes", metavar="A,B,C", help=f"Classes to look for; default: all. {options.AGAIN}"
+    ),
+]
+Stdout = Annotated[
+    Literal["summary", "events"],
+    typer.Option("--stdout", help="What to print: a summary, or the content of events.tsv."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither.")]
+Thresholds = Annotated[
+    list[Any] | None,
     typer.Option(
         "--threshold",
-        min=0,
-        max=1,
-        help="An event is active where its score is above this.",
+        parser=_threshold,
+        metavar="[CLASS=]SCORE",
+        help=f"An event is active where its score is above this. {options.AGAIN}",
         rich_help_panel=EVENTS,
     ),
 ]
@@ -114,7 +140,10 @@ def command(
     out: PredictionsDir = None,
     format: Formats = None,
     tags: Tags = False,
-    threshold: Threshold = None,
+    classes: Classes = None,
+    stdout: Stdout = "summary",
+    quiet: Quiet = False,
+    threshold: Thresholds = None,
     hysteresis: Hysteresis = None,
     median: Median = None,
     gap: Gap = None,
@@ -126,17 +155,19 @@ def command(
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Detect the events in recordings of any length; print the table and write events.tsv.
+    """Detect the events in recordings of any length: events.tsv, and a summary on stdout.
 
     Rerun an interrupted batch to resume it.
     """
-    from sedmtl.inference.predict import PredictOptions, predict
+    from sedmtl.inference.predict import predict
+    from sedmtl.inference.predict_options import PredictOptions
 
     how = PredictOptions(
-        run, out, tuple(format or ()), tags, threshold, hysteresis, median, gap, min_duration,
-        batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
+        run, out, format or (), tags, classes or (), threshold or (), hysteresis, median, gap,
+        min_duration, batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
     )  # fmt: skip
     result = predict(options.load_project_if_any(config), audio, how)
-    output.echo(result.table.splitlines())
+    if not quiet:
+        output.echo(result.summary if stdout == "summary" else result.table.splitlines())
     if result.error:
         raise result.error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sedmtl.runtime.text import aligned
 from sedmtl.store import ClipTable
 
 MOST = 100
@@ -42,14 +43,7 @@ def table_of_classes(
         seconds = [f"{np.asarray(lengths_s)[held].sum():,.0f}"] if lengths_s is not None else []
         in_folds = [f"{(held & (clips.fold == number)).sum():,}" for number in folds]
         rows.append([name, f"{held.sum():,}", *seconds, *in_folds])
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [heads, *rows]
-    ]
+    lines = aligned([heads, *rows])
     n_more = len(classes) - MOST
     return [*lines, f"and {n_more:,} classes with more recordings"] if n_more > 0 else lines
 

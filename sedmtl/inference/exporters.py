@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +27,7 @@ SCHEMA = 1
 """Of the JSON; its next number means that a reader of this one would go wrong."""
 
 EVENT_COLUMNS = (*COLUMNS, "score")
-TAG_COLUMNS = ("filename", "event_label", "score")
+TAG_COLUMNS = ("filename", "event_label", "score", "events")
 RAVEN_COLUMNS = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)",
                  "High Freq (Hz)", "Annotation", "Score")  # fmt: skip
 
@@ -54,12 +55,18 @@ def csv_text(*predictions: Prediction) -> str:
 
 
 def tag_text(*predictions: Prediction) -> str:
-    """One TSV of all tags: `filename event_label score`."""
-    rows = [
-        (prediction.filename, label, f"{score:.4f}")
-        for prediction in predictions
-        for label, score in prediction.tags or ()
-    ]
+    """One TSV of all tags: `filename event_label score events`, the last a number.
+
+    A tag is a class whose clip score is above its threshold. It need not have an event: those are
+    found in frame scores, with thresholds of their own.
+    """
+    rows = list[Sequence[str]]()
+    for prediction in predictions:
+        n_events = Counter(event.label for event in prediction.events)
+        rows += [
+            (prediction.filename, label, f"{score:.4f}", str(n_events[label]))
+            for label, score in prediction.tags or ()
+        ]
     return _tsv([TAG_COLUMNS, *rows])
 
 

@@ -23,7 +23,7 @@ from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.origin import Origin, Stamp
 from sedmtl.runtime.regular import open_own
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 class Journal:

@@ -17,10 +17,13 @@ from sedmtl.inference.checkpoint import ModelCard, find_run, load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.exporters import FORMATS, tag_text, tsv_text
 from sedmtl.inference.journal import Journal
+from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.postprocess import PostProcessing
-from sedmtl.inference.prediction import BATCH_SIZE, Prediction
+from sedmtl.inference.predict_options import PredictOptions
+from sedmtl.inference.prediction import Prediction
 from sedmtl.inference.remote import digest_of, predict_remotely
 from sedmtl.inference.sources import Source, files_about, find_sources
+from sedmtl.inference.summary import summary
 from sedmtl.runtime import progress
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
@@ -35,55 +38,17 @@ PredictMany = Callable[..., Generator[tuple[int, Result], None, None]]
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """What the command line says.
+class PredictResult:
+    """What a batch gives.
 
     Attributes:
-        run_name: By default the newest finished run.
-        out_dir: By default `work/predictions`.
-        formats: In which each recording gets a file of its own: names in `exporters.FORMATS`.
-        tags: Whether to write which classes each recording holds, too.
-        threshold: Of all classes, in place of the run's; None: the run's. So `low`, the share of
-            it above which an event goes on, and the lengths; a median filter takes the place of the
-            run's boxes.
-        batch_size: Windows at a time.
-        n_gpus: 1 or 0; by default one if there is one.
-        n_workers: Recordings that are read at once.
-        scheduler: Of a Dask cluster, whose workers take a recording each.
-        force: Whether files that are the user's are overwritten, too.
+        table: All events as a TSV.
+        summary: Lines for the user.
+        error: To end with if recordings have failed.
     """
 
-    run_name: str | None = None
-    out_dir: Path | None = None
-    formats: Sequence[str] = ()
-    tags: bool = False
-    threshold: float | None = None
-    low: float | None = None
-    median_s: float | None = None
-    gap_s: float | None = None
-    min_duration_s: float | None = None
-    batch_size: int = BATCH_SIZE
-    n_gpus: int | None = None
-    n_workers: int = 1
-    scheduler: str | None = None
-    force: bool = False
-
-    def adjust(self, settings: PostProcessing) -> PostProcessing:
-        """The post-processing of a run, but for what is said here."""
-        names = ("low", "median_s", "gap_s", "min_duration_s")
-        asked: dict[str, Any] = {name: getattr(self, name) for name in names}
-        if self.threshold is not None:
-            asked["threshold"] = (self.threshold,) * len(settings.threshold)
-        if self.median_s is not None:
-            asked["step_s"] = 0.0
-        return replace(settings, **{k: value for k, value in asked.items() if value is not None})
-
-
-@dataclass(frozen=True)
-class PredictResult:
-    """All events as a TSV, and the error to end with if recordings have failed."""
-
     table: str
+    summary: Sequence[str]
     error: SedmtlError | None
 
 
@@ -97,7 +62,8 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
     run = find_run(config.work_dir / "runs", options.run_name)
     card = load_card(run)
     progress.say(f"run {run.name}{_doubt(card)}")
-    settings = options.adjust(card.postprocessing)
+    settings = options.adjust(card.postprocessing, card.classes)
+    classes = check_classes(options.classes, card.classes) or card.classes
     out_dir = options.out_dir or config.work_dir / "predictions"
     plan = _Plan.of(find_sources(paths), out_dir, options)
     with folder_lock(out_dir, "sedmtl predict"):
@@ -107,15 +73,21 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
         errors = [result for result in results if isinstance(result, SedmtlError)]
         if errors and len(results) == 1:
             raise errors[0]
-        facts: dict[str, Any] = {"band_hz": (card.features["f_min"], card.features["f_max"])}
-        facts |= {} if options.tags else {"tags": None}
+        band_hz = (card.features["f_min"], card.features["f_max"])
         predictions = {
-            number: replace(result, filename=plan.sources[number].name, **facts)
+            number: replace(
+                result,
+                filename=plan.sources[number].name,
+                band_hz=band_hz,
+                events=[event for event in result.events if event.label in classes],
+                tags=[tag for tag in result.tags or () if tag[0] in classes] if plan.tags else None,
+            )
             for number, result in enumerate(results)
             if isinstance(result, Prediction)
         }
         table = _write(outputs, plan, predictions)
-    return PredictResult(table, _report_errors(errors, len(results)))
+    found = summary(list(predictions.values()))
+    return PredictResult(table, found, _report_errors(errors, len(results)))
 
 
 def find_events(

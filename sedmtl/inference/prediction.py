@@ -46,7 +46,7 @@ class Prediction:
         classes: Names of the C classes, in the order of every axis of classes.
         clip: (C,) in [0, 1], the highest clip score over the windows.
         frame: (C, T) over time; each window's times its clip score if the post-processing of the
-            run is gated.
+            run is gated, and 0 where the recording is silent, as are clip scores.
         frame_edges_s: (T + 1,) where frames begin and end, as of a `Grid`.
         filename: The recording's name in tables; `sedmtl predict` adds it.
         band_hz: Lowest and highest frequency of the network's input; likewise.
@@ -148,6 +148,8 @@ class _Track:
         Returns:
             The events that no later window can change; none ends after the recording.
         """
+        if window.is_silent:  # what was scaled to the peak of a clip is dither
+            clip, frame = np.zeros_like(clip), np.zeros_like(frame)
         self.end, self._clip = window.end, np.maximum(self._clip, clip)
         gated = gate(frame[:, : window.n_frames], clip, self._settings)
         events = self._take(self._join.push(window.start, gated))

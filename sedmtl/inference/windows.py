@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.data.audio import Audio, conform
+from sedmtl.data.audio import Audio, conform, is_silent
 from sedmtl.data.grid import Grid
 
 Scores = npt.NDArray[np.float32]
@@ -27,6 +27,7 @@ class Window(NamedTuple):
         waveform: (n_samples,), peak 0.5.
         end: Samples of the recording that it reaches; all of them if it is the last.
         is_last: Whether the recording ends with it.
+        is_silent: Whether its audio was too quiet, before it was scaled, to hold anything.
     """
 
     start: int
@@ -34,6 +35,7 @@ class Window(NamedTuple):
     waveform: Audio
     end: int
     is_last: bool
+    is_silent: bool
 
 
 def cut(blocks: Iterable[Audio], grid: Grid) -> Iterator[Window]:
@@ -68,7 +70,8 @@ def _window(held: Audio, start: int, grid: Grid) -> Window:
     waveform = conform(held, grid.n_samples)
     n_audio_frames = min(len(held), grid.n_samples)
     end = start * grid.hop + n_audio_frames
-    return Window(start, grid.frames_within(n_audio_frames), waveform, end, is_last=False)
+    n_frames = grid.frames_within(n_audio_frames)
+    return Window(start, n_frames, waveform, end, False, is_silent(held[: grid.n_samples]))
 
 
 class CrossFade:

@@ -7,6 +7,7 @@ cell of Markdown, a cell of a spreadsheet.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What moves a terminal's cursor, colours or clears it, begins another line or reverses the
@@ -48,6 +49,18 @@ def csv_cell(text: str) -> str:
     An apostrophe goes before what would be one, as spreadsheets themselves do it.
     """
     return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+
+
+def aligned(rows: Sequence[Sequence[str]], n_left: int = 1) -> list[str]:
+    """Rows of cells as lines: the first columns to the left, those of numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < n_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _is_number(text: str) -> bool:

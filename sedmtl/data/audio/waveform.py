@@ -20,6 +20,12 @@ LOUDEST = 1e12
 """Highest amplitude of a sample, where 1 is full scale. Integers written as floats reach 2e9; the
 squares and sums of samples beyond this one would overflow float32."""
 
+SILENT = 1e-4
+"""Peak, where 1 is full scale, below which a recording holds nothing to detect: -80 dBFS. The
+triangular dither of a silent 16-bit file reaches one step, -90 dBFS, and -84 dBFS once it is
+resampled (20 s from 44.1 to 96 kHz); scaled to the peak of a clip it would be noise as loud as any
+sound."""
+
 QUIETEST = 1e-33
 """RMS below which audio counts as silent: dividing by it would overflow float32."""
 
@@ -119,6 +125,11 @@ def conform(waveform: Audio, n_samples: int) -> Audio:
     peak = float(np.abs(clip).max())
     # Divide first: PEAK / peak overflows if the peak is a denormal number.
     return clip / np.float32(peak) * np.float32(PEAK) if peak > 0 else clip
+
+
+def is_silent(waveform: Audio) -> bool:
+    """Whether a waveform, before `conform`, holds nothing but digital silence or dither."""
+    return not len(waveform) or float(np.abs(waveform).max()) < SILENT
 
 
 def rms(waveform: Audio) -> float:

@@ -1,0 +1,67 @@
+"""What the command line of `sedmtl predict` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.prediction import BATCH_SIZE
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options; what is None is as the run has it.
+
+    Attributes:
+        run_name: By default the newest finished run.
+        out_dir: By default `work/predictions`.
+        formats: In which each recording gets a file of its own: names in `exporters.FORMATS`.
+        tags: Whether to write which classes each recording holds, too.
+        classes: To look for, also several with commas; by default all.
+        thresholds: In place of the run's, each of a class, or of all that have none of their own if
+            the name is empty.
+        low: The share of the threshold above which an event goes on; None: the run's. So the
+            lengths; a median filter takes the place of the run's boxes.
+        batch_size: Windows at a time.
+        n_gpus: 1 or 0; by default one if there is one.
+        n_workers: Recordings that are read at once.
+        scheduler: Of a Dask cluster, whose workers take a recording each.
+        force: Whether files that are the user's are overwritten, too.
+    """
+
+    run_name: str | None = None
+    out_dir: Path | None = None
+    formats: Sequence[str] = ()
+    tags: bool = False
+    classes: Sequence[str] = ()
+    thresholds: Sequence[tuple[str, float]] = ()
+    low: float | None = None
+    median_s: float | None = None
+    gap_s: float | None = None
+    min_duration_s: float | None = None
+    batch_size: int = BATCH_SIZE
+    n_gpus: int | None = None
+    n_workers: int = 1
+    scheduler: str | None = None
+    force: bool = False
+
+    def adjust(self, settings: PostProcessing, classes: Sequence[str]) -> PostProcessing:
+        """The post-processing of a run of such classes, but for what is said here.
+
+        Raises:
+            SedmtlError: A threshold is of another class.
+        """
+        names = ("low", "median_s", "gap_s", "min_duration_s")
+        asked: dict[str, Any] = {name: getattr(self, name) for name in names}
+        given: dict[str, float] = {}
+        for name, value in sorted(self.thresholds, key=lambda each: each[0] != ""):
+            given |= dict.fromkeys(check_classes([name], classes) if name else classes, value)
+        pairs = zip(classes, settings.threshold, strict=True)
+        asked["threshold"] = tuple(given.get(label, value) for label, value in pairs)
+        if self.median_s is not None:
+            asked["step_s"] = 0.0
+        return replace(settings, **{k: value for k, value in asked.items() if value is not None})
