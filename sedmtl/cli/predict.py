@@ -11,6 +11,7 @@ from sedmtl.cli import options, output
 from sedmtl.inference.exporters import FORMATS
 
 EVENTS = "What counts as an event (default: as tuned on the run's inner validation)"
+SNIPPETS = "Snippets: events as sound files, to listen to"
 HOW = "How"
 
 
@@ -118,6 +119,39 @@ MinDuration = Annotated[
         rich_help_panel=EVENTS,
     ),
 ]
+AreSnippets = Annotated[
+    bool,
+    typer.Option(
+        "--snippets",
+        help="Cut each event to snippets/CLASS/SCORE_FILE_ONSET_CLASS.wav.",
+        rich_help_panel=SNIPPETS,
+    ),
+]
+Context = Annotated[
+    float | None,
+    typer.Option(
+        "--context",
+        min=0,
+        max=60,
+        metavar="S",
+        help="Sound before and after the event, in seconds; default: 1.",
+        rich_help_panel=SNIPPETS,
+    ),
+]
+PerClass = Annotated[
+    int | None,
+    typer.Option(
+        "--per-class",
+        min=1,
+        metavar="N",
+        help="Only the N events of each class with the highest scores.",
+        rich_help_panel=SNIPPETS,
+    ),
+]
+SnippetFormat = Annotated[
+    Literal["wav", "flac"] | None,
+    typer.Option("--snippet-format", help="Default: wav.", rich_help_panel=SNIPPETS),
+]
 BatchSize = Annotated[
     int,
     typer.Option("--batch-size", min=1, help="Windows per batch.", rich_help_panel=HOW),
@@ -148,6 +182,10 @@ def command(
     median: Median = None,
     gap: Gap = None,
     min_duration: MinDuration = None,
+    snippets: AreSnippets = False,
+    context: Context = None,
+    per_class: PerClass = None,
+    snippet_format: SnippetFormat = None,
     batch_size: BatchSize = 8,
     gpus: Gpus = None,
     workers: options.Workers = None,
@@ -161,9 +199,15 @@ def command(
     """
     from sedmtl.inference.predict import predict
     from sedmtl.inference.predict_options import PredictOptions
+    from sedmtl.inference.snippets import Snippets
 
+    asked: dict[str, Any] = {"context_s": context, "per_class": per_class, "ending": snippet_format}
+    how_cut = {name: value for name, value in asked.items() if value is not None}
+    if how_cut and not snippets:
+        raise typer.BadParameter("--context, --per-class and --snippet-format need --snippets")
+    cut = Snippets(**how_cut) if snippets else None
     how = PredictOptions(
-        run, out, format or (), tags, classes or (), threshold or (), hysteresis, median, gap,
+        run, out, format or (), tags, classes or (), threshold or (), cut, hysteresis, median, gap,
         min_duration, batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
     )  # fmt: skip
     result = predict(options.load_project_if_any(config), audio, how)

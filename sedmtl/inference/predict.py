@@ -22,6 +22,7 @@ from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.predict_options import PredictOptions
 from sedmtl.inference.prediction import Prediction
 from sedmtl.inference.remote import digest_of, predict_remotely
+from sedmtl.inference.snippets import write_snippets
 from sedmtl.inference.sources import Source, files_about, find_sources
 from sedmtl.inference.summary import summary
 from sedmtl.runtime import progress
@@ -86,8 +87,11 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
             if isinstance(result, Prediction)
         }
         table = _write(outputs, plan, predictions)
-    found = summary(list(predictions.values()))
-    return PredictResult(table, found, _report_errors(errors, len(results)))
+        if options.snippets is not None:
+            found = [(plan.sources[number].path, each) for number, each in predictions.items()]
+            write_snippets(outputs, found, options.snippets)
+    lines = summary(list(predictions.values()))
+    return PredictResult(table, lines, _report_errors(errors, len(results)))
 
 
 def find_events(

@@ -10,6 +10,7 @@ from typing import Any
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import BATCH_SIZE
+from sedmtl.inference.snippets import Snippets
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class PredictOptions:
         classes: To look for, also several with commas; by default all.
         thresholds: In place of the run's, each of a class, or of all that have none of their own if
             the name is empty.
+        snippets: Which events are cut out as sound files; None: none.
         low: The share of the threshold above which an event goes on; None: the run's. So the
             lengths; a median filter takes the place of the run's boxes.
         batch_size: Windows at a time.
@@ -39,6 +41,7 @@ class PredictOptions:
     tags: bool = False
     classes: Sequence[str] = ()
     thresholds: Sequence[tuple[str, float]] = ()
+    snippets: Snippets | None = None
     low: float | None = None
     median_s: float | None = None
     gap_s: float | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.outputs import Outputs
+from sedmtl.runtime.text import file_name
 
 FULL_SCALE = 1 << 15
 """The amplitude 1 in a 16-bit file, one more than the highest value."""
@@ -130,7 +130,7 @@ def file_names(labels: Iterable[str]) -> list[str]:
     """A name a label that any file system takes: none twice, none that of the rest."""
     taken, names = {REST}, []
     for label in labels:
-        name = re.sub(r"[^\w.+() -]", "_", label).strip(". ") or "_"
+        name = file_name(label)
         while name.casefold() in taken:
             name += "_"
         taken.add(name.casefold())

@@ -87,6 +87,10 @@ class Outputs:
         self._own.add(path, hashlib.sha256(content).hexdigest(), self._of)
         write_bytes(path, content)
 
+    def known(self) -> list[Path]:
+        """All paths in the record of this folder, whether there are files or not."""
+        return [self.folder / name for name in self._own.names]
+
     def make_folder(self, path: Path) -> None:
         """Make a folder that is ours; nothing if it is."""
         self._own.add(path, FOLDER, self._of)
@@ -148,6 +152,11 @@ class _Record:
                 with suppress(LookupError, TypeError, ValueError):  # cut off, or not ours
                     content = parse_json(line)
                     self._note(str(content["name"]), str(content["sha256"]), str(content["of"]))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs, below the folder."""
+        return list(self._known)
 
     def find(self, path: Path) -> tuple[str, set[str]]:
         """The recording that an output is about, and the checksums of all that it was."""

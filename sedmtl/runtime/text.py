@@ -1,7 +1,7 @@
 """Text from elsewhere - names of files and classes, answers of servers - made inert where it shows.
 
 One function for each place that gives characters a meaning of their own: a line of a terminal, a
-cell of Markdown, a cell of a spreadsheet.
+cell of Markdown, a cell of a spreadsheet, the name of a file.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ def csv_cell(text: str) -> str:
     An apostrophe goes before what would be one, as spreadsheets themselves do it.
     """
     return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+
+
+def file_name(text: str) -> str:
+    """A name that any file system takes for a file or folder, not a path; perhaps too long."""
+    return re.sub(r"[^\w.+() -]", "_", text).strip(". ") or "_"
 
 
 def aligned(rows: Sequence[Sequence[str]], n_left: int = 1) -> list[str]:

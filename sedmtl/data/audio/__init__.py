@@ -4,6 +4,7 @@ The only package that reads audio (soundfile) and resamples it (soxr). Both libr
 GIL, so threads use all cores.
 """
 
+from sedmtl.data.audio.excerpts import excerpt
 from sedmtl.data.audio.files import (
     EXTENSIONS,
     AudioInfo,
@@ -40,6 +41,7 @@ __all__ = [
     "average",
     "conform",
     "cut_or_repeat",
+    "excerpt",
     "files_below",
     "is_silent",
     "probe",

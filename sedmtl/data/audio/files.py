@@ -87,7 +87,7 @@ def probe(path: Path) -> AudioInfo:
     if is_special(path):
         raise SedmtlError(f"{path} is a device or a pipe: expected an audio file")
     try:
-        info = soundfile.info(_name_of(path))
+        info = soundfile.info(libsndfile_name(path))
         check_whole(path)
     except soundfile.LibsndfileError as error:
         raise _unreadable(path, error) from error
@@ -198,7 +198,7 @@ def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator
     at, end = first, first + n_samples
     n_at_a_time = max(1, BLOCK // info.n_channels)
     try:
-        with soundfile.SoundFile(_name_of(path)) as file:
+        with soundfile.SoundFile(libsndfile_name(path)) as file:
             file.seek(first)
             while at < end:
                 n_wanted = min(n_at_a_time, end - at)
@@ -217,8 +217,8 @@ def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator
         ) from error
 
 
-def _name_of(path: Path) -> Path | bytes:
-    """As soundfile opens it: of a name that is not UTF-8, the bytes."""
+def libsndfile_name(path: Path) -> Path | bytes:
+    """What soundfile opens: of a name that is not UTF-8, the bytes."""
     return path if os.name == "nt" else os.fsencode(path)
 
 
