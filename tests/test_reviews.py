@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from conftest import invoke
@@ -14,7 +16,7 @@ from sedmtl.review.precision import estimate, refit, refit_classes, wilson
 from sedmtl.review.verdicts import COLUMNS, Review, Snippet, open_reviews, read_reviews, standing
 from sedmtl.runtime.errors import SedmtlError
 
-TIME = "2026-11-30T10:53:31.000Z"
+CLOCK = itertools.count()
 
 
 def snippet(filename="a.wav", label="bird", onset_s=1.0, offset_s=2.0, **facts):
@@ -29,7 +31,8 @@ def said(verdict, about=None, heard="", span=(None, None)):
     about = about or snippet()
     if verdict == "yes":
         heard, span = about.label, span if span[0] else (about.onset_s, about.offset_s)
-    return Review(about, verdict, heard, *span, "me", TIME)
+    time = f"2026-11-30T10:53:31.{next(CLOCK):03}Z"
+    return Review(about, verdict, heard, *span, "me", time)
 
 
 def add(path, *reviews):
@@ -49,11 +52,11 @@ def test_a_table_gives_back_what_was_added_to_it(tmp_path):
 
 
 def test_the_last_verdict_holds_and_undo_takes_one_back():
-    other = said("no", snippet("b.wav"))
-    lines = [said("yes"), other, said("no")]
-    assert standing(lines) == [other, said("no")]
+    first, other, last = said("yes"), said("no", snippet("b.wav")), said("no")
+    lines = [first, other, last]
+    assert standing(lines) == [other, last]
     lines += [said("undo")]
-    assert standing(lines) == [said("yes"), other]
+    assert standing(lines) == [first, other]
     assert standing([*lines, said("undo"), said("undo")]) == [other]
 
 
@@ -69,6 +72,13 @@ def test_a_table_cut_off_anywhere_keeps_every_whole_line_and_goes_on(tmp_path):
         is_whole = n_bytes == len(content) - 1  # only its line break is missing
         kept = [first] * (n_bytes >= begin - 1) + [second] * is_whole
         assert read_reviews(path) == [*kept, third], n_bytes
+
+
+def test_a_line_that_arrives_twice_is_added_once(tmp_path):
+    given = said("yes")
+    add(tmp_path / "t.tsv", given)
+    add(tmp_path / "t.tsv", given, said("no"))
+    assert len(read_reviews(tmp_path / "t.tsv")) == 2
 
 
 def test_a_wrong_line_is_named_and_nothing_is_lost(tmp_path):

@@ -33,7 +33,7 @@ COMMANDS = {
     "Start": ("demo", "download", "verify", "folds"),
     "Pipeline": ("mix", "features", "train", "eval", "report"),
     "Use a trained network": ("predict", "visualize", "separate", "export"),
-    "Correct labels": ("relabel",),
+    "Correct labels": ("review", "relabel"),
     "Maintain": ("check",),
 }
 """The modules of the commands, by their heading in `--help`."""

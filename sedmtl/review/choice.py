@@ -28,6 +28,11 @@ so that verdicts of several days fit together."""
 FLOOR = 1e-4
 """Of scores and of their distance from 1, before logits: a network's 0 is not for ever."""
 
+UNLABELLED = (
+    "suspicious labels are those of labelled recordings: leave out the audio files, so that the "
+    "recordings of corpus.clips are reviewed"
+)
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -50,6 +55,11 @@ class Pool:
     def score(self) -> Values:
         """(n,) in [0, 1]."""
         return np.array([each.score for each in self.snippets], float)
+
+    def without(self, filenames: Collection[str]) -> Pool:
+        """The snippets of other recordings."""
+        kept = [i for i, each in enumerate(self.snippets) if each.filename not in filenames]
+        return Pool([self.snippets[i] for i in kept], self.votes[kept], self.weak[kept])
 
     @property
     def label(self) -> Indices:
@@ -89,10 +99,7 @@ def choose(
         SedmtlError: Nothing is labelled, so that no label can be suspicious.
     """
     if by == "suspicious" and not (pool.weak >= 0).any():
-        raise SedmtlError(
-            "suspicious labels are those of labelled recordings: leave out the audio files, so "
-            "that the recordings of corpus.clips are reviewed"
-        )
+        raise SedmtlError(UNLABELLED)
     done = set(done)
     open_ = [
         each.key not in done and (not classes or each.label in classes) for each in pool.snippets

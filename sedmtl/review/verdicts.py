@@ -109,10 +109,17 @@ class ReviewTable:
         if not content.endswith(b"\n", 0, n_bytes):
             self._append(b"\n" if n_bytes else _line(COLUMNS))
 
-    def add(self, reviews: Sequence[Review]) -> None:
-        """Add lines; they are on the disk when this returns."""
-        self._append(b"".join(_line(cells(each)) for each in reviews))
-        self.reviews += reviews
+    def add(self, reviews: Sequence[Review]) -> int:
+        """Add the lines that are not in the table yet; they are on the disk when this returns.
+
+        Returns:
+            How many were added.
+        """
+        known = set(map(_identity, self.reviews))
+        new = [each for each in reviews if _identity(each) not in known]
+        self._append(b"".join(_line(cells(each)) for each in new))
+        self.reviews += new
+        return len(new)
 
     def _append(self, content: bytes) -> None:
         with explained(f"cannot write {self._path}"):
@@ -154,6 +161,11 @@ def read_reviews(path: Path) -> list[Review]:
                 "--reviews"
             ) from None
     return _parse(content, path)[0]
+
+
+def _identity(review: Review) -> tuple[object, ...]:
+    """What a line that arrives a second time has in common with the first."""
+    return review.snippet.key, review.verdict, review.reviewer, review.time
 
 
 def standing(reviews: Iterable[Review]) -> list[Review]:
@@ -243,10 +255,15 @@ def _parse(content: bytes, path: Path) -> tuple[list[Review], int]:
     return reviews, len(content)
 
 
-def _line(row: Sequence[str]) -> bytes:
+def table_line(row: Sequence[str]) -> str:
+    """Cells as a line, without its break."""
     text = io.StringIO()
-    csv.writer(text, delimiter="\t", lineterminator="\n").writerow(row)
-    return text.getvalue().encode()
+    csv.writer(text, delimiter="\t", lineterminator="").writerow(row)
+    return text.getvalue()
+
+
+def _line(row: Sequence[str]) -> bytes:
+    return f"{table_line(row)}\n".encode()
 
 
 def _plain(text: str) -> str:

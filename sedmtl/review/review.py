@@ -1,0 +1,190 @@
+"""`sedmtl review`: recordings -> a page with the snippets that are most worth hearing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from sedmtl.config import Config
+from sedmtl.data import audio
+from sedmtl.data.clips import load_clips
+from sedmtl.inference.checkpoint import find_run, load_card
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.predict import find_events
+from sedmtl.inference.predict_options import PredictOptions
+from sedmtl.inference.prediction import Prediction
+from sedmtl.inference.sources import find_sources
+from sedmtl.review.choice import UNLABELLED, By, Pool, choose
+from sedmtl.review.exhibit import Exhibit, exhibit
+from sedmtl.review.page import Session, review_page
+from sedmtl.review.pool import (
+    check_same_classes,
+    find_scored,
+    held_out,
+    predicted,
+    proposing,
+)
+from sedmtl.review.server import ReviewServer, Site
+from sedmtl.review.verdicts import ReviewTable, Snippet, parse_line, read_reviews, standing
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.outputs import write_output
+from sedmtl.runtime.progress import progress, say
+
+
+@dataclass(frozen=True)
+class ReviewOptions:
+    """What the command line says.
+
+    Attributes:
+        run_names: The first proposes, all vote; by default the newest finished run, or for labelled
+            recordings the newest of each held-out fold.
+        n: Number of snippets; of each class with `class`.
+        classes: By default all.
+        context_s: Shown before and after each event.
+        seed: Of what is drawn at random.
+        n_workers: Recordings that are read at once.
+    """
+
+    run_names: Sequence[str]
+    by: By
+    n: int
+    classes: Sequence[str]
+    context_s: float
+    seed: int
+    reviewer: str
+    n_workers: int = 1
+
+
+def prepare(
+    config: Config, paths: Sequence[Path], table: ReviewTable, options: ReviewOptions
+) -> Session:
+    """Choose snippets and cut them; without paths, of the recordings of `corpus.clips`.
+
+    Raises:
+        SedmtlError: There is no run or recording to choose from, or nothing is left to hear.
+    """
+    pool, files, runs = (_predicted if paths else _labelled)(config, paths, options)
+    known = sorted({label for run in runs.values() for label in load_card(run).classes})
+    classes = check_classes(options.classes, known)
+    done = {review.snippet.key for review in standing(table.reviews)}
+    rng = np.random.default_rng(options.seed)
+    rows = choose(pool, options.by, options.n, rng, done=done, classes=classes)
+    if not len(rows):
+        n_done = sum(each.key in done for each in pool.snippets)
+        raise SedmtlError(
+            f"nothing is left to hear: of {len(pool.snippets)} snippets {n_done} have a verdict; "
+            "add recordings, or ask for other classes or another --by"
+        )
+    snippets = [pool.snippets[row]._replace(by=options.by) for row in rows]
+    exhibits = list(_cut(snippets, files, runs, options.context_s))
+    return Session(secrets.token_hex(8), options.by, exhibits, known, options.reviewer)
+
+
+def write_page(config: Config, session: Session) -> Path:
+    """Write the page to where it works without a server."""
+    path = config.work_dir / "review" / "page.html"
+    write_output(path, review_page(session), force=None)
+    return path
+
+
+def open_server(session: Session, table: ReviewTable) -> ReviewServer:
+    """A server of the page whose verdicts go to the table."""
+    snippets = {each.snippet.key: each.snippet for each in session.exhibits}
+
+    def take(lines: list[str]) -> None:
+        reviews = [parse_line(line) for line in lines if line]
+        for review in reviews:
+            if review.snippet.key not in snippets:
+                raise ValueError("this page does not ask about such a snippet")
+        table.add(
+            [
+                replace(each, snippet=snippets[each.snippet.key], reviewer=session.reviewer)
+                for each in reviews
+            ]
+        )
+
+    return ReviewServer(Site(lambda: review_page(session, table.reviews), take))
+
+
+def merge(table: ReviewTable, path: Path) -> int:
+    """Add the lines of another table that this one lacks; returns how many.
+
+    Raises:
+        SedmtlError: The other table cannot be read.
+    """
+    return table.add(read_reviews(path))
+
+
+Found = tuple[Pool, dict[str, Path], dict[str, Path]]
+"""A pool, the recordings by their names in it, and the folders of runs by theirs."""
+
+
+def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Found:
+    clips = load_clips(config)
+    files = dict(zip(clips.name, clips.paths, strict=True))
+    runs_dir = config.work_dir / "runs"
+    runs = find_scored(runs_dir, options.run_names)
+    say(f"held-out scores of {', '.join(run.name for run in runs)}")
+    pool = held_out(runs)
+    gone = {each.filename for each in pool.snippets} - set(files)
+    if gone:
+        say(f"left out, no longer in corpus.clips: {len(gone)} recordings, such as {min(gone)}")
+    return pool.without(gone), files, {run.name: find_run(runs_dir, run.name) for run in runs}
+
+
+def _predicted(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Found:
+    if options.by == "suspicious":
+        raise SedmtlError(UNLABELLED)
+    runs_dir = config.work_dir / "runs"
+    folders = [find_run(runs_dir, name) for name in options.run_names or (None,)]
+    cards = [(run.name, load_card(run)) for run in folders]
+    check_same_classes(cards)
+    check_classes(options.classes, cards[0][1].classes)  # before hours of work
+    sources = find_sources(paths)
+    journal = config.work_dir / "review" / "journal.jsonl"
+    found, errors = [], dict[str, SedmtlError]()
+    for run, (_, card) in zip(folders, cards, strict=True):
+        say(f"run {run.name}")
+        settings, how = proposing(card.postprocessing), PredictOptions(n_workers=options.n_workers)
+        results = find_events(run, settings, sources, journal, how)
+        by_name = {source.name: each for source, each in zip(sources, results, strict=True)}
+        errors |= {name: each for name, each in by_name.items() if isinstance(each, SedmtlError)}
+        found.append({name: each for name, each in by_name.items() if isinstance(each, Prediction)})
+    if not found[0]:
+        raise audio.as_one(list(errors.values()), len(sources))
+    for error in errors.values():
+        say(f"left out: {error}")
+    files = {source.name: source.path for source in sources}
+    return predicted(cards, found), files, {run.name: run for run in folders}
+
+
+def _cut(
+    snippets: Sequence[Snippet],
+    files: dict[str, Path],
+    runs: dict[str, Path],
+    context_s: float,
+) -> Iterator[Exhibit]:
+    """The exhibits of the recordings that can be read.
+
+    Raises:
+        SedmtlError: None can.
+    """
+    load = cache(Detector.load)
+    errors = []
+    with progress("cutting snippets", len(snippets)) as advance:
+        for snippet in snippets:
+            try:
+                yield exhibit(snippet, files[snippet.filename], load(runs[snippet.run]), context_s)
+            except SedmtlError as error:
+                errors.append(error)
+            advance(1)
+    if len(errors) == len(snippets):
+        raise errors[0]
+    for message in dict.fromkeys(map(str, errors)):
+        say(f"left out: {message}")
