@@ -19,8 +19,9 @@ GRID = $(OPTIONS) --fold $(FOLDS) $(addprefix --gpus ,$(GPUS)) $(foreach snr,$(S
 SNRS := 0 10 20
 WORK := work
 
-# Tests of one file run in one process: they share fixtures that are slow to make.
-PARALLEL := -n logical --maxprocesses 8 --dist loadfile
+# Tests of one file run in one process: they share fixtures that are slow to make. conftest.py orders
+# the files.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick lowest newest check bench method clean mixtures table4 table5 fig3 reproduce plan

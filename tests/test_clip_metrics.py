@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sedmtl.metrics import clip as clip_metrics
 
@@ -39,6 +40,23 @@ def test_macro_p_and_auc_are_means_over_classes(random_scores):
     assert metrics.auc == pytest.approx(np.mean(auc), abs=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_decimals", [1, 2, 9])
+def test_the_values_are_scikit_learns_ties_included(random_scores, n_decimals, dtype):
+    target, score = random_scores[0], random_scores[1].round(n_decimals).astype(dtype)
+    metrics, of_classes = clip_metrics.evaluate(target, score), clip_metrics.by_class(target, score)
+    micro = average_precision_score(target, score, average="micro")
+    assert metrics.micro_p == pytest.approx(micro, abs=1e-12)
+    for each, reference in zip(of_classes, (average_precision_score, roc_auc_score), strict=True):
+        np.testing.assert_allclose(each, reference(target, score, average=None), atol=1e-12)
+
+
+def test_scores_that_are_no_number_rank_nothing(random_scores):
+    target, score = random_scores
+    score[0] = np.nan
+    assert np.isnan(clip_metrics.evaluate(target, score)[:3]).all()
+
+
 def test_a_worked_example():
     """One class; ranked 1, 0, 1, 0: precision 1 and 2/3 at the positives."""
     target = np.array([[1], [0], [1], [0]])
@@ -63,8 +81,9 @@ def test_a_class_without_positives_is_left_out_and_counted(random_scores):
 def test_a_class_that_is_in_every_clip_has_a_precision_but_no_auc(random_scores):
     target, score = random_scores
     target[:, 0] = 1
-    assert clip_metrics.average_precision(target, score)[0] == 1
-    assert np.isnan(clip_metrics.roc_auc(target, score)[0])
+    of_classes = clip_metrics.by_class(target, score)
+    assert of_classes.ap[0] == 1
+    assert np.isnan(of_classes.auc[0])
     assert clip_metrics.evaluate(target, score).n_classes_scored == 7
 
 

@@ -39,7 +39,6 @@ KEEPERS = {
     "soxr": {"data.audio"},
     "safetensors": {"inference.checkpoint"},
     "matplotlib": {"report.figures"},
-    "sklearn": {"metrics"},
     "pydantic": {"config"},
     "typer": {"cli"},
     "jinja2": {"report.html"},

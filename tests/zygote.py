@@ -8,10 +8,12 @@ on how fast a machine is.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import json
 import os
+import pkgutil
 import resource
 import subprocess
 import sys
@@ -24,12 +26,6 @@ DISK = frozenset((
     "write_bytes",
 ))  # fmt: skip
 """Names of functions that change files or folders, of the system, of h5py and of sedmtl."""
-
-IMPORTED = (
-    "sedmtl.cli.app", "sedmtl.inference.onnx", "sedmtl.data.mixing", "sedmtl.features.extraction",
-    "sedmtl.training.grid.runs", "sedmtl.inference.predict",
-    "torch._dynamo",  # or its two seconds are every training's
-)  # fmt: skip
 
 DEAF = ("weakref.py", "threading.py")
 """Modules in which Python itself swallows an interruption, or makes another error of it."""
@@ -85,23 +81,33 @@ class Zygote:
 
 
 def main():
-    """Import everything, then fork a child for each line of stdin."""
+    """Import everything and build the command line, then fork a child for each line of stdin."""
     import torch
+    import torch._dynamo  # or its two seconds are every training's
+    import typer
 
-    for name in IMPORTED:
-        importlib.import_module(name)
+    import sedmtl
+
+    for found in pkgutil.walk_packages(sedmtl.__path__, "sedmtl."):
+        if found.name != "sedmtl.__main__":
+            importlib.import_module(found.name)
+    command = typer.main.get_command(importlib.import_module("sedmtl.cli.app").app)
+    for each in command.commands.values():
+        for parameter in each.params:
+            parameter.get_runtime_param()  # typer keeps it
     torch.set_num_threads(1)
+    gc.freeze()  # else a child's first full collection copies all that is shared
     for line in sys.stdin:
-        print(json.dumps(_fork(*json.loads(line))), flush=True)
+        print(json.dumps(_fork(command, *json.loads(line))), flush=True)
 
 
-def _fork(folder, words, sign, at, among, max_file):
+def _fork(command, folder, words, sign, at, among, max_file):
     # Pipes, which a limit on files leaves alone; nobody writes more than fits into them.
     pipes = [os.pipe() for _ in ("stdout", "stderr", "report")]
     if not (child := os.fork()):
         for number in (1, 2):
             os.dup2(pipes[number - 1][1], number)
-        _Child(pipes[2][1], sign, at).run(folder, words, among, max_file)
+        _Child(pipes[2][1], sign, at).run(command, folder, words, among, max_file)
     _, status = os.waitpid(child, 0)
     contents = [_drain(*pipe) for pipe in pipes]
     n_moments, _, moment = contents[2].partition(" ")
@@ -121,9 +127,7 @@ class _Child:
         self.report, self.sign, self.at = report, sign, at
         self.invoked, self.n_moments = False, 0
 
-    def run(self, folder, words, among, max_file):
-        from sedmtl.cli.app import app
-
+    def run(self, command, folder, words, among, max_file):
         code = 1
         try:
             os.chdir(folder)
@@ -131,7 +135,7 @@ class _Child:
             if max_file is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (max_file, max_file))
             sys.setprofile({"disk": self.count_disk, "any": self.count_any, None: None}[among])
-            app(words, prog_name="sedmtl")
+            command(words, prog_name="sedmtl")
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
         except BaseException:

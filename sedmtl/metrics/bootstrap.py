@@ -1,7 +1,7 @@
 """Confidence intervals of the clip metrics: bootstrap over clips.
 
-scikit-learn would sort all scores for each draw; here they are sorted once and a draw is a weight
-per clip, so that 1,000 draws of 2,000 clips and 41 classes take seconds.
+Scores are sorted once and a draw is a weight per clip, so that 1,000 draws of 2,000 clips and 41
+classes take seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.metrics.annotation import Values, Whole
-from sedmtl.metrics.clip import Scores, Targets, mean_where_known
+from sedmtl.metrics.clip import Targets, mean_where_known
+from sedmtl.metrics.ranking import Scores
 
 Weights = npt.NDArray[np.int32]
 

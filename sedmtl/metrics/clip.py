@@ -1,7 +1,7 @@
 """Clip metrics: micro-P, macro-P and AUC (paper, section IV-B).
 
 The "precision" of the paper's tables is average precision, and its AUC the macro average of the
-area under the ROC curve. The values are scikit-learn's; this module decides which classes count.
+area under the ROC curve.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sedmtl.metrics.annotation import Values
+from sedmtl.metrics.ranking import Scores, average_precision, roc_area
 
-Scores = npt.NDArray[np.floating]
 Targets = npt.NDArray[np.integer]
 
 
@@ -61,7 +60,7 @@ def evaluate(target: Targets, score: Scores, of_classes: ByClass | None = None) 
     if not scored.any():
         return ClipMetrics(np.nan, np.nan, np.nan, 0)
     return ClipMetrics(
-        micro_p=float(average_precision_score(target, score, average="micro")),
+        micro_p=average_precision(*_rising(target.ravel(), score.ravel())),
         macro_p=float(ap[scored].mean()),
         auc=float(mean_where_known(auc)),
         n_classes_scored=int(scored.sum()),
@@ -70,7 +69,16 @@ def evaluate(target: Targets, score: Scores, of_classes: ByClass | None = None) 
 
 def by_class(target: Targets, score: Scores) -> ByClass:
     """Metrics of each class, from (n, C) each."""
-    return ByClass(average_precision(target, score), roc_auc(target, score))
+    ranked = [_rising(truth, s) for truth, s in zip(target.T, score.T, strict=True)]
+    return ByClass(
+        ap=np.array([average_precision(*each) for each in ranked]),
+        auc=np.array([roc_area(*each) for each in ranked]),
+    )
+
+
+def _rising(truth: Targets, score: Scores) -> tuple[Scores, Scores]:
+    """The scores of positives, and those of all, both rising."""
+    return np.sort(score[truth > 0]), np.sort(score)
 
 
 def mean_where_known(values: Sequence[Values] | Values) -> Values:
@@ -78,21 +86,3 @@ def mean_where_known(values: Sequence[Values] | Values) -> Values:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanmean(values, axis=0))
-
-
-def average_precision(target: Targets, score: Scores) -> Values:
-    """Average precision of each class: (C,), NaN where a class has no positive."""
-    values = [
-        average_precision_score(truth, s) if truth.any() else np.nan
-        for truth, s in zip(target.T, score.T, strict=True)
-    ]
-    return np.array(values)
-
-
-def roc_auc(target: Targets, score: Scores) -> Values:
-    """Area under the ROC curve of each class: (C,), NaN where all clips have the same label."""
-    values = [
-        roc_auc_score(truth, s) if truth.any() and not truth.all() else np.nan
-        for truth, s in zip(target.T, score.T, strict=True)
-    ]
-    return np.array(values)

@@ -1,20 +1,13 @@
-"""Frame metrics: average precision of the frame scores, against truths cut into frames.
-
-The definition is scikit-learn's average precision. At paper size it would sort 25 million pairs
-with their labels; only the scores of positives are thresholds that count, so here the scores are
-sorted alone.
-"""
+"""Frame metrics: average precision of the frame scores, against truths cut into frames."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sedmtl.metrics.annotation import Annotation, Mask, Seconds, Values, microseconds
-
-Scores = npt.NDArray[np.floating]
+from sedmtl.metrics.ranking import Scores, average_precision
 
 
 class FrameMetrics(NamedTuple):
@@ -67,20 +60,12 @@ def evaluate(target: Mask, frame: Scores) -> FrameMetrics:
         row[:] = frame[:, label].ravel()
         positives.append(np.sort(row[target[:, label].ravel()]))
         row.sort()
-        ap[label] = _average_precision(positives[-1], row)
+        ap[label] = average_precision(positives[-1], row)
     score = score.reshape(-1)
     score.sort()
     return FrameMetrics(
-        ap_micro=_average_precision(np.sort(np.concatenate(positives)), score),
+        ap_micro=average_precision(np.sort(np.concatenate(positives)), score),
         ap_macro=float(ap[scored].mean()),
         n_classes_scored=int(scored.sum()),
         ap=ap,
     )
-
-
-def _average_precision(positives: Scores, scores: Scores) -> float:
-    """Average precision from the scores of the positives and those of all, both rising."""
-    n_hits = len(positives) - np.searchsorted(positives, positives)
-    n_taken = len(scores) - np.searchsorted(scores, positives)
-    # Positives of equal score share a threshold, whose precision each of them adds.
-    return float((n_hits / n_taken).mean())

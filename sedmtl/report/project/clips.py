@@ -16,7 +16,7 @@ from sedmtl.evaluation.localisation import detected
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
 from sedmtl.inference.inspection import Inspection
-from sedmtl.metrics.clip import average_precision
+from sedmtl.metrics.clip import by_class
 from sedmtl.report import figures as plots
 from sedmtl.report import timeline
 from sedmtl.report.embedding import data_uri
@@ -131,7 +131,7 @@ def judge(scores: HeldOutScores) -> tuple[Values, Values]:
     likelihood = np.where(target == 1, score, 1 - score.astype(np.float64))
     # A score may be 0 or 1 in float32.
     entropy: Values = -np.log(np.clip(likelihood, 1e-7, 1)).mean(axis=1)
-    return average_precision(target.T, score.T), entropy
+    return by_class(target.T, score.T).ap, entropy
 
 
 def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
