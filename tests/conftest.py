@@ -47,6 +47,13 @@ def pytest_configure() -> None:
     typer.testing._get_command = cache(typer.testing._get_command)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is slow as a whole is not even imported in `make quick`."""
+    if config.option.markexpr != "not slow" or not collection_path.match("test_*.py"):
+        return None
+    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
+
+
 LONGEST = (
     "test_kills", "test_distributed", "test_hostile", "test_page_browser", "test_bench",
     "test_export", "test_train", "test_cheap_networks", "test_plots", "test_check",

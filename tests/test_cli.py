@@ -89,6 +89,7 @@ LIBRARIES = {"yaml", "numpy", "scipy", "torch", "h5py", "typer", "click", "rich"
              "sitecustomize", "usercustomize", "torchaudio"}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_nothing_of_the_projects_folder_runs_and_no_matplotlibrc_is_read(trained, tmp_path):
     marker = tmp_path / "marker"
     for name in sys.stdlib_module_names | LIBRARIES:
