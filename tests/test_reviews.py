@@ -13,6 +13,7 @@ from sedmtl.events import Event
 from sedmtl.review.choice import N_BANDS, bands
 from sedmtl.review.labels import Change, correct
 from sedmtl.review.precision import estimate, refit, refit_classes, wilson
+from sedmtl.review.relabel import read_thresholds
 from sedmtl.review.verdicts import COLUMNS, Review, Snippet, open_reviews, read_reviews, standing
 from sedmtl.runtime.errors import SedmtlError
 
@@ -291,6 +292,12 @@ def test_relabel_prints_thresholds_in_words_and_writes_them(tmp_path):
     )  # fmt: skip
     result = invoke(["relabel", "--reviews", str(tmp_path / "reviews.tsv")])
     assert "  bird 0.11: 100 % of events are right, 93–100, 49 heard" in result.stdout
-    lines = (tmp_path / "thresholds_r.tsv").read_text().splitlines()
-    assert lines[0].split("\t")[:2] == ["event_label", "threshold"]
-    assert lines[1].split("\t")[0] == "bird"
+    ((label, threshold),) = read_thresholds(tmp_path / "thresholds_r.tsv")
+    assert (label, threshold) == ("bird", pytest.approx(0.105, abs=1e-4))
+
+
+def test_predict_refuses_thresholds_that_are_none(tmp_path, one_sentence):
+    table = tmp_path / "thresholds.tsv"
+    table.write_text("event_label\tthreshold\nbird\thigh\n")
+    result = invoke(["predict", "a.wav", "--thresholds", str(table)])
+    one_sentence(result, "expected a threshold from 0 to 1, found 'high' for bird")

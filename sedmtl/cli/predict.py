@@ -76,6 +76,15 @@ Thresholds = Annotated[
         rich_help_panel=EVENTS,
     ),
 ]
+ThresholdTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--thresholds",
+        metavar="TSV",
+        help="Thresholds of classes that 'sedmtl relabel' wrote; --threshold goes before them.",
+        rich_help_panel=EVENTS,
+    ),
+]
 Hysteresis = Annotated[
     float | None,
     typer.Option(
@@ -178,6 +187,7 @@ def command(
     stdout: Stdout = "summary",
     quiet: Quiet = False,
     threshold: Thresholds = None,
+    thresholds: ThresholdTable = None,
     hysteresis: Hysteresis = None,
     median: Median = None,
     gap: Gap = None,
@@ -200,14 +210,16 @@ def command(
     from sedmtl.inference.predict import predict
     from sedmtl.inference.predict_options import PredictOptions
     from sedmtl.inference.snippets import Snippets
+    from sedmtl.review.relabel import read_thresholds
 
     asked: dict[str, Any] = {"context_s": context, "per_class": per_class, "ending": snippet_format}
     how_cut = {name: value for name, value in asked.items() if value is not None}
     if how_cut and not snippets:
         raise typer.BadParameter("--context, --per-class and --snippet-format need --snippets")
     cut = Snippets(**how_cut) if snippets else None
+    given = [*(read_thresholds(thresholds) if thresholds else ()), *(threshold or ())]
     how = PredictOptions(
-        run, out, format or (), tags, classes or (), threshold or (), cut, hysteresis, median, gap,
+        run, out, format or (), tags, classes or (), given, cut, hysteresis, median, gap,
         min_duration, batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
     )  # fmt: skip
     result = predict(options.load_project_if_any(config), audio, how)

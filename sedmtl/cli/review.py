@@ -28,11 +28,12 @@ Runs = Annotated[
     ),
 ]
 ByOption = Annotated[
-    Literal["uncertain", "suspicious", "class", "new"],
+    Literal["uncertain", "suspicious", "class", "new"] | None,
     typer.Option(
         "--by",
         help="uncertain: near thresholds, or scores disagree; suspicious: labels that are probably "
-        "wrong; class: N of each class over all scores, to fit thresholds; new: at random.",
+        "wrong; class: N of each class over all scores, to fit thresholds; new: at random. "
+        "Default: uncertain, for labelled recordings suspicious.",
     ),
 ]
 Number = Annotated[
@@ -72,7 +73,7 @@ Merge = Annotated[
 def command(
     audio: AudioPaths = None,
     run: Runs = None,
-    by: ByOption = "uncertain",
+    by: ByOption = None,
     n: Number = None,
     classes: Classes = None,
     context: Context = 2.0,
@@ -94,6 +95,7 @@ def command(
     from sedmtl.review.verdicts import open_reviews
     from sedmtl.runtime.progress import say
 
+    by = by or ("uncertain" if audio else "suspicious")
     asked = reviewing.ReviewOptions(
         run or (), by, n or (20 if by == "class" else 50), classes or (), context, seed,
         reviewer or os.environ.get("USER", ""), options.count_workers(workers),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from sedmtl.classes import class_name
 from sedmtl.config import Clips, Config
 from sedmtl.data.folds import labels_of_rows
 from sedmtl.events import Event, strong_label_text
@@ -16,6 +18,8 @@ from sedmtl.label_files import by_recording, read_strong_labels
 from sedmtl.review.labels import Corrected, correct
 from sedmtl.review.precision import MIN_HEARD, Estimate, refit_classes
 from sedmtl.review.verdicts import Review, read_reviews, standing
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.folders import is_file
 from sedmtl.runtime.outputs import check_output, write_output
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
@@ -80,13 +84,34 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
 
 
 def threshold_text(estimates: Mapping[str, Estimate]) -> str:
-    """Thresholds of classes as a TSV, which `predict --threshold` reads."""
+    """Thresholds of classes as a TSV, which `predict --thresholds` reads."""
     rows = [
         (label, f"{each.threshold:.4f}", f"{each.precision:.3f}", f"{each.low:.3f}",
          f"{each.high:.3f}", str(each.n_heard))
         for label, each in estimates.items()
     ]  # fmt: skip
     return _text([THRESHOLD_COLUMNS, *rows], "\t")
+
+
+def read_thresholds(path: Path) -> list[tuple[str, float]]:
+    """The classes and thresholds of a table that `relabel` wrote.
+
+    Raises:
+        SedmtlError: The table cannot be read, or a threshold is none.
+    """
+    found = []
+    for row in read_table(path, THRESHOLD_COLUMNS[:2], "\t", unique="event_label"):
+        try:
+            threshold = float(row["threshold"])
+        except ValueError:
+            threshold = math.nan
+        if not 0 <= threshold <= 1:
+            raise SedmtlError(
+                f"{path}: expected a threshold from 0 to 1, found '{row['threshold']}' for "
+                f"{row['event_label']}"
+            )
+        found.append((class_name(row["event_label"]), threshold))
+    return found
 
 
 def in_words(estimate: Estimate) -> str:
@@ -106,7 +131,7 @@ def _correct_tables(
     root = config.locate(settings.root) if settings.root else table.parent
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
-    ours, n_elsewhere = _of_table(reviews, names, root)
+    ours, n_elsewhere = _of_table(reviews, names, table, root)
     corrected = correct(dict(zip(names, labels_of_rows(rows)[0], strict=True)), ours)
     lines = [
         f"{'+' if change.is_added else '-'} {change.label}\t{change.filename}"
@@ -140,28 +165,32 @@ def _correct_tables(
 
 
 def _of_table(
-    reviews: Iterable[Review], names: Sequence[str], root: Path
+    reviews: Iterable[Review], names: Sequence[str], table: Path, root: Path
 ) -> tuple[list[Review], int]:
     """The verdicts about recordings in the table or below its root, by the table's names.
 
-    A recording that the table does not name is taken for the one with the same file name, if that
-    is unique. Also gives the number of recordings that are left.
+    Also gives the number of recordings that are neither.
+
+    Raises:
+        SedmtlError: The name of a recording fits several of the table.
     """
-    known, by_base = set(names), defaultdict[str, list[str]](list)
-    for name in names:
-        by_base[PurePosixPath(name).name].append(name)
-    ours, others = [], set[str]()
+    by_name: dict[str, list[Review]] = defaultdict(list)
     for review in reviews:
-        name = review.snippet.filename
-        if name not in known:
-            same = by_base[PurePosixPath(name).name]
-            if len(same) == 1:
-                name = same[0]
-            elif PurePosixPath(name).is_absolute() or not (root / name).is_file():
-                others.add(name)
-                continue
-        ours.append(replace(review, snippet=review.snippet._replace(filename=name)))
-    return ours, len(others)
+        by_name[review.snippet.filename].append(review)
+    found, others = by_recording(by_name, names, table)
+    added = [name for name in others if _is_below(root, name)]
+    found |= {name: by_name[name] for name in added}
+    ours = [
+        replace(review, snippet=review.snippet._replace(filename=name))
+        for name, heard in found.items()
+        for review in heard
+    ]
+    return ours, len(others) - len(added)
+
+
+def _is_below(root: Path, name: str) -> bool:
+    way = Path(name)
+    return not way.is_absolute() and ".." not in way.parts and is_file(root / way)
 
 
 def _clips_text(rows: Sequence[Row], corrected: Corrected) -> str:
