@@ -445,3 +445,14 @@ def test_every_extension_that_is_searched_for_is_one_that_soundfile_reads():
     aliases = {"wave": "wav", "oga": "ogg", "opus": "ogg", "aif": "aiff", "aifc": "aiff"}
     names = {extension[1:] for extension in audio.EXTENSIONS}
     assert {aliases.get(name, name) for name in names} <= known
+
+
+@pytest.mark.skipif("MP3" not in soundfile.available_formats(), reason="libsndfile lacks MP3")
+def test_an_mp3_is_read_in_blocks_and_from_any_time_as_at_once(tmp_path, capfd):
+    path, rate = tmp_path / "a.mp3", 22_050
+    noise = np.random.default_rng(0).normal(scale=0.1, size=20 * rate)
+    soundfile.write(path, noise, rate, format="MP3")
+    whole, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(audio.read(path, rate), whole, atol=1e-6)
+    np.testing.assert_allclose(audio.read(path, rate, start_s=9), whole[9 * rate :], atol=1e-6)
+    assert not capfd.readouterr().err

@@ -11,11 +11,12 @@ import soundfile
 import torch
 from conftest import Project, write_noise
 
-from sedmtl.config import load_config
+from sedmtl.config import Mixing, load_config
 from sedmtl.data import audio
 from sedmtl.data.grid import Grid
 from sedmtl.evaluation.localisation import detected, timelines
-from sedmtl.features.recordings import windows_of
+from sedmtl.features import recordings
+from sedmtl.features.recordings import Window, windows_of
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.timelines import score_recordings
 from sedmtl.models import SedOutput
@@ -147,6 +148,26 @@ def test_a_store_of_short_recordings_has_no_windows(tmp_path):
     with Store(project.work / "features" / "clips.h5", "logmel") as opened:
         assert opened.clips.windows is None
         assert opened.clips.n_rows == len(opened) == 16
+
+
+def test_long_recordings_are_read_in_parts_and_short_ones_several_at_once(monkeypatch):
+    monkeypatch.setattr(recordings, "PART", 10)
+    lengths = [1, 1, 25, 3, 7, *[1] * 9]
+    rows = [Window(Path(str(n)), k) for n, length in enumerate(lengths) for k in range(length)]
+    blocks = list(recordings.blocks_of(rows))
+    assert [row for block in blocks for row in block] == rows
+    assert [len(block) for block in blocks] == [10, 10, 10, 8, 8]
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_where_parts_begin_changes_no_window_by_more_than_the_resampler_does(tmp_path, rate):
+    path, windows = tmp_path / "a.wav", [0, 3000, 6000, 7500]
+    write_noise(path, 0, 2.0, rate=rate)
+    mixing = Mixing(sample_rate=8000, duration_s=1, event_s=0.1, onsets=[0.1])
+    together = list(recordings.read_windows([Window(path, first) for first in windows], mixing))
+    for first, window in zip(windows, together, strict=True):
+        (alone,) = recordings.read_windows([Window(path, first)], mixing)
+        np.testing.assert_allclose(window[100:-100], alone[100:-100], atol=1e-4)
 
 
 def test_ten_hours_take_windows_in_proportion(long):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from sedmtl.data.clips import LabelledClips, load_clips
 from sedmtl.data.faults import Faults, UnreadableRecordingError
 from sedmtl.data.label_counts import rare_classes, table_of_classes
 from sedmtl.features.recordings import (
-    Waveforms,
+    BLOCK,
     Window,
+    blocks_of,
     n_longer,
     read_windows,
     undecodable,
@@ -49,10 +51,7 @@ from sedmtl.store import (
 PROTOCOL = 1
 """Raise it when the same audio would give other features: stores are then made again."""
 
-BLOCK = 8
-"""Clips a batch. Fixed, so that the bytes do not depend on the number of workers."""
-
-Read = Callable[[Any], Waveforms]
+Read = Callable[[Any], Iterable[audio.Audio]]
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class _Source:
     """What a store of features is made from.
 
     Attributes:
-        rows: The clips as `read` takes them.
-        read: Some of the rows -> (n, n_samples).
+        blocks: The rows in order, in parts that `read` takes.
+        read: A block -> (n_samples,) of each of its rows.
         origin: Hash of the mixtures.
         recorded: What the store notes of its clips.
         stamp: Of the recordings, where they are read directly.
@@ -69,7 +68,7 @@ class _Source:
 
     clips: ClipTable
     classes: Sequence[str]
-    rows: Sequence[Any]
+    blocks: Sequence[Sequence[Any]]
     read: Read
     origin: str
     recorded: Attributes
@@ -124,13 +123,15 @@ def _of_mixtures(path: Path, config: Config, workers: Workers) -> Path:
             read = partial(_read_apart, path=path.absolute(), data_hash=data_hash)
         recorded = {"config": store.data_yaml, **store.clip_facts}
         rows = range(len(store))
-        source = _Source(store.clips, store.classes, rows, read, data_hash, recorded)
+        blocks = [rows[first : first + BLOCK] for first in rows[::BLOCK]]
+        source = _Source(store.clips, store.classes, blocks, read, data_hash, recorded)
         return _write(path.name, source, config, workers)
 
 
-def _read_apart(rows: range, path: Path, data_hash: str) -> Waveforms:
+def _read_apart(rows: range, path: Path, data_hash: str) -> Iterable[audio.Audio]:
     """On a worker, which opens the store itself."""
-    return _open_mixtures(path, data_hash).read_audio(rows)
+    waveforms: Iterable[audio.Audio] = _open_mixtures(path, data_hash).read_audio(rows)
+    return waveforms
 
 
 @lru_cache(maxsize=1)
@@ -158,6 +159,8 @@ def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
         except UnreadableRecordingError:
             # A fault beyond the header: all such are found now, and the rest is begun again.
             found = undecodable(clips.paths, rows, config.mixing)
+            if not found:
+                raise
             faults.keep(found)
             errors |= found
     for error in errors.values():
@@ -190,7 +193,8 @@ def _of_readable(
     read = partial(read_windows, mixing=mixing)
     recorded = {"config": config.describe("corpus", "mixing")}
     stamp = stamp_of(clips.paths)
-    source = _Source(clips, clips.classes, rows, read, "recordings", recorded, stamp)
+    blocks = list(blocks_of(rows))
+    source = _Source(clips, clips.classes, blocks, read, "recordings", recorded, stamp)
     return _write("clips.h5", source, config, workers)
 
 
@@ -215,20 +219,25 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
         of_what = "clips" if source.clips.windows is None else "windows"
         announce(f"log-mel of {writer.n_rows:,} {of_what}", [writer])
         with writer:
-            _fill(writer, work, source.rows, workers)
+            _fill(writer, work, source.blocks, workers)
             writer.finish()
     return path
 
 
 def _fill(
-    writer: StoreWriter, work: Callable[[Any], Arrays], rows: Sequence[Any], workers: Workers
+    writer: StoreWriter,
+    work: Callable[[Any], Arrays],
+    blocks: Sequence[Sequence[Any]],
+    workers: Workers,
 ) -> None:
-    blocks = [rows[i : i + BLOCK] for i in range(writer.n_done, writer.n_rows, BLOCK)]
+    ends = accumulate(len(block) for block in blocks)
+    todo = [(end, block) for end, block in zip(ends, blocks, strict=True) if end > writer.n_done]
     bar = progress.progress(f"log-mel {writer.path.stem}", writer.n_rows, writer.n_done)
     with _one_torch_thread(), scratch_beside(writer.path) as scratch, bar as advance:
-        for arrays in map_arrays(work, blocks, workers, scratch):
-            writer.write(writer.n_done, **arrays)
-            advance(len(arrays["logmel"]))
+        done = map_arrays(work, (block for _, block in todo), workers, scratch)
+        for (end, block), arrays in zip(todo, done, strict=True):
+            writer.write(end - len(block), **arrays)
+            advance(len(block))
 
 
 @contextmanager
@@ -250,7 +259,8 @@ def _front_end(rate: int, settings: Features) -> LogMel:
 
 def _logmel_of(rows: Sequence[Any], read: Read, rate: int, settings: Features) -> Arrays:
     torch.set_num_threads(1)  # on a worker of a cluster nobody else has
-    logmel, waveforms = _front_end(rate, settings), torch.from_numpy(read(rows))
+    logmel = _front_end(rate, settings)
     with torch.inference_mode():
         # Clip by clip, what is computed with stays in the processor's cache: 1.4 times as fast.
-        return {"logmel": torch.cat([logmel(clip[None]) for clip in waveforms]).numpy()}
+        each = [logmel(torch.from_numpy(waveform)[None]) for waveform in read(rows)]
+        return {"logmel": torch.cat(each).numpy()}

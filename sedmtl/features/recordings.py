@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,11 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import WindowTable
 
-Waveforms = npt.NDArray[np.float32]
+BLOCK = 8
+"""Rows read together. Fixed, so that the bytes do not depend on the number of workers."""
+
+PART = 128
+"""Windows of a long recording read in one go: 20 minutes of 10 s windows, 10 MB of features."""
 
 
 class Window(NamedTuple):
@@ -55,26 +59,50 @@ def n_longer(windows: WindowTable) -> int:
     return int((np.bincount(windows.clip) > 1).sum())
 
 
-def read_windows(rows: Sequence[Window], mixing: Mixing) -> Waveforms:
-    """Read the audio of rows; neighbouring windows of a recording are read at once.
+def blocks_of(rows: Sequence[Window]) -> Iterator[Sequence[Window]]:
+    """Rows that are read together: some short recordings, or a part of a long one in one go."""
+    first = 0
+    for row in range(1, len(rows) + 1):
+        n_rows = row - first
+        is_same = row < len(rows) and rows[row].path == rows[row - 1].path
+        if row == len(rows) or n_rows == PART or (n_rows >= BLOCK and not is_same):
+            yield rows[first:row]
+            first = row
 
-    Returns:
-        (n, n_samples), each scaled to the same peak.
+
+def read_windows(rows: Sequence[Window], mixing: Mixing) -> Iterator[audio.Audio]:
+    """Read the audio of rows, each scaled to the same peak; one window is held at a time.
+
+    Yields:
+        (n_samples,) of each row.
 
     Raises:
         UnreadableRecordingError: A recording cannot be decoded.
     """
     rate, n_samples = mixing.sample_rate, mixing.n_samples
-    waveforms: list[Waveforms] = []
     for path, of_path in groupby(rows, key=lambda row: row.path):
         firsts = [row.first for row in of_path]
         length_s = (firsts[-1] - firsts[0]) / rate + mixing.duration_s
+        part = {"start_s": firsts[0] / rate, "duration_s": length_s}
         try:
-            whole = audio.read(path, rate, start_s=firsts[0] / rate, duration_s=length_s)
+            if len(firsts) == 1:
+                yield audio.conform(audio.read(path, rate, **part), n_samples)
+            else:
+                yield from _cut(audio.stream(path, rate, **part), firsts, n_samples)
         except SedmtlError as error:
             raise UnreadableRecordingError(str(error)) from error
-        waveforms += [audio.conform(whole[first - firsts[0] :], n_samples) for first in firsts]
-    return np.stack(waveforms)
+
+
+def _cut(
+    blocks: Iterator[audio.Audio], firsts: Sequence[int], n_samples: int
+) -> Iterator[audio.Audio]:
+    """The windows of audio that begins at the first of them."""
+    begin, held = firsts[0], np.zeros(0, np.float32)
+    for first in firsts:
+        held, begin = held[first - begin :], first
+        while len(held) < n_samples and (block := next(blocks, None)) is not None:
+            held = np.concatenate([held, block])
+        yield audio.conform(held, n_samples)
 
 
 def undecodable(

@@ -153,19 +153,13 @@ def read(
             NaN, infinity or a sample beyond `waveform.LOUDEST`.
     """
     info = probe(path)
-    if not 0 <= start_s < info.duration_s:
-        raise SedmtlError(
-            f"{path} is {info.duration_s:.2f} s long: nothing starts at {start_s:g} s"
-        )
-    first = min(round(start_s * info.sample_rate), info.n_samples - 1)
-    n_samples = info.n_samples - first
-    if duration_s is not None:
-        n_samples = min(n_samples, max(1, round(duration_s * info.sample_rate)))
-    mono = np.concatenate(list(_blocks(path, info, first, n_samples)))
+    mono = np.concatenate(list(_part(path, info, start_s, duration_s)))
     return resample(mono, info.sample_rate, sample_rate, str(path))
 
 
-def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
+def stream(
+    path: Path, sample_rate: int, *, start_s: float = 0.0, duration_s: float | None = None
+) -> Iterator[Audio]:
     """Read a file of any length in blocks; together they equal the result of `read`.
 
     Yields:
@@ -175,7 +169,7 @@ def stream(path: Path, sample_rate: int) -> Iterator[Audio]:
         SedmtlError: As `read`.
     """
     info = probe(path)
-    blocks = _blocks(path, info, 0, info.n_samples)
+    blocks = _part(path, info, start_s, duration_s)
     yield from resample_blocks(blocks, info.sample_rate, sample_rate, str(path))
 
 
@@ -193,13 +187,32 @@ def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> byte
     return content.getvalue()
 
 
+def _part(path: Path, info: AudioInfo, start_s: float, duration_s: float | None) -> Iterator[Audio]:
+    """Samples of a file from a time on, mono, at the original rate."""
+    if not 0 <= start_s < info.duration_s:
+        raise SedmtlError(
+            f"{path} is {info.duration_s:.2f} s long: nothing starts at {start_s:g} s"
+        )
+    first = min(round(start_s * info.sample_rate), info.n_samples - 1)
+    n_samples = info.n_samples - first
+    if duration_s is not None:
+        n_samples = min(n_samples, max(1, round(duration_s * info.sample_rate)))
+    yield from _blocks(path, info, first, n_samples)
+
+
 def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator[Audio]:
     """Samples of a file starting at `first`, mono, at the original rate."""
     at, end = first, first + n_samples
     n_at_a_time = max(1, BLOCK // info.n_channels)
     try:
-        with soundfile.SoundFile(libsndfile_name(path)) as file:
-            file.seek(first)
+        with _Forward(libsndfile_name(path)) as file:
+            if file.format == "MP3":
+                # Its frames need those before them: what follows a seek is not what decoding from
+                # the beginning gives, and libmpg123 complains on stderr.
+                for begin in range(0, first, n_at_a_time):
+                    file.read(min(n_at_a_time, first - begin), dtype="float32")
+            else:
+                file.seek(first)
             while at < end:
                 n_wanted = min(n_at_a_time, end - at)
                 samples = file.read(n_wanted, dtype="float32", always_2d=True)
@@ -215,6 +228,14 @@ def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator
             f"{path} is damaged or cut short after {at / info.sample_rate:.2f} of "
             f"{info.duration_s:.2f} s: {_reason_of(error)}"
         ) from error
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """An audio file that soundfile does not seek in after each block that it reads."""
+
+    def seekable(self) -> bool:
+        """Whether soundfile sets the position itself, to where reading has left it."""
+        return False
 
 
 def libsndfile_name(path: Path) -> Path | bytes:
