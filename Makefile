@@ -24,7 +24,7 @@ WORK := work
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lowest newest check bench method clean mixtures table4 table5 fig3 reproduce plan
+.PHONY: help setup demo test quick lowest newest check docs bench method clean mixtures table4 table5 fig3 reproduce plan
 
 help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -58,6 +58,9 @@ check: $(VENV)/.installed  ## style (ruff) and types (mypy)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs        ## the guides and the reference as a site in ./site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 bench: $(VENV)/.installed  ## speed and memory of each stage against its reference (a few minutes)
 	$(BIN)/python -m bench
 
@@ -90,12 +93,16 @@ fig3: mixtures             ## figure 3: a mixture at 20 dB that the network was 
 	$(BIN)/sedmtl visualize --config $(DATA) --run 2apae_snr20_fold1_alpha0.001_seed0 \
 		"$$(ls $(WORK)/mixtures/snr_20/*.wav | head -n 1)"
 
-clean:           ## remove the virtual environment and the demo
-	rm -rf $(VENV) .venv-lowest .venv-newest demo
+clean:           ## remove the virtual environment, the demo and the site
+	rm -rf $(VENV) .venv-lowest .venv-newest demo site
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "sedmtl needs Python 3.11 to 3.14; name one with make PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torchaudio]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@

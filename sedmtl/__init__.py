@@ -79,16 +79,6 @@ def __dir__() -> list[str]:
 def load(run: str | Path | None = None, *, device: str = "cpu") -> Detector:
     """Open a trained run.
 
-    >>> detector = sedmtl.load(run)
-    >>> prediction = detector.predict("clip.wav")
-    >>> event = max(prediction.events, key=lambda event: event.score)
-    >>> event.label in prediction.classes
-    True
-    >>> 0 <= event.onset_s < event.offset_s <= prediction.duration_s
-    True
-    >>> prediction.frame.shape == (len(prediction.classes), len(prediction.frame_edges_s) - 1)
-    True
-
     Args:
         run: A run folder, as `sedmtl train` writes it below `work/runs`; or, in the folder of a
             `data.yaml`, the name of one. By default the project's newest finished run.
@@ -97,6 +87,17 @@ def load(run: str | Path | None = None, *, device: str = "cpu") -> Detector:
     Raises:
         SedmtlError: There is no such run, or it holds no finished network; of an unknown name, the
             sentence has the nearest.
+
+    Examples:
+        >>> detector = sedmtl.load(run)
+        >>> prediction = detector.predict("clip.wav")
+        >>> event = max(prediction.events, key=lambda event: event.score)
+        >>> event.label in prediction.classes
+        True
+        >>> 0 <= event.onset_s < event.offset_s <= prediction.duration_s
+        True
+        >>> prediction.frame.shape == (len(prediction.classes), len(prediction.frame_edges_s) - 1)
+        True
     """
     from sedmtl.config import load_config_if_any
     from sedmtl.inference.checkpoint import find_run, is_finished

@@ -18,7 +18,8 @@ from sedmtl.config import load_config
 from sedmtl.evaluation.tables import Table
 from sedmtl.runtime import progress
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 COMMANDS = tuple(each.name for each in cli.app.registered_commands if not each.hidden)
 
 
@@ -264,10 +265,11 @@ def test_a_work_folder_that_cannot_be_written_is_one_sentence(project, one_sente
     one_sentence(project.run("mix"), "cannot write into", "work/mixtures")
 
 
-def test_the_readme_uses_only_commands_and_options_that_exist(monkeypatch):
+def test_the_readme_and_the_docs_use_only_commands_and_options_that_exist(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     helps = {command: invoke([command, "--help"]).stdout for command in COMMANDS}
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
+    text = "".join(path.read_text() for path in (README, *(ROOT / "docs").glob("*.md")))
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     calls = re.findall(r"^sedmtl (.*?)(?:\s+#.*)?$", "".join(blocks), re.MULTILINE)
     assert len(calls) >= 5
     for call in calls:

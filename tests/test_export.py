@@ -20,7 +20,7 @@ from conftest import Project, visible
 
 import sedmtl
 from sedmtl.config import load_config
-from sedmtl.data.audio import conform
+from sedmtl.data.audio import conform, read
 from sedmtl.inference.checkpoint import ModelCard, load_model
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.onnx import OPSET, build_graph, export
@@ -31,7 +31,7 @@ from sedmtl.models.registry import settings_class
 pytestmark = pytest.mark.slow
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
-README = Path(sedmtl.__file__).parents[1] / "README.md"
+GUIDE = Path(sedmtl.__file__).parents[1] / "docs" / "embedding.md"
 
 
 def card_of(model, window=256, **options):
@@ -188,16 +188,18 @@ def test_the_metadata_hold_what_the_scores_mean(trained, written):
     assert PostProcessing(**settings) == card.postprocessing
 
 
-def readme_script():
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+def script_of_the_guide():
+    blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
     (script,) = (block for block in blocks if "onnxruntime" in block)
     return script
 
 
-def test_the_script_of_the_readme_finds_what_the_detector_finds(trained, written, tmp_path):
+def test_the_script_of_the_guide_finds_what_the_detector_finds(trained, written, tmp_path):
+    """In a file of another rate than the network's."""
     card, network = load_model(trained.work / "runs" / RUN)
-    sound = trained.work / "mixtures" / "snr_20" / "mix_01.wav"
-    waveform, _ = soundfile.read(sound, dtype="float32")
+    waveform, _ = soundfile.read(trained.work / "mixtures" / "snr_20" / "mix_01.wav")
+    soundfile.write(tmp_path / "clip.wav", waveform, 11_025)
+    waveform = read(tmp_path / "clip.wav", card.sample_rate)
     (clip,), _ = Detector(card, network).score_windows(conform(waveform, card.n_samples)[None])
     # Two of the three classes are above their threshold.
     card = replace(card, tag_threshold=tuple((clip + np.array([-0.01, 0.01, -0.01])).tolist()))
@@ -205,9 +207,8 @@ def test_the_script_of_the_readme_finds_what_the_detector_finds(trained, written
     (threshold,) = (fact for fact in model.metadata_props if fact.key == "tag_threshold")
     threshold.value = json.dumps(card.tag_threshold)
     onnx.save(model, tmp_path / "model.onnx")
-    (tmp_path / "clip.wav").symlink_to(sound)
     found = subprocess.run(
-        [sys.executable, "-c", readme_script()],
+        [sys.executable, "-c", script_of_the_guide()],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -159,8 +159,8 @@ class Detector:
         a clip length earlier. One that has not ended is not given. Memory does not grow.
 
         Args:
-            blocks: The recording in its order, in blocks of any length, (n,) or (n, channels). They
-                may be one array that is filled again: blocks are copied.
+            blocks: The recording in its order, in blocks of any length, (n,) or (n, channels),
+                samples from -1 to 1. They are copied: one array may be filled again and again.
             sample_rate: Of the blocks, in Hz.
             settings: How frame scores become events, without boxes; by default as the run tuned
                 it: `card.streaming` if `card.postprocessing` has boxes.
@@ -205,7 +205,7 @@ class Detector:
 
     def predict_many(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[str | Path],
         settings: PostProcessing | None = None,
         *,
         batch_size: int = BATCH_SIZE,
@@ -229,7 +229,8 @@ class Detector:
             The number of each recording, in order, with what was found or why it cannot be read.
         """
         card, settings = self.card, settings or self.card.postprocessing
-        sources = (windows_of(audio.stream(path, card.sample_rate), card) for path in paths)
+        blocks = (audio.stream(path, card.sample_rate) for path in paths_of(paths))
+        sources = (windows_of(each, card) for each in blocks)
         with prefetch(sources, n_workers, batch_size) as windows:
             yield from predict_each(
                 windows, self.score_windows, card, settings, batch_size=batch_size, advance=advance

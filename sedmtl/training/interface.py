@@ -53,17 +53,17 @@ def train(
         config: The project, or its `data.yaml`; its features have been made.
         fold: The fold to hold out, from 1; None holds nothing out.
         data: Name of the feature store, where there are several: `snr_10`, `clips`.
-        recipe: Decides what is not given, from `model` to `remix`, but for `tasks`.
+        recipe: `paper` or `strong`: what is not given, from `model` to `remix`, but for `tasks`.
         model: Name of the network.
         alpha: Weight of the reconstruction; `auto` learns it.
         tasks: Weights of other auxiliary tasks, by name.
         epochs: Passes over the training clips.
         batch_size: Clips per step.
         lr: Learning rate of Adam.
-        schedule: Of the learning rate.
+        schedule: Of the learning rate: `plateau` or `cosine`.
         remix: Draw new mixtures in every epoch.
-        supervision: `strong` also trains on the known times of events.
-        precision: `auto` is bfloat16 where the hardware supports it.
+        supervision: `weak`; `strong` also trains on the known times of events.
+        precision: `float32`, `bfloat16`; `auto` is bfloat16 where the hardware supports it.
         seed: Of the weights and of the order of clips.
         name: Of the run folder.
         resume: Go on with an interrupted run.
