@@ -294,6 +294,10 @@ def test_relabel_prints_thresholds_in_words_and_writes_them(tmp_path):
     assert "  bird 0.11: 100 % of events are right, 93–100, 49 heard" in result.stdout
     ((label, threshold),) = read_thresholds(tmp_path / "thresholds_r.tsv")
     assert (label, threshold) == ("bird", pytest.approx(0.105, abs=1e-4))
+    # 100 % is never sure: the old thresholds would be taken for it.
+    result = invoke(["relabel", "--reviews", str(tmp_path / "reviews.tsv"), "--min-precision", "1"])
+    assert "bird stays: with 55 heard, no threshold is sure to reach 1" in result.stdout
+    assert not (tmp_path / "thresholds_r.tsv").exists()
 
 
 def test_predict_refuses_thresholds_that_are_none(tmp_path, one_sentence):

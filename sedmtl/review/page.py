@@ -16,7 +16,7 @@ from sedmtl.runtime.text import printable
 
 WHY = {
     "uncertain": "where scores are near their thresholds or contradict each other",
-    "class": "of each class, from all bands of scores",
+    "class": "from all bands of scores of each class",
     "new": "drawn at random",
     "suspicious": "whose labels are probably wrong",
 }

@@ -20,7 +20,7 @@ from sedmtl.review.precision import MIN_HEARD, Estimate, refit_classes
 from sedmtl.review.verdicts import Review, read_reviews, standing
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import is_file
-from sedmtl.runtime.outputs import check_output, write_output
+from sedmtl.runtime.outputs import Outputs, check_output, write_output
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
 
@@ -36,10 +36,12 @@ class Relabelled:
     Attributes:
         lines: For the user: labels that change, and thresholds.
         texts: New files by their paths.
+        outdated: Thresholds of earlier verdicts, which are no longer sure.
     """
 
     lines: Sequence[str]
     texts: Mapping[Path, str]
+    outdated: Sequence[Path] = ()
 
     def write(self, *, force: bool | None) -> list[Path]:
         """Write the files, none if one of them is the user's; returns their paths.
@@ -51,6 +53,8 @@ class Relabelled:
             check_output(path, force=force)
         for path, text in self.texts.items():
             write_output(path, text, force=force)
+        for path in self.outdated:
+            Outputs(path.parent).remove(path)
         return list(self.texts)
 
 
@@ -68,7 +72,7 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
     """
     reviews = standing(read_reviews(table))
     lines = [f"{table}: {len(reviews)} snippets have a verdict"]
-    texts: dict[Path, str] = {}
+    texts, outdated = dict[Path, str](), list[Path]()
     if config.corpus.clips is not None:
         found, texts = _correct_tables(config, config.corpus.clips, reviews)
         lines += found
@@ -77,10 +81,12 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
         classes = refit_classes(reviews, run, min_precision)
         lines += _threshold_lines(run, classes, min_precision)
         estimates = {label: each for label, (each, _) in classes.items() if each is not None}
+        path = table.with_name(f"thresholds_{PurePosixPath(run).name}.tsv")
         if estimates:
-            path = table.with_name(f"thresholds_{PurePosixPath(run).name}.tsv")
             texts[path] = threshold_text(estimates)
-    return Relabelled(lines, texts)
+        else:
+            outdated.append(path)
+    return Relabelled(lines, texts, outdated)
 
 
 def threshold_text(estimates: Mapping[str, Estimate]) -> str:
