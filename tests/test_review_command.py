@@ -123,3 +123,27 @@ def test_each_mistake_is_one_sentence(folder, trained, wavs, one_sentence):
     (folder / "reviews.tsv").write_text("filename\tverdict\n")
     check(review(folder, trained, wavs), "of another version", "--reviews")
     check(review(folder, trained, "--reviews", folder / "data.yaml" / "t.tsv"), "cannot write")
+
+
+def test_events_of_other_tools_are_reviewed(folder, trained, wavs, one_sentence):
+    names = sorted(path.name for path in wavs.glob("*.wav"))
+    labels = folder / "events.tsv"
+    labels.write_text(
+        "filename\tonset\toffset\tevent_label\tscore\n"
+        f"{names[0]}\t0.5\t1.0\ttone_300\t0.75\n{names[0]}\t1.0\t1.5\towl\t0.25\n"
+        "other.wav\t1.0\t1.5\towl\t0.25\n"
+    )
+    result = review(folder, trained, wavs, "--labels", labels, "--no-serve")
+    assert result.exit_code == 0, result.output
+    assert "left out, not among the recordings: 1 in" in result.stderr
+    page = (folder / "work" / "review" / "page.html").read_text()
+    known, unknown = sorted(snippets_of(page), key=lambda each: -each["score"])
+    assert (known["label"], known["run"]) == ("tone_300", "events.tsv")
+    assert (known["event"], known["score"]) == ([0.5, 1.0], 0.75)
+    assert known["scores"]
+    # A class that the network does not know has no scores, but is one to choose.
+    assert (unknown["label"], unknown["scores"], unknown["threshold"]) == ("owl", [], None)
+    assert "<option>owl</option>" in page
+    labels.write_text("filename\tonset\toffset\tevent_label\nb.wav\t0\t1\tx\n")
+    refused = review(folder, trained, wavs, "--labels", labels)
+    one_sentence(refused, "names none of the", "recordings")

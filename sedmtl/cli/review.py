@@ -46,6 +46,15 @@ Classes = Annotated[
     list[str] | None,
     typer.Option("--classes", metavar="A,B,C", help=f"Only these classes. {options.AGAIN}"),
 ]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="Review the events in this file or folder, not a run's: events.tsv, Audacity, Raven, "
+        "BirdNET.",
+    ),
+]
 Context = Annotated[
     float,
     typer.Option(
@@ -76,6 +85,7 @@ def command(
     by: ByOption = None,
     n: Number = None,
     classes: Classes = None,
+    labels: Labels = None,
     context: Context = 2.0,
     seed: Seed = 0,
     reviewer: Reviewer = None,
@@ -95,10 +105,10 @@ def command(
     from sedmtl.review.verdicts import open_reviews
     from sedmtl.runtime.progress import say
 
-    by = by or ("uncertain" if audio else "suspicious")
+    by = by or ("uncertain" if audio or labels else "suspicious")
     asked = reviewing.ReviewOptions(
         run or (), by, n or (20 if by == "class" else 50), classes or (), context, seed,
-        reviewer or os.environ.get("USER", ""), options.count_workers(workers),
+        reviewer or os.environ.get("USER", ""), labels, options.count_workers(workers),
     )  # fmt: skip
     path = reviews or options.reviews_beside(config)
     project = options.load_project_if_any(config)

@@ -24,14 +24,14 @@ class Scores(NamedTuple):
     Attributes:
         first_s: Where the first frame begins in the recording.
         hop_s: Length of a frame.
-        values: (T,) in [0, 1].
-        threshold: Above which the network finds an event.
+        values: (T,) in [0, 1]; none of a class that the network does not know.
+        threshold: Above which the network finds an event; None likewise.
     """
 
     first_s: float
     hop_s: float
     values: npt.NDArray[np.float32]
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,15 @@ def exhibit(snippet: Snippet, path: Path, detector: Detector, context_s: float) 
     found = detector.predict(heard, rate)
     first, last = (round((time_s - from_s) * rate) for time_s in (start_s, end_s))
     shown = heard[first : max(last, first + 1)]
-    row = card.classes.index(snippet.label)
+    row = card.classes.index(snippet.label) if snippet.label in card.classes else None
     event_s: tuple[float, float] | None
     edges_s = from_s + found.frame_edges_s
     within = (edges_s[1:] > start_s) & (edges_s[:-1] < end_s)
     scores = Scores(
         float(edges_s[:-1][within][0]) if within.any() else start_s,
         card.grid.hop_s,
-        found.frame[row][within],
-        card.postprocessing.threshold[row],
+        np.zeros(0, np.float32) if row is None else found.frame[row][within],
+        None if row is None else card.postprocessing.threshold[row],
     )
     if snippet.onset_s is not None and snippet.offset_s is not None:
         event_s = (snippet.onset_s, snippet.offset_s)

@@ -138,6 +138,20 @@ def predicted(
     return _pool(candidates)
 
 
+def listed(name: str, found: Mapping[str, Sequence[Detection]]) -> Pool:
+    """Events of another tool or of a person, by recording; `name` stands for its run.
+
+    Its scores vote as if 0.5 were its threshold; an event without a score has 1 and no opinion.
+    """
+    candidates = []
+    for filename, events in found.items():
+        for event in events:
+            known = event._replace(score=1.0 if math.isnan(event.score) else event.score)
+            vote = 0.0 if math.isnan(event.score) else _vote(event.score, 0.5)
+            candidates.append(_Candidate(_snippet(filename, known, name, events), (vote,), -1))
+    return _pool(candidates)
+
+
 class _Votes(NamedTuple):
     """What a run found in a recording, and its thresholds by class."""
 

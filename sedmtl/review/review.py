@@ -20,6 +20,7 @@ from sedmtl.inference.predict import find_events
 from sedmtl.inference.predict_options import PredictOptions
 from sedmtl.inference.prediction import Prediction
 from sedmtl.inference.sources import find_sources
+from sedmtl.label_files import by_recording, read_detections
 from sedmtl.review.choice import UNLABELLED, By, Pool, choose
 from sedmtl.review.exhibit import Exhibit, exhibit
 from sedmtl.review.page import Session, review_page
@@ -27,6 +28,7 @@ from sedmtl.review.pool import (
     check_same_classes,
     find_scored,
     held_out,
+    listed,
     predicted,
     proposing,
 )
@@ -46,6 +48,7 @@ class ReviewOptions:
             recordings the newest of each held-out fold.
         n: Number of snippets; of each class with `class`.
         classes: By default all.
+        labels: A file of events, or a folder of such files, that are reviewed in place of a run's.
         context_s: Shown before and after each event.
         seed: Of what is drawn at random.
         n_workers: Recordings that are read at once.
@@ -58,6 +61,7 @@ class ReviewOptions:
     context_s: float
     seed: int
     reviewer: str
+    labels: Path | None = None
     n_workers: int = 1
 
 
@@ -69,8 +73,10 @@ def prepare(
     Raises:
         SedmtlError: There is no run or recording to choose from, or nothing is left to hear.
     """
-    pool, files, runs = (_predicted if paths else _labelled)(config, paths, options)
-    known = sorted({label for run in runs.values() for label in load_card(run).classes})
+    find = _listed if options.labels else _predicted if paths else _labelled
+    pool, files, runs = find(config, paths, options)
+    of_runs = {label for run in runs.values() for label in load_card(run).classes}
+    known = sorted(of_runs | {each.label for each in pool.snippets})
     classes = check_classes(options.classes, known)
     done = {review.snippet.key for review in standing(table.reviews)}
     rng = np.random.default_rng(options.seed)
@@ -162,6 +168,28 @@ def _predicted(config: Config, paths: Sequence[Path], options: ReviewOptions) ->
         say(f"left out: {error}")
     files = {source.name: source.path for source in sources}
     return predicted(cards, found), files, {run.name: run for run in folders}
+
+
+def _listed(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Found:
+    assert options.labels is not None
+    if options.by == "suspicious":
+        raise SedmtlError(UNLABELLED)
+    run = find_run(config.work_dir / "runs", next(iter(options.run_names), None))
+    if paths:
+        files = {source.name: source.path for source in find_sources(paths)}
+    else:
+        clips = load_clips(config)
+        files = dict(zip(clips.name, clips.paths, strict=True))
+    found, others = by_recording(read_detections(options.labels), files, options.labels)
+    if not found:
+        raise SedmtlError(
+            f"{options.labels} names none of the {len(files)} recordings: name the files or the "
+            "folder that it is about"
+        )
+    if others:
+        say(f"left out, not among the recordings: {len(others)} in {options.labels}")
+    name = options.labels.name
+    return listed(name, found), files, {name: run}
 
 
 def _cut(

@@ -135,7 +135,9 @@
     const curve = byId("curve");
     curve.querySelector("polyline").setAttribute("points", points.join(" "));
     for (const y of ["y1", "y2"]) curve.querySelector("line").setAttribute(y, 100 - 100 * threshold);
-    const highest = scores.length ? Math.max(...scores).toFixed(2) : "unknown";
+    curve.parentElement.hidden = threshold === null;
+    if (threshold === null) return;
+    const highest = Math.max(0, ...scores).toFixed(2);
     byId("curve-title").textContent =
       `Scores of ${label} over time, at most ${highest}, threshold ${threshold.toFixed(2)}`;
   }
