@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from pkgutil import resolve_name
@@ -18,114 +16,81 @@ from rich.console import Console
 from bench import machine
 from bench.arithmetic import survey
 from bench.project import QUICK, SNR_DB, Settings, write_corpora, write_project
-from bench.runner import Earlier, Family, Lap, Stage, python, worker
-from bench.table import WIDTH, Report, Row
+from bench.report import WIDTH, figures, table
+from bench.runner import Family, Lap, Prepare, measure, python, say, worker
 from sedmtl.cli.output import show
 from sedmtl.evaluation.tables import to_markdown
 
 FAMILIES = {
-    "mix": "bench.mix:FAMILY",
-    "features": "bench.features:FAMILY",
-    "training": "bench.training:TRAINING",
-    "remix": "bench.remix:FAMILY",
-    "inference": "bench.training:INFERENCE",
-    "predict": "bench.predict:FAMILY",
+    "mix": "bench.stores:MIX",
+    "features": "bench.stores:FEATURES",
+    "training": "bench.networks:TRAINING",
+    "remix": "bench.networks:REMIX",
+    "inference": "bench.networks:INFERENCE",
+    "predict": "bench.networks:PREDICT",
     "metrics": "bench.metrics:FAMILY",
     "help": "bench.runner:STARTUP",
+    "scale": "bench.scale:FAMILY",
 }
-"""What `--only` chooses from, and where each is."""
+"""What `--only` chooses from, and where each is; `scale`, which takes minutes, is not a default."""
 
 
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
-    add("--only", type=_families, default=tuple(FAMILIES), help=f"some of {','.join(FAMILIES)}")
+    add("--only", nargs="+", choices=list(FAMILIES), default=list(FAMILIES)[:-1], metavar="FAMILY",
+        help=f"some of {', '.join(FAMILIES)}")  # fmt: skip
     add("--data", type=Path, help="folder of FSDKaggle2018 and TAU 2019; by default synthetic "
         "files in the same layout")  # fmt: skip
-    add("--batch", type=int, default=0, help="clips per training step (24)")
+    add("--batch", type=int, default=24, help="clips per training step (24)")
     add("--quick", action="store_true", help="tiny sizes: does it run at all?")
     add("--markdown", action="store_true", help="print a section in Markdown")
     add("--json", type=Path, help="write everything to this file, too")
-    arguments = parser.parse_args()
-    sizes: dict[str, Any] = dict(QUICK) if arguments.quick else {}
-    sizes |= {"batch": arguments.batch} if arguments.batch else {}
+    asked = parser.parse_args()
+    sizes: dict[str, Any] = {"batch": asked.batch, **(QUICK if asked.quick else {})}
+    families = {name: resolve_name(FAMILIES[name]) for name in asked.only}
     with TemporaryDirectory(prefix="sedmtl_bench_") as folder:
-        corpora = arguments.data.resolve() if arguments.data else Path(folder) / "corpora"
-        settings = Settings(folder, str(corpora), **sizes)
-        report = run(settings, arguments.only, synthetic=not arguments.data)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report.json(), indent=1))
-    if arguments.markdown:
-        print(to_markdown([report.table()]))
+        corpora = asked.data.resolve() if asked.data else Path(folder) / "corpora"
+        report = run(Settings(folder, str(corpora), **sizes), list(families.values()))
+    printed = table(report, families)
+    if asked.json:
+        asked.json.write_text(json.dumps(report, indent=1))
+    if asked.markdown:
+        print(to_markdown([printed]))
     else:
-        show([report.table()], Console(width=WIDTH, highlight=False))
+        show([printed], Console(width=WIDTH, highlight=False))
 
 
-def _families(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    for name in names:
-        if name not in FAMILIES:
-            raise argparse.ArgumentTypeError(f"no '{name}': choose from {','.join(FAMILIES)}")
-    return names
-
-
-def run(settings: Settings, names: Sequence[str], *, synthetic: bool) -> Report:
-    """Measure families of stages, on a synthetic corpus or on the one in the settings."""
-    _say("limits of the machine")
+def run(settings: Settings, families: Sequence[Family]) -> dict[str, Any]:
+    """Measure families of stages: all figures, each lap, and the machine they hold for."""
+    say("limits of the machine")
     with worker(survey, settings) as lap:
-        limits = lap().notes
-    families: dict[str, Family] = {name: resolve_name(FAMILIES[name]) for name in names}
-    _prepare(settings, {family.needs for family in families.values()}, synthetic=synthetic)
-    rows: dict[str, Row] = {}
-    for family in families.values():
-        for stage in family.stages:
-            if limits["GPUs"] or not stage.needs_gpu:
-                rows[stage.name] = _measure(stage, settings, rows)
+        limits = dict(lap().notes)
+    if any(family.on_project for family in families):
+        _prepare(settings)
+    laps: dict[Prepare, list[Lap]] = {}
+    rows = []
+    for stage in (stage for family in families for stage in family.stages):
+        if limits["GPUs"] or not stage.needs_gpu:
+            measure(stage, settings, laps)
+            of_sides = {name: laps[side] for name, side in stage.sides.items()}
+            each = {name: [asdict(lap) for lap in of_sides[name]] for name in of_sides}
+            named = {"stage": stage.name, "unit": stage.unit}
+            rows.append({**named, **figures(of_sides, stage.unit), "laps": each})
     sizes = {key: value for key, value in asdict(settings).items() if key != "folder"}
-    about = {
-        "commit": machine.commit(),
-        "machine": machine.describe(),
-        "versions": machine.versions(),
-        "settings": {**sizes, "corpora": "synthetic" if synthetic else settings.corpora},
-    }
-    return Report(about, limits, families, list(rows.values()))
+    return {"schema": 2, **machine.describe(), "settings": sizes, "limits": limits, "rows": rows}
 
 
-def _prepare(settings: Settings, needs: set[str], *, synthetic: bool) -> None:
-    """Make the stores of the shared project that the stages need."""
-    if not any(needs):
-        return
-    _say("corpora, mixtures and features to work on")
-    if synthetic:
+def _prepare(settings: Settings) -> None:
+    """Make the mixtures and features of the shared project."""
+    say("corpora, mixtures and features to work on")
+    if not Path(settings.corpora).exists():
         write_corpora(settings)
     path = str(write_project(settings.shared.parent, settings))
     mix = ("mix", "--snr", str(SNR_DB), "--wav", str(settings.n_mixtures))
-    for words in (mix, ("features",)) if "features" in needs else (mix,):
+    for words in (mix, ("features",)):
         python("-m", "sedmtl", *words, "--config", path)
-
-
-def _measure(stage: Stage, settings: Settings, measured: Mapping[str, Row]) -> Row:
-    """Run a stage's sides in turn, each in a process of its own."""
-    sides = {name: side for name, side in stage.sides.items() if not isinstance(side, Earlier)}
-    laps: dict[str, list[Lap]] = {name: [] for name in sides}
-    with ExitStack() as stack:
-        _say(f"{stage.name}: preparing")
-        workers = [stack.enter_context(worker(side, settings)) for side in sides.values()]
-        n_laps = min(stage.n_laps, settings.laps)
-        for number in range(1 - stage.n_warm, n_laps + 1):
-            _say(f"{stage.name}: " + (f"lap {number} of {n_laps}" if number > 0 else "warming up"))
-            for name, run_lap in zip(laps, workers, strict=True):
-                laps[name].append(run_lap())
-    timed: dict[str, Sequence[Lap]] = {name: laps[name][stage.n_warm :] for name in laps}
-    for name, side in stage.sides.items():
-        if isinstance(side, Earlier):
-            timed[name] = measured[side.stage].laps[side.side]
-    return Row(stage.name, stage.unit, timed)
-
-
-def _say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.project import Settings
-from bench.runner import Lap, Run, seconds_of
+from bench.runner import Lap, Run
 from sedmtl.models import build_model
 from sedmtl.runtime.devices import choose_device, choose_precision
 
@@ -19,16 +20,16 @@ def survey(settings: Settings) -> Run:
 
     bfloat16 only where the hardware computes in it: elsewhere it takes minutes and nobody uses it.
     """
-    device, enough_s = choose_device(None), settings.limit_s
+    device = choose_device(None)
 
     def run() -> Lap:
         notes = {
-            f"{name} GFLOP/s": best_gflops(device, name, enough_s)
+            f"{name} GFLOP/s": best_gflops(device, name, settings.limit_s)
             for name in dict.fromkeys(("float32", choose_precision(device)))
         }
         source = torch.ones(1 << 26, device=device)  # 256 MB
         target = torch.empty_like(source)
-        copy_s = _best_seconds(lambda: target.copy_(source), device, enough_s)
+        copy_s = _best_seconds(lambda: target.copy_(source), settings.limit_s)
         notes["copy GB/s"] = 2 * source.nbytes / copy_s / 1e9  # read and written
         notes["GPUs"] = float(torch.cuda.device_count())
         return Lap(seconds=1.0, notes=notes)
@@ -53,8 +54,8 @@ def best_gflops(device: torch.device, precision: str, enough_s: float) -> float:
         for shape in ((n_clips, 128, 128, 64), (128, 128, 3, 3))
     )
     with torch.inference_mode():
-        product_s = _best_seconds(lambda: matrix @ matrix, device, enough_s)
-        conv_s = _best_seconds(lambda: F.conv2d(maps, kernel, padding=1), device, enough_s)
+        product_s = _best_seconds(lambda: matrix @ matrix, enough_s)
+        conv_s = _best_seconds(lambda: F.conv2d(maps, kernel, padding=1), enough_s)
     return max(2 * n**3 / product_s, 2 * maps.numel() * 128 * 9 / conv_s) / 1e9
 
 
@@ -76,16 +77,7 @@ def network_gflop(
     return float(counter.get_total_flops()) / 1e9
 
 
-def _best_seconds(work: Callable[[], object], device: torch.device, enough_s: float) -> float:
+def _best_seconds(work: Callable[[], object], enough_s: float) -> float:
     """Of the fastest repetition, repeating the work for `enough_s`."""
-
-    def finish() -> None:
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    finish()
-    laps = [seconds_of(finish)]
-    while sum(laps) < enough_s:
-        laps.append(seconds_of(finish))
-    return min(laps)
+    timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+    return min(timer.blocked_autorange(min_run_time=enough_s).times)

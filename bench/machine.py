@@ -19,29 +19,22 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def describe() -> dict[str, object]:
-    """CPU, cores available to this process, memory, GPU."""
-    cpu = dict(
-        map(str.strip, line.split(":", 1)) for line in _lines("/proc/cpuinfo") if ":" in line
-    )
+    """What figures hold for: the commit, the machine, the packages that take most of the time."""
+    cpu = _pairs("/proc/cpuinfo")
     gpus = _stdout("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return {
-        "cpu": cpu.get("model name", platform.processor() or platform.machine()),
-        "cores": all_cores(),
-        "flags": [flag for flag in FLAGS if flag in cpu.get("flags", "").split()],
-        "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "gpu": ", ".join(gpus.splitlines()),
-        "system": f"{platform.system()} {platform.machine()}",
+        # Ends in -dirty if the working tree differs from it.
+        "commit": _stdout("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown",
+        "machine": {
+            "cpu": cpu.get("model name", platform.processor() or platform.machine()),
+            "cores": all_cores(),
+            "flags": [flag for flag in FLAGS if flag in cpu.get("flags", "").split()],
+            "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+            "gpu": ", ".join(gpus.splitlines()),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "versions": {"python": platform.python_version(), **{n: version(n) for n in PACKAGES}},
     }
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages that most of the time is spent in."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def commit() -> str:
-    """The measured commit; ends in -dirty if the working tree differs from it."""
-    return _stdout("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown"
 
 
 def peak_mb() -> float:
@@ -52,8 +45,8 @@ def peak_mb() -> float:
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     # On Linux a child's rusage starts from its parent's peak; VmHWM does not.
-    high = [line.split()[1] for line in _lines("/proc/self/status") if line.startswith("VmHWM:")]
-    return max(children, int(high[0]) / 1024 if high else own)
+    high = _pairs("/proc/self/status").get("VmHWM")
+    return max(children, int(high.split()[0]) / 1024 if high else own)
 
 
 def _stdout(*command: str) -> str:
@@ -65,7 +58,9 @@ def _stdout(*command: str) -> str:
     return ""
 
 
-def _lines(path: str) -> list[str]:
+def _pairs(path: str) -> dict[str, str]:
+    """The lines 'name: value' of a file of the system; empty where there is none."""
     with suppress(OSError):
-        return Path(path).read_text().splitlines()
-    return []
+        lines = (line.partition(":") for line in Path(path).read_text().splitlines())
+        return {name.strip(): value.strip() for name, _, value in lines}
+    return {}

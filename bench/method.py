@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -25,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from bench.machine import commit, describe
+from bench.machine import describe
 from sedmtl.config import Config, load_config
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
+from sedmtl.evaluation.tables import Table, to_markdown
 from sedmtl.inference.checkpoint import is_finished, read_run
 from sedmtl.store import data_name
 
@@ -73,11 +74,22 @@ A `+` row changes one thing of 'pooled, remixed'.
 REFERENCE = "pooled, remixed"
 """The row that the others are compared with, run by run."""
 
-METRICS = ("micro_p", "macro_p", "frame_ap_micro", "psds1", "psds2")
-TITLES = ("micro-P", "macro-P", "frame AP", "PSDS1", "PSDS2")
+METRICS = {
+    "micro_p": "micro-P",
+    "macro_p": "macro-P",
+    "frame_ap_micro": "frame AP",
+    "psds1": "PSDS1",
+    "psds2": "PSDS2",
+}
+"""By their names in `eval --json`."""
 
 Run = dict[str, Any]
 """A line of the file of runs: row, fold, seed, epochs, metrics by data and SNR, cost, origin."""
+
+Key = tuple[str, int, int]
+"""Row, fold and seed."""
+
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -96,49 +108,46 @@ class Plan:
     train_snr_db: float
     epochs: int
 
-    @property
-    def project(self) -> Config:
-        """The project that is trained on."""
-        return load_config(self.config_path)
+    def projects(self) -> dict[str, Config]:
+        """The projects that runs are scored on, by their onsets; the first is trained on."""
+        projects = [load_config(path) for path in (self.config_path, self.also) if path]
+        return {str(project.mixing.onsets): project for project in projects}
 
     def options(self, row: str) -> list[str]:
-        """Options of `sedmtl train` for a row."""
-        given = [word for word in ROWS[row].split() if not word.startswith("remix.")]
-        epochs = [] if "--epochs" in given else ["--epochs", str(self.epochs)]
-        config = ["--config", str(self.data_of(row))]
-        return [*config, *given, *epochs, "--snr", f"{self.train_snr_db:g}"]
+        """Options of `sedmtl train` for a row; its epochs come last."""
+        words = [word for word in ROWS[row].split() if not word.startswith("remix.")]
+        if "--epochs" not in words:
+            return [*words, "--epochs", str(self.epochs)]
+        at = words.index("--epochs")
+        return [*words[:at], *words[at + 2 :], *words[at : at + 2]]
 
     def run_name(self, row: str, fold: int, seed: int) -> str:
         """The run folder of a row."""
-        options = self.options(row)
-        epochs = options[options.index("--epochs") + 1]
-        how = f"snr{self.train_snr_db:g}_epochs{epochs}"
+        how = f"snr{self.train_snr_db:g}_epochs{self.options(row)[-1]}"
         return f"method_{slug(row)}_{how}_fold{fold}_seed{seed}"
 
-    def wants(self, run: Run) -> bool:
-        """Whether a known run was trained as this plan would."""
-        asked = (self.train_snr_db, str(self.project.mixing.onsets))
-        of_epochs = run["row"] not in ROWS or str(run["epochs"]) in self.options(run["row"])
-        return of_epochs and (run["train_snr_db"], run["trained_on"]) == asked
-
-    def scored(self) -> dict[str, Config]:
-        """The projects that runs are scored on, by their onsets."""
-        projects = [self.project, *([load_config(self.also)] if self.also else [])]
-        return {str(project.mixing.onsets): project for project in projects}
-
-    def write_projects(self, rows: Iterable[str]) -> None:
-        """The projects of rows with values of their own, before runs read them side by side."""
-        for row in rows:
-            path, data = self.data_of(row), yaml.safe_load(self.config_path.read_text()) or {}
-            if path != self.config_path:
-                remix = {**data.get("remix", {}), **own_values(row)}
-                path.write_text(yaml.safe_dump({**data, "remix": remix}))
-
     def data_of(self, row: str) -> Path:
-        """The project of a row: the one given, or one beside it with the row's own values."""
-        if not own_values(row):
+        """The project of a row: the one given, or one beside it with the row's own `remix`."""
+        own = [word.removeprefix("remix.") for word in ROWS[row].split() if "remix." in word]
+        if not own:
             return self.config_path
-        return self.config_path.with_name(f"{self.config_path.stem}_method_{slug(row)}.yaml")
+        data = yaml.safe_load(self.config_path.read_text()) or {}
+        remix = {name: yaml.safe_load(value) for name, value in (word.split("=") for word in own)}
+        path = self.config_path.with_name(f"{self.config_path.stem}_method_{slug(row)}.yaml")
+        path.write_text(yaml.safe_dump({**data, "remix": {**data.get("remix", {}), **remix}}))
+        return path
+
+    def runs(self) -> dict[Key, Run]:
+        """The known runs that were trained as this plan would, each as it was scored last."""
+        lines = self.runs_path.read_text().splitlines() if self.runs_path.is_file() else []
+        asked = (self.train_snr_db, next(iter(self.projects())))
+        return {
+            (run["row"], run["fold"], run["seed"]): run
+            for run in map(json.loads, lines)
+            if (run["train_snr_db"], run["trained_on"]) == asked
+            # Rows of options that are no more stay in the file.
+            if run["row"] not in ROWS or str(run["epochs"]) == self.options(run["row"])[-1]
+        }
 
 
 def slug(row: str) -> str:
@@ -146,24 +155,37 @@ def slug(row: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in row).split())
 
 
-def own_values(row: str) -> dict[str, Any]:
-    """The values of `remix` in data.yaml that a row has of its own."""
-    words = [word.removeprefix("remix.") for word in ROWS[row].split() if "remix." in word]
-    return {key: yaml.safe_load(value) for key, value in (word.split("=") for word in words)}
+def measure(plan: Plan, keys: Iterable[Key], n_jobs: int) -> None:
+    """Train and score what the file of runs does not have yet, and add it."""
+    wanted, known, one_writes = set(plan.projects()), plan.runs(), Lock()
+    missing = [k for k in keys if k not in known or not wanted <= set(known[k]["scored_on"])]
+    # Written before runs read them side by side.
+    data = {row: plan.data_of(row) for row, _, _ in missing}
+    plan.runs_path.parent.mkdir(parents=True, exist_ok=True)
+
+    def work(row: str, fold: int, seed: int) -> None:
+        measured = score(plan, row, train(plan, data[row], row, fold, seed))
+        with one_writes, plan.runs_path.open("a") as file:
+            file.write(json.dumps(measured) + "\n")
+        print(f"{row}, fold {fold}, seed {seed}: done", flush=True)
+
+    with ThreadPoolExecutor(n_jobs) as pool:
+        list(pool.map(lambda key: work(*key), missing))
 
 
-def train(plan: Plan, row: str, fold: int, seed: int) -> Path:
+def train(plan: Plan, data: Path, row: str, fold: int, seed: int) -> Path:
     """Train one run to its end; its CPU time is kept beside its log, also if it is interrupted."""
-    work = plan.project.work_dir
+    work = load_config(plan.config_path).work_dir
     run = work / "runs" / plan.run_name(row, fold, seed)
     if is_finished(run):
         return run
-    command = [sys.executable, "-m", "sedmtl", "train"]
-    command += ["--resume", "--fold", str(fold), "--seed", str(seed), "--name", run.name]
+    command = [sys.executable, "-m", "sedmtl", "train", "--resume", "--name", run.name]
+    command += ["--fold", str(fold), "--seed", str(seed), "--config", str(data)]
+    command += [*plan.options(row), "--snr", f"{plan.train_snr_db:g}"]
     log = work / "method" / f"{run.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        process = subprocess.Popen([*command, *plan.options(row)], stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdout=file, stderr=file)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     costs = log.with_suffix(".cpu")
@@ -176,160 +198,117 @@ def train(plan: Plan, row: str, fold: int, seed: int) -> Path:
 
 def score(plan: Plan, row: str, run: Path) -> Run:
     """The figures of a finished run at every SNR, on its own data and on the other project's."""
-    recipe, machine = read_run(run), describe()
-    costs = plan.project.work_dir / "method" / f"{run.name}.cpu"
+    recipe, about, projects = read_run(run), describe(), plan.projects()
+    trained_on = next(iter(projects))
     scored: dict[str, dict[str, list[float]]] = {}
-    for onsets, project in plan.scored().items():
-        snrs_db = sorted(project.mixing.snrs_db)
-        stores = [project.work_dir / "features" / f"{data_name(snr)}.h5" for snr in snrs_db]
+    for onsets, project in projects.items():
+        names = [data_name(snr_db) for snr_db in sorted(project.mixing.snrs_db)]
+        stores = [project.work_dir / "features" / f"{name}.h5" for name in names]
         rows = [tabulate(score_runs(run.parent, [run.name], store))[0] for store in stores]
         scored[onsets] = {
             metric: [round(each.metrics[metric].mean, 4) for each in rows] for metric in METRICS
         }
+    costs = run.parents[1] / "method" / f"{run.name}.cpu"
     return {
         "row": row,
-        "fold": recipe["fold"],
-        "seed": recipe["seed"],
-        "trained_on": str(plan.project.mixing.onsets),
+        **{name: recipe[name] for name in ("fold", "seed", "epochs", "precision")},
+        "trained_on": trained_on,
         "train_snr_db": plan.train_snr_db,
-        "epochs": recipe["epochs"],
-        "snrs_db": sorted(plan.project.mixing.snrs_db),
+        "snrs_db": sorted(projects[trained_on].mixing.snrs_db),
         "scored_on": scored,
         "cpu_min": round(float(costs.read_text()) / 60, 2),
-        "precision": recipe["precision"],
-        "cpu": machine["cpu"],
-        "commit": commit(),
+        "cpu": about["machine"]["cpu"],
+        "commit": about["commit"],
     }
 
 
-def read_runs(plan: Plan) -> list[Run]:
-    """The known runs that were trained as the plan asks, each as it was scored last."""
-    path = plan.runs_path
-    lines = path.read_text().splitlines() if path.is_file() else []
-    runs = [run for run in map(json.loads, lines) if plan.wants(run)]
-    return list({(run["row"], run["fold"], run["seed"]): run for run in runs}.values())
+def tables(runs: Mapping[Key, Run]) -> list[Table]:
+    """A table of all rows for each data scored on, and one of their differences."""
+    made = []
+    for on in dict.fromkeys(on for run in runs.values() for on in run["scored_on"]):
+        of_row: dict[str, dict[tuple[int, int], Run]] = {row: {} for row in ROWS}
+        for (row, *which), run in runs.items():
+            if on in run["scored_on"]:
+                of_row.setdefault(row, {})[tuple(which)] = run
+        of_row = {row: of_row[row] for row in of_row if of_row[row]}
+        at = " / ".join(f"{snr:g}" for snr in next(iter(runs.values()))["snrs_db"])
+        columns = ["row", "folds × seeds", "epochs", *METRICS.values(), "CPU min"]
+        means = [_means(row, of_row[row], on) for row in of_row]
+        made.append(Table(f"Scored on {on} onsets, at {at} dB", columns, means))
+        base = of_row.pop(REFERENCE, {})
+        common = {row: sorted(of_row[row].keys() & base.keys()) for row in of_row}
+        gains = {
+            row: np.stack([_values(of_row[row][k], on) - _values(base[k], on) for k in common[row]])
+            for row in of_row
+            if common[row]
+        }
+        if gains:
+            title = f"The same folds and seeds, minus {REFERENCE}, ± standard error"
+            lines = [
+                [row, str(len(gain)), *_cells(gain, _std(gain) / len(gain) ** 0.5, "+")]
+                for row, gain in gains.items()
+            ]
+            made.append(Table(title, ["row", "runs", *METRICS.values()], lines))
+    return made
 
 
-def measure(plan: Plan, rows: Sequence[str], folds: Iterable[int], seeds: Iterable[int],
-            n_jobs: int) -> None:  # fmt: skip
-    """Train and score what the file of runs does not have yet, and add it."""
-    wanted, one_writes = set(plan.scored()), Lock()
-    known = {
-        (run["row"], run["fold"], run["seed"])
-        for run in read_runs(plan)
-        if wanted <= set(run["scored_on"])
-    }
-    plan.write_projects(rows)
-
-    def work(row: str, fold: int, seed: int) -> None:
-        measured = score(plan, row, train(plan, row, fold, seed))
-        with one_writes, plan.runs_path.open("a") as file:
-            file.write(json.dumps(measured) + "\n")
-        print(f"{row}, fold {fold}, seed {seed}: done", flush=True)
-
-    plan.runs_path.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(n_jobs) as pool:
-        missing = [each for each in product(rows, folds, seeds) if each not in known]
-        for job in [pool.submit(work, *each) for each in missing]:
-            job.result()
-
-
-def tables(runs: Sequence[Run]) -> str:
-    """A table of every row for each data trained and scored on, and their differences."""
-    pages = []
-    for on in dict.fromkeys(on for run in runs for on in run["scored_on"]):
-        chosen = [run for run in runs if on in run["scored_on"]]
-        found = {r["row"] for r in chosen}
-        # Rows of options that are no more stay in the file of runs, and come last.
-        ordered = [*(row for row in ROWS if row in found), *sorted(found - ROWS.keys())]
-        by_row = {row: [r for r in chosen if r["row"] == row] for row in ordered}
-        at = " / ".join(f"{snr_db:g}" for snr_db in chosen[0]["snrs_db"])
-        pages += [f"Scored on {on} onsets, at {at} dB:", ""]
-        pages += [*means(by_row, on), ""]
-        if REFERENCE in by_row and len(by_row) > 1:
-            pages += [f"The same folds and seeds, minus *{REFERENCE}*, ± standard error:", ""]
-            pages += [*differences(by_row, on), ""]
-    return "\n".join(pages)
-
-
-def means(by_row: dict[str, list[Run]], on: str) -> list[str]:
+def _means(row: str, runs: Mapping[tuple[int, int], Run], on: str) -> list[str]:
     """Mean over folds and seeds, ± the standard deviation over seeds of the mean over folds."""
-    lines = header("row", "folds × seeds", "epochs", *TITLES, "CPU min")
-    for row, runs in by_row.items():
-        n_folds, n_seeds = (len({run[key] for run in runs}) for key in ("fold", "seed"))
-        values = {metric: array_of(runs, on, metric) for metric in METRICS}  # (runs, SNRs)
-        cells = [" / ".join(f"{v:.3f}" for v in values[m].mean(axis=0)) for m in METRICS]
-        if n_seeds > 1:
-            spreads = [spread_over_seeds(runs, values[metric]) for metric in METRICS]
-            cells = [f"{cell} ± {s:.3f}" for cell, s in zip(cells, spreads, strict=True)]
-        cost = np.mean([run["cpu_min"] for run in runs])
-        epochs = "/".join(map(str, sorted({run["epochs"] for run in runs})))
-        count = f"{n_folds} × {n_seeds}"
-        if len(runs) < n_folds * n_seeds:
-            count += f" ({len(runs)} runs)"
-        lines.append(f"| {' | '.join([row, count, epochs, *cells, f'{cost:.1f}'])} |")
-    return lines
+    folds, seeds = ({each[axis] for each in runs} for axis in (0, 1))
+    of_seed = [[_values(runs[k], on) for k in runs if k[1] == seed] for seed in sorted(seeds)]
+    spread = _std(np.stack([np.mean(each, axis=0) for each in of_seed]))
+    cells = _cells(np.concatenate(of_seed), spread)
+    count = f"{len(folds)} × {len(seeds)}"
+    if len(runs) < len(folds) * len(seeds):
+        count += f" ({len(runs)} runs)"
+    epochs = "/".join(map(str, sorted({run["epochs"] for run in runs.values()})))
+    return [row, count, epochs, *cells, f"{np.mean([r['cpu_min'] for r in runs.values()]):.1f}"]
 
 
-def differences(by_row: dict[str, list[Run]], on: str) -> list[str]:
-    """Mean over the runs that a row and the reference both have, ± its standard error."""
-    lines = header("row", "runs", *TITLES)
-    base = {(run["fold"], run["seed"]): run for run in by_row[REFERENCE]}
-    for row, runs in by_row.items():
-        common = [run for run in runs if (run["fold"], run["seed"]) in base]
-        if row == REFERENCE or not common:
-            continue
-        others = [base[run["fold"], run["seed"]] for run in common]
-        cells = []
-        for metric in METRICS:
-            gain = array_of(common, on, metric) - array_of(others, on, metric)
-            error = gain.std(axis=0, ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else None
-            cells.append(" / ".join(f"{value:+.3f}" for value in gain.mean(axis=0)))
-            if error is not None:
-                cells[-1] += f" ± {error.mean():.3f}"
-        lines.append(f"| {' | '.join([row, str(len(common)), *cells])} |")
-    return lines
+def _values(run: Run, on: str) -> Values:
+    """(metrics, SNRs)."""
+    return np.array([run["scored_on"][on][metric] for metric in METRICS])
 
 
-def array_of(runs: Sequence[Run], on: str, metric: str) -> npt.NDArray[np.float64]:
-    """(runs, SNRs) of a metric."""
-    return np.array([run["scored_on"][on][metric] for run in runs])
+def _std(values: Values) -> Values:
+    """(n, metrics, SNRs) -> (metrics,) standard deviation, the mean over SNRs; NaN of one."""
+    if len(values) == 1:
+        return np.full(values.shape[1], np.nan)
+    return values.std(axis=0, ddof=1).mean(axis=1)
 
 
-def spread_over_seeds(runs: Sequence[Run], values: npt.NDArray[np.float64]) -> float:
-    """Standard deviation over seeds of the mean over folds; the mean of it over SNRs."""
-    seeds = np.array([run["seed"] for run in runs])
-    by_seed = [values[seeds == seed].mean(axis=0) for seed in np.unique(seeds)]
-    return float(np.std(by_seed, axis=0, ddof=1).mean())
-
-
-def header(*names: str) -> list[str]:
-    """The first lines of a table."""
-    return [f"| {' | '.join(names)} |", f"|---{'|---:' * (len(names) - 1)}|"]
+def _cells(values: Values, spread: Values, sign: str = "") -> list[str]:
+    """(n, metrics, SNRs), (metrics,) -> means by SNR, ± their spread if there is one."""
+    return [
+        " / ".join(f"{value:{sign}.3f}" for value in of_metric)
+        + (f" ± {by:.3f}" if np.isfinite(by) else "")
+        for of_metric, by in zip(values.mean(axis=0), spread, strict=True)
+    ]
 
 
 def main() -> None:
     """Train what is missing, then print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, default=Path("data.yaml"))
-    parser.add_argument("--also", type=Path, metavar="DATA", help="another project to score on")
-    parser.add_argument("--runs", type=Path, metavar="FILE",
+    parser = argparse.ArgumentParser(prog="python -m bench.method", description=__doc__)
+    add = parser.add_argument
+    add("--config", type=Path, default=Path("data.yaml"))
+    add("--also", type=Path, metavar="DATA", help="another project to score on")
+    add("--runs", type=Path, metavar="FILE",
         help="of the measured runs; by default method/runs.jsonl in the work folder")  # fmt: skip
-    parser.add_argument("--row", action="append", choices=list(ROWS), metavar="NAME",
+    add("--row", action="append", choices=list(ROWS), metavar="NAME",
         help="of those in this file; default: all")  # fmt: skip
-    parser.add_argument("--fold", type=int, action="append")
-    parser.add_argument("--seed", type=int, action="append")
-    parser.add_argument("--train-snr", type=float, default=10.0)
-    parser.add_argument("--epochs", type=int, default=20, help="where a row does not say")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
-    parser.add_argument("--table", action="store_true", help="train nothing")
+    add("--fold", type=int, action="append")
+    add("--seed", type=int, action="append")
+    add("--train-snr", type=float, default=10.0)
+    add("--epochs", type=int, default=20, help="where a row does not say")
+    add("--jobs", type=int, default=1, help="runs at once")
+    add("--table", action="store_true", help="train nothing")
     asked = parser.parse_args()
     runs_path = asked.runs or load_config(asked.config).work_dir / "method" / "runs.jsonl"
     plan = Plan(asked.config, asked.also, runs_path, asked.train_snr, asked.epochs)
     if not asked.table:
-        rows, folds, seeds = asked.row or list(ROWS), asked.fold or [1, 2, 3, 4], asked.seed or [0]
-        measure(plan, rows, folds, seeds, asked.jobs)
-    print(tables(read_runs(plan)))
+        folds, seeds = asked.fold or [1, 2, 3, 4], asked.seed or [0]
+        measure(plan, product(asked.row or ROWS, folds, seeds), asked.jobs)
+    print(to_markdown(tables(plan.runs())))
 
 
 if __name__ == "__main__":

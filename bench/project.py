@@ -18,8 +18,6 @@ from sedmtl.runtime.process import keep_memory
 SNR_DB = 10
 """Of the mixtures that features and training use."""
 
-EVENT_RATE, SCENE_RATE, SCENE_S = 44_100, 48_000, 10
-
 DATA_YAML = """\
 corpus:
   events: {{kind: fsdkaggle2018, root: "{corpora}"}}
@@ -44,6 +42,7 @@ class Settings:
     n_mixtures: int = 1024  # in four folds
     n_scenes: int = 64  # synthetic; each serves several mixtures of its fold
     n_plain: int = 16  # mixtures per lap of the reference of `mix`
+    n_scaled: int = 10_000  # mixtures of `scale`
     batch: int = 24
     width: int = 32
     minutes: float = 10  # of the recording for `predict`
@@ -60,9 +59,9 @@ class Settings:
 
 
 QUICK = {
-    "n_clips": 8, "n_mixtures": 12, "n_scenes": 8, "n_plain": 2, "batch": 4, "width": 8,
-    "minutes": 0.5, "short_minutes": 0.5, "long_minutes": 2, "n_scored": 20, "limit_s": 0.05,
-    "laps": 1,
+    "n_clips": 8, "n_mixtures": 12, "n_scenes": 8, "n_plain": 2, "n_scaled": 80, "batch": 4,
+    "width": 8, "minutes": 0.5, "short_minutes": 0.5, "long_minutes": 2, "n_scored": 20,
+    "limit_s": 0.05, "laps": 1,
 }  # fmt: skip
 """Sizes that only show that everything runs."""
 
@@ -78,23 +77,21 @@ def write_project(folder: Path, settings: Settings) -> Path:
 
 def write_corpora(settings: Settings) -> None:
     """Write both synthetic corpora, noise and tables; the clips cycle through the classes."""
-    events = Path(settings.corpora) / "FSDKaggle2018"
-    audio_dir, meta_dir = events / "FSDKaggle2018.audio_train", events / "FSDKaggle2018.meta"
-    scenes = Path(settings.corpora) / "TAU-urban-acoustic-scenes-2019-development"
-    for folder in (audio_dir, meta_dir, scenes / "audio"):
+    root, rng = Path(settings.corpora), np.random.default_rng(0)
+    events, scenes = root / "FSDKaggle2018", root / "TAU-urban-acoustic-scenes-2019-development"
+    audio, meta = (events / f"FSDKaggle2018.{part}" for part in ("audio_train", "meta"))
+    for folder in (audio, meta, scenes / "audio"):
         folder.mkdir(parents=True)
     rows = ["fname,label,manually_verified"]
     for i in range(settings.n_clips):
-        rng = np.random.default_rng([0, i])
-        wave = 0.1 * rng.standard_normal(round(rng.uniform(0.3, 10) * EVENT_RATE))
-        soundfile.write(audio_dir / f"{i:08x}.wav", wave, EVENT_RATE, subtype="PCM_16")
+        wave = 0.1 * rng.standard_normal(round(rng.uniform(0.3, 10) * 44_100))
+        soundfile.write(audio / f"{i:08x}.wav", wave, 44_100, subtype="PCM_16")
         rows.append(f"{i:08x}.wav,class_{i % settings.n_classes:02d},1")
-    (meta_dir / "train_post_competition.csv").write_text("\n".join([*rows, ""]))
+    (meta / "train_post_competition.csv").write_text("\n".join([*rows, ""]))
     rows = ["filename\tscene_label\tidentifier\tsource_label"]
     for i in range(settings.n_scenes):
-        wave = 0.03 * np.random.default_rng([1, i]).standard_normal((SCENE_S * SCENE_RATE, 2))
-        name = f"audio/park-town-{i}-0-a.wav"
-        soundfile.write(scenes / name, wave, SCENE_RATE, subtype="PCM_24")
+        wave, name = 0.03 * rng.standard_normal((480_000, 2)), f"audio/park-town-{i}-0-a.wav"
+        soundfile.write(scenes / name, wave, 48_000, subtype="PCM_24")
         rows.append(f"{name}\tpark\ttown-{i}\ta")
     (scenes / "meta.csv").write_text("\n".join([*rows, ""]))
 

@@ -18,7 +18,7 @@ import typer
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
 
-from bench import features, method, mix  # noqa: E402
+from bench import method, networks, scale, stores  # noqa: E402
 from bench.__main__ import FAMILIES  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
 from bench.project import (  # noqa: E402
@@ -29,11 +29,11 @@ from bench.project import (  # noqa: E402
     write_corpora,
     write_project,
 )
-from bench.runner import Earlier, Lap, process, worker  # noqa: E402
-from bench.table import HEADER, WIDTH, Row  # noqa: E402
-from bench.training import PlainNetwork, config_of, open_store, trainer_of  # noqa: E402
+from bench.report import COLUMNS, WIDTH, figures  # noqa: E402
+from bench.runner import Lap, process, worker  # noqa: E402
 from sedmtl.cli.app import app  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
+from sedmtl.data.mixing import plan_project  # noqa: E402
 from sedmtl.store import Store  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def settings(tmp_path_factory):
     """A project of eight mixtures at the paper's settings, with their features; all else tiny."""
     folder = tmp_path_factory.mktemp("bench")
     tiny = {"n_mixtures": 8, "batch": 2, "width": 2, "minutes": 0.2, "short_minutes": 0.2}
-    sizes = {**QUICK, **tiny, "long_minutes": 0.2, "n_scored": 4}
+    sizes = {**QUICK, **tiny, "long_minutes": 0.2, "n_scored": 4, "n_scaled": 80}
     made = Settings(folder=str(folder), corpora=str(folder / "corpora"), **sizes)
     write_corpora(made)
     path = write_project(made.shared.parent, made)
@@ -59,12 +59,12 @@ def config(settings):
 
 
 def test_the_plain_mixtures_are_those_of_sedmtl_within_a_step_of_16_bits(config):
-    corpus, planned = mix.Corpus(config), mix.read_plan(config)
+    planned = plan_project(config).mixtures
     path = config.work_dir / "mixtures" / f"snr_{SNR_DB}.h5"
     with Store(path, "waveform") as store:
-        assert [mixture["name"] for mixture in planned] == list(store.clips.name)
+        assert [mixture.name for mixture in planned] == list(store.clips.name)
         for row in (0, 7):
-            plain = corpus.mix(planned[row], SNR_DB, config.mixing)
+            plain = stores.mixed(planned[row], SNR_DB, config.mixing)
             made = store.read(range(row, row + 1))[0]
             assert plain.dtype == made.dtype == np.int16
             assert np.abs(plain).max() > 10_000
@@ -72,9 +72,9 @@ def test_the_plain_mixtures_are_those_of_sedmtl_within_a_step_of_16_bits(config)
 
 
 def test_the_plain_log_mels_are_those_of_sedmtl(config):
-    filters = features.mel_filters(config)
+    filters = stores.mel_filters(config)
     wavs = sorted((config.work_dir / "mixtures" / f"snr_{SNR_DB}").glob("*.wav"))
-    plain = [features.logmel(features.read(wav), config, filters) for wav in wavs]
+    plain = [stores.logmel(wav, config, filters) for wav in wavs]
     path = config.work_dir / "features" / f"snr_{SNR_DB}.h5"
     with Store(path, "logmel") as store:
         # float32 against float64, natural logarithms of magnitudes around 0.01.
@@ -82,11 +82,11 @@ def test_the_plain_log_mels_are_those_of_sedmtl(config):
 
 
 def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
-    monkeypatch.setattr("bench.training.choose_precision", lambda _: "float32")
-    monkeypatch.setattr("bench.training.choose_device", lambda _: torch.device("cpu"))
-    with open_store(settings) as store:
-        assert config_of(settings).precision == "float32"
-        trainer, plain = trainer_of(settings, store), PlainNetwork(settings, store)
+    monkeypatch.setattr("bench.networks.choose_precision", lambda _: "float32")
+    monkeypatch.setattr("bench.networks.choose_device", lambda _: torch.device("cpu"))
+    with networks.open_store(settings) as store:
+        assert networks.config_of(settings).precision == "float32"
+        trainer, plain = networks.trainer_of(settings, store), networks.PlainNetwork(settings)
         trainer.network.train()
         steps, batches = trainer.steps(trainer.split.train), plain.batches()
         for _ in range(2):  # the second uses what the first learned
@@ -94,7 +94,7 @@ def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
             assert plain.step(*next(batches)) == pytest.approx(losses[0].item() / n_clips, rel=1e-4)
         steps.close()
         rows = trainer.split.train[: settings.batch]
-        scores = [trainer.score(rows), plain.score(next(plain.batches())[0])]
+        scores = [trainer.score(rows), plain.score(*next(plain.batches()))]
         assert scores[0].shape == scores[1].shape == (settings.batch, len(store.classes))
 
 
@@ -120,7 +120,7 @@ def test_a_row_compares_medians_per_item():
         "reference": [Lap(1.0, audio_s=10, peak_mb=300)],
         "limit": [Lap(0.2, peak_mb=1)],
     }
-    row = Row("x", "clips/s", laps).figures()
+    row = figures(laps, "clips/s")
     assert (row["ours"], row["reference"], row["ratio"]) == (4, 1, 4)
     assert (row["real_time"], row["of_limit"]) == (40, 0.8)
     assert (row["peak_mb"], row["reference_peak_mb"]) == (100, 300)
@@ -132,23 +132,25 @@ def test_the_error_of_a_worker_names_the_cause(settings):
         run()
     # No function of this file, which a process would import with all that it imports.
     ending = partial(exec, "import os; os._exit(3)")
-    with pytest.raises(RuntimeError, match="exit code 3"), worker(ending, {}):
+    with pytest.raises(RuntimeError, match="terminated abruptly"), worker(ending, {}):
         pass
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "help"])
+@pytest.mark.parametrize("name", [n for n in FAMILIES if n not in ("help", "scale")])
 def test_every_side_of_every_stage_runs(name, settings):
     n_threads = torch.get_num_threads()
     stages = resolve_name(FAMILIES[name]).stages
-    for i, stage in enumerate(stages):
-        for side in stage.sides.values():
-            if isinstance(side, Earlier):
-                assert side.side in {s.name: s.sides for s in stages[:i]}[side.stage]
-            elif not stage.needs_gpu:
-                lap = side(settings)()
-                assert lap.seconds > 0
-                assert lap.n_items > 0
+    for side in dict.fromkeys(side for stage in stages if not stage.needs_gpu
+                              for side in stage.sides.values()):  # fmt: skip
+        lap = side(settings)()
+        assert lap.seconds > 0
+        assert lap.n_items > 0
     torch.set_num_threads(n_threads)  # a child process would not need this
+
+
+def test_processes_are_timed_at_another_scale(settings):
+    assert scale.command(settings, 0.1, ("mix", "--snr", str(SNR_DB)))().seconds > 0
+    scale.make_plan(8)
 
 
 def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, capsys):
@@ -159,7 +161,7 @@ def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, 
     run_module("bench", run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     header = next(line for line in lines if line.startswith("stage"))
-    for column in HEADER:
+    for column in COLUMNS.values():
         assert column in header
     assert max(map(len, lines[3:])) <= WIDTH
     report = json.loads(path.read_text())
