@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,10 +12,8 @@ import pytest
 import torch
 from two_processes import N_JOINED, RECIPES, make_clips, normalise, train
 
-from sedmtl.inference.checkpoint import load_model
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
-from sedmtl.store import read_scores
 
 pytestmark = pytest.mark.slow
 
@@ -148,28 +145,6 @@ def test_alone_nothing_is_changed():
         np.testing.assert_array_equal(distributed.share(rows), rows)
         assert distributed.add_up(torch.tensor(3.0)) == 3
         assert distributed.first(lambda: 4) == 4
-
-
-def test_torchrun_trains_the_run_that_one_process_trains(trained, here):
-    config = ("--config", here / "data.yaml")
-    result = run_two(here, "-m", "sedmtl", "train", "--fold", 1, *SMALL, "--name", "two", *config)
-    assert result.returncode == 0, result.stderr
-    run = here / "work" / "runs" / "two"
-    assert result.stdout.splitlines() == [str(run)]
-    assert result.stderr.count("epoch   3/3") == 1
-    assert "float32 on 2 x cpu" in result.stderr
-
-    (reference,) = (trained.work / "runs").glob("2apae_snr20_fold1*")
-    records, expected = (
-        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for folder in (run, reference)
-    )
-    for record, other in zip(records, expected, strict=True):
-        assert record["loss"] == pytest.approx(other["loss"], abs=1e-4)
-    scores, others = read_scores(run / "scores.h5"), read_scores(reference / "scores.h5")
-    assert list(scores.name) == list(others.name)
-    np.testing.assert_allclose(scores.score["honest"], others.score["honest"], atol=1e-3)
-    load_model(run)
 
 
 def test_under_torchrun_an_error_is_one_sentence_and_leaves_no_run(here):

@@ -103,7 +103,7 @@ def made_plan(corpus):
         raise
 
 
-@trials(150)
+@trials(90)
 @given(corpora())
 def test_a_plan_keeps_folds_apart_and_uses_everything_evenly(corpus):
     clips, _, _, mixing, _ = corpus
@@ -134,7 +134,7 @@ def test_a_plan_keeps_folds_apart_and_uses_everything_evenly(corpus):
             assert {c.name for c in clips if c.recording in own and c.usable} <= counts.keys()
 
 
-@trials(150)
+@trials(90)
 @given(corpora())
 def test_planned_events_lie_in_their_clip_and_apart(corpus):
     _, _, durations_s, mixing, _ = corpus
@@ -173,7 +173,7 @@ def sounds(draw):
     return events, onsets, scene.astype(np.float32), n_samples
 
 
-@trials(100)
+@trials(60)
 @given(sounds(), st.lists(st.floats(-100, 100), min_size=1, max_size=3))
 def test_stems_sum_to_the_mixture_and_its_peak_has_room(world, snrs_db):
     for rendered in render(*world, snrs_db):
@@ -183,7 +183,7 @@ def test_stems_sum_to_the_mixture_and_its_peak_has_room(world, snrs_db):
         assert np.abs(rendered.stems.astype(int)).max() <= FULL_SCALE // 2 + 2
 
 
-@trials(60)
+@trials(36)
 @given(sounds(), st.floats(-20, 20))
 def test_a_single_event_has_the_snr_that_was_asked_for(world, snr_db):
     events, _, scene, n_samples = world
@@ -255,7 +255,7 @@ def written(path, clips, classes, rows, stops):
     return path.read_bytes()
 
 
-@trials(60)
+@trials(36)
 @given(tables(), st.lists(st.integers(0, 8), max_size=4))
 def test_a_store_comes_back_and_has_the_same_bytes_however_it_was_interrupted(world, stops):
     clips, classes, rows = world
@@ -323,7 +323,7 @@ def scores_file(tmp_path_factory):
     return path, path.read_bytes(), read_scores(path)
 
 
-@trials(600)
+@trials(360)
 @given(at=st.integers(0, 2**20), flip=st.integers(1, 255))
 def test_a_flipped_byte_of_held_out_scores_changes_nothing_or_is_noticed(scores_file, at, flip):
     path, content, scores = scores_file
@@ -358,7 +358,7 @@ def tracks(draw):
     return frame, how, hop_s, cuts
 
 
-@trials(200)
+@trials(120)
 @given(tracks(), st.sampled_from([0.0, 0.016]))
 def test_events_are_in_order_within_bounds_apart_and_long_enough(track, first_edge_s):
     frame, how, hop_s, _ = track
@@ -375,7 +375,7 @@ def test_events_are_in_order_within_bounds_apart_and_long_enough(track, first_ed
             assert second.onset_s > first.offset_s
 
 
-@trials(200)
+@trials(120)
 @given(tracks())
 def test_events_do_not_depend_on_where_the_stream_is_cut(track):
     frame, how, hop_s, cuts = track
@@ -396,7 +396,7 @@ def active(frame, threshold, hop_s):
     return inside
 
 
-@trials(100)
+@trials(60)
 @given(tracks(), st.floats(0, 1), st.floats(0, 1))
 def test_a_higher_threshold_finds_no_frame_that_a_lower_one_does_not(track, one, other):
     frame, _, hop_s, _ = track
@@ -454,7 +454,7 @@ def loaded(text):
         return load_config(path)
 
 
-@trials(100)
+@trials(60)
 @given(documents())
 def test_a_valid_config_survives_being_described(document):
     config = loaded(yaml.safe_dump(document, allow_unicode=True))
@@ -469,7 +469,7 @@ def test_a_valid_config_survives_being_described(document):
 KEYS = [("mixing", key) for key in Mixing.model_fields] + [("", key) for key in Config.model_fields]
 
 
-@trials(100)
+@trials(60)
 @given(st.sampled_from(KEYS), st.integers(0, 20), st.sampled_from("xyz_"))
 def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(place, at, letter):
     section, key = place
@@ -493,7 +493,7 @@ PLAIN = st.recursive(
 SECTIONED = st.fixed_dictionaries({}, optional=dict.fromkeys(SECTIONS, PLAIN))
 
 
-@trials(250)
+@trials(150)
 @given(SECTIONED | PLAIN)
 def test_any_yaml_is_a_config_or_one_sentence(value):
     text = yaml.safe_dump(value, allow_unicode=True)
@@ -510,7 +510,7 @@ YAMLISH = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@trials(400)
+@trials(240)
 @given(YAMLISH | st.text(max_size=30))
 def test_a_text_is_yaml_or_json_or_a_value_error(text):
     attempt(lambda: parse_yaml(text), ValueError)
@@ -541,7 +541,7 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), m
 marks = st.tuples(words.map(class_name), st.integers(0, 9000), st.integers(1, 9000))
 
 
-@trials(100)
+@trials(60)
 @given(
     st.dictionaries(
         words, st.lists(marks, min_size=1, max_size=3, unique=True), min_size=1, max_size=4
@@ -581,7 +581,7 @@ HEADS = [b"OggS", b"RIFF....WAVE", b"RF64....WAVE", b"FORM....AIFF", b".snd", b"
          b"riff" + 36 * b"\0", b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0"]  # fmt: skip
 
 
-@trials(200)
+@trials(120)
 @given(st.sampled_from(HEADS), st.binary(max_size=120))
 def test_any_bytes_are_whole_or_one_sentence(head, tail):
     with tempfile.TemporaryDirectory() as folder:
