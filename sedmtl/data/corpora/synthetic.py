@@ -14,7 +14,7 @@ import numpy as np
 
 from sedmtl.config import Config, Folder, Synthetic
 from sedmtl.data import audio
-from sedmtl.data.corpora import folder, synthesis
+from sedmtl.data.corpora import folder
 from sedmtl.data.corpora.recordings import EventClip, Scene
 from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.lock import folder_lock
@@ -24,18 +24,16 @@ Makers = Mapping[str, Callable[..., audio.Audio]]
 
 def events(settings: Synthetic, config: Config) -> Sequence[EventClip]:
     """The synthetic event clips, written first if missing."""
-    return folder.events(_written("events", synthesis.EVENTS, settings, config), config)
+    return folder.events(_written("events", settings, config), config)
 
 
 def scenes(settings: Synthetic, config: Config) -> Sequence[Scene]:
     """The synthetic scenes, each as long as a mixture, written first if missing."""
     duration_s = config.mixing.duration_s
-    return folder.scenes(_written("scenes", synthesis.SCENES, settings, config, duration_s), config)
+    return folder.scenes(_written("scenes", settings, config, duration_s), config)
 
 
-def _written(
-    kind: str, makers: Makers, settings: Synthetic, config: Config, *durations_s: float
-) -> Folder:
+def _written(kind: str, settings: Synthetic, config: Config, *durations_s: float) -> Folder:
     """The complete folder, whose name encodes all settings of its content."""
     name = f"{kind}_seed{settings.seed}_{settings.clips_per_class}"
     name += "".join(f"_{duration_s:g}s" for duration_s in durations_s)
@@ -44,12 +42,17 @@ def _written(
         with folder_lock(root.parent, "making the built-in corpus"):
             unfinished = root.with_name(f".{name}.part")
             shutil.rmtree(unfinished, ignore_errors=True)
-            _write(unfinished, makers, settings, *durations_s)
+            _write(unfinished, kind, settings, *durations_s)
             unfinished.rename(root)
     return Folder(kind="folder", root=root)
 
 
-def _write(root: Path, makers: Makers, settings: Synthetic, *durations_s: float) -> None:
+def _write(root: Path, kind: str, settings: Synthetic, *durations_s: float) -> None:
+    # Here, for it needs scipy.signal, which takes a quarter of the start of most commands.
+    from sedmtl.data.corpora import synthesis
+
+    makers: Makers = synthesis.EVENTS if kind == "events" else synthesis.SCENES
+
     def write(label_index: int, label: str, number: int) -> None:
         # Seeded per file, so that no file depends on another.
         rng = np.random.default_rng([settings.seed, label_index, number])
