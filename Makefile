@@ -71,7 +71,7 @@ method: $(VENV)/.installed ## the table of docs/method.md on DATA: what each par
 
 reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; resumes if interrupted
 
-plan: mixtures   ## list the runs of reproduce and their estimated time on this machine
+plan: $(VENV)/.installed   ## what reproduce would train: time and memory on this machine, data it needs
 	$(BIN)/sedmtl train $(GRID) --model all --alpha 0.001 --alpha 0 --alpha 0.01 --dry-run
 	@echo "and with the strong recipe instead, which is not the paper's:"
 	$(BIN)/sedmtl train --config $(DATA) --fold $(FOLDS) $(foreach snr,$(SNRS),--snr $(snr)) --recipe strong --dry-run

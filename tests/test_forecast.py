@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from conftest import COARSE_YAML, Project, write_project
 
 from sedmtl.config import load_config
+from sedmtl.inference.checkpoint import read_run
+from sedmtl.runtime import free_memory
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import Store
+from sedmtl.training import cost
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.cost import measure_cost
+from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
-from sedmtl.training.start import open_trainer
+from sedmtl.training.grid.workload import workload
 
 pytestmark = pytest.mark.slow
 
+CPU = torch.device("cpu")
 SMALL = ("--width", 2, "--epochs", 2, "--precision", "float32")
 
 
@@ -100,7 +101,9 @@ def test_broken_records_make_no_broken_forecast(featured, epoch):
     assert n_left == (0 if epoch[0] == "9" else 2)
 
 
-def test_costs_add_up_and_are_shared_by_what_runs_at_once():
+def test_costs_add_up_and_are_shared_by_what_runs_at_once(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr("sedmtl.training.grid.forecast.free_bytes", lambda _: 1)
     forecasts = [left("2apae", 50, 7200), left("2apae", 0, 0), left("gap", 10, 1200)]
     assert describe(forecasts, 4) == [
         "2apae: 1 of 2 runs to do, 2 h 00 min",
@@ -122,28 +125,110 @@ def test_a_dry_run_heeds_force_and_name(featured, one_sentence):
     one_sentence(featured.run(*dry, "--fold", 2, "--name", "new"), "--name is for a single run")
 
 
-def test_measuring_the_cost_leaves_the_trainer_as_it_was(featured):
-    path = featured.work / "features" / "snr_20.h5"
-    with Store(path, "logmel") as store:
-        config = replace(recipe_of(1), schedule="cosine")
-        fresh, measured = (open_trainer(config, store, torch.device("cpu")) for _ in range(2))
-        cost = measure_cost(measured)
-        assert cost.epoch_s > 0
-        for trainer in (fresh, measured):
-            list(trainer.fit(lambda _: None))
-        for key, value in fresh.network.state_dict().items():
-            torch.testing.assert_close(value, measured.network.state_dict()[key], rtol=0, atol=0)
+LOAD = Workload(n_classes=3, n_frames=60, n_mels=16, n_train=100, n_scored=50)
 
 
-def test_memory_grows_with_the_batch_and_with_the_network(featured):
-    path = featured.work / "features" / "snr_20.h5"
-    values = {"data": "snr_20", "fold": 1}
+def cost_of(load=LOAD, **changes):
+    values = {"data": "snr_20", "fold": 1, "width": 2, "batch_size": 4, **changes}
+    return measure_cost(TrainConfig.of(values), load, CPU)
 
-    def n_bytes(**changes):
-        with Store(path, "logmel") as store:
-            config = TrainConfig.of({**values, **changes})
-            return measure_cost(open_trainer(config, store, torch.device("cpu"))).n_bytes
 
-    small = n_bytes(width=2, batch_size=2)
-    assert 3.5 * small < n_bytes(width=2, batch_size=8) < 4.5 * small
-    assert n_bytes(width=4, batch_size=2) > 1.5 * small
+def test_memory_grows_with_the_clips_their_frames_and_the_network():
+    small, wide, long = cost_of(), cost_of(width=4), cost_of(LOAD._replace(n_frames=120))
+    assert small.n_bytes(LOAD, 8) - small.n_bytes(LOAD, 4) == 4 * small.window_bytes
+    recordings = LOAD._replace(n_windows=3)
+    assert small.n_bytes(recordings, 4) == small.n_bytes(LOAD, 12)
+    assert wide.window_bytes > 1.5 * small.window_bytes
+    assert long.window_bytes == pytest.approx(2 * small.window_bytes, rel=0.15)
+
+
+def test_an_epoch_takes_its_clips_times_what_one_takes():
+    config = TrainConfig.of({"data": "snr_20", "fold": 1})
+    assert Cost(0.5, 0.1, 0, 0).epoch_s(config, LOAD) == pytest.approx(100 * 0.5 + 50 * 0.1)
+    assert cost_of().train_s > 0
+    assert cost_of(LOAD._replace(n_frames=1 + 3), batch_size=1).score_s > 0
+
+
+@pytest.mark.parametrize(("free", "n_at_once"), [(1000, None), (100, 12), (41, 3), (20, 2), (1, 1)])
+def test_a_batch_is_halved_until_memory_holds_it(monkeypatch, capfd, free, n_at_once):
+    """24 clips of 5 bytes each, beside weights of 3; four fifths of what is free may be taken."""
+    monkeypatch.setattr(cost, "measure_cost", lambda *_: Cost(1, 1, 3, 5))
+    monkeypatch.setattr(cost, "free_bytes", lambda _: free)
+    config = TrainConfig.of({"data": "snr_20", "fold": 1})
+    assert choose_micro_batch(config, LOAD, CPU) == n_at_once
+    said = capfd.readouterr().err
+    assert ("the gradients add up" in said) == (n_at_once is not None)
+    assert ("smaller --width" in said) == (free == 1)
+
+
+def test_a_run_in_parts_says_so_is_recorded_and_goes_on_in_the_same_parts(
+    featured, monkeypatch, one_sentence
+):
+    command = ("train", "--fold", 2, "--name", "parts", "--batch-size", "auto", *SMALL)
+    monkeypatch.setattr("sedmtl.training.train.choose_micro_batch", lambda *_: 5)
+    assert featured.run(*command).exit_code == 0
+    recorded = read_run(featured.work / "runs" / "parts")
+    assert (recorded["batch_size"], recorded["micro_batch"]) == (24, 5)
+    monkeypatch.setattr("sedmtl.training.train.choose_micro_batch", lambda *_: 1 / 0)
+    more = featured.run(*command, "--epochs", 3, "--resume")
+    assert more.exit_code == 0, more.output
+    assert read_run(featured.work / "runs" / "parts")["micro_batch"] == 5
+    whole = featured.run("train", "--fold", 2, "--name", "parts", *SMALL)
+    one_sentence(whole, "micro_batch 5, now None")
+
+
+def test_without_a_store_the_cost_follows_from_data_yaml(featured, tmp_path, one_sentence):
+    planned = Project(tmp_path)
+    (tmp_path / "data.yaml").write_text((featured.folder / "data.yaml").read_text())
+    grid = ("train", "--snr", 0, "--snr", 20, "--fold", "all", "--dry-run", *SMALL)
+    result = planned.run(*grid)
+    assert result.exit_code == 0, result.output
+    *_, total, needed = result.stdout.splitlines()
+    assert "in all: 8 of 8 runs" in total
+    assert needed == (
+        "not there yet: 1.5 MB of mixtures ('sedmtl mix'), 95.2 kB of features ('sedmtl features')"
+    )
+    assert not (tmp_path / "work").exists()
+    one_sentence(planned.run("train", "--snr", 0, "--fold", 5, "--dry-run"), "no fold 5", "4 folds")
+    one_sentence(planned.run("train", "--fold", 1, "--dry-run"), "--snr 0 or --snr 20")
+    one_sentence(planned.run("train", "--snr", 0, "--fold", 1), "no store")
+
+
+def test_the_sizes_of_a_planned_store_are_those_of_the_store(featured, tmp_path):
+    (tmp_path / "data.yaml").write_text((featured.folder / "data.yaml").read_text())
+    made, planned = (
+        workload(load_config(folder / "data.yaml"), "snr_20", 1)
+        for folder in (featured.folder, tmp_path)
+    )
+    assert planned[1:3] == made[1:3]
+    assert planned.n_train + planned.n_scored == made.n_train + made.n_scored == 24
+    assert planned.n_windows == made.n_windows == 1
+
+
+def test_the_papers_data_are_counted_before_they_are_downloaded(tmp_path):
+    (tmp_path / "data.yaml").write_text(
+        "corpus:\n  events: {kind: fsdkaggle2018, root: a}\n  scenes: {kind: tau2019, root: b}\n"
+    )
+    result = Project(tmp_path).run("train", "--snr", 10, "--fold", 1, "--dry-run", "--width", 1)
+    assert result.stdout.splitlines()[-1] == (
+        "not there yet: 47.3 GB of recordings ('sedmtl download fsdkaggle2018 tau2019'), "
+        "5.1 GB of mixtures ('sedmtl mix'), 0.6 GB of features ('sedmtl features')"
+    )
+
+
+def test_free_memory_is_the_least_that_the_system_and_its_groups_leave(tmp_path, monkeypatch):
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    monkeypatch.setattr(free_memory, "PROC", proc)
+    monkeypatch.setattr(free_memory, "GROUPS", groups)
+    assert free_memory.free_bytes(CPU) > 0  # a system that does not tell
+    job = groups / "user" / "job"
+    for folder in (proc / "self", job):
+        folder.mkdir(parents=True)
+    (proc / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable:      40 kB\n")
+    (proc / "self" / "cgroup").write_text("0::/user/job\n")
+    assert free_memory.free_bytes(CPU) == 40 * 1024
+    for folder, limit in ((job, "max"), (job.parent, "30000")):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text("20000\n")
+        (folder / "memory.stat").write_text("anon 15000\ninactive_file 4000\n")
+    assert free_memory.free_bytes(CPU) == 30000 - 20000 + 4000

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from sklearn.metrics import average_precision_score, log_loss
 from test_results import scored
 
 from sedmtl.evaluation.aggregate import tabulate
-from sedmtl.evaluation.rows import Row, ScoredRun, names_of
+from sedmtl.evaluation.differences import names_of
+from sedmtl.evaluation.rows import Row, ScoredRun
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.report import figures as plots
@@ -30,6 +32,7 @@ from sedmtl.report.figures.view import round_ticks
 from sedmtl.report.project import clips, learning, page
 from sedmtl.report.project.networks import MAX_DETAILED, Network, choose_detailed
 from sedmtl.store import EventTable, HeldOutScores, Store, read_scores
+from sedmtl.training.config import TrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +100,7 @@ def scores_of(target, score):
 
 def network_of(*runs, name="net", records=()):
     """A network of runs, of which no metric is asked for."""
-    return Network(name, Row(runs, "honest", {}, (), {}, 0, 0.0, 0.0), records)
+    return Network(name, Row(runs, "honest", {}, (), {}, {}, 0, 0.0, 0.0), records)
 
 
 def run_of(scores, recipe=None, card=None, name="run"):
@@ -114,11 +117,11 @@ def recipe_of(**changes):
 def networks_of(recipes):
     """A network a recipe, that scores by chance; without cards."""
     rng = np.random.default_rng(0)
-    runs = []
-    for number, recipe in enumerate(recipes):
-        target = np.eye(3)[rng.integers(3, size=12)]
-        scores = scores_of(target, rng.random((12, 3)))
-        runs.append(run_of(scores, recipe, name=f"run_{number}"))
+    target = np.eye(3)[rng.integers(3, size=12)]
+    runs = [
+        run_of(scores_of(target, rng.random((12, 3))), each, name=TrainConfig.of(each).name)
+        for each in recipes
+    ]
     rows = tabulate(runs)
     return [Network(name, row, [[]]) for name, row in zip(names_of(rows), rows, strict=True)]
 
@@ -151,7 +154,7 @@ def test_the_tables_are_those_of_eval(trained, reported):
     trained.run("eval", "--per-class")
     lines = (trained.work / "eval" / "eval.md").read_text().splitlines()
     cells = {cell.strip() for line in lines if line.startswith("| ") for cell in line.split("|")}
-    text = re.sub(r"<[^>]*>", "\n", reported[1])
+    text = unescape(re.sub(r"<[^>]*>", "\n", reported[1]))
     missing = cells - {"---", ""} - {line.strip() for line in text.splitlines()}
     assert missing == set()
 
@@ -273,13 +276,12 @@ def test_of_many_networks_the_best_of_each_store_is_looked_at():
 
 
 def test_networks_that_differ_in_alpha_or_epochs_have_names_of_their_own():
-    networks = networks_of([
-        recipe_of(), recipe_of(alpha=0.01), recipe_of(epochs=20), recipe_of(model="gap"),
-        recipe_of(data="snr_0"),
-    ])  # fmt: skip
-    names = {network.runs[0].name: network.name for network in networks}
-    assert names == {"run_0": "run_0", "run_1": "2apae/8, α 0.01", "run_2": "run_2",
-                     "run_3": "gap/8", "run_4": "2apae/8, α 0.001"}  # fmt: skip
+    recipes = [recipe_of(), recipe_of(alpha=0.01), recipe_of(epochs=20), recipe_of(model="gap")]
+    names = [network.name for network in networks_of([*recipes, recipe_of(data="snr_0")])]
+    assert sorted(names) == [
+        "2apae/8", "2apae/8, α 0.001, epochs 20", "2apae/8, α 0.001, epochs 50",
+        "2apae/8, α 0.01, epochs 50", "gap/8, epochs 50",
+    ]  # fmt: skip
 
 
 def test_curves_of_fixed_and_random_onsets_are_pictures_of_their_own(tmp_path):
@@ -289,7 +291,7 @@ def test_curves_of_fixed_and_random_onsets_are_pictures_of_their_own(tmp_path):
         assert data.onsets == rule
         texts = figure.axes[0].get_legend().get_texts()
         names = [text.get_text().split("  ", 1)[1] for text in texts]
-        assert names == ["2apae/8, α 0.001", "gap/8"]
+        assert names == ["2apae/8", "gap/8"]
     plots.draw_score_curves(tmp_path, rows)
     assert visible(tmp_path) == {"psds_snr_10.png", "psds_snr_10_random.png"}
 

@@ -11,6 +11,7 @@ from test_results import PAPER_DATA, scored
 from sedmtl.cli.output import show
 from sedmtl.evaluation import paper, tables
 from sedmtl.evaluation.aggregate import tabulate
+from sedmtl.evaluation.paper_tables import paper_tables
 
 pytestmark = pytest.mark.slow
 
@@ -52,8 +53,8 @@ def cells(table):
 
 def test_a_network_has_a_line_a_selection_an_interval_and_a_score_to_beat():
     (table,) = tables.result_tables(rows_of(*crossvalidated()))
-    kinds = [row[3].strip() for row in table.rows]
-    assert kinds == ["validation", "95 %", "test", "frequencies"]
+    kinds = [row[1].strip() for row in table.rows]
+    assert kinds == ["validation", "95 %", "test (paper's)", "frequencies"]
     assert table.rows[-1][0] == "baseline"
     assert all(len(row) == len(table.columns) for row in table.rows)
 
@@ -61,10 +62,10 @@ def test_a_network_has_a_line_a_selection_an_interval_and_a_score_to_beat():
 def test_metrics_are_shown_with_their_deviation_over_folds():
     rows = rows_of(*crossvalidated())
     (table,) = tables.result_tables(rows)
-    mean, std = map(float, table.rows[0][4].split("±"))
+    mean, std = map(float, table.rows[0][2].split("±"))
     assert mean == pytest.approx(rows[0].metrics["micro_p"].mean, abs=5e-4)
     assert std == pytest.approx(rows[0].metrics["micro_p"].std, abs=5e-4)
-    low, high = map(float, table.rows[1][4].split("-"))
+    low, high = map(float, table.rows[1][2].split("-"))
     assert (low, high) == pytest.approx(rows[0].metrics["micro_p"].interval, abs=5e-4)
 
 
@@ -72,47 +73,62 @@ def test_each_store_has_its_sheet_and_the_last_explains_all():
     made = tables.result_tables(
         rows_of(scored(1), scored(1, data="snr_0"), scored(1, data="clips"))
     )
-    assert [table.title for table in made] == ["snr_0", "snr_10", "clips"]
+    names = ("snr_0", "snr_10", "clips")
+    assert [table.title for table in made] == [f"{name}, fold 1 (30 clips)" for name in names]
     assert not made[0].notes
     legend = " ".join(made[-1].notes)
-    for word in ("validation:", "test:", "baseline (class frequencies):", "2apae/8 1,234"):
+    for word in (
+        "validation:",
+        "test (paper's):",
+        "baseline (class frequencies):",
+        "2apae/8 1,234",
+    ):
         assert word in legend
 
 
-def test_variants_of_a_network_are_told_apart():
-    runs = [scored(1), scored(1, attention="equations"), scored(1, reconstruction="linear"),
-            scored(1, seed=3), scored(1, width=32), scored(1, alpha="auto")]  # fmt: skip
+def test_what_differs_has_columns_or_lines_where_these_would_be_too_wide():
+    runs = [scored(1), scored(1, attention="equations"), scored(1, epochs=9), scored(1, width=32)]
     (table,) = tables.result_tables(rows_of(*runs))
-    lines = list(zip(table.rows, table.rows[1:], strict=False))
-    names = {(*line[:2], below[0]) for line, below in lines if line[3] == "validation"}
-    assert names == {
-        ("2apae/8", "0.001", ""), ("2apae/8", "0.001", "  equations"),
-        ("2apae/8", "0.001", "  linear"), ("2apae/8", "0.001", "  seed 3"),
-        ("2apae/32", "0.001", ""), ("2apae/8", "auto", ""),
-    }  # fmt: skip
+    assert table.columns[:3] == ("network", "attention", "epochs")
+    assert [row[:3] for row in table.rows if row[0]] == [
+        ["2apae/8", "released", "5"], ["2apae/8", "released", "9"], ["2apae/32", "released", "5"],
+        ["2apae/8", "equations", "5"], ["baseline", "", ""],
+    ]  # fmt: skip
+    narrow = table.narrow()
+    assert narrow.columns == ["network", *tables.COLUMNS]
+    assert [row[0] for row in narrow.rows[:3]] == ["2apae/8", "  attention released", "  epochs 5"]
+    assert [row[1:] for row in narrow.rows] == [row[3:] for row in table.rows]
+
+
+def test_what_has_no_line_beside_it_gets_one():
+    lines = [["x", "1", "2", "3"], ["y", "", "5", "6"]]
+    table = tables.Table("", ("network", "a", "b", "c"), lines, n_left=3, n_apart=2)
+    assert [list(row) for row in table.narrow().rows] == [
+        ["x", "3"], ["  a 1", ""], ["  b 2", ""], ["y", "6"], ["  b 5", ""]
+    ]  # fmt: skip
+
+
+def test_each_table_has_the_baseline_of_its_own_clips():
+    made = tables.result_tables(rows_of(scored(1), scored(2, epochs=9), scored(1, epochs=7)))
+    assert [table.title for table in made] == [f"snr_10, fold {n} (30 clips)" for n in (1, 2)]
+    rows = rows_of(scored(1), scored(2, epochs=9))
+    for table, row in zip(made, rows[::2], strict=True):
+        (baseline,) = (cells for cells in table.rows if cells[0] == "baseline")
+        assert tables.short(row.prior_micro_p) in baseline
 
 
 def test_fixed_and_random_onsets_of_one_store_have_tables_of_their_own():
     rows = rows_of(*(scored(1, onsets=rule, model=model)
                      for model in ("gap", "2apae") for rule in ("random", "fixed")))  # fmt: skip
-    titles = ["snr_10, fixed onsets", "snr_10, random onsets"]
+    titles = [f"snr_10, {rule} onsets, fold 1 (30 clips)" for rule in ("fixed", "random")]
     assert [table.title for table in tables.result_tables(rows)] == titles
     made = tables.localisation_tables(rows)
     assert [table.title for table in made] == [f"{title}: localisation" for title in titles]
 
 
-def test_what_networks_of_one_name_differ_in_is_said():
-    runs = [scored(fold=1), scored(fold=2, store_digest="new", epochs=9)]
-    notes = tables.result_tables(tabulate(runs))[-1].notes
-    assert notes[-1] == "Networks with the same name differ in epochs, features."
-    assert not any(
-        "of one name" in note for note in tables.result_tables(rows_of(*runs[:1]))[-1].notes
-    )
-
-
 def test_the_papers_tables_stand_beside_ours_with_the_difference():
     rows = table_iv()
-    made = {table.title: table for table in tables.paper_tables(rows)}
+    made = {table.title: table for table in paper_tables(rows)}
     assert set(made) == {f"Table {n}, {snr} dB" for n in ("IV", "V") for snr in paper.SNRS_DB}
     table = made["Table IV, 0 dB"]
     assert [row[0] for row in table.rows[::2]] == ["2apae", "gap", "gmp", "gwrp", "atrous"]
@@ -125,7 +141,7 @@ def test_the_papers_tables_stand_beside_ours_with_the_difference():
 
 def test_table_v_is_about_2apae_at_the_papers_weights():
     runs = [scored(1, alpha=alpha, **PAPER_DATA) for alpha in (0.0, 0.001, 0.01, 0.1, "auto")]
-    made = [s for s in tables.paper_tables(rows_of(*runs)) if s.title == "Table V, 10 dB"]
+    made = [s for s in paper_tables(rows_of(*runs)) if s.title == "Table V, 10 dB"]
     assert [row[0] for row in made[0].rows[::2]] == ["α 0", "α 0.001", "α 0.01"]
 
 
@@ -135,11 +151,11 @@ def test_table_v_is_about_2apae_at_the_papers_weights():
      {"reconstruction": "linear"}],
 )  # fmt: skip
 def test_what_the_paper_did_not_do_is_not_compared_with_it(changes):
-    assert tables.paper_tables(rows_of(scored(1, **{**PAPER_DATA, **changes}))) == []
+    assert paper_tables(rows_of(scored(1, **{**PAPER_DATA, **changes}))) == []
 
 
 def test_a_comparison_of_unlike_things_says_so():
-    (table, _) = tables.paper_tables(rows_of(*crossvalidated(**PAPER_DATA)))
+    (table, _) = paper_tables(rows_of(*crossvalidated(**PAPER_DATA)))
     notes = " ".join(table.notes)
     assert "Ours: width 8, 4 classes, 4 of the folds. The paper's: width 32, 41 classes" in notes
     assert "differ in size" in notes
@@ -149,7 +165,7 @@ def test_a_comparison_of_unlike_things_says_so():
 def test_every_table_fits_80_columns():
     rows = table_iv()
     out = io.StringIO()
-    show([*tables.result_tables(rows), *tables.paper_tables(rows)], Console(width=80, file=out))
+    show([*tables.result_tables(rows), *paper_tables(rows)], Console(width=80, file=out))
     assert "…" not in out.getvalue()
     assert "Table V, 20 dB" in out.getvalue()
 
@@ -157,9 +173,10 @@ def test_every_table_fits_80_columns():
 def test_markdown_has_a_table_a_sheet_with_as_many_cells_in_every_line():
     made = tables.result_tables(rows_of(*crossvalidated(), *crossvalidated(data="snr_0")))
     text = tables.to_markdown(made)
-    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["snr_0", "snr_10"]
+    titles = [f"{name}, folds 1-4 (120 clips)" for name in ("snr_0", "snr_10")]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == titles
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert widths == {len(tables.COLUMNS) + 1}
+    assert widths == {len(tables.COLUMNS) + 2}
     assert "- validation: the epoch" in text
 
 
@@ -176,4 +193,22 @@ def test_the_papers_tables_agree_with_each_other():
 )
 def test_folds_in_a_row_are_written_short(folds, text):
     (table,) = tables.result_tables(rows_of(*(scored(fold) for fold in folds)))
-    assert table.rows[0][2] == text
+    assert f"fold{'s' * (len(folds) > 1)} {text} (" in table.title
+
+
+def test_the_papers_tables_say_where_networks_were_scored_on_other_clips():
+    rows = rows_of(scored(1, **PAPER_DATA), scored(2, model="gap", alpha=0.0, **PAPER_DATA))
+    (table,) = (each for each in paper_tables(rows) if "IV" in each.title)
+    assert any("Not all of these were scored on the same clips" in note for note in table.notes)
+
+
+def test_classes_show_their_clips_and_recordings_and_fit_80_columns():
+    made = tables.class_tables(rows_of(*crossvalidated()))
+    assert [table.title.rpartition(": ")[2] for table in made] == [
+        "classes", "classes, localisation"
+    ]  # fmt: skip
+    assert made[0].columns == ("class", "positives", "recordings", "AP", "AUC")
+    assert all(int(cells[1]) >= int(cells[2]) > 0 for cells in made[0].rows)
+    out = io.StringIO()
+    show(made, Console(width=80, file=out))
+    assert max(map(len, out.getvalue().splitlines())) <= 80

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from sedmtl.evaluation.aggregate import as_json, tabulate
+from sedmtl.evaluation.differences import differences, names_of
 from sedmtl.evaluation.localisation import measure
 from sedmtl.evaluation.rows import ScoredRun, by_data
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.metrics import clip as clip_metrics
-from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, HeldOutScores
+from sedmtl.training.config import TrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,7 @@ def scored(fold=1, name=None, seed=0, **changes):
     recipe = {**RECIPE, "fold": fold, "seed": seed, **changes}
     if recipe["data"].startswith("snr_"):
         recipe["snr_db"] = float(recipe["data"].removeprefix("snr_"))
-    name = name or f"run_{fold}_{seed}_{changes}"
+    name = name or TrainConfig.of(recipe).name
     return ScoredRun(Path(name), recipe, None, scores, recipe, localisation=measured)
 
 
@@ -96,9 +97,44 @@ def test_what_differs_in_more_than_the_fold_is_never_averaged(other):
     assert {row.folds for row in rows} == {(1,), (2,)}
 
 
-def test_the_same_fold_twice_is_refused():
-    with pytest.raises(SedmtlError, match="first and second are both fold 1"):
-        tabulate([scored(1, "first"), scored(1, "second")])
+def test_the_same_fold_twice_makes_two_rows_that_are_told_apart_by_name():
+    usual = [scored(fold) for fold in (1, 2)]
+    rows = tabulate([scored(1, "again"), *usual, scored(1, "first"), scored(2, "second")])
+    names = [[run.given_name for run in row.runs] for row in rows[::2]]
+    assert names == [["first"], ["", ""], ["again", "second"]]
+    assert differences(rows[2:])["run"] == ["", "", "again…", "again…"]
+
+
+def test_networks_are_told_apart_by_what_differs_and_by_nothing_else():
+    runs = [scored(1), scored(1, epochs=9), scored(1, model="gap", alpha=0.0)]
+    rows = tabulate(runs)[::2]
+    assert differences(rows) == {"epochs": ["5", "9", "5"]}
+    assert names_of(rows) == ["2apae/8, epochs 5", "2apae/8, epochs 9", "gap/8, epochs 5"]
+    assert names_of(rows[:1]) == ["2apae/8"]
+
+
+def test_networks_scored_on_other_clips_are_never_compared():
+    """Of the same fold in a store that has changed, or of other folds."""
+    before, now = scored(1), scored(1, store_digest="new")
+    now = replace(now, scores=replace(now.scores, name=[f"new {n}" for n in now.scores.name]))
+    groups = by_data(tabulate([before, now, scored(2, epochs=9)]))
+    assert [len(rows) for _, rows in groups] == [2, 2, 2]
+    assert len({data.digest for data, _ in groups}) == 3
+    assert {data.folds for data, _ in groups} == {"1", "2"}
+
+
+def test_positives_are_clips_and_recordings_are_what_their_events_come_from():
+    run = scored(1)
+    target = np.zeros_like(run.scores.target)
+    target[:3, 1] = 1
+    events = events_of(target)
+    counts = []
+    for sources in (["a", "b", "a"], [""] * 3):
+        mixed = replace(events, source=sources)
+        scores = replace(run.scores, target=target, events=mixed)
+        counts.append(tabulate([replace(run, scores=scores)])[0].counts)
+    assert [each["positives"].tolist() for each in counts] == [[0, 3, 0, 0]] * 2
+    assert [each["recordings"].tolist() for each in counts] == [[0, 2, 0, 0], [0, 3, 0, 0]]
 
 
 def test_the_prior_answers_class_frequencies_for_every_clip():
@@ -171,8 +207,8 @@ def test_fixed_and_random_onsets_of_one_store_are_data_of_their_own():
     ]
     groups = by_data(tabulate(runs))
     assert [(data.title, [row.recipe["model"] for row in rows]) for data, rows in groups] == [
-        ("snr_10, fixed onsets", ["2apae", "2apae", "gap", "gap"]),
-        ("snr_10, random onsets", ["2apae", "2apae", "gap", "gap"]),
+        ("snr_10, fixed onsets, folds 1,2 (60 clips)", ["2apae", "2apae", "gap", "gap"]),
+        ("snr_10, random onsets, folds 1,2 (60 clips)", ["2apae", "2apae", "gap", "gap"]),
     ]  # fmt: skip
     assert len({data.file_name for data, _ in groups}) == 2
 

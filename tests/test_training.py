@@ -183,15 +183,15 @@ def test_a_loss_that_is_not_finite_stops_with_advice(clips):
         run_to_end(trainer)
 
 
-@pytest.mark.parametrize(("asked", "advised"), [(24, 12), (7, 3), (1, 1)])
-def test_a_gpu_without_memory_is_a_sentence_with_advice(clips, monkeypatch, asked, advised):
-    trainer = trainer_of(clips, replace(RECIPE, batch_size=asked))
+@pytest.mark.parametrize(("micro_batch", "advised"), [(None, "auto"), (7, 3), (1, 1)])
+def test_a_gpu_without_memory_is_a_sentence_with_advice(clips, monkeypatch, micro_batch, advised):
+    trainer = trainer_of(clips, replace(RECIPE, batch_size=24, micro_batch=micro_batch))
 
     def forward(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
 
     monkeypatch.setattr(trainer.network, "forward", forward)
-    expected = rf"too little memory for --batch-size {asked} .* try --batch-size {advised}, or"
+    expected = rf"too little memory for {micro_batch or 24} clips .* try --batch-size {advised}, or"
     with pytest.raises(SedmtlError, match=expected):
         run_to_end(trainer)
 
@@ -238,3 +238,34 @@ def test_the_defaults_are_the_papers():
         32,
     )
     assert (recipe.alpha, recipe.batch_size, recipe.lr) == (0.001, 24, 1e-3)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 5])
+def test_the_gradients_of_parts_add_up_to_those_of_the_batch(clips, micro_batch):
+    """With batch norm as in evaluation; 7 clips in parts of 3 or 5 leave a smaller last one."""
+
+    def gradients(**changes):
+        trainer = trainer_of(clips, replace(RECIPE, **changes))
+        trainer.network.eval()
+        trainer.optimiser.step = lambda: found.update(
+            (name, p.grad.clone()) for name, p in trainer.network.named_parameters()
+        )
+        found = {}
+        (step,) = trainer.steps(trainer.split.train[:7])
+        return found, step
+
+    whole, (n_clips, losses) = gradients()
+    parts, (n_again, summed) = gradients(micro_batch=micro_batch)
+    assert n_clips == n_again == 7
+    torch.testing.assert_close(summed, losses)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
+    assert any(gradient.abs().max() > 1e-3 for gradient in whole.values())
+
+
+def test_parts_take_the_steps_of_the_batch_and_the_learning_rate_follows_them(clips):
+    rates = []
+    for micro_batch in (None, 2):
+        trainer = trainer_of(clips, replace(RECIPE, schedule="cosine", micro_batch=micro_batch))
+        rates.append([record["lr"] for record in run_to_end(trainer)])
+    assert rates[0] == rates[1]

@@ -37,6 +37,8 @@ BASE = TrainConfig.of(
 RECIPES = {
     "24": replace(BASE, batch_size=24, epochs=12),  # a step an epoch
     "7, 7, 7, 3": BASE,  # unequal shares
+    "7 as 3, 3, 1": replace(BASE, micro_batch=3),
+    "frozen encoder": replace(BASE, parent="parent", freeze_encoder=True),
     "23, 1": replace(BASE, batch_size=23, tasks={"reconstruction": "auto"}),  # an empty share
     "without decoder": replace(BASE, tasks={}),
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),

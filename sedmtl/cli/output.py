@@ -34,14 +34,15 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
     from sedmtl.runtime.progress import plain
 
     console = console or Console()
-    for table in tables:
+    for wide in tables:
+        table = wide.narrow() if _width(wide) > console.width else wide
         # Without edges, the widest table fits 80 columns.
         printed = rich.table.Table(
             box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False
         )
         for i, name in enumerate(table.columns):
             justify: JustifyMethod = "left" if i < table.n_left else "right"
-            printed.add_column(plain(name), justify=justify, no_wrap=True)
+            printed.add_column(plain(name), justify=justify, no_wrap=justify == "right")
         for cells in table.rows:
             printed.add_row(*map(plain, cells))
         with _stdout():
@@ -50,6 +51,12 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
             for note in table.notes:
                 console.print(plain(note))
             console.print()
+
+
+def _width(table: Table) -> int:
+    """Columns of a terminal that the table takes: its cells, and two between them."""
+    columns = zip(table.columns, *table.rows, strict=True)
+    return sum(2 + max(map(len, column)) for column in columns) - 2
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +15,8 @@ from sedmtl.runtime.text import NAME_WANTED, is_name
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
+
+AUTO = "auto"
 
 # An option of each part of the help.
 what = partial(typer.Option, rich_help_panel="What to train (repeatable options span a grid)")
@@ -30,11 +32,17 @@ def _fold(text: str) -> str:
 
 def _alpha(text: str) -> str:
     try:
-        fits = text == "auto" or 0 <= float(text) < float("inf")
+        fits = text == AUTO or 0 <= float(text) < float("inf")
     except ValueError:
         fits = False
     if not fits:
         raise typer.BadParameter("should be a number from 0, or 'auto'")
+    return text
+
+
+def _batch_size(text: str | None) -> str | None:
+    if text not in (None, AUTO) and not (text.isdecimal() and int(text)):
+        raise typer.BadParameter("should be a number from 1, or 'auto'")
     return text
 
 
@@ -122,8 +130,15 @@ Epochs = Annotated[
     how("--epochs", min=1, help="Passes over the training clips. Default: 50, or the recipe's."),
 ]
 BatchSize = Annotated[
-    int | None,
-    how("--batch-size", min=1, help="Clips per step. Default: 24, or the recipe's."),
+    str | None,
+    how(
+        "--batch-size",
+        callback=_batch_size,
+        metavar="N|auto",
+        help="Clips per step. auto: the recipe's, taken in as many parts as memory needs, whose "
+        "gradients add up (batch norm normalises each part by itself). Default: 24, or the "
+        "recipe's.",
+    ),
 ]
 Rate = Annotated[
     float | None,
@@ -140,10 +155,31 @@ Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
     how(help="auto: bfloat16 where the hardware supports it."),
 ]
+From = Annotated[
+    str | None,
+    how(
+        "--from",
+        metavar="RUN",
+        help="Begin with the weights and standardiser of this run (name or path; {fold} stands for "
+        "the fold), of the same network and features. Classes are matched by name.",
+    ),
+]
+FreezeEncoder = Annotated[
+    bool,
+    how(
+        "--freeze-encoder",
+        help="Keep the encoder of --from as it is, batch norm's statistics included.",
+    ),
+]
 Resume = Annotated[bool, where("--resume", help="Resume an interrupted run; a grid always does.")]
 Force = Annotated[bool, where("--force", help="Delete the old run and start over.")]
 DryRun = Annotated[
-    bool, where("--dry-run", help="Train nothing; list the runs and how long they would take.")
+    bool,
+    where(
+        "--dry-run",
+        help="Train nothing; list the runs, their time and memory, and what has to be made first. "
+        "Needs no store.",
+    ),
 ]
 Gpus = Annotated[
     int | None,
@@ -183,6 +219,8 @@ def command(
     remix: Remix = None,
     supervision: Supervision = "weak",
     precision: Precision = "auto",
+    from_run: From = None,
+    freeze_encoder: FreezeEncoder = False,
     resume: Resume = False,
     force: Force = False,
     dry_run: DryRun = False,
@@ -198,40 +236,57 @@ def command(
     """
     from sedmtl.report.held_out_figure import draw_held_out
     from sedmtl.runtime import distributed
-    from sedmtl.runtime.devices import choose_device, choose_precision
-    from sedmtl.training.grid.forecast import describe, forecast
+    from sedmtl.training.grid.forecast import outlook
     from sedmtl.training.grid.plan import plan_runs
     from sedmtl.training.grid.runs import train_all
+    from sedmtl.training.grid.workload import planned_data, planned_folds
     from sedmtl.training.job import TrainOptions
-    from sedmtl.training.recipe import with_recipe
 
     with distributed.session(gpus):
         settings = options.load_project(config)
-        device = choose_device(gpus)
-        asked: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
-        asked |= {"schedule": schedule, "remix": remix}
-        common = with_recipe(recipe, asked, settings.remix.model_dump(mode="json"))
-        if precision == "auto":  # the first process chooses for all
-            precision = distributed.first(lambda: choose_precision(device))
-        common |= {"supervision": supervision, "precision": precision}
+        asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule}
+        asked |= {"remix": remix, "supervision": supervision, "precision": precision}
+        asked |= {"from": from_run, "freeze_encoder": freeze_encoder}
+        common = _common(settings, recipe, asked, gpus)
         models, alphas = model or [common["model"]], alpha or [common["alpha"]]
-        stores = _choose_stores(settings, data, snr)
-        configs = plan_runs(common, network, stores, models, alphas, seed, fold)
+        stores = _choose_stores(settings, data, snr, planned_data(settings) if dry_run else ())
+        folds_of = partial(planned_folds, settings)
+        configs = plan_runs(common, network, stores, models, alphas, seed, fold, folds_of)
         if dry_run:
-            forecasts = forecast(settings, configs, device, name, force=force)
-            output.echo(describe(forecasts, max(gpus or 1, 1)))
+            output.echo(outlook(settings, configs, gpus, name, force=force))
             return
-        debug = options.is_debugging(context)
-        chosen = (name, gpus, resume, force, tensorboard, str(config), debug, draw_held_out)
-        runs = train_all(settings, configs, TrainOptions(*chosen))
+        how = (name, gpus, resume, force, tensorboard, batch_size == AUTO, str(config))
+        rest = (options.is_debugging(context), draw_held_out)
+        runs = train_all(settings, configs, TrainOptions(*how, *rest))
         output.echo(runs if distributed.rank() == 0 else [])
 
 
+def _common(
+    project: Config, recipe: str, asked: dict[str, Any], gpus: int | None
+) -> dict[str, Any]:
+    """What the runs have in common: the recipe, and what was asked for in its place."""
+    from sedmtl.runtime import distributed
+    from sedmtl.runtime.devices import choose_device, choose_precision
+    from sedmtl.training.recipe import with_recipe
+
+    if asked["freeze_encoder"] and not asked["from"]:
+        raise typer.BadParameter("--freeze-encoder needs --from, the run that has the encoder")
+    parent, runs_dir = Path(asked["from"] or ""), project.work_dir / "runs"
+    if parent.parent.resolve() == runs_dir.resolve():
+        asked["from"] = parent.name
+    device = choose_device(gpus)
+    if asked["precision"] == AUTO:  # the first process chooses for all
+        asked["precision"] = distributed.first(lambda: choose_precision(device))
+    size = asked["batch_size"]
+    asked["batch_size"] = int(size) if size and size != AUTO else None
+    return with_recipe(recipe, asked, project.remix.model_dump(mode="json"))
+
+
 def _choose_stores(
-    project: Config, names: list[str] | None, snrs_db: list[float] | None
+    project: Config, names: list[str] | None, snrs_db: list[float] | None, planned: Sequence[str]
 ) -> list[Path]:
     from sedmtl.store import choose_store, data_name
 
     wanted: list[str | None] = [*(names or []), *(data_name(snr_db) for snr_db in snrs_db or [])]
     folder = project.work_dir / "features"
-    return [choose_store(folder, name, "sedmtl features") for name in wanted or [None]]
+    return [choose_store(folder, name, "sedmtl features", planned) for name in wanted or [None]]

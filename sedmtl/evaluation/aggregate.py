@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from sedmtl.metrics import clip as clip_metrics
 from sedmtl.metrics.annotation import Values
 from sedmtl.metrics.bootstrap import bootstrap, interval
 from sedmtl.models import MODELS
-from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import progress
 from sedmtl.store import HeldOutScores
 
@@ -29,36 +27,43 @@ N_DRAWS = 500
 def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
     """Average the folds of each network: one row per selection, inner validation first.
 
-    Raises:
-        SedmtlError: Two runs have the same network and fold.
+    Runs of one network that hold out the same fold, under other names, have rows of their own.
     """
     groups: dict[str, list[ScoredRun]] = {}
     for run in sorted(runs, key=lambda run: run.fold):
         # Equal for all folds of one cross-validation, whatever versions trained them.
         network = (run.config.cross_validation, run.recipe.get("store_digest"), run.data)
         groups.setdefault(repr(network), []).append(run)
-    for one, other in (pair for group in groups.values() for pair in pairwise(group)):
-        if one.fold == other.fold:
-            raise SedmtlError(
-                f"expected one run per network and fold: {one.name} and {other.name} are both fold "
-                f"{one.fold} of the same network; name the runs to evaluate"
-            )
+    networks = [row for group in groups.values() for row in _rows_of(group)]
     with progress("drawing clips for the intervals", 1) as advance:
         rows = [
             _average(group, selection)
-            for group in groups.values()
+            for group in networks
             for selection in sorted(group[0].scores.score)
         ]
         advance(1)
     return sorted(rows, key=_order)
 
 
+def _rows_of(group: Sequence[ScoredRun]) -> list[list[ScoredRun]]:
+    """The runs of a network: in one row, or in more where a fold was held out more than once."""
+    rows: list[list[ScoredRun]] = []
+    for run in sorted(group, key=lambda run: run.given_name):
+        free = (row for row in rows if run.fold not in {other.fold for other in row})
+        row = next(free, None)
+        if row is None:
+            rows.append(row := [])
+        row.append(run)
+    return [sorted(row, key=lambda run: run.fold) for row in rows]
+
+
 def _order(row: Row) -> tuple[Any, ...]:
     snr_db = np.inf if row.runs[0].snr_db is None else row.runs[0].snr_db
     r = row.recipe
-    network = MODELS.index(r["model"]), row.runs[0].config.variant
-    return (snr_db, *map(str, row.data), *network, r["width"], str(r["alpha"]), r["seed"],
-            [run.name for run in row.runs], row.selection)  # fmt: skip
+    config = row.runs[0].config
+    network = MODELS.index(r["model"]), config.variant, r["width"], str(r["alpha"]), r["seed"]
+    own = config.cross_validation, str(r.get("store_digest")), [run.name for run in row.runs]
+    return (snr_db, *map(str, row.data), *network, *own, row.selection)
 
 
 def _average(group: Sequence[ScoredRun], selection: str) -> Row:
@@ -87,6 +92,7 @@ def _average(group: Sequence[ScoredRun], selection: str) -> Row:
         metrics=metrics,
         measured=measured,
         per_class=_mean_where_known(per_class),
+        counts=_counts([run.scores for run in group]),
         n_classes_scored=min(each.n_classes_scored for each in clips),
         prior_micro_p=float(np.mean([each.micro_p for each in priors])),
         prior_macro_p=float(np.mean([each.macro_p for each in priors])),
@@ -108,6 +114,21 @@ def _mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str,
         key: clip_metrics.mean_where_known([np.asarray(fold[key], np.float64) for fold in folds])
         for key in folds[0]
     }
+
+
+def _counts(folds: Sequence[HeldOutScores]) -> dict[str, npt.NDArray[np.int64]]:
+    """Clips and recordings of each class in the held-out folds, which share no recordings."""
+    positives = np.zeros(len(folds[0].classes), np.int64)
+    recordings = np.zeros_like(positives)
+    for fold in folds:
+        positives += fold.target.sum(axis=0, dtype=np.int64)
+        pairs = zip(fold.events.label.tolist(), fold.events.source, strict=True)
+        found = {(label, source) for label, source in pairs if source}
+        if not found:  # recordings that were not mixed
+            positive = np.argwhere(fold.target).tolist()
+            found = {(label, fold.name[clip]) for clip, label in positive}
+        np.add.at(recordings, [label for label, _ in found], 1)
+    return {"positives": positives, "recordings": recordings}
 
 
 def _prior_metrics(scores: HeldOutScores) -> clip_metrics.ClipMetrics:
@@ -136,6 +157,7 @@ def as_json(rows: Sequence[Row]) -> dict[str, Any]:
 def _json_row(row: Row) -> dict[str, Any]:
     values: dict[str, Any] = {key: row.recipe[key] for key in FROM_RECIPE}
     values |= {"snr_db": row.runs[0].snr_db, "onsets": row.data.onsets, "on": row.data.on}
+    values |= {"from": row.recipe.get("from"), "n_seen": [r.recipe.get("n_seen") for r in row.runs]}
     values |= {"folds": row.folds, "selection": row.selection, "epochs": row.epochs}
     for key, average in zip(METRICS, row.averages, strict=True):
         values |= {key: average.mean, f"{key}_std": average.std}
@@ -147,6 +169,8 @@ def _json_row(row: Row) -> dict[str, Any]:
     for key, average in row.metrics.items():
         values |= {key: average.mean, f"{key}_std": average.std}
     values["per_class"] = _by_class(row.per_class, row.classes)
+    counts = {key: each.tolist() for key, each in row.counts.items()}
+    values["per_class"] |= _by_class(counts, row.classes)
     if row.denoising is not None:
         values["denoising"] = {k: each._asdict() for k, each in row.denoising._asdict().items()}
     if row.separation is not None:
@@ -155,7 +179,9 @@ def _json_row(row: Row) -> dict[str, Any]:
     return values
 
 
-def _by_class(metrics: Mapping[str, Values], classes: Sequence[str]) -> dict[str, dict[str, float]]:
+def _by_class(
+    metrics: Mapping[str, Values | Sequence[int]], classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
     return {key: dict(zip(classes, each, strict=True)) for key, each in metrics.items()}
 
 

@@ -17,6 +17,7 @@ from sedmtl.config import Config
 from sedmtl.evaluation.aggregate import as_json, tabulate
 from sedmtl.evaluation.localisation import Localisation, from_json, measure
 from sedmtl.evaluation.localisation import as_json as localisation_json
+from sedmtl.evaluation.paper_tables import paper_tables
 from sedmtl.evaluation.rows import Row, ScoredRun
 from sedmtl.evaluation.stem_scores import measure as measure_stems
 from sedmtl.evaluation.stem_tables import denoising_tables, separation_tables
@@ -24,7 +25,6 @@ from sedmtl.evaluation.tables import (
     Table,
     class_tables,
     localisation_tables,
-    paper_tables,
     result_tables,
     to_markdown,
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from sedmtl.evaluation.denoising import Denoising
 from sedmtl.evaluation.localisation import Localisation
@@ -22,28 +25,36 @@ METRICS = ("micro_p", "macro_p", "auc")
 
 
 class ScoredData(NamedTuple):
-    """The scored data; rows of the same data share a table and a figure.
+    """The scored data; networks scored on the same clips share a table and a figure.
 
     Attributes:
         store: Name of the store that the network was trained on.
         onsets: Rule of the onsets in the scored store; None if nothing was mixed.
         on: The scored store, if it is not the one trained on.
+        folds: The held-out folds, short.
+        n_clips: Held-out clips.
+        digest: Of their names and labels.
     """
 
     store: str
     onsets: str | None
     on: str
+    folds: str = ""
+    n_clips: int = 0
+    digest: str = ""
 
     @property
     def title(self) -> str:
         """The data in the titles of tables."""
         scored = f", scored on {self.on}" if self.on else ""
         onsets = f", {self.onsets} onsets" if self.onsets else ""
-        return f"{self.store}{scored}{onsets}"
+        several = "s" * (not self.folds.isdecimal())
+        clips = f"{self.n_clips} clip{'s' * (self.n_clips != 1)}"
+        return f"{self.store}{scored}{onsets}, fold{several} {self.folds} ({clips})"
 
     @property
     def file_name(self) -> str:
-        """The data in file names; unique within a project."""
+        """The store and its rule in file names."""
         if self.on:
             return f"{self.store}_on_{self.onsets or 'another'}"
         return f"{self.store}_random" if self.onsets == "random" else self.store
@@ -91,6 +102,11 @@ class ScoredRun:
         return int(self.recipe["fold"])
 
     @property
+    def given_name(self) -> str:
+        """The name that the user gave to it; empty if it has the usual one."""
+        return "" if self.name == self.config.name else self.name
+
+    @property
     def snr_db(self) -> float | None:
         """SNR of the mixtures; None for recordings that were not mixed."""
         snr_db: float | None = self.recipe.get("snr_db")
@@ -129,6 +145,8 @@ class Row:
         measured: Localisation metrics of every fold; empty if the strong labels of a fold are
             unknown, or the network is not kept.
         per_class: (C,) metrics of each class, averaged over the folds where they exist.
+        counts: (C,) `positives`, the held-out clips that have the class, and `recordings`: how many
+            recordings its events, or these clips, come from.
         n_classes_scored: Classes with a positive in the held-out fold (least over the folds).
         prior_micro_p: Baseline: predicting the class frequencies of the training clips.
         denoising: Mean over the measured folds, for a network that is kept.
@@ -140,6 +158,7 @@ class Row:
     metrics: Mapping[str, Average]
     measured: Sequence[Localisation]
     per_class: Mapping[str, Values]
+    counts: Mapping[str, npt.NDArray[np.int64]]
     n_classes_scored: int
     prior_micro_p: float
     prior_macro_p: float
@@ -159,7 +178,13 @@ class Row:
     @property
     def data(self) -> ScoredData:
         """The scored data."""
-        return self.runs[0].data
+        scores = [run.scores for run in self.runs]
+        clips = [(list(each.name), each.target.tolist()) for each in scores]
+        return self.runs[0].data._replace(
+            folds=_short(self.folds),
+            n_clips=sum(len(each.name) for each in scores),
+            digest=hashlib.sha256(repr(clips).encode()).hexdigest(),
+        )
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -185,17 +210,6 @@ class Row:
     def name(self) -> str:
         """Model and width."""
         return f"{self.recipe['model']}/{self.recipe['width']}"
-
-    @property
-    def variant(self) -> str:
-        """What distinguishes networks of the same name: options other than the defaults, seed."""
-        config = self.runs[0].config
-        return " ".join([*config.variant, *([f"seed {config.seed}"] * (config.seed != 0))])
-
-    @property
-    def full_name(self) -> str:
-        """Model, width and variant."""
-        return f"{self.name} {self.variant}".rstrip()
 
     @property
     def reported(self) -> Reported | None:
@@ -229,18 +243,8 @@ def by_data(items: Iterable[T]) -> list[tuple[ScoredData, list[T]]]:
     return list(groups.items())
 
 
-def names_of(rows: Sequence[Row]) -> list[str]:
-    """Unique names of the networks on the same data, under one selection.
-
-    The full name, with α if the network has an auxiliary task; networks that would have the same
-    name have that of their first run.
-    """
-    names = []
-    for row in rows:
-        alpha = f", α {row.recipe['alpha']}" if row.runs[0].config.network.task_modules else ""
-        names.append((row.data, row.full_name + alpha))
-    n_times = Counter(names)
-    return [
-        row.runs[0].name if n_times[name] > 1 else name[1]
-        for row, name in zip(rows, names, strict=True)
-    ]
+def _short(folds: Sequence[int]) -> str:
+    """`1-4` for consecutive folds, `1,3` for others."""
+    first, last = folds[0], folds[-1]
+    in_a_row = len(folds) > 2 and tuple(folds) == tuple(range(first, last + 1))
+    return f"{first}-{last}" if in_a_row else ",".join(map(str, folds))

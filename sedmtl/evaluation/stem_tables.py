@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from sedmtl.evaluation.differences import names_of
 from sedmtl.evaluation.rows import Row
 from sedmtl.evaluation.tables import (
-    NETWORK,
     Cells,
     Table,
     class_table,
@@ -50,8 +49,7 @@ def denoising_tables(rows: Iterable[Row]) -> list[Table]:
     """One table per scored data: whether each network's decoder denoises."""
     columns = ("bins", "noisy", "decoded", "mean", "to input")
     about = "does the decoder denoise?"
-    tables = network_tables(rows, about, columns, _denoising_lines, DENOISING_LEGEND)
-    return [replace(table, n_left=len(NETWORK) + 1) for table in tables]
+    return network_tables(rows, about, columns, _denoising_lines, DENOISING_LEGEND, n_left=1)
 
 
 def _denoising_lines(row: Row) -> list[Cells]:
@@ -71,11 +69,11 @@ def separation_tables(rows: Sequence[Row], per_class: bool) -> list[Table]:
     about = "source separation"
     tables = network_tables(rows, about, (*SOURCES, "found"), _separation_lines, ())
     if per_class:
-        tables += [
-            class_table(row, about, row.separation[1], SOURCES, _db)
-            for row in rows
-            if row.separation
-        ]
+        separated = [row for row in rows if row.separation]
+        for row, name in zip(separated, names_of(separated), strict=True):
+            assert row.separation is not None
+            title = f"{name}, {row.data.title}: {about}"
+            tables.append(class_table(row, title, row.separation[1], SOURCES, _db))
     return with_legend(tables, SEPARATION_LEGEND)
 
 

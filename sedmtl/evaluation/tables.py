@@ -5,27 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
-from sedmtl.evaluation import paper
-from sedmtl.evaluation.rows import Average, Row, by_data
+from sedmtl.evaluation.differences import differences, names_of
+from sedmtl.evaluation.rows import Average, Row, ScoredRun, by_data
 from sedmtl.metrics.annotation import Values
 from sedmtl.runtime.text import markdown_cell
+from sedmtl.training.pretrained import describe_seen
 
 Cells = Sequence[str]
 
-SELECTIONS = {"honest": "validation", "paper": "test"}
+SELECTIONS = {"honest": "validation", "paper": "test (paper's)"}
 """The data that the epoch was chosen on, by its name in `scores.h5` and `eval --json`."""
 
-NETWORK = ("network", "α", "folds")
-"""The first columns of every table of networks."""
-
-COLUMNS = (*NETWORK, "chosen by", "micro-P", "macro-P", "AUC", "scored")
+COLUMNS = ("chosen by", "micro-P", "macro-P", "AUC", "scored")
 LEGEND = (
-    "Mean over the held-out folds listed, ± standard deviation over folds. 95 %: interval from 500 "
+    "Networks are told apart by what differs between them. Those in one table were scored on the "
+    "same clips.",
+    "Mean over the held-out folds, ± standard deviation over folds. 95 %: interval from 500 "
     "bootstrap draws of the clips.",
     "validation: the epoch was chosen on a validation part of the training folds.",
-    "test: the best epoch on the held-out fold itself, as in the paper; optimistic.",
+    "test (paper's): the best epoch on the held-out fold itself, as in the paper; optimistic.",
     "baseline (class frequencies): every clip gets the frequency of each class in training.",
     "scored: classes with a positive clip in every held-out fold / all classes.",
 )
@@ -47,9 +46,9 @@ LOCALISATION_LEGEND = (
     "within 0.2 s, offset within 0.2 s or 20 % of the event. segment: per second. intersection: "
     "half of each detection and half of each event covered.",
 )
-PER_CLASS = {
-    "AP": "ap",
-    "AUC": "auc",
+COUNTS = ("positives", "recordings")
+CLASSES = {"AP": "ap", "AUC": "auc"}
+CLASSES_LOCALISATION = {
     "PSDS1": "psds1",
     "PSDS2": "psds2",
     "collar": "collar_f1",
@@ -58,19 +57,45 @@ PER_CLASS = {
     "frame AP": "frame_ap",
 }
 """Columns of the tables of classes, and the metrics they show."""
-PAPER_COLUMNS = ("network", "chosen by", *(["paper", "ours", "diff"] * 3))
+CLASSES_LEGEND = (
+    "positives: held-out clips that have the class. recordings: how many recordings its sounds in "
+    "them come from.",
+)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: title, names of columns, rows of cells, notes below."""
+    """A table: title, names of columns, rows of cells, notes below.
+
+    Attributes:
+        n_left: Number of left-aligned columns of words; the others are numbers.
+        n_apart: Number of columns after the first that tell networks apart.
+    """
 
     title: str
     columns: Cells
     rows: Sequence[Cells]
     notes: Sequence[str] = ()
     n_left: int = 1
-    """Number of left-aligned columns of words; the others are numbers."""
+    n_apart: int = 0
+
+    def narrow(self) -> Table:
+        """The table with what tells networks apart below their names, not in columns."""
+        end, rows, told = 1 + self.n_apart, [], list[str]()
+        names = self.columns[1:end]
+        for cells in self.rows:
+            if cells[0]:
+                rows += [[each, *[""] * len(cells[end:])] for each in told]
+                pairs = zip(names, cells[1:end], strict=True)
+                told = [f"  {name} {cell}" for name, cell in pairs if cell]
+                rows.append([cells[0], *cells[end:]])
+            else:
+                rows.append([told.pop(0) if told else "", *cells[end:]])
+        rows += [[each, *[""] * (len(self.columns) - end)] for each in told]
+        columns = [self.columns[0], *self.columns[end:]]
+        return replace(
+            self, columns=columns, rows=rows, n_left=self.n_left - self.n_apart, n_apart=0
+        )
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -93,16 +118,32 @@ def network_tables(
     columns: Cells,
     lines_of: Callable[[Row], Sequence[Cells]],
     legend: Sequence[str],
+    n_left: int = 0,
 ) -> list[Table]:
-    """One table per scored data, with the lines of each network that has any.
+    """One table per scored clips, with the lines of each network that has any.
 
-    `lines_of` gives the cells of a network in the columns after `NETWORK`.
+    Args:
+        rows: The networks; the two selections of one follow each other, and share its name.
+        about: Ends the titles, unless empty.
+        columns: Those after the network and what tells it apart.
+        lines_of: The cells of a network in these columns.
+        legend: Below the last table.
+        n_left: Of `columns`, those of words.
     """
     tables = []
-    for data, group in by_data(rows):
-        lines = [line for row in group for line in _with_name(row, lines_of(row))]
-        if lines:
-            tables.append(Table(f"{data.title}: {about}", (*NETWORK, *columns), lines, n_left=3))
+    for data, group in by_data(row for row in rows if lines_of(row)):
+        apart = differences(group)
+        lines: list[Cells] = []
+        named: Sequence[ScoredRun] = ()
+        for row, *told in zip(group, *apart.values(), strict=True):
+            for cells in lines_of(row):
+                head = [row.name, *told] if row.runs != named else [""] * (1 + len(apart))
+                lines.append([*head, *cells])
+                named = row.runs
+        title = f"{data.title}: {about}" if about else data.title
+        header = ("network", *apart, *columns)
+        n_words = 1 + len(apart)
+        tables.append(Table(title, header, lines, n_left=n_words + n_left, n_apart=len(apart)))
     return with_legend(tables, legend)
 
 
@@ -111,64 +152,42 @@ def with_legend(tables: Sequence[Table], legend: Sequence[str]) -> list[Table]:
     return [*tables[:-1], *(replace(table, notes=legend) for table in tables[-1:])]
 
 
-def _with_name(row: Row, cells: Sequence[Cells]) -> list[Cells]:
-    """Prefix a network's lines: the first with name, α and folds, the second with the variant."""
-    if not cells:
-        return []
-    heads = [[row.name, alpha_of(row), _folds(row)], [f"  {row.variant}".rstrip(), "", ""]]
-    blank_head, blank = [""] * len(NETWORK), [""] * len(cells[0])
-    lines = [[*(head or blank_head), *(line or blank)] for head, line in zip_longest(heads, cells)]
-    return [line for line in lines if any(line)]
-
-
 def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Table]:
-    """One table per scored data: every network under both selections, and the baseline.
+    """One table per scored clips: every network under both selections, and the baseline.
 
     Args:
         rows: The networks.
         outdated: Names of runs whose features have changed since.
     """
-    tables = []
-    for data, group in by_data(rows):
-        lines = [line for row in group for line in _result_lines(row)]
-        tables.append(Table(data.title, COLUMNS, [*lines, _baseline(group[0])], n_left=4))
-    parameters = dict.fromkeys(f"{row.full_name} {row.recipe['n_parameters']:,}" for row in rows)
-    notes = [*LEGEND, f"Parameters: {', '.join(parameters)}.", *_told_apart(rows)]
+    parameters = dict.fromkeys(f"{row.name} {row.recipe['n_parameters']:,}" for row in rows)
+    notes = [*LEGEND, f"Parameters: {', '.join(parameters)}."]
     if outdated:
         notes.append(
             f"Outdated, trained on other features than there are now: {', '.join(outdated)}."
         )
-    return with_legend(tables, notes)
+    runs = {run.name: run for row in rows for run in row.runs}
+    doubts = [describe_seen(run.recipe, run.name) for run in runs.values()]
+    notes += [f"{doubt}." for doubt in doubts if doubt]
+    tables = network_tables(rows, "", COLUMNS, _result_lines, notes, n_left=1)
+    return [
+        replace(table, rows=[*table.rows, *_baselines(group, table.n_apart)])
+        for table, (_, group) in zip(tables, by_data(rows), strict=True)
+    ]
 
 
 def _result_lines(row: Row) -> list[Cells]:
-    """One line; for validation, a second one with the network's variant and the interval."""
+    """One line; for validation, a second one with the interval."""
     values = [_with_std(average) for average in row.averages]
     scored = f"{row.n_classes_scored}/{len(row.classes)}"
     line = [SELECTIONS[row.selection], *values, scored]
-    if not row.is_validated:
-        return [[""] * len(NETWORK) + line]
-    return _with_name(row, [line, ["      95 %", *map(_interval, row.averages), ""]])
+    return [line, ["95 %", *map(_interval, row.averages), ""]] if row.is_validated else [line]
 
 
-def _baseline(row: Row) -> Cells:
-    values = [short(row.prior_micro_p), short(row.prior_macro_p), short(0.5)]
-    return ["baseline", "", _folds(row), "frequencies", *values, ""]
-
-
-def _told_apart(rows: Sequence[Row]) -> list[str]:
-    """The settings in which networks of the same name differ, if there are such networks."""
-    alike: dict[tuple[str | None, ...], list[Row]] = {}
-    for row in rows:
-        name = (*row.data, row.full_name, alpha_of(row), row.selection)
-        alike.setdefault(name, []).append(row)
-    keys = set()
-    for group in alike.values():
-        runs = [row.runs[0] for row in group]
-        facts = [run.config.plain() | {"features": run.recipe.get("store_digest")} for run in runs]
-        keys |= {key for key in facts[0] if len({repr(each.get(key)) for each in facts}) > 1}
-    keys.discard("fold")
-    return [f"Networks with the same name differ in {', '.join(sorted(keys))}."] if keys else []
+def _baselines(rows: Sequence[Row], n_apart: int) -> list[Cells]:
+    """A line for each set of class frequencies: those of the clips that a network trained on."""
+    found = dict.fromkeys((row.prior_micro_p, row.prior_macro_p) for row in rows)
+    values = [[short(micro_p), short(macro_p), short(0.5)] for micro_p, macro_p in found]
+    return [["baseline", *[""] * n_apart, "frequencies", *each, ""] for each in values]
 
 
 def localisation_tables(rows: Sequence[Row]) -> list[Table]:
@@ -182,84 +201,46 @@ def _localisation_lines(row: Row) -> list[Cells]:
     if not row.measured:
         return []
     averages = [row.metrics[key] for key in LOCALISATION.values()]
-    deviations = ["" if each.std is None else f"±{short(each.std)}" for each in averages]
-    return [[short(each.mean) for each in averages], deviations]
+    means = [short(each.mean) for each in averages]
+    deviations = [f"±{short(each.std)}" for each in averages if each.std is not None]
+    return [means, deviations] if deviations else [means]
 
 
 def class_tables(rows: Sequence[Row]) -> list[Table]:
-    """One table per network chosen by validation: every metric of every class."""
-    return [
-        class_table(row, "classes", row.per_class, PER_CLASS, short)
-        for row in rows
-        if row.is_validated
-    ]
+    """Two tables per network chosen by validation: clip metrics of each class, and localisation."""
+    validated = [row for row in rows if row.is_validated]
+    tables = []
+    for row, name in zip(validated, names_of(validated), strict=True):
+        about = f"{name}, {row.data.title}: classes"
+        counts = [list(map(str, row.counts[key])) for key in COUNTS]
+        tables.append(class_table(row, about, row.per_class, CLASSES, short, COUNTS, counts))
+        if row is validated[-1]:
+            tables[-1] = replace(tables[-1], notes=CLASSES_LEGEND)
+        if row.measured:
+            about = f"{about}, localisation"
+            tables.append(class_table(row, about, row.per_class, CLASSES_LOCALISATION, short))
+    return tables
 
 
 def class_table(
     row: Row,
-    about: str,
+    title: str,
     metrics: Mapping[str, Values],
     columns: Mapping[str, str],
     text: Callable[[float], str],
+    before: Cells = (),
+    counts: Sequence[Cells] = (),
 ) -> Table:
-    """A line per class of a network, with those columns whose metric (C,) it has."""
+    """A line per class of a network, with those columns whose metric (C,) it has.
+
+    `before` and `counts` are further columns, before these.
+    """
     shown = {name: metrics[key] for name, key in columns.items() if key in metrics}
     lines = [
-        [name, *(text(float(values[i])) for values in shown.values())]
+        [name, *(each[i] for each in counts), *(text(float(v[i])) for v in shown.values())]
         for i, name in enumerate(row.classes)
     ]
-    return Table(f"{row.full_name}, {row.data.title}: {about}", ("class", *shown), lines)
-
-
-def paper_tables(rows: Sequence[Row]) -> list[Table]:
-    """Tables IV and V for runs on the paper's corpora, one per SNR: the paper's values and ours."""
-    tables = []
-    for snr_db in paper.SNRS_DB:
-        at_snr = [row for row in rows if row.reported and row.runs[0].snr_db == snr_db]
-        iv = [r for r in at_snr if r.recipe["model"] != "2apae" or r.recipe["alpha"] == paper.ALPHA]
-        v = [row for row in at_snr if row.recipe["model"] == "2apae"]
-        tables += [_paper_table("IV", snr_db, iv), _paper_table("V", snr_db, v)]
-    return [table for table in tables if table.rows]
-
-
-def _paper_table(number: str, snr_db: float, rows: Sequence[Row]) -> Table:
-    names = [row.recipe["model"] if number == "IV" else f"α {alpha_of(row)}" for row in rows]
-    lines = [_comparison(row, name) for row, name in zip(rows, names, strict=True)]
-    notes = [
-        "micro-P, macro-P, AUC: the paper's value, ours, ours minus the paper's. The paper chose "
-        "its epochs as in the line 'test'.",
-    ]
-    sizes = {(row.recipe["width"], len(row.classes), len(row.folds)) for row in rows}
-    for width, n_classes, n_folds in sorted(sizes - {(32, 41, 4)}):
-        notes.append(
-            f"Ours: width {width}, {n_classes} classes, {n_folds} of the folds. The paper's: width "
-            "32, 41 classes, 4 folds. The difference is therefore not only due to the method."
-        )
-    if number == "IV":
-        notes.append("The networks differ in size: see the numbers of parameters above.")
-        notes += [paper.MISPRINT] if snr_db == 10 else []
-    return Table(f"Table {number}, {snr_db} dB", PAPER_COLUMNS, lines, notes, n_left=2)
-
-
-def _comparison(row: Row, name: str) -> Cells:
-    assert row.reported is not None
-    cells = [name if row.is_validated else "", SELECTIONS[row.selection]]
-    for theirs, ours in zip(row.reported, row.averages, strict=True):
-        cells += [short(theirs), short(ours.mean), short(ours.mean - theirs, "+")]
-    return cells
-
-
-def alpha_of(row: Row) -> str:
-    """The weight of the reconstruction, without trailing zeros."""
-    alpha = row.recipe["alpha"]
-    return alpha if alpha == "auto" else f"{alpha:g}"
-
-
-def _folds(row: Row) -> str:
-    """`1-4` for consecutive folds, `1,3` for others."""
-    first, last = row.folds[0], row.folds[-1]
-    in_a_row = len(row.folds) > 2 and row.folds == tuple(range(first, last + 1))
-    return f"{first}-{last}" if in_a_row else ",".join(map(str, row.folds))
+    return Table(title, ("class", *before, *shown), lines)
 
 
 def short(value: float, sign: str = "") -> str:

@@ -6,6 +6,7 @@
     model.safetensors  weights of the epoch that the inner validation chose
     model.json         all else that prediction needs: classes, front end, standardiser, sizes
     scores.h5          held-out scores under both selections, written by `store`
+    trained_on.json    the recordings that its weights have learned from, for `train --from`
     train.log          what the run said, if it was trained in a process of a grid
     events.out.*       TensorBoard's event files, if they were asked for
     localisation.json  what `eval` measured, to be taken up by the next one

@@ -6,6 +6,7 @@ The benchmark of Ren et al. (ICASSP 2019), as used in the paper.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ DILATIONS = (1, 2, 4)
 @dataclass(frozen=True)
 class AtrousSettings(NetworkSettings):
     """The options of Atrous; its first convolution has twice as many channels as `width`."""
+
+    encoder_modules: ClassVar[tuple[str, ...]] = ("convs", "norms")
 
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:  # noqa: ARG002
         """The network with fresh weights."""

@@ -28,9 +28,12 @@ class NetworkSettings(ABC):
     Attributes:
         task_modules: The auxiliary tasks that the network itself computes, and the submodule of
             each; the submodule of a task that is not trained is frozen.
+        encoder_modules: The submodules that make `SedOutput.encoded`, which `--freeze-encoder`
+            keeps as they are.
     """
 
     task_modules: ClassVar[Mapping[str, str]] = {}
+    encoder_modules: ClassVar[tuple[str, ...]] = ("encoder",)
 
     width: int = 32
     """Channels of the first block; 32 is the paper's."""

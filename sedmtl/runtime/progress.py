@@ -154,8 +154,10 @@ class _Meter:
 
 
 def duration(seconds: float) -> str:
-    """A readable duration: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    """A readable duration: `45 s`, `3 min 20 s`, `2 h 05 min`, `5,600 h`."""
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 6000:
+        return f"{minutes / 60:,.0f} h"
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

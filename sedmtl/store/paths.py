@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,21 @@ def folds_of(path: Path) -> list[int]:
         return [int(fold) for fold in np.unique(store.clips.fold)]
 
 
-def choose_store(folder: Path, name: str | None, made_by: str) -> Path:
+def choose_store(folder: Path, name: str | None, made_by: str, planned: Sequence[str] = ()) -> Path:
     """The store with that name, or the only one in the folder.
+
+    Args:
+        folder: Of the stores.
+        name: If one is asked for.
+        made_by: The command that makes them.
+        planned: Names of stores that need not be there; without a name, only if none is there.
 
     Raises:
         SedmtlError: It does not exist, or there are several and no name was given.
     """
     stores = stores_in(folder)
+    if name or not stores:
+        stores = {**{each: folder / f"{each}.h5" for each in planned}, **stores}
     if not stores:
         raise SedmtlError(f"no store in {folder}: make one with '{made_by}'")
     if name is None and len(stores) > 1:

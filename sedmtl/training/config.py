@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -47,6 +48,12 @@ class TrainConfig:
         remix: The ranges of new mixtures in every epoch; None trains on the stored clips.
         supervision: `strong` also trains on the known presence per frame, to measure what weak
             labels lack.
+        micro_batch: Clips that go through the network at once, where memory does not hold a whole
+            batch; None for a whole batch.
+        parent: The run whose weights it begins with: a name or a path, the same in all folds of a
+            cross-validation but for `{fold}`; None for fresh weights.
+        freeze_encoder: Whether the encoder stays as it is in `parent`, batch norm's statistics
+            included.
     """
 
     data: str
@@ -61,6 +68,9 @@ class TrainConfig:
     schedule: Schedule = "plateau"
     remix: Remix | None = None
     supervision: Supervision = "weak"
+    micro_batch: int | None = None
+    parent: str | None = None
+    freeze_encoder: bool = False
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -79,12 +89,13 @@ class TrainConfig:
             del weights[RECONSTRUCTION]
         tasks = {name: _weight(weight) for name, weight in weights.items()}
         others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision", "schedule",
-                  "supervision")  # fmt: skip
+                  "supervision", "micro_batch", "freeze_encoder")  # fmt: skip
         remix = values.get("remix")
         return cls(
             network=network,
             tasks={name: weight for name, weight in tasks.items() if weight},
             remix=None if remix is None else Remix.model_validate(remix),
+            parent=values.get("from"),
             **{key: values[key] for key in others if key in values},
         )
 
@@ -99,7 +110,11 @@ class TrainConfig:
         # What is as in the paper is left out: files of earlier versions do not have it.
         if self.remix is not None:
             values["remix"] = self.remix.model_dump(mode="json")
-        for name, usual in (("schedule", "plateau"), ("supervision", "weak")):
+        if self.parent is not None:
+            values["from"] = self.parent
+        usually = {"schedule": "plateau", "supervision": "weak", "micro_batch": None,
+                   "freeze_encoder": False}  # fmt: skip
+        for name, usual in usually.items():
             if getattr(self, name) != usual:
                 values[name] = getattr(self, name)
         return {
@@ -129,6 +144,16 @@ class TrainConfig:
         first = f"{self.model}_{data}_fold{self.fold or 'none'}_alpha{alpha}_seed{self.seed}"
         return "_".join([first, *self.variant, *others])
 
+    @property
+    def parent_run(self) -> str:
+        """Name or path of the run whose weights it begins with."""
+        return (self.parent or "").replace("{fold}", str(self.fold or "none"))
+
+    @property
+    def n_at_once(self) -> int:
+        """Clips that go through the network at once."""
+        return self.micro_batch or self.batch_size
+
     def n_clips(self, n_stored: int) -> int:
         """Clips learned from per epoch, with so many training clips in the store."""
         return (self.remix and self.remix.mixtures_per_epoch) or n_stored
@@ -142,13 +167,15 @@ class TrainConfig:
         else:
             words = [f"schedule{self.schedule}"] * (self.schedule != "plateau")
             words += ["remix"] * (self.remix is not None)
-        known = ["knownframes"] if self.supervision == "strong" else []
-        return [*self.network.variant, *words, *known]
+        words += ["knownframes"] * (self.supervision == "strong")
+        words += ["frozen"] * self.freeze_encoder
+        words += [] if self.parent is None else ["from", Path(self.parent_run).name]
+        return [*self.network.variant, *words]
 
     @property
     def cross_validation(self) -> str:
         """A key that the folds of one cross-validation share, and no other run has."""
-        return json.dumps(replace(self, fold=0).plain(), sort_keys=True)
+        return json.dumps(replace(self, fold=0, micro_batch=None).plain(), sort_keys=True)
 
     def words(self) -> list[str]:
         """The options of `sedmtl train` that ask for this run, for people to type."""
@@ -158,6 +185,9 @@ class TrainConfig:
             foreign |= {"alpha"}
         shown = {key: value for key, value in values.items() if key not in {*foreign, "tasks"}}
         flags = ["--remix"] if shown.pop("remix", None) else []
+        if shown.pop("micro_batch", None):
+            shown["batch_size"] = "auto"
+        flags += ["--freeze-encoder"] if shown.pop("freeze_encoder", None) else []
         shown["fold"] = self.fold or "none"
         return [
             w for key, value in shown.items() for w in (f"--{key.replace('_', '-')}", str(value))

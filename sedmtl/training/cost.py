@@ -1,75 +1,209 @@
-"""What training costs, measured on a few clips before it begins."""
+"""What training costs, measured on a little noise before it begins; and what of a batch fits.
+
+Neither a store nor a corpus is needed: time and memory depend on sizes alone.
+"""
 
 from __future__ import annotations
 
 import time
-from copy import deepcopy
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sedmtl.logmel import Standardiser
+from sedmtl.runtime import distributed, progress
+from sedmtl.runtime.free_memory import free_bytes
+from sedmtl.store import ClipTable, Store
+from sedmtl.training.bags import MAX_WINDOWS
+from sedmtl.training.batches import BatchLoader
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import Trainer
+from sedmtl.training.split import Split, split_rows
+from sedmtl.training.tasks import build_tasks
 
 ENOUGH_S = 1.0
-"""A step of this length is the last that is timed."""
+"""A step that would take longer is not timed."""
+
+PART, FEW_FRAMES = 8, 32
+"""The first probe has this part of a clip's frames, but at least so many: a clip of the paper's
+network takes 3 s on two cores, and both time and memory grow with the frames."""
 
 PEAK = 1.9
 """Peak memory of a step over what its backward pass needs, measured as a process's growth on a CPU:
 1.65 to 1.92 (pooled and crnn at batch 24, 2APAE of width 8 at batch 8; float32, bfloat16)."""
 
+USABLE = 0.8
+"""Share of the free memory that training may take: the estimate is no measurement."""
 
-class Cost(NamedTuple):
-    """The cost of a run.
+
+class Workload(NamedTuple):
+    """The sizes that the cost of a run follows from.
 
     Attributes:
-        epoch_s: Seconds per epoch, with scoring.
-        n_bytes: Largest memory of weights and activations, of a GPU or of the machine; the
+        n_train: Windows of recordings, or clips of one window, that are learned from per epoch.
+        n_scored: Those that are scored after each epoch.
+        n_windows: Largest number of windows of a recording that go through the network together.
+    """
+
+    n_classes: int
+    n_frames: int
+    n_mels: int
+    n_train: int
+    n_scored: int
+    n_windows: int = 1
+
+    @classmethod
+    def of_clips(
+        cls, clips: ClipTable, n_classes: int, n_frames: int, n_mels: int, fold: int
+    ) -> Workload:
+        """With a fold held out.
+
+        Raises:
+            SedmtlError: As of `split_rows`.
+        """
+        split = split_rows(clips, fold)
+        n_scored = sum(len(clips.rows_of(part)[0]) for part in split.scored.values())
+        n_each = np.minimum(np.bincount(clips.rows_of(split.train)[1]), MAX_WINDOWS)
+        sizes = (int(n_each.sum()), n_scored, int(n_each.max()))
+        return cls(n_classes, n_frames, n_mels, *sizes)
+
+    @classmethod
+    def of_store(cls, store: Store, fold: int) -> Workload:
+        """With a fold of a store held out; raises as `of_clips`."""
+        n_frames, n_mels = store.row_shape
+        return cls.of_clips(store.clips, len(store.classes), n_frames, n_mels, fold)
+
+
+class Cost(NamedTuple):
+    """What a window costs: a clip, or a part of a longer recording.
+
+    Attributes:
+        train_s: Seconds of training for each window.
+        score_s: Seconds of scoring for each window.
+        weight_bytes: Weights, gradients and the optimiser's state, of a GPU or of the machine; the
             interpreter and its libraries (0.5 GB) come on top on the CPU.
+        window_bytes: Largest memory of each that goes through the network at once.
     """
 
-    epoch_s: float
-    n_bytes: int
+    train_s: float
+    score_s: float
+    weight_bytes: int
+    window_bytes: int
+
+    def epoch_s(self, config: TrainConfig, load: Workload) -> float:
+        """Seconds per epoch, with scoring."""
+        return config.n_clips(load.n_train) * self.train_s + load.n_scored * self.score_s
+
+    def n_bytes(self, load: Workload, n_at_once: int) -> int:
+        """Largest memory with so many clips at once."""
+        return self.weight_bytes + n_at_once * load.n_windows * self.window_bytes
 
 
-def measure_cost(trainer: Trainer) -> Cost:
-    """Time steps of more and more clips, up to a batch, until one is long enough to trust.
+def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> Cost:
+    """Time steps of more and more frames, then clips, until one is long enough to trust.
 
-    One clip of the paper's network takes 3 s on two cores, and a batch of 24 more than a minute:
-    the time of the last measurement is scaled. The trainer is left as it was.
+    Args:
+        config: What to train. Of its tasks, those that the network itself computes take part.
+        load: Its sizes.
+        device: Where.
     """
-    state = deepcopy(trainer.state())
-    n_bytes = _n_bytes_saved(trainer)
-    n_clips, seconds = 1, _seconds_of_steps(trainer, 1)
-    rate, batch_size = n_clips / seconds, trainer.config.batch_size
-    while seconds < ENOUGH_S and n_clips < batch_size:
-        n_clips = min(4 * n_clips, batch_size)
-        seconds = _seconds_of_steps(trainer, n_clips)
-        rate = max(rate, n_clips / seconds)
+    rate = 0.0
+    for share, trainer in _probes(config, load, device):
+        if not rate:
+            # Of a step, the first and slowest.
+            window_bytes = PEAK * _n_bytes_saved(trainer) / share
+        elif share / rate > ENOUGH_S:
+            break
+        rate = max(rate, share / _seconds_of_step(trainer))
+        timed = share, trainer
+    share, trainer = timed
     started = time.monotonic()
-    scored = np.resize(trainer.split.train, n_clips)
-    trainer.score(scored)
-    scoring_rate = trainer.n_rows(scored) / (time.monotonic() - started)
-    trainer.restore(state)
-    trainer.waited_s = 0.0
-    n_scored = trainer.n_rows(trainer.split.validation) + trainer.n_rows(trainer.split.held_out)
-    epoch_s = trainer.n_clips / rate + n_scored / scoring_rate
+    trainer.score(trainer.split.train)
+    score_s = (time.monotonic() - started) / share
     n_weights = sum(p.numel() * p.element_size() for p in trainer.network.parameters())
     # Weights, their gradients, Adam's two means.
-    return Cost(epoch_s, 4 * n_weights + round(PEAK * n_bytes * batch_size))
+    return Cost(1 / rate, score_s, 4 * n_weights, round(window_bytes))
 
 
-def _seconds_of_steps(trainer: Trainer, n_clips: int) -> float:
-    trainer.network.train()
+def choose_micro_batch(config: TrainConfig, load: Workload, device: torch.device) -> int | None:
+    """Clips at once, so that memory holds them; None for a whole batch.
+
+    The batch is halved until it fits, so that a little more or less free memory changes nothing.
+
+    Args:
+        config: Of the run.
+        load: Its sizes.
+        device: Of this process; on the CPU, those that train together share the memory.
+    """
+    cost, free = measure_cost(config, load, device), free_bytes(device)
+    n_processes = distributed.world_size()
+    n_sharing = n_processes if device.type == "cpu" else 1
+
+    def needed(n_clips: int) -> int:
+        return n_sharing * cost.n_bytes(load, -(-n_clips // n_processes))
+
+    n_clips = config.batch_size
+    while needed(n_clips) > USABLE * free and n_clips > n_processes:
+        n_clips = max(n_processes, -(-n_clips // 2))
+    found = f"{progress.size_text(free)} of memory are free"
+    if needed(n_clips) > free:
+        progress.say(
+            f"warning: {found}, and {n_clips} clip{'s' * (n_clips > 1)} at once may take "
+            f"{progress.size_text(needed(n_clips))}: a smaller --width takes less"
+        )
+    if n_clips == config.batch_size:
+        return None
+    progress.say(
+        f"{found}, and a batch of {config.batch_size} clips may take "
+        f"{progress.size_text(needed(config.batch_size))}: it goes through the network {n_clips} "
+        "at a time, and the gradients add up; batch norm normalises each part by itself"
+    )
+    return n_clips
+
+
+def _probes(
+    config: TrainConfig, load: Workload, device: torch.device
+) -> Iterator[tuple[float, Trainer]]:
+    """Trainers on more and more noise, and how many clips of full length it stands for."""
+    shortest = min(load.n_frames, max(load.n_frames // PART, FEW_FRAMES))
+    for n_frames in dict.fromkeys((shortest, load.n_frames)):
+        share = n_frames / load.n_frames
+        yield share, _trainer(config, load._replace(n_frames=n_frames), 1, device)
+    n_clips = 1
+    while n_clips < config.n_at_once:
+        n_clips = min(4 * n_clips, config.n_at_once)
+        yield n_clips, _trainer(config, load, n_clips, device)
+
+
+def _trainer(config: TrainConfig, load: Workload, n_clips: int, device: torch.device) -> Trainer:
+    own = {name: config.tasks[name] for name in config.network.task_modules if name in config.tasks}
+    config = replace(config, tasks=own)
+    rng = np.random.default_rng(0)
+    logmel = rng.normal(size=(n_clips, load.n_frames, load.n_mels)).astype(np.float32)
+    target = rng.integers(0, 2, (n_clips, load.n_classes)).astype(np.uint8)
+    loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, device, resident=False)
+    network = config.network.build(load.n_classes, load.n_frames, load.n_mels)
+    standardiser = Standardiser(np.zeros(load.n_mels), np.ones(load.n_mels))
+    rows = np.arange(n_clips)
+    split = Split(rows, rows[:0], rows[:0])
+    tasks = build_tasks(config, None)
+    return Trainer(network, tasks, standardiser, loader, target, split, config, device)
+
+
+def _seconds_of_step(trainer: Trainer) -> float:
+    trainer.set_training()
     started = time.monotonic()
-    for _, losses in trainer.steps(np.resize(trainer.split.train, n_clips)):
+    for _, losses in trainer.steps(trainer.split.train):
         losses.cpu()  # waits for the GPU
     return time.monotonic() - started
 
 
 def _n_bytes_saved(trainer: Trainer) -> int:
-    """Bytes that the backward pass of one clip needs: those of a step, the first and slowest."""
+    """Bytes that the backward pass of a step needs."""
     weights = {p.untyped_storage().data_ptr() for p in trainer.network.parameters()}
     sizes: dict[int, int] = {}
 
@@ -80,5 +214,5 @@ def _n_bytes_saved(trainer: Trainer) -> int:
         return saved
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
-        _seconds_of_steps(trainer, 1)
+        _seconds_of_step(trainer)
     return sum(sizes.values())

@@ -37,11 +37,12 @@ def train(
     config: str | Path | Config = "data.yaml", *, fold: int | None, data: str | None = None,
     recipe: Recipe = "paper", model: str | None = None, alpha: Weight | None = None,
     tasks: Mapping[str, Weight] | None = None, epochs: int | None = None,
-    batch_size: int | None = None, lr: float | None = None, schedule: Schedule | None = None,
-    remix: bool | None = None, supervision: Supervision = "weak",
-    precision: Precision | Literal["auto"] = "auto", seed: int = 0, name: str | None = None,
-    resume: bool = False, force: bool = False, gpus: int | None = None,
-    on_epoch: OnEpoch | None = None, verbose: bool = False, **network: Any,
+    batch_size: int | Literal["auto"] | None = None, lr: float | None = None,
+    schedule: Schedule | None = None, remix: bool | None = None, supervision: Supervision = "weak",
+    precision: Precision | Literal["auto"] = "auto", from_run: str | None = None,
+    freeze_encoder: bool = False, seed: int = 0, name: str | None = None, resume: bool = False,
+    force: bool = False, gpus: int | None = None, on_epoch: OnEpoch | None = None,
+    verbose: bool = False, **network: Any,
 ) -> Run:  # fmt: skip
     """Train one network as `sedmtl train` does: its options are the arguments.
 
@@ -58,12 +59,14 @@ def train(
         alpha: Weight of the reconstruction; `auto` learns it.
         tasks: Weights of other auxiliary tasks, by name.
         epochs: Passes over the training clips.
-        batch_size: Clips per step.
+        batch_size: Clips per step; `auto`: the recipe's, in as many parts as memory needs.
         lr: Learning rate of Adam.
         schedule: Of the learning rate: `plateau` or `cosine`.
         remix: Draw new mixtures in every epoch.
         supervision: `weak`; `strong` also trains on the known times of events.
         precision: `float32`, `bfloat16`; `auto` is bfloat16 where the hardware supports it.
+        from_run: Name or path of a run to begin with; its classes are matched by name.
+        freeze_encoder: Keep the encoder of `from_run` as it is.
         seed: Of the weights and of the order of clips.
         name: Of the run folder.
         resume: Go on with an interrupted run.
@@ -79,14 +82,16 @@ def train(
             diverges.
     """
     project = config if isinstance(config, Config) else load_config(Path(config))
-    asked = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": batch_size, "lr": lr,
+    fit_memory, size = batch_size == "auto", None if batch_size == "auto" else batch_size
+    asked = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": size, "lr": lr,
              "schedule": schedule, "remix": remix}  # fmt: skip
-    common = {"supervision": supervision, "precision": precision, "tasks": tasks or {}}
+    common = {"supervision": supervision, "precision": precision, "tasks": tasks or {},
+              "from": from_run, "freeze_encoder": freeze_encoder}  # fmt: skip
     where: dict[str, Any] = {"data": data, "fold": fold, "seed": seed, "gpus": gpus}
     _check({**asked, **common, **where, "recipe": recipe})
     with distributed.session(gpus), nullcontext() if verbose else progress.silence():
         common |= with_recipe(recipe, asked, project.remix.model_dump(mode="json"))
-        options = TrainOptions(name, gpus, resume=resume, force=force, on_epoch=on_epoch)
+        options = TrainOptions(name, gpus, resume, force, fit_memory=fit_memory, on_epoch=on_epoch)
         return Run(*train_all(project, [_plan(project, common, network, **where)], options))
 
 
@@ -118,6 +123,8 @@ def _check(asked: Mapping[str, Any]) -> None:
         wanted = _wanted(name, value)
         if value is not None and wanted:
             raise SedmtlError(f"{name} should be {wanted}, found {value!r}")
+    if asked["freeze_encoder"] and asked["from"] is None:
+        raise SedmtlError("freeze_encoder needs from_run, the run that has the encoder")
     if (asked["gpus"] or 0) > 1:
         raise SedmtlError("gpus should be 0 or 1: several GPUs take 'sedmtl train' or torchrun")
 

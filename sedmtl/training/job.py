@@ -24,6 +24,7 @@ class TrainOptions:
         resume: Go on with an interrupted run. The runs of a grid always do.
         force: Throw away what is in the run folder.
         tensorboard: Write TensorBoard's event files, too.
+        fit_memory: Take a batch in parts where memory does not hold it whole.
         data_yaml: Of the project.
         debug: Show the traceback of an error of another process.
         draw: Makes the pictures in TensorBoard's files.
@@ -35,6 +36,7 @@ class TrainOptions:
     resume: bool = False
     force: bool = False
     tensorboard: bool = False
+    fit_memory: bool = False
     data_yaml: str = "data.yaml"
     debug: bool = False
     draw: DrawClip | None = None

@@ -27,12 +27,11 @@ from sedmtl.training.bags import Bags
 from sedmtl.training.batches import Batch, BatchLoader
 from sedmtl.training.best import Best, keep_best
 from sedmtl.training.config import (
-    RECONSTRUCTION,
     SELECTIONS,
     Selection,
     TrainConfig,
 )
-from sedmtl.training.losses import CLIP, DETECTION, TOTAL, Objective
+from sedmtl.training.losses import CLIP, TOTAL, Objective
 from sedmtl.training.memory import enough_memory
 from sedmtl.training.optimiser import build_optimiser, build_schedule
 from sedmtl.training.remix import Remixer
@@ -63,6 +62,8 @@ class Trainer:
                 # It is not run, and processes that train together would wait for its gradients.
                 network.get_submodule(submodule).requires_grad_(False)
         network = distributed.join_batch_norm(network)
+        frozen = config.network.encoder_modules if config.freeze_encoder else ()
+        self._frozen = [network.get_submodule(name).requires_grad_(False) for name in frozen]
         self.config = config
         self.split = split
         self.device = device
@@ -144,7 +145,7 @@ class Trainer:
         self.network.eval()
         scores = torch.zeros(len(rows), self._target.shape[1], device=self.device)
         with torch.inference_mode():
-            numbers = list(batches(np.arange(len(rows)), self.config.batch_size))
+            numbers = list(batches(np.arange(len(rows)), self.config.n_at_once))
             shares = [distributed.share(batch) for batch in numbers]
             fed = self.loader.read(rows[share] for share in shares)
             for batch, share, (_, arrays) in zip(numbers, shares, fed, strict=True):
@@ -158,6 +159,10 @@ class Trainer:
     def steps(self, clips: Rows, loader: BatchLoader | None = None) -> Iterator[tuple[int, Tensor]]:
         """Learn from clips, a global batch at a time.
 
+        A batch goes through the network in micro-batches, of which each process has its part. Their
+        gradients, weighted by their share of the clips, add up to those of the batch, except for
+        batch norm, which normalises each micro-batch by itself.
+
         Args:
             clips: Of the loader.
             loader: Has the clips; by default those of the store.
@@ -168,32 +173,47 @@ class Trainer:
         """
         loader = loader or self.loader
         waited_s = loader.waited_s
-        chunks = list(batches(clips, self.config.batch_size))
-        fed = loader.run((distributed.share(batch) for batch in chunks), self._bags)
-        for chunk, batch in zip(chunks, fed, strict=True):
+        chunks = [
+            (part, len(batch))
+            for batch in batches(clips, self.config.batch_size)
+            for part in batches(batch, self.config.n_at_once)
+        ]
+        fed = loader.run((distributed.share(part) for part, _ in chunks), self._bags)
+        n_seen, losses = 0, torch.zeros(len(self._objective.parts), device=self.device)
+        for (part, n_in_batch), batch in zip(chunks, fed, strict=True):
             self.waited_s += loader.waited_s - waited_s
             waited_s = loader.waited_s
-            yield len(chunk), self._learn(batch, len(chunk))
+            losses = losses + self._add_gradients(batch, n_in_batch)
+            n_seen += len(part)
+            if n_seen == n_in_batch:
+                self._step()
+                yield n_in_batch, losses
+                n_seen, losses = 0, torch.zeros_like(losses)
 
-    def _learn(self, clips: Batch, n_in_batch: int) -> Tensor:
+    def _add_gradients(self, clips: Batch, n_in_batch: int) -> Tensor:
+        """The losses of clips, summed; their part of the batch's gradient joins the others'."""
         logmel = self.standardiser(clips.logmel)
         loss = self._joint_objective(clips.with_logmel(logmel))
-        # The mean over processes of these weights times gradients is that of the whole batch.
+        # The mean over processes of these weights times gradients, summed over the micro-batches,
+        # is that of the whole batch.
         weight = distributed.world_size() * len(clips.target) / n_in_batch
-        self.optimiser.zero_grad(set_to_none=True)
         (weight * loss[TOTAL]).backward()
-        self.optimiser.step()
-        if self.config.schedule == "cosine":
-            self.schedule.step()
         if self._bags is not None:
             self._bags.remember(clips.rows, loss[CLIP])
         parts = [loss[name].detach() for name in self._objective.parts]
         return len(clips.target) * torch.stack(parts)
 
+    def _step(self) -> None:
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.config.schedule == "cosine":
+            self.schedule.step()
+
     def state(self) -> dict[str, Any]:
         """All that going on needs: tensors and plain Python values only."""
         return {
             "network": self.network.state_dict(),
+            "standardiser": self.standardiser.state_dict(),
             "uncertainty": self._objective.weights.state_dict(),
             "tasks": self._objective.heads.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -212,6 +232,8 @@ class Trainer:
         try:
             n_done, n_wanted = len(state["history"]), self.config.epochs
             self.network.load_state_dict(state["network"])
+            if "standardiser" in state:  # not in those of earlier versions
+                self.standardiser.load_state_dict(state["standardiser"])
             self._objective.weights.load_state_dict(state["uncertainty"])
             self._objective.heads.load_state_dict(state.get("tasks", {}))
             self.optimiser.load_state_dict(state["optimiser"])
@@ -230,8 +252,14 @@ class Trainer:
                 f"more, or start it anew with --force; found --epochs {n_wanted}"
             )
 
-    def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
+    def set_training(self) -> None:
+        """Let all learn but what is frozen, which computes as it will in use."""
         self.network.train()
+        for module in self._frozen:
+            module.eval()
+
+    def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
+        self.set_training()
         seeds = np.random.SeedSequence([self.config.seed, epoch, distributed.rank()])
         # Dropout draws from torch's own generator, whose state is not saved with the run's.
         torch.manual_seed(int(seeds.generate_state(1)[0]))
@@ -255,19 +283,7 @@ class Trainer:
                 f"the loss is {mean[TOTAL]} in epoch {epoch}: training diverged; try --lr "
                 f"{self.config.lr / 10:g} or --precision float32"
             )
-        return self._loss_record(mean)
-
-    def _loss_record(self, losses: dict[str, float]) -> dict[str, float]:
-        """The losses of an epoch, and the weights of the tasks after it."""
-        alphas = self._objective.weights.alphas()
-        record = {
-            "loss": losses.pop(TOTAL),
-            "detection_loss": losses.pop(DETECTION),
-            "reconstruction_loss": losses.pop(RECONSTRUCTION, 0.0),
-            "alpha": alphas.pop(RECONSTRUCTION, 0.0),
-        }
-        record |= {f"{name}_loss": loss for name, loss in losses.items()}
-        return record | {f"{name}_alpha": alpha for name, alpha in alphas.items()}
+        return self._objective.record(mean)
 
     def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:
         return clip_metrics.evaluate(self._target[rows], score)._asdict()

@@ -149,6 +149,18 @@ class Objective(nn.Module):
         }
         return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses, **scores}
 
+    def record(self, losses: dict[str, float]) -> dict[str, float]:
+        """The mean losses of an epoch as `metrics.jsonl` has them, with the weights after it."""
+        alphas = self.weights.alphas()
+        record = {
+            "loss": losses.pop(TOTAL),
+            "detection_loss": losses.pop(DETECTION),
+            "reconstruction_loss": losses.pop(RECONSTRUCTION, 0.0),
+            "alpha": alphas.pop(RECONSTRUCTION, 0.0),
+        }
+        record |= {f"{name}_loss": loss for name, loss in losses.items()}
+        return record | {f"{name}_alpha": alpha for name, alpha in alphas.items()}
+
     def run(self, logmel: Tensor, *, with_tasks: bool) -> SedOutput:
         """(B, T, F), standardised -> what the network computes, with the tasks' predictions.
 

@@ -24,8 +24,8 @@ def enough_memory(config: TrainConfig) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         where = "the GPU" if isinstance(error, torch.cuda.OutOfMemoryError) else "this machine"
+        smaller = max(1, config.micro_batch // 2) if config.micro_batch else "auto"
         raise SedmtlError(
-            f"{where} has too little memory for --batch-size {config.batch_size} and --width "
-            f"{config.network.width}: try --batch-size {max(1, config.batch_size // 2)}, or a "
-            "smaller --width"
+            f"{where} has too little memory for {config.n_at_once} clips at once and --width "
+            f"{config.network.width}: try --batch-size {smaller}, or a smaller --width"
         ) from error

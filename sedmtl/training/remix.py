@@ -37,10 +37,12 @@ class Remixer(Protocol):
     Attributes:
         n_clips: In every epoch.
         digest: Of the audio that is drawn from, where it is not in the store.
+        recordings: What is drawn from beside the training clips, as `recordings_of` names it.
     """
 
     n_clips: int
     digest: str
+    recordings: frozenset[str]
 
     def loader(self, epoch: int) -> BatchLoader:
         """The clips of an epoch, which are its rows 0 to `n_clips` - 1."""
@@ -131,6 +133,8 @@ class EventRemixer:
         presence: ReadPresence | None = None,
     ) -> None:
         self.n_clips, self.digest = n_clips, sources.digest
+        events = (f"event {clip.name}" for clip in pool.clips)
+        self.recordings = frozenset([*events, *(f"scene {scene.name}" for scene in pool.scenes)])
         self._sources, self._pool, self._remix = sources, pool, remix
         self._mixing: Mixing = project.mixing
         self._classes, self._snr_db = store.classes, float(store.attributes["snr_db"])
@@ -230,7 +234,7 @@ class ClipRemixer:
         device: torch.device,
         presence: ReadPresence | None = None,
     ) -> None:
-        self.n_clips, self.digest = n_clips, ""
+        self.n_clips, self.digest, self.recordings = n_clips, "", frozenset[str]()
         self._store, self._rows, self._range = store, rows, remix.clips_per_mixture
         self._seed, self._device = seed, device
         self._presence = None if presence is None else presence.of(store.clips.events)

@@ -17,13 +17,14 @@ from sedmtl.runtime.outputs import Outputs
 from sedmtl.runtime.text import NAME_WANTED, is_name
 from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.pretrained import SEEN_NAME
 
 RECORDED = ("epochs", "stopped_after", "torch_version", "sedmtl_version", "config", "sources",
-            *CLIP_FACTS)  # fmt: skip
+            "from_sha256", "n_seen", *CLIP_FACTS)  # fmt: skip
 """Settings that may differ when a run is resumed."""
 
 WRITTEN = ("model.safetensors", "last.pt", "metrics.jsonl", "model.json", "scores.h5",
-           "localisation.json", "events.out.*", "run.yaml")  # fmt: skip
+           "localisation.json", "events.out.*", SEEN_NAME, "run.yaml")  # fmt: skip
 """Files of a run, in the order of their removal. The weights, which mark the run as finished, go
 first and run.yaml goes last: after a kill in between, no other configuration can resume what is
 left."""

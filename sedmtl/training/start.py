@@ -15,13 +15,18 @@ from sedmtl.training.batches import PRESENCE, BatchLoader, ReadRows, fits
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.loop import Trainer
 from sedmtl.training.presence import ReadPresence
+from sedmtl.training.pretrained import Pretrained, adopt
 from sedmtl.training.remix import open_remixer
 from sedmtl.training.split import split_rows
 from sedmtl.training.tasks import arrays_of, build_tasks
 
 
 def open_trainer(
-    config: TrainConfig, store: Store, device: torch.device, project: Config | None = None
+    config: TrainConfig,
+    store: Store,
+    device: torch.device,
+    project: Config | None = None,
+    pretrained: Pretrained | None = None,
 ) -> Trainer:
     """A trainer at its beginning: rows split, standardiser fitted, fresh weights.
 
@@ -30,15 +35,20 @@ def open_trainer(
         store: What to train on.
         device: Where.
         project: Has the corpora that `remix` draws from.
+        pretrained: Has weights to begin with, and their standardiser.
 
     Raises:
         SedmtlError: The fold or the network does not exist, or there is nothing to remix, or no
-            known presence to train on.
+            known presence to train on, or the given weights do not fit.
     """
     split = split_rows(store.clips, config.fold)
     network = build_network(config, store)
-    rows, _ = store.clips.rows_of(split.training_folds)
-    standardiser = Standardiser.fit(store.read(batch) for batch in batches(rows, 256))
+    if pretrained is None:
+        rows, _ = store.clips.rows_of(split.training_folds)
+        standardiser = Standardiser.fit(store.read(batch) for batch in batches(rows, 256))
+    else:
+        adopt(network, pretrained, config, store)
+        standardiser = pretrained.card.build_standardiser()
     target, n_rows = store.clips.target, store.clips.n_rows
     n_bytes = 4 * n_rows * math.prod(store.row_shape)
     reads: dict[str, ReadRows] = {

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,14 @@ import numpy as np
 import torch
 
 from sedmtl.config import Config
-from sedmtl.inference.checkpoint import load_state, n_epochs_done, save_model, save_state, write_run
+from sedmtl.inference.checkpoint import (
+    load_state,
+    n_epochs_done,
+    read_run,
+    save_model,
+    save_state,
+    write_run,
+)
 from sedmtl.models import count_parameters
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.atomic import remove_file, write_text
@@ -26,14 +34,21 @@ from sedmtl.runtime.origin import check_settings
 from sedmtl.store import Store, check_mixing, write_scores
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
-from sedmtl.training.cost import measure_cost
+from sedmtl.training.cost import Workload, choose_micro_batch, measure_cost
 from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.loop import Trainer
 from sedmtl.training.memory import enough_memory
+from sedmtl.training.pretrained import (
+    Pretrained,
+    count_seen,
+    describe_seen,
+    read_pretrained,
+    write_seen,
+)
 from sedmtl.training.run import OnEpoch, is_last
 from sedmtl.training.run_folder import begin, check_sources, folders_of, is_done, settings_of
-from sedmtl.training.split import split_rows, weakness
+from sedmtl.training.split import weakness
 from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks import arrays_of
 
@@ -69,11 +84,24 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         _check_features(store, project)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.
-        split_rows(store.clips, config.fold)
+        load = Workload.of_store(store, config.fold)
+        if options.fit_memory:
+            n_at_once = distributed.first(lambda: _micro_batch(run, config, options, load, device))
+            config = replace(config, micro_batch=n_at_once)
         settings = settings_of(config, store, count_parameters(build_network(config, store)))
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
             _train(run, config, options, settings, store, device, project)
     return run
+
+
+def _micro_batch(
+    run: Path, config: TrainConfig, options: TrainOptions, load: Workload, device: torch.device
+) -> int | None:
+    """The clips at once that the run began with, or as many as memory holds."""
+    if (run / "run.yaml").is_file() and not options.force:
+        recorded: int | None = read_run(run).get("micro_batch")
+        return recorded
+    return choose_micro_batch(config, load, device)
 
 
 def _check_features(store: Store, project: Config) -> None:
@@ -101,18 +129,21 @@ def _train(
     if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
-    trainer = open_trainer(config, store, device, project)
+    pretrained, seen = _pretrained(run, config, store, project, force=force)
+    settings = {**settings, **seen}
+    trainer = open_trainer(config, store, device, project, pretrained)
     if trainer.remixer is not None and trainer.remixer.digest:
         settings = {**settings, "sources": trainer.remixer.digest}
         if not force:
             distributed.first(lambda: check_sources(run, settings["sources"]))
     n_left = config.epochs - (0 if force else n_epochs_done(run))
     if distributed.world_size() == 1:
-        cost = measure_cost(trainer)
-        length = progress.duration(n_left * cost.epoch_s)
+        load = Workload.of_store(store, config.fold)
+        cost = measure_cost(config, load, device)
+        length = progress.duration(n_left * cost.epoch_s(config, load))
         progress.say(
             f"{run.name}: {n_left} epoch{'s' * (n_left != 1)}, about {length} and "
-            f"{progress.size_text(cost.n_bytes)} of memory"
+            f"{progress.size_text(cost.n_bytes(load, config.n_at_once))} of memory"
         )
     # Before --force deletes anything.
     distributed.first(lambda: _ask_disk(run, config, settings["n_parameters"], store))
@@ -121,9 +152,13 @@ def _train(
     state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
     if state is not None:
         trainer.restore(state)
+    else:
+        drawn = trainer.remixer.recordings if trainer.remixer else frozenset[str]()
+        clips = trainer.split.training_folds
+        distributed.first(lambda: write_seen(run, store, clips, drawn, pretrained))
     _announce(trainer, settings["n_parameters"], device)
-    doubt = weakness(trainer.split, store.clips, store.classes)
-    if doubt:
+    doubts = weakness(trainer.split, store.clips, store.classes), describe_seen(settings, run.name)
+    for doubt in filter(None, doubts):
         progress.say(f"warning: {doubt}")
     draw = options.draw if options.tensorboard else None
     with curves.follow(run, trainer, store, draw) as add_to_curves:
@@ -131,6 +166,23 @@ def _train(
     if len(trainer.history) < config.epochs:
         settings = {**settings, "stopped_after": len(trainer.history)}
     distributed.first(lambda: _finish(run, settings, trainer, store))
+
+
+def _pretrained(
+    run: Path, config: TrainConfig, store: Store, project: Config, *, force: bool
+) -> tuple[Pretrained | None, dict[str, Any]]:
+    """What the run begins with, and what run.yaml says of it; a run that goes on needs it no more.
+
+    The first process reads it for all.
+    """
+    if config.parent is None:
+        return None, {}
+    if distributed.first(lambda: (run / "last.pt").is_file() and not force):
+        known = distributed.first(lambda: read_run(run))
+        return None, {key: known.get(key) for key in ("from_sha256", "n_seen")}
+    runs_dir = project.work_dir / "runs"
+    found = distributed.first(lambda: read_pretrained(runs_dir, config, store))
+    return found, {"from_sha256": found.digest, "n_seen": count_seen(found, store, config.fold)}
 
 
 def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -> None:
@@ -196,6 +248,8 @@ def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str
 def _finish(run: Path, settings: Mapping[str, Any], trainer: Trainer, store: Store) -> None:
     """Write what others read: scores, card, and last of all the weights."""
     card, scores = conclude(trainer, store)
+    if "from_sha256" in settings:
+        card = replace(card, training={**card.training, "from_sha256": settings["from_sha256"]})
     # Those of fewer epochs, which do not fit what is written now.
     remove_file(run / "model.safetensors")
     write_run(run, settings)

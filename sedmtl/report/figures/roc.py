@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from sedmtl.evaluation.rows import Row, ScoredData, by_data, names_of
+from sedmtl.evaluation.differences import names_of
+from sedmtl.evaluation.rows import Row, ScoredData, by_data
 from sedmtl.metrics.psds import Psds
 from sedmtl.report.figures.canvas import new_figure, save
 from sedmtl.runtime import progress
@@ -27,8 +29,11 @@ LINES = tuple(
 
 def draw_score_curves(folder: Path, rows: Sequence[Row], *, force: bool | None = None) -> None:
     """Write the figures of `score_curves` to a folder; raises as `save` does."""
-    for data, figure in score_curves(rows):
-        path = folder / f"psds_{data.file_name}.png"
+    figures = list(score_curves(rows))
+    n_times = Counter(data.file_name for data, _ in figures)
+    for data, figure in figures:
+        clips = f"_{data.folds}_{data.digest[:6]}" if n_times[data.file_name] > 1 else ""
+        path = folder / f"psds_{data.file_name}{clips}.png"
         save(figure, path, force=force)
         progress.say(f"curves: {path}")
 

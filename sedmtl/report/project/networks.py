@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sedmtl.evaluation.rows import Row, ScoredData, ScoredRun, by_data, names_of
+from sedmtl.evaluation.differences import names_of
+from sedmtl.evaluation.rows import Row, ScoredData, ScoredRun, by_data
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
 from sedmtl.runtime.documents import parse_json

@@ -12,12 +12,12 @@ import numpy as np
 from sedmtl.config import Config
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import outdated_runs, score_runs, unfinished_runs
+from sedmtl.evaluation.paper_tables import paper_tables
 from sedmtl.evaluation.rows import Row, by_data
 from sedmtl.evaluation.tables import (
     Table,
     class_tables,
     localisation_tables,
-    paper_tables,
     result_tables,
 )  # fmt: skip
 from sedmtl.report import figures as plots
@@ -81,9 +81,9 @@ def _page(
         learning=[(title, [(n.name, charts_of(n)) for n in group]) for title, group in by_store],
         classes=[precision_table(title, group) for title, group in by_store],
         class_tables=[
-            (network.title, table)
+            (network.title, class_tables([network.row]))
             for _, group in by_store
-            for network, table in zip(group, class_tables([n.row for n in group]), strict=True)
+            for network in group
         ],
         confusion=[confusion_table(n) for n in detailed],
         full_colour=round(100 * FULL_COLOUR),

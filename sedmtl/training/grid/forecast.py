@@ -1,4 +1,4 @@
-"""How long a grid takes, measured on a few clips with each kind of run."""
+"""How long a grid takes, measured on a little noise with each kind of network."""
 
 from __future__ import annotations
 
@@ -9,13 +9,27 @@ import torch
 
 from sedmtl.config import Config
 from sedmtl.inference.checkpoint import n_epochs_done
+from sedmtl.runtime.devices import choose_device
+from sedmtl.runtime.free_memory import free_bytes
 from sedmtl.runtime.progress import duration, size_text
-from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.cost import Cost, measure_cost
+from sedmtl.training.cost import Cost, Workload, measure_cost
+from sedmtl.training.grid.workload import needed_data, workload
 from sedmtl.training.run_folder import folders_of
-from sedmtl.training.start import open_trainer
-from sedmtl.training.tasks import arrays_of
+
+
+def outlook(
+    project: Config,
+    configs: Sequence[TrainConfig],
+    n_gpus: int | None,
+    run_name: str | None = None,
+    *,
+    force: bool = False,
+) -> list[str]:
+    """What `train --dry-run` prints: as of `forecast` and `describe`, and the missing data."""
+    found = forecast(project, configs, choose_device(n_gpus), run_name, force=force)
+    data = dict.fromkeys(config.data for config in configs)
+    return [*describe(found, n_gpus), *needed_data(project, data)]
 
 
 @dataclass(frozen=True)
@@ -42,38 +56,46 @@ def forecast(
     *,
     force: bool = False,
 ) -> list[Forecast]:
-    """Count the epochs left of each run, and time each kind of network on each store once.
+    """Count the epochs left of each run, and time each kind of network once.
 
     Args:
-        project: Its data.yaml.
+        project: Its data.yaml. Stores that are not there yet are taken to be as it says.
         configs: The runs.
         device: To train on.
         run_name: Name of the folder of a single run.
         force: Whether the run folders will be emptied.
 
     Raises:
-        SedmtlError: A store, a fold or a network does not exist, or a grid is given one name.
+        SedmtlError: A fold or a network does not exist, or a grid is given one name.
     """
     runs = folders_of(project.work_dir, configs, run_name)
+    loads: dict[Hashable, Workload] = {}
     costs: dict[Hashable, Cost] = {}
     forecasts = []
     for config, run in zip(configs, runs, strict=True):
         n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
-        kind = (config.data, config.network, bool(config.tasks), config.schedule, config.remix)
-        if n_left > 0 and kind not in costs:
-            path = project.work_dir / "features" / f"{config.data}.h5"
-            # Without the project: new mixtures take a step no more time, and decoding their sources
-            # would take minutes.
-            with Store(path, "logmel", *arrays_of(config)) as store:
-                costs[kind] = measure_cost(open_trainer(config, store, device))
-        cost = costs.get(kind, Cost(0.0, 0)) if n_left else Cost(0.0, 0)
-        forecasts.append(Forecast(config, n_left, n_left * cost.epoch_s, cost.n_bytes))
+        if not n_left:
+            forecasts.append(Forecast(config, 0, 0.0))
+            continue
+        which = (config.data, config.fold)
+        if which not in loads:
+            loads[which] = workload(project, *which)
+        load = loads[which]
+        parts = (bool(config.tasks), config.freeze_encoder, config.batch_size)
+        kind = (config.network, parts, load[:3])
+        if kind not in costs:
+            costs[kind] = measure_cost(config, load, device)
+        seconds = n_left * costs[kind].epoch_s(config, load)
+        forecasts.append(
+            Forecast(config, n_left, seconds, costs[kind].n_bytes(load, config.batch_size))
+        )
     return forecasts
 
 
-def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
+def describe(forecasts: Sequence[Forecast], n_gpus: int | None) -> list[str]:
     """The plan as lines for people: a line a network, and the sum."""
-    lines = []
+    lines, n_at_once = [], max(n_gpus or 1, 1)
+    free = free_bytes(choose_device(n_gpus))
     for model in dict.fromkeys(each.config.model for each in forecasts):
         of_model = [each for each in forecasts if each.config.model == model]
         n_to_do = sum(each.n_epochs_left > 0 for each in of_model)
@@ -82,6 +104,7 @@ def describe(forecasts: Sequence[Forecast], n_at_once: int) -> list[str]:
         lines.append(
             f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}"
             + (f", {size_text(memory)} of memory" if memory else "")
+            + (f", but {size_text(free)} are free: take --batch-size auto" * (memory > free))
         )
     total = sum(each.seconds for each in forecasts) / n_at_once
     n_to_do = sum(each.n_epochs_left > 0 for each in forecasts)

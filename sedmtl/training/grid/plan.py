@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ def plan_runs(
     alphas: Sequence[str],
     seeds: Sequence[int],
     folds: Sequence[str],
+    known_folds: Callable[[Path], list[int]] = folds_of,
 ) -> list[TrainConfig]:
     """The configuration of each run, each once, folds innermost.
 
@@ -38,6 +39,7 @@ def plan_runs(
         alphas: Weights of the reconstruction: numbers, or `auto`.
         seeds: Seeds.
         folds: Held-out folds; `all` stands for those of the store, `none` holds nothing out.
+        known_folds: The folds of a store.
 
     Raises:
         SedmtlError: A network does not exist, an option has an impossible value or is none of
@@ -46,8 +48,9 @@ def plan_runs(
     names = _names_of(models)
     _check_options(network, names)
     runs: dict[str, TrainConfig] = {}
+    numbers = {path: _read_folds(folds, path, known_folds) for path in store_paths}
     for path in store_paths:
-        for model, alpha, seed, fold in product(names, alphas, seeds, _read_folds(folds, path)):
+        for model, alpha, seed, fold in product(names, alphas, seeds, numbers[path]):
             chosen: dict[str, Any] = {"data": path.stem, "fold": fold, "seed": seed}
             chosen |= {"model": model, "alpha": alpha}
             if path.stem == "clips" and not common.get("remix_clips"):
@@ -83,7 +86,9 @@ def _names_of(models: Sequence[str]) -> list[str]:
     return [name for word in models for name in (TABLE_IV if word == ALL else [word])]
 
 
-def _read_folds(words: Sequence[str], store_path: Path) -> list[int]:
-    known = folds_of(store_path) if ALL in words else []
+def _read_folds(
+    words: Sequence[str], store_path: Path, known_folds: Callable[[Path], list[int]]
+) -> list[int]:
+    known = known_folds(store_path) if ALL in words else []
     numbers = {ALL: known, NONE: [NO_FOLD]}
     return [fold for word in words for fold in numbers.get(word) or [int(word)]]

@@ -11,8 +11,10 @@ from sedmtl.training.tasks.task import Task
 TASKS: dict[str, type[Task]] = {"reconstruction": Reconstruction}
 
 
-def build_tasks(config: TrainConfig, store: Store) -> dict[str, Task]:
+def build_tasks(config: TrainConfig, store: Store | None) -> dict[str, Task]:
     """The tasks of a run by name, with fresh weights.
+
+    Without a store, only tasks that the network itself computes can be built.
 
     Raises:
         SedmtlError: A task does not exist.

@@ -29,12 +29,12 @@ class Task(nn.Module, ABC):
     arrays: ClassVar[tuple[str, ...]] = ()
     learned_scale: ClassVar[float] = 0.5
 
-    def __init__(self, network: NetworkSettings, store: Store) -> None:  # noqa: ARG002
+    def __init__(self, network: NetworkSettings, store: Store | None) -> None:  # noqa: ARG002
         """Make the task's own parameters.
 
         Args:
             network: Of the network that the task is added to.
-            store: What is trained on.
+            store: What is trained on; None where only the cost of a network is measured.
         """
         super().__init__()
 

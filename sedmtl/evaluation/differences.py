@@ -1,0 +1,71 @@
+"""What tells networks apart: the settings in which they differ, and names made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sedmtl.evaluation.rows import Row, by_data
+from sedmtl.models.registry import plain_settings
+from sedmtl.training.config import RECONSTRUCTION
+
+
+def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """What tells networks apart beside model and width: each value that differs, a text per row.
+
+    A setting that only some of the networks have differs only if these have several values of it.
+    """
+    facts = [_facts(row) for row in rows]
+    found = {}
+    for key in dict.fromkeys(key for each in facts for key in each):
+        values = [each.get(key) for each in facts]
+        if len(set(values) - {None}) > 1:
+            found[key] = ["" if value is None else value for value in values]
+    return found
+
+
+def names_of(rows: Sequence[Row]) -> list[str]:
+    """Names of networks: model, width, and in what they differ from others on the same data."""
+    names = {}
+    for _, group in by_data(rows):
+        columns = differences(group)
+        for i, row in enumerate(group):
+            told = [f"{key} {values[i]}" for key, values in columns.items() if values[i]]
+            names[id(row)] = ", ".join([row.name, *told])
+    return [names[id(row)] for row in rows]
+
+
+def _facts(row: Row) -> dict[str, str]:
+    """The settings of a network by the names of their columns, as texts."""
+    run, config = row.runs[0], row.runs[0].config
+    plain = config.plain()
+    options = asdict(config.network)
+    others = plain_settings(config.network).keys() | {
+        "data",
+        "fold",
+        "alpha",
+        "remix",
+        "from",
+        "freeze_encoder",
+        "micro_batch",
+    }
+    names = [run.given_name for run in row.runs]
+    facts: dict[str, Any] = {"run": names[0] + "…" * (len(set(names)) > 1)}
+    facts |= {key: value for key, value in options.items() if key != "width"}
+    if RECONSTRUCTION in config.network.task_modules:
+        facts["α"] = config.alpha
+    facts |= {"schedule": config.schedule, "supervision": config.supervision}
+    frozen = ", encoder frozen" * config.freeze_encoder
+    facts |= {"from": f"{config.parent or 'scratch'}{frozen}"}
+    facts |= {"micro batch": config.micro_batch or "no"}
+    facts |= {key: value for key, value in plain.items() if key not in others}
+    remix = plain.get("remix")
+    facts["remix"] = "yes" if remix else "no"
+    facts |= {f"remix {key}": value for key, value in (remix or {}).items()}
+    facts["features"] = str(run.recipe.get("store_digest", ""))[:6]
+    return {key.replace("_", " "): _text(value) for key, value in facts.items()}
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,218 @@
+"""What a run takes from another one (`train --from`): weights, standardiser, and what they know.
+
+Heads of classes that both have are kept by the classes' names. Which dimensions of a tensor belong
+to classes is found by building the network for two numbers of classes, without memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sedmtl.inference.checkpoint import find_run, load_model
+from sedmtl.inference.model_card import ModelCard
+from sedmtl.models.settings import NetworkSettings
+from sedmtl.runtime import progress
+from sedmtl.runtime.atomic import write_text
+from sedmtl.runtime.documents import parse_json, sealed, unsealed
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.regular import read_bytes, read_text
+from sedmtl.store import Rows, Store
+from sedmtl.training.config import TrainConfig
+
+SEEN_NAME = "trained_on.json"
+"""File of a run folder: the recordings that its weights have learned from, sorted."""
+
+
+class Pretrained(NamedTuple):
+    """What a run begins with.
+
+    Attributes:
+        name: Of the run that it is taken from.
+        card: Its card.
+        weights: Its tensors by name.
+        digest: SHA-256 of the file of its weights.
+        seen: The recordings that they have learned from; None if it does not say.
+    """
+
+    name: str
+    card: ModelCard
+    weights: Mapping[str, Tensor]
+    digest: str
+    seen: frozenset[str] | None
+
+
+def read_pretrained(runs_dir: Path, config: TrainConfig, store: Store) -> Pretrained:
+    """Read the run that a run begins with, and check that it fits.
+
+    Raises:
+        SedmtlError: It is not there, not finished, or damaged; it was trained on other features,
+            or is another network.
+    """
+    folder = find_run(runs_dir, config.parent_run)
+    card, network = load_model(folder)
+    digest = hashlib.sha256(read_bytes(folder / "model.safetensors")).hexdigest()
+    found = Pretrained(folder.name, card, network.state_dict(), digest, _read_seen(folder))
+    _check_features(found, store)
+    _check_network(found, config)
+    return found
+
+
+def _read_seen(folder: Path) -> frozenset[str] | None:
+    try:
+        return frozenset(unsealed(parse_json(read_text(folder / SEEN_NAME)))["recordings"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # missing, as in runs of earlier versions, or damaged
+
+
+def _check_features(start: Pretrained, store: Store) -> None:
+    for key, value in {"sample_rate": start.card.sample_rate, **start.card.features}.items():
+        if store.attributes[key] != value:
+            raise SedmtlError(
+                f"--from {start.name}: expected the features that it was trained on, with {key} "
+                f"{value:g}, found {store.attributes[key]:g} in {store.path}: set {key} in "
+                "data.yaml and run 'sedmtl features' again"
+            )
+
+
+def _check_network(start: Pretrained, config: TrainConfig) -> None:
+    theirs, ours = start.card.network, config.network
+    if (start.card.model, theirs.width) != (config.model, ours.width):
+        raise SedmtlError(
+            f"--from {start.name}: expected its network, found {config.model} of width "
+            f"{ours.width}: add --model {start.card.model} --width {theirs.width}"
+        )
+
+
+def adopt(network: nn.Module, start: Pretrained, config: TrainConfig, store: Store) -> None:
+    """Put the weights of another run into a fresh network, in place.
+
+    Args:
+        network: Built for the store's classes. What it has for classes that the other run did not
+            know stays as it is.
+        start: The other run.
+        config: Of the new one.
+        store: What is trained on.
+
+    Raises:
+        SedmtlError: The other one has another number of frames and needs it, or other options that
+            change its tensors.
+    """
+    theirs, ours = start.card.classes, store.classes
+    known = [label for label in ours if label in theirs]
+    n_frames, n_mels = store.row_shape
+    dims = class_dims(config.network, n_frames, n_mels)
+    fresh = network.state_dict()
+    for key, tensor in fresh.items():
+        source = start.weights.get(key)
+        expected = [len(theirs) if d in dims[key] else size for d, size in enumerate(tensor.shape)]
+        if source is None or list(source.shape) != expected:
+            raise _other_sizes(start, config, n_frames, key)
+
+        def indices(classes: tuple[str, ...], key: str = key, tensor: Tensor = tensor) -> Any:
+            kept = [classes.index(label) for label in known]
+            of_each = (kept if d in dims[key] else range(n) for d, n in enumerate(tensor.shape))
+            return np.ix_(*of_each)
+
+        tensor.numpy()[indices(ours)] = source.numpy()[indices(theirs)]
+    new = [label for label in ours if label not in theirs]
+    progress.say(
+        f"beginning with the weights and the standardiser of {start.name}, which knows "
+        f"{len(known)} of the {len(ours)} classes" + (f"; new: {', '.join(new)}" if new else "")
+    )
+
+
+def _other_sizes(start: Pretrained, config: TrainConfig, n_frames: int, key: str) -> SedmtlError:
+    theirs, ours = vars(start.card.network), vars(config.network)
+    other = [name for name in ours if ours[name] != theirs[name]]
+    if not other and start.card.n_frames != n_frames:
+        return SedmtlError(
+            f"--from {start.name}: {config.model} knows the positions of {start.card.n_frames} "
+            f"frames, found {n_frames}: expected clips of the same length (mixing.duration_s in "
+            "data.yaml)"
+        )
+    options = " ".join(f"--{name.replace('_', '-')} {theirs[name]}" for name in other)
+    return SedmtlError(
+        f"--from {start.name}: its weights do not fit this network ({key}): add "
+        f"{options or 'the options that it was trained with'}"
+    )
+
+
+def class_dims(settings: NetworkSettings, n_frames: int, n_mels: int) -> dict[str, tuple[int, ...]]:
+    """The dimensions of a network's tensors that have an entry for each class, by tensor."""
+    with torch.device("meta"):
+        one, other = (settings.build(n, n_frames, n_mels).state_dict() for n in (5, 6))
+    return {
+        key: tuple(d for d, sizes in enumerate(zip(one[key].shape, other[key].shape, strict=True))
+                   if sizes[0] != sizes[1])
+        for key in one
+    }  # fmt: skip
+
+
+def recordings_of(store: Store, clips: Rows) -> list[set[str]]:
+    """The recordings that each of some clips consists of: own ones, or events and a scene."""
+    table = store.clips
+    if "snr_db" not in store.attributes:
+        return [{table.name[clip]} for clip in clips]
+    found = {int(clip): {f"scene {table.scene[clip]}"} for clip in clips}
+    for clip, source in zip(table.events.mixture.tolist(), table.events.source, strict=True):
+        if clip in found:
+            found[clip].add(f"event {source}")
+    return list(found.values())
+
+
+def count_seen(start: Pretrained, store: Store, fold: int) -> int | None:
+    """Held-out clips with a recording that the weights have learned from; None if not known."""
+    if start.seen is None:
+        return None
+    held_out = np.flatnonzero(store.clips.fold == fold)
+    return sum(not start.seen.isdisjoint(each) for each in recordings_of(store, held_out))
+
+
+def write_seen(
+    run: Path, store: Store, clips: Rows, drawn: frozenset[str], start: Pretrained | None
+) -> None:
+    """Keep what the weights of a run learn from, unless what they began with does not say.
+
+    Args:
+        run: The run folder.
+        store: What is trained on.
+        clips: Of the training folds.
+        drawn: What new mixtures are made of.
+        start: What the run begins with.
+    """
+    before = frozenset[str]() if start is None else start.seen
+    if before is not None:
+        seen = sorted(before.union(drawn, *recordings_of(store, clips)))
+        text = json.dumps(sealed({"recordings": seen}), indent=0, ensure_ascii=False)
+        write_text(run / SEEN_NAME, text)
+
+
+def describe_seen(settings: Mapping[str, Any], name: str) -> str | None:
+    """Why a run's score is too good, because of what it began with; None if it is not.
+
+    Args:
+        settings: Of its `run.yaml`.
+        name: Of the run.
+    """
+    if not settings.get("from") or not settings["fold"]:
+        return None
+    n_seen = settings.get("n_seen")
+    if n_seen is None:
+        return (
+            f"{name} began with weights of which it is not known whether they had learned from its "
+            "held-out clips: its score may be too good"
+        )
+    if n_seen == 0:
+        return None
+    return (
+        f"{name} began with weights that had learned from {n_seen} of its held-out clips: its "
+        "score is too good to be compared"
+    )

@@ -1,0 +1,237 @@
+"""`train --from`: what a run takes from another one, and what it says of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import COARSE_YAML, Project, write_project
+
+from sedmtl.inference.checkpoint import load_model, read_run
+from sedmtl.models.registry import MODELS, settings_class
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import Store
+from sedmtl.training.config import TrainConfig
+from sedmtl.training.pretrained import SEEN_NAME, Pretrained, adopt, class_dims
+
+pytestmark = pytest.mark.slow
+
+N_FRAMES, N_MELS = 16, 16
+SMALL = ("--model", "pooled", "--alpha", 0, "--width", 2, "--precision", "float32")
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A project with a run to begin from: fold 1 held out."""
+    made = Project(write_project(tmp_path_factory.mktemp("from"), COARSE_YAML))
+    for arguments in (
+        ("mix", "--snr", 20),
+        ("features",),
+        ("train", "--fold", 1, "--epochs", 1, "--name", "parent", *SMALL),
+    ):
+        assert made.run(*arguments).exit_code == 0
+    return made
+
+
+def train(project, *arguments, fold=1, epochs=1):
+    arguments = ("--fold", fold, "--epochs", epochs, "--from", "parent", *arguments)
+    return project.run("train", *SMALL, *arguments)
+
+
+def child(project, name, *arguments, **how):
+    result = train(project, "--name", name, *arguments, **how)
+    assert result.exit_code == 0, result.output
+    return project.work / "runs" / name
+
+
+def start_of(model, classes, n_frames=N_FRAMES, **options):
+    """A network with weights of its own, as a run to begin from."""
+    settings = settings_class(model)(width=2, **options)
+    torch.manual_seed(1)
+    network = settings.build(len(classes), n_frames, N_MELS).eval()
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.5, 1.5)
+    card = SimpleNamespace(network=settings, classes=classes, n_frames=n_frames, model=model)
+    return network, Pretrained("parent", card, network.state_dict(), "", frozenset())
+
+
+def begun(start, classes, n_frames=N_FRAMES, **options):
+    """A fresh network that has adopted what it can."""
+    model = start.card.model
+    config = TrainConfig.of({"data": "snr_0", "fold": 1, "model": model, "width": 2, **options})
+    store = SimpleNamespace(classes=classes, row_shape=(n_frames, N_MELS))
+    network = config.network.build(len(classes), n_frames, N_MELS).eval()
+    adopt(network, start, config, store)
+    return network
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_classes_in_another_order_have_the_same_scores(model):
+    theirs, ours = ("a", "b", "c", "d"), ("d", "a", "c", "b")
+    parent, start = start_of(model, theirs)
+    x = torch.randn(3, N_FRAMES, N_MELS)
+    with torch.inference_mode():
+        expected, found = parent(x), begun(start, ours)(x)
+    order = [theirs.index(label) for label in ours]
+    torch.testing.assert_close(found.clip, expected.clip[:, order])
+    torch.testing.assert_close(found.frame, expected.frame[:, order])
+
+
+def test_known_classes_keep_their_heads_and_new_ones_begin_anew():
+    theirs, ours = ("a", "b", "c"), ("new", "c", "a")
+    _, start = start_of("pooled", theirs)
+    network = begun(start, ours)
+    state, dims = network.state_dict(), class_dims(start.card.network, N_FRAMES, N_MELS)
+    heads = [key for key, of_classes in dims.items() if of_classes]
+    assert {"class_map.weight", "class_map.bias"} <= set(heads)
+    for key, tensor in state.items():
+        if key in heads:
+            torch.testing.assert_close(tensor[1:], start.weights[key][[2, 0]], rtol=0, atol=0)
+            assert not torch.isin(tensor[0], start.weights[key]).any()
+        else:
+            torch.testing.assert_close(tensor, start.weights[key], rtol=0, atol=0)
+
+
+def test_dense_layers_over_frames_need_as_many_frames_and_others_do_not():
+    _, start = start_of("2apae", ("a", "b"))
+    with pytest.raises(SedmtlError, match=r"the positions of 16 frames, found 24: .*duration_s"):
+        begun(start, ("a", "b"), n_frames=24)
+    _, start = start_of("2apae", ("a", "b"), time_attention="local")
+    begun(start, ("a", "b"), n_frames=24, time_attention="local")
+
+
+def test_options_that_change_the_tensors_are_named():
+    _, start = start_of("pooled", ("a", "b"), time_pooling="attention")
+    begun(start, ("a", "b"), time_pooling="attention", dropout=0.5)
+    _, start = start_of("pooled", ("a", "b"))
+    with pytest.raises(SedmtlError, match="add --time-pooling local"):
+        begun(start, ("a", "b"), time_pooling="attention")
+
+
+def test_a_frozen_encoder_is_that_of_the_run_to_the_bit_and_the_rest_learns(taught):
+    run = child(taught, "frozen", "--freeze-encoder", epochs=2)
+    (card, network), (parent_card, parent) = map(load_model, (run, run.with_name("parent")))
+    theirs, state = parent.state_dict(), network.state_dict()
+    for key, tensor in state.items():
+        if key.startswith("encoder."):
+            torch.testing.assert_close(tensor, theirs[key], rtol=0, atol=0)
+    assert not torch.equal(state["class_map.weight"], theirs["class_map.weight"])
+    assert (card.mean, card.std) == (parent_card.mean, parent_card.std)
+    x = torch.randn(2, card.n_frames, card.n_mels)
+    with torch.inference_mode():
+        assert torch.equal(network(x).encoded, parent(x).encoded)
+
+
+def test_without_freezing_the_encoder_learns_from_where_it_was(taught):
+    run = child(taught, "tuned")
+    (card, network), (parent_card, parent) = map(load_model, (run, run.with_name("parent")))
+    key = next(key for key in parent.state_dict() if key.startswith("encoder."))
+    changed = (network.state_dict()[key] - parent.state_dict()[key]).abs().max()
+    assert 0 < changed < 0.05  # a few steps of Adam at 0.001
+    assert card.mean == parent_card.mean
+
+
+def test_the_run_is_in_the_name_in_run_yaml_and_in_the_card(taught):
+    assert train(taught, "--freeze-encoder").exit_code == 0
+    (run,) = taught.work.glob("runs/*_frozen_from_parent")
+    settings, (card, _) = read_run(run), load_model(run)
+    assert settings["from"] == card.training["from"] == "parent"
+    assert settings["freeze_encoder"] is True
+    assert settings["from_sha256"] == card.training["from_sha256"]
+    assert len(settings["from_sha256"]) == 64
+    words = TrainConfig.of(settings).words()
+    assert words[words.index("--from") + 1] == "parent"
+    assert "--freeze-encoder" in words
+
+
+def test_a_run_goes_on_exactly_and_without_the_run_that_it_began_from(taught):
+    whole = child(taught, "whole", "--freeze-encoder", epochs=2)
+    child(taught, "resumed", "--freeze-encoder")
+    parent = taught.work / "runs" / "parent"
+    parent.rename(parent.with_name("away"))
+    try:
+        resumed = child(taught, "resumed", "--freeze-encoder", "--resume", epochs=2)
+    finally:
+        parent.with_name("away").rename(parent)
+    one, other = (load_model(run)[1].state_dict() for run in (whole, resumed))
+    for key, tensor in one.items():
+        torch.testing.assert_close(other[key], tensor, rtol=0, atol=0)
+    assert read_run(resumed)["from_sha256"] == read_run(whole)["from_sha256"]
+
+
+def test_held_out_clips_that_the_weights_have_seen_are_counted_and_said(taught):
+    """The parent held out fold 1, and learned from all clips of fold 2."""
+    clean, seen = child(taught, "clean"), train(taught, "--name", "seen", fold=2)
+    assert read_run(clean)["n_seen"] == 0
+    assert read_run(clean.with_name("seen"))["n_seen"] == 6
+    assert "learned from 6 of its held-out clips" in " ".join(seen.stderr.split())
+    said = " ".join(taught.run("eval", "seen", "clean").stdout.split())
+    assert "seen began with weights that had learned from 6 of its held-out clips" in said
+    assert "clean began" not in said
+    grandchild = taught.run(
+        "train", "--fold", 1, "--from", "seen", "--epochs", 1, "--name", "grandchild", *SMALL
+    )
+    assert grandchild.exit_code == 0
+    assert read_run(clean.with_name("grandchild"))["n_seen"] == 6  # by way of `seen`
+
+
+def test_what_is_not_known_to_be_unseen_is_said(taught):
+    known = taught.work / "runs" / "parent" / SEEN_NAME
+    text = known.read_text()
+    names = json.loads(text)["recordings"]
+    with Store(taught.work / "features" / "snr_20.h5", "logmel") as store:
+        trained_on = np.flatnonzero(store.clips.fold != 1)
+        scenes = {f"scene {store.clips.scene[clip]}" for clip in trained_on}
+    assert {name for name in names if name.startswith("scene ")} == scenes
+    known.write_text(text.replace(names[0], "another"))
+    try:
+        run = child(taught, "unknown")
+    finally:
+        known.write_text(text)
+    assert read_run(run)["n_seen"] is None
+    assert not (run / SEEN_NAME).exists()
+    assert "it is not known whether" in " ".join(taught.run("eval", "unknown").stdout.split())
+
+
+def test_a_fold_in_braces_takes_the_run_of_that_fold():
+    values = {"data": "clips", "from": "base_fold{fold}"}
+    first, second = (TrainConfig.of({**values, "fold": fold}) for fold in (1, 2))
+    assert (first.parent_run, second.parent_run) == ("base_fold1", "base_fold2")
+    assert first.name.endswith("_from_base_fold1")
+    assert first.cross_validation == second.cross_validation
+    assert TrainConfig.of(first.plain()) == first
+
+
+def test_what_does_not_fit_is_one_sentence(taught, one_sentence, tmp_path):
+    def failed(*arguments, project=taught):
+        return project.run(
+            "train", "--fold", 1, "--epochs", 1, "--precision", "float32", *arguments
+        )
+
+    one_sentence(failed("--from", "nobody", *SMALL), "no run 'nobody'")
+    one_sentence(failed("--from", "parent"), "add --model pooled --width 2")
+    wider = ("--model", "pooled", "--width", 3)
+    one_sentence(failed("--from", "parent", *wider), "width 3", "--width 2")
+    other = Project(tmp_path)
+    (tmp_path / "work").mkdir()
+    settings = yaml.safe_load((taught.folder / "data.yaml").read_text())
+    settings["features"]["f_min"] = 100
+    settings["corpus"] = {
+        kind: {**corpus, "root": str(taught.folder / corpus["root"])}
+        for kind, corpus in settings["corpus"].items()
+    }
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(settings))
+    shutil.copytree(taught.work / "mixtures", tmp_path / "work" / "mixtures")
+    assert other.run("features").exit_code == 0
+    path = taught.work / "runs" / "parent"
+    one_sentence(failed("--from", path, *SMALL, project=other), "f_min 50", "found 100")
+    usage = failed("--freeze-encoder", *SMALL)
+    assert usage.exit_code == 2
+    assert "needs --from" in usage.output
