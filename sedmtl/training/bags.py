@@ -6,78 +6,75 @@ windows is what is compared with the label (`models.bag`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sedmtl.models.bag import highest
 from sedmtl.runtime import distributed
 from sedmtl.store import Rows, WindowTable
 
 MAX_WINDOWS = 4
-"""Windows of a recording per step: their activations are what takes memory."""
-
-
-class Draw(NamedTuple):
-    """Windows of some recordings.
-
-    Attributes:
-        rows: (W,) the windows to learn from; `which`: of which of the recordings each is.
-        rest: (R,) their other windows; `which_rest`: likewise.
-    """
-
-    rows: Rows
-    which: Rows
-    rest: Rows
-    which_rest: Rows
+"""Windows of a recording per step: their activations are what takes memory and time."""
 
 
 class Bags:
     """Draws windows, and remembers the scores of all.
 
-    An epoch takes up to `MAX_WINDOWS` windows of a recording, drawn anew. The others count with the
-    clip scores that they had when they were last drawn: a label is not taught to windows without
-    its event while one is known that has it.
+    An epoch takes up to `MAX_WINDOWS` windows of a recording. For half of them, at most, these are
+    the windows that had the highest scores for the recording's classes when they were last drawn: a
+    label is taught where its event has been found. The others are drawn at random.
 
     Args:
         windows: Of the store.
-        n_classes: C.
+        target: (n, C) labels of the recordings.
         seed: Of the run.
         device: Where scores are.
     """
 
     def __init__(
-        self, windows: WindowTable, n_classes: int, seed: int, device: torch.device
+        self,
+        windows: WindowTable,
+        target: npt.NDArray[np.uint8],
+        seed: int,
+        device: torch.device,
     ) -> None:
-        self.windows, self._seed, self._epoch = windows, seed, 0
-        self.known = torch.zeros(len(windows.clip), n_classes, device=device)
-        self._new = torch.zeros_like(self.known)
-        self._is_new = torch.zeros(len(windows.clip), 1, device=device)
+        self.windows, self._target, self._seed, self._epoch = windows, target, seed, 0
+        n_rows = len(windows.clip)
+        self.known = torch.full((n_rows, target.shape[1]), -1.0)
+        self._new = torch.zeros(n_rows, target.shape[1], device=device)
+        self._is_new = torch.zeros(n_rows, 1, device=device)
 
     def begin(self, epoch: int) -> None:
         """Draw for an epoch from now on."""
         self._epoch = epoch
         self._new, self._is_new = torch.zeros_like(self._new), torch.zeros_like(self._is_new)
 
-    def draw(self, clips: Rows) -> Draw:
-        """Windows of recordings, which follow from seed, epoch and recording alone."""
+    def draw(self, clips: Rows) -> tuple[Rows, Rows]:
+        """Windows of recordings, which follow from seed, epoch, recording and what is known of it.
+
+        Returns:
+            (W,) rows, and of which of the clips each is.
+        """
         rows, which = self.windows.rows_of(clips)
         taken = np.ones(len(rows), bool)
         n_each = np.bincount(which, minlength=len(clips))
         first = np.cumsum(n_each) - n_each
         for i in np.flatnonzero(n_each > MAX_WINDOWS):
-            rng = np.random.default_rng([self._seed, self._epoch, int(clips[i])])
-            left_out = rng.permutation(n_each[i])[MAX_WINDOWS:]
-            taken[first[i] + left_out] = False
-        return Draw(rows[taken], which[taken], rows[~taken], which[~taken])
+            of_clip = slice(first[i], first[i] + n_each[i])
+            taken[of_clip] = self._chosen(int(clips[i]), rows[of_clip])
+        return rows[taken], which[taken]
 
-    def known_of(self, drawn: Draw, n_clips: int) -> Tensor:
-        """(n_clips, C) highest known score of the windows that are not drawn; 0 without any."""
-        rest, which = (torch.from_numpy(each) for each in (drawn.rest, drawn.which_rest))
-        device = self.known.device
-        return highest(self.known[rest.to(device)], which.to(device), n_clips)
+    def _chosen(self, clip: int, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which windows of a long recording to learn from."""
+        rng = np.random.default_rng([self._seed, self._epoch, clip])
+        labels = rng.permutation(np.flatnonzero(self._target[clip]))[: MAX_WINDOWS // 2]
+        known = self.known[torch.from_numpy(rows)].numpy()[:, labels]
+        chosen = np.zeros(len(rows), bool)
+        chosen[known.argmax(axis=0)[known.max(axis=0) >= 0]] = True
+        others = rng.permutation(np.flatnonzero(~chosen))
+        chosen[others[: MAX_WINDOWS - chosen.sum()]] = True
+        return chosen
 
     def remember(self, rows: Tensor, clip: Tensor) -> None:
         """Keep the clip scores (W, C) of windows for the epochs to come."""
@@ -85,5 +82,5 @@ class Bags:
 
     def end(self) -> None:
         """What each process remembers of the epoch is known to all."""
-        scores, n_times = distributed.add_up(self._new), distributed.add_up(self._is_new)
+        scores, n_times = (distributed.add_up(each).cpu() for each in (self._new, self._is_new))
         self.known = torch.where(n_times > 0, scores, self.known)

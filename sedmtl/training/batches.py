@@ -41,14 +41,12 @@ class Batch(NamedTuple):
         target: (B, C) float32, the weak labels.
         which: (W,) if the clips are recordings of several rows, of which there are W: the clip of
             each. Then `rows` and `arrays` are of W rows.
-        known: (B, C) highest clip score of the rows that are not there; likewise.
     """
 
     rows: Tensor
     arrays: Mapping[str, Tensor]
     target: Tensor
     which: Tensor | None = None
-    known: Tensor | None = None
 
     @property
     def logmel(self) -> Tensor:
@@ -107,12 +105,11 @@ class BatchLoader:
             for rows, arrays in self.read(batches):
                 yield Batch(rows, arrays, self._target[rows].float())
             return
-        drawn = [(clips, bags.draw(clips)) for clips in batches]
-        read = self.read(draw.rows for _, draw in drawn)
-        for (clips, draw), (rows, arrays) in zip(drawn, read, strict=True):
+        drawn = [(clips, *bags.draw(clips)) for clips in batches]
+        read = self.read(rows for _, rows, _ in drawn)
+        for (clips, _, which), (rows, arrays) in zip(drawn, read, strict=True):
             target = self._target[torch.from_numpy(clips).to(self._device)].float()
-            which = torch.from_numpy(draw.which).to(self._device)
-            yield Batch(rows, arrays, target, which, bags.known_of(draw, len(clips)))
+            yield Batch(rows, arrays, target, torch.from_numpy(which).to(self._device))
 
     def read(self, batches: Iterable[Rows]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """The rows of each batch and their arrays, on the device; raises as `run`."""

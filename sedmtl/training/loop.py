@@ -241,7 +241,7 @@ class Trainer:
             self.best = {selection: Best(**best) for selection, best in state["best"].items()}
             self.history = list(state["history"])
             if self._bags is not None:
-                self._bags.known = state["windows"].to(self.device)
+                self._bags.known = state["windows"]
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise SedmtlError(
                 "last.pt is of another training than this: start the run anew with --force"

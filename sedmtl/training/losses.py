@@ -131,9 +131,8 @@ class Objective(nn.Module):
         reduction = "mean" if len(batch.target) else "sum"
         clip, of_rows = output.clip, reduction
         scores: dict[str, Tensor] = {}
-        if batch.which is not None and batch.known is not None:
-            drawn = highest(output.clip.float(), batch.which, len(batch.target))
-            clip = drawn.maximum(batch.known)
+        if batch.which is not None:
+            clip = highest(output.clip.float(), batch.which, len(batch.target))
             of_rows, scores = "none", {CLIP: output.clip.detach()}
         detection = detection_loss(clip, batch.target, reduction)
         if PRESENCE in batch.arrays:

@@ -64,8 +64,8 @@ def open_trainer(
     if config.remix is not None and project is not None:
         remixer = open_remixer(project, config, store, split, device, presence)
     tasks = build_tasks(config, store)
-    windows, n_classes = store.clips.windows, target.shape[1]
-    bags = None if windows is None else Bags(windows, n_classes, config.seed, device)
+    windows = store.clips.windows
+    bags = None if windows is None else Bags(windows, target, config.seed, device)
     return Trainer(
         network, tasks, standardiser, loader, target, split, config, device, remixer, bags
     )
