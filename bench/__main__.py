@@ -79,7 +79,15 @@ def run(settings: Settings, families: Sequence[Family]) -> dict[str, Any]:
             named = {"stage": stage.name, "unit": stage.unit}
             rows.append({**named, **figures(of_sides, stage.unit), "laps": each})
     sizes = {key: value for key, value in asdict(settings).items() if key != "folder"}
-    return {"schema": 2, **machine.describe(), "settings": sizes, "limits": limits, "rows": rows}
+    return {
+        "schema": 2,
+        "commit": machine.commit(),
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "settings": sizes,
+        "limits": limits,
+        "rows": rows,
+    }
 
 
 def _prepare(settings: Settings) -> None:

@@ -19,22 +19,27 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def describe() -> dict[str, object]:
-    """What figures hold for: the commit, the machine, the packages that take most of the time."""
+    """CPU, cores available to this process, memory, GPU."""
     cpu = _pairs("/proc/cpuinfo")
     gpus = _stdout("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return {
-        # Ends in -dirty if the working tree differs from it.
-        "commit": _stdout("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown",
-        "machine": {
-            "cpu": cpu.get("model name", platform.processor() or platform.machine()),
-            "cores": all_cores(),
-            "flags": [flag for flag in FLAGS if flag in cpu.get("flags", "").split()],
-            "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-            "gpu": ", ".join(gpus.splitlines()),
-            "system": f"{platform.system()} {platform.machine()}",
-        },
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in PACKAGES}},
+        "cpu": cpu.get("model name", platform.processor() or platform.machine()),
+        "cores": all_cores(),
+        "flags": [flag for flag in FLAGS if flag in cpu.get("flags", "").split()],
+        "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "gpu": ", ".join(gpus.splitlines()),
+        "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that most of the time is spent in."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def commit() -> str:
+    """The measured commit; ends in -dirty if the working tree differs from it."""
+    return _stdout("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown"
 
 
 def peak_mb() -> float:

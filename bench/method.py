@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from bench.machine import describe
+from bench.machine import commit, describe
 from sedmtl.config import Config, load_config
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
@@ -198,7 +198,7 @@ def train(plan: Plan, data: Path, row: str, fold: int, seed: int) -> Path:
 
 def score(plan: Plan, row: str, run: Path) -> Run:
     """The figures of a finished run at every SNR, on its own data and on the other project's."""
-    recipe, about, projects = read_run(run), describe(), plan.projects()
+    recipe, projects = read_run(run), plan.projects()
     trained_on = next(iter(projects))
     scored: dict[str, dict[str, list[float]]] = {}
     for onsets, project in projects.items():
@@ -217,8 +217,8 @@ def score(plan: Plan, row: str, run: Path) -> Run:
         "snrs_db": sorted(projects[trained_on].mixing.snrs_db),
         "scored_on": scored,
         "cpu_min": round(float(costs.read_text()) / 60, 2),
-        "cpu": about["machine"]["cpu"],
-        "commit": about["commit"],
+        "cpu": describe()["cpu"],
+        "commit": commit(),
     }
 
 
