@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from sedmtl.evaluation.localisation import detected, timelines
 from sedmtl.features import recordings
 from sedmtl.features.recordings import Window, windows_of
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.inspection import joined
 from sedmtl.inference.timelines import score_recordings
 from sedmtl.models import SedOutput
 from sedmtl.store import Store, WindowTable, read_scores
@@ -132,6 +134,46 @@ def test_pages_and_tables_show_recordings_longer_than_a_clip(long):
     shown = [part for part in page.split("<figcaption>") if " s of 8." in part]
     assert shown, "no window of a long recording is shown"
     assert "No log-mel" not in page
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_has_the_sound_of_ones_own_recordings(long, tmp_path):
+    page = Path(run(long, "report", "run", "--out", tmp_path / "r.html").stdout.strip()).read_text()
+    names = set(re.findall(r"<audio[^>]* aria-label=\"([^\"]+)\"", page))
+    assert len(names) == page.count('class="clip"') > 0
+    away = recording(long, min(names))
+    away.rename(away.with_suffix(".away"))
+    try:
+        page = Path(run(long, "report", "run", "--out", tmp_path / "r.html").stdout.strip())
+        assert page.read_text().count("<audio") == len(names) - 1
+        assert f"No audio: no audio file {away}." in page.read_text()
+    finally:
+        away.with_suffix(".away").rename(away)
+
+
+def test_a_page_shows_a_whole_recording_clip_by_clip(long, detector, tmp_path):
+    path = recording(long, "04.wav")
+    out = tmp_path / "a.html"
+    run(long, "visualize", path, "--run", "run", "--out", out)
+    text = out.read_text()
+    data = json.loads(re.search(r'id="clip">(.*?)</script>', text)[1])
+    duration_s, grid = audio.probe(path).duration_s, detector.card.grid
+    assert data["audio_end_s"] == pytest.approx(duration_s, abs=2e-3)
+    assert duration_s <= data["end_s"] < duration_s + detector.duration_s
+    assert data["n_frames"] * data["hop_s"] >= duration_s - 2 * grid.hop_s
+    step_s = grid.n_frames * grid.hop_s
+    parts = [detector.inspect(path, start_s=k * step_s) for k in range(3)]
+    whole = joined(parts)
+    hop_s = detector.card.logmel_grid.hop_s
+    np.testing.assert_allclose(np.diff(whole.logmel_edges_s), hop_s)
+    np.testing.assert_allclose(np.diff(whole.frame_edges_s), grid.hop_s)
+    assert whole.frame.shape[1] == 3 * grid.n_frames == len(whole.frame_edges_s) - 1
+    for k, part in enumerate(parts):
+        at = k * grid.n_frames
+        np.testing.assert_array_equal(whole.frame[:, at : at + grid.n_frames], part.frame)
+        at = round((part.logmel_edges_s[0] - whole.logmel_edges_s[0]) / hop_s)
+        np.testing.assert_array_equal(whole.logmel[at : at + 8], part.logmel[:8])
+    assert f"--windows:{round((data['end_s'] - detector.duration_s) / step_s) + 1}" in text
 
 
 def test_the_bytes_do_not_depend_on_workers_or_interruptions(long, tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -320,3 +321,30 @@ def test_the_pointer_is_read_while_the_audio_plays(page):
 def test_a_screenshot_of_the_log_mel_is_no_blank(page):
     png = base64.b64decode(area_of(page, "logmel").screenshot_as_base64)
     assert len(png) > 2_000
+
+
+def test_a_long_recording_scrolls_with_the_playhead_below_its_labels(driver, tmp_path):
+    see(driver, 1280, "light")
+    wave = np.random.default_rng(0).normal(size=24_000).astype("f4")
+    view = replace(VIEW, n_windows=6)
+    clip = Clip("long.wav", view, wave, 8_000, DETECTED, TRUTH, recording_s=99.0)
+    (tmp_path / "long.html").write_text(clip_page(clip), encoding="utf-8")
+    driver.get((tmp_path / "long.html").as_uri())
+    assert "of 99.0 s" in driver.find_element(By.TAG_NAME, "header").text
+    panels = driver.find_element(By.ID, "panels")
+    places = (
+        "const box = (s) => document.querySelector(s).getBoundingClientRect();"
+        "const p = arguments[0]; return [p.scrollLeft, p.scrollWidth / p.clientWidth,"
+        "box('.playhead').left - box('#panels').left, box('.label').left - box('#panels').left,"
+        "document.documentElement.scrollWidth - innerWidth]"
+    )
+    scrolled, width, *_ = driver.execute_script(places, panels)
+    assert scrolled == 0
+    assert width > 4
+    driver.find_element(By.CLASS_NAME, "area").click()
+    press(driver, Keys.END)
+    wait(driver, lambda: driver.execute_script(places, panels)[0] > 0)
+    _, _, playhead, label, beyond = driver.execute_script(places, panels)
+    assert 0 < playhead <= panels.size["width"] + 1
+    assert label == pytest.approx(0, abs=1)
+    assert beyond <= 0

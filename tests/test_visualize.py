@@ -190,7 +190,7 @@ def page_of(trained, sound, *options):
     path = Path(result.stdout.splitlines()[-1])
     assert path.is_relative_to(trained.work / "figures")
     assert path.suffix == ".html"
-    return path.read_text()
+    return path.read_text().replace("<wbr>", "")
 
 
 def test_the_page_lists_the_true_events_of_a_mixture(trained):
@@ -205,10 +205,10 @@ def test_the_page_lists_the_true_events_of_a_mixture(trained):
 def test_times_on_the_page_are_those_of_the_file(trained, tmp_path):
     sound = write_tone(tmp_path / "long.wav", 900, 7.0)
     html = page_of(trained, sound, "--start", 4.5, "--classes", "tone_900")
-    assert "4.5 to 6.5 s, network" in html
+    assert "4.5 to 7 s, network" in html  # a page goes on to the end
     assert '"start_s":4.5' in html
     onsets_s = [float(text) for text in re.findall(r'data-onset="([\d.]+)"', html)]
-    assert all(4.5 <= onset_s < 6.5 for onset_s in onsets_s)
+    assert all(4.5 <= onset_s < 7 for onset_s in onsets_s)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_any_audio_is_shown(trained, tmp_path, rate, channels, seconds, level):
     noise = np.random.default_rng(0).normal(scale=level, size=(round(seconds * rate), channels))
     soundfile.write(tmp_path / "any.wav", noise, rate)
     html = page_of(trained, tmp_path / "any.wav")
-    assert f"0 to {min(seconds, 2):g} s" in html
+    assert f"0 to {seconds:g} s" in html
     result = trained.run("visualize", tmp_path / "any.wav", "--out", tmp_path / "any.png")
     assert result.exit_code == 0, result.output
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sedmtl.classes import warn_of_twins
-from sedmtl.config import Config, Mixing
+from sedmtl.config import Clips, Config, Mixing
 from sedmtl.data.corpora.recordings import file_below
 from sedmtl.data.folds import folds_by_name, given_folds, groups_of, labels_of_rows, target_of
 from sedmtl.data.reservation import reserve, validation_share
@@ -83,11 +83,7 @@ def load_clips(config: Config) -> LabelledClips:
             fold that is not a number from 1 to 255, a recording in two folds, or a file outside
             the root; or the strong labels name other files, or contradict the weak ones.
     """
-    settings = config.corpus.clips
-    if settings is None:
-        raise SedmtlError("data.yaml names no corpus.clips")
-    table = config.locate(settings.csv)
-    root = config.locate(settings.root) if settings.root else table.parent
+    settings, table, root = _place(config)
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
     labels, classes = labels_of_rows(rows)
@@ -105,6 +101,25 @@ def load_clips(config: Config) -> LabelledClips:
     paths = [file_below(root, name, table) for name in names]
     scenes = [""] * len(names)
     return LabelledClips(names, target, fold, validation, scenes, events, paths, classes)
+
+
+def recording_path(config: Config, name: str) -> Path:
+    """The file of a recording by its name in the table of `corpus.clips`.
+
+    Raises:
+        SedmtlError: There is no such table, or the file is outside the root.
+    """
+    _, table, root = _place(config)
+    return file_below(root, name, table)
+
+
+def _place(config: Config) -> tuple[Clips, Path, Path]:
+    """The settings of `corpus.clips`, its table, and the folder of its recordings."""
+    settings = config.corpus.clips
+    if settings is None:
+        raise SedmtlError("data.yaml names no corpus.clips")
+    table = config.locate(settings.csv)
+    return settings, table, config.locate(settings.root) if settings.root else table.parent
 
 
 def _parts(

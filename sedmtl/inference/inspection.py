@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -76,6 +77,48 @@ class Inspection:
         """The classes with their clip scores, the most likely first."""
         order = np.argsort(-self.clip, kind="stable")
         return [(self.classes[i], float(self.clip[i])) for i in order]
+
+
+def joined(parts: Sequence[Inspection]) -> Inspection:
+    """Clips that follow each other, each from the end of the frame scores of the one before.
+
+    A clip score is the highest of them; attention over time sums to 1 in each clip.
+    """
+    first, last = parts[0], parts[-1]
+    if last is first:
+        return first
+    n_frames = first.frame.shape[1]
+    n_each = n_frames * ((len(first.logmel_edges_s) - 1) // n_frames)
+
+    def along(axis: int, name: str, n_kept: int | None = None) -> Array | None:
+        each = [getattr(part, name) for part in parts]
+        if each[0] is None:
+            return None
+        kept: Array = np.concatenate([*(part[:n_kept] for part in each[:-1]), each[-1]], axis)
+        return kept
+
+    logmel, frame = along(0, "logmel", n_each), along(1, "frame")
+    assert logmel is not None
+    assert frame is not None
+    return replace(
+        first,
+        clip=np.max([part.clip for part in parts], axis=0),
+        frame=frame,
+        mel_attention=along(1, "mel_attention"),
+        time_attention=along(1, "time_attention"),
+        logmel=logmel,
+        reconstruction=along(0, "reconstruction", n_each),
+        frame_edges_s=_edges(first.frame_edges_s, frame.shape[1]),
+        logmel_edges_s=_edges(first.logmel_edges_s, len(logmel)),
+        duration_s=last.logmel_edges_s[0] - first.logmel_edges_s[0] + last.duration_s,
+    )
+
+
+def _edges(edges_s: npt.NDArray[np.float64], n_frames: int) -> npt.NDArray[np.float64]:
+    """As many edges as frames need, which go on as they begin."""
+    hop_s = edges_s[1] - edges_s[0]
+    longer: npt.NDArray[np.float64] = edges_s[0] + hop_s * np.arange(n_frames + 1)
+    return longer
 
 
 def _spread(weights: Tensor | None, *sizes: int) -> Array | None:

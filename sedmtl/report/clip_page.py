@@ -5,6 +5,7 @@ It fills in `templates/clip.html`, whose script draws the maps and reads their v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,11 @@ from sedmtl.report.figures.view import (
 from sedmtl.report.html import render
 
 MAX_CLASSES = 24
-"""The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB."""
+"""The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB. That of a longer
+recording shows fewer classes."""
+
+LINE = 13
+"""Letters of a line beside a map."""
 
 N_CHOSEN = 3
 """Number of classes shown initially, in addition to the true ones."""
@@ -43,6 +48,7 @@ class Clip:
         file: Name of the recording.
         waveform: (N,) the audio of the clip without padding, mono.
         truth: The true events, if known.
+        recording_s: Length of the recording, if the clip is not all of it.
     """
 
     file: str
@@ -51,6 +57,7 @@ class Clip:
     sample_rate: int
     detected: Sequence[Detection]
     truth: Sequence[Event] | None
+    recording_s: float = 0.0
 
 
 def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
@@ -59,19 +66,21 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
     By default those are the most relevant ones.
     """
     view, truth = clip.view, clip.truth
-    shown = list(asked) or choose_classes([view], [*clip.detected, *(truth or ())], MAX_CLASSES)
+    n_most = max(N_CHOSEN, MAX_CLASSES // view.n_windows)
+    shown = list(asked) or choose_classes([view], [*clip.detected, *(truth or ())], n_most)
     return render(
         "clip.html",
         clip=clip,
         view=view,
         data=as_json(_data(view, shown)),
-        audio=sound(clip.waveform, clip.sample_rate, is_small=False),
+        audio=sound(clip.waveform, clip.sample_rate, is_small=view.n_windows > 1),
         are_asked=bool(asked),
         no_decoder=view.no_decoder if view.inspection.reconstruction is None else "",
         classes=_classes(clip, shown),
         detected_lanes=timeline.lanes(view, clip.detected),
         truth_lanes=timeline.lanes(view, truth or ()),
         padding_share=timeline.share(view, view.audio_end_s) if view.is_padded else None,
+        is_part=clip.recording_s > view.audio_end_s + 0.05,
         **timeline.axes(view),
         **_keys(view, shown),
     )
@@ -126,8 +135,15 @@ def _key(name: str, scale: Scale, cmap: str = "viridis") -> dict[str, Any]:
     return {**scale._asdict(), "gradient": gradient, "cmap": cmap, "name": name}
 
 
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Names beside maps: in two lines, or shortened to one if a word is longer than a line."""
+    one, two = short_names(names, LINE), short_names(names, 20)
+    words = {name: re.split(r"(?<=[ _/.-])", short) for name, short in two.items()}
+    return {name: two[name] if max(map(len, words[name])) <= LINE else one[name] for name in names}
+
+
 def _classes(clip: Clip, shown: Sequence[str]) -> list[dict[str, Any]]:
-    view, truth, short = clip.view, clip.truth or (), short_names(shown, 20)
+    view, truth, short = clip.view, clip.truth or (), _labels(shown)
     scores, true = view.inspection.clip[view.rows(shown)], {event.label for event in truth}
     return [
         {

@@ -9,11 +9,12 @@ as those of `embedding` are.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import sedmtl
 
@@ -21,6 +22,11 @@ import sedmtl
 def render(template: str, **values: Any) -> str:
     """Fill in a template of `templates`; a missing value is an error."""
     return _environment().get_template(template).render(values)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go on in the next line behind a separator, rather than within a word."""
+    return Markup(re.sub(r"([_/.-]+)", r"\1<wbr>", str(escape(name))))
 
 
 @cache
@@ -34,5 +40,6 @@ def _environment() -> Environment:
     def source(name: str) -> Markup:
         return Markup(loader.get_source(environment, name)[0])
 
+    environment.filters["breakable"] = breakable
     environment.globals.update(source=source, version=sedmtl.__version__)
     return environment

@@ -60,6 +60,6 @@ def axes(view: View) -> dict[str, Any]:
 def time_ticks(view: View) -> list[Tick]:
     """Round times to label the axis with."""
     margin_s = 1e-4 * (view.end_s - view.start_s)  # 0.9 - 0.3 is a little more than 6 * 0.1
-    times_s = round_ticks(view.start_s + margin_s, view.end_s - margin_s, 6)
+    times_s = round_ticks(view.start_s + margin_s, view.end_s - margin_s, 6 * view.n_windows)
     ticks = [Tick(share(view, time_s), f"{time_s:g}") for time_s in times_s]
     return [tick for tick in ticks if -1e-3 < tick.place < 100 + 1e-3]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sedmtl.config import Config
@@ -10,7 +12,7 @@ from sedmtl.data import audio
 from sedmtl.events import Event
 from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
-from sedmtl.inference.inspection import Inspection
+from sedmtl.inference.inspection import Inspection, joined
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.label_files import labels_of_file
@@ -27,6 +29,9 @@ Truth = Sequence[Event] | None
 ENDINGS = (".png", ".html")
 """Of the picture and of the page."""
 
+LONGEST_S = 300.0
+"""Of a recording on a page, which then has about 10 MB."""
+
 
 def visualize(
     config: Config,
@@ -41,7 +46,7 @@ def visualize(
     out_path: Path | None = None,
     force: bool | None = None,
 ) -> tuple[Path, Path, Inspection]:
-    """Show one clip of a file.
+    """Show one clip of a file, or as a page the whole file up to `LONGEST_S`.
 
     Args:
         config: The project.
@@ -74,7 +79,7 @@ def visualize(
         _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)
     views = [
-        View.of(run.name, each.card, each.inspect(audio_path, start_s=start_s), start_s)
+        _view(run.name, each, audio_path, start_s, is_page)
         for run, each in zip(runs, detectors, strict=True)
     ]
     truth = _truth(config, audio_path, labels_path, views[0])
@@ -129,15 +134,37 @@ def _check_comparable(detectors: Sequence[Detector], is_page: bool) -> None:
         )
 
 
+def _count_windows(detector: Detector, audio_path: Path, start_s: float) -> int:
+    """How many clips, one behind the other, a page shows of a recording."""
+    left_s = min(audio.probe(audio_path).duration_s - start_s, LONGEST_S)
+    return 1 + max(0, math.ceil((left_s - detector.duration_s) / _step_s(detector)))
+
+
+def _step_s(detector: Detector) -> float:
+    """From one clip to the next, so that the frame scores of both are on one grid."""
+    return detector.card.grid.n_frames * detector.card.grid.hop_s
+
+
+def _view(name: str, detector: Detector, audio_path: Path, start_s: float, is_page: bool) -> View:
+    """What a network makes of a clip, or on a page of all clips of a recording."""
+    n_windows = _count_windows(detector, audio_path, start_s) if is_page else 1
+    starts_s = [start_s + i * _step_s(detector) for i in range(n_windows)]
+    parts = [detector.inspect(audio_path, start_s=each_s) for each_s in starts_s]
+    view = View.of(name, detector.card, joined(parts), start_s)
+    return replace(view, end_s=starts_s[-1] + detector.duration_s, n_windows=n_windows)
+
+
 def _clip(detector: Detector, view: View, audio_path: Path, truth: Truth) -> Clip:
     """The clip with its audio, and with the events that the run's post-processing finds in it."""
     rate, start_s = detector.card.sample_rate, view.start_s
-    waveform = audio.read(audio_path, rate, start_s=start_s, duration_s=detector.duration_s)
+    duration_s = view.end_s - start_s
+    waveform = audio.read(audio_path, rate, start_s=start_s, duration_s=duration_s)
     detected = [
         event._replace(onset_s=start_s + event.onset_s, offset_s=start_s + event.offset_s)
         for event in detector.predict(waveform, rate).events
     ]
-    return Clip(printable(audio_path.name), view, waveform, rate, detected, truth)
+    recording_s = audio.probe(audio_path).duration_s
+    return Clip(printable(audio_path.name), view, waveform, rate, detected, truth, recording_s)
 
 
 def _draw(

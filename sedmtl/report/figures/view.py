@@ -32,6 +32,7 @@ class View:
         end_s: End of the clip, including padding.
         frame_meaning: Meaning of the network's frame scores.
         no_decoder: Why there is no reconstruction, if there is none.
+        n_windows: How many clips, one behind the other, it is of.
     """
 
     name: str
@@ -40,6 +41,7 @@ class View:
     end_s: float
     frame_meaning: FrameMeaning
     no_decoder: str = "this network has no decoder"
+    n_windows: int = 1
 
     @classmethod
     def of(cls, name: str, card: ModelCard, inspection: Inspection, start_s: float = 0.0) -> Self:

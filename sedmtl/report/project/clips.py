@@ -12,6 +12,9 @@ import numpy.typing as npt
 import torch
 from markupsafe import Markup
 
+from sedmtl.config import Config
+from sedmtl.data import audio
+from sedmtl.data.clips import recording_path
 from sedmtl.evaluation.localisation import detected
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
@@ -178,6 +181,17 @@ def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
         pick.run.card.build_standardiser()(logmel).numpy()
         for pick, logmel in zip(picks, logmels, strict=True)
     ]
+
+
+def read_recording(config: Config, pick: Pick) -> Stored:
+    """The audio that is shown of one's own recording, from its file.
+
+    Raises:
+        SedmtlError: `corpus.clips` has no such file, or it cannot be read.
+    """
+    path, card = recording_path(config, pick.name), pick.run.card
+    start_s = pick.view(None).start_s
+    return audio.read(path, card.sample_rate, start_s=start_s, duration_s=card.duration_s)
 
 
 def _is_of(store: Store, row: int, pick: Pick) -> bool:

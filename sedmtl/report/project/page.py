@@ -13,7 +13,7 @@ from sedmtl.config import Config
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import outdated_runs, score_runs, unfinished_runs
 from sedmtl.evaluation.paper_tables import paper_tables
-from sedmtl.evaluation.rows import Row, by_data
+from sedmtl.evaluation.rows import Row, ScoredRun, by_data
 from sedmtl.evaluation.tables import (
     Table,
     class_tables,
@@ -23,7 +23,14 @@ from sedmtl.evaluation.tables import (
 from sedmtl.report import figures as plots
 from sedmtl.report.embedding import data_uri, sound
 from sedmtl.report.html import render
-from sedmtl.report.project.clips import Pick, Stored, choose, picture, read_stored
+from sedmtl.report.project.clips import (
+    Pick,
+    Stored,
+    choose,
+    picture,
+    read_recording,
+    read_stored,
+)  # fmt: skip
 from sedmtl.report.project.heat import FULL_COLOUR, SURE, confusion_table, precision_table
 from sedmtl.report.project.learning import charts_of
 from sedmtl.report.project.networks import Network, Record, choose_detailed, networks_of
@@ -53,14 +60,14 @@ def report(
     with progress.progress("drawing the report", 1) as advance:
         unfinished = [] if names else unfinished_runs(runs_dir)
         outdated = outdated_runs(config.work_dir, runs)
-        text = _page(config.work_dir, rows, unfinished, outdated)
+        text = _page(config, rows, unfinished, outdated)
         advance(1)
     write_output(path, text, force=force)
     return path
 
 
 def _page(
-    work_dir: Path, rows: Sequence[Row], unfinished: Sequence[str], outdated: Sequence[str]
+    config: Config, rows: Sequence[Row], unfinished: Sequence[str], outdated: Sequence[str]
 ) -> str:
     """HTML that needs no other file and no network."""
     networks = networks_of(rows)
@@ -68,7 +75,7 @@ def _page(
     by_store = [(data.title, group) for data, group in by_data(networks)]
     return render(
         "report.html",
-        title=f"Report on {work_dir.resolve().parent.name}",
+        title=f"Report on {config.work_dir.resolve().parent.name}",
         n_runs=sum(len(network.runs) for network in networks),
         n_networks=len(networks),
         left_out=_left_out(len(networks), len(detailed), unfinished),
@@ -88,7 +95,7 @@ def _page(
         confusion=[confusion_table(n) for n in detailed],
         full_colour=round(100 * FULL_COLOUR),
         sure=SURE,
-        galleries=_galleries(work_dir, detailed),
+        galleries=_galleries(config, detailed),
         settings=_settings(networks),
         configs=_configs(networks),
     )
@@ -107,13 +114,13 @@ def _left_out(n_networks: int, n_detailed: int, unfinished: Sequence[str]) -> li
     return sentences
 
 
-def _galleries(work_dir: Path, networks: Sequence[Network]) -> list[dict[str, Any]]:
+def _galleries(config: Config, networks: Sequence[Network]) -> list[dict[str, Any]]:
     """The clips of each network, with audio up to the size limit of the page."""
     galleries, room = [], MAX_SOUND_BYTES
     for network in networks:
         best, worst = choose(network.runs)
         shown = []
-        for clip in _clips(work_dir, network, [*best, *worst]):
+        for clip in _clips(config, network, [*best, *worst]):
             if len(clip["sound"]) > room:
                 full = "No audio: the page has reached its size limit."
                 clip |= {"sound": "", "missing": [*clip["missing"], full]}
@@ -128,30 +135,45 @@ def _galleries(work_dir: Path, networks: Sequence[Network]) -> list[dict[str, An
     return galleries
 
 
-def _clips(work_dir: Path, network: Network, picks: Sequence[Pick]) -> list[dict[str, Any]]:
-    """What the page shows of clips, with log-mel and audio as far as the stores have them."""
+def _clips(config: Config, network: Network, picks: Sequence[Pick]) -> list[dict[str, Any]]:
+    """What the page shows of clips, with log-mel and audio as far as they are there."""
     run, missing = network.runs[0], []
     logmels: Sequence[Stored | None] = [None] * len(picks)
-    waveforms: Sequence[Stored | None] = [None] * len(picks)
     try:
-        logmels = read_stored(work_dir / "features" / f"{run.data.store}.h5", "logmel", picks)
+        logmels = read_stored(
+            config.work_dir / "features" / f"{run.data.store}.h5", "logmel", picks
+        )
     except SedmtlError as error:
         missing.append(f"No log-mel: {error}.")
+    shown = []
+    for pick, logmel, found in zip(picks, logmels, _waveforms(config, run, picks), strict=True):
+        if isinstance(found, SedmtlError):
+            heard = {"sound": "", "missing": [*missing, f"No audio: {found}."]}
+        else:
+            sounding = sound(found, run.card.sample_rate, is_small=True)
+            heard = {"sound": sounding, "missing": missing}
+        shown.append({**picture(pick, logmel), **heard})
+    return shown
+
+
+def _waveforms(
+    config: Config, run: ScoredRun, picks: Sequence[Pick]
+) -> Sequence[Stored | SedmtlError]:
+    """The audio of clips, from their mixture store or from one's own recordings."""
+
+    def attempt(pick: Pick) -> Stored | SedmtlError:
+        try:
+            return read_recording(config, pick)
+        except SedmtlError as error:
+            return error
+
+    if run.snr_db is None:
+        return [attempt(pick) for pick in picks]
+    path = config.work_dir / "mixtures" / f"{run.data.store}.h5"
     try:
-        if run.snr_db is None:
-            raise SedmtlError("only mixture stores keep audio")
-        waveforms = read_stored(work_dir / "mixtures" / f"{run.data.store}.h5", "waveform", picks)
+        return read_stored(path, "waveform", picks)
     except SedmtlError as error:
-        missing.append(f"No audio: {error}.")
-    rate = run.card.sample_rate
-    return [
-        {
-            **picture(pick, logmel),
-            "sound": "" if waveform is None else sound(waveform, rate, is_small=True),
-            "missing": missing,
-        }
-        for pick, logmel, waveform in zip(picks, logmels, waveforms, strict=True)
-    ]
+        return [error] * len(picks)
 
 
 def _settings(networks: Sequence[Network]) -> Table:

@@ -95,7 +95,17 @@
     now_s = clamp(clip.start_s + audio.currentTime, clip.start_s, clip.audio_end_s);
     if (stop_s !== null && now_s >= stop_s) audio.pause();
     panels.style.setProperty("--playhead", `${100 * share(now_s)}%`);
+    turnPage();
     readPlayhead();
+  }
+  // Of a recording wider than the page, the playhead stays in sight.
+  function turnPage() {
+    if (panels.scrollWidth <= panels.clientWidth) return;
+    const map = areas[0].getBoundingClientRect();
+    const left = panels.getBoundingClientRect().left + areas[0].offsetLeft - areas[0].parentElement.offsetLeft;
+    const right = panels.getBoundingClientRect().right;
+    const x = map.left + share(now_s) * map.width;
+    if (x < left || x > right) panels.scrollLeft += x - left;
   }
   function whilePlaying() {
     follow();
