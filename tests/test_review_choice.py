@@ -133,6 +133,11 @@ def test_truthful_verdicts_on_all_suspicious_labels_correct_them():
         assert corrected[name] == [f"class {c}" for c in np.flatnonzero(row)]
 
 
+def test_corrected_labels_take_the_place_of_those_that_runs_were_trained_with():
+    pool = pool_of(np.zeros(2), label=["bird", "dog"], weak=[1, 0])
+    assert pool.labelled({"0.wav": [], "1.wav": ["dog"]}).weak.tolist() == [0, 1]
+
+
 def test_only_labelled_recordings_have_suspicious_labels():
     with pytest.raises(SedmtlError, match="leave out the audio files"):
         choose(pool_of([0.0]), "suspicious", 1, rng())

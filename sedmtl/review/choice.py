@@ -5,8 +5,8 @@ Nothing here opens a file or asks a person, so a simulated listener can be put i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -50,6 +50,11 @@ class Pool:
     snippets: Sequence[Snippet]
     votes: Values
     weak: npt.NDArray[np.int8]
+
+    def labelled(self, labels: Mapping[str, Collection[str]]) -> Pool:
+        """The same with these weak labels of the recordings."""
+        weak = [each.label in labels[each.filename] for each in self.snippets]
+        return replace(self, weak=np.array(weak, np.int8))
 
     @property
     def score(self) -> Values:

@@ -141,7 +141,16 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     gone = {each.filename for each in pool.snippets} - set(files)
     if gone:
         say(f"left out, no longer in corpus.clips: {len(gone)} recordings, such as {min(gone)}")
-    return pool.without(gone), files, {run.name: find_run(runs_dir, run.name) for run in runs}
+    # Not those that the runs were trained with: they may have been corrected since.
+    labels = {
+        name: {clips.classes[i] for i in np.flatnonzero(row)}
+        for name, row in zip(clips.name, clips.target, strict=True)
+    }
+    return (
+        pool.without(gone).labelled(labels),
+        files,
+        {run.name: find_run(runs_dir, run.name) for run in runs},
+    )
 
 
 def _predicted(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Found:
