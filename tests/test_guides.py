@@ -70,7 +70,9 @@ def write_own_recordings(folder):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """The guide of one's own recordings, worked through: its folder, and what was printed."""
-    folder = tmp_path_factory.mktemp("own")
+    folder = tmp_path_factory.mktemp("projects") / "own"
+    folder.mkdir()
+    folder.with_name("birds").symlink_to(folder)  # another project of the guide
     write_own_recordings(folder)
     outputs, names = {}, {}
     with pytest.MonkeyPatch.context() as patch:
