@@ -92,7 +92,7 @@ def own(tmp_path_factory):
 @pytest.mark.slow
 def test_the_way_from_weak_labels_to_events_works(own):
     folder, outputs, names = own
-    for word in ("clips: localisation", "low", "high", "PSDS1"):
+    for word in ("localisation", "low", "high", "PSDS1"):
         assert word in outputs["eval"]
     assert "of 24 recordings" in outputs["predict"].splitlines()[0]
     predictions = folder / "work" / "predictions"

@@ -89,6 +89,8 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
             n_at_once = distributed.first(lambda: _micro_batch(run, config, options, load, device))
             config = replace(config, micro_batch=n_at_once)
         settings = settings_of(config, store, count_parameters(build_network(config, store)))
+        if not distributed.first(run.is_dir):
+            _pretrained(run, config, store, project, force=options.force)
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
             _train(run, config, options, settings, store, device, project)
     return run
