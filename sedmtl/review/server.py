@@ -13,11 +13,12 @@ import hmac
 import os
 import secrets
 import socketserver
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sedmtl.runtime.errors import SedmtlError, explained
 
@@ -89,8 +90,10 @@ class ReviewServer(ThreadingHTTPServer):
         """What a browser on this machine calls it."""
         return {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
 
-    def handle_error(self, *_: object) -> None:
-        """A browser that goes away is no error."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print a defect; a browser that goes away is none."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
