@@ -180,6 +180,13 @@ def test_a_file_without_good_labels_is_one_sentence(write, name, content, parts)
         assert part in str(error.value)
 
 
+def test_all_that_predict_writes_about_a_recording_is_one_list(write, tmp_path):
+    found = Prediction(9.0, [Detection("Owl", 1 / 3, 2 / 3, 0.5)], filename="a.wav")
+    for made in (FORMATS[name] for name in ("tsv", "csv", "audacity", "raven")):
+        write(f"a.wav{made.suffix}", made.text(found))
+    assert [event.label for event in read_strong_labels(tmp_path)["a.wav"]] == ["Owl"]
+
+
 def test_two_files_of_a_folder_must_agree_about_a_recording(write, tmp_path):
     write("a.txt", "0.5\t2.0\tOwl\n")
     write("a.selections.txt", SPECTROGRAM)

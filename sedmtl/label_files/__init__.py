@@ -21,6 +21,9 @@ __all__ = ["by_recording", "labels_of_file", "read_detections", "read_strong_lab
 ENDINGS = (".txt", ".csv", ".tsv")
 """Of the label files in a folder."""
 
+ROUNDED_S = 2e-3
+"""Our tables have times in milliseconds, Audacity's and Raven's in microseconds."""
+
 
 def read_strong_labels(path: Path) -> dict[str, list[Event]]:
     """Read the events of each recording from a file, or from a folder of label files.
@@ -58,7 +61,7 @@ def read_detections(path: Path) -> dict[str, list[Detection]]:
             strange.append(file)
             continue
         for name, events in of_file.items():
-            if found.setdefault(name, events) != events:
+            if not _agree(found.setdefault(name, events), events):
                 raise SedmtlError(
                     f"expected one list of the events of {name}, found two that differ, in "
                     f"{files[name]} and {file}: keep one of these files in {path}"
@@ -69,6 +72,16 @@ def read_detections(path: Path) -> dict[str, list[Detection]]:
     if strange:
         say(f"warning: no labels are in {len(strange)} files of {path}, the first {strange[0]}")
     return found
+
+
+def _agree(some: Sequence[Detection], others: Sequence[Detection]) -> bool:
+    """Whether two files list the same events; formats round times, and not all have scores."""
+    return len(some) == len(others) and all(
+        one.label == other.label
+        and abs(one.onset_s - other.onset_s) < ROUNDED_S
+        and abs(one.offset_s - other.offset_s) < ROUNDED_S
+        for one, other in zip(some, others, strict=True)
+    )
 
 
 def labels_of_file(path: Path, audio_path: Path) -> Sequence[Event]:
