@@ -67,6 +67,10 @@ def test_shares_are_disjoint_and_complete_and_may_be_empty(two):
     assert [found["shares"] for found in two] == [[[0, 2, 4, 6], [0]], [[1, 3, 5], []]]
 
 
+def test_processes_find_together_that_memory_holds_a_batch(two):
+    assert [found["at once"] for found in two] == [None, None]
+
+
 def test_what_the_first_process_finds_all_know(two):
     assert [found["first"] for found in two] == ["said by 0"] * 2
 

@@ -152,7 +152,7 @@ def test_an_epoch_takes_its_clips_times_what_one_takes():
 @pytest.mark.parametrize(("free", "n_at_once"), [(1000, None), (100, 12), (41, 3), (20, 2), (1, 1)])
 def test_a_batch_is_halved_until_memory_holds_it(monkeypatch, capfd, free, n_at_once):
     """24 clips of 5 bytes each, beside weights of 3; four fifths of what is free may be taken."""
-    monkeypatch.setattr(cost, "measure_cost", lambda *_: Cost(1, 1, 3, 5))
+    monkeypatch.setattr(cost, "_measure_memory", lambda *_: (3, 5))
     monkeypatch.setattr(cost, "free_bytes", lambda _: free)
     config = TrainConfig.of({"data": "snr_20", "fold": 1})
     assert choose_micro_batch(config, LOAD, CPU) == n_at_once

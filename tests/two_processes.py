@@ -26,6 +26,7 @@ from sedmtl.runtime import distributed
 from sedmtl.store import ClipTable, EventTable
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.cost import Workload, choose_micro_batch
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import split_rows
 from sedmtl.training.tasks import build_tasks
@@ -44,6 +45,7 @@ RECIPES = {
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
     "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
 }
+LOAD = Workload(n_classes=3, n_frames=40, n_mels=8, n_train=20, n_scored=20)
 N_JOINED = (7, 1)
 """Clips of the batches that batch norm is tried on; the second leaves a share empty."""
 
@@ -136,6 +138,7 @@ def find(folder):
         found = {
             "shares": [distributed.share(np.arange(n)).tolist() for n in (7, 1)],
             "first": distributed.first(lambda: f"said by {rank}"),
+            "at once": choose_micro_batch(BASE, LOAD, torch.device("cpu")),
             "normalised": {n: normalise(n) for n in N_JOINED},
             "trained": {name: train(recipe) for name, recipe in RECIPES.items()},
         }

@@ -10,6 +10,9 @@ from sedmtl.evaluation.rows import Row, by_data
 from sedmtl.models.registry import plain_settings
 from sedmtl.training.config import RECONSTRUCTION
 
+SPECIAL = {"data", "fold", "alpha", "remix", "from", "freeze_encoder", "micro_batch"}
+"""Settings of a run that are shown in another form than `run.yaml` has them, or not."""
+
 
 def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
     """What tells networks apart beside model and width: each value that differs, a text per row.
@@ -41,15 +44,7 @@ def _facts(row: Row) -> dict[str, str]:
     run, config = row.runs[0], row.runs[0].config
     plain = config.plain()
     options = asdict(config.network)
-    others = plain_settings(config.network).keys() | {
-        "data",
-        "fold",
-        "alpha",
-        "remix",
-        "from",
-        "freeze_encoder",
-        "micro_batch",
-    }
+    others = plain_settings(config.network).keys() | SPECIAL
     names = [run.given_name for run in row.runs]
     facts: dict[str, Any] = {"run": names[0] + "…" * (len(set(names)) > 1)}
     facts |= {key: value for key, value in options.items() if key != "width"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -175,15 +176,16 @@ class Row:
         """The common settings of the runs (`run.yaml`)."""
         return self.runs[0].recipe
 
-    @property
+    @cached_property
     def data(self) -> ScoredData:
         """The scored data."""
-        scores = [run.scores for run in self.runs]
-        clips = [(list(each.name), each.target.tolist()) for each in scores]
+        digest = hashlib.sha256()
+        for run in self.runs:
+            digest.update("\0".join(run.scores.name).encode(errors="surrogateescape"))
+            digest.update(np.ascontiguousarray(run.scores.target).tobytes())
+        n_clips = sum(len(run.scores.name) for run in self.runs)
         return self.runs[0].data._replace(
-            folds=_short(self.folds),
-            n_clips=sum(len(each.name) for each in scores),
-            digest=hashlib.sha256(repr(clips).encode()).hexdigest(),
+            folds=_short(self.folds), n_clips=n_clips, digest=digest.hexdigest()
         )
 
     @property

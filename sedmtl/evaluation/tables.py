@@ -134,12 +134,12 @@ def network_tables(
     for data, group in by_data(row for row in rows if lines_of(row)):
         apart = differences(group)
         lines: list[Cells] = []
-        named: Sequence[ScoredRun] = ()
+        named: ScoredRun | None = None
         for row, *told in zip(group, *apart.values(), strict=True):
             for cells in lines_of(row):
-                head = [row.name, *told] if row.runs != named else [""] * (1 + len(apart))
-                lines.append([*head, *cells])
-                named = row.runs
+                is_named = row.runs[0] is named
+                lines.append([*([""] * (1 + len(told)) if is_named else [row.name, *told]), *cells])
+                named = row.runs[0]
         title = f"{data.title}: {about}" if about else data.title
         header = ("network", *apart, *columns)
         n_words = 1 + len(apart)

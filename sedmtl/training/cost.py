@@ -114,8 +114,7 @@ def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> C
     rate = 0.0
     for share, trainer in _probes(config, load, device):
         if not rate:
-            # Of a step, the first and slowest.
-            window_bytes = PEAK * _n_bytes_saved(trainer) / share
+            weight_bytes, window_bytes = _measure_memory(share, trainer)
         elif share / rate > ENOUGH_S:
             break
         rate = max(rate, share / _seconds_of_step(trainer))
@@ -124,22 +123,33 @@ def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> C
     started = time.monotonic()
     trainer.score(trainer.split.train)
     score_s = (time.monotonic() - started) / share
+    return Cost(1 / rate, score_s, weight_bytes, window_bytes)
+
+
+def _measure_memory(share: float, trainer: Trainer) -> tuple[int, int]:
+    """`Cost.weight_bytes` and `Cost.window_bytes`, from the first step, which is the slowest."""
+    window_bytes = round(PEAK * _n_bytes_saved(trainer) / share)
     n_weights = sum(p.numel() * p.element_size() for p in trainer.network.parameters())
-    # Weights, their gradients, Adam's two means.
-    return Cost(1 / rate, score_s, 4 * n_weights, round(window_bytes))
+    return 4 * n_weights, window_bytes  # weights, their gradients, Adam's two means
 
 
 def choose_micro_batch(config: TrainConfig, load: Workload, device: torch.device) -> int | None:
     """Clips at once, so that memory holds them; None for a whole batch.
 
     The batch is halved until it fits, so that a little more or less free memory changes nothing.
+    Processes that train together take the measured step together; the first one decides for all.
 
     Args:
         config: Of the run.
         load: Its sizes.
         device: Of this process; on the CPU, those that train together share the memory.
     """
-    cost, free = measure_cost(config, load, device), free_bytes(device)
+    memory = _measure_memory(*next(_probes(config, load, device)))
+    return distributed.first(lambda: _fit(config, load, device, Cost(0.0, 0.0, *memory)))
+
+
+def _fit(config: TrainConfig, load: Workload, device: torch.device, cost: Cost) -> int | None:
+    free = free_bytes(device)
     n_processes = distributed.world_size()
     n_sharing = n_processes if device.type == "cpu" else 1
 

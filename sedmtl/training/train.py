@@ -86,7 +86,12 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         # before its features are read.
         load = Workload.of_store(store, config.fold)
         if options.fit_memory:
-            n_at_once = distributed.first(lambda: _micro_batch(run, config, options, load, device))
+            known = distributed.first(lambda: _known_settings(run, force=options.force))
+            n_at_once = (
+                choose_micro_batch(config, load, device)
+                if known is None
+                else known.get("micro_batch")
+            )
             config = replace(config, micro_batch=n_at_once)
         settings = settings_of(config, store, count_parameters(build_network(config, store)))
         if not distributed.first(run.is_dir):
@@ -96,14 +101,9 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
     return run
 
 
-def _micro_batch(
-    run: Path, config: TrainConfig, options: TrainOptions, load: Workload, device: torch.device
-) -> int | None:
-    """The clips at once that the run began with, or as many as memory holds."""
-    if (run / "run.yaml").is_file() and not options.force:
-        recorded: int | None = read_run(run).get("micro_batch")
-        return recorded
-    return choose_micro_batch(config, load, device)
+def _known_settings(run: Path, *, force: bool) -> dict[str, Any] | None:
+    """What the run began with; None of a new one."""
+    return read_run(run) if (run / "run.yaml").is_file() and not force else None
 
 
 def _check_features(store: Store, project: Config) -> None:
