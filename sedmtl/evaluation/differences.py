@@ -29,13 +29,15 @@ def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def names_of(rows: Sequence[Row]) -> list[str]:
-    """Names of networks: model, width, and in what they differ from others on the same data."""
+    """Names of networks: model and width, and in what they differ from others with the same."""
     names = {}
     for _, group in by_data(rows):
-        columns = differences(group)
-        for i, row in enumerate(group):
-            told = [f"{key} {values[i]}" for key, values in columns.items() if values[i]]
-            names[id(row)] = ", ".join([row.name, *told])
+        for name in dict.fromkeys(row.name for row in group):
+            alike = [row for row in group if row.name == name]
+            columns = differences(alike)
+            for i, row in enumerate(alike):
+                told = [f"{key} {values[i]}" for key, values in columns.items() if values[i]]
+                names[id(row)] = ", ".join([name, *told])
     return [names[id(row)] for row in rows]
 
 
