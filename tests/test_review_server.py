@@ -11,6 +11,7 @@ import pytest
 
 from sedmtl.review import server as serving
 from sedmtl.review.server import HOST, MAX_BODY, PORT, TYPE, ReviewServer, Site
+from sedmtl.review.verdicts import parse_line
 from sedmtl.runtime.errors import SedmtlError
 
 
@@ -105,6 +106,12 @@ def test_what_is_refused_or_cannot_be_written_is_said():
         assert post(server, "wrong")[::2] == (400, "no verdict")
         assert post(server, "full")[::2] == (507, "no space left")
         assert post(server, b"\xff")[0] == 400
+
+
+@pytest.mark.parametrize("line", ['"a', "a\rb", "", "a"])
+def test_a_malformed_line_is_a_bad_request(line):
+    with served(lambda lines: list(map(parse_line, lines))) as server:
+        assert post(server, line)[0] == 400
 
 
 def test_too_much_is_not_read(server):

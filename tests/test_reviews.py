@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -80,6 +82,38 @@ def test_a_line_that_arrives_twice_is_added_once(tmp_path):
     add(tmp_path / "t.tsv", given)
     add(tmp_path / "t.tsv", given, said("no"))
     assert len(read_reviews(tmp_path / "t.tsv")) == 2
+
+
+def test_a_write_that_failed_leaves_nothing_and_can_be_repeated(tmp_path):
+    """A disk that is full after half of a line: a limit on the size of files stands for it."""
+    path, first, second = tmp_path / "t.tsv", said("yes"), said("no")
+    add(path, first)
+    content = path.read_bytes()
+    with open_reviews(path) as table:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) + 20, limits[1]))
+        try:
+            with pytest.raises(SedmtlError, match="cannot write"):
+                table.add([second])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert path.read_bytes() == content
+        table.add([second])
+    assert read_reviews(path) == [first, second]
+
+
+def test_a_line_that_is_there_twice_is_taken_back_by_one_undo():
+    first, second = said("yes"), said("no")
+    assert standing([first, second, second, said("undo")]) == [first]
+
+
+def test_verdicts_of_merged_tables_hold_in_the_order_of_their_times():
+    first, undo, second = said("yes"), said("undo"), said("no", snippet("b.wav"))
+    assert standing([second, undo, first]) == [second]
+    early, late = said("no"), said("yes")
+    assert standing([late, early]) == [late]
 
 
 def test_a_wrong_line_is_named_and_nothing_is_lost(tmp_path):
@@ -268,6 +302,21 @@ def test_relabel_shows_the_changes_and_writes_new_tables_beside_the_old(clips):
     assert not (clips / "clips_reviewed2.csv").exists()
     add(clips / "reviews.tsv", said("yes", whole("a.wav")))
     assert "clips_reviewed2.csv" in relabel(clips).stdout
+
+
+def test_relabel_keeps_the_strong_labels_that_were_there(clips):
+    """Of a class whose label stays; what is verified of another class comes in addition."""
+    yaml = "corpus: {clips: {csv: clips.csv, root: audio, strong: s.tsv}}\n"
+    (clips / "data.yaml").write_text(yaml)
+    header = "filename\tonset\toffset\tevent_label\n"
+    known = "d/b.wav\t0.500\t1.500\tbird\nd/b.wav\t7.000\t8.000\tbird\n"
+    (clips / "s.tsv").write_text(header + known)
+    name = "d/b.wav"
+    proposals = [snippet(name, of_recording=2), snippet(name, "fox", 3.0, 4.0, of_recording=2)]
+    add(clips / "reviews.tsv", *(said("yes", each) for each in proposals))
+    assert relabel(clips).exit_code == 0
+    found = (clips / "s_reviewed.tsv").read_text()
+    assert found == header + known + "d/b.wav\t3.000\t4.000\tfox\n"
 
 
 def test_relabel_overwrites_no_file_of_the_user(clips, one_sentence):

@@ -212,12 +212,17 @@ def _clips_text(rows: Sequence[Row], corrected: Corrected) -> str:
 
 
 def _strong_labels(strong: Path | None, corrected: Corrected) -> dict[str, list[Event]]:
-    """The strong labels that were there, less removed labels, and those that are verified now."""
+    """The strong labels that were there, less removed labels, and those that are verified now.
+
+    Where a recording had events of a class, these stay: a network may have proposed only some.
+    """
     known = by_recording(read_strong_labels(strong), corrected.labels, strong)[0] if strong else {}
-    events = {
-        name: [event for event in each if event.label in corrected.labels.get(name, [event.label])]
-        for name, each in known.items()
-    } | corrected.events
+    events = dict(corrected.events)
+    for name, each in known.items():
+        labels = corrected.labels[name]
+        kept = [event for event in each if event.label in labels]
+        before = {event.label for event in kept}
+        events[name] = kept + [new for new in events.get(name, ()) if new.label not in before]
     return {name: each for name, each in events.items() if each}
 
 

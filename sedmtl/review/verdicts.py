@@ -1,6 +1,6 @@
 """What listeners said of snippets: one table, `reviews.tsv`, to which lines are only added.
 
-A verdict is on the disk before it is confirmed. Of several lines about one snippet the last one
+A verdict is on the disk before it is confirmed. Of several lines about one snippet the latest one
 holds; `undo` is a line as well and takes back the one before it. The last column is a time of fixed
 form, so a line that a kill cut off is told from one that only lacks its line break.
 """
@@ -123,9 +123,15 @@ class ReviewTable:
 
     def _append(self, content: bytes) -> None:
         with explained(f"cannot write {self._path}"):
-            self._file.write(content)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            n_before = self._file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(content)
+                while rest:  # unbuffered: a full disk takes a part
+                    rest = rest[self._file.write(rest) :]
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(n_before)
+                raise
 
 
 @contextmanager
@@ -133,7 +139,7 @@ def open_reviews(path: Path) -> Iterator[ReviewTable]:
     """Open the table, or begin it; see `ReviewTable`."""
     make_folder(path.parent)
     with explained(f"cannot write {path}"):
-        file = open_own(path, "a+b")
+        file = open_own(path, "a+b", buffering=0)
     with file:
         with explained(f"cannot lock {path}"):
             is_ours = lock_descriptor(file.fileno(), blocking=False)
@@ -169,9 +175,13 @@ def _identity(review: Review) -> tuple[object, ...]:
 
 
 def standing(reviews: Iterable[Review]) -> list[Review]:
-    """The verdict that holds for each snippet, in the order in which they were given."""
+    """The verdict that holds for each snippet, in the order in which they were given.
+
+    That is by time: the lines of merged tables are in no order. A line that is there twice is one.
+    """
+    lines = {_identity(review): review for review in reviews}
     given: dict[tuple[str, ...], list[tuple[int, Review]]] = {}
-    for number, review in enumerate(reviews):
+    for number, review in enumerate(sorted(lines.values(), key=lambda each: each.time)):
         earlier = given.setdefault(review.snippet.key, [])
         if review.verdict != "undo":
             earlier.append((number, review))
@@ -204,7 +214,10 @@ def parse_line(line: str) -> Review:
     Raises:
         ValueError: It is none.
     """
-    (row,) = csv.reader([line], delimiter="\t", strict=True)
+    try:
+        (row,) = csv.reader([line], delimiter="\t", strict=True)
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
     each = dict(zip(COLUMNS, row, strict=True))
     verdict = each["verdict"]
     if verdict not in get_args(Answer):
@@ -246,7 +259,7 @@ def _parse(content: bytes, path: Path) -> tuple[list[Review], int]:
     for number, line in enumerate(lines[1:], start=2):
         try:
             reviews.append(parse_line(line.decode().rstrip("\r\n")))
-        except (ValueError, csv.Error) as error:
+        except ValueError as error:
             if number == len(lines) and not line.endswith(b"\n"):  # cut off
                 return reviews, len(content) - len(line)
             raise SedmtlError(
