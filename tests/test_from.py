@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,12 +13,13 @@ import torch
 import yaml
 from conftest import COARSE_YAML, Project, write_project
 
+import sedmtl
 from sedmtl.inference.checkpoint import load_model, read_run
 from sedmtl.models.registry import MODELS, settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.pretrained import SEEN_NAME, Pretrained, adopt, class_dims
+from sedmtl.training.pretrained import SEEN_NAME, Pretrained, adopt, class_dims, parent_of
 
 pytestmark = pytest.mark.slow
 
@@ -149,6 +151,20 @@ def test_the_run_is_in_the_name_in_run_yaml_and_in_the_card(taught):
     words = TrainConfig.of(settings).words()
     assert words[words.index("--from") + 1] == "parent"
     assert "--freeze-encoder" in words
+
+
+def test_a_run_is_the_same_by_name_by_path_and_from_python(taught, monkeypatch):
+    named = child(taught, "called")
+    monkeypatch.chdir(taught.folder)
+    runs = Path("work") / "runs"
+    for parent in ("parent", "work/runs/parent", runs / "parent", named.with_name("parent")):
+        run = sedmtl.train(
+            "data.yaml", fold=1, model="pooled", alpha=0, width=2, precision="float32", epochs=1,
+            from_run=parent, name="called",
+        )  # fmt: skip
+        assert run.path.resolve() == named.resolve(), "it is that run, which is finished"
+    assert parent_of(None, Path("work")) is None
+    assert parent_of(Path("elsewhere/parent"), Path("work")) == "elsewhere/parent"
 
 
 def test_a_run_goes_on_exactly_and_without_the_run_that_it_began_from(taught):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import torch
 import yaml
 from conftest import COARSE_YAML, Project, write_project
 
 import sedmtl
+from sedmtl.config import load_config
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training import train as training
+from sedmtl.training.config import TrainConfig
+from sedmtl.training.grid.forecast import forecast
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 SMALL = {"fold": 1, "width": 2, "batch_size": 6, "precision": "float32"}
@@ -45,7 +50,7 @@ def test_an_interrupted_run_is_resumed_to_the_bytes_of_the_command(trained, feat
         assert (run.path / name).read_bytes() == commands, name
     assert capfd.readouterr() == ("", "")
     assert [epoch.number for epoch in run.epochs] == [1, 2, 3]
-    assert seen == run.epochs[2:]
+    assert seen == run.epochs, "past epochs are shown again"
     assert run.load().card.training["best_epoch"] == run.best.number
     assert run.best.validation.micro_p == run.load().card.training["validation_micro_p"]
 
@@ -67,6 +72,34 @@ def test_a_callback_can_end_the_run_which_is_finished_then(featured):
     assert train(featured, fold=None, epochs=40, on_epoch=stop) == run
     assert len(calls) == 2, "it was finished"
     assert "epoch 2 of" not in featured.run("check", featured.work).stdout
+    project, config = load_config(featured.folder / "data.yaml"), TrainConfig.of(settings)
+    (left,) = forecast(project, [config], torch.device("cpu"))
+    assert left.n_epochs_left == 0, "a dry run knows, too"
+
+
+def test_a_run_that_was_killed_while_it_ended_early_ends_with_the_same_epoch(featured, monkeypatch):
+    def patience(n_epochs):
+        seen = []
+
+        def stop(epoch):
+            seen.append(epoch.number)
+            if len(seen) == n_epochs:
+                raise sedmtl.StopTraining
+
+        return seen, stop
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_finish", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(featured, fold=None, epochs=40, on_epoch=patience(2)[1])
+    seen, stop = patience(2)
+    run = train(featured, fold=None, epochs=40, on_epoch=stop, resume=True)
+    assert seen == [1, 2]
+    assert [epoch.number for epoch in run.epochs] == [1, 2]
+    assert yaml.safe_load((run.path / "run.yaml").read_text())["stopped_after"] == 2
 
 
 def test_the_words_of_the_command_are_printed_if_they_are_wanted(featured, capfd):

@@ -267,13 +267,12 @@ def _common(
     """What the runs have in common: the recipe, and what was asked for in its place."""
     from sedmtl.runtime import distributed
     from sedmtl.runtime.devices import choose_device, choose_precision
+    from sedmtl.training.pretrained import parent_of
     from sedmtl.training.recipe import with_recipe
 
     if asked["freeze_encoder"] and not asked["from"]:
         raise typer.BadParameter("--freeze-encoder needs --from, the run that has the encoder")
-    parent, runs_dir = Path(asked["from"] or ""), project.work_dir / "runs"
-    if parent.parent.resolve() == runs_dir.resolve():
-        asked["from"] = parent.name
+    asked["from"] = parent_of(asked["from"], project.work_dir)
     device = choose_device(gpus)
     if asked["precision"] == AUTO:  # the first process chooses for all
         asked["precision"] = distributed.first(lambda: choose_precision(device))

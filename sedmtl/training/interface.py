@@ -18,6 +18,7 @@ from sedmtl.training.config import Schedule, Supervision, TrainConfig, Weight
 from sedmtl.training.grid.plan import NONE, plan_runs
 from sedmtl.training.grid.runs import train_all
 from sedmtl.training.job import TrainOptions
+from sedmtl.training.pretrained import parent_of
 from sedmtl.training.recipe import RECIPES, with_recipe
 from sedmtl.training.run import OnEpoch, Run
 
@@ -39,7 +40,7 @@ def train(
     tasks: Mapping[str, Weight] | None = None, epochs: int | None = None,
     batch_size: int | Literal["auto"] | None = None, lr: float | None = None,
     schedule: Schedule | None = None, remix: bool | None = None, supervision: Supervision = "weak",
-    precision: Precision | Literal["auto"] = "auto", from_run: str | None = None,
+    precision: Precision | Literal["auto"] = "auto", from_run: str | Path | None = None,
     freeze_encoder: bool = False, seed: int = 0, name: str | None = None, resume: bool = False,
     force: bool = False, gpus: int | None = None, on_epoch: OnEpoch | None = None,
     verbose: bool = False, **network: Any,
@@ -72,8 +73,8 @@ def train(
         resume: Go on with an interrupted run.
         force: Delete the old run and start over.
         gpus: 1 or 0; by default a GPU if there is one.
-        on_epoch: Called with each `Epoch`, once it is saved. If it raises `StopTraining`, the epoch
-            is the last, and the run is finished; other exceptions pass through.
+        on_epoch: Called with each `Epoch`, once it is saved; on resume first with the past ones.
+            If it raises `StopTraining`, no epoch follows and the run is finished; others pass.
         verbose: Print on stderr what the command prints.
         **network: Options of the network: `width=16`.
 
@@ -85,8 +86,8 @@ def train(
     fit_memory, size = batch_size == "auto", None if batch_size == "auto" else batch_size
     asked = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": size, "lr": lr,
              "schedule": schedule, "remix": remix}  # fmt: skip
-    common = {"supervision": supervision, "precision": precision, "tasks": tasks or {},
-              "from": from_run, "freeze_encoder": freeze_encoder}  # fmt: skip
+    common = {"supervision": supervision, "precision": precision, "freeze_encoder": freeze_encoder,
+              "tasks": tasks or {}, "from": parent_of(from_run, project.work_dir)}  # fmt: skip
     where: dict[str, Any] = {"data": data, "fold": fold, "seed": seed, "gpus": gpus}
     _check({**asked, **common, **where, "recipe": recipe})
     with distributed.session(gpus), nullcontext() if verbose else progress.silence():

@@ -49,6 +49,14 @@ class Pretrained(NamedTuple):
     seen: frozenset[str] | None
 
 
+def parent_of(from_run: str | Path | None, work_dir: Path) -> str | None:
+    """What `TrainConfig.parent` says of the run to begin with: its name, or a path elsewhere."""
+    if from_run is None:
+        return None
+    path = Path(str(from_run))
+    return path.name if path.parent.resolve() == (work_dir / "runs").resolve() else str(from_run)
+
+
 def read_pretrained(runs_dir: Path, config: TrainConfig, store: Store) -> Pretrained:
     """Read the run that a run begins with, and check that it fits.
 

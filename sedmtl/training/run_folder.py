@@ -70,6 +70,12 @@ def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[st
     }
 
 
+def is_trained(run: Path, n_epochs: int) -> bool:
+    """Whether a run folder holds a finished run of so many epochs, which may have ended early."""
+    is_run = is_finished(run) and (run / "run.yaml").is_file()
+    return is_run and read_run(run)["epochs"] >= n_epochs
+
+
 def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
     """Whether there is nothing left to train in a run folder; changes nothing.
 
@@ -84,7 +90,7 @@ def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
     if not (run / "run.yaml").is_file():
         return False
     _check_same_run(run, settings)
-    if is_finished(run) and read_run(run)["epochs"] >= settings["epochs"]:
+    if is_trained(run, settings["epochs"]):
         return True
     if not resume and (run / "last.pt").is_file():
         raise SedmtlError(

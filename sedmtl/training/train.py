@@ -214,13 +214,20 @@ def _run_epochs(
     split = trainer.split
     n_clips = trainer.n_clips + sum(map(trainer.n_rows, split.scored.values()))
     n_epochs, n_done = trainer.config.epochs, len(trainer.history)
+
+    def ends(record: Mapping[str, Any]) -> bool:
+        return is_last(record, n_epochs, on_epoch)
+
+    # What `on_epoch` remembers was lost with the process; a kill may have hidden the last epoch.
+    if distributed.first(lambda: any(map(ends, trainer.history))):
+        return
     started = time.monotonic()
     with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
         for record in trainer.fit(advance):
             distributed.first(lambda: _save_epoch(run, trainer, add_to_curves))
             per_epoch = (time.monotonic() - started) / (record["epoch"] - n_done)
             progress.say(_epoch_line(record, n_epochs, per_epoch))
-            if distributed.first(partial(is_last, record, n_epochs, on_epoch)):
+            if distributed.first(partial(ends, record)):
                 break
 
 

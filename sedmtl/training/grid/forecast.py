@@ -15,7 +15,7 @@ from sedmtl.runtime.progress import duration, size_text
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, Workload, measure_cost
 from sedmtl.training.grid.workload import needed_data, workload
-from sedmtl.training.run_folder import folders_of
+from sedmtl.training.run_folder import folders_of, is_trained
 
 
 def outlook(
@@ -74,7 +74,7 @@ def forecast(
     forecasts = []
     for config, run in zip(configs, runs, strict=True):
         n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
-        if not n_left:
+        if not n_left or (is_trained(run, config.epochs) and not force):
             forecasts.append(Forecast(config, 0, 0.0))
             continue
         which = (config.data, config.fold)
