@@ -161,6 +161,22 @@ def test_a_batch_is_halved_until_memory_holds_it(monkeypatch, capfd, free, n_at_
     assert ("smaller --width" in said) == (free == 1)
 
 
+def test_a_dry_run_of_a_fitted_batch_has_the_memory_of_its_parts(featured, monkeypatch):
+    free = 10**6
+    for module in ("cost", "grid.forecast"):
+        monkeypatch.setattr(f"sedmtl.training.{module}.free_bytes", lambda _: free)
+    monkeypatch.setattr(cost, "_measure_memory", lambda *_: (0, 10**5))
+    dry = ("train", "--fold", "all", "--seed", 9, "--dry-run", *SMALL)
+    whole, fitted = (featured.run(*dry, *more) for more in ((), ("--batch-size", "auto")))
+    assert "2.4 MB of memory, but 1.0 MB are free: take --batch-size auto" in whole.stdout
+    assert "0.6 MB of memory\n" in fitted.stdout
+    assert fitted.stderr.count("the gradients add up") == 1
+    free = 10**4
+    fitted = featured.run(*dry, "--batch-size", "auto")
+    assert "are free: a smaller --width takes less" in fitted.stdout
+    assert "take --batch-size auto" not in fitted.stdout
+
+
 def test_a_run_in_parts_says_so_is_recorded_and_goes_on_in_the_same_parts(
     featured, monkeypatch, one_sentence
 ):

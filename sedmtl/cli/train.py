@@ -252,10 +252,11 @@ def command(
         stores = _choose_stores(settings, data, snr, planned_data(settings) if dry_run else ())
         folds_of = partial(planned_folds, settings)
         configs = plan_runs(common, network, stores, models, alphas, seed, fold, folds_of)
+        fits = batch_size == AUTO
         if dry_run:
-            output.echo(outlook(settings, configs, gpus, name, force=force))
+            output.echo(outlook(settings, configs, gpus, name, force=force, fit_memory=fits))
             return
-        how = (name, gpus, resume, force, tensorboard, batch_size == AUTO, str(config))
+        how = (name, gpus, resume, force, tensorboard, fits, str(config))
         rest = (options.is_debugging(context), draw_held_out)
         runs = train_all(settings, configs, TrainOptions(*how, *rest))
         output.echo(runs if distributed.rank() == 0 else [])

@@ -70,6 +70,11 @@ def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[st
     }
 
 
+def known_settings(run: Path, *, force: bool) -> dict[str, Any] | None:
+    """What a run began with; None of a new one."""
+    return read_run(run) if (run / "run.yaml").is_file() and not force else None
+
+
 def is_trained(run: Path, n_epochs: int) -> bool:
     """Whether a run folder holds a finished run of so many epochs, which may have ended early."""
     is_run = is_finished(run) and (run / "run.yaml").is_file()

@@ -47,7 +47,14 @@ from sedmtl.training.pretrained import (
     write_seen,
 )
 from sedmtl.training.run import OnEpoch, is_last
-from sedmtl.training.run_folder import begin, check_sources, folders_of, is_done, settings_of
+from sedmtl.training.run_folder import (
+    begin,
+    check_sources,
+    folders_of,
+    is_done,
+    known_settings,
+    settings_of,
+)
 from sedmtl.training.split import weakness
 from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks import arrays_of
@@ -86,7 +93,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         # before its features are read.
         load = Workload.of_store(store, config.fold)
         if options.fit_memory:
-            known = distributed.first(lambda: _known_settings(run, force=options.force))
+            known = distributed.first(lambda: known_settings(run, force=options.force))
             n_at_once = (
                 choose_micro_batch(config, load, device)
                 if known is None
@@ -99,11 +106,6 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
             _train(run, config, options, settings, store, device, project)
     return run
-
-
-def _known_settings(run: Path, *, force: bool) -> dict[str, Any] | None:
-    """What the run began with; None of a new one."""
-    return read_run(run) if (run / "run.yaml").is_file() and not force else None
 
 
 def _check_features(store: Store, project: Config) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -13,9 +14,9 @@ from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.free_memory import free_bytes
 from sedmtl.runtime.progress import duration, size_text
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.cost import Cost, Workload, measure_cost
+from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost
 from sedmtl.training.grid.workload import needed_data, workload
-from sedmtl.training.run_folder import folders_of, is_trained
+from sedmtl.training.run_folder import folders_of, is_trained, known_settings
 
 
 def outlook(
@@ -25,11 +26,13 @@ def outlook(
     run_name: str | None = None,
     *,
     force: bool = False,
+    fit_memory: bool = False,
 ) -> list[str]:
     """What `train --dry-run` prints: as of `forecast` and `describe`, and the missing data."""
-    found = forecast(project, configs, choose_device(n_gpus), run_name, force=force)
+    how = {"force": force, "fit_memory": fit_memory}
+    found = forecast(project, configs, choose_device(n_gpus), run_name, **how)
     data = dict.fromkeys(config.data for config in configs)
-    return [*describe(found, n_gpus), *needed_data(project, data)]
+    return [*describe(found, n_gpus, fit_memory=fit_memory), *needed_data(project, data)]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def forecast(
     run_name: str | None = None,
     *,
     force: bool = False,
+    fit_memory: bool = False,
 ) -> list[Forecast]:
     """Count the epochs left of each run, and time each kind of network once.
 
@@ -64,6 +68,7 @@ def forecast(
         device: To train on.
         run_name: Name of the folder of a single run.
         force: Whether the run folders will be emptied.
+        fit_memory: Whether a batch is taken in parts where memory does not hold it whole.
 
     Raises:
         SedmtlError: A fold or a network does not exist, or a grid is given one name.
@@ -71,6 +76,7 @@ def forecast(
     runs = folders_of(project.work_dir, configs, run_name)
     loads: dict[Hashable, Workload] = {}
     costs: dict[Hashable, Cost] = {}
+    micro_batches: dict[Hashable, int | None] = {}
     forecasts = []
     for config, run in zip(configs, runs, strict=True):
         n_left = max(0, config.epochs - (0 if force else n_epochs_done(run)))
@@ -81,20 +87,42 @@ def forecast(
         if which not in loads:
             loads[which] = workload(project, *which)
         load = loads[which]
-        parts = (bool(config.tasks), config.freeze_encoder, config.batch_size)
+        if fit_memory:
+            config = _fitted(config, known_settings(run, force=force), load, device, micro_batches)
+        parts = (bool(config.tasks), config.freeze_encoder, config.n_at_once)
         kind = (config.network, parts, load[:3])
         if kind not in costs:
             costs[kind] = measure_cost(config, load, device)
         seconds = n_left * costs[kind].epoch_s(config, load)
         forecasts.append(
-            Forecast(config, n_left, seconds, costs[kind].n_bytes(load, config.batch_size))
+            Forecast(config, n_left, seconds, costs[kind].n_bytes(load, config.n_at_once))
         )
     return forecasts
 
 
-def describe(forecasts: Sequence[Forecast], n_gpus: int | None) -> list[str]:
+def _fitted(
+    config: TrainConfig,
+    known: Mapping[str, Any] | None,
+    load: Workload,
+    device: torch.device,
+    micro_batches: dict[Hashable, int | None],
+) -> TrainConfig:
+    """With the parts of a batch that training would choose, or once chose; each kind once."""
+    if known is not None:
+        return replace(config, micro_batch=known.get("micro_batch"))
+    parts = (bool(config.tasks), config.freeze_encoder, config.batch_size)
+    kind = (config.network, parts, load[:3], load.n_windows)
+    if kind not in micro_batches:
+        micro_batches[kind] = choose_micro_batch(config, load, device)
+    return replace(config, micro_batch=micro_batches[kind])
+
+
+def describe(
+    forecasts: Sequence[Forecast], n_gpus: int | None, *, fit_memory: bool = False
+) -> list[str]:
     """The plan as lines for people: a line a network, and the sum."""
     lines, n_at_once = [], max(n_gpus or 1, 1)
+    advice = "a smaller --width takes less" if fit_memory else "take --batch-size auto"
     free = free_bytes(choose_device(n_gpus))
     for model in dict.fromkeys(each.config.model for each in forecasts):
         of_model = [each for each in forecasts if each.config.model == model]
@@ -104,7 +132,7 @@ def describe(forecasts: Sequence[Forecast], n_gpus: int | None) -> list[str]:
         lines.append(
             f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}"
             + (f", {size_text(memory)} of memory" if memory else "")
-            + (f", but {size_text(free)} are free: take --batch-size auto" * (memory > free))
+            + (f", but {size_text(free)} are free: {advice}" * (memory > free))
         )
     total = sum(each.seconds for each in forecasts) / n_at_once
     n_to_do = sum(each.n_epochs_left > 0 for each in forecasts)
