@@ -161,6 +161,18 @@ def test_a_batch_is_halved_until_memory_holds_it(monkeypatch, capfd, free, n_at_
     assert ("smaller --width" in said) == (free == 1)
 
 
+def test_a_store_that_stays_on_the_gpu_leaves_less_for_a_batch(monkeypatch):
+    """150 clips of 60 x 16 float32 beside 24 of 5,000 bytes, which just fit without them."""
+    store_bytes, asked = 150 * 60 * 16 * 4, []
+    monkeypatch.setattr(cost, "_measure_memory", lambda *_: (0, 5000))
+    monkeypatch.setattr(cost, "free_bytes", lambda _: store_bytes + 100_000)
+    config = TrainConfig.of({"data": "snr_20", "fold": 1})
+    assert choose_micro_batch(config, LOAD, CPU) is None, "on the CPU it stays in its file"
+    monkeypatch.setattr(cost, "fits", lambda n_bytes, _: asked.append(n_bytes) or True)
+    assert choose_micro_batch(config, LOAD, CPU) == 12
+    assert asked == [store_bytes]
+
+
 def test_a_dry_run_of_a_fitted_batch_has_the_memory_of_its_parts(featured, monkeypatch):
     free = 10**6
     for module in ("cost", "grid.forecast"):

@@ -19,7 +19,7 @@ from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.free_memory import free_bytes
 from sedmtl.store import ClipTable, Store
 from sedmtl.training.bags import MAX_WINDOWS
-from sedmtl.training.batches import BatchLoader
+from sedmtl.training.batches import BatchLoader, fits
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import Split, split_rows
@@ -150,6 +150,9 @@ def choose_micro_batch(config: TrainConfig, load: Workload, device: torch.device
 
 def _fit(config: TrainConfig, load: Workload, device: torch.device, cost: Cost) -> int | None:
     free = free_bytes(device)
+    # The log-mels will be on a GPU that has room for them: see `open_trainer`.
+    store_bytes = 4 * (load.n_train + load.n_scored) * load.n_frames * load.n_mels
+    free -= store_bytes if fits(store_bytes, device) else 0
     n_processes = distributed.world_size()
     n_sharing = n_processes if device.type == "cpu" else 1
 
