@@ -9,11 +9,12 @@ import pytest
 from conftest import invoke
 
 from sedmtl.config import load_config
-from sedmtl.inference.checkpoint import find_run
+from sedmtl.inference.checkpoint import find_run, load_card
 from sedmtl.review.page import review_page
-from sedmtl.review.review import ReviewOptions, open_server, prepare
+from sedmtl.review.review import ReviewOptions, _sources, open_server, prepare
 from sedmtl.review.verdicts import COLUMNS, open_reviews, read_reviews
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import read_scores
 
 
 @pytest.fixture
@@ -82,6 +83,33 @@ def test_what_has_a_verdict_is_not_asked_again(folder, trained, wavs):
         assert len(table.reviews) == len(lines)  # those that came twice are there once
         reviewed = table.reviews[0]
     assert (reviewed.snippet.by, reviewed.reviewer) == ("new", "me")
+
+
+def test_recordings_of_the_table_have_its_names(folder, wavs):
+    """Those of another folder keep theirs, unless one of the table has it."""
+    data = f"corpus: {{clips: {{csv: clips.csv, root: {wavs.parent}}}}}\n"
+    (folder / "data.yaml").write_text(data)
+    name = min(wavs.glob("*.wav")).name
+    (folder / wavs.name).mkdir()
+    for other in (f"{wavs.name}/{name}", "z.wav"):
+        (folder / other).write_bytes((wavs / name).read_bytes())
+    paths = [wavs, folder]
+    names = [each.name for each in _sources(load_config(folder / "data.yaml"), paths)]
+    ours = [f"{wavs.name}/{path.name}" for path in sorted(wavs.glob("*.wav"))]
+    assert sorted(names) == sorted([*ours, str(folder / wavs.name / name), "z.wav"])
+
+
+def test_labelled_recordings_are_reviewed_with_a_run_from_elsewhere(folder, trained, wavs):
+    run = find_run(trained.work / "runs", None)
+    names = read_scores(run / "scores.h5").name
+    classes = ";".join(load_card(run).classes)
+    rows = "".join(f"{name},{classes}\n" for name in names)
+    (folder / "clips.csv").write_text(f"filename,labels\n{rows}")
+    for name in names:
+        (folder / name).write_bytes(min(wavs.glob("*.wav")).read_bytes())
+    (folder / "data.yaml").write_text("workdir: work\ncorpus: {clips: {csv: clips.csv}}\n")
+    result = review(folder, trained, "--n", 1, "--by", "uncertain", "--no-serve")
+    assert result.exit_code == 0, result.output
 
 
 def test_the_server_takes_no_verdict_about_anything_else(folder, trained, wavs):

@@ -319,6 +319,18 @@ def test_relabel_keeps_the_strong_labels_that_were_there(clips):
     assert found == header + known + "d/b.wav\t3.000\t4.000\tfox\n"
 
 
+def test_a_verdict_is_about_the_recording_of_its_path_not_of_its_file_name(clips):
+    """The table has one of two recordings of a name."""
+    (clips / "audio" / "e").mkdir()
+    (clips / "audio" / "e" / "b.wav").touch()
+    add(clips / "reviews.tsv", said("no", snippet("e/b.wav")), said("yes", snippet("./a.wav")))
+    result = relabel(clips)
+    assert "1 recordings added" in result.stdout, result.output
+    assert (clips / "clips_reviewed.csv").read_text() == (
+        "filename,labels,place\na.wav,bird;rain,x\nd/b.wav,bird,y\ne/b.wav,,\n"
+    )
+
+
 def test_relabel_overwrites_no_file_of_the_user(clips, one_sentence):
     add(clips / "reviews.tsv", said("no", whole("a.wav")))
     (clips / "clips_reviewed.csv").write_text("mine")

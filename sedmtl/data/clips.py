@@ -83,7 +83,7 @@ def load_clips(config: Config) -> LabelledClips:
             fold that is not a number from 1 to 255, a recording in two folds, or a file outside
             the root; or the strong labels name other files, or contradict the weak ones.
     """
-    settings, table, root = _place(config)
+    settings, table, root = place_of_clips(config)
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
     labels, classes = labels_of_rows(rows)
@@ -109,12 +109,16 @@ def recording_path(config: Config, name: str) -> Path:
     Raises:
         SedmtlError: There is no such table, or the file is outside the root.
     """
-    _, table, root = _place(config)
+    _, table, root = place_of_clips(config)
     return file_below(root, name, table)
 
 
-def _place(config: Config) -> tuple[Clips, Path, Path]:
-    """The settings of `corpus.clips`, its table, and the folder of its recordings."""
+def place_of_clips(config: Config) -> tuple[Clips, Path, Path]:
+    """The settings of `corpus.clips`, its table, and the folder of its recordings.
+
+    Raises:
+        SedmtlError: There are none.
+    """
     settings = config.corpus.clips
     if settings is None:
         raise SedmtlError("data.yaml names no corpus.clips")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sedmtl.events import Detection, Event
 from sedmtl.label_files.formats import UnknownFormatError, own_name, read_file
-from sedmtl.label_files.names import best_fits, by_recording
+from sedmtl.label_files.names import best_fits, by_recording, path_parts
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import tree
 from sedmtl.runtime.progress import say
 
-__all__ = ["by_recording", "labels_of_file", "read_detections", "read_strong_labels"]
+__all__ = ["by_recording", "labels_of_file", "path_parts", "read_detections", "read_strong_labels"]
 
 ENDINGS = (".txt", ".csv", ".tsv")
 """Of the label files in a folder."""

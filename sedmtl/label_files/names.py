@@ -50,11 +50,11 @@ def by_recording(
     """
     by_stem: defaultdict[str, list[str]] = defaultdict(list)
     for recording in recordings:
-        by_stem[_stem(_parts(recording)[-1])].append(recording)
+        by_stem[_stem(path_parts(recording)[-1])].append(recording)
     names: dict[str, str] = {}
     unknown = []
     for name in labels:
-        last = _parts(name)[-1]
+        last = path_parts(name)[-1]
         near = [each for stem in {last, _stem(last)} for each in by_stem.get(stem, ())]
         fitting = [name] if name in near else best_fits(name, near)
         if not fitting:
@@ -72,8 +72,8 @@ def by_recording(
 
 def best_fits(name: str, others: Iterable[str]) -> list[str]:
     """The paths that a path means: none, the one that fits best, or several that do so equally."""
-    parts = _parts(name)
-    fits = {other: _fit(parts, _parts(other)) for other in others}
+    parts = path_parts(name)
+    fits = {other: _fit(parts, path_parts(other)) for other in others}
     best = max(fits.values(), default=None)
     return [other for other, fit in fits.items() if fit == best and fit.n_common]
 
@@ -88,7 +88,7 @@ def _fit(one: Sequence[str], other: Sequence[str]) -> _Fit:
     return _Fit(one == other, n_common == shorter, n_common, has_ending)
 
 
-def _parts(name: str) -> tuple[str, ...]:
+def path_parts(name: str) -> tuple[str, ...]:
     """The parts of a path of any system; beside slashes, a backslash is a letter of a name."""
     name = normalize("NFC", name)
     path = PureWindowsPath(name) if "\\" in name and "/" not in name else PurePosixPath(name)

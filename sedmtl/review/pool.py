@@ -39,9 +39,14 @@ MAX_WHOLE_S = 60.0
 class Scored:
     """A run and its scores on its held-out fold."""
 
-    name: str
+    folder: Path
     card: ModelCard
     scores: HeldOutScores
+
+    @property
+    def name(self) -> str:
+        """That of its folder."""
+        return self.folder.name
 
 
 class _Candidate(NamedTuple):
@@ -77,7 +82,7 @@ def find_scored(runs_dir: Path, names: Sequence[str]) -> list[Scored]:
         )
     cards = [load_card(run) for run in runs]
     kept = [
-        Scored(run.name, card, read_scores(run / "scores.h5"))
+        Scored(run, card, read_scores(run / "scores.h5"))
         for run, card in zip(runs, cards, strict=True)
         if names or card.classes == cards[-1].classes
     ]

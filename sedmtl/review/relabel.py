@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sedmtl.classes import class_name
-from sedmtl.config import Clips, Config
+from sedmtl.config import Config
+from sedmtl.data.clips import place_of_clips
 from sedmtl.data.folds import labels_of_rows
 from sedmtl.events import Event, strong_label_text
-from sedmtl.label_files import by_recording, read_strong_labels
+from sedmtl.label_files import by_recording, path_parts, read_strong_labels
 from sedmtl.review.labels import Corrected, correct
 from sedmtl.review.precision import MIN_HEARD, Estimate, refit_classes
 from sedmtl.review.verdicts import Review, read_reviews, standing
@@ -74,7 +75,7 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
     lines = [f"{table}: {len(reviews)} snippets have a verdict"]
     texts, outdated = dict[Path, str](), list[Path]()
     if config.corpus.clips is not None:
-        found, texts = _correct_tables(config, config.corpus.clips, reviews)
+        found, texts = _correct_tables(config, reviews)
         lines += found
     runs = {each.snippet.run: None for each in reviews if each.snippet.onset_s is not None}
     for run in runs:
@@ -129,12 +130,9 @@ def in_words(estimate: Estimate) -> str:
     )
 
 
-def _correct_tables(
-    config: Config, settings: Clips, reviews: Sequence[Review]
-) -> tuple[list[str], dict[Path, str]]:
+def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str], dict[Path, str]]:
     """The changes as lines, and the new `corpus.clips.csv` and `strong` by their paths."""
-    table = config.locate(settings.csv)
-    root = config.locate(settings.root) if settings.root else table.parent
+    settings, table, root = place_of_clips(config)
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
     ours, n_elsewhere = _of_table(reviews, names, table, root)
@@ -183,15 +181,18 @@ def _of_table(
     by_name: dict[str, list[Review]] = defaultdict(list)
     for review in reviews:
         by_name[review.snippet.filename].append(review)
-    found, others = by_recording(by_name, names, table)
-    added = [name for name in others if _is_below(root, name)]
-    found |= {name: by_name[name] for name in added}
+    known = set(map(path_parts, names))
+    # First these: of siteA/1.wav and siteB/1.wav only one may be in the table.
+    added = [name for name in by_name if path_parts(name) not in known and _is_below(root, name)]
+    found = {name: by_name.pop(name) for name in added}
+    of_table, others = by_recording(by_name, names, table)
+    found |= of_table
     ours = [
         replace(review, snippet=review.snippet._replace(filename=name))
         for name, heard in found.items()
         for review in heard
     ]
-    return ours, len(others) - len(added)
+    return ours, len(others)
 
 
 def _is_below(root: Path, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +13,14 @@ import numpy as np
 
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.data.clips import load_clips
+from sedmtl.data.clips import load_clips, place_of_clips
 from sedmtl.inference.checkpoint import find_run, load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.predict import find_events
 from sedmtl.inference.predict_options import PredictOptions
 from sedmtl.inference.prediction import Prediction
-from sedmtl.inference.sources import find_sources
+from sedmtl.inference.sources import Source, find_sources
 from sedmtl.label_files import by_recording, read_detections
 from sedmtl.review.choice import UNLABELLED, By, Pool, choose
 from sedmtl.review.exhibit import Exhibit, exhibit
@@ -149,7 +150,7 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     return (
         pool.without(gone).labelled(labels),
         files,
-        {run.name: find_run(runs_dir, run.name) for run in runs},
+        {run.name: run.folder for run in runs},
     )
 
 
@@ -161,7 +162,7 @@ def _predicted(config: Config, paths: Sequence[Path], options: ReviewOptions) ->
     cards = [(run.name, load_card(run)) for run in folders]
     check_same_classes(cards)
     check_classes(options.classes, cards[0][1].classes)  # before hours of work
-    sources = find_sources(paths)
+    sources = _sources(config, paths)
     journal = config.work_dir / "review" / "journal.jsonl"
     found, errors = [], dict[str, SedmtlError]()
     for run, (_, card) in zip(folders, cards, strict=True):
@@ -185,7 +186,7 @@ def _listed(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Fo
         raise SedmtlError(UNLABELLED)
     run = find_run(config.work_dir / "runs", next(iter(options.run_names), None))
     if paths:
-        files = {source.name: source.path for source in find_sources(paths)}
+        files = {source.name: source.path for source in _sources(config, paths)}
     else:
         clips = load_clips(config)
         files = dict(zip(clips.name, clips.paths, strict=True))
@@ -199,6 +200,25 @@ def _listed(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Fo
         say(f"left out, not among the recordings: {len(others)} in {options.labels}")
     name = options.labels.name
     return listed(name, found), files, {name: run}
+
+
+def _sources(config: Config, paths: Sequence[Path]) -> list[Source]:
+    """The recordings that were asked for; those of `corpus.clips` by the names in its table.
+
+    These are the paths below its root. Of another recording a name that is one of them would say
+    the wrong thing: it gets its whole path.
+    """
+    sources = find_sources(paths)
+    if config.corpus.clips is None:
+        return sources
+    root = Path(os.path.normpath(place_of_clips(config)[2].absolute()))
+    files = [Path(os.path.normpath(source.path.absolute())) for source in sources]
+    ours = {f: f.relative_to(root).as_posix() for f in files if f.is_relative_to(root)}
+    taken = set(ours.values())
+    return [
+        Source(ours.get(file, str(file) if source.name in taken else source.name), source.path)
+        for source, file in zip(sources, files, strict=True)
+    ]
 
 
 def _cut(
