@@ -231,7 +231,7 @@ def test_the_root_may_be_the_table_itself(configure, write, tmp_path):
         ("file,label\n,Dog\n", ["each row needs a file, missing in 1"]),
         ("file,label\na.wav,Dog\na.wav,Cat\n", ["expected each file once", "a.wav 2 times"]),
         ("file,label\n", ["has a header but no rows"]),
-        (None, ["no table", "check the paths in data.yaml"]),
+        (None, ["no table", "check this path"]),
     ],
 )
 @pytest.mark.parametrize("load", [load_events, load_scenes])

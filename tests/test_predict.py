@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,7 +87,11 @@ def test_python_and_the_command_line_find_the_same(trained, sounds, out):
     trained.run("predict", sounds, "--out", out, "--tags", *LOW)
     detector = sedmtl.load(trained.work / "runs" / RUN)
     settings = replace(
-        detector.card.postprocessing, threshold=(0.3,) * 3, median_s=0.1, gap_s=0.2, step_s=0.0
+        detector.card.streaming or detector.card.postprocessing,
+        threshold=(0.3,) * 3,
+        median_s=0.1,
+        gap_s=0.2,
+        step_s=0.0,
     )
     detector.card = replace(detector.card, postprocessing=settings)
     rows, tags = read_tsv(out / "events.tsv"), read_tsv(out / "tags.tsv")
@@ -183,6 +188,16 @@ def test_a_median_filter_takes_the_place_of_boxes():
     assert PredictOptions().adjust(tuned, ["a"]) == tuned
     filtered = PredictOptions(median_s=0.2).adjust(tuned, ["a"])
     assert filtered == PostProcessing((0.5,), median_s=0.2, gated=True)
+
+
+def test_a_filter_in_place_of_boxes_begins_with_the_thresholds_tuned_for_filters():
+    card = SimpleNamespace(
+        postprocessing=PostProcessing((0.7,), step_s=0.2),
+        streaming=PostProcessing((0.4,), median_s=0.6),
+        classes=("a",),
+    )
+    assert PredictOptions().settings_of(card) == card.postprocessing
+    assert PredictOptions(median_s=0.2).settings_of(card) == PostProcessing((0.4,), median_s=0.2)
 
 
 def test_a_threshold_of_a_class_goes_before_that_of_all():

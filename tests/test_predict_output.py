@@ -65,8 +65,9 @@ def test_a_large_summary_is_a_screenful_of_80_columns_that_says_what_it_leaves_o
 
 def test_the_summary_says_where_tags_and_events_disagree():
     tagged = found("a.wav", "Owl", "Fox", tags=[("Owl", 0.9), ("Rain", 0.8), ("Wind", 0.7)])
-    assert "2 tags are of classes without an event in their recording, 1 classes" in summary(
-        [tagged]
+    assert (
+        "Tags without an event in their recording: 2; classes with events but without a"
+        in summary([tagged])
     )
     assert not any("tags" in line for line in summary([found("a.wav", "Owl", tags=[("Owl", 1.0)])]))
 

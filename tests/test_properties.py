@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from sedmtl.classes import class_name
@@ -583,6 +583,7 @@ HEADS = [b"OggS", b"RIFF....WAVE", b"RF64....WAVE", b"FORM....AIFF", b".snd", b"
 
 @trials(120)
 @given(st.sampled_from(HEADS), st.binary(max_size=120))
+@example(b"riff" + 36 * b"\0", 23 * b"\0" + b"\x80")  # a chunk of 2^63 bytes
 def test_any_bytes_are_whole_or_one_sentence(head, tail):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.wav")

@@ -236,7 +236,7 @@ def test_eval_measures_decoders_and_names_the_runs_without(compared, tmp_path):
     assert "denoising" not in rows["2apae", "paper"]
     assert "separation" not in rows["2apae", "honest"]
     assert "left out of --denoise: gap_snr20_fold1_alpha0_seed0 has no trained" in result.stderr
-    assert "snr_20, fixed onsets: does the decoder denoise?" in result.stdout
+    assert "snr_20, fixed onsets, fold 1 (6 clips): does the decoder denoise?" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
@@ -251,8 +251,9 @@ def test_eval_measures_masks(compared, tmp_path):
     # What does not depend on the network is the same for both.
     for key in ("mixture", "times", "ideal"):
         assert len({rows[model, "honest"]["separation"][key] for model in ("2apae", "gap")}) == 1
-    assert "snr_20, fixed onsets: source separation" in result.stdout
-    assert "gap/2, snr_20, fixed onsets: source separation" in " ".join(result.stdout.split())
+    assert "snr_20, fixed onsets, fold 1 (6 clips): source separation" in result.stdout
+    shown = " ".join(result.stdout.split())
+    assert "gap/2, snr_20, fixed onsets, fold 1 (6 clips): source separation" in shown
     assert "ideal ratio mask" in (compared.work / "eval" / "eval.md").read_text()
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from sedmtl.data.audio import conform
-from sedmtl.data.grid import Grid
+from sedmtl.data.grid import Grid, n_shared
+from sedmtl.inference.timelines import Timelines
 from sedmtl.inference.windows import CrossFade, cut
+from sedmtl.store import WindowTable
 
 # 2 s at 1 kHz: frames of 20 ms, overlap 50 of 99 frames would be half: at most 49 are shared.
 SMALL = Grid(sample_rate=1000, n_samples=2000, n_frames=99, window=40, hop=20)
@@ -187,3 +189,21 @@ def test_frames_come_out_as_soon_as_no_window_changes_them():
     assert fade.push(50, frame).shape == (1, 50)
     assert fade.push(60, frame).shape == (1, 10)  # the last, moved back
     assert fade.finish().shape == (1, 49)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("length_s", [10, 25, 60, 61.3])
+def test_windows_of_a_network_that_pools_time_join_to_as_many_frames_as_the_recording_has(
+    stride, length_s
+):
+    starts = PAPER.starts(round(length_s * 32_000))
+    n_pooled = 311 // stride
+    known = WindowTable(
+        np.zeros(len(starts), np.int32), starts.astype(np.int32),
+        np.full(len(starts), 311, np.int32), np.array([length_s]),
+    ).pooled(stride)  # fmt: skip
+    at = known.start[:, None] + np.arange(n_pooled)  # each frame's score is its own place
+    shared = n_shared(1024 * stride / 32_000, n_pooled)
+    lines = Timelines(at[:, None].astype(np.float32), np.ones((len(starts), 1)), known, shared)
+    (line,) = lines.joined()
+    np.testing.assert_allclose(line[0], np.arange(starts[-1] // stride + n_pooled), atol=1e-3)

@@ -65,7 +65,7 @@ Stdout = Annotated[
     Literal["summary", "events"],
     typer.Option("--stdout", help="What to print: a summary, or the content of events.tsv."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print neither.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no summary.")]
 Thresholds = Annotated[
     list[Any] | None,
     typer.Option(
@@ -223,7 +223,9 @@ def command(
         min_duration, batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
     )  # fmt: skip
     result = predict(options.load_project_if_any(config), audio, how)
-    if not quiet:
-        output.echo(result.summary if stdout == "summary" else result.table.splitlines())
+    if stdout == "events":
+        output.echo(result.table.splitlines())
+    elif not quiet:
+        output.echo(result.summary)
     if result.error:
         raise result.error

@@ -63,7 +63,7 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
     run = find_run(config.work_dir / "runs", options.run_name)
     card = load_card(run)
     progress.say(f"run {run.name}{_doubt(card)}")
-    settings = options.adjust(card.postprocessing, card.classes)
+    settings = options.settings_of(card)
     classes = check_classes(options.classes, card.classes) or card.classes
     out_dir = options.out_dir or config.work_dir / "predictions"
     plan = _Plan.of(find_sources(paths), out_dir, options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.model_card import ModelCard, check_classes
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import BATCH_SIZE
 from sedmtl.inference.snippets import Snippets
@@ -51,6 +51,17 @@ class PredictOptions:
     n_workers: int = 1
     scheduler: str | None = None
     force: bool = False
+
+    def settings_of(self, card: ModelCard) -> PostProcessing:
+        """The post-processing of a run, but for what is said here.
+
+        A filter in place of boxes begins with the thresholds that were tuned for a filter.
+
+        Raises:
+            SedmtlError: A threshold is of another class.
+        """
+        filtered = card.streaming if self.median_s is not None else None
+        return self.adjust(filtered or card.postprocessing, card.classes)
 
     def adjust(self, settings: PostProcessing, classes: Sequence[str]) -> PostProcessing:
         """The post-processing of a run of such classes, but for what is said here.

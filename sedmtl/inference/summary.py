@@ -91,8 +91,8 @@ def _tag_note(predictions: Iterable[Prediction]) -> list[str]:
         return []
     return [
         "",
-        f"{alone:,} tags are of classes without an event in their recording, {untagged:,} classes",
-        "with events are no tags: tags come from clip scores, events from frame scores",
+        f"Tags without an event in their recording: {alone:,}; classes with events but without a",
+        f"tag: {untagged:,}. Tags come from clip scores, events from frame scores.",
     ]
 
 

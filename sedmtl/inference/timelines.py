@@ -49,10 +49,14 @@ class Timelines:
         frame = self.frame if settings is None else gate(self.frame, self.clip, settings)
         if self.windows is None:
             return frame
-        first = np.flatnonzero(np.diff(self.windows.clip, prepend=-1)).tolist()
+        start, clip = self.windows.start, self.windows.clip
+        first = np.flatnonzero(np.diff(clip, prepend=-1)).tolist()
         ends = [*first[1:], len(frame)]
+        # Where a network pools time, starts are rounded down: some windows share a frame less.
+        steps = np.diff(start)[np.diff(clip) == 0]
+        n_shared = min(self.n_shared, frame.shape[-1] - int(steps.max(initial=0)))
         return [
-            join(frame[a:b], self.windows.start[a:b], self.windows.n_frames[a:b], self.n_shared)
+            join(frame[a:b], start[a:b], self.windows.n_frames[a:b], n_shared)
             for a, b in zip(first, ends, strict=True)
         ]
 

@@ -95,6 +95,7 @@ class CrossFade:
         Returns:
             (C, t') scores of the next frames.
         """
+        assert start <= self._start, "windows share fewer frames than they should"
         frame, n_held = frame[:, self._start - start :], self._held.shape[1]
         share = np.arange(1, n_held + 1, dtype=np.float32) / np.float32(n_held + 1)
         faded = self._held + share * (frame[:, :n_held] - self._held)

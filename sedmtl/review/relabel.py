@@ -55,7 +55,9 @@ class Relabelled:
         for path, text in self.texts.items():
             write_output(path, text, force=force)
         for path in self.outdated:
-            Outputs(path.parent).remove(path)
+            if path.exists():
+                Outputs(path.parent).remove(path)
+                say(f"removed {path}: verdicts no longer decide any threshold")
         return list(self.texts)
 
 

@@ -238,7 +238,7 @@ def parse_line(line: str) -> Review:
     if not (0 <= snippet.score <= 1 and snippet.filename and snippet.label):
         raise ValueError("no score from 0 to 1, no filename or no label")
     if not TIME.fullmatch(each["time"]):
-        raise ValueError("no time")
+        raise ValueError("no time in UTC such as 2026-11-30T13:00:00.000Z")
     return Review(
         snippet, verdict, each["heard_label"], onset_s, offset_s, each["reviewer"], each["time"]  # type: ignore[arg-type]
     )  # fmt: skip

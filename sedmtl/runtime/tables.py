@@ -65,7 +65,9 @@ def table_text(path: Path, fallback: str | None = None) -> str:
             say(f"warning: {path} is not in UTF-8 and is read as {fallback}: check its letters")
             return text
     except FileNotFoundError:
-        raise SedmtlError(f"no table {path}: check the paths in data.yaml") from None
+        raise SedmtlError(
+            f"no table {path}: check this path, which the command or data.yaml names"
+        ) from None
     except OSError as error:
         raise SedmtlError(f"cannot read the table {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -82,9 +82,9 @@ def check_whole(path: Path) -> None:
 
 def _check_samples(file: BinaryIO, path: Path, chunks: Chunks) -> None:
     """Find the chunk of the samples and compare its size with that of the file."""
-    at, long_size = chunks.first, None
+    at, long_size, n_bytes = chunks.first, None, file.seek(0, 2)
     for _ in range(MAX_CHUNKS):
-        file.seek(at)
+        file.seek(min(at, n_bytes))  # a broken size may lie beyond what any file can have
         header = file.read(chunks.header.size)
         if len(header) < chunks.header.size:
             return
