@@ -72,8 +72,8 @@ def test_repeated_values_are_fine_where_no_column_is_unique(table):
     assert len(read_table(table, ("file", "label"))) == 2
 
 
-def test_a_missing_table_points_to_data_yaml(table):
-    with pytest.raises(SedmtlError, match=r"no table .*table\.csv: check the paths in data\.yaml"):
+def test_a_missing_table_is_named(table):
+    with pytest.raises(SedmtlError, match=r"no table .*table\.csv: check this path, which"):
         read_table(table, ("file",))
 
 
