@@ -85,7 +85,8 @@ def tune(
     """
     settings = candidates(with_boxes=truth is not None)
     best = np.empty((len(settings), target.shape[1], len(Best._fields)))
-    joined = {each.gated: lines.joined(each) for each in settings}
+    of_gate = {each.gated: each for each in settings}
+    joined = {gated: lines.joined(each) for gated, each in of_gate.items()}
     packing = Packing.of([line.shape[-1] for line in joined[False]], edges_s)
     packed = None if truth is None else packing.annotation(truth)
     for label in range(target.shape[1]):
