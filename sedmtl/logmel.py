@@ -98,7 +98,7 @@ class LogMel(nn.Module):
         f_max: float = 16_000.0,
     ) -> None:
         super().__init__()
-        self.hop = hop
+        self.window, self.hop = window, hop
         self.sample_rate = sample_rate
         taper = torch.hamming_window(window, periodic=False, dtype=torch.float64)
         # Scaled once here, so that the STFT comes out as magnitude / sqrt(sum(w^2)).
@@ -118,11 +118,16 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(B, N) in [-1, 1] -> (B, T, F) natural logarithm, float32."""
+        return torch.log(self.mel(waveform) + FLOOR)
+
+    def mel(self, waveform: Tensor) -> Tensor:
+        """(B, N) in [-1, 1] -> (B, T, F) magnitudes of the mel bins, float32."""
         frames = waveform.unfold(1, self.taper.numel(), self.hop) * self.taper  # (B, T, window)
         spectrum = torch.fft.rfft(frames)  # (B, T, window / 2 + 1)
         # Not abs(): its hypot guards against overflow and took as long as the FFT.
         magnitude = (spectrum.real.square() + spectrum.imag.square()).sqrt()
-        return torch.log(magnitude @ self.filters + FLOOR)  # (B, T, F)
+        mel: Tensor = magnitude @ self.filters  # (B, T, F)
+        return mel
 
     def centres_hz(self) -> npt.NDArray[np.float32]:
         """(F,) centre of gravity of each mel filter."""

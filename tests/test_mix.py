@@ -126,6 +126,23 @@ def test_stems_sum_to_the_mixture_exactly(mixed, snr_db):
     assert np.array_equal(stems.astype(int).sum(axis=1), waveform)
 
 
+@pytest.mark.parametrize("snr_db", SNRS_DB)
+def test_each_event_alone_from_its_onset_on_is_its_part_of_the_events(mixed, snr_db):
+    project, _ = mixed
+    events = clips_of(project, snr_db).events
+    stems, alone = (read_all(project, snr_db, name) for name in ("stems", "event_stems"))
+    assert alone.shape == (24, 3, round(EVENT_S * RATE))
+    together = np.zeros(stems[:, 0].shape, int)
+    for row in range(24):
+        spans = np.stack([events.onset_s, events.offset_s], 1)[events.mixture == row]
+        for stem, (onset, offset) in zip(
+            alone[row], np.rint(spans * RATE).astype(int), strict=True
+        ):
+            together[row, onset:offset] += stem[: offset - onset]
+            assert not stem[offset - onset :].any()
+    assert np.abs(together - stems[:, 0]).max() <= 1  # each is rounded by itself
+
+
 def test_the_plan_is_the_same_at_every_snr(mixed):
     project, _ = mixed
     for one, other in pairwise(clips_of(project, snr_db) for snr_db in SNRS_DB):
@@ -430,8 +447,9 @@ def test_a_workdir_that_is_a_file_is_one_sentence(project, one_sentence):
 
 def test_stems_are_kept_only_if_asked_for(project):
     mix(project, "--snr", 20)
-    with pytest.raises(SedmtlError, match="has no 'stems'"):
-        open_store(project, array="stems")
+    for array in ("stems", "event_stems"):
+        with pytest.raises(SedmtlError, match=f"has no '{array}'.*sedmtl mix --stems"):
+            open_store(project, array=array)
 
 
 def test_a_failing_mix_leaves_the_plan_of_the_mixtures_that_are_there(project):

@@ -17,6 +17,7 @@ from sedmtl.data.draw import Drawn, DrawnEvent, join_pools
 from sedmtl.data.mixing import plan_project
 from sedmtl.data.plan import Pool
 from sedmtl.data.sources import open_sources
+from sedmtl.features.targets import CLASS_MELS, CLEAN, TARGETS
 from sedmtl.logmel import LogMel
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
@@ -76,6 +77,31 @@ def test_a_stored_mixture_is_mixed_again_to_its_samples(opened):
         assert np.abs(remixer.mix(drawn).numpy() - stored).max() <= 2.01 / 32767
         checked += 1
     assert checked > 10
+
+
+def test_targets_are_those_that_the_store_would_have_and_change_no_mixture(opened):
+    """Both are rounded to int16: a class that sounds is within a thousandth of its loudest bin."""
+    _, _, _, features, _ = opened
+    plain, made = remixer_of(opened), remixer_of(opened)
+    made._targets = TARGETS
+    rows = [np.arange(4)]
+    (without,), (batch,) = (list(each.loader(1).run(rows)) for each in (plain, made))
+    torch.testing.assert_close(batch.logmel, without.logmel, rtol=0, atol=0)
+    assert set(batch.arrays) == {"logmel", *TARGETS}
+    for row in range(4):
+        mixture, events = made.mix_with_events(made.draw(1, row))
+        assert {features.classes[e.label] for e in events} == {
+            name for name, is_in in zip(features.classes, batch.target[row], strict=True) if is_in
+        }
+        alone = torch.zeros_like(mixture)
+        for event in events:
+            alone[event.onset : event.onset + len(event.samples)] += event.samples
+        expected = made._logmel.mel(alone[None])[0]
+        limit = 1e-3 * float(expected.max())
+        torch.testing.assert_close(batch.arrays[CLEAN][row].exp(), expected, rtol=0, atol=limit)
+        n_there = int(batch.target[row].sum())
+        assert batch.arrays[CLASS_MELS][row, :n_there].flatten(1).any(dim=1).all()
+        assert not batch.arrays[CLASS_MELS][row, n_there:].any()
 
 
 def test_a_mixture_follows_from_seed_epoch_and_number_alone(opened):

@@ -57,6 +57,11 @@ class Mixing(Section):
         return round(self.duration_s * self.sample_rate)
 
     @property
+    def n_event_samples(self) -> int:
+        """Samples of the longest event."""
+        return round(self.event_s * self.sample_rate)
+
+    @property
     def fixed_onsets_s(self) -> tuple[float, ...]:
         """The fixed onsets; by default 0.5 s of scene before each event: 0.5, 3.0, 5.5 s."""
         if isinstance(self.onsets, tuple):

@@ -112,7 +112,7 @@ def decode_clip(clip: EventClip, mixing: Mixing) -> EventAudio:
 
 def cut_event(whole: EventAudio, start: int, mixing: Mixing) -> EventAudio:
     """The `event_s` seconds of a clip that begin at a sample, with their level."""
-    segment = whole.segment[start : start + round(mixing.event_s * mixing.sample_rate)]
+    segment = whole.segment[start : start + mixing.n_event_samples]
     heard = audio.rms(segment) if mixing.snr_over == "segment" else 0.0
     # A silent segment has no level; that of its file keeps the mixture finite.
     return EventAudio(segment, heard or whole.level)
@@ -129,7 +129,8 @@ def render_block(
 
     Returns:
         `waveform` (n_snrs, n_mixtures, n_samples) int16 and, with `stems`, `stems`
-        (n_snrs, n_mixtures, 2, n_samples) int16.
+        (n_snrs, n_mixtures, 2, n_samples) int16 and `event_stems` (n_snrs, n_mixtures, K,
+        n_event_samples) int16.
 
     Raises:
         SedmtlError: A scene cannot be read, or is silent.
@@ -143,6 +144,10 @@ def render_block(
     arrays = {"waveform": np.array([[each.waveform for each in of_snr] for of_snr in by_snr])}
     if stems:
         arrays["stems"] = np.array([[each.stems for each in of_snr] for of_snr in by_snr])
+        n_samples = mixing.n_event_samples
+        arrays["event_stems"] = np.array(
+            [[each.event_stems(n_samples) for each in of_snr] for of_snr in by_snr]
+        )
     return arrays
 
 

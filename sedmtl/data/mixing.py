@@ -58,7 +58,7 @@ class MixOptions:
     """Options of the command line.
 
     Attributes:
-        stems: Whether to store events and scene separately, too.
+        stems: Whether to store events and scene separately, too, and each event alone.
         n_wavs: How many mixtures to export as WAV files.
         n_workers: Number of threads.
         scheduler: Address of a Dask cluster to use instead of threads.
@@ -168,7 +168,7 @@ def _read_events(job: _Job, folder: Path) -> dict[str, EventSlice]:
     blocks = [clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)]
     segments: list[EventSlice] = []
     first = 0
-    n_bytes = len(clips) * round(mixing.event_s * mixing.sample_rate) * SAMPLE_BYTES
+    n_bytes = len(clips) * mixing.n_event_samples * SAMPLE_BYTES
     disk_space.announce(f"{len(clips):,} event clips, while mixing", n_bytes, folder)
     decode = partial(decode_events, mixing=mixing)
     with progress.progress("reading event clips", len(clips)) as advance:
@@ -229,6 +229,8 @@ def _writer(
     arrays = {"waveform": RowArray((mixing.n_samples,), np.int16)}
     if job.options.stems:
         arrays["stems"] = RowArray((2, mixing.n_samples), np.int16)
+        per_row = (mixing.events_per_mixture, mixing.n_event_samples)
+        arrays["event_stems"] = RowArray(per_row, np.int16)
     attributes: Attributes = {
         "protocol": PROTOCOL,
         "snr_db": float(snr_db),

@@ -45,10 +45,14 @@ class Rendered:
     Attributes:
         waveform: (n_samples,) int16; amplitude = value / 32767.
         event_part: (n_samples,) float32, contribution of the events, before rounding.
+        segments: Of each event, from its onset on, at any level.
+        gain: What makes a segment its contribution to the waveform.
     """
 
     waveform: npt.NDArray[np.int16]
     event_part: Audio
+    segments: Sequence[Audio]
+    gain: np.float32
 
     @property
     def stems(self) -> npt.NDArray[np.int16]:
@@ -56,6 +60,13 @@ class Rendered:
         events = np.rint(self.event_part).astype(np.int16)
         # The scene's stem is the difference, so that the stems sum to the mixture exactly.
         return np.stack([events, self.waveform - events])
+
+    def event_stems(self, n_samples: int) -> npt.NDArray[np.int16]:
+        """(K, n_samples): each event alone, from its onset on; zeros follow its end."""
+        stems = np.zeros((len(self.segments), n_samples), np.int16)
+        for stem, segment in zip(stems, self.segments, strict=True):
+            stem[: len(segment)] = np.rint(segment * self.gain)
+        return stems
 
 
 def render(
@@ -80,18 +91,23 @@ def render(
     scene = cut_or_repeat(scene, n_samples)
     scene = scene / np.float32(rms(scene))
     unit_events = np.zeros(n_samples, np.float32)
-    for event, onset in zip(events, onsets, strict=True):
-        segment = event.segment[: n_samples - onset]
-        unit_events[onset : onset + len(segment)] += segment / np.float32(event.level)
+    segments = [
+        event.segment[: n_samples - onset] / np.float32(event.level)
+        for event, onset in zip(events, onsets, strict=True)
+    ]
+    for segment, onset in zip(segments, onsets, strict=True):
+        unit_events[onset : onset + len(segment)] += segment
     event_peak, scene_peak = _peak(unit_events), _peak(scene)
     for snr_db in snrs_db:
         gain = 10 ** (snr_db / 20)
         scale = FULL_SCALE / (2 * max(gain * event_peak, scene_peak))
-        event_part = unit_events * np.float32(gain * scale)
+        event_gain = np.float32(gain * scale)
+        event_part = unit_events * event_gain
         # In place: arrays of 10 s do not fit into the processor's cache, so each new one is slow.
         mixture = scene * np.float32(scale)
         mixture += event_part
-        yield Rendered(np.rint(mixture, out=mixture).astype(np.int16), event_part)
+        waveform = np.rint(mixture, out=mixture).astype(np.int16)
+        yield Rendered(waveform, event_part, segments, event_gain)
 
 
 def _peak(waveform: Audio) -> float:

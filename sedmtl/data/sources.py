@@ -221,7 +221,7 @@ def _decode_event(
 def _starts(whole: EventAudio, mixing: Mixing) -> list[int]:
     """Where a part of `event_s` seconds may begin: where it is not much quieter than the whole."""
     waveform = whole.segment
-    n_samples, step = round(mixing.event_s * mixing.sample_rate), round(STEP_S * mixing.sample_rate)
+    n_samples, step = mixing.n_event_samples, round(STEP_S * mixing.sample_rate)
     starts = np.arange(0, max(1, len(waveform) - n_samples + 1), max(1, step))
     energy = np.concatenate([[0], np.cumsum(np.square(waveform, dtype=np.float64))])
     power = (energy[np.minimum(starts + n_samples, len(waveform))] - energy[starts]) / n_samples

@@ -18,6 +18,7 @@ from sedmtl.data import audio
 from sedmtl.data.clips import LabelledClips, load_clips
 from sedmtl.data.faults import Faults, UnreadableRecordingError
 from sedmtl.data.label_counts import rare_classes, table_of_classes
+from sedmtl.features.mixtures import MixtureReader, open_mixtures
 from sedmtl.features.recordings import (
     BLOCK,
     Window,
@@ -27,19 +28,24 @@ from sedmtl.features.recordings import (
     undecodable,
     windows_of,
 )
+from sedmtl.features.targets import (
+    TARGETS,
+    ReadEvents,
+    make_targets,
+    target_arrays,
+)
 from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
 from sedmtl.runtime.workers.cluster import open_workers
-from sedmtl.runtime.workers.shards import SHARE, Arrays, map_arrays, scratch_beside
+from sedmtl.runtime.workers.shards import Arrays, map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
 from sedmtl.store import (
     Attributes,
     ClipTable,
     RowArray,
-    Store,
     StoreWriter,
     announce,
     check_mixing,
@@ -52,6 +58,7 @@ PROTOCOL = 1
 """Raise it when the same audio would give other features: stores are then made again."""
 
 Read = Callable[[Any], Iterable[audio.Audio]]
+MakeArrays = Callable[[Any], Arrays]
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,9 @@ class _Source:
         origin: Hash of the mixtures.
         recorded: What the store notes of its clips.
         stamp: Of the recordings, where they are read directly.
+        read_events: A block -> the events of each of its rows, where they are known alone.
+        stems: Hash of these events.
+        n_slots: The most events of a row.
     """
 
     clips: ClipTable
@@ -73,6 +83,9 @@ class _Source:
     origin: str
     recorded: Attributes
     stamp: str = ""
+    read_events: ReadEvents | None = None
+    stems: str = ""
+    n_slots: int = 0
 
 
 def features(
@@ -109,7 +122,7 @@ def features(
 
 
 def _of_mixtures(path: Path, config: Config, workers: Workers) -> Path:
-    with Store(path, "waveform") as store:
+    with open_mixtures(path) as store:
         check_mixing(store, config.model_dump(mode="json")["mixing"], "sedmtl mix")
         snr_db = other_snr_db(path, store.attributes)
         if snr_db is not None:
@@ -117,29 +130,20 @@ def _of_mixtures(path: Path, config: Config, workers: Workers) -> Path:
                 f"{path} holds mixtures at {snr_db:g} dB: expected those that its name says; "
                 "run 'sedmtl mix' again"
             )
-        data_hash = store.data_hash("waveform")
-        read: Read = store.read_audio
-        if workers.apart:
-            read = partial(_read_apart, path=path.absolute(), data_hash=data_hash)
         recorded = {"config": store.data_yaml, **store.clip_facts}
-        rows = range(len(store))
-        blocks = [rows[first : first + BLOCK] for first in rows[::BLOCK]]
-        source = _Source(store.clips, store.classes, blocks, read, data_hash, recorded)
+        rows, reader = range(len(store)), MixtureReader(store, apart=workers.apart)
+        source = _Source(
+            store.clips,
+            store.classes,
+            [rows[first : first + BLOCK] for first in rows[::BLOCK]],
+            reader.waveforms,
+            store.data_hash("waveform"),
+            recorded,
+        )
+        if "event_stems" in store.arrays:
+            n_slots, stems = config.mixing.events_per_mixture, store.data_hash("event_stems")
+            source = replace(source, read_events=reader.events, stems=stems, n_slots=n_slots)
         return _write(path.name, source, config, workers)
-
-
-def _read_apart(rows: range, path: Path, data_hash: str) -> Iterable[audio.Audio]:
-    """On a worker, which opens the store itself."""
-    waveforms: Iterable[audio.Audio] = _open_mixtures(path, data_hash).read_audio(rows)
-    return waveforms
-
-
-@lru_cache(maxsize=1)
-def _open_mixtures(path: Path, data_hash: str) -> Store:
-    store = Store(path, "waveform")
-    if store.data_hash("waveform") != data_hash:
-        raise SedmtlError(f"a worker finds another store at {path}: {SHARE}")
-    return store
 
 
 def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
@@ -211,13 +215,19 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
         "n_samples": n_samples,
         "classes": source.classes,
     }
-    arrays = {"logmel": RowArray(row_shape, np.float32)}
-    work = partial(_logmel_of, read=source.read, rate=rate, settings=settings)
+    arrays, what = {"logmel": RowArray(row_shape, np.float32)}, "log-mel"
+    of_rows: dict[str, Any] = {"rate": rate, "settings": settings}
+    work: MakeArrays = partial(_logmel_of, read=source.read, **of_rows)
+    if source.read_events is not None:
+        arrays |= target_arrays(source.n_slots, *row_shape)
+        attributes["stems"], what = source.stems, "log-mel, also of events and classes alone,"
+        of_rows |= {"n_slots": source.n_slots, "n_samples": n_samples}
+        work = partial(_all_of, work, partial(_targets_of, read=source.read_events, **of_rows))
     with folder_lock(path.parent, "sedmtl features"):
         # It looks at what is there, which before the lock another process may still change.
         writer = StoreWriter(path, arrays, source.clips, attributes, source.recorded, source.stamp)
         of_what = "clips" if source.clips.windows is None else "windows"
-        announce(f"log-mel of {writer.n_rows:,} {of_what}", [writer])
+        announce(f"{what} of {writer.n_rows:,} {of_what}", [writer])
         with writer:
             _fill(writer, work, source.blocks, workers)
             writer.finish()
@@ -226,7 +236,7 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
 
 def _fill(
     writer: StoreWriter,
-    work: Callable[[Any], Arrays],
+    work: MakeArrays,
     blocks: Sequence[Sequence[Any]],
     workers: Workers,
 ) -> None:
@@ -264,3 +274,16 @@ def _logmel_of(rows: Sequence[Any], read: Read, rate: int, settings: Features) -
         # Clip by clip, what is computed with stays in the processor's cache: 1.4 times as fast.
         each = [logmel(torch.from_numpy(waveform)[None]) for waveform in read(rows)]
         return {"logmel": torch.cat(each).numpy()}
+
+
+def _targets_of(
+    rows: range, read: ReadEvents, n_slots: int, n_samples: int, rate: int, settings: Features
+) -> Arrays:
+    front_end = _front_end(rate, settings)
+    with torch.inference_mode():
+        made = [make_targets(TARGETS, each, n_samples, n_slots, front_end) for each in read(rows)]
+    return {name: torch.stack([each[name] for each in made]).numpy() for name in TARGETS}
+
+
+def _all_of(logmel: MakeArrays, targets: MakeArrays, rows: range) -> Arrays:
+    return {**logmel(rows), **targets(rows)}

@@ -18,7 +18,14 @@ from sedmtl.store.rows import first_not_finite
 from sedmtl.store.tables import plain, read_array, read_clips
 from sedmtl.store.writer import SCHEMA, origin_path
 
-MADE_BY = {"waveform": "sedmtl mix", "stems": "sedmtl mix --stems", "logmel": "sedmtl features"}
+MADE_BY = {
+    "waveform": "sedmtl mix",
+    "stems": "sedmtl mix --stems",
+    "event_stems": "sedmtl mix --stems",
+    "logmel": "sedmtl features",
+    "clean_logmel": "sedmtl mix --stems' and 'sedmtl features",
+    "class_mels": "sedmtl mix --stems' and 'sedmtl features",
+}
 """The command that makes a store with each array."""
 
 FULL_SCALE = 32_767
@@ -47,7 +54,7 @@ class Store:
     """
 
     def __init__(self, path: Path, *arrays: str) -> None:
-        """Open a store that must hold some of 'waveform', 'stems' and 'logmel'.
+        """Open a store that must hold some of the arrays of `MADE_BY`.
 
         The first one named is the default of all methods.
 
@@ -168,7 +175,7 @@ class Store:
     def read_audio(
         self, rows: npt.NDArray[np.integer] | range, array: str | None = None
     ) -> npt.NDArray[np.float32]:
-        """Rows of 'waveform' or 'stems' as float32 amplitudes from -1 to 1; otherwise as `read`."""
+        """Rows of audio as float32 amplitudes from -1 to 1; otherwise as `read`."""
         return self.read(rows, array).astype(np.float32) / np.float32(FULL_SCALE)
 
     def _check_header(self) -> None:

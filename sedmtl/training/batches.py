@@ -20,6 +20,7 @@ from sedmtl.store import Rows
 from sedmtl.training.bags import Bags
 
 ReadRows = Callable[[Rows], npt.NDArray[Any] | Tensor]
+ReadTogether = Callable[[Rows], Mapping[str, Tensor]]
 Loaded = tuple[Rows, dict[str, Tensor]]
 
 PRESENCE = "presence"
@@ -68,6 +69,7 @@ class BatchLoader:
         device: Where the batches are wanted.
         resident: Whether to keep the whole store there.
         n_readers: Threads that read, and batches that they are ahead.
+        together: Makes several arrays at once, where nothing stays on the device.
 
     Attributes:
         waited_s: Seconds that batches were not ready when they were asked for.
@@ -82,8 +84,10 @@ class BatchLoader:
         resident: bool,
         n_rows: int | None = None,
         n_readers: int = 1,
+        together: ReadTogether = lambda _: {},
     ) -> None:
         self.waited_s = 0.0
+        self._together = together
         self._n_readers = n_readers
         self._reads = reads
         self._device = device
@@ -136,6 +140,7 @@ class BatchLoader:
 
     def _load(self, rows: Rows) -> Loaded:
         arrays = {name: torch.as_tensor(read(rows)) for name, read in self._reads.items()}
+        arrays |= self._together(rows)
         if self._device.type == "cuda":
             # Only from pinned memory does a copy to the GPU not hold up what is queued there.
             arrays = {n: each if each.is_cuda else each.pin_memory() for n, each in arrays.items()}

@@ -20,6 +20,7 @@ from sedmtl.data.draw import Drawn, DrawnEvent, draw, join_pools
 from sedmtl.data.mixing import event_table, plan_project
 from sedmtl.data.plan import Plan, Pool
 from sedmtl.data.sources import Sources, open_sources
+from sedmtl.features.targets import Placed, make_targets, target_arrays
 from sedmtl.logmel import LogMel
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
@@ -55,6 +56,7 @@ def open_remixer(
     split: Split,
     device: torch.device,
     presence: ReadPresence | None,
+    targets: Sequence[str] = (),
 ) -> Remixer:
     """The remixer of a store: from the corpora, or from the store's own clips if none were mixed.
 
@@ -65,6 +67,7 @@ def open_remixer(
         split: Its parts.
         device: Where the batches are wanted.
         presence: Of the store's clips in each frame, if it is trained on.
+        targets: The arrays of `features.targets` that tasks learn from.
 
     Raises:
         SedmtlError: The corpora are not those of the store, cannot be read, or leave nothing to
@@ -85,7 +88,9 @@ def open_remixer(
     folds = np.unique(store.clips.fold[split.train]).tolist()
     pool = join_pools(planned.pools[fold - 1] for fold in folds)
     sources = open_sources(project, planned, remix.event_part)
-    return EventRemixer(sources, pool, project, remix, store, n_clips, seed, device, presence)
+    return EventRemixer(
+        sources, pool, project, remix, store, n_clips, seed, device, presence, targets
+    )
 
 
 def _check_plan(planned: Plan, store: Store) -> None:
@@ -118,6 +123,7 @@ class EventRemixer:
         device: Where batches are wanted. The sources stay there, and the mixing is done there, if
             they take less than half of its free memory; never on the CPU, which maps the file.
         presence: Makes the presence per frame, if it is trained on.
+        targets: The arrays of `features.targets` that are made as well.
     """
 
     def __init__(
@@ -131,6 +137,7 @@ class EventRemixer:
         seed: int,
         device: torch.device,
         presence: ReadPresence | None = None,
+        targets: Sequence[str] = (),
     ) -> None:
         self.n_clips, self.digest = n_clips, sources.digest
         events = (f"event {clip.name}" for clip in pool.clips)
@@ -138,6 +145,9 @@ class EventRemixer:
         self._sources, self._pool, self._remix = sources, pool, remix
         self._mixing: Mixing = project.mixing
         self._classes, self._snr_db = store.classes, float(store.attributes["snr_db"])
+        self._label = {name: label for label, name in enumerate(store.classes)}
+        fewest_and_most = remix.events_per_mixture or (self._mixing.events_per_mixture,)
+        self._n_slots, self._targets = fewest_and_most[-1], targets
         self._row_shape = store.row_shape
         self._seed, self._device, self._presence = seed, device, presence
         rate = self._mixing.sample_rate
@@ -155,37 +165,53 @@ class EventRemixer:
         events = event_table([each.events for each in drawn], self._classes)
         target = np.zeros((len(drawn), len(self._classes)), np.uint8)
         target[events.mixture, events.label] = 1
-        reads: dict[str, ReadRows] = {
-            "logmel": lambda rows: self._logmels([drawn[row] for row in rows])
-        }
+        reads: dict[str, ReadRows] = {}
         if self._presence is not None:
             reads[PRESENCE] = self._presence.of(events)
         n_readers = max(1, all_cores() // distributed.world_size())
-        return BatchLoader(reads, target, self._device, resident=False, n_readers=n_readers)
+        return BatchLoader(
+            reads, target, self._device, resident=False, n_readers=n_readers,
+            together=lambda rows: self._arrays([drawn[row] for row in rows]),
+        )  # fmt: skip
 
     def draw(self, epoch: int, number: int) -> Drawn:
         """One mixture of an epoch."""
         rng = np.random.default_rng([self._seed, epoch, number])
         return draw(self._pool, self._lengths_s, self._mixing, self._remix, self._snr_db, rng)
 
-    def _logmels(self, drawn: Sequence[Drawn]) -> Tensor:
-        """(B, T, F), clip by clip, which keeps what is computed with in the processor's cache."""
+    def _arrays(self, drawn: Sequence[Drawn]) -> dict[str, Tensor]:
+        """The log-mels (B, T, F) and the targets, clip by clip: it suits the processor's cache."""
+        device, shapes = self._samples.device, target_arrays(self._n_slots, *self._row_shape)
         if not drawn:  # one of several processes may have no clip of a batch
-            return torch.empty(0, *self._row_shape, device=self._samples.device)
-        if self._samples.device.type == "cpu":
+            empty = {name: (0, *shapes[name].row_shape) for name in self._targets}
+            empty["logmel"] = (0, *self._row_shape)
+            return {name: torch.empty(shape, device=device) for name, shape in empty.items()}
+        if device.type == "cpu":
             torch.set_num_threads(1)  # of this thread, one of several readers
         with torch.inference_mode():
-            return torch.cat([self._logmel(self.mix(each)[None]) for each in drawn])
+            made = [self._arrays_of(each) for each in drawn]
+            return {name: torch.stack([each[name] for each in made]) for name in made[0]}
+
+    def _arrays_of(self, drawn: Drawn) -> dict[str, Tensor]:
+        mixture, events = self.mix_with_events(drawn)
+        targets = make_targets(self._targets, events, len(mixture), self._n_slots, self._logmel)
+        return {"logmel": self._logmel(mixture[None])[0], **targets}
 
     def mix(self, drawn: Drawn) -> Tensor:
         """(N,) amplitudes of a mixture: what `render.render` and a store's int16 make of it."""
+        return self.mix_with_events(drawn)[0]
+
+    def mix_with_events(self, drawn: Drawn) -> tuple[Tensor, list[Placed]]:
+        """The same, with its events alone if there are targets to be made of them."""
         n_samples, rate = self._mixing.n_samples, self._mixing.sample_rate
         events = torch.zeros(n_samples, device=self._samples.device)
+        placed = []
         for event in drawn.events:
             onset = round(event.onset_s * rate)
             segment = self._play(event)[: n_samples - onset]
             gain = self._sources.events[event.clip.name][event.part].gain
             events[onset : onset + len(segment)].add_(segment, alpha=gain)
+            placed.append((Placed(self._label[event.clip.label], onset, segment), gain))
         scene = self._sources.scenes[drawn.scene.name]
         gain = 10 ** (drawn.snr_db / 20)
         # Tensors: asking for a value would wait for a GPU.
@@ -193,7 +219,13 @@ class EventRemixer:
         scale = FULL_SCALE / (2 * peak)
         samples = self._samples[scene.first : scene.first + n_samples]
         mixture = samples * (scene.gain * scale)
-        return mixture.add_(events.mul_(gain * scale)).round_().div_(FULL_SCALE)
+        mixture = mixture.add_(events.mul_(gain * scale)).round_().div_(FULL_SCALE)
+        alone = [
+            each._replace(samples=(each.samples * (own * gain * scale)).round_().div_(FULL_SCALE))
+            for each, own in placed
+            if self._targets
+        ]
+        return mixture, alone
 
     def _play(self, event: DrawnEvent) -> Tensor:
         """(n,) samples of an event at its speed, interpolated linearly between the source's.
