@@ -18,7 +18,7 @@ import typer
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
 
-from bench import method, networks, scale, stores  # noqa: E402
+from bench import method, networks, scale, stores, study  # noqa: E402
 from bench.__main__ import FAMILIES  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
 from bench.project import (  # noqa: E402
@@ -177,5 +177,5 @@ def test_the_rows_of_the_method_have_options_of_train():
     for name, options in method.ROWS.items():
         assert {word for word in options.split() if word.startswith("--")} <= known, name
     assert len(set(method.ROWS.values())) == len(method.ROWS)
-    plan = method.Plan(Path("data.yaml"), None, Path("runs.jsonl"), 10.0, 20)
+    plan = study.Plan(method.STUDY, Path("data.yaml"), None, Path("runs.jsonl"), 10.0, 20)
     assert len({plan.run_name(row, 1, 0) for row in method.ROWS}) == len(method.ROWS)

@@ -1,0 +1,316 @@
+"""Compares rows of options of `sedmtl train` on any project: what each is worth.
+
+Trains and scores rows × folds × seeds; resumable. The project's stores at all its SNRs must be
+there; networks are trained on the one of `--train-snr`, remixed ones over `remix.snr_db` of
+data.yaml, and all are scored on every store. Each run becomes a line of `--runs`, from which the
+tables are made: they may come from several machines and days.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from bench.machine import commit, describe
+from sedmtl.config import Config, load_config
+from sedmtl.evaluation.aggregate import tabulate
+from sedmtl.evaluation.evaluate import score_runs
+from sedmtl.evaluation.tables import Table, to_markdown
+from sedmtl.inference.checkpoint import is_finished, read_run
+from sedmtl.store import data_name
+
+METRICS = {
+    "micro_p": "micro-P",
+    "macro_p": "macro-P",
+    "frame_ap_micro": "frame AP",
+    "psds1": "PSDS1",
+    "psds2": "PSDS2",
+}
+"""By their names in `eval --json`."""
+
+Run = dict[str, Any]
+"""A line of the file of runs: row, fold, seed, epochs, metrics by data and SNR, cost, origin."""
+
+Key = tuple[str, int, int]
+"""Row, fold and seed."""
+
+Values = npt.NDArray[np.float64]
+
+
+def metrics_of(run: Path, store: Path) -> dict[str, float]:
+    """`METRICS` of a finished run on a feature store."""
+    metrics = tabulate(score_runs(run.parent, [run.name], store))[0].metrics
+    return {name: metrics[name].mean for name in METRICS}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared.
+
+    Attributes:
+        name: In the names of runs and files.
+        rows: Options of `sedmtl train`, and values of data.yaml's `remix`, by the name of a row.
+        reference: The row that the others are compared with, run by run.
+        metrics: Titles of what is measured, by name.
+        measure: Measures a run on a store; NaN for what it does not have.
+    """
+
+    name: str
+    rows: Mapping[str, str]
+    reference: str
+    metrics: Mapping[str, str] = field(default_factory=lambda: METRICS)
+    measure: Callable[[Path, Path], Mapping[str, float]] = metrics_of
+
+    def values(self, run: Run, on: str) -> Values:
+        """(metrics, SNRs); NaN where nothing was measured."""
+        scored = run["scored_on"][on]
+        unknown = [None] * len(run["snrs_db"])
+        return np.array([scored.get(metric, unknown) for metric in self.metrics], np.float64)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train, and where.
+
+    Attributes:
+        study: What is compared.
+        config_path: The project that is trained on.
+        also: Another project with the same plan, scored on beside it: other onsets.
+        runs_path: The file of runs.
+    """
+
+    study: Study
+    config_path: Path
+    also: Path | None
+    runs_path: Path
+    train_snr_db: float
+    epochs: int
+
+    def projects(self) -> dict[str, Config]:
+        """The projects that runs are scored on, by their onsets; the first is trained on."""
+        projects = [load_config(path) for path in (self.config_path, self.also) if path]
+        return {str(project.mixing.onsets): project for project in projects}
+
+    def options(self, row: str) -> list[str]:
+        """Options of `sedmtl train` for a row; its epochs come last."""
+        words = [word for word in self.study.rows[row].split() if not word.startswith("remix.")]
+        if "--epochs" not in words:
+            return [*words, "--epochs", str(self.epochs)]
+        at = words.index("--epochs")
+        return [*words[:at], *words[at + 2 :], *words[at : at + 2]]
+
+    def run_name(self, row: str, fold: int, seed: int) -> str:
+        """The run folder of a row."""
+        how = f"snr{self.train_snr_db:g}_epochs{self.options(row)[-1]}"
+        return f"{self.study.name}_{slug(row)}_{how}_fold{fold}_seed{seed}"
+
+    def data_of(self, row: str) -> Path:
+        """The project of a row: the one given, or one beside it with the row's own `remix`."""
+        words = self.study.rows[row].split()
+        own = [word.removeprefix("remix.") for word in words if "remix." in word]
+        if not own:
+            return self.config_path
+        data = yaml.safe_load(self.config_path.read_text()) or {}
+        remix = {name: yaml.safe_load(value) for name, value in (word.split("=") for word in own)}
+        name = f"{self.config_path.stem}_{self.study.name}_{slug(row)}.yaml"
+        path = self.config_path.with_name(name)
+        path.write_text(yaml.safe_dump({**data, "remix": {**data.get("remix", {}), **remix}}))
+        return path
+
+    def runs(self) -> dict[Key, Run]:
+        """The known runs that were trained as this plan would, each as it was scored last."""
+        lines = self.runs_path.read_text().splitlines() if self.runs_path.is_file() else []
+        asked = (self.train_snr_db, next(iter(self.projects())))
+        return {
+            (run["row"], run["fold"], run["seed"]): run
+            for run in map(json.loads, lines)
+            if (run["train_snr_db"], run["trained_on"]) == asked
+            # Rows of options that are no more stay in the file.
+            if run["row"] not in self.study.rows
+            or str(run["epochs"]) == self.options(run["row"])[-1]
+        }
+
+
+def slug(row: str) -> str:
+    """The words of a row as part of a file's name."""
+    return "-".join("".join(c if c.isalnum() else " " for c in row).split())
+
+
+def measure(plan: Plan, keys: Iterable[Key], n_jobs: int) -> None:
+    """Train and score what the file of runs does not have yet, and add it."""
+    wanted, known, one_writes = set(plan.projects()), plan.runs(), Lock()
+    missing = [k for k in keys if k not in known or not wanted <= set(known[k]["scored_on"])]
+    # Written before runs read them side by side.
+    data = {row: plan.data_of(row) for row, _, _ in missing}
+    plan.runs_path.parent.mkdir(parents=True, exist_ok=True)
+
+    def work(row: str, fold: int, seed: int) -> None:
+        measured = score(plan, row, train(plan, data[row], row, fold, seed))
+        with one_writes, plan.runs_path.open("a") as file:
+            file.write(json.dumps(measured) + "\n")
+        print(f"{row}, fold {fold}, seed {seed}: done", flush=True)
+
+    with ThreadPoolExecutor(n_jobs) as pool:
+        list(pool.map(lambda key: work(*key), missing))
+
+
+def train(plan: Plan, data: Path, row: str, fold: int, seed: int) -> Path:
+    """Train one run to its end; its CPU time is kept beside its log, also if it is interrupted."""
+    work = load_config(plan.config_path).work_dir
+    run = work / "runs" / plan.run_name(row, fold, seed)
+    if is_finished(run):
+        return run
+    command = [sys.executable, "-m", "sedmtl", "train", "--resume", "--name", run.name]
+    command += ["--fold", str(fold), "--seed", str(seed), "--config", str(data)]
+    command += [*plan.options(row), "--snr", f"{plan.train_snr_db:g}"]
+    log = work / plan.study.name / f"{run.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    costs = log.with_suffix(".cpu")
+    spent = float(costs.read_text()) if costs.is_file() else 0.0
+    costs.write_text(str(spent + usage.ru_utime + usage.ru_stime))
+    if process.returncode:
+        raise RuntimeError(f"{run.name} failed: see {log}")
+    return run
+
+
+def score(plan: Plan, row: str, run: Path) -> Run:
+    """The figures of a finished run at every SNR, on its own data and on the other project's."""
+    recipe, projects = read_run(run), plan.projects()
+    trained_on = next(iter(projects))
+    scored: dict[str, dict[str, list[float]]] = {}
+    for onsets, project in projects.items():
+        names = [data_name(snr_db) for snr_db in sorted(project.mixing.snrs_db)]
+        stores = [project.work_dir / "features" / f"{name}.h5" for name in names]
+        measured = [plan.study.measure(run, store) for store in stores]
+        scored[onsets] = {
+            metric: [_known(each[metric]) for each in measured] for metric in plan.study.metrics
+        }
+    costs = run.parents[1] / plan.study.name / f"{run.name}.cpu"
+    return {
+        "row": row,
+        **{name: recipe[name] for name in ("fold", "seed", "epochs", "precision")},
+        "trained_on": trained_on,
+        "train_snr_db": plan.train_snr_db,
+        "snrs_db": sorted(projects[trained_on].mixing.snrs_db),
+        "scored_on": scored,
+        "cpu_min": round(float(costs.read_text()) / 60, 2),
+        "cpu": describe()["cpu"],
+        "commit": commit(),
+    }
+
+
+def _known(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if np.isnan(value) else round(value, 4)
+
+
+def tables(study: Study, runs: Mapping[Key, Run]) -> list[Table]:
+    """A table of all rows for each data scored on, and one of their differences."""
+    made = []
+    for on in dict.fromkeys(on for run in runs.values() for on in run["scored_on"]):
+        of_row: dict[str, dict[tuple[int, int], Run]] = {row: {} for row in study.rows}
+        for (row, *which), run in runs.items():
+            if on in run["scored_on"]:
+                of_row.setdefault(row, {})[tuple(which)] = run
+        of_row = {row: of_row[row] for row in of_row if of_row[row]}
+        at = " / ".join(f"{snr:g}" for snr in next(iter(runs.values()))["snrs_db"])
+        columns = ["row", "folds × seeds", "epochs", *study.metrics.values(), "CPU min"]
+        values = {
+            row: {k: study.values(run, on) for k, run in of_row[row].items()} for row in of_row
+        }
+        means = [_means(row, of_row[row], values[row]) for row in of_row]
+        made.append(Table(f"Scored on {on} onsets, at {at} dB", columns, means))
+        base = values.pop(study.reference, {})
+        common = {row: sorted(values[row].keys() & base.keys()) for row in values}
+        gains = {
+            row: np.stack([values[row][k] - base[k] for k in common[row]])
+            for row in values
+            if common[row]
+        }
+        if gains:
+            title = f"The same folds and seeds, minus {study.reference}, ± standard error"
+            lines = [
+                [row, str(len(gain)), *_cells(gain, _std(gain) / len(gain) ** 0.5, "+")]
+                for row, gain in gains.items()
+            ]
+            made.append(Table(title, ["row", "runs", *study.metrics.values()], lines))
+    return made
+
+
+def _means(
+    row: str, runs: Mapping[tuple[int, int], Run], values: Mapping[tuple[int, int], Values]
+) -> list[str]:
+    """Mean over folds and seeds, ± the standard deviation over seeds of the mean over folds."""
+    folds, seeds = ({each[axis] for each in runs} for axis in (0, 1))
+    of_seed = [[values[k] for k in runs if k[1] == seed] for seed in sorted(seeds)]
+    spread = _std(np.stack([np.mean(each, axis=0) for each in of_seed]))
+    cells = _cells(np.concatenate(of_seed), spread)
+    count = f"{len(folds)} × {len(seeds)}"
+    if len(runs) < len(folds) * len(seeds):
+        count += f" ({len(runs)} runs)"
+    epochs = "/".join(map(str, sorted({run["epochs"] for run in runs.values()})))
+    return [row, count, epochs, *cells, f"{np.mean([r['cpu_min'] for r in runs.values()]):.1f}"]
+
+
+def _std(values: Values) -> Values:
+    """(n, metrics, SNRs) -> (metrics,) standard deviation, the mean over SNRs; NaN of one."""
+    if len(values) == 1:
+        return np.full(values.shape[1], np.nan)
+    return values.std(axis=0, ddof=1).mean(axis=1)
+
+
+def _cells(values: Values, spread: Values, sign: str = "") -> list[str]:
+    """(n, metrics, SNRs), (metrics,) -> means by SNR, ± their spread if there is one."""
+    return [
+        " / ".join("–" if np.isnan(value) else f"{value:{sign}.3f}" for value in of_metric)
+        + (f" ± {by:.3f}" if np.isfinite(by) else "")
+        for of_metric, by in zip(values.mean(axis=0), spread, strict=True)
+    ]
+
+
+def compare(study: Study, about: str | None) -> None:
+    """Train what is missing, then print the tables: the command line of a study.
+
+    Args:
+        study: What is compared.
+        about: For the help.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{study.name}", description=about)
+    add = parser.add_argument
+    add("--config", type=Path, default=Path("data.yaml"))
+    add("--also", type=Path, metavar="DATA", help="another project to score on")
+    add("--runs", type=Path, metavar="FILE",
+        help=f"measured runs; by default {study.name}/runs.jsonl in the work folder")  # fmt: skip
+    add("--row", action="append", choices=list(study.rows), metavar="NAME",
+        help="of those in the file of the study; default: all")  # fmt: skip
+    add("--fold", type=int, action="append")
+    add("--seed", type=int, action="append")
+    add("--train-snr", type=float, default=10.0)
+    add("--epochs", type=int, default=20, help="where a row does not say")
+    add("--jobs", type=int, default=1, help="runs at once")
+    add("--table", action="store_true", help="train nothing")
+    asked = parser.parse_args()
+    runs_path = asked.runs or load_config(asked.config).work_dir / study.name / "runs.jsonl"
+    plan = Plan(study, asked.config, asked.also, runs_path, asked.train_snr, asked.epochs)
+    if not asked.table:
+        folds, seeds = asked.fold or [1, 2, 3, 4], asked.seed or [0]
+        measure(plan, product(asked.row or study.rows, folds, seeds), asked.jobs)
+    print(to_markdown(tables(study, plan.runs())))
