@@ -51,6 +51,16 @@ def test_a_log_file_gets_a_line_a_tenth_with_the_time_left(clock, capsys):
     assert lines[-1] == "mixing: 100 of 100, 0 s left"
 
 
+def test_what_is_counted_stands_behind_the_numbers(clock, capsys):
+    with progress.progress("training", 100, unit="clips") as step:
+        for _ in range(100):
+            clock.now += 1.0
+            step(1)
+    foretold, first, *_ = capsys.readouterr().err.splitlines()
+    assert foretold == "training: 100 clips at 1 per second, about 1 min 37 s"
+    assert first == "training: 10 of 100 clips, 1 min 30 s left"
+
+
 def test_work_that_is_over_at_once_says_nothing(clock, capsys):
     advance(clock, [(1, 0.01)] * 100, total=100)
     assert capsys.readouterr().err == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,7 +149,7 @@ def test_only_labelled_recordings_have_suspicious_labels():
 @pytest.fixture(scope="module")
 def scored(trained):
     run = find_run(trained.work / "runs", None)
-    return Scored(run, load_card(run), read_scores(run / "scores.h5"))
+    return Scored(run, "a@01234567", load_card(run), read_scores(run / "scores.h5"))
 
 
 def test_labelled_recordings_are_asked_about_as_a_whole(scored):
@@ -164,7 +163,7 @@ def test_labelled_recordings_are_asked_about_as_a_whole(scored):
 
 
 def test_each_run_has_its_votes(scored):
-    pool = held_out([scored, replace(scored, folder=Path("other"))])
+    pool = held_out([scored, replace(scored, network="b@01234567")])
     assert pool.votes.shape[1] == 2 * held_out([scored]).votes.shape[1]
 
 

@@ -86,7 +86,7 @@ def test_what_has_a_verdict_is_not_asked_again(folder, trained, wavs):
 
 
 def test_recordings_of_the_table_have_its_names(folder, wavs):
-    """Those of another folder keep theirs, unless one of the table has it."""
+    """Others have their paths below the project, unless one of the table has it."""
     data = f"corpus: {{clips: {{csv: clips.csv, root: {wavs.parent}}}}}\n"
     (folder / "data.yaml").write_text(data)
     name = min(wavs.glob("*.wav")).name
@@ -99,17 +99,28 @@ def test_recordings_of_the_table_have_its_names(folder, wavs):
     assert sorted(names) == sorted([*ours, str(folder / wavs.name / name), "z.wav"])
 
 
+def test_recordings_of_a_name_in_two_folders_are_told_apart_one_folder_at_a_time(folder):
+    config = load_config(folder / "data.yaml")
+    for site in ("a", "b"):
+        (folder / site).mkdir()
+        (folder / site / "1.wav").touch()
+    names = [[each.name for each in _sources(config, [folder / site])] for site in ("a", "b")]
+    assert names == [["a/1.wav"], ["b/1.wav"]]
+
+
 def test_labelled_recordings_are_reviewed_with_a_run_from_elsewhere(folder, trained, wavs):
     run = find_run(trained.work / "runs", None)
     names = read_scores(run / "scores.h5").name
     classes = ";".join(load_card(run).classes)
-    rows = "".join(f"{name},{classes}\n" for name in names)
+    rows = "".join(f"{name},{classes}\n" for name in [*names, "new1.wav", "new2.wav"])
     (folder / "clips.csv").write_text(f"filename,labels\n{rows}")
     for name in names:
         (folder / name).write_bytes(min(wavs.glob("*.wav")).read_bytes())
     (folder / "data.yaml").write_text("workdir: work\ncorpus: {clips: {csv: clips.csv}}\n")
     result = review(folder, trained, "--n", 1, "--by", "uncertain", "--no-serve")
     assert result.exit_code == 0, result.output
+    n_all = len(names)
+    assert f"any of these runs: 2 of {n_all + 2} recordings" in result.stderr
 
 
 def test_the_server_takes_no_verdict_about_anything_else(folder, trained, wavs):

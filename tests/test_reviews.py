@@ -12,6 +12,8 @@ from conftest import invoke
 from scipy.stats import binomtest
 
 from sedmtl.events import Event
+from sedmtl.inference.checkpoint import find_run
+from sedmtl.inference.identity import network_name, run_of
 from sedmtl.review.choice import N_BANDS, bands
 from sedmtl.review.labels import Change, correct
 from sedmtl.review.precision import estimate, refit, refit_classes, wilson
@@ -255,6 +257,15 @@ def test_thresholds_count_only_what_was_drawn_at_random_and_decided():
     assert refit_classes(few, "another run") == {}
 
 
+def test_each_pool_of_proposals_has_its_own_weight():
+    """100 proposals of a band of which 10 are heard, then 5 other ones, all of them heard."""
+    first = [said("yes", snippet(f"{n}.wav", by="new", of_band=100)) for n in range(10)]
+    later = [said("no", snippet(f"x{n}.wav", by="new", of_band=5)) for n in range(5)]
+    for reviews in (first + later, later + first):
+        found, n_heard = refit_classes(reviews, "r")["bird"]
+        assert (found.precision, n_heard) == (pytest.approx(100 / 105), 15)
+
+
 # The command.
 
 
@@ -331,6 +342,15 @@ def test_a_verdict_is_about_the_recording_of_its_path_not_of_its_file_name(clips
     )
 
 
+def test_a_recording_elsewhere_is_not_taken_for_one_of_its_file_name(clips):
+    for name in ("field/b.wav", "nowhere/b.wav"):
+        add(clips / "reviews.tsv", said("no", whole(name)))
+    (clips / "field").mkdir()
+    (clips / "field" / "b.wav").touch()
+    result = relabel(clips)
+    assert "1 labels removed, 1 recordings not added, because they are not below" in result.stdout
+
+
 def test_relabel_overwrites_no_file_of_the_user(clips, one_sentence):
     add(clips / "reviews.tsv", said("no", whole("a.wav")))
     (clips / "clips_reviewed.csv").write_text("mine")
@@ -352,13 +372,49 @@ def test_relabel_prints_thresholds_in_words_and_writes_them(tmp_path):
         ),
     )  # fmt: skip
     result = invoke(["relabel", "--reviews", str(tmp_path / "reviews.tsv")])
-    assert "  bird 0.11: 100 % of events are right, 93–100, 49 heard" in result.stdout
-    ((label, threshold),) = read_thresholds(tmp_path / "thresholds_r.tsv")
+    assert "  bird 0.11: 100 % of events are right, 93–100, by 49 verdicts" in result.stdout
+    ((label, threshold),), network = read_thresholds(tmp_path / "thresholds_r.tsv")
+    assert network == "r"
     assert (label, threshold) == ("bird", pytest.approx(0.105, abs=1e-4))
     # 100 % is never sure: the old thresholds would be taken for it.
     result = invoke(["relabel", "--reviews", str(tmp_path / "reviews.tsv"), "--min-precision", "1"])
-    assert "bird stays: with 55 heard, no threshold is sure to reach 1" in result.stdout
+    assert (
+        "bird stays: with 55 of its events heard, no threshold is sure to reach 1" in result.stdout
+    )
     assert not (tmp_path / "thresholds_r.tsv").exists()
+
+
+def test_thresholds_are_those_of_the_network_that_was_heard_last(tmp_path):
+    """Trained anew under its name, a run gives other scores; labels keep all verdicts."""
+    old, new = "r@0123abcd", "r@4567abcd"
+    events = [
+        snippet(f"{n}.wav", score=0.5, run=run, by="class")
+        for run, n_first in ((old, 0), (new, 20))
+        for n in range(n_first, n_first + 12)
+    ]
+    add(tmp_path / "t.tsv", *(said("no" if e.run == old else "yes", e) for e in events))
+    result = invoke(["relabel", "--reviews", str(tmp_path / "t.tsv")])
+    assert "bird 0.50: 100 % of events are right, 76–100, by 12 verdicts" in result.stdout
+    assert "12 verdicts do not count here" in result.stdout
+    assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == new
+
+
+def test_thresholds_are_warned_of_where_scores_are_others(trained, tmp_path):
+    """Of another network, or of the same one with a median filter of the user's."""
+    network = network_name(find_run(trained.work / "runs", None))
+    wav = min((trained.work / "mixtures" / "snr_20").glob("*.wav"))
+
+    def warnings(fitted_to, *options):
+        table = tmp_path / "thresholds.tsv"
+        table.write_text(f"event_label\tthreshold\trun\ntone_300\t0.5\t{fitted_to}\n")
+        result = trained.run("predict", wav, "--thresholds", table, "--out", tmp_path, *options)
+        return [line for line in result.stderr.splitlines() if line.startswith("warning")]
+
+    assert warnings(network) == []
+    (other,) = warnings(f"{run_of(network)}@01234567")
+    assert f"found {network}: their precision does not hold here" in other
+    (filtered,) = warnings(network, "--median", 0.2)
+    assert "were fitted without --hysteresis, --median" in filtered
 
 
 def test_predict_refuses_thresholds_that_are_none(tmp_path, one_sentence):

@@ -48,6 +48,12 @@ def test_what_is_missing_stays_to_fail_later():
     assert names("none.wav", "empty", "z.ogg") == ["none.wav", "empty", "z.ogg"]
 
 
+@pytest.mark.usefixtures("here")
+def test_where_nothing_is_there_to_read_the_first_is_named_at_once():
+    with pytest.raises(SedmtlError, match=r"in the folder empty \(and 1 more of 2"):
+        names("empty", "none.wav")
+
+
 def test_a_name_in_a_folder_that_is_no_utf8_is_refused(here):
     try:
         Path(os.fsdecode(os.fsencode(here) + b"/a/T\xfcr.wav")).touch()

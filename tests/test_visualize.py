@@ -52,6 +52,25 @@ def test_strong_labels_of_a_mixture_are_known(trained, drawn, tmp_path):
     assert drawn[1][3] is None
 
 
+@pytest.mark.usefixtures("drawn")
+def test_labels_that_look_like_those_of_another_recording_are_warned_of(trained, tmp_path):
+    sound = write_tone(tmp_path / "a.wav", 900, 2.0)
+    other = write_tone(tmp_path / "b.wav", 900, 2.0)
+    labels = tmp_path / "b.txt"
+
+    def warnings(end_s):
+        labels.write_text(f"0.5\t{end_s}\ttone_900\n")
+        result = trained.run("visualize", sound, "--labels", labels, "--out", tmp_path / "a.png")
+        return [line for line in result.stderr.splitlines() if line.startswith("warning")]
+
+    (named,) = warnings(2.05)
+    assert named == f"warning: {labels} is called like {other}, and taken to be of {sound}"
+    other.unlink()
+    assert warnings(2.05) == []
+    (late,) = warnings(2.5)
+    assert f"events up to 2.50 s, and {sound} ends at 2.00 s" in late
+
+
 def test_labels_are_those_of_the_store_that_the_mixture_is_of(trained, drawn, tmp_path):
     """A plan of later mixtures says nothing about this one."""
     plan = trained.work / "mixtures" / "plan.tsv"

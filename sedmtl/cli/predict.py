@@ -52,7 +52,8 @@ Tags = Annotated[
     bool,
     typer.Option(
         "--tags",
-        help="Also write tags.tsv: the classes that clip scores say are in each recording.",
+        help="Also write tags.tsv: the classes in each recording, by clip scores and thresholds of "
+        "their own, which --threshold does not change.",
     ),
 ]
 Classes = Annotated[
@@ -217,9 +218,10 @@ def command(
     if how_cut and not snippets:
         raise typer.BadParameter("--context, --per-class and --snippet-format need --snippets")
     cut = Snippets(**how_cut) if snippets else None
-    given = [*(read_thresholds(thresholds) if thresholds else ()), *(threshold or ())]
+    fitted, network = read_thresholds(thresholds) if thresholds else ([], "")
+    given = [*fitted, *(threshold or ())]
     how = PredictOptions(
-        run, out, format or (), tags, classes or (), given, cut, hysteresis, median, gap,
+        run, out, format or (), tags, classes or (), given, network, cut, hysteresis, median, gap,
         min_duration, batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
     )  # fmt: skip
     result = predict(options.load_project_if_any(config), audio, how)

@@ -34,7 +34,7 @@ def measure(
     masking = mixed if separation else set()
     passes = [run for names in (decoding, masking) for run in runs if run.name in names]
     n_clips = sum(len(run.scores.name) for run in passes)
-    with progress.progress("measuring against stems, clips", n_clips) as advance:
+    with progress.progress("measuring against stems", n_clips, unit="clips") as advance:
         return [
             _measure(run, work_dir, run.name in decoding, run.name in masking, advance)
             for run in runs

@@ -16,12 +16,13 @@ from sedmtl.data import audio
 from sedmtl.inference.checkpoint import ModelCard, find_run, load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.exporters import FORMATS, tag_text, tsv_text
+from sedmtl.inference.identity import digest_of
 from sedmtl.inference.journal import Journal
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.predict_options import PredictOptions
 from sedmtl.inference.prediction import Prediction
-from sedmtl.inference.remote import digest_of, predict_remotely
+from sedmtl.inference.remote import predict_remotely
 from sedmtl.inference.snippets import write_snippets
 from sedmtl.inference.sources import Source, files_about, find_sources
 from sedmtl.inference.summary import summary
@@ -57,16 +58,18 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
     """Find the events of every recording in files and folders that no earlier attempt has done.
 
     Raises:
-        SedmtlError: There is no run, nothing can be written, a file is the user's, or the only
-            recording is broken.
+        SedmtlError: There is no recording or no run, nothing can be written, a file is the user's,
+            or the only recording is broken.
     """
+    sources = find_sources(paths)
     run = find_run(config.work_dir / "runs", options.run_name)
     card = load_card(run)
     progress.say(f"run {run.name}{_doubt(card)}")
+    options.warn_of_other_thresholds(run)
     settings = options.settings_of(card)
     classes = check_classes(options.classes, card.classes) or card.classes
     out_dir = options.out_dir or config.work_dir / "predictions"
-    plan = _Plan.of(find_sources(paths), out_dir, options)
+    plan = _Plan.of(sources, out_dir, options)
     with folder_lock(out_dir, "sedmtl predict"):
         outputs = Outputs(out_dir, force=options.force)
         outputs.check(plan.paths)
@@ -190,7 +193,7 @@ def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal
     todo = [source.path for source in sources if source.path not in results]
     stamps = [Stamp.of(path) for path in todo]
     with (
-        progress.progress("predicting, seconds of audio", seconds_of(todo)) as advance,
+        progress.progress("predicting", seconds_of(todo), unit="seconds of audio") as advance,
         closing(predict_many(todo, advance=advance)) as predictions,
     ):
         for number, result in predictions:

@@ -7,10 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sedmtl.inference.identity import network_name
 from sedmtl.inference.model_card import ModelCard, check_classes
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import BATCH_SIZE
 from sedmtl.inference.snippets import Snippets
+from sedmtl.runtime.progress import say
+
+CHANGES = ("low", "median_s", "gap_s", "min_duration_s")
+"""Options that take the place of fields of a `PostProcessing`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class PredictOptions:
         classes: To look for, also several with commas; by default all.
         thresholds: In place of the run's, each of a class, or of all that have none of their own if
             the name is empty.
+        thresholds_of: The network whose scores they were fitted to; empty if nobody knows.
         snippets: Which events are cut out as sound files; None: none.
         low: The share of the threshold above which an event goes on; None: the run's. So the
             lengths; a median filter takes the place of the run's boxes.
@@ -41,6 +47,7 @@ class PredictOptions:
     tags: bool = False
     classes: Sequence[str] = ()
     thresholds: Sequence[tuple[str, float]] = ()
+    thresholds_of: str = ""
     snippets: Snippets | None = None
     low: float | None = None
     median_s: float | None = None
@@ -51,6 +58,21 @@ class PredictOptions:
     n_workers: int = 1
     scheduler: str | None = None
     force: bool = False
+
+    def warn_of_other_thresholds(self, run: Path) -> None:
+        """Say where thresholds were fitted to other scores than those that they are used on."""
+        if not self.thresholds_of:
+            return
+        if self.thresholds_of != network_name(run):
+            say(
+                f"warning: the thresholds are for scores of {self.thresholds_of}, found "
+                f"{network_name(run)}: their precision does not hold here"
+            )
+        if any(getattr(self, name) is not None for name in CHANGES):
+            say(
+                "warning: the thresholds were fitted without --hysteresis, --median, --gap and "
+                "--min-duration: with these, their precision does not hold"
+            )
 
     def settings_of(self, card: ModelCard) -> PostProcessing:
         """The post-processing of a run, but for what is said here.
@@ -69,8 +91,7 @@ class PredictOptions:
         Raises:
             SedmtlError: A threshold is of another class.
         """
-        names = ("low", "median_s", "gap_s", "min_duration_s")
-        asked: dict[str, Any] = {name: getattr(self, name) for name in names}
+        asked: dict[str, Any] = {name: getattr(self, name) for name in CHANGES}
         given: dict[str, float] = {}
         for name, value in sorted(self.thresholds, key=lambda each: each[0] != ""):
             given |= dict.fromkeys(check_classes([name], classes) if name else classes, value)

@@ -7,7 +7,6 @@ number of threads differ from those of this machine, by which scores at paper si
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,19 +14,13 @@ from pathlib import Path
 import torch
 
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.identity import digest_of
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.regular import read_bytes
 from sedmtl.runtime.workers.shards import SHARE
 from sedmtl.runtime.workers.threads import Workers, map_in_order
-
-
-def digest_of(run: Path) -> str:
-    """SHA-256 of everything that determines the scores of a finished run."""
-    contents = [read_bytes(run / name) for name in ("model.json", "model.safetensors")]
-    return hashlib.sha256(b"".join(contents)).hexdigest()
 
 
 def predict_remotely(

@@ -70,14 +70,17 @@ def separate(
     Raises:
         SedmtlError: There is no run, no such class, or no sound in the recording.
     """
+    n_seconds = int(audio.probe(path).duration_s)
     run = find_run(config.work_dir / "runs", run_name)
     separator = Separator(Detector.load(run, choose_device(None), channels_last=False))
     labels, sample_rate = separator.card.classes, separator.card.sample_rate
     wanted = [labels.index(name) for name in check_classes(classes, labels)]
-    n_seconds = int(audio.probe(path).duration_s)
     out_dir = out_dir or config.work_dir / "separated"
     make_folder(out_dir)
-    with _Tracks(out_dir) as tracks, progress.progress("seconds of audio", n_seconds) as advance:
+    with (
+        _Tracks(out_dir) as tracks,
+        progress.progress("separating", n_seconds, unit="seconds of audio") as advance,
+    ):
         scores = np.zeros(len(labels), np.float32)
         for piece in take_apart(separator, audio.stream(path, sample_rate), wanted):
             scores = np.maximum(scores, piece.clip)

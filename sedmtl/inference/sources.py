@@ -5,6 +5,7 @@ Folders are searched here; no audio file is opened.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
@@ -38,11 +39,12 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     """The recordings that were asked for, each once.
 
     A file is called what it was called; one in a folder by its path from there, unless that would
-    give two the same name: then all are called by their paths as typed. A missing file, a
-    folder without audio and one that cannot be read stay in the list, to fail when they are opened.
+    give two the same name: then all are called by their paths as typed. Among others, a missing
+    file, a folder without audio and one that cannot be read stay in the list, to fail when they are
+    opened.
 
     Raises:
-        SedmtlError: A file in a folder has a name that is no UTF-8.
+        SedmtlError: There is no file at all, or one in a folder has a name that is no UTF-8.
     """
     found: dict[Path, Source] = {}
     for path in paths:
@@ -51,6 +53,9 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
             name = path if file == path else file.relative_to(path)
             found.setdefault(file.absolute(), Source(str(name), file))
     sources = list(found.values())
+    # Path's method raises if a parent folder is not readable.
+    if not any(os.path.isfile(source.path) for source in sources):  # noqa: PTH113
+        audio.probe_all([source.path for source in sources])
     if len({source.name for source in sources}) < len(sources):
         return [Source(str(path), path) for _, path in sources]
     return sources

@@ -13,7 +13,7 @@ from sedmtl.events import Detection, Event
 from sedmtl.label_files.formats import UnknownFormatError, own_name, read_file
 from sedmtl.label_files.names import best_fits, by_recording, path_parts
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.folders import tree
+from sedmtl.runtime.folders import is_file, tree
 from sedmtl.runtime.progress import say
 
 __all__ = ["by_recording", "labels_of_file", "path_parts", "read_detections", "read_strong_labels"]
@@ -87,15 +87,21 @@ def _agree(some: Sequence[Detection], others: Sequence[Detection]) -> bool:
 def labels_of_file(path: Path, audio_path: Path) -> Sequence[Event]:
     """The strong labels of one recording, from a file or a folder of label files.
 
-    A file that names no recording is taken to be of this one. Otherwise the name may be any end of
+    A file that names no recording is taken to be of this one, with a warning if it is called like
+    another one beside it. Otherwise the name may be any end of
     the recording's path, of which the longest counts, or another path with the same file name.
 
     Raises:
         SedmtlError: No name fits, or several fit equally well; or as `read_detections`.
     """
     labels = read_strong_labels(path)
-    if path.is_file() and list(labels) == [own_name(path.name)]:
-        return labels[own_name(path.name)]
+    own = own_name(path.name)
+    if path.is_file() and list(labels) == [own]:
+        ending = audio_path.suffix
+        other = audio_path.with_name(f"{own.removesuffix(ending)}{ending}")
+        if other != audio_path and is_file(other):
+            say(f"warning: {path} is called like {other}, and taken to be of {audio_path}")
+        return labels[own]
     fitting = best_fits(str(audio_path.absolute()), labels)
     if not fitting:
         raise SedmtlError(f"{path} has no row for {audio_path.name}")

@@ -21,6 +21,7 @@ from sedmtl.report.clip_page import Clip, clip_page
 from sedmtl.report.figures.view import View, choose_classes
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.outputs import check_output, write_output
+from sedmtl.runtime.progress import say
 from sedmtl.runtime.text import printable
 from sedmtl.store import Store, store_of_wav
 
@@ -31,6 +32,9 @@ ENDINGS = (".png", ".html")
 
 LONGEST_S = 300.0
 """Of a recording on a page, which then has about 10 MB."""
+
+TOLERANCE_S = 0.1
+"""By which events may end after their recording: people round times."""
 
 
 def visualize(
@@ -72,6 +76,7 @@ def visualize(
     if out_path is not None:
         out_path = out_path if out_path.suffix else _with_ending(out_path, is_page)
         check_output(out_path, force=force)
+    audio.probe(audio_path)  # its fault is the user's first
     names = [run_name] if compare_name is None else [run_name, compare_name]
     runs = [find_run(config.work_dir / "runs", name) for name in names]
     detectors = [Detector.load(run) for run in runs]
@@ -178,10 +183,25 @@ def _draw(
     return plots.encode_for(plots.figure_3(views, title, shown, truth), path)
 
 
+def _labels(labels_path: Path, audio_path: Path) -> Sequence[Event]:
+    """The events of a label file, which may be of another recording."""
+    events = labels_of_file(labels_path, audio_path)
+    end_s, duration_s = (
+        max((e.offset_s for e in events), default=0),
+        audio.probe(audio_path).duration_s,
+    )
+    if end_s > duration_s + TOLERANCE_S:
+        say(
+            f"warning: {labels_path} has events up to {end_s:.2f} s, and {audio_path} ends at "
+            f"{duration_s:.2f} s: is it of another recording?"
+        )
+    return events
+
+
 def _truth(config: Config, audio_path: Path, labels_path: Path | None, view: View) -> Truth:
     """The true events of the clip, if they are known."""
     if labels_path is not None:
-        return view.within(labels_of_file(labels_path, audio_path))
+        return view.within(_labels(labels_path, audio_path))
     store_path = store_of_wav(config.work_dir, audio_path)
     if store_path is None:
         return None

@@ -20,6 +20,7 @@ import numpy as np
 from sedmtl.evaluation.localisation import detected
 from sedmtl.events import Detection
 from sedmtl.inference.checkpoint import find_run, finished_runs, load_card, read_run
+from sedmtl.inference.identity import network_name
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import Prediction
@@ -37,16 +38,12 @@ MAX_WHOLE_S = 60.0
 
 @dataclass(frozen=True)
 class Scored:
-    """A run and its scores on its held-out fold."""
+    """A run and its scores on its held-out fold; `network` as of `network_name`."""
 
     folder: Path
+    network: str
     card: ModelCard
     scores: HeldOutScores
-
-    @property
-    def name(self) -> str:
-        """That of its folder."""
-        return self.folder.name
 
 
 class _Candidate(NamedTuple):
@@ -82,11 +79,11 @@ def find_scored(runs_dir: Path, names: Sequence[str]) -> list[Scored]:
         )
     cards = [load_card(run) for run in runs]
     kept = [
-        Scored(run, card, read_scores(run / "scores.h5"))
+        Scored(run, network_name(run), card, read_scores(run / "scores.h5"))
         for run, card in zip(runs, cards, strict=True)
         if names or card.classes == cards[-1].classes
     ]
-    check_same_classes([(each.name, each.card) for each in kept])
+    check_same_classes([(each.network, each.card) for each in kept])
     return kept
 
 
@@ -127,7 +124,7 @@ def predicted(
     """The events that the first run proposes; each run votes on them.
 
     Args:
-        runs: Names and cards; the first proposes.
+        runs: Names of networks, and their cards; the first proposes.
         found: What each run found with its `proposing` settings, by recording.
     """
     votes_of = [
@@ -208,11 +205,11 @@ def _of_run(run: Scored) -> Iterator[_Candidate]:
         for i, (label, threshold) in enumerate(zip(card.classes, settings.threshold, strict=True)):
             votes, weak = float(of_clip[row, i]), int(scores.target[row, i])
             if is_whole:
-                snippet = Snippet(name, label, None, None, float(clip[row, i]), run.name)
+                snippet = Snippet(name, label, None, None, float(clip[row, i]), run.network)
                 of_frames = math.nan if is_signed else _vote(peak[label], threshold)
                 yield _Candidate(snippet, (votes, of_frames), weak)
             for event in (each for each in events if each.label == label):
-                snippet = _snippet(name, event, run.name, events)
+                snippet = _snippet(name, event, run.network, events)
                 yield _Candidate(snippet, (votes, _vote(event.score, threshold)), weak)
 
 

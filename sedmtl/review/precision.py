@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,9 +104,9 @@ def refit(
 
 
 def refit_classes(
-    reviews: Iterable[Review], run: str, min_precision: float | None = None
+    reviews: Iterable[Review], network: str, min_precision: float | None = None
 ) -> dict[str, tuple[Estimate | None, int]]:
-    """`refit` for each class that was heard among the events which a run proposed.
+    """`refit` for each class that was heard among the events which a network proposed.
 
     Returns:
         By class, sorted: its threshold, None if no threshold fits or fewer than `MIN_HEARD` were
@@ -115,7 +115,7 @@ def refit_classes(
     heard: dict[str, list[Review]] = {}
     for review in reviews:
         snippet = review.snippet
-        is_event = snippet.run == run and snippet.onset_s is not None
+        is_event = snippet.run == network and snippet.onset_s is not None
         if is_event and snippet.by in AT_RANDOM and review.verdict != "unsure":
             heard.setdefault(snippet.label, []).append(review)
     return {
@@ -133,9 +133,9 @@ def _arrays(reviews: Sequence[Review]) -> tuple[Values, Values, Values]:
     """Scores, whether they are right, and how many proposals each stands for."""
     score = np.array([each.snippet.score for each in reviews])
     right = np.array([float(each.verdict == "yes") for each in reviews])
-    band = bands(score).tolist()
-    n_heard: Mapping[int, int] = Counter(band)
-    # The last line of a band knows how many proposals it has now.
-    n_all = {number: each.snippet.of_band for number, each in zip(band, reviews, strict=True)}
-    weight = np.array([max(n_all[number] / n_heard[number], 1.0) for number in band])
+    # Bands of several pools, such as of other recordings, are told apart by their sizes.
+    n_all = [each.snippet.of_band for each in reviews]
+    band = list(zip(bands(score).tolist(), n_all, strict=True))
+    n_heard = Counter(band)
+    weight = np.array([max(each[1] / n_heard[each], 1.0) for each in band])
     return score, right, weight

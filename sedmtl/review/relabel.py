@@ -15,6 +15,7 @@ from sedmtl.config import Config
 from sedmtl.data.clips import place_of_clips
 from sedmtl.data.folds import labels_of_rows
 from sedmtl.events import Event, strong_label_text
+from sedmtl.inference.identity import run_of
 from sedmtl.label_files import by_recording, path_parts, read_strong_labels
 from sedmtl.review.labels import Corrected, correct
 from sedmtl.review.precision import MIN_HEARD, Estimate, refit_classes
@@ -25,7 +26,7 @@ from sedmtl.runtime.outputs import Outputs, check_output, write_output
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
 
-THRESHOLD_COLUMNS = ("event_label", "threshold", "precision", "low", "high", "heard")
+THRESHOLD_COLUMNS = ("event_label", "threshold", "precision", "low", "high", "heard", "run")
 
 Row = Mapping[str, str]
 
@@ -79,37 +80,45 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
     if config.corpus.clips is not None:
         found, texts = _correct_tables(config, reviews)
         lines += found
-    runs = {each.snippet.run: None for each in reviews if each.snippet.onset_s is not None}
-    for run in runs:
-        classes = refit_classes(reviews, run, min_precision)
-        lines += _threshold_lines(run, classes, min_precision)
+    about_events = [each for each in reviews if each.snippet.onset_s is not None]
+    # Of a run that was trained anew, the network that was heard last.
+    networks = {run_of(each.snippet.run): each.snippet.run for each in about_events}
+    for run, network in networks.items():
+        n_of_others = sum(
+            run_of(each.snippet.run) == run and each.snippet.run != network for each in about_events
+        )
+        classes = refit_classes(about_events, network, min_precision)
+        lines += _threshold_lines(network, classes, n_of_others, min_precision)
         estimates = {label: each for label, (each, _) in classes.items() if each is not None}
         path = table.with_name(f"thresholds_{PurePosixPath(run).name}.tsv")
         if estimates:
-            texts[path] = threshold_text(estimates)
+            texts[path] = threshold_text(network, estimates)
         else:
             outdated.append(path)
     return Relabelled(lines, texts, outdated)
 
 
-def threshold_text(estimates: Mapping[str, Estimate]) -> str:
+def threshold_text(network: str, estimates: Mapping[str, Estimate]) -> str:
     """Thresholds of classes as a TSV, which `predict --thresholds` reads."""
     rows = [
         (label, f"{each.threshold:.4f}", f"{each.precision:.3f}", f"{each.low:.3f}",
-         f"{each.high:.3f}", str(each.n_heard))
+         f"{each.high:.3f}", str(each.n_heard), network)
         for label, each in estimates.items()
     ]  # fmt: skip
     return _text([THRESHOLD_COLUMNS, *rows], "\t")
 
 
-def read_thresholds(path: Path) -> list[tuple[str, float]]:
-    """The classes and thresholds of a table that `relabel` wrote.
+def read_thresholds(path: Path) -> tuple[list[tuple[str, float]], str]:
+    """The classes and thresholds of a table that `relabel` wrote, and the network they are for.
+
+    Tables of earlier versions do not name it: it is then empty.
 
     Raises:
         SedmtlError: The table cannot be read, or a threshold is none.
     """
-    found = []
+    found, network = [], ""
     for row in read_table(path, THRESHOLD_COLUMNS[:2], "\t", unique="event_label"):
+        network = row.get("run", "")
         try:
             threshold = float(row["threshold"])
         except ValueError:
@@ -120,15 +129,15 @@ def read_thresholds(path: Path) -> list[tuple[str, float]]:
                 f"{row['event_label']}"
             )
         found.append((class_name(row["event_label"]), threshold))
-    return found
+    return found, network
 
 
 def in_words(estimate: Estimate) -> str:
-    """`0.62: 94 % of events are right, 88–97, 120 heard`."""
+    """`0.62: 94 % of events are right, 88–97, by 120 verdicts`."""
     percent = [round(100 * each) for each in (estimate.precision, estimate.low, estimate.high)]
     return (
         f"{estimate.threshold:.2f}: {percent[0]} % of events are right, "
-        f"{percent[1]}–{percent[2]}, {estimate.n_heard} heard"
+        f"{percent[1]}–{percent[2]}, by {estimate.n_heard} verdicts"
     )
 
 
@@ -137,7 +146,7 @@ def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str
     settings, table, root = place_of_clips(config)
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
-    ours, n_elsewhere = _of_table(reviews, names, table, root)
+    ours, n_elsewhere = _of_table(reviews, names, table, root, config.locate(Path()))
     corrected = correct(dict(zip(names, labels_of_rows(rows)[0], strict=True)), ours)
     lines = [
         f"{'+' if change.is_added else '-'} {change.label}\t{change.filename}"
@@ -151,7 +160,7 @@ def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str
         "labels added": n_added,
         "labels removed": len(corrected.changes) - n_added,
         "recordings added": n_new,
-        "recordings not added, because they were not heard completely": corrected.n_partly_heard,
+        "recordings not added, because proposals in them have no verdict": corrected.n_partly_heard,
         f"recordings not added, because they are not below {root}": n_elsewhere,
     }
     counted = [f"{number} {what}" for what, number in counts.items() if number]
@@ -171,11 +180,12 @@ def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str
 
 
 def _of_table(
-    reviews: Iterable[Review], names: Sequence[str], table: Path, root: Path
+    reviews: Iterable[Review], names: Sequence[str], table: Path, root: Path, here: Path
 ) -> tuple[list[Review], int]:
     """The verdicts about recordings in the table or below its root, by the table's names.
 
-    Also gives the number of recordings that are neither.
+    Also gives the number of recordings that are neither: those that are there below the folder of
+    data.yaml, or by their whole paths, are none of the table, whatever they are called.
 
     Raises:
         SedmtlError: The name of a recording fits several of the table.
@@ -187,14 +197,17 @@ def _of_table(
     # First these: of siteA/1.wav and siteB/1.wav only one may be in the table.
     added = [name for name in by_name if path_parts(name) not in known and _is_below(root, name)]
     found = {name: by_name.pop(name) for name in added}
-    of_table, others = by_recording(by_name, names, table)
+    others = [name for name in by_name if path_parts(name) not in known and is_file(here / name)]
+    for name in others:
+        del by_name[name]
+    of_table, unknown = by_recording(by_name, names, table)
     found |= of_table
     ours = [
         replace(review, snippet=review.snippet._replace(filename=name))
         for name, heard in found.items()
         for review in heard
     ]
-    return ours, len(others)
+    return ours, len(others) + len(unknown)
 
 
 def _is_below(root: Path, name: str) -> bool:
@@ -230,21 +243,31 @@ def _strong_labels(strong: Path | None, corrected: Corrected) -> dict[str, list[
 
 
 def _threshold_lines(
-    run: str, classes: Mapping[str, tuple[Estimate | None, int]], min_precision: float | None
+    network: str,
+    classes: Mapping[str, tuple[Estimate | None, int]],
+    n_of_others: int,
+    min_precision: float | None,
 ) -> list[str]:
-    lines = [f"thresholds of {run}:"] if classes else []
+    lines = [f"thresholds of {network}:"] if classes or n_of_others else []
+    if n_of_others:
+        lines.append(
+            f"  {n_of_others} verdicts do not count here: they are about events that "
+            f"{run_of(network)} proposed before it was trained anew, with other scores"
+        )
     for label, (found, n_heard) in classes.items():
         if found is not None:
             lines.append(f"  {label} {in_words(found)}")
         elif n_heard < MIN_HEARD:
-            lines.append(f"  {label} stays: {n_heard} heard, expected at least {MIN_HEARD}")
+            lines.append(
+                f"  {label} stays: {n_heard} of its events heard, expected {MIN_HEARD} or more"
+            )
         elif min_precision is not None:
             lines.append(
-                f"  {label} stays: with {n_heard} heard, no threshold is sure to reach "
-                f"{min_precision:g}"
+                f"  {label} stays: with {n_heard} of its events heard, no threshold is sure to "
+                f"reach {min_precision:g}"
             )
         else:
-            lines.append(f"  {label} stays: none of {n_heard} heard is right")
+            lines.append(f"  {label} stays: none of its {n_heard} events heard is right")
     return lines
 
 

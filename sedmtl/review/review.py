@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from sedmtl.data import audio
 from sedmtl.data.clips import load_clips, place_of_clips
 from sedmtl.inference.checkpoint import find_run, load_card
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.identity import network_name
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.predict import find_events
 from sedmtl.inference.predict_options import PredictOptions
@@ -36,6 +37,7 @@ from sedmtl.review.pool import (
 from sedmtl.review.server import ReviewServer, Site
 from sedmtl.review.verdicts import ReviewTable, Snippet, parse_line, read_reviews, standing
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.folders import is_file
 from sedmtl.runtime.outputs import write_output
 from sedmtl.runtime.progress import progress, say
 
@@ -129,7 +131,7 @@ def merge(table: ReviewTable, path: Path) -> int:
 
 
 Found = tuple[Pool, dict[str, Path], dict[str, Path]]
-"""A pool, the recordings by their names in it, and the folders of runs by theirs."""
+"""A pool, the recordings by their names in it, and the folders of runs by those of networks."""
 
 
 def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Found:
@@ -137,8 +139,9 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     files = dict(zip(clips.name, clips.paths, strict=True))
     runs_dir = config.work_dir / "runs"
     runs = find_scored(runs_dir, options.run_names)
-    say(f"held-out scores of {', '.join(run.name for run in runs)}")
+    say(f"held-out scores of {', '.join(run.folder.name for run in runs)}")
     pool = held_out(runs)
+    _tell_unscored(pool, files)
     gone = {each.filename for each in pool.snippets} - set(files)
     if gone:
         say(f"left out, no longer in corpus.clips: {len(gone)} recordings, such as {min(gone)}")
@@ -150,19 +153,28 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     return (
         pool.without(gone).labelled(labels),
         files,
-        {run.name: run.folder for run in runs},
+        {run.network: run.folder for run in runs},
     )
+
+
+def _tell_unscored(pool: Pool, files: Collection[str]) -> None:
+    """Say how many of the labelled recordings none of the runs has held out."""
+    n_unscored = len(set(files).difference(each.filename for each in pool.snippets))
+    if n_unscored:
+        say(
+            f"left out, not in the held-out fold of any of these runs: {n_unscored} of "
+            f"{len(files)} recordings; 'sedmtl train --fold all' trains what is missing"
+        )
 
 
 def _predicted(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Found:
     if options.by == "suspicious":
         raise SedmtlError(UNLABELLED)
-    runs_dir = config.work_dir / "runs"
+    sources, runs_dir = _sources(config, paths), config.work_dir / "runs"
     folders = [find_run(runs_dir, name) for name in options.run_names or (None,)]
-    cards = [(run.name, load_card(run)) for run in folders]
+    cards = [(network_name(run), load_card(run)) for run in folders]
     check_same_classes(cards)
     check_classes(options.classes, cards[0][1].classes)  # before hours of work
-    sources = _sources(config, paths)
     journal = config.work_dir / "review" / "journal.jsonl"
     found, errors = [], dict[str, SedmtlError]()
     for run, (_, card) in zip(folders, cards, strict=True):
@@ -177,19 +189,20 @@ def _predicted(config: Config, paths: Sequence[Path], options: ReviewOptions) ->
     for error in errors.values():
         say(f"left out: {error}")
     files = {source.name: source.path for source in sources}
-    return predicted(cards, found), files, {run.name: run for run in folders}
+    names = (name for name, _ in cards)
+    return predicted(cards, found), files, dict(zip(names, folders, strict=True))
 
 
 def _listed(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Found:
     assert options.labels is not None
     if options.by == "suspicious":
         raise SedmtlError(UNLABELLED)
-    run = find_run(config.work_dir / "runs", next(iter(options.run_names), None))
     if paths:
         files = {source.name: source.path for source in _sources(config, paths)}
     else:
         clips = load_clips(config)
         files = dict(zip(clips.name, clips.paths, strict=True))
+    run = find_run(config.work_dir / "runs", next(iter(options.run_names), None))
     found, others = by_recording(read_detections(options.labels), files, options.labels)
     if not found:
         raise SedmtlError(
@@ -205,20 +218,25 @@ def _listed(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Fo
 def _sources(config: Config, paths: Sequence[Path]) -> list[Source]:
     """The recordings that were asked for; those of `corpus.clips` by the names in its table.
 
-    These are the paths below its root. Of another recording a name that is one of them would say
-    the wrong thing: it gets its whole path.
+    These are the paths below its root. Others have their paths below the folder of data.yaml, or
+    their whole paths if they lie elsewhere or that path is one below the root, too: so a name means
+    the same recording whatever else is reviewed.
     """
-    sources = find_sources(paths)
-    if config.corpus.clips is None:
-        return sources
-    root = Path(os.path.normpath(place_of_clips(config)[2].absolute()))
-    files = [Path(os.path.normpath(source.path.absolute())) for source in sources]
-    ours = {f: f.relative_to(root).as_posix() for f in files if f.is_relative_to(root)}
-    taken = set(ours.values())
-    return [
-        Source(ours.get(file, str(file) if source.name in taken else source.name), source.path)
-        for source, file in zip(sources, files, strict=True)
-    ]
+    here = _plain(config.locate(Path()))
+    root = here if config.corpus.clips is None else _plain(place_of_clips(config)[2])
+
+    def name_of(file: Path) -> str:
+        if file.is_relative_to(root):
+            return file.relative_to(root).as_posix()
+        if file.is_relative_to(here) and not is_file(root / file.relative_to(here)):
+            return file.relative_to(here).as_posix()
+        return str(file)
+
+    return [Source(name_of(_plain(path)), path) for _, path in find_sources(paths)]
+
+
+def _plain(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _cut(

@@ -42,7 +42,7 @@ class Snippet(NamedTuple):
         filename: The recording, as tables call it.
         onset_s: None, as `offset_s`, if the question is about the whole recording.
         score: The network's, in [0, 1].
-        run: The network that proposed it.
+        run: The network that proposed it, as of `network_name`, or the tool.
         by: How it was chosen.
         of_recording: Number of proposals in the recording, of all classes.
         of_class: Number of proposals of this class in the recording.

@@ -64,24 +64,28 @@ def silence() -> Iterator[None]:
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0, *, log: bool = True) -> Iterator[Advance]:
+def progress(
+    what: str, total: int, done: int = 0, *, unit: str = "", log: bool = True
+) -> Iterator[Advance]:
     """Show progress while the block runs.
 
     Args:
         what: Short description.
         total: Number of units.
         done: Units that an earlier, interrupted attempt finished.
+        unit: What is counted, unless `what` says so.
         log: Whether to write progress lines to a log file; False if the block writes its own.
 
     Yields:
         A function to call with the number of units just finished.
     """
-    meter = _Meter(what, total, done, lines=log and not console.is_terminal)
+    meter = _Meter(what, total, done, unit, lines=log and not console.is_terminal)
     if not console.is_terminal:
         yield meter.advance
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-               "·", TimeElapsedColumn(), "elapsed,", TimeRemainingColumn(), "left")  # fmt: skip
+               f"{unit} ·".strip(), TimeElapsedColumn(), "elapsed,", TimeRemainingColumn(),
+               "left")  # fmt: skip
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(printable(what), total=total, completed=done)
 
@@ -114,8 +118,9 @@ def board() -> Iterator[Callable[[Sequence[str]], None]]:
 class _Meter:
     """Counts the units that are done, and prints how long the rest takes."""
 
-    def __init__(self, what: str, total: int, done: int, *, lines: bool) -> None:
+    def __init__(self, what: str, total: int, done: int, unit: str, *, lines: bool) -> None:
         self._what, self._total, self._lines = what, total, lines
+        self._unit = f" {unit}" if unit else ""
         self._before = self._done = done
         self._started = self._printed = time.monotonic()
         self._first, self._first_at, self._is_estimated = 0, 0.0, False
@@ -130,7 +135,7 @@ class _Meter:
             self._tenth, self._printed = self._tenths(), now
             rate = (self._done - self._before) / (now - self._started)
             left = duration((self._total - self._done) / rate)
-            say(f"{self._what}: {self._done} of {self._total}, {left} left")
+            say(f"{self._what}: {self._done} of {self._total}{self._unit}, {left} left")
 
     def _estimate(self, now: float) -> None:
         """Estimate once how long the work takes, after the first few units.
@@ -147,7 +152,8 @@ class _Meter:
         left_s = elapsed_s / n_timed * (self._total - self._done)
         if left_s > WORTH_TELLING_S:
             n_to_do, rate = self._total - self._before, f"{n_timed / elapsed_s:.3g} per second"
-            say(f"{self._what}: {n_to_do:,} at {rate}, about {duration(left_s)}")
+            counted = f"{n_to_do:,}{self._unit}"
+            say(f"{self._what}: {counted} at {rate}, about {duration(left_s)}")
 
     def _tenths(self) -> int:
         return 10 * self._done // max(self._total, 1)

@@ -224,7 +224,9 @@ def _run_epochs(
     if distributed.first(lambda: any(map(ends, trainer.history))):
         return
     started = time.monotonic()
-    with progress.progress("training", n_epochs * n_clips, n_done * n_clips, log=False) as advance:
+    total, done = n_epochs * n_clips, n_done * n_clips
+    what = f"training, {n_epochs} epoch{'s' * (n_epochs > 1)} of {n_clips:,} clips"
+    with progress.progress(what, total, done, unit="clips", log=False) as advance:
         for record in trainer.fit(advance):
             distributed.first(lambda: _save_epoch(run, trainer, add_to_curves))
             per_epoch = (time.monotonic() - started) / (record["epoch"] - n_done)

@@ -164,7 +164,7 @@ def verify(corpora: Sequence[Corpus], to_dir: Path) -> list[Report]:
 def _check(manifest: Manifest) -> Report:
     problems: list[Problem] = []
     n_fine = 0
-    with progress(f"verifying {manifest.corpus.name}, files", manifest.n_files) as advance:
+    with progress(f"verifying {manifest.corpus.name}", manifest.n_files, unit="files") as advance:
         for archive in manifest.corpus.archives:
             found = manifest.check(archive, advance)
             n_fine += len(manifest.entries(archive) or found) - len(found)
