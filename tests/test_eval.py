@@ -66,8 +66,8 @@ def test_the_table_fits_a_terminal_and_says_what_each_selection_means(crossvalid
     assert max(map(len, table.splitlines())) <= 80
     assert "…" not in table
     table = " ".join(table.split())
-    assert "validation: the epoch was chosen on a validation part of the training folds" in table
-    assert "test (paper's): the best epoch on the held-out fold itself" in table
+    assert "Epoch chosen by validation: a part of the training folds" in table
+    assert "test (paper's): the held-out fold itself, optimistic" in table
     for word in ("snr_20", "2apae", "micro-P", "macro-P", "AUC", "folds 1,2", "baseline"):
         assert word in table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import COARSE_YAML, Project, write_project
+from conftest import COARSE_YAML, Project, write_noise, write_project
 
 from sedmtl.config import load_config
 from sedmtl.inference.checkpoint import read_run
@@ -14,7 +14,7 @@ from sedmtl.training import cost
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
-from sedmtl.training.grid.workload import workload
+from sedmtl.training.grid.workload import workloads
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +171,9 @@ def test_a_store_that_stays_on_the_gpu_leaves_less_for_a_batch(monkeypatch):
     monkeypatch.setattr(cost, "fits", lambda n_bytes, _: asked.append(n_bytes) or True)
     assert choose_micro_batch(config, LOAD, CPU) == 12
     assert asked == [store_bytes]
+    # What new mixtures are made of stays there, too.
+    assert choose_micro_batch(config, LOAD, CPU, 50_000) == 6
+    assert asked[1:] == [store_bytes, 50_000]
 
 
 def test_a_dry_run_of_a_fitted_batch_has_the_memory_of_its_parts(featured, monkeypatch):
@@ -225,12 +228,27 @@ def test_without_a_store_the_cost_follows_from_data_yaml(featured, tmp_path, one
 def test_the_sizes_of_a_planned_store_are_those_of_the_store(featured, tmp_path):
     (tmp_path / "data.yaml").write_text((featured.folder / "data.yaml").read_text())
     made, planned = (
-        workload(load_config(folder / "data.yaml"), "snr_20", 1)
+        workloads(load_config(folder / "data.yaml"), "snr_20", [1])[1]
         for folder in (featured.folder, tmp_path)
     )
     assert planned[1:3] == made[1:3]
     assert planned.n_train + planned.n_scored == made.n_train + made.n_scored == 24
     assert planned.n_windows == made.n_windows == 1
+
+
+def test_the_windows_of_long_recordings_are_counted_before_there_is_a_store(tmp_path):
+    for n in range(8):
+        write_noise(tmp_path / "audio" / f"{n}.wav", n, 0.5 if n % 2 else 5.0)
+    rows = "".join(f"{n}.wav,x{n // 4},{1 + n % 4}\n" for n in range(8))
+    (tmp_path / "clips.csv").write_text(f"filename,labels,fold\n{rows}")
+    yaml = COARSE_YAML[COARSE_YAML.index("mixing:") :]
+    clips = "corpus: {clips: {csv: clips.csv, root: audio}}\n"
+    (tmp_path / "data.yaml").write_text(clips + yaml)
+    own = Project(tmp_path)
+    planned = workloads(load_config(tmp_path / "data.yaml"), "clips", [1, 2])
+    assert own.run("features").exit_code == 0
+    assert workloads(load_config(tmp_path / "data.yaml"), "clips", [1, 2]) == planned
+    assert planned[1].n_windows > 1
 
 
 def test_the_papers_data_are_counted_before_they_are_downloaded(tmp_path):

@@ -18,6 +18,7 @@ from sedmtl.inference.checkpoint import load_model, read_run
 from sedmtl.models.registry import MODELS, settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
+from sedmtl.training import pretrained
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.pretrained import SEEN_NAME, Pretrained, adopt, class_dims, parent_of
 
@@ -138,6 +139,13 @@ def test_without_freezing_the_encoder_learns_from_where_it_was(taught):
     changed = (network.state_dict()[key] - parent.state_dict()[key]).abs().max()
     assert 0 < changed < 0.05  # a few steps of Adam at 0.001
     assert card.mean == parent_card.mean
+
+
+def test_the_other_run_is_read_once(taught, monkeypatch):
+    n_read = []
+    monkeypatch.setattr(pretrained, "load_model", lambda run: n_read.append(1) or load_model(run))
+    child(taught, "once")
+    assert n_read == [1]
 
 
 def test_the_run_is_in_the_name_in_run_yaml_and_in_the_card(taught):

@@ -17,7 +17,7 @@ from sedmtl.data import audio
 from sedmtl.data.grid import Grid
 from sedmtl.evaluation.localisation import detected, timelines
 from sedmtl.features import recordings
-from sedmtl.features.recordings import Window, windows_of
+from sedmtl.features.recordings import WindowStart, window_table
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import joined
 from sedmtl.inference.timelines import score_recordings
@@ -195,8 +195,8 @@ def test_a_store_of_short_recordings_has_no_windows(tmp_path):
 def test_long_recordings_are_read_in_parts_and_short_ones_several_at_once(monkeypatch):
     monkeypatch.setattr(recordings, "PART", 10)
     lengths = [1, 1, 25, 3, 7, *[1] * 9]
-    rows = [Window(Path(str(n)), k) for n, length in enumerate(lengths) for k in range(length)]
-    blocks = list(recordings.blocks_of(rows))
+    rows = [WindowStart(Path(str(n)), k) for n, length in enumerate(lengths) for k in range(length)]
+    blocks = list(recordings.row_blocks(rows))
     assert [row for block in blocks for row in block] == rows
     assert [len(block) for block in blocks] == [10, 10, 10, 8, 8]
 
@@ -206,15 +206,17 @@ def test_where_parts_begin_changes_no_window_by_more_than_the_resampler_does(tmp
     path, windows = tmp_path / "a.wav", [0, 3000, 6000, 7500]
     write_noise(path, 0, 2.0, rate=rate)
     mixing = Mixing(sample_rate=8000, duration_s=1, event_s=0.1, onsets=[0.1])
-    together = list(recordings.read_windows([Window(path, first) for first in windows], mixing))
+    together = list(
+        recordings.read_windows([WindowStart(path, first) for first in windows], mixing)
+    )
     for first, window in zip(windows, together, strict=True):
-        (alone,) = recordings.read_windows([Window(path, first)], mixing)
+        (alone,) = recordings.read_windows([WindowStart(path, first)], mixing)
         np.testing.assert_allclose(window[100:-100], alone[100:-100], atol=1e-4)
 
 
 def test_ten_hours_take_windows_in_proportion(long):
     config = load_config(long.folder / "data.yaml")
-    windows = windows_of([36_000.0, 0.01, 1.0], config)
+    windows = window_table([36_000.0, 0.01, 1.0], config)
     n_each = np.bincount(windows.clip)
     assert n_each.tolist()[1:] == [1, 1]
     assert n_each[0] == pytest.approx(36_000 / (31 * 128 / 8000), rel=0.01)  # 30 of 61 are shared

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from sedmtl.logmel import n_frames
 
 OVERLAP_S = 1.0
 """What neighbouring windows share: windows of 10 s then cost 1.1 times the audio."""
@@ -32,6 +35,12 @@ class Grid:
     n_frames: int
     window: int
     hop: int
+
+    @classmethod
+    def of(cls, sample_rate: int, n_samples: int, window: int, hop: int, n_pooled: int = 1) -> Self:
+        """That of clips whose log-mel has such a window and hop, `n_pooled` frames taken as one."""
+        n_of_logmel, longer = n_frames(n_samples, window, hop), n_pooled * hop
+        return cls(sample_rate, n_samples, n_of_logmel // n_pooled, window + longer - hop, longer)
 
     @property
     def hop_s(self) -> float:

@@ -74,6 +74,22 @@ class Sources:
     digest: str
 
 
+def planned_bytes(config: Config, planned: Plan, event_part: EventPart) -> int:
+    """What the samples of `open_sources` take, from the headers of the files.
+
+    Raises:
+        SedmtlError: A file cannot be read.
+    """
+    return _Sounds(*_of_pools(planned), config.mixing).n_bytes(event_part)
+
+
+def _of_pools(planned: Plan) -> tuple[list[EventClip], list[Scene]]:
+    """All event clips and scenes, each once."""
+    clips = {clip.name: clip for pool in planned.pools for clip in pool.clips}
+    scenes = {scene.name: scene for pool in planned.pools for scene in pool.scenes}
+    return list(clips.values()), list(scenes.values())
+
+
 def open_sources(config: Config, planned: Plan, event_part: EventPart = "any") -> Sources:
     """Open the sources of a plan; decode them first unless the file is current.
 
@@ -86,16 +102,14 @@ def open_sources(config: Config, planned: Plan, event_part: EventPart = "any") -
         SedmtlError: A file cannot be read or is silent, or the disk is too small.
     """
     folder = config.work_dir / "sources"
-    clips = {clip.name: clip for pool in planned.pools for clip in pool.clips}
-    scenes = {scene.name: scene for pool in planned.pools for scene in pool.scenes}
-    origin = _origin(clips, scenes, config.mixing, event_part)
+    sounds = _Sounds(*_of_pools(planned), config.mixing)
+    origin = _origin(sounds, event_part)
     sources = _read(folder, origin)
     if sources is None:
         # Processes that train together, or runs side by side, all come here: one decodes.
         with folder_lock(folder, "sedmtl train --remix", wait=True):
             sources = _read(folder, origin)
             if sources is None:
-                sounds = _Sounds(list(clips.values()), list(scenes.values()), config.mixing)
                 _write(folder, sounds, event_part, origin)
                 sources = _read(folder, origin)
     if sources is None:
@@ -103,15 +117,12 @@ def open_sources(config: Config, planned: Plan, event_part: EventPart = "any") -
     return sources
 
 
-def _origin(
-    clips: Mapping[str, EventClip],
-    scenes: Mapping[str, Scene],
-    mixing: Mixing,
-    event_part: EventPart,
-) -> Origin:
+def _origin(sounds: _Sounds, event_part: EventPart) -> Origin:
+    parts, mixing = (sounds.clips, sounds.scenes), sounds.mixing
     keys = {"sample_rate", "duration_s", "event_s", "snr_over"}
-    names = hashlib.sha256(json.dumps([[*clips], [*scenes]]).encode()).hexdigest()
-    stamp = stamp_of(each.path for part in (clips, scenes) for each in part.values())
+    each_name = json.dumps([[each.name for each in part] for part in parts])
+    names = hashlib.sha256(each_name.encode()).hexdigest()
+    stamp = stamp_of(each.path for part in parts for each in part)
     made = {"protocol": PROTOCOL, "names": names, "stamp": stamp, "event_part": event_part}
     return Origin({**made, **mixing.model_dump(include=keys)})
 

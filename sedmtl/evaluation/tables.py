@@ -19,14 +19,11 @@ SELECTIONS = {"honest": "validation", "paper": "test (paper's)"}
 
 COLUMNS = ("chosen by", "micro-P", "macro-P", "AUC", "scored")
 LEGEND = (
-    "Networks are told apart by what differs between them. Those in one table were scored on the "
-    "same clips.",
-    "Mean over the held-out folds, ± standard deviation over folds. 95 %: interval from 500 "
-    "bootstrap draws of the clips.",
-    "validation: the epoch was chosen on a validation part of the training folds.",
-    "test (paper's): the best epoch on the held-out fold itself, as in the paper; optimistic.",
-    "baseline (class frequencies): every clip gets the frequency of each class in training.",
-    "scored: classes with a positive clip in every held-out fold / all classes.",
+    "Mean over held-out folds ± standard deviation; 95 %: from 500 bootstrap draws of clips.",
+    "Epoch chosen by validation: a part of the training folds; test (paper's): the held-out fold "
+    "itself, optimistic.",
+    "baseline: the classes' frequencies in training as scores. scored: classes that occur in every "
+    "held-out fold.",
 )
 LOCALISATION = {
     "PSDS1": "psds1",
@@ -38,13 +35,10 @@ LOCALISATION = {
 }
 """Columns of the localisation tables, and the metrics they show."""
 LOCALISATION_LEGEND = (
-    "When events happen, according to the network chosen by validation; ± standard deviation over "
-    "folds.",
-    "PSDS1, PSDS2: over all thresholds, minus the standard deviation over classes. frame AP: micro "
-    "average over all frames.",
-    "collar, segment, intersection: macro F1 at thresholds tuned on validation. collar: onset "
-    "within 0.2 s, offset within 0.2 s or 20 % of the event. segment: per second. intersection: "
-    "half of each detection and half of each event covered.",
+    "Epoch chosen by validation; ± standard deviation over folds.",
+    "Over all thresholds: PSDS1 (exact times), PSDS2 (unconfused classes), frame AP (micro).",
+    "Macro F1 at thresholds from validation: collar (onset to 0.2 s, offset to 0.2 s or 20 %), "
+    "segment (each second), intersection (half of event and detection in each other).",
 )
 COUNTS = ("positives", "recordings")
 CLASSES = {"AP": "ap", "AUC": "auc"}
@@ -58,8 +52,8 @@ CLASSES_LOCALISATION = {
 }
 """Columns of the tables of classes, and the metrics they show."""
 CLASSES_LEGEND = (
-    "positives: held-out clips that have the class. recordings: how many recordings its sounds in "
-    "them come from.",
+    "positives: held-out clips that hold the class. recordings: how many different recordings the "
+    "class was cut from for these clips; with few, its scores are uncertain however many clips.",
 )
 
 

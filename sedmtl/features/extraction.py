@@ -21,12 +21,12 @@ from sedmtl.data.label_counts import rare_classes, table_of_classes
 from sedmtl.features.mixtures import MixtureReader, open_mixtures
 from sedmtl.features.recordings import (
     BLOCK,
-    Window,
-    blocks_of,
+    WindowStart,
     n_longer,
     read_windows,
+    row_blocks,
     undecodable,
-    windows_of,
+    window_table,
 )
 from sedmtl.features.targets import (
     TARGETS,
@@ -177,7 +177,7 @@ def _of_readable(
 ) -> Path:
     """A recording gives as many windows as it needs; a short one is padded with silence."""
     clips, mixing = clips.within(lengths_s), config.mixing
-    windows = windows_of(lengths_s, config)
+    windows = window_table(lengths_s, config)
     is_long = len(windows.clip) > len(lengths_s)
     clips = replace(clips, windows=windows if is_long else None)
     progress.say(
@@ -193,11 +193,11 @@ def _of_readable(
     # The workers of a cluster may be in another folder.
     paths, hop = [path.absolute() for path in clips.paths], config.features.hop
     pairs = zip(windows.clip.tolist(), windows.start.tolist(), strict=True)
-    rows = [Window(paths[clip], start * hop) for clip, start in pairs]
+    rows = [WindowStart(paths[clip], start * hop) for clip, start in pairs]
     read = partial(read_windows, mixing=mixing)
     recorded = {"config": config.describe("corpus", "mixing")}
     stamp = stamp_of(clips.paths)
-    blocks = list(blocks_of(rows))
+    blocks = list(row_blocks(rows))
     source = _Source(clips, clips.classes, blocks, read, "recordings", recorded, stamp)
     return _write("clips.h5", source, config, workers)
 

@@ -14,7 +14,6 @@ from sedmtl.config import Config, Mixing
 from sedmtl.data import audio
 from sedmtl.data.faults import UnreadableRecordingError
 from sedmtl.data.grid import Grid
-from sedmtl.logmel import n_frames
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
@@ -27,18 +26,17 @@ PART = 128
 """Windows of a long recording read in one go: 20 minutes of 10 s windows, 10 MB of features."""
 
 
-class Window(NamedTuple):
-    """A row: the clip that begins `first` samples into a recording."""
+class WindowStart(NamedTuple):
+    """Where the window of a row begins: `first` samples into a recording."""
 
     path: Path
     first: int
 
 
-def windows_of(lengths_s: Sequence[float], config: Config) -> WindowTable:
+def window_table(lengths_s: Sequence[float], config: Config) -> WindowTable:
     """Where the windows of recordings lie: where `predict` puts them."""
     mixing, made = config.mixing, config.features
-    n_of_window = n_frames(mixing.n_samples, made.window, made.hop)
-    grid = Grid(mixing.sample_rate, mixing.n_samples, n_of_window, made.window, made.hop)
+    grid = Grid.of(mixing.sample_rate, mixing.n_samples, made.window, made.hop)
     n_samples = [max(1, round(length_s * mixing.sample_rate)) for length_s in lengths_s]
     starts = [grid.starts(n) for n in n_samples]
     within = [
@@ -59,7 +57,7 @@ def n_longer(windows: WindowTable) -> int:
     return int((np.bincount(windows.clip) > 1).sum())
 
 
-def blocks_of(rows: Sequence[Window]) -> Iterator[Sequence[Window]]:
+def row_blocks(rows: Sequence[WindowStart]) -> Iterator[Sequence[WindowStart]]:
     """Rows that are read together: some short recordings, or a part of a long one in one go."""
     first = 0
     for row in range(1, len(rows) + 1):
@@ -70,7 +68,7 @@ def blocks_of(rows: Sequence[Window]) -> Iterator[Sequence[Window]]:
             first = row
 
 
-def read_windows(rows: Sequence[Window], mixing: Mixing) -> Iterator[audio.Audio]:
+def read_windows(rows: Sequence[WindowStart], mixing: Mixing) -> Iterator[audio.Audio]:
     """Read the audio of rows, each scaled to the same peak; one window is held at a time.
 
     Yields:

@@ -86,9 +86,8 @@ class ModelCard:
         return self._grid(1)
 
     def _grid(self, n_pooled: int) -> Grid:
-        hop = n_pooled * int(self.features["hop"])
-        window = int(self.features["window"]) + hop - int(self.features["hop"])
-        return Grid(self.sample_rate, self.n_samples, self.n_frames // n_pooled, window, hop)
+        window, hop = int(self.features["window"]), int(self.features["hop"])
+        return Grid.of(self.sample_rate, self.n_samples, window, hop, n_pooled)
 
     def tagged(self, clip: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
         """Which of the clip scores (…, C) are above their thresholds, in float32."""

@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sedmtl.config import Config
+from sedmtl.data.mixing import plan_project
+from sedmtl.data.sources import planned_bytes
 from sedmtl.logmel import Standardiser
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.free_memory import free_bytes
@@ -133,7 +136,9 @@ def _measure_memory(share: float, trainer: Trainer) -> tuple[int, int]:
     return 4 * n_weights, window_bytes  # weights, their gradients, Adam's two means
 
 
-def choose_micro_batch(config: TrainConfig, load: Workload, device: torch.device) -> int | None:
+def choose_micro_batch(
+    config: TrainConfig, load: Workload, device: torch.device, source_bytes: int = 0
+) -> int | None:
     """Clips at once, so that memory holds them; None for a whole batch.
 
     The batch is halved until it fits, so that a little more or less free memory changes nothing.
@@ -143,16 +148,33 @@ def choose_micro_batch(config: TrainConfig, load: Workload, device: torch.device
         config: Of the run.
         load: Its sizes.
         device: Of this process; on the CPU, those that train together share the memory.
+        source_bytes: As of `source_bytes`.
     """
     memory = _measure_memory(*next(_probes(config, load, device)))
-    return distributed.first(lambda: _fit(config, load, device, Cost(0.0, 0.0, *memory)))
+    cost = Cost(0.0, 0.0, *memory)
+    return distributed.first(lambda: _fit(config, load, device, cost, source_bytes))
 
 
-def _fit(config: TrainConfig, load: Workload, device: torch.device, cost: Cost) -> int | None:
+def source_bytes(project: Config, config: TrainConfig, device: torch.device) -> int:
+    """What events and scenes take on a GPU that has room for them; nothing elsewhere.
+
+    Raises:
+        SedmtlError: The corpora cannot be read.
+    """
+    if config.remix is None or config.data == "clips" or device.type != "cuda":
+        return 0
+    return planned_bytes(project, plan_project(project), config.remix.event_part)
+
+
+def _fit(
+    config: TrainConfig, load: Workload, device: torch.device, cost: Cost, source_bytes: int
+) -> int | None:
     free = free_bytes(device)
-    # The log-mels will be on a GPU that has room for them: see `open_trainer`.
+    # The log-mels will be on a GPU that has room for them, then the sources of new mixtures: see
+    # `open_trainer`.
     store_bytes = 4 * (load.n_train + load.n_scored) * load.n_frames * load.n_mels
-    free -= store_bytes if fits(store_bytes, device) else 0
+    for n_bytes in (store_bytes, source_bytes):
+        free -= n_bytes if n_bytes and fits(n_bytes, device) else 0
     n_processes = distributed.world_size()
     n_sharing = n_processes if device.type == "cpu" else 1
 

@@ -46,8 +46,8 @@ class ReadPresence:
                 f"lacks those of {n_unknown} of {len(rows)}: name them in corpus.clips.strong, or "
                 "train with --supervision weak"
             )
-        made, n_frames = store.attributes, store.row_shape[0]
-        grid = Grid(made["sample_rate"], made["n_samples"], n_frames, made["window"], made["hop"])
+        made = store.attributes
+        grid = Grid.of(made["sample_rate"], made["n_samples"], made["window"], made["hop"])
         return cls(len(store.classes), grid)
 
     def of(

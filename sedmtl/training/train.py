@@ -34,7 +34,7 @@ from sedmtl.runtime.origin import check_settings
 from sedmtl.store import Store, check_mixing, write_scores
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
-from sedmtl.training.cost import Workload, choose_micro_batch, measure_cost
+from sedmtl.training.cost import Workload, choose_micro_batch, measure_cost, source_bytes
 from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.loop import Trainer
@@ -62,6 +62,9 @@ from sedmtl.training.tasks import arrays_of
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best
 epochs, twice while it is replaced; and the model."""
+
+Start = tuple[Pretrained | None, dict[str, Any]]
+"""What a run begins with, and what run.yaml says of it."""
 
 
 def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
@@ -95,16 +98,17 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         if options.fit_memory:
             known = distributed.first(lambda: known_settings(run, force=options.force))
             n_at_once = (
-                choose_micro_batch(config, load, device)
+                choose_micro_batch(config, load, device, source_bytes(project, config, device))
                 if known is None
                 else known.get("micro_batch")
             )
             config = replace(config, micro_batch=n_at_once)
         settings = settings_of(config, store, count_parameters(build_network(config, store)))
+        start = None
         if not distributed.first(run.is_dir):
-            _pretrained(run, config, store, project, force=options.force)
+            start = _pretrained(run, config, store, project, force=options.force)
         with folder_lock(run, "sedmtl train") if distributed.rank() == 0 else nullcontext():
-            _train(run, config, options, settings, store, device, project)
+            _train(run, config, options, settings, store, device, project, start)
     return run
 
 
@@ -127,13 +131,14 @@ def _train(
     store: Store,
     device: torch.device,
     project: Config,
+    start: Start | None,
 ) -> None:
-    """Train in a folder that no other command writes into."""
+    """Train in a folder that no other command writes into; what it begins with may be known."""
     force, resume = options.force, options.resume
     if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
         progress.say(f"{run} is finished already (--force trains it anew)")
         return
-    pretrained, seen = _pretrained(run, config, store, project, force=force)
+    pretrained, seen = start or _pretrained(run, config, store, project, force=force)
     settings = {**settings, **seen}
     trainer = open_trainer(config, store, device, project, pretrained)
     if trainer.remixer is not None and trainer.remixer.digest:
@@ -174,7 +179,7 @@ def _train(
 
 def _pretrained(
     run: Path, config: TrainConfig, store: Store, project: Config, *, force: bool
-) -> tuple[Pretrained | None, dict[str, Any]]:
+) -> Start:
     """What the run begins with, and what run.yaml says of it; a run that goes on needs it no more.
 
     The first process reads it for all.

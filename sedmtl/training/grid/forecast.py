@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +12,12 @@ import torch
 from sedmtl.config import Config
 from sedmtl.inference.checkpoint import n_epochs_done
 from sedmtl.runtime.devices import choose_device
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.free_memory import free_bytes
 from sedmtl.runtime.progress import duration, size_text
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost
-from sedmtl.training.grid.workload import needed_data, workload
+from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost, source_bytes
+from sedmtl.training.grid.workload import needed_data, workloads
 from sedmtl.training.run_folder import folders_of, is_trained, known_settings
 
 
@@ -74,7 +76,7 @@ def forecast(
         SedmtlError: A fold or a network does not exist, or a grid is given one name.
     """
     runs = folders_of(project.work_dir, configs, run_name)
-    loads: dict[Hashable, Workload] = {}
+    loads: dict[str, dict[int, Workload]] = {}
     costs: dict[Hashable, Cost] = {}
     micro_batches: dict[Hashable, int | None] = {}
     forecasts = []
@@ -83,12 +85,13 @@ def forecast(
         if not n_left or (is_trained(run, config.epochs) and not force):
             forecasts.append(Forecast(config, 0, 0.0))
             continue
-        which = (config.data, config.fold)
-        if which not in loads:
-            loads[which] = workload(project, *which)
-        load = loads[which]
+        if config.data not in loads:
+            folds = {each.fold for each in configs if each.data == config.data}
+            loads[config.data] = workloads(project, config.data, folds)
+        load = loads[config.data][config.fold]
         if fit_memory:
-            config = _fitted(config, known_settings(run, force=force), load, device, micro_batches)
+            known = known_settings(run, force=force)
+            config = _fitted(project, config, known, load, device, micro_batches)
         parts = (bool(config.tasks), config.freeze_encoder, config.n_at_once)
         kind = (config.network, parts, load[:3])
         if kind not in costs:
@@ -101,6 +104,7 @@ def forecast(
 
 
 def _fitted(
+    project: Config,
     config: TrainConfig,
     known: Mapping[str, Any] | None,
     load: Workload,
@@ -113,7 +117,10 @@ def _fitted(
     parts = (bool(config.tasks), config.freeze_encoder, config.batch_size)
     kind = (config.network, parts, load[:3], load.n_windows)
     if kind not in micro_batches:
-        micro_batches[kind] = choose_micro_batch(config, load, device)
+        n_bytes = 0
+        with suppress(SedmtlError):  # the corpora may not be there yet
+            n_bytes = source_bytes(project, config, device)
+        micro_batches[kind] = choose_micro_batch(config, load, device, n_bytes)
     return replace(config, micro_batch=micro_batches[kind])
 
 

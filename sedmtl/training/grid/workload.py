@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sedmtl.config import Config
 from sedmtl.config.corpora import FsdKaggle2018, Tau2019
-from sedmtl.data.clips import load_clips
+from sedmtl.data import audio
+from sedmtl.data.clips import LabelledClips, load_clips
 from sedmtl.data.corpora import load_events
 from sedmtl.data.download.catalogue import CORPORA
 from sedmtl.data.reservation import validation_share
+from sedmtl.features.recordings import window_table
 from sedmtl.logmel import n_frames
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import size_text
@@ -43,20 +46,35 @@ def planned_folds(project: Config, path: Path) -> list[int]:
     return list(range(1, project.mixing.folds + 1))
 
 
-def workload(project: Config, data: str, fold: int) -> Workload:
-    """The sizes of a run, whether its store is there or not.
+def workloads(project: Config, data: str, folds: Iterable[int]) -> dict[int, Workload]:
+    """The sizes of the runs that hold out some folds, whether their store is there or not.
 
     Raises:
-        SedmtlError: The fold does not exist, or leaves too little.
+        SedmtlError: A fold does not exist, or leaves too little.
     """
     path = feature_path(project, data)
     if path.is_file():
         with Store(path, "logmel") as store:
-            return Workload.of_store(store, fold)
-    mixing, sizes = project.mixing, (_n_frames(project), project.features.n_mels)
+            return {fold: Workload.of_store(store, fold) for fold in folds}
     if data == OWN:
-        clips = load_clips(project)
-        return Workload.of_clips(clips, len(clips.classes), *sizes, fold)
+        clips = _clips_in_windows(project)
+        sizes = (len(clips.classes), _n_frames(project), project.features.n_mels)
+        return {fold: Workload.of_clips(clips, *sizes, fold) for fold in folds}
+    n_classes = _n_classes(project)
+    return {fold: _of_mixtures(project, path, fold, n_classes) for fold in folds}
+
+
+def _clips_in_windows(project: Config) -> LabelledClips:
+    """The recordings of `corpus.clips` with their windows: one, if a file cannot be read."""
+    clips = load_clips(project)
+    probed = audio.probe_each(clips.paths)
+    lengths_s = [getattr(found, "duration_s", 0.0) for found in probed]
+    return replace(clips, windows=window_table(lengths_s, project))
+
+
+def _of_mixtures(project: Config, path: Path, fold: int, n_classes: int) -> Workload:
+    """With a fold of mixtures held out that data.yaml describes."""
+    mixing = project.mixing
     if fold not in (NO_FOLD, *planned_folds(project, path)):
         raise SedmtlError(f"there is no fold {fold}: data.yaml has {mixing.folds} folds")
     n_held_out = mixing.mixtures_per_fold * (fold != NO_FOLD)
@@ -64,7 +82,8 @@ def workload(project: Config, data: str, fold: int) -> Workload:
     n_left = n_all - n_held_out
     n_validation = round(validation_share(n_all, mixing.folds) * n_left)
     n_train = n_left - n_validation
-    return Workload(_n_classes(project), *sizes, n_train, n_validation + n_held_out)
+    sizes = (n_classes, _n_frames(project), project.features.n_mels)
+    return Workload(*sizes, n_train, n_validation + n_held_out)
 
 
 def needed_data(project: Config, names: Iterable[str]) -> list[str]:
@@ -84,7 +103,7 @@ def needed_data(project: Config, names: Iterable[str]) -> list[str]:
     ]
     mixing, n_mels = project.mixing, project.features.n_mels
     n_clips = mixing.folds * mixing.mixtures_per_fold
-    n_rows = sum(len(load_clips(project).name) if name == OWN else n_clips for name in features)
+    n_rows = sum(_clips_in_windows(project).n_rows if name == OWN else n_clips for name in features)
     sizes = {
         f"recordings ('sedmtl download {' '.join(each.name for each in corpora)}')": sum(
             each.n_unpacked_bytes for each in corpora
