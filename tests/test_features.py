@@ -129,7 +129,7 @@ def test_a_second_run_does_nothing(made, monkeypatch):
     def never(*_, **__):
         raise AssertionError("a feature was made again")
 
-    monkeypatch.setattr(features_stage, "_logmel_of", never)
+    monkeypatch.setattr(features_stage, "features_of", never)
     run(made, "features")
     assert feature_path(made).stat().st_mtime_ns == before
 
@@ -163,7 +163,7 @@ def test_changed_settings_make_the_features_again(made, change, shape):
 def test_interrupted_features_go_on_where_they_were(made, monkeypatch):
     whole = feature_path(made).read_bytes()
     shutil.rmtree(made.work / "features")
-    rows_made, make = [], features_stage._logmel_of
+    rows_made, make = [], features_stage.features_of
 
     def stop_at_the_third(rows, **settings):
         if len(rows_made) == 16:
@@ -171,7 +171,7 @@ def test_interrupted_features_go_on_where_they_were(made, monkeypatch):
         rows_made.extend(rows)
         return make(rows, **settings)
 
-    monkeypatch.setattr(features_stage, "_logmel_of", stop_at_the_third)
+    monkeypatch.setattr(features_stage, "features_of", stop_at_the_third)
     assert made.run("features", "--snr", 20, "--workers", 1).exit_code == 130
     assert not feature_path(made).exists()
     rows_made.clear()
@@ -180,7 +180,7 @@ def test_interrupted_features_go_on_where_they_were(made, monkeypatch):
         rows_made.extend(rows)
         return make(rows, **settings)
 
-    monkeypatch.setattr(features_stage, "_logmel_of", count)
+    monkeypatch.setattr(features_stage, "features_of", count)
     run(made, "features", "--snr", 20)
     assert rows_made == list(range(16, 24))
     assert feature_path(made).read_bytes() == whole

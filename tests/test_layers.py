@@ -42,7 +42,10 @@ KEEPERS = {
     "pydantic": {"config"},
     "typer": {"cli"},
     "jinja2": {"report.html"},
+    "onnx": {"features.runtimes.onnx"},
+    "onnxruntime": {"features.runtimes.onnx"},
     "onnxscript": {"inference.onnx"},
+    "ai_edge_litert": {"features.runtimes.tflite"},
     "distributed": {"runtime.workers.cluster"},
 }
 

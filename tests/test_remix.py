@@ -352,7 +352,7 @@ def test_log_mels_are_those_of_the_front_end(opened):
     config, _, _, _, _ = opened
     remixer = remixer_of(opened, n_clips=2)
     logmel, _ = epoch_of(remixer, 1)
-    front_end = LogMel(config.mixing.sample_rate, **config.features.model_dump())
+    front_end = LogMel(config.mixing.sample_rate, **config.features.logmel)
     expected = front_end(torch.stack([remixer.mix(remixer.draw(1, i)) for i in range(2)]))
     torch.testing.assert_close(logmel, expected)
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from sedmtl.config.corpora import Corpus
+from sedmtl.config.encoder import EncoderFile
 from sedmtl.config.section import AnyPath, Section, wrong
 from sedmtl.runtime.errors import SedmtlError
 
@@ -148,13 +149,23 @@ class Remix(Section):
 
 
 class Features(Section):
-    """The log-mel (paper, section IV-C; details as in the inherited recipe)."""
+    """The log-mel (paper, section IV-C; details as in the inherited recipe).
+
+    Attributes:
+        encoder: A frozen encoder, whose frames are made beside the log-mel.
+    """
 
     window: int = Field(default=2_048, ge=16, le=1 << 20)
     hop: int = Field(default=1_024, ge=1)
     n_mels: int = Field(default=64, ge=2, le=4_096)
     f_min: float = Field(default=50.0, ge=0)
     f_max: float = Field(default=PAPER_F_MAX, gt=0)
+    encoder: EncoderFile | None = None
+
+    @property
+    def logmel(self) -> dict[str, Any]:
+        """The arguments of `LogMel` beside the sample rate."""
+        return self.model_dump(exclude={"encoder"})
 
     @model_validator(mode="after")
     def _order_the_band(self) -> Self:

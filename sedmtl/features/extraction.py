@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sedmtl.config import Config, Features
+from sedmtl.config import Config
 from sedmtl.data import audio
 from sedmtl.data.clips import LabelledClips, load_clips
 from sedmtl.data.faults import Faults, UnreadableRecordingError
@@ -28,13 +28,9 @@ from sedmtl.features.recordings import (
     undecodable,
     window_table,
 )
-from sedmtl.features.targets import (
-    TARGETS,
-    ReadEvents,
-    make_targets,
-    target_arrays,
-)
-from sedmtl.logmel import LogMel, n_frames
+from sedmtl.features.rows import Read, all_of, features_of, open_front_end, targets_of
+from sedmtl.features.targets import TARGETS, ReadEvents, target_arrays
+from sedmtl.logmel import n_frames
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
@@ -57,7 +53,6 @@ from sedmtl.store import (
 PROTOCOL = 1
 """Raise it when the same audio would give other features: stores are then made again."""
 
-Read = Callable[[Any], Iterable[audio.Audio]]
 MakeArrays = Callable[[Any], Arrays]
 
 
@@ -204,34 +199,54 @@ def _of_readable(
 
 def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / name
-    settings, rate, n_samples = config.features, config.mixing.sample_rate, config.mixing.n_samples
-    _front_end(rate, settings)  # its errors come before the store
-    row_shape = (n_frames(n_samples, settings.window, settings.hop), settings.n_mels)
+    settings, mixing = config.features, config.mixing
+    how = (mixing.sample_rate, settings, _encoder_path(config))
+    encoder = open_front_end(*how).encoder  # its errors come before the store
+    row_shape = (n_frames(mixing.n_samples, settings.window, settings.hop), settings.n_mels)
     attributes = {
         "protocol": PROTOCOL,
         "source": source.origin,
-        **settings.model_dump(),
-        "sample_rate": rate,
-        "n_samples": n_samples,
+        **settings.logmel,
+        "sample_rate": mixing.sample_rate,
+        "n_samples": mixing.n_samples,
         "classes": source.classes,
     }
-    arrays, what = {"logmel": RowArray(row_shape, np.float32)}, "log-mel"
-    of_rows: dict[str, Any] = {"rate": rate, "settings": settings}
-    work: MakeArrays = partial(_logmel_of, read=source.read, **of_rows)
+    arrays, recorded = {"logmel": RowArray(row_shape, np.float32)}, source.recorded
+    if encoder is not None:
+        arrays["frames"] = encoder.rows_of(mixing.duration_s)
+        attributes["encoder"] = encoder.card.deciding
+        recorded = {**recorded, "encoder_file": encoder.card.recorded}
+    deciding = str(attributes.get("encoder", ""))
+    work: MakeArrays = partial(features_of, read=source.read, how=how, deciding=deciding)
     if source.read_events is not None:
         arrays |= target_arrays(source.n_slots, *row_shape)
-        attributes["stems"], what = source.stems, "log-mel, also of events and classes alone,"
-        of_rows |= {"n_slots": source.n_slots, "n_samples": n_samples}
-        work = partial(_all_of, work, partial(_targets_of, read=source.read_events, **of_rows))
+        attributes["stems"] = source.stems
+        sizes: dict[str, Any] = {"n_slots": source.n_slots, "n_samples": mixing.n_samples}
+        targets = partial(targets_of, read=source.read_events, how=how, **sizes)
+        work = partial(all_of, (work, targets))
     with folder_lock(path.parent, "sedmtl features"):
         # It looks at what is there, which before the lock another process may still change.
-        writer = StoreWriter(path, arrays, source.clips, attributes, source.recorded, source.stamp)
+        writer = StoreWriter(path, arrays, source.clips, attributes, recorded, source.stamp)
         of_what = "clips" if source.clips.windows is None else "windows"
-        announce(f"{what} of {writer.n_rows:,} {of_what}", [writer])
+        announce(f"{_described(arrays)} of {writer.n_rows:,} {of_what}", [writer])
+        if encoder is not None and not writer.is_there:
+            encoder.announce(writer.n_rows, mixing.duration_s, workers.n_threads())
         with writer:
             _fill(writer, work, source.blocks, workers)
             writer.finish()
     return path
+
+
+def _encoder_path(config: Config) -> Path | None:
+    """Where the encoder is, also for the workers of a cluster, which may be in another folder."""
+    section = config.features.encoder
+    return None if section is None else config.locate(section.path).absolute()
+
+
+def _described(arrays: Collection[str]) -> str:
+    frames = " and frames" if "frames" in arrays else ""
+    targets = ", also of events and classes alone," if TARGETS[0] in arrays else ""
+    return f"log-mel{frames}{targets}"
 
 
 def _fill(
@@ -259,31 +274,3 @@ def _one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(n_threads)
-
-
-@lru_cache(maxsize=1)
-def _front_end(rate: int, settings: Features) -> LogMel:
-    """Built once in each process: as an argument, its filters would travel with every block."""
-    return LogMel(rate, **settings.model_dump())
-
-
-def _logmel_of(rows: Sequence[Any], read: Read, rate: int, settings: Features) -> Arrays:
-    torch.set_num_threads(1)  # on a worker of a cluster nobody else has
-    logmel = _front_end(rate, settings)
-    with torch.inference_mode():
-        # Clip by clip, what is computed with stays in the processor's cache: 1.4 times as fast.
-        each = [logmel(torch.from_numpy(waveform)[None]) for waveform in read(rows)]
-        return {"logmel": torch.cat(each).numpy()}
-
-
-def _targets_of(
-    rows: range, read: ReadEvents, n_slots: int, n_samples: int, rate: int, settings: Features
-) -> Arrays:
-    front_end = _front_end(rate, settings)
-    with torch.inference_mode():
-        made = [make_targets(TARGETS, each, n_samples, n_slots, front_end) for each in read(rows)]
-    return {name: torch.stack([each[name] for each in made]).numpy() for name in TARGETS}
-
-
-def _all_of(logmel: MakeArrays, targets: MakeArrays, rows: range) -> Arrays:
-    return {**logmel(rows), **targets(rows)}

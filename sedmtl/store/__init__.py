@@ -3,6 +3,7 @@
 A store is complete or absent. Large arrays have one row per chunk, beside the tables of the clips.
 """
 
+from sedmtl.store.encoder_card import NOT_STATED, EncoderCard
 from sedmtl.store.hashes import Attributes
 from sedmtl.store.paths import (
     choose_store,
@@ -30,9 +31,11 @@ from sedmtl.store.writer import SCHEMA, StoreWriter, announce
 __all__ = [
     "CLIP_FACTS",
     "FULL_SCALE",
+    "NOT_STATED",
     "SCHEMA",
     "Attributes",
     "ClipTable",
+    "EncoderCard",
     "EventTable",
     "HeldOutScores",
     "RowArray",

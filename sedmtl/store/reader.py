@@ -13,6 +13,7 @@ from sedmtl.runtime.documents import parse_yaml
 from sedmtl.runtime.errors import SedmtlError, pass_on_trouble
 from sedmtl.runtime.origin import Origin, check_settings
 from sedmtl.store import hashes
+from sedmtl.store.encoder_card import EncoderCard
 from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.rows import first_not_finite
 from sedmtl.store.tables import plain, read_array, read_clips
@@ -23,10 +24,14 @@ MADE_BY = {
     "stems": "sedmtl mix --stems",
     "event_stems": "sedmtl mix --stems",
     "logmel": "sedmtl features",
+    "frames": "sedmtl features",
     "clean_logmel": "sedmtl mix --stems' and 'sedmtl features",
     "class_mels": "sedmtl mix --stems' and 'sedmtl features",
 }
 """The command that makes a store with each array."""
+
+NEEDS = {"frames": ", once data.yaml names a features.encoder"}
+"""What an array takes besides."""
 
 FULL_SCALE = 32_767
 """The int16 value of amplitude 1."""
@@ -93,6 +98,7 @@ class Store:
             if array not in self._file:
                 raise SedmtlError(
                     f"{self.path} has no '{array}': make one that has it with '{MADE_BY[array]}'"
+                    f"{NEEDS.get(array, '')}"
                 )
         self.attributes = {key: plain(value) for key, value in self._file.attrs.items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
@@ -117,7 +123,21 @@ class Store:
     @property
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one row of the first array."""
-        return tuple(self._file[self._names[0]].shape[1:])
+        return self.shape_of(self._names[0])
+
+    def shape_of(self, array: str) -> tuple[int, ...]:
+        """Shape of one row of an array in the file."""
+        return tuple(self._file[array].shape[1:])
+
+    @property
+    def encoder(self) -> EncoderCard | None:
+        """The encoder of 'frames' (n, T', D), float16 by default; None if there are none."""
+        if "frames" not in self.arrays:
+            return None
+        try:
+            return EncoderCard.of(self.attributes["encoder"], self._recorded("encoder_file"))
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -132,10 +152,14 @@ class Store:
     @property
     def data_yaml(self) -> str:
         """Text of the data.yaml that last requested this store; empty if none is recorded."""
+        return self._recorded("config")
+
+    def _recorded(self, key: str) -> str:
+        """A note of the last request for this store."""
         known = Origin.read(origin_path(self.path))
         ours = known is not None and known.decides.get("store") == self.attributes["config_hash"]
         recorded = known.recorded if known is not None and ours else self.attributes
-        return str(recorded.get("config", ""))
+        return str(recorded.get(key, ""))
 
     def data_hash(self, *arrays: str) -> str:
         """SHA-256 of the tables and the named arrays; by default of all arrays."""

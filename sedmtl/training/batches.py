@@ -38,7 +38,9 @@ class Batch(NamedTuple):
 
     Attributes:
         rows: (B,), their rows in the store.
-        arrays: What was read of them by name; `logmel` is (B, T, F) float32.
+        arrays: What was read of them by name: `logmel` is (B, T, F) float32; `frames`, if the store
+            has an encoder, (B, T', D) of the stored type, not standardised. Frame k stands for
+            `1 / Store.encoder.rate_hz` seconds from `k / rate_hz` on, whatever the log-mel's are.
         target: (B, C) float32, the weak labels.
         which: (W,) if the clips are recordings of several rows, of which there are W: the clip of
             each. Then `rows` and `arrays` are of W rows.

@@ -157,7 +157,7 @@ class EventRemixer:
         }
         where = device if fits(sources.samples.nbytes, device) else torch.device("cpu")
         self._samples = torch.from_numpy(sources.samples).to(where)
-        self._logmel = LogMel(rate, **project.features.model_dump()).to(where)
+        self._logmel = LogMel(rate, **project.features.logmel).to(where)
 
     def loader(self, epoch: int) -> BatchLoader:
         """The mixtures of an epoch."""

@@ -115,7 +115,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
 def _check_features(store: Store, project: Config) -> None:
     """Refuse features of other settings than those of data.yaml."""
     sizes = {"sample_rate": project.mixing.sample_rate, "n_samples": project.mixing.n_samples}
-    wanted = {**project.features.model_dump(), **sizes}
+    wanted = {**project.features.logmel, **sizes}
     check_settings(store.path, store.attributes, wanted, "sedmtl features")
     if store.path.stem != "clips":
         mixing = project.model_dump(mode="json")["mixing"]

@@ -1,0 +1,276 @@
+"""A frozen encoder from a file of the user's: waveforms in, vectors over time out.
+
+The file is opened where the user names it, only read, and used only if it is the one that the user
+or a run asks for. What runs it is in `runtimes`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.config import EncoderFile
+from sedmtl.data.audio import Audio, resample
+from sedmtl.features.encoder_input import InputLayout
+from sedmtl.features.runtimes import open_graph
+from sedmtl.features.runtimes.graph import Graph
+from sedmtl.runtime import progress
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import NOT_STATED, EncoderCard, RowArray
+
+Frames = npt.NDArray[np.floating[Any]]
+
+LOUD = 0.1
+"""RMS of the noise that a file is tried with."""
+
+STATED = ("sample_rate", "window_s", "hop_s", "input", "output", "axes")
+"""Keys of `features.encoder` that the metadata of a file may answer, as those of `export` do."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A frozen encoder, ready to run.
+
+    Attributes:
+        card: What it is, and what its frames are.
+        rounding: Relative error (RMS) of a vector in the type that stores hold.
+    """
+
+    card: EncoderCard
+    rounding: float
+    _graph: Graph
+    _layout: InputLayout
+    _n_skipped: int
+
+    @classmethod
+    def open(cls, section: EncoderFile, path: Path) -> Self:
+        """Open a file, and try it with noise.
+
+        Args:
+            section: Of `data.yaml`.
+            path: The file as this process finds it.
+
+        Raises:
+            SedmtlError: It is no encoder that can be run, or something that it does not say of
+                itself is missing in the section.
+        """
+        graph = open_graph(section.runtime, path, section.output)
+        section = _with_stated(section, graph.stated, path)
+        if section.sample_rate is None:
+            raise _missing("sample_rate", path, "the rate in Hz of the audio that it takes")
+        layout = InputLayout.of(section, graph.input_shape, path)
+        window, rate = layout.n_samples, section.sample_rate
+        hop = window if section.hop_s is None else round(section.hop_s * rate)
+        if not 0 < hop <= window:
+            raise SedmtlError(
+                f"features.encoder.hop_s should be at most the window's {window / rate:g} s, found "
+                f"{section.hop_s:g}"
+            )
+        tried = _try(graph, layout, section.axes, path)
+        _, n_frames, n_dims = tried.shape
+        n_kept = _n_kept(n_frames, hop, window, rate)
+        known = {
+            "window_s": window / rate,
+            "hop_s": hop / rate,
+            "input": section.input or "waveform",
+            "output": graph.output,
+            "axes": section.axes or "TD",
+        }
+        card = EncoderCard(
+            sha256=graph.sha256,
+            runtime=section.runtime,
+            settings={**section.deciding, **known},
+            n_dims=n_dims,
+            n_kept=n_kept,
+            path=str(section.path),
+            licence=section.licence or graph.stated.get("licence", NOT_STATED),
+        )
+        error = np.linalg.norm(tried.astype(section.dtype) - tried)
+        rounding = float(error / max(np.linalg.norm(tried), np.finfo(np.float32).tiny))
+        return cls(card, rounding, graph, layout, (n_frames - n_kept) // 2)
+
+    @classmethod
+    def reopen(cls, card: EncoderCard, path: Path) -> Self:
+        """Open the encoder of a store or run from the file that the user names.
+
+        Raises:
+            SedmtlError: The file is another one, or cannot be run.
+        """
+        values = {**card.settings, card.runtime: path, "licence": card.licence}
+        opened = cls.open(EncoderFile.model_validate(values), path)
+        if not opened.card.is_same(card):
+            raise SedmtlError(
+                f"{path} is another encoder than the run's: expected SHA-256 {card.sha256[:12]}…, "
+                f"found {opened.card.sha256[:12]}…; the run's was last seen as {card.path}"
+            )
+        return opened
+
+    def check_rate(self, sample_rate: int) -> None:
+        """Check that clips hold all that the encoder listens to.
+
+        Raises:
+            SedmtlError: Their sample rate is lower than the encoder's.
+        """
+        if sample_rate < self.card.sample_rate:
+            raise SedmtlError(
+                f"the encoder {self.card.name} takes {self.card.sample_rate} Hz: "
+                f"mixing.sample_rate should be at least that, found {sample_rate}; raise it in "
+                "data.yaml"
+            )
+
+    def frames(self, waveform: Audio, sample_rate: int) -> Frames:
+        """The frames of a clip, of the type that stores hold.
+
+        Windows lie around the centres of what they stand for, so those at the ends of the clip
+        reach into silence.
+
+        Args:
+            waveform: (N,) that went through `audio.conform`.
+            sample_rate: Of it.
+
+        Returns:
+            (T', D), T' as `EncoderCard.n_frames` of the clip's length.
+
+        Raises:
+            SedmtlError: The runtime fails, or a vector does not fit into the type.
+        """
+        card = self.card
+        n_frames = card.n_frames(len(waveform) / sample_rate)
+        waveform = resample(waveform, sample_rate, card.sample_rate, "the clip")
+        windows = self._windows(waveform, -(-n_frames // card.n_kept))
+        parts = []
+        for first in range(0, len(windows), self._graph.n_at_once):
+            some = np.ascontiguousarray(windows[first : first + self._graph.n_at_once])
+            vectors = _vectors(self._graph, self._layout, some, card.settings["axes"])
+            kept = vectors[:, self._n_skipped : self._n_skipped + card.n_kept]
+            parts.append(kept.reshape(-1, card.n_dims))
+        return self._stored(np.concatenate(parts)[:n_frames])
+
+    def rows_of(self, duration_s: float) -> RowArray:
+        """The frames of clips as an array of a store."""
+        shape = (self.card.n_frames(duration_s), self.card.n_dims)
+        return RowArray(shape, np.dtype(self.card.settings["dtype"]))
+
+    def announce(self, n_clips: int, duration_s: float, n_workers: int) -> None:
+        """Say what the frames of so many clips are, and how long they take to make."""
+        card = self.card
+        n_windows = n_clips * -(-card.n_frames(duration_s) // card.n_kept)
+        length = progress.duration(n_windows * self._seconds_of_window() / n_workers)
+        each = f"{card.n_kept} of {card.n_dims} values every {card.settings['hop_s']:g} s"
+        progress.say(
+            f"frames of {card.name} (SHA-256 {card.sha256[:12]}…, licence: {card.licence}): "
+            f"{each}, {card.settings['dtype']} to {self.rounding:.1g} of their size; "
+            f"{n_windows:,} windows of {card.settings['window_s']:g} s, about {length}"
+        )
+
+    def _seconds_of_window(self) -> float:
+        """Measured once, after `open` has warmed it up."""
+        n_at_once = self._graph.n_at_once
+        silence = np.zeros((n_at_once, self.card.window), np.float32)
+        started = time.monotonic()
+        _vectors(self._graph, self._layout, silence, self.card.settings["axes"])
+        return (time.monotonic() - started) / n_at_once
+
+    def _windows(self, waveform: Audio, n_windows: int) -> Audio:
+        """(n_windows, window) views of a clip with silence around it."""
+        window, hop = self.card.window, self.card.hop
+        # What lies before the first kept frame: of one frame for each window, half of the overlap.
+        before = (window - hop) // 2
+        if self._n_skipped:
+            before = round(self._n_skipped * hop / self.card.n_kept)
+        padded = np.zeros(window + (n_windows - 1) * hop, np.float32)
+        inside = waveform[: len(padded) - before]
+        padded[before : before + len(inside)] = inside
+        return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+
+    def _stored(self, frames: Frames) -> Frames:
+        dtype = np.dtype(self.card.settings["dtype"])
+        largest = np.abs(frames).max(initial=0)
+        if np.isfinite(largest) and largest > np.finfo(dtype).max:
+            raise SedmtlError(
+                f"the encoder {self.card.name} gives values up to {largest:.2g}, beyond what "
+                f"{dtype} holds: set features.encoder.dtype to float32"
+            )
+        return frames.astype(dtype)
+
+
+def open_encoder(section: EncoderFile, path: Path) -> Encoder:
+    """`Encoder.open`, once in each process for a file as it is now."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise SedmtlError(
+            f"cannot read the encoder {path}: {error.strerror}; check features.encoder in data.yaml"
+        ) from error
+    return _open_once(section, path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1)
+def _open_once(section: EncoderFile, path: Path, *_: int) -> Encoder:
+    return Encoder.open(section, path)
+
+
+def _with_stated(section: EncoderFile, stated: Mapping[str, str], path: Path) -> EncoderFile:
+    """The section with what the file itself says, where it says nothing."""
+    given = section.model_dump(exclude_none=True)
+    said = {key: stated[key] for key in STATED if key in stated}
+    try:
+        return EncoderFile.model_validate({**said, **given})
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise SedmtlError(f"what {path} says of itself does not fit: {reason}") from error
+
+
+def _missing(key: str, path: Path, what: str) -> SedmtlError:
+    return SedmtlError(f"{path} does not say {what}: add features.encoder.{key}")
+
+
+def _vectors(graph: Graph, layout: InputLayout, windows: Audio, axes: str | None) -> Frames:
+    """(n, window) -> (n, T, D)."""
+    output = graph.run(layout.arrange(windows))
+    n_windows = len(windows)
+    if not np.issubdtype(output.dtype, np.floating) or output.size % n_windows:
+        raise SedmtlError(
+            f"the encoder's output should be floats for each window, found {output.dtype} of shape "
+            f"{output.shape} for {n_windows}: name another one with features.encoder.output"
+        )
+    has_batch = output.ndim > 1 and output.shape[0] == n_windows
+    sizes = [size for size in output.shape[has_batch:] if size != 1]
+    if len(sizes) > 2:
+        raise SedmtlError(
+            f"the encoder's output should have axes of frames and of dimensions, found the shape "
+            f"{output.shape}: name another one with features.encoder.output"
+        )
+    n_dims = sizes[-1] if sizes else 1
+    vectors: Frames = output.reshape(n_windows, *(sizes if len(sizes) == 2 else (1, n_dims)))
+    return vectors.swapaxes(1, 2) if axes == "DT" and len(sizes) == 2 else vectors
+
+
+def _try(graph: Graph, layout: InputLayout, axes: str | None, path: Path) -> Frames:
+    """The vectors (1, T, D) of a window of noise."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(scale=LOUD, size=(1, layout.n_samples)).astype(np.float32)
+    vectors = _vectors(graph, layout, noise, axes)
+    if not np.isfinite(vectors).all():
+        raise SedmtlError(f"{path} gives NaN or infinity for noise: it cannot be used")
+    return vectors
+
+
+def _n_kept(n_frames: int, hop: int, window: int, rate: int) -> int:
+    """Frames in the middle of a window that stand for its hop."""
+    if n_frames == 1:
+        return 1
+    exact = n_frames * hop / window
+    if round(exact) < 1 or abs(exact - round(exact)) > 1e-3:
+        raise SedmtlError(
+            f"features.encoder.hop_s should be a multiple of {window / rate / n_frames:g} s: a "
+            f"window of {window / rate:g} s has {n_frames} frames; found {hop / rate:g}"
+        )
+    return round(exact)

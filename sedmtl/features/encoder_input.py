@@ -1,0 +1,119 @@
+"""How windows of audio go into an encoder's graph, read from the shape of its input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from sedmtl.config import EncoderFile
+from sedmtl.data.audio import Audio
+from sedmtl.features.encoder_logmel import EncoderLogMelSpectrogram
+from sedmtl.features.runtimes.graph import Shape
+from sedmtl.runtime.errors import SedmtlError
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """The windows of an encoder, and the shape that they go in with.
+
+    Attributes:
+        n_samples: Of a window.
+        shape: Of the input for one window, without the batch.
+        is_mel_first: Whether mel bins come before frames.
+        has_batch: Whether the first axis is a batch.
+        logmel: What the input is made with; None if it is the waveform.
+    """
+
+    n_samples: int
+    shape: tuple[int, ...]
+    has_batch: bool
+    is_mel_first: bool = False
+    logmel: EncoderLogMelSpectrogram | None = None
+
+    @classmethod
+    def of(cls, section: EncoderFile, shape: Shape, path: Path) -> Self:
+        """The layout of an input.
+
+        Args:
+            section: With its sample rate.
+            shape: Of the input, None where it is free.
+            path: The file, for sentences.
+
+        Raises:
+            SedmtlError: The input is none of a waveform or log-mel, or its length is free and not
+                given, or given and another.
+        """
+        assert section.sample_rate is not None
+        n_wanted = None
+        if section.window_s is not None:
+            n_wanted = max(1, round(section.window_s * section.sample_rate))
+        if section.logmel is not None:
+            spectrogram = EncoderLogMelSpectrogram(section.logmel, section.sample_rate)
+            return cls._of_logmel(spectrogram, shape, n_wanted, path)
+        return cls._of_waveform(shape, n_wanted, section.sample_rate, path)
+
+    @classmethod
+    def _of_waveform(cls, shape: Shape, n_wanted: int | None, rate: int, path: Path) -> Self:
+        has_batch = len(shape) > 1
+        sizes = shape[1:] if has_batch else shape
+        # All axes but that of time have one value.
+        long = [axis for axis, size in enumerate(sizes) if size != 1]
+        if len(long) != 1 or (has_batch and shape[0] not in (None, 1)):
+            raise SedmtlError(
+                f"the input of {path} should be a waveform, (B, N) or (B, 1, N), found "
+                f"{_text(shape)}: a log-mel is declared with features.encoder.input"
+            )
+        n_fixed = sizes[long[0]]
+        n_samples = n_fixed or n_wanted
+        if n_samples is None:
+            raise SedmtlError(f"{path} takes windows of any length: add features.encoder.window_s")
+        if n_wanted not in (None, n_samples):
+            raise SedmtlError(
+                f"{path} takes windows of {n_samples} samples, {n_samples / rate:g} s at {rate} "
+                "Hz: features.encoder.window_s should be that or be left out, found "
+                f"{n_wanted / rate:g}"
+            )
+        return cls(n_samples, tuple(size or n_samples for size in sizes), has_batch)
+
+    @classmethod
+    def _of_logmel(
+        cls, spectrogram: EncoderLogMelSpectrogram, shape: Shape, n_wanted: int | None, path: Path
+    ) -> Self:
+        n_mels = spectrogram.settings.n_mels
+        has_batch = len(shape) > 2
+        sizes = shape[1:] if has_batch else shape
+        long = [axis for axis, size in enumerate(sizes) if size != 1]
+        if len(long) != 2 or n_mels not in [sizes[axis] for axis in long]:
+            raise SedmtlError(
+                f"the input of {path} should be a log-mel of {n_mels} bins "
+                f"(features.encoder.logmel.n_mels), found {_text(shape)}"
+            )
+        is_mel_first = sizes[long[1]] != n_mels
+        n_fixed = sizes[long[1 if is_mel_first else 0]]
+        n_samples = n_wanted or (spectrogram.n_samples(n_fixed) if n_fixed else None)
+        if n_samples is None:
+            raise SedmtlError(f"{path} takes windows of any length: add features.encoder.window_s")
+        n_frames = spectrogram.n_frames(n_samples)
+        if n_frames != (n_fixed or n_frames):
+            raise SedmtlError(
+                f"{path} takes {n_fixed} frames of a log-mel: features.encoder.window_s gives "
+                f"{n_frames}; leave it out"
+            )
+        filled = tuple(size or n_frames for size in sizes)
+        return cls(n_samples, filled, has_batch, is_mel_first, spectrogram)
+
+    def arrange(self, windows: Audio) -> Audio:
+        """Windows (n, n_samples) as the graph takes them."""
+        values = windows if self.logmel is None else self.logmel(windows)
+        if self.is_mel_first:
+            values = values.swapaxes(1, 2)
+        batch = (len(windows),) if self.has_batch else ()
+        return np.ascontiguousarray(values).reshape(*batch, *self.shape)
+
+
+def _text(shape: Shape) -> str:
+    """A shape, with ? where it is free."""
+    return f"({', '.join('?' if size is None else str(size) for size in shape)})"

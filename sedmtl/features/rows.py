@@ -1,0 +1,77 @@
+"""The arrays of a block of rows, as a worker makes them: a thread, or a process of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sedmtl.config import Features
+from sedmtl.data.audio import Audio
+from sedmtl.features.encoder import open_encoder
+from sedmtl.features.front_end import FrontEnd
+from sedmtl.features.targets import TARGETS, ReadEvents, make_targets
+from sedmtl.logmel import LogMel
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.workers.shards import SHARE, Arrays
+
+Read = Callable[[Any], Iterable[Audio]]
+"""A block -> (n_samples,) of each of its rows."""
+
+How = tuple[int, Features, Path | None]
+"""Sample rate, settings, and the file of the encoder if there is one."""
+
+
+def open_front_end(rate: int, settings: Features, encoder_path: Path | None) -> FrontEnd:
+    """What rows are made with; its parts are built once in each process.
+
+    Raises:
+        SedmtlError: The log-mel cannot be made so, or the encoder cannot be run, or its rate is
+            higher than that of the clips.
+    """
+    logmel, encoder = _logmel(rate, settings), None
+    if settings.encoder is not None and encoder_path is not None:
+        encoder = open_encoder(settings.encoder, encoder_path)
+        encoder.check_rate(rate)
+    return FrontEnd(logmel, encoder)
+
+
+@lru_cache(maxsize=1)
+def _logmel(rate: int, settings: Features) -> LogMel:
+    """As an argument, its filters would travel with every block."""
+    return LogMel(rate, **settings.logmel)
+
+
+def features_of(rows: Sequence[Any], read: Read, how: How, deciding: str) -> Arrays:
+    """What networks take of a block.
+
+    Args:
+        rows: The block.
+        read: Gives its audio.
+        how: What rows are made with.
+        deciding: `EncoderCard.deciding` of the encoder; empty if there is none.
+
+    Raises:
+        SedmtlError: A worker finds another encoder.
+    """
+    torch.set_num_threads(1)  # on a worker of a cluster nobody else has
+    front_end = open_front_end(*how)
+    if front_end.encoder is not None and front_end.encoder.card.deciding != deciding:
+        raise SedmtlError(f"a worker finds another encoder at {how[2]}: {SHARE}")
+    return front_end(read(rows))
+
+
+def targets_of(rows: range, read: ReadEvents, how: How, n_slots: int, n_samples: int) -> Arrays:
+    """What auxiliary tasks learn of a block, from its events."""
+    logmel = _logmel(*how[:2])
+    with torch.inference_mode():
+        made = [make_targets(TARGETS, each, n_samples, n_slots, logmel) for each in read(rows)]
+    return {name: torch.stack([each[name] for each in made]).numpy() for name in TARGETS}
+
+
+def all_of(parts: Sequence[Callable[[Any], Arrays]], rows: Any) -> Arrays:
+    """The arrays of a block that several functions make."""
+    return {name: array for part in parts for name, array in part(rows).items()}

@@ -1,0 +1,149 @@
+"""Encoders in files of ONNX, run by onnxruntime: the only module that imports it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sedmtl.features.runtimes.graph import Array, Graph, choose_output, no_model, read_file
+from sedmtl.runtime.errors import SedmtlError
+
+KIND = "ONNX"
+
+KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+"""Of operators that onnxruntime has itself."""
+
+AT_ONCE = 8
+"""Windows that go in together where the batch is free."""
+
+LOG_FATAL = 4
+"""Severity: onnxruntime's warnings go to stderr, its errors come as exceptions, too."""
+
+
+def open_graph(path: Path, output: str | None) -> Graph:
+    """Open a file; raises as `runtimes.open_graph`."""
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise SedmtlError(
+            "an encoder of ONNX needs onnx and onnxruntime: install them with "
+            "pip install 'sedmtl[onnx]'"
+        ) from error
+    content = read_file(path)
+    if content[4:8] == b"TFL3":
+        raise no_model(
+            path, KIND, "it is one of TensorFlow Lite: name it with features.encoder.tflite"
+        )
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own class, which onnx does not name
+        raise no_model(path, KIND, "it cannot be parsed") from error
+    if not model.graph.node:
+        raise no_model(path, KIND, "it holds no graph")
+    return OnnxGraph(path, content, model, output, onnxruntime)
+
+
+class OnnxGraph(Graph):
+    """A model of ONNX: on a GPU if onnxruntime has one, else on one core for each thread."""
+
+    def __init__(
+        self, path: Path, content: bytes, model: Any, output: str | None, onnxruntime: Any
+    ) -> None:
+        self._path = path
+        self.stated = {each.key: each.value for each in model.metadata_props}
+        others = list(_external_files(path, model))
+        self.sha256 = _digest(content, others)
+        _check_operators(path, model)
+        outputs = [each.name for each in model.graph.output]
+        inner = [name for node in model.graph.node for name in node.output if name]
+        self.output = choose_output(path, output, outputs, inner)
+        source: bytes | str = str(path) if others else content
+        if self.output not in outputs:
+            if others:
+                raise SedmtlError(
+                    f"{path} keeps its weights in other files, so only its outputs "
+                    f"({', '.join(outputs)}) can be asked for, not the inner '{self.output}': "
+                    "save it as one file"
+                )
+            model.graph.output.add().name = self.output
+            source = model.SerializeToString()
+        self._session = _open(path, source, onnxruntime)
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            names = ", ".join(each.name for each in inputs)
+            raise SedmtlError(f"{path} should have one input, found {len(inputs)} ({names})")
+        if inputs[0].type != "tensor(float)":
+            raise SedmtlError(f"{path} should take float32, found {inputs[0].type}: export it so")
+        self._input = inputs[0].name
+        self.input_shape = tuple(n if isinstance(n, int) else None for n in inputs[0].shape)
+        has_batch = len(self.input_shape) > 1 and self.input_shape[0] is None
+        self.n_at_once = AT_ONCE if has_batch else 1
+
+    def run(self, values: npt.NDArray[np.float32]) -> Array:
+        """The wanted output."""
+        try:
+            (output,) = self._session.run([self.output], {self._input: values})
+        except Exception as error:  # its own classes, by kind of failure
+            raise no_model(self._path, KIND, error) from error
+        found: Array = output
+        return found
+
+
+def _open(path: Path, source: bytes | str, onnxruntime: Any) -> Any:
+    """A session that writes nothing, knows no operators but its own, and has one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = LOG_FATAL
+    available = onnxruntime.get_available_providers()
+    providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=providers)
+    except Exception as error:  # likewise
+        raise no_model(path, KIND, error) from error
+
+
+def _check_operators(path: Path, model: Any) -> None:
+    """Raise if it needs operators that onnxruntime has not: they would come from a library."""
+    own = {function.domain for function in model.functions}
+    for node in model.graph.node:
+        if node.domain not in KNOWN_DOMAINS | own:
+            raise no_model(
+                path, KIND,
+                f"it needs the operator {node.op_type} of {node.domain}, which is none of ONNX: "
+                "export it with standard operators",
+            )  # fmt: skip
+
+
+def _external_files(path: Path, model: Any) -> Iterator[Path]:
+    """The files that hold weights of the model, in order.
+
+    Raises:
+        SedmtlError: One is not in the model's own folder, or is not there.
+    """
+    folder, seen = path.resolve().parent, set()
+    constants = [each.t for node in model.graph.node for each in node.attribute]
+    for tensor in (*model.graph.initializer, *constants):
+        places = [entry.value for entry in tensor.external_data if entry.key == "location"]
+        for place in places:
+            file = (folder / place).resolve()
+            if not file.is_relative_to(folder):
+                raise no_model(path, KIND, f"its weights are outside its folder, in {place}")
+            if not file.is_file():
+                raise no_model(path, KIND, f"its weights should be beside it in {place}, not found")
+            if file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _digest(content: bytes, others: list[Path]) -> str:
+    """Of one file the SHA-256 of its content; of several, of their digests one after the other."""
+    digests = [hashlib.sha256(content), *(hashlib.sha256(read_file(each)) for each in others)]
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(each.digest() for each in digests)).hexdigest()

@@ -1,0 +1,246 @@
+"""Frozen encoders from files: what they are, what they give, and what is wrong with them."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from conftest import COARSE_YAML, Project, write_noise, write_project
+from encoder_files import N_DIMS, N_STEP, expected, write_onnx, write_tflite
+
+from sedmtl.config import EncoderFile
+from sedmtl.features import extraction
+from sedmtl.features.encoder import Encoder
+from sedmtl.store import Store
+
+RATE = 8_000
+FACTS = {"sample_rate": RATE, "licence": "for tests"}
+NOISE = np.random.default_rng(1).uniform(-0.5, 0.5, 16_000).astype(np.float32)
+
+
+def opened(path, **settings):
+    section = EncoderFile.model_validate({path.suffix[1:]: path, **FACTS, **settings})
+    return Encoder.open(section, path)
+
+
+def name_encoder(project, path, **settings):
+    """Write `features.encoder` into the project's data.yaml."""
+    data = yaml.safe_load((project.folder / "data.yaml").read_text())
+    data["features"]["encoder"] = {path.suffix[1:]: path.name, **FACTS, **settings}
+    (project.folder / "data.yaml").write_text(yaml.safe_dump(data))
+
+
+def run(project, command, *arguments):
+    result = project.run(command, *arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def features_of(project, name="snr_20"):
+    return project.work / "features" / f"{name}.h5"
+
+
+# What an encoder gives
+
+
+@pytest.mark.parametrize("n_samples", [2_000, 400])
+def test_frames_of_windows_that_touch_are_those_of_the_windows(tmp_path, n_samples):
+    encoder = opened(write_onnx(tmp_path / "e.onnx", n_samples), dtype="float32")
+    frames = encoder.frames(NOISE, RATE)
+    windows = expected(NOISE.reshape(-1, n_samples)).reshape(-1, N_DIMS)
+    np.testing.assert_allclose(frames, windows, rtol=1e-5, atol=1e-4)  # float32 sums in any order
+    assert encoder.card.rate_hz == RATE / N_STEP
+
+
+def test_one_batch_more_or_less_and_either_runtime_give_the_same(tmp_path):
+    files = [write_onnx(tmp_path / "b.onnx", 400), write_onnx(tmp_path / "1.onnx", 400, 1)]
+    kept = [opened(path).frames(NOISE, RATE) for path in files]
+    lite = opened(write_tflite(tmp_path / "e.tflite"), output="vectors").frames(NOISE, RATE)
+    for other in (*kept[1:], lite):
+        np.testing.assert_allclose(other, kept[0], rtol=1e-3)  # a step of float16
+
+
+@pytest.mark.parametrize("n_samples", [400, 2_000])
+def test_a_frame_of_overlapping_windows_stands_for_the_sound_at_its_place(tmp_path, n_samples):
+    """A click in the middle of a frame's time moves that frame most, or is its only trace."""
+    path = write_onnx(tmp_path / "e.onnx", n_samples)
+    encoder = opened(path, hop_s=n_samples / RATE if n_samples == 2_000 else 0.025)
+    rate = encoder.card.rate_hz
+    for k in (0, 7, encoder.card.n_frames(2.0) - 1):
+        click = np.zeros(16_000, np.float32)
+        click[round((k + 0.5) / rate * RATE)] = 0.5
+        level = np.abs(encoder.frames(click, RATE)).sum(axis=1)
+        heard = np.flatnonzero(level)
+        assert k in heard
+        assert abs(heard.mean() - k) <= 0.5
+
+
+def test_the_middle_frames_of_overlapping_windows_are_those_of_windows_that_touch(tmp_path):
+    """The encoder here knows no neighbours, so where its windows lie must not matter."""
+    path = write_onnx(tmp_path / "e.onnx", 2_000)
+    touching, overlapping = opened(path), opened(path, hop_s=3 * N_STEP / RATE)
+    assert overlapping.card.n_kept == 3
+    np.testing.assert_array_equal(touching.frames(NOISE, RATE), overlapping.frames(NOISE, RATE))
+
+
+def test_a_clip_that_ends_within_a_frame_has_it(tmp_path):
+    encoder = opened(write_onnx(tmp_path / "e.onnx"))
+    frames = encoder.frames(NOISE[:1_001], RATE)
+    assert len(frames) == encoder.card.n_frames(1_001 / RATE) == 3
+    assert frames[-1].any()
+
+
+def test_an_inner_tensor_can_be_asked_for(tmp_path):
+    encoder = opened(write_onnx(tmp_path / "e.onnx", 400), output="levels", dtype="float32")
+    np.testing.assert_array_equal(encoder.frames(NOISE, RATE), np.abs(NOISE.reshape(-1, N_STEP)))
+
+
+def test_audio_of_a_higher_rate_is_resampled_to_the_encoders(tmp_path):
+    encoder = opened(write_onnx(tmp_path / "e.onnx"), dtype="float32")
+    t = np.arange(32_000) / 16_000
+    fine = (0.5 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+    inner = slice(1, -1)  # the resampler's filter reaches over the ends
+    same = encoder.frames(fine[::2].copy(), RATE)[inner]
+    np.testing.assert_allclose(encoder.frames(fine, 16_000)[inner], same, rtol=2e-2, atol=0.05)
+
+
+def test_float16_keeps_frames_to_half_a_step_of_it(tmp_path):
+    path = write_onnx(tmp_path / "e.onnx")
+    exact, stored = opened(path, dtype="float32"), opened(path)
+    assert stored.frames(NOISE, RATE).dtype == np.float16
+    np.testing.assert_allclose(
+        stored.frames(NOISE, RATE), exact.frames(NOISE, RATE), rtol=2.0**-11, atol=1e-7
+    )
+    assert exact.rounding == 0
+    assert 0 < stored.rounding < 2.0**-11
+
+
+def test_what_a_file_says_of_itself_need_not_be_said_again(tmp_path):
+    stated = {"sample_rate": "8000", "window_s": "0.1", "licence": "its own"}
+    path = write_onnx(tmp_path / "e.onnx", "N", metadata=stated)
+    card = Encoder.open(EncoderFile(onnx=path), path).card
+    assert (card.sample_rate, card.window, card.licence) == (RATE, 800, "its own")
+
+
+# Stores
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A project with an encoder, mixtures and features."""
+    made = Project(write_project(tmp_path_factory.mktemp("encoder"), COARSE_YAML))
+    name_encoder(made, write_onnx(made.folder / "e.onnx"))
+    run(made, "mix", "--snr", 20)
+    run(made, "features")
+    return made
+
+
+@pytest.fixture
+def made(template, tmp_path):
+    """A copy of it that may be changed."""
+    return Project(shutil.copytree(template.folder, tmp_path / "copy"))
+
+
+def test_a_store_holds_the_frames_of_its_mixtures_and_the_card(template):
+    with Store(template.work / "mixtures" / "snr_20.h5", "waveform") as mixtures:
+        waveforms = mixtures.read_audio(range(len(mixtures)))
+    with Store(features_of(template), "frames") as store:
+        frames = store.read(range(len(store)))
+        assert store.row_shape == (40, N_DIMS)
+        assert store.shape_of("logmel")[1] == 16
+        assert store.encoder.name == "e.onnx"
+        assert store.encoder.licence == "for tests"
+        assert store.encoder.is_same(opened(template.folder / "e.onnx").card)
+    windows = expected(waveforms.reshape(-1, N_STEP))
+    np.testing.assert_allclose(frames, windows.reshape(frames.shape), rtol=1e-3, atol=1e-3)
+
+
+def test_bytes_of_a_store_do_not_depend_on_the_workers(made, template):
+    features_of(made).unlink()
+    run(made, "features", "--workers", 3)
+    assert features_of(made).read_bytes() == features_of(template).read_bytes()
+
+
+def test_interrupted_frames_go_on_where_they_were(made, template, monkeypatch):
+    features_of(made).unlink()
+    make, asked = extraction.features_of, []
+
+    def stop_at_the_second(rows, **how):
+        asked.append(rows)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return make(rows, **how)
+
+    monkeypatch.setattr(extraction, "features_of", stop_at_the_second)
+    assert made.run("features", "--workers", 1).exit_code == 130
+    asked[:] = [None, None]
+    run(made, "features", "--workers", 1)
+    assert asked[2][0] == 8
+    assert features_of(made).read_bytes() == features_of(template).read_bytes()
+
+
+def test_the_log_mel_is_the_same_with_an_encoder_and_without(made):
+    with Store(features_of(made), "logmel") as store:
+        with_encoder = store.data_hash("logmel")
+    data = yaml.safe_load((made.folder / "data.yaml").read_text())
+    del data["features"]["encoder"]
+    (made.folder / "data.yaml").write_text(yaml.safe_dump(data))
+    run(made, "features")
+    with Store(features_of(made), "logmel") as store:
+        assert store.data_hash("logmel") == with_encoder
+        assert store.encoder is None
+        assert "encoder" not in store.attributes
+
+
+def test_another_file_or_setting_makes_the_store_again_and_another_name_or_licence_does_not(made):
+    before = features_of(made).stat().st_mtime_ns
+    moved = (made.folder / "e.onnx").rename(made.folder / "moved.onnx")
+    name_encoder(made, moved, licence="another text")
+    run(made, "features")
+    assert features_of(made).stat().st_mtime_ns == before
+    with Store(features_of(made), "frames") as store:
+        assert (store.encoder.name, store.encoder.licence) == ("moved.onnx", "another text")
+    name_encoder(made, write_onnx(made.folder / "louder.onnx", gain=2.0))
+    assert "rebuilding it" in run(made, "features").stderr
+    name_encoder(made, made.folder / "louder.onnx", dtype="float32")
+    assert "rebuilding it" in run(made, "features").stderr
+
+
+def test_the_cost_the_licence_and_the_loss_are_said_first(made):
+    features_of(made).unlink()
+    said = run(made, "features").stderr
+    assert "licence: for tests" in said
+    assert "192 windows of 0.25 s, about 0 s" in said
+    assert "float16 to 0.0002 of their size" in said
+
+
+def test_long_recordings_have_frames_for_each_of_their_windows(tmp_path):
+    project = Project(tmp_path)
+    for n, seconds in enumerate((1.0, 5.0)):
+        write_noise(tmp_path / "recordings" / f"{n}.wav", n, seconds)
+    (tmp_path / "clips.csv").write_text("filename,labels,fold\n0.wav,a,1\n1.wav,b,2\n")
+    corpus = {"clips": {"csv": "clips.csv", "root": "recordings"}}
+    (tmp_path / "data.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "corpus": corpus,
+                "mixing": {"sample_rate": RATE, "duration_s": 2.0},
+                "features": {"window": 400, "hop": 400, "n_mels": 16, "f_max": 4000.0},
+            }
+        )
+    )
+    name_encoder(project, write_onnx(tmp_path / "e.onnx"), dtype="float32")
+    run(project, "features")
+    with Store(features_of(project, "clips"), "frames") as store:
+        frames, windows = store.read(range(store.clips.n_rows)), store.clips.windows
+        starts = windows.start[1:] * 400
+    assert len(frames) == 1 + len(starts) > 3
+    assert not frames[0, 20:].any()  # the first recording is padded with silence
+    recording, _ = soundfile.read(tmp_path / "recordings" / "1.wav", dtype="float32")
+    for row, start in zip(frames[1:], starts, strict=True):
+        clip = recording[start : start + 16_000]
+        levels = expected((clip / np.abs(clip).max() * 0.5).reshape(-1, N_STEP))
+        np.testing.assert_allclose(row, levels.reshape(row.shape), rtol=1e-4, atol=1e-3)
