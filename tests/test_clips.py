@@ -74,6 +74,41 @@ def test_given_folds_are_kept(clips):
     np.testing.assert_array_equal(table_of(clips, rows).fold, [3, 1, 255])
 
 
+def with_negatives(clips, rows, folder="recordings/noise"):
+    data_yaml = clips.folder / "data.yaml"
+    data_yaml.write_text(DATA_YAML.replace("recordings}", f"recordings, negatives: {folder}}}"))
+    return table_of(clips, rows)
+
+
+@pytest.mark.parametrize("column", ["", ",fold"])
+def test_a_folder_of_negatives_holds_none_of_the_classes(clips, column):
+    for n in range(8):
+        write_noise(clips.folder / "recordings" / "noise" / "far" / f"{n}.wav", n, 0.2)
+    fold = ",2" if column else ""
+    rows = f"filename,labels{column}\na.wav,Cat{fold}\n./noise/far/0.wav,Dog{fold}\n"
+    table = with_negatives(clips, rows + (f"d.wav,Dog{',3' if column else ''}\n"))
+    assert list(table.name)[3:] == [f"noise/far/{n}.wav" for n in range(1, 8)]
+    assert table.target.sum(axis=1).tolist() == [1, 1, 1, *[0] * 7]
+    assert all(path.is_file() for path in table.paths)
+    assert set(table.fold) <= ({2, 3} if column else {1, 2})
+    assert len(set(table.fold[3:])) == 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        ("elsewhere", "that it is elsewhere"),
+        ("recordings/none", "none cannot be read"),
+        ("recordings/empty", "no audio in it"),
+    ],
+)
+def test_negatives_elsewhere_or_without_audio_are_refused(clips, folder, found):
+    write_noise(clips.folder / "elsewhere" / "a.wav", 0, 0.2)
+    (clips.folder / "recordings" / "empty").mkdir()
+    with pytest.raises(SedmtlError, match=rf"corpus\.clips\.negatives: .*{found}"):
+        with_negatives(clips, ROWS, folder)
+
+
 @pytest.mark.parametrize("header", ["filename,labels", "filename,labels,fold"])
 def test_folds_without_a_column_are_about_even_and_follow_from_the_seed(clips, header):
     rows = "\n".join([header, *(f"{n}.wav,Dog" for n in range(100))])

@@ -42,6 +42,7 @@ RECIPES = {
     "frozen encoder": replace(BASE, parent="parent", freeze_encoder=True),
     "23, 1": replace(BASE, batch_size=23, tasks={"reconstruction": "auto"}),  # an empty share
     "without decoder": replace(BASE, tasks={}),
+    "balanced": replace(BASE, balanced=True, class_weights=True),
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
     "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
 }

@@ -15,6 +15,8 @@ from sedmtl.runtime.text import NAME_WANTED, is_name
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
+    from sedmtl.training.config import TrainConfig
+    from sedmtl.training.job import TrainOptions
 
 AUTO = "auto"
 
@@ -171,6 +173,22 @@ FreezeEncoder = Annotated[
         help="Keep the encoder of --from as it is, batch norm's statistics included.",
     ),
 ]
+ClassWeights = Annotated[
+    bool,
+    how(
+        "--class-weights",
+        help="Weigh the detection's loss so that, of each class, clips with it and clips without "
+        "it count the same.",
+    ),
+]
+Balanced = Annotated[
+    bool,
+    how(
+        "--balanced",
+        help="Draw every class about equally often: classes take turns (with --remix: are equally "
+        "likely). Clips without labels are a class of their own.",
+    ),
+]
 Resume = Annotated[bool, where("--resume", help="Resume an interrupted run; a grid always does.")]
 Force = Annotated[bool, where("--force", help="Delete the old run and start over.")]
 DryRun = Annotated[
@@ -221,6 +239,8 @@ def command(
     precision: Precision = "auto",
     from_run: From = None,
     freeze_encoder: FreezeEncoder = False,
+    class_weights: ClassWeights = False,
+    balanced: Balanced = False,
     resume: Resume = False,
     force: Force = False,
     dry_run: DryRun = False,
@@ -236,9 +256,7 @@ def command(
     """
     from sedmtl.report.held_out_figure import draw_held_out
     from sedmtl.runtime import distributed
-    from sedmtl.training.grid.forecast import outlook
     from sedmtl.training.grid.plan import plan_runs
-    from sedmtl.training.grid.runs import train_all
     from sedmtl.training.grid.workload import planned_data, planned_folds
     from sedmtl.training.job import TrainOptions
 
@@ -247,19 +265,30 @@ def command(
         asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule}
         asked |= {"remix": remix, "supervision": supervision, "precision": precision}
         asked |= {"from": from_run, "freeze_encoder": freeze_encoder}
+        asked |= {"class_weights": class_weights, "balanced": balanced}
         common = _common(settings, recipe, asked, gpus)
         models, alphas = model or [common["model"]], alpha or [common["alpha"]]
         stores = _choose_stores(settings, data, snr, planned_data(settings) if dry_run else ())
         folds_of = partial(planned_folds, settings)
         configs = plan_runs(common, network, stores, models, alphas, seed, fold, folds_of)
-        fits = batch_size == AUTO
-        if dry_run:
-            output.echo(outlook(settings, configs, gpus, name, force=force, fit_memory=fits))
-            return
-        how = (name, gpus, resume, force, tensorboard, fits, str(config))
+        how = (name, gpus, resume, force, tensorboard, batch_size == AUTO, str(config))
         rest = (options.is_debugging(context), draw_held_out)
-        runs = train_all(settings, configs, TrainOptions(*how, *rest))
-        output.echo(runs if distributed.rank() == 0 else [])
+        output.echo(_train(settings, configs, TrainOptions(*how, *rest), dry_run=dry_run))
+
+
+def _train(
+    project: Config, configs: Sequence[TrainConfig], how: TrainOptions, *, dry_run: bool
+) -> Sequence[str | Path]:
+    """Train, or foresee it; returns what is printed."""
+    from sedmtl.runtime import distributed
+    from sedmtl.training.grid.forecast import outlook
+    from sedmtl.training.grid.runs import train_all
+
+    if dry_run:
+        fits = {"force": how.force, "fit_memory": how.fit_memory}
+        return outlook(project, configs, how.n_gpus, how.run_name, **fits)
+    runs = train_all(project, configs, how)
+    return runs if distributed.rank() == 0 else []
 
 
 def _common(

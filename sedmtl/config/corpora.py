@@ -60,12 +60,14 @@ class Clips(Section):
 
     The table has the columns `filename,labels[,fold][,recording]`. `strong` is a
     label file, or a folder of them, with the true events of some or all of the recordings, to
-    evaluate with, or to train on.
+    evaluate with, or to train on. `negatives` is a folder below `root`: the recordings in it that
+    the table does not list have none of the classes.
     """
 
     csv: AnyPath
     root: AnyPath | None = None
     strong: AnyPath | None = None
+    negatives: AnyPath | None = None
 
 
 EventCorpus = Annotated[FsdKaggle2018 | Folder | Table | Synthetic, Field(discriminator="kind")]

@@ -6,6 +6,7 @@ for evaluation, thresholds and `train --supervision strong`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy.typing as npt
 
 from sedmtl.classes import warn_of_twins
 from sedmtl.config import Clips, Config, Mixing
-from sedmtl.data.corpora.recordings import file_below
+from sedmtl.data.audio import search
+from sedmtl.data.corpora.recordings import Row, file_below
 from sedmtl.data.folds import folds_by_name, given_folds, groups_of, labels_of_rows, target_of
 from sedmtl.data.reservation import reserve, validation_share
 from sedmtl.label_files import by_recording, read_strong_labels
@@ -74,17 +76,22 @@ class LabelledClips(ClipTable):
 def load_clips(config: Config) -> LabelledClips:
     """Read the table of `corpus.clips`; no audio is opened.
 
-    Labels are separated by ';'. A file without labels holds none of the classes. Files cut from
+    Labels are separated by ';'. A file without labels holds none of the classes; likewise those
+    below `negatives` that the table does not list, which come last. Files cut from
     one recording name it in the column `recording` or `group`: they share a fold and an inner
     validation. Without a column `fold`, folds follow from the names and the seed of `mixing`.
 
     Raises:
         SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, a
             fold that is not a number from 1 to 255, a recording in two folds, or a file outside
-            the root; or the strong labels name other files, or contradict the weak ones.
+            the root; `negatives` is outside it, too, or holds no audio; or the strong labels name
+            other files, or contradict the weak ones.
     """
     settings, table, root = place_of_clips(config)
-    rows = read_table(table, ("filename", "labels"), unique="filename")
+    rows: Sequence[Row] = read_table(table, ("filename", "labels"), unique="filename")
+    if settings.negatives is not None:
+        folder = config.locate(settings.negatives)
+        rows = [*rows, *_negatives(folder, root, rows, config.mixing.seed)]
     names = [row["filename"] for row in rows]
     labels, classes = labels_of_rows(rows)
     if not classes:
@@ -126,8 +133,37 @@ def place_of_clips(config: Config) -> tuple[Clips, Path, Path]:
     return settings, table, config.locate(settings.root) if settings.root else table.parent
 
 
+def _negatives(folder: Path, root: Path, rows: Sequence[Row], seed: int) -> list[dict[str, str]]:
+    """Rows of a table for the recordings in a folder below the root that have none.
+
+    If the table gives folds, these are spread over them by their names.
+    """
+    place, base = (Path(os.path.normpath(each.absolute())) for each in (folder, root))
+    found, unreadable = search(folder)
+    fault = "" if found else "no audio in it"
+    if not place.is_relative_to(base):
+        fault = "that it is elsewhere"
+    elif unreadable:
+        fault = f"that {unreadable[0]} cannot be read"
+    if fault:
+        raise SedmtlError(
+            f"corpus.clips.negatives: expected {folder} to be a folder of recordings below {root} "
+            f"(corpus.clips.root), found {fault}"
+        )
+    listed = {os.path.normpath(row["filename"]) for row in rows}
+    names = [(place / path.relative_to(folder)).relative_to(base).as_posix() for path in found]
+    new = [name for name in names if name not in listed]
+    known = sorted({row["fold"] for row in rows if row.get("fold")})
+    numbers = folds_by_name(new, len(known), seed) if known else [0] * len(new)
+    folds = [known[number - 1] if known else "" for number in numbers]
+    return [
+        {"filename": name, "labels": "", "fold": fold}
+        for name, fold in zip(new, folds, strict=True)
+    ]
+
+
 def _parts(
-    rows: Sequence[Mapping[str, str]], target: npt.NDArray[np.uint8], table: Path, mixing: Mixing
+    rows: Sequence[Row], target: npt.NDArray[np.uint8], table: Path, mixing: Mixing
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """The fold of each row, and whether it is for inner validation.
 
@@ -155,9 +191,7 @@ def _parts(
     return fold, reserve(target, recordings, fold, share, rng).astype(np.uint8)
 
 
-def _check_all_given(
-    fold: npt.NDArray[np.uint8], rows: Sequence[Mapping[str, str]], table: Path
-) -> None:
+def _check_all_given(fold: npt.NDArray[np.uint8], rows: Sequence[Row], table: Path) -> None:
     without = np.flatnonzero(fold == 0)
     if len(without):
         raise SedmtlError(

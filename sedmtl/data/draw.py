@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sedmtl.config import Mixing, Remix
 from sedmtl.data.corpora import Scene
 from sedmtl.data.plan import PlannedEvent, Pool, choose_onsets
 from sedmtl.runtime.errors import SedmtlError
+
+Chances = npt.NDArray[np.float64]
+"""(n,) of drawing each of n clips; they sum to 1."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,12 @@ def draw(
     remix: Remix,
     snr_db: float,
     rng: np.random.Generator,
+    chances: Chances | None = None,
 ) -> Drawn:
     """Draw one mixture.
 
-    Every clip and every scene of the pool is equally likely; a clip is in a mixture once, unless
-    the pool has fewer clips than the mixture events.
+    Every scene of the pool is equally likely, and every clip unless chances are given; a clip is
+    in a mixture once, unless the pool has fewer clips than the mixture events.
 
     Args:
         pool: What to draw from.
@@ -72,12 +77,13 @@ def draw(
         remix: The ranges of SNR and number of events.
         snr_db: Where `remix` gives no range.
         rng: Of this mixture.
+        chances: Of drawing each clip of the pool, if they are not equal.
     """
     fewest, most = remix.events_per_mixture or (mixing.events_per_mixture,) * 2
     n_events = int(rng.integers(fewest, most, endpoint=True))
     scene = pool.scenes[rng.integers(len(pool.scenes))]
     n_clips = len(pool.clips)
-    chosen = rng.choice(n_clips, n_events, replace=n_events > n_clips)
+    chosen = rng.choice(n_clips, n_events, replace=n_events > n_clips, p=chances)
     lowest, highest = remix.snr_db or (snr_db, snr_db)
     level_db = float(rng.uniform(lowest, highest))
     clips = [pool.clips[i] for i in chosen]

@@ -43,12 +43,12 @@ class Bags:
         n_rows = len(windows.clip)
         self.known = torch.full((n_rows, target.shape[1]), -1.0)
         self._new = torch.zeros(n_rows, target.shape[1], device=device)
-        self._is_new = torch.zeros(n_rows, 1, device=device)
+        self._n_new = torch.zeros(n_rows, 1, device=device)
 
     def begin(self, epoch: int) -> None:
         """Draw for an epoch from now on."""
         self._epoch = epoch
-        self._new, self._is_new = torch.zeros_like(self._new), torch.zeros_like(self._is_new)
+        self._new, self._n_new = torch.zeros_like(self._new), torch.zeros_like(self._n_new)
 
     def draw(self, clips: Rows) -> tuple[Rows, Rows]:
         """Windows of recordings, which follow from seed, epoch, recording and what is known of it.
@@ -78,9 +78,11 @@ class Bags:
 
     def remember(self, rows: Tensor, clip: Tensor) -> None:
         """Keep the clip scores (W, C) of windows for the epochs to come."""
-        self._new[rows], self._is_new[rows] = clip.float(), 1.0
+        self._new.index_add_(0, rows, clip.float())
+        self._n_new.index_add_(0, rows, torch.ones_like(clip[:, :1], dtype=torch.float32))
 
     def end(self) -> None:
         """What each process remembers of the epoch is known to all."""
-        scores, n_times = (distributed.add_up(each).cpu() for each in (self._new, self._is_new))
-        self.known = torch.where(n_times > 0, scores, self.known)
+        scores, n_times = (distributed.add_up(each).cpu() for each in (self._new, self._n_new))
+        # The mean of a recording that was drawn several times, in whatever processes.
+        self.known = torch.where(n_times > 0, scores / n_times, self.known)

@@ -44,12 +44,14 @@ class Batch(NamedTuple):
         target: (B, C) float32, the weak labels.
         which: (W,) if the clips are recordings of several rows, of which there are W: the clip of
             each. Then `rows` and `arrays` are of W rows.
+        weight: (B, C) of each label in the detection's loss; None: all count the same.
     """
 
     rows: Tensor
     arrays: Mapping[str, Tensor]
     target: Tensor
     which: Tensor | None = None
+    weight: Tensor | None = None
 
     @property
     def logmel(self) -> Tensor:
@@ -114,8 +116,12 @@ class BatchLoader:
         drawn = [(clips, *bags.draw(clips)) for clips in batches]
         read = self.read(rows for _, rows, _ in drawn)
         for (clips, _, which), (rows, arrays) in zip(drawn, read, strict=True):
-            target = self._target[torch.from_numpy(clips).to(self._device)].float()
+            target = self.target_of(clips).float()
             yield Batch(rows, arrays, target, torch.from_numpy(which).to(self._device))
+
+    def target_of(self, clips: Rows) -> Tensor:
+        """(n, C) uint8, the weak labels of clips."""
+        return self._target[torch.from_numpy(clips).to(self._device)]
 
     def read(self, batches: Iterable[Rows]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """The rows of each batch and their arrays, on the device; raises as `run`."""

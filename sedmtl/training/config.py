@@ -31,6 +31,9 @@ test-selected one, which is what the paper reports."""
 RECONSTRUCTION = "reconstruction"
 """The paper's auxiliary task; `alpha` is its weight, in the files and on the command line."""
 
+FLAGS = {"freeze_encoder": "frozen", "class_weights": "weighted", "balanced": "balanced"}
+"""Options that are on or off, usually off, and the word of each in the run's name."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -54,6 +57,9 @@ class TrainConfig:
             cross-validation but for `{fold}`; None for fresh weights.
         freeze_encoder: Whether the encoder stays as it is in `parent`, batch norm's statistics
             included.
+        class_weights: Whether the detection's loss is weighted by the frequency of the classes
+            (`class_balance.ClassWeights`).
+        balanced: Whether every class is drawn about equally often.
     """
 
     data: str
@@ -71,6 +77,8 @@ class TrainConfig:
     micro_batch: int | None = None
     parent: str | None = None
     freeze_encoder: bool = False
+    class_weights: bool = False
+    balanced: bool = False
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -89,7 +97,7 @@ class TrainConfig:
             del weights[RECONSTRUCTION]
         tasks = {name: _weight(weight) for name, weight in weights.items()}
         others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision", "schedule",
-                  "supervision", "micro_batch", "freeze_encoder")  # fmt: skip
+                  "supervision", "micro_batch", *FLAGS)  # fmt: skip
         remix = values.get("remix")
         return cls(
             network=network,
@@ -113,7 +121,7 @@ class TrainConfig:
         if self.parent is not None:
             values["from"] = self.parent
         usually = {"schedule": "plateau", "supervision": "weak", "micro_batch": None,
-                   "freeze_encoder": False}  # fmt: skip
+                   **dict.fromkeys(FLAGS, False)}  # fmt: skip
         for name, usual in usually.items():
             if getattr(self, name) != usual:
                 values[name] = getattr(self, name)
@@ -168,7 +176,7 @@ class TrainConfig:
             words = [f"schedule{self.schedule}"] * (self.schedule != "plateau")
             words += ["remix"] * (self.remix is not None)
         words += ["knownframes"] * (self.supervision == "strong")
-        words += ["frozen"] * self.freeze_encoder
+        words += [word for flag, word in FLAGS.items() if getattr(self, flag)]
         words += [] if self.parent is None else ["from", Path(self.parent_run).name]
         return [*self.network.variant, *words]
 
@@ -187,7 +195,7 @@ class TrainConfig:
         flags = ["--remix"] if shown.pop("remix", None) else []
         if shown.pop("micro_batch", None):
             shown["batch_size"] = "auto"
-        flags += ["--freeze-encoder"] if shown.pop("freeze_encoder", None) else []
+        flags += [f"--{flag.replace('_', '-')}" for flag in FLAGS if shown.pop(flag, None)]
         shown["fold"] = self.fold or "none"
         return [
             w for key, value in shown.items() for w in (f"--{key.replace('_', '-')}", str(value))

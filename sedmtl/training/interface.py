@@ -41,15 +41,13 @@ def train(
     batch_size: int | Literal["auto"] | None = None, lr: float | None = None,
     schedule: Schedule | None = None, remix: bool | None = None, supervision: Supervision = "weak",
     precision: Precision | Literal["auto"] = "auto", from_run: str | Path | None = None,
-    freeze_encoder: bool = False, seed: int = 0, name: str | None = None, resume: bool = False,
-    force: bool = False, gpus: int | None = None, on_epoch: OnEpoch | None = None,
-    verbose: bool = False, **network: Any,
+    freeze_encoder: bool = False, class_weights: bool = False, balanced: bool = False,
+    seed: int = 0, name: str | None = None, resume: bool = False, force: bool = False,
+    gpus: int | None = None, on_epoch: OnEpoch | None = None, verbose: bool = False, **network: Any,
 ) -> Run:  # fmt: skip
     """Train one network as `sedmtl train` does: its options are the arguments.
 
-    The run folder is the command's. Each epoch is saved: after Ctrl-C, a kill, or an exception of
-    `on_epoch`, the same call with `resume=True` goes on behind it and ends as if uninterrupted. A
-    finished run is not trained again. Error sentences name arguments as options: `--lr`.
+    After an interruption `resume=True` goes on as if there had been none. Errors name options.
 
     Args:
         config: The project, or its `data.yaml`; its features have been made.
@@ -68,6 +66,8 @@ def train(
         precision: `float32`, `bfloat16`; `auto` is bfloat16 where the hardware supports it.
         from_run: Name or path of a run to begin with; its classes are matched by name.
         freeze_encoder: Keep the encoder of `from_run` as it is.
+        class_weights: Of each class, clips with and without it count the same in the loss.
+        balanced: Draw every class about equally often.
         seed: Of the weights and of the order of clips.
         name: Of the run folder.
         resume: Go on with an interrupted run.
@@ -79,19 +79,19 @@ def train(
         **network: Options of the network: `width=16`.
 
     Raises:
-        SedmtlError: An argument or the data are unfit, the folder holds another run, or training
-            diverges.
+        SedmtlError: An argument or the data are unfit, the folder has another run, or it diverges.
     """
     project = config if isinstance(config, Config) else load_config(Path(config))
     fit_memory, size = batch_size == "auto", None if batch_size == "auto" else batch_size
-    asked = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": size, "lr": lr,
-             "schedule": schedule, "remix": remix}  # fmt: skip
-    common = {"supervision": supervision, "precision": precision, "freeze_encoder": freeze_encoder,
-              "tasks": tasks or {}, "from": parent_of(from_run, project.work_dir)}  # fmt: skip
+    parent = parent_of(from_run, project.work_dir)
+    given = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": size, "lr": lr,
+             "schedule": schedule, "remix": remix, "supervision": supervision, "tasks": tasks or {},
+             "precision": precision, "freeze_encoder": freeze_encoder, "balanced": balanced,
+             "class_weights": class_weights, "from": parent}  # fmt: skip
     where: dict[str, Any] = {"data": data, "fold": fold, "seed": seed, "gpus": gpus}
-    _check({**asked, **common, **where, "recipe": recipe})
+    _check({**given, **where, "recipe": recipe})
     with distributed.session(gpus), nullcontext() if verbose else progress.silence():
-        common |= with_recipe(recipe, asked, project.remix.model_dump(mode="json"))
+        common = with_recipe(recipe, given, project.remix.model_dump(mode="json"))
         options = TrainOptions(name, gpus, resume, force, fit_memory=fit_memory, on_epoch=on_epoch)
         return Run(*train_all(project, [_plan(project, common, network, **where)], options))
 

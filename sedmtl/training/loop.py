@@ -26,6 +26,7 @@ from sedmtl.store import Rows, batches
 from sedmtl.training.bags import Bags
 from sedmtl.training.batches import Batch, BatchLoader
 from sedmtl.training.best import Best, keep_best
+from sedmtl.training.class_balance import ClassWeights, balanced
 from sedmtl.training.config import (
     SELECTIONS,
     Selection,
@@ -73,6 +74,7 @@ class Trainer:
         self.remixer = remixer
         self._target = target
         self._bags = bags
+        self._weights: ClassWeights | None = None
         in_bfloat16 = config.precision == "bfloat16"
         self._objective = Objective(self.network, tasks, config.tasks, in_bfloat16).to(device)
         self._joint_objective = distributed.average_gradients(self._objective)
@@ -193,11 +195,12 @@ class Trainer:
     def _add_gradients(self, clips: Batch, n_in_batch: int) -> Tensor:
         """The losses of clips, summed; their part of the batch's gradient joins the others'."""
         logmel = self.standardiser(clips.logmel)
-        loss = self._joint_objective(clips.with_logmel(logmel))
-        # The mean over processes of these weights times gradients, summed over the micro-batches,
+        weight = None if self._weights is None else self._weights.at(clips.target)
+        loss = self._joint_objective(clips.with_logmel(logmel)._replace(weight=weight))
+        # The mean over processes of these shares times gradients, summed over the micro-batches,
         # is that of the whole batch.
-        weight = distributed.world_size() * len(clips.target) / n_in_batch
-        (weight * loss[TOTAL]).backward()
+        share = distributed.world_size() * len(clips.target) / n_in_batch
+        (share * loss[TOTAL]).backward()
         if self._bags is not None:
             self._bags.remember(clips.rows, loss[CLIP])
         parts = [loss[name].detach() for name in self._objective.parts]
@@ -265,10 +268,9 @@ class Trainer:
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         if self._bags is not None:
             self._bags.begin(epoch)
-        if self.remixer is None:
-            loader, rows = self.loader, shuffled(self.split.train, self.config.seed, epoch)
-        else:
-            loader, rows = self.remixer.loader(epoch), np.arange(self.remixer.n_clips)
+        loader, rows = self._clips_of(epoch)
+        if self.config.class_weights:
+            self._weights = ClassWeights.of(loader.target_of(rows))
         # Summed on the device: asking for the loss at each step would wait for the GPU each time.
         sums = torch.zeros(len(self._objective.parts), device=self.device)
         for n_clips, losses in self.steps(rows, loader):
@@ -284,6 +286,15 @@ class Trainer:
                 f"{self.config.lr / 10:g} or --precision float32"
             )
         return self._objective.record(mean)
+
+    def _clips_of(self, epoch: int) -> tuple[BatchLoader, Rows]:
+        """What an epoch learns from, in order."""
+        if self.remixer is not None:
+            return self.remixer.loader(epoch), np.arange(self.remixer.n_clips)
+        train, seed = self.split.train, self.config.seed
+        if self.config.balanced:
+            return self.loader, balanced(train, self._target, seed, epoch)
+        return self.loader, shuffled(train, seed, epoch)
 
     def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:
         return clip_metrics.evaluate(self._target[rows], score)._asdict()

@@ -20,12 +20,14 @@ CLIP = "clip"
 """Not a loss: the clip scores (W, C) of the rows of recordings, to be remembered."""
 
 
-def detection_loss(clip: Tensor, target: Tensor, reduction: str) -> Tensor:
+def detection_loss(
+    clip: Tensor, target: Tensor, reduction: str, weight: Tensor | None = None
+) -> Tensor:
     """Binary cross-entropy of clip scores (B, C) and targets (B, C) of 0 and 1, a scalar."""
     clip = clip.float().clamp(0, 1)
     # On a GPU a NaN in here would trip an assertion that ends the process; this way it comes out
     # as a NaN loss, which the loop explains.
-    loss = F.binary_cross_entropy(clip.nan_to_num(0.5), target, reduction=reduction)
+    loss = F.binary_cross_entropy(clip.nan_to_num(0.5), target, weight, reduction=reduction)
     return loss + 0 * clip.detach().sum()
 
 
@@ -134,7 +136,7 @@ class Objective(nn.Module):
         if batch.which is not None:
             clip = highest(output.clip.float(), batch.which, len(batch.target))
             of_rows, scores = "none", {CLIP: output.clip.detach()}
-        detection = detection_loss(clip, batch.target, reduction)
+        detection = detection_loss(clip, batch.target, reduction, batch.weight)
         if PRESENCE in batch.arrays:
             presence = at_frames(batch.arrays[PRESENCE].float(), output.frame.shape[-1])
             detection = detection + over_clips(

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sedmtl.config import Config, Mixing, Remix
-from sedmtl.data.draw import Drawn, DrawnEvent, draw, join_pools
+from sedmtl.data.draw import Chances, Drawn, DrawnEvent, draw, join_pools
+from sedmtl.data.folds import target_of
 from sedmtl.data.mixing import event_table, plan_project
 from sedmtl.data.plan import Plan, Pool
 from sedmtl.data.sources import Sources, open_sources
@@ -27,6 +28,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores
 from sedmtl.store import FULL_SCALE, Rows, Store
 from sedmtl.training.batches import PRESENCE, BatchLoader, ReadRows, fits
+from sedmtl.training.class_balance import chances
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.presence import ReadPresence
 from sedmtl.training.split import Split
@@ -82,14 +84,17 @@ def open_remixer(
                 "longer recordings, whose labels say nothing of a single window: train without "
                 "--remix"
             )
-        return ClipRemixer(store, split.train, remix, n_clips, seed, device, presence)
+        given = chances(store.clips.target[split.train]) if config.balanced else None
+        return ClipRemixer(store, split.train, remix, n_clips, seed, device, presence, given)
     planned = plan_project(project)
     _check_plan(planned, store)
     folds = np.unique(store.clips.fold[split.train]).tolist()
     pool = join_pools(planned.pools[fold - 1] for fold in folds)
     sources = open_sources(project, planned, remix.event_part)
+    labels = target_of([[clip.label] for clip in pool.clips], store.classes)
+    given = chances(labels) if config.balanced else None
     return EventRemixer(
-        sources, pool, project, remix, store, n_clips, seed, device, presence, targets
+        sources, pool, project, remix, store, n_clips, seed, device, presence, targets, given
     )
 
 
@@ -124,6 +129,7 @@ class EventRemixer:
             they take less than half of its free memory; never on the CPU, which maps the file.
         presence: Makes the presence per frame, if it is trained on.
         targets: The arrays of `features.targets` that are made as well.
+        chances: Of drawing each clip of the pool, if they are not equal.
     """
 
     def __init__(
@@ -138,6 +144,7 @@ class EventRemixer:
         device: torch.device,
         presence: ReadPresence | None = None,
         targets: Sequence[str] = (),
+        chances: Chances | None = None,
     ) -> None:
         self.n_clips, self.digest = n_clips, sources.digest
         events = (f"event {clip.name}" for clip in pool.clips)
@@ -150,6 +157,7 @@ class EventRemixer:
         self._n_slots, self._targets = fewest_and_most[-1], targets
         self._row_shape = store.row_shape
         self._seed, self._device, self._presence = seed, device, presence
+        self._chances = chances
         rate = self._mixing.sample_rate
         self._lengths_s = {
             name: [part.n_samples / rate for part in parts]
@@ -177,7 +185,8 @@ class EventRemixer:
     def draw(self, epoch: int, number: int) -> Drawn:
         """One mixture of an epoch."""
         rng = np.random.default_rng([self._seed, epoch, number])
-        return draw(self._pool, self._lengths_s, self._mixing, self._remix, self._snr_db, rng)
+        how = (self._mixing, self._remix, self._snr_db, rng, self._chances)
+        return draw(self._pool, self._lengths_s, *how)
 
     def _arrays(self, drawn: Sequence[Drawn]) -> dict[str, Tensor]:
         """The log-mels (B, T, F) and the targets, clip by clip: it suits the processor's cache."""
@@ -254,6 +263,7 @@ class ClipRemixer:
         seed: Of the run.
         device: Where batches are wanted.
         presence: Of the store's clips in each frame, if it is trained on.
+        chances: Of drawing each training clip, if they are not equal.
     """
 
     def __init__(
@@ -265,10 +275,11 @@ class ClipRemixer:
         seed: int,
         device: torch.device,
         presence: ReadPresence | None = None,
+        chances: Chances | None = None,
     ) -> None:
         self.n_clips, self.digest, self.recordings = n_clips, "", frozenset[str]()
         self._store, self._rows, self._range = store, rows, remix.clips_per_mixture
-        self._seed, self._device = seed, device
+        self._seed, self._device, self._chances = seed, device, chances
         self._presence = None if presence is None else presence.of(store.clips.events)
 
     def loader(self, epoch: int) -> BatchLoader:
@@ -294,7 +305,7 @@ class ClipRemixer:
         """The rows of the store that one mixture is made of."""
         rng = np.random.default_rng([self._seed, epoch, number])
         n_wanted = min(int(rng.integers(*self._range, endpoint=True)), len(self._rows))
-        return rng.choice(self._rows, n_wanted, replace=False)
+        return rng.choice(self._rows, n_wanted, replace=False, p=self._chances)
 
 
 def add_energies(logmels: Tensor) -> Tensor:
