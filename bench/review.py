@@ -33,7 +33,7 @@ from sedmtl.features.extraction import features
 from sedmtl.review.choice import By, choose
 from sedmtl.review.labels import correct
 from sedmtl.review.pool import find_scored, held_out
-from sedmtl.review.verdicts import Review, Snippet
+from sedmtl.review.verdicts import Answer, Review, Snippet
 from sedmtl.runtime import progress
 from sedmtl.store import Store, data_name
 
@@ -148,12 +148,18 @@ def label_some(
     return clean, {**clean, **given}
 
 
-def answer(every: Recordings, snippet: Snippet) -> Review:
-    """What a listener says who is always right."""
-    is_there = every.label[snippet.filename] == snippet.label
-    verdict, heard = ("yes", snippet.label) if is_there else ("no", "")
-    time = "2000-01-01T00:00:00.000Z"
-    return Review(snippet, verdict, heard, None, None, "simulated", time)  # type: ignore[arg-type]
+def answer(every: Recordings, labels: Labels, snippet: Snippet) -> Review:
+    """What a listener says who is always right.
+
+    Of a label that is wrong, which class it is instead; of a class that is neither a label nor
+    there, only that it is not there.
+    """
+    true = every.label[snippet.filename]
+    verdict: Answer = "yes" if snippet.label == true else "no"
+    if verdict == "no" and snippet.label in labels[snippet.filename]:
+        verdict = "other"
+    heard = "" if verdict == "no" else true
+    return Review(snippet, verdict, heard, None, None, "simulated", "2000-01-01T00:00:00.000Z")
 
 
 class Experiment:
@@ -182,7 +188,7 @@ class Experiment:
         pool = held_out(find_scored(path.parent / "work" / "runs", []))
         for by in BY:
             order = choose(pool, by, max(N_VERDICTS), np.random.default_rng(seed))
-            reviews = [answer(self.every, pool.snippets[i]) for i in order]
+            reviews = [answer(self.every, labels, pool.snippets[i]) for i in order]
             for n in N_VERDICTS:
                 corrected = correct(labels, reviews[:n]).labels
                 self._measure(here, by, n, corrected, fold, train)
