@@ -27,10 +27,10 @@ from sedmtl.training import bags
 from sedmtl.training.bags import Bags
 from sedmtl.training.batches import Batch
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.known import PRESENCE, Knowledge
 from sedmtl.training.losses import CLIP, DETECTION, Objective
-from sedmtl.training.presence import ReadPresence
 from sedmtl.training.start import open_trainer
-from sedmtl.training.tasks.reconstruction import Reconstruction
+from sedmtl.training.tasks.reconstruct import Reconstruct
 
 DATA_YAML = """\
 corpus: {clips: {csv: clips.csv, root: recordings, strong: strong.tsv}}
@@ -311,12 +311,12 @@ class Echo(torch.nn.Module):
 
     def forward(self, logmel, *, reconstruct=True):
         clip = logmel[:, 0, :2].sigmoid()
-        tasks = {"reconstruction": 0.5 * logmel} if reconstruct else {}
+        tasks = {"reconstruct": 0.5 * logmel} if reconstruct else {}
         return SedOutput(clip, clip[..., None], clip[..., None, None], tasks=tasks)
 
 
 def losses_of(logmel, target, which, tasks=False):
-    made = {"reconstruction": Reconstruction(None, None)} if tasks else {}
+    made = {"reconstruct": Reconstruct(None, None)} if tasks else {}
     objective = Objective(Echo(), made, dict.fromkeys(made, 1.0), in_bfloat16=False)
     return objective(Batch(torch.arange(len(logmel)), {"logmel": logmel}, target, which))
 
@@ -340,7 +340,7 @@ def test_every_recording_counts_the_same_however_the_batch_is_divided():
     whole = losses_of(logmel, target, which, tasks=True)
     first = losses_of(logmel[:3], target[:1], which[:3], tasks=True)
     rest = losses_of(logmel[3:], target[1:], which[3:] - 1, tasks=True)
-    for name in ("total", "detection", "reconstruction"):
+    for name in ("total", "detection", "reconstruct"):
         torch.testing.assert_close(whole[name], (first[name] + 2 * rest[name]) / 3)
     nothing = losses_of(logmel[:0], target[:0], which[:0], tasks=True)
     assert nothing["total"].item() == 0
@@ -375,7 +375,8 @@ def test_the_trainer_scores_recordings_by_their_highest_window(store, detector):
 
 def test_known_frames_are_those_of_each_window(store):
     rows = np.flatnonzero(store.clips.target.any(axis=1))
-    read = ReadPresence.in_store(store, rows).of(store.clips.events, store.clips.windows)
+    known = Knowledge.of_store({PRESENCE: "--supervision strong"}, store, rows, None)
+    read = known.of(store.clips.events, store.clips.scene, store.clips.windows)[PRESENCE]
     presence = read(np.arange(store.clips.n_rows))
     grid = Grid(8000, 8000, store.row_shape[0], 256, 128)
     events, windows = store.clips.events, store.clips.windows

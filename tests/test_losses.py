@@ -10,16 +10,17 @@ from sklearn.metrics import log_loss, mean_squared_error
 from sedmtl.models import SedOutput
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.training.batches import Batch
-from sedmtl.training.losses import Objective, TaskWeights
-from sedmtl.training.tasks.reconstruction import Reconstruction
+from sedmtl.training.losses import Objective
+from sedmtl.training.tasks.reconstruct import Reconstruct
+from sedmtl.training.weights import TaskWeights
 
 
 def losses_of(clip, target, logmel, reconstruction=None, alpha=0.01, log_variance=None):
     """The losses where the network has given these scores and, if any, this reconstruction."""
     empty = torch.empty(0)
-    tasks = {} if reconstruction is None else {"reconstruction": reconstruction}
+    tasks = {} if reconstruction is None else {"reconstruct": reconstruction}
     output = SedOutput(clip, empty, empty, tasks=tasks)
-    heads = {name: Reconstruction(TwoStepAttentionSettings(), None) for name in tasks}
+    heads = {name: Reconstruct(TwoStepAttentionSettings(), None) for name in tasks}
     weights = dict.fromkeys(tasks, alpha)
     objective = Objective(torch.nn.Identity(), heads, weights, in_bfloat16=False)
     if log_variance is not None:
@@ -46,7 +47,7 @@ def test_the_loss_is_cross_entropy_plus_alpha_times_squared_error(batch):
     )
     error = mean_squared_error(logmel.flatten(), reconstruction.flatten())
     assert loss["detection"].item() == pytest.approx(detection, rel=1e-6)
-    assert loss["reconstruction"].item() == pytest.approx(error, rel=1e-6)
+    assert loss["reconstruct"].item() == pytest.approx(error, rel=1e-6)
     assert loss["total"].item() == pytest.approx(detection + 0.01 * error, rel=1e-6)
 
 
@@ -88,14 +89,14 @@ def test_a_learned_weight_is_kendalls_formula(batch):
     variance = np.exp([0.3, -0.7])
     expected = (
         loss["detection"].item() / variance[0]
-        + loss["reconstruction"].item() / (2 * variance[1])
+        + loss["reconstruct"].item() / (2 * variance[1])
         + np.log(variance).sum() / 2
     )
     assert loss["total"].item() == pytest.approx(expected, rel=1e-6)
-    weights = TaskWeights({"reconstruction": "auto"}, {"reconstruction": 0.5})
+    weights = TaskWeights({"reconstruct": "auto"}, {"reconstruct": 0.5})
     weights.log_variance = learned
     expected = pytest.approx(variance[0] / (2 * variance[1]), rel=1e-6)
-    assert weights.alphas()["reconstruction"] == expected
+    assert weights.alphas()["reconstruct"] == expected
 
 
 def test_given_and_learned_weights_go_together():
@@ -113,9 +114,9 @@ def test_given_and_learned_weights_go_together():
 
 def test_the_learned_variances_are_least_where_they_equal_the_losses():
     """d/ds of L1 / s + log(s) / 2 vanishes at s = 2 L1, of L2 / (2 s) + log(s) / 2 at s = L2."""
-    learned = TaskWeights({"reconstruction": "auto"}, {"reconstruction": 0.5})
+    learned = TaskWeights({"reconstruct": "auto"}, {"reconstruct": 0.5})
     detection, reconstruction = torch.tensor(0.2), torch.tensor(1.5)
     with torch.no_grad():
         learned.log_variance.copy_(torch.log(torch.tensor([2 * 0.2, 1.5])))
-    learned(detection, {"reconstruction": reconstruction}).backward()
+    learned(detection, {"reconstruct": reconstruction}).backward()
     np.testing.assert_allclose(learned.log_variance.grad, 0, atol=1e-6)

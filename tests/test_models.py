@@ -17,7 +17,7 @@ from sedmtl.models.two_step_attention import TwoStepAttention
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.batches import Batch
 from sedmtl.training.losses import Objective
-from sedmtl.training.tasks.reconstruction import Reconstruction
+from sedmtl.training.tasks.reconstruct import Reconstruct
 
 N_CLASSES, N_FRAMES, N_MELS, WIDTH = 5, 23, 16, 2
 
@@ -72,7 +72,7 @@ def test_five_adam_steps_lose_what_the_reference_loses(golden, name):
     network = golden_network(golden, name).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     settings = settings_class(name)()
-    tasks = {task: Reconstruction(settings, None) for task in settings.task_modules}
+    tasks = {task: Reconstruct(settings, None) for task in settings.task_modules}
     objective = Objective(network, tasks, dict.fromkeys(tasks, 0.001), in_bfloat16=False)
     batch = Batch(torch.arange(len(golden["input"])), {"logmel": golden["input"]}, golden["target"])
     losses = []

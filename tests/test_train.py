@@ -14,7 +14,7 @@ from sedmtl.inference.checkpoint import load_model, load_state
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 from sedmtl.training import train as train_stage
-from sedmtl.training.presence import ReadPresence
+from sedmtl.training.known import PRESENCE, Knowledge
 
 pytestmark = pytest.mark.slow
 
@@ -369,6 +369,7 @@ def test_known_frames_are_trained_on_and_named(featured):
     assert result.stdout.strip().endswith("_strong_knownframes")
     with Store(featured.work / "features" / "snr_20.h5", "logmel") as store:
         rows = np.arange(len(store))
-        presence = ReadPresence.in_store(store, rows).of(store.clips.events)(rows)
+        known = Knowledge.of_store({PRESENCE: "--supervision strong"}, store, rows, None)
+        presence = known.of(store.clips.events, store.clips.scene)[PRESENCE](rows)
     # A clip has a class exactly where one of its frames has.
     np.testing.assert_array_equal(presence.max(axis=2), store.clips.target)

@@ -9,6 +9,7 @@ import torch
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
+from sedmtl.models.heads import Sizes
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import ClipTable, EventTable
 from sedmtl.training.batches import BatchLoader
@@ -21,6 +22,7 @@ from sedmtl.training.tasks import build_tasks
 pytestmark = pytest.mark.slow
 
 N_CLIPS, N_FRAMES, N_MELS, N_CLASSES = 40, 12, 8, 3
+SIZES = Sizes(N_CLASSES, N_FRAMES, N_MELS)
 RECIPE = TrainConfig.of(
     {"data": "snr_10", "fold": 1, "width": 2, "epochs": 3, "batch_size": 7, "seed": 5}
 )
@@ -52,7 +54,7 @@ def trainer_of(clips, recipe=RECIPE):
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
     loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, cpu, resident=False)
-    tasks = build_tasks(recipe, None)
+    tasks = build_tasks(recipe.tasks, recipe.network, SIZES)
     return Trainer(network, tasks, standardiser, loader, target, split, recipe, cpu)
 
 
@@ -169,9 +171,9 @@ def test_without_alpha_the_decoder_does_not_learn(clips):
 
 
 def test_alpha_weighs_the_reconstruction(clips):
-    record = run_to_end(
-        trainer_of(clips, replace(RECIPE, tasks={"reconstruction": 0.01}, epochs=1))
-    )[0]
+    record = run_to_end(trainer_of(clips, replace(RECIPE, tasks={"reconstruct": 0.01}, epochs=1)))[
+        0
+    ]
     expected = record["detection_loss"] + 0.01 * record["reconstruction_loss"]
     assert record["loss"] == pytest.approx(expected, rel=1e-5)
 

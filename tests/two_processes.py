@@ -21,6 +21,7 @@ from torch import nn
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
 from sedmtl.models.atrous import AtrousSettings
+from sedmtl.models.heads import Sizes
 from sedmtl.models.vggish import GmpSettings
 from sedmtl.runtime import distributed
 from sedmtl.store import ClipTable, EventTable
@@ -40,13 +41,14 @@ RECIPES = {
     "7, 7, 7, 3": BASE,  # unequal shares
     "7 as 3, 3, 1": replace(BASE, micro_batch=3),
     "frozen encoder": replace(BASE, parent="parent", freeze_encoder=True),
-    "23, 1": replace(BASE, batch_size=23, tasks={"reconstruction": "auto"}),  # an empty share
+    "23, 1": replace(BASE, batch_size=23, tasks={"reconstruct": "auto"}),  # an empty share
     "without decoder": replace(BASE, tasks={}),
     "balanced": replace(BASE, balanced=True, class_weights=True),
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
     "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
 }
 LOAD = Workload(n_classes=3, n_frames=40, n_mels=8, n_train=20, n_scored=20)
+SIZES = Sizes(3, 12, 8)
 N_JOINED = (7, 1)
 """Clips of the batches that batch norm is tried on; the second leaves a share empty."""
 
@@ -71,7 +73,7 @@ def train(recipe):
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
     loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, cpu, resident=False)
-    tasks = build_tasks(recipe, None)
+    tasks = build_tasks(recipe.tasks, recipe.network, SIZES)
     trainer = Trainer(network, tasks, standardiser, loader, target, split, recipe, cpu)
     before = torch.from_numpy(trainer.score(np.arange(40)))
     history = list(trainer.fit(lambda _: None))

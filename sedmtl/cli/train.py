@@ -99,7 +99,17 @@ Alphas = Annotated[
         "--alpha",
         parser=_alpha,
         metavar="X|auto",
-        help="Weight of the reconstruction task; auto learns it. Default: 0.001, or the recipe's. "
+        help="Weight of --task reconstruct; auto learns it. Default: 0.001, or the recipe's. "
+        f"{options.AGAIN}",
+    ),
+]
+Tasks = Annotated[
+    list[str] | None,
+    how(
+        "--task",
+        metavar="NAME[=WEIGHT]",
+        help="An auxiliary task: reconstruct (the paper's), count, active, scene. Its weight is a "
+        "number from 0 or auto; 0 turns it off. Default: reconstruct=0.001, or the recipe's. "
         f"{options.AGAIN}",
     ),
 ]
@@ -234,6 +244,7 @@ def command(
     batch_size: BatchSize = None,
     lr: Rate = None,
     schedule: Schedule = None,
+    task: Tasks = None,
     remix: Remix = None,
     supervision: Supervision = "weak",
     precision: Precision = "auto",
@@ -262,11 +273,11 @@ def command(
 
     with distributed.session(gpus):
         settings = options.load_project(config)
-        asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule}
-        asked |= {"remix": remix, "supervision": supervision, "precision": precision}
-        asked |= {"from": from_run, "freeze_encoder": freeze_encoder}
-        asked |= {"class_weights": class_weights, "balanced": balanced}
-        common = _common(settings, recipe, asked, gpus)
+        asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule,
+                 "remix": remix, "supervision": supervision, "precision": precision,
+                 "from": from_run, "freeze_encoder": freeze_encoder, "balanced": balanced,
+                 "class_weights": class_weights}  # fmt: skip
+        common = _common(settings, recipe, {**asked, "alpha": alpha, "tasks": task or []}, gpus)
         models, alphas = model or [common["model"]], alpha or [common["alpha"]]
         stores = _choose_stores(settings, data, snr, planned_data(settings) if dry_run else ())
         folds_of = partial(planned_folds, settings)
@@ -297,11 +308,14 @@ def _common(
     """What the runs have in common: the recipe, and what was asked for in its place."""
     from sedmtl.runtime import distributed
     from sedmtl.runtime.devices import choose_device, choose_precision
+    from sedmtl.training.grid.plan import check_alpha
     from sedmtl.training.pretrained import parent_of
     from sedmtl.training.recipe import with_recipe
+    from sedmtl.training.tasks import read_tasks
 
     if asked["freeze_encoder"] and not asked["from"]:
         raise typer.BadParameter("--freeze-encoder needs --from, the run that has the encoder")
+    asked["tasks"] = check_alpha(read_tasks(asked["tasks"]), asked["alpha"])
     asked["from"] = parent_of(asked["from"], project.work_dir)
     device = choose_device(gpus)
     if asked["precision"] == AUTO:  # the first process chooses for all

@@ -8,7 +8,7 @@ from typing import Any
 
 from sedmtl.evaluation.rows import Row, by_data
 from sedmtl.models.registry import plain_settings
-from sedmtl.training.config import RECONSTRUCTION
+from sedmtl.training.tasks import RECONSTRUCT
 
 SPECIAL = {"data", "fold", "alpha", "remix", "from", "freeze_encoder", "micro_batch"}
 """Settings of a run that are shown in another form than `run.yaml` has them, or not."""
@@ -50,7 +50,7 @@ def _facts(row: Row) -> dict[str, str]:
     names = [run.given_name for run in row.runs]
     facts: dict[str, Any] = {"run": names[0] + "…" * (len(set(names)) > 1)}
     facts |= {key: value for key, value in options.items() if key != "width"}
-    if RECONSTRUCTION in config.network.task_modules:
+    if RECONSTRUCT in config.network.task_modules:
         facts["α"] = config.alpha
     facts |= {"schedule": config.schedule, "supervision": config.supervision}
     frozen = ", encoder frozen" * config.freeze_encoder

@@ -68,7 +68,7 @@ class ModelCard:
     @property
     def reconstructs(self) -> bool:
         """Whether there is a decoder, and it was trained."""
-        return "reconstruction" in self.network.task_modules and self.training["alpha"] != 0
+        return "reconstruct" in self.network.task_modules and self.training["alpha"] != 0
 
     @property
     def duration_s(self) -> float:

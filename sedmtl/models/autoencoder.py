@@ -21,7 +21,7 @@ ReconstructionEnd = Literal["relu", "linear"]
 class TwoStepAttentionSettings(NetworkSettings):
     """The options of 2APAE."""
 
-    task_modules: ClassVar[Mapping[str, str]] = {"reconstruction": "decoder"}
+    task_modules: ClassVar[Mapping[str, str]] = {"reconstruct": "decoder"}
 
     attention: AttentionForm = "released"
     """Form of 2APAE's attention."""
@@ -84,7 +84,7 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         class_map = self.class_conv(encoded)  # (B, C, T, F)
         attended = self.attention(class_map)
         # (B, T, F)
-        decoded = {"reconstruction": self.decoder(encoded).squeeze(1)} if reconstruct else {}
+        decoded = {"reconstruct": self.decoder(encoded).squeeze(1)} if reconstruct else {}
         return SedOutput(
             clip=attended.clip,
             frame=attended.frame,

@@ -40,7 +40,7 @@ class SedOutput(NamedTuple):
     @property
     def reconstruction(self) -> Tensor | None:
         """(B, T, F), the decoder's log-mel (equation 5); None if it was not computed."""
-        return self.tasks.get("reconstruction")
+        return self.tasks.get("reconstruct")
 
     @property
     def gated(self) -> Tensor:

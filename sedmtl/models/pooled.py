@@ -73,7 +73,7 @@ class CheapSettings(NetworkSettings):
 class PooledSettings(CheapSettings):
     """The options of pooled; its blocks have 1, 2, 4 and 8 times `width` channels."""
 
-    task_modules: ClassVar[Mapping[str, str]] = {"reconstruction": "decoder"}
+    task_modules: ClassVar[Mapping[str, str]] = {"reconstruct": "decoder"}
 
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
         """The network with fresh weights."""
@@ -137,7 +137,7 @@ class Pooled(nn.Module):
             class_map=class_map,
             mel_attention=class_map.float().softmax(dim=-1),
             time_attention=over_time,
-            tasks={"reconstruction": self._decode(encoded, logmel)} if reconstruct else {},
+            tasks={"reconstruct": self._decode(encoded, logmel)} if reconstruct else {},
             encoded=encoded,
         )
 

@@ -23,9 +23,6 @@ ReadRows = Callable[[Rows], npt.NDArray[Any] | Tensor]
 ReadTogether = Callable[[Rows], Mapping[str, Tensor]]
 Loaded = tuple[Rows, dict[str, Tensor]]
 
-PRESENCE = "presence"
-"""Name of the array (B, C, T) of 0 and 1 that holds the known presence per frame."""
-
 SHARE = 0.5
 """Share of a GPU's free memory that the store may take: activations need the rest."""
 

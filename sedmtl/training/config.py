@@ -17,19 +17,15 @@ from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.devices import Precision
 from sedmtl.store import Store
 from sedmtl.training.recipe import RECIPES
+from sedmtl.training.tasks import RECONSTRUCT, task_class, weigh_tasks
+from sedmtl.training.weights import Weight
 
 Selection = Literal["honest", "paper"]
 Supervision = Literal["weak", "strong"]
 Schedule = Literal["plateau", "cosine"]
-Weight = float | Literal["auto"]
-"""Of an auxiliary task's loss beside the detection's; `auto` learns it."""
-
 SELECTIONS: dict[Selection, str] = {"honest": "validation", "paper": "held_out"}
 """The part whose micro-P chooses the epoch: `honest` is the validation-selected epoch, `paper` the
 test-selected one, which is what the paper reports."""
-
-RECONSTRUCTION = "reconstruction"
-"""The paper's auxiliary task; `alpha` is its weight, in the files and on the command line."""
 
 FLAGS = {"freeze_encoder": "frozen", "class_weights": "weighted", "balanced": "balanced"}
 """Options that are on or off, usually off, and the word of each in the run's name."""
@@ -84,27 +80,26 @@ class TrainConfig:
     def of(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Read the plain values of a run: those of `plain`, of run.yaml, of the command line.
 
-        What is missing has its default; keys of other things are ignored, and so is the weight of
-        a reconstruction that the network cannot make.
+        What is missing has its default; keys of other things are ignored, and so is the weight
+        `alpha` of a reconstruction that the network cannot make.
 
         Raises:
-            SedmtlError: There is no network of that name.
+            SedmtlError: There is no network or task of that name, or a weight cannot be.
             KeyError, TypeError, ValueError: A value is missing, or cannot be.
         """
         network = read_settings({"model": PAPERS, **values})
-        weights = {RECONSTRUCTION: values.get("alpha", 0.001), **values.get("tasks", {})}
-        if RECONSTRUCTION not in network.task_modules:
-            del weights[RECONSTRUCTION]
-        tasks = {name: _weight(weight) for name, weight in weights.items()}
-        others = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision", "schedule",
-                  "supervision", "micro_batch", *FLAGS)  # fmt: skip
+        paper, others = {RECONSTRUCT: values.get("alpha")}, values.get("tasks", {})
+        can_reconstruct = task_class(RECONSTRUCT).fits(type(network))
+        tasks = weigh_tasks({**(paper if can_reconstruct else {}), **others})
+        same = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision", "schedule",
+                "supervision", "micro_batch", *FLAGS)  # fmt: skip
         remix = values.get("remix")
         return cls(
             network=network,
             tasks={name: weight for name, weight in tasks.items() if weight},
             remix=None if remix is None else Remix.model_validate(remix),
             parent=values.get("from"),
-            **{key: values[key] for key in others if key in values},
+            **{key: values[key] for key in same if key in values},
         )
 
     def plain(self) -> dict[str, Any]:
@@ -129,7 +124,7 @@ class TrainConfig:
             "data": values.pop("data"),
             "fold": values.pop("fold"),
             **plain_settings(self.network),
-            "alpha": tasks.pop(RECONSTRUCTION, 0.0),
+            "alpha": tasks.pop(RECONSTRUCT, 0.0),
             **values,
             **({"tasks": tasks} if tasks else {}),
         }
@@ -142,13 +137,13 @@ class TrainConfig:
     @property
     def alpha(self) -> Weight:
         """Weight of the reconstruction; 0 if there is none."""
-        return self.tasks.get(RECONSTRUCTION, 0.0)
+        return self.tasks.get(RECONSTRUCT, 0.0)
 
     @property
     def name(self) -> str:
         """Name of the run's folder, unless the user gives another."""
-        data, alpha = self.data.replace("_", ""), _text(self.alpha)
-        others = [f"{n}{_text(w)}" for n, w in self.tasks.items() if n != RECONSTRUCTION]
+        data, alpha = self.data.replace("_", ""), weight_text(self.alpha)
+        others = [f"{n}{weight_text(w)}" for n, w in self.tasks.items() if n != RECONSTRUCT]
         first = f"{self.model}_{data}_fold{self.fold or 'none'}_alpha{alpha}_seed{self.seed}"
         return "_".join([first, *self.variant, *others])
 
@@ -175,10 +170,20 @@ class TrainConfig:
         else:
             words = [f"schedule{self.schedule}"] * (self.schedule != "plateau")
             words += ["remix"] * (self.remix is not None)
-        words += ["knownframes"] * (self.supervision == "strong")
+        words += [f"known{what}" for what in self.known]
         words += [word for flag, word in FLAGS.items() if getattr(self, flag)]
         words += [] if self.parent is None else ["from", Path(self.parent_run).name]
         return [*self.network.variant, *words]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """What the network is told beside weak labels; nothing if these are all.
+
+        `frames`: which classes are active in each (`supervision`). `times`, `stems`: what targets
+        of tasks are made from.
+        """
+        needs = {task_class(name).needs for name in self.tasks} - {"labels"}
+        return (*["frames"] * (self.supervision == "strong"), *sorted(needs, reverse=True))
 
     @property
     def cross_validation(self) -> str:
@@ -189,10 +194,11 @@ class TrainConfig:
         """The options of `sedmtl train` that ask for this run, for people to type."""
         values = self.plain()
         foreign = plain_settings(self.network).keys() - asdict(self.network).keys() - {"model"}
-        if RECONSTRUCTION not in self.network.task_modules:
+        if RECONSTRUCT not in self.network.task_modules:
             foreign |= {"alpha"}
         shown = {key: value for key, value in values.items() if key not in {*foreign, "tasks"}}
-        flags = ["--remix"] if shown.pop("remix", None) else []
+        flags = [f"--task={n}={w}" for n, w in self.tasks.items() if n != RECONSTRUCT]
+        flags += ["--remix"] if shown.pop("remix", None) else []
         if shown.pop("micro_batch", None):
             shown["batch_size"] = "auto"
         flags += [f"--{flag.replace('_', '-')}" for flag in FLAGS if shown.pop(flag, None)]
@@ -202,12 +208,9 @@ class TrainConfig:
         ] + flags
 
 
-def _weight(value: Any) -> Weight:
-    return "auto" if value == "auto" else float(value)
-
-
-def _text(weight: Weight) -> str:
-    return weight if weight == "auto" else f"{weight:g}"
+def weight_text(weight: Weight) -> str:
+    """A weight in names: the rule that finds it, or the number."""
+    return weight if isinstance(weight, str) else f"{weight:g}"
 
 
 def build_network(config: TrainConfig, store: Store) -> nn.Module:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,18 +20,23 @@ from sedmtl.config import Config
 from sedmtl.data.mixing import plan_project
 from sedmtl.data.sources import planned_bytes
 from sedmtl.logmel import Standardiser
+from sedmtl.models.heads import Sizes
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.free_memory import free_bytes
 from sedmtl.store import ClipTable, Store
 from sedmtl.training.bags import MAX_WINDOWS
 from sedmtl.training.batches import BatchLoader, fits
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.known import shapes_of
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import Split, split_rows
-from sedmtl.training.tasks import build_tasks
+from sedmtl.training.tasks import arrays_of, build_tasks
 
 ENOUGH_S = 1.0
 """A step that would take longer is not timed."""
+
+N_SCENES = 10
+"""Stands for the number of classes of scenes, which hardly matters."""
 
 PART, FEW_FRAMES = 8, 32
 """The first probe has this part of a clip's frames, but at least so many: a clip of the paper's
@@ -110,7 +117,7 @@ def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> C
     """Time steps of more and more frames, then clips, until one is long enough to trust.
 
     Args:
-        config: What to train. Of its tasks, those that the network itself computes take part.
+        config: What to train. Tasks whose targets are stored arrays take no part.
         load: Its sizes.
         device: Where.
     """
@@ -215,17 +222,24 @@ def _probes(
 
 
 def _trainer(config: TrainConfig, load: Workload, n_clips: int, device: torch.device) -> Trainer:
-    own = {name: config.tasks[name] for name in config.network.task_modules if name in config.tasks}
-    config = replace(config, tasks=own)
+    sizes = Sizes(load.n_classes, load.n_frames, load.n_mels, N_SCENES * ("",))
+    arrays: dict[str, npt.NDArray[Any]] = {
+        name: np.zeros((n_clips, *shape), np.uint8)
+        for name, shape in shapes_of(load.n_classes, load.n_frames).items()
+    }
+    known = {n: w for n, w in config.tasks.items() if arrays.keys() >= set(arrays_of([n]))}
+    config = replace(config, tasks=known)
     rng = np.random.default_rng(0)
     logmel = rng.normal(size=(n_clips, load.n_frames, load.n_mels)).astype(np.float32)
     target = rng.integers(0, 2, (n_clips, load.n_classes)).astype(np.uint8)
-    loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, device, resident=False)
+    arrays["logmel"] = logmel
+    reads = {name: partial(np.take, each, axis=0) for name, each in arrays.items()}
+    loader = BatchLoader(reads, target, device, resident=False)
     network = config.network.build(load.n_classes, load.n_frames, load.n_mels)
     standardiser = Standardiser(np.zeros(load.n_mels), np.ones(load.n_mels))
     rows = np.arange(n_clips)
     split = Split(rows, rows[:0], rows[:0])
-    tasks = build_tasks(config, None)
+    tasks = build_tasks(config.tasks, config.network, sizes)
     return Trainer(network, tasks, standardiser, loader, target, split, config, device)
 
 

@@ -14,13 +14,15 @@ from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.devices import Precision, choose_device, choose_precision
 from sedmtl.runtime.errors import SedmtlError, suggest
 from sedmtl.store import choose_store
-from sedmtl.training.config import Schedule, Supervision, TrainConfig, Weight
-from sedmtl.training.grid.plan import NONE, plan_runs
+from sedmtl.training.config import Schedule, Supervision, TrainConfig
+from sedmtl.training.grid.plan import NONE, check_alpha, plan_runs
 from sedmtl.training.grid.runs import train_all
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.pretrained import parent_of
 from sedmtl.training.recipe import RECIPES, with_recipe
 from sedmtl.training.run import OnEpoch, Run
+from sedmtl.training.tasks import weigh_tasks
+from sedmtl.training.weights import Weight
 
 Recipe = Literal["paper", "strong"]
 
@@ -37,7 +39,7 @@ LOWEST = {"fold": 1, "epochs": 1, "batch_size": 1, "seed": 0, "gpus": 0}
 def train(
     config: str | Path | Config = "data.yaml", *, fold: int | None, data: str | None = None,
     recipe: Recipe = "paper", model: str | None = None, alpha: Weight | None = None,
-    tasks: Mapping[str, Weight] | None = None, epochs: int | None = None,
+    tasks: Mapping[str, Weight | None] | None = None, epochs: int | None = None,
     batch_size: int | Literal["auto"] | None = None, lr: float | None = None,
     schedule: Schedule | None = None, remix: bool | None = None, supervision: Supervision = "weak",
     precision: Precision | Literal["auto"] = "auto", from_run: str | Path | None = None,
@@ -55,8 +57,8 @@ def train(
         data: Name of the feature store, where there are several: `snr_10`, `clips`.
         recipe: `paper` or `strong`: what is not given, from `model` to `remix`, but for `tasks`.
         model: Name of the network.
-        alpha: Weight of the reconstruction; `auto` learns it.
-        tasks: Weights of other auxiliary tasks, by name.
+        alpha: Weight of the task `reconstruct`; `auto` learns it.
+        tasks: Weights of auxiliary tasks by name, None for a task's own.
         epochs: Passes over the training clips.
         batch_size: Clips per step; `auto`: the recipe's, in as many parts as memory needs.
         lr: Learning rate of Adam.
@@ -83,11 +85,11 @@ def train(
     """
     project = config if isinstance(config, Config) else load_config(Path(config))
     fit_memory, size = batch_size == "auto", None if batch_size == "auto" else batch_size
-    parent = parent_of(from_run, project.work_dir)
+    parent, weighed = parent_of(from_run, project.work_dir), weigh_tasks(tasks or {})
     given = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": size, "lr": lr,
-             "schedule": schedule, "remix": remix, "supervision": supervision, "tasks": tasks or {},
+             "schedule": schedule, "remix": remix, "supervision": supervision, "from": parent,
              "precision": precision, "freeze_encoder": freeze_encoder, "balanced": balanced,
-             "class_weights": class_weights, "from": parent}  # fmt: skip
+             "class_weights": class_weights, "tasks": check_alpha(weighed, alpha)}  # fmt: skip
     where: dict[str, Any] = {"data": data, "fold": fold, "seed": seed, "gpus": gpus}
     _check({**given, **where, "recipe": recipe})
     with distributed.session(gpus), nullcontext() if verbose else progress.silence():

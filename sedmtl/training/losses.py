@@ -10,9 +10,11 @@ from torch.nn import functional as F
 
 from sedmtl.models import SedOutput
 from sedmtl.models.bag import highest
-from sedmtl.training.batches import PRESENCE, Batch
-from sedmtl.training.config import RECONSTRUCTION, Weight
+from sedmtl.training.batches import Batch
+from sedmtl.training.known import PRESENCE, at_frames
+from sedmtl.training.tasks import RECONSTRUCT
 from sedmtl.training.tasks.task import Task
+from sedmtl.training.weights import TaskWeights, Weight
 
 TOTAL, DETECTION = "total", "detection"
 
@@ -40,54 +42,7 @@ def over_clips(loss: Tensor, which: Tensor | None) -> Tensor:
         return loss
     n_rows = which.bincount(minlength=1)
     weights = 1 / (n_rows[which] * len(n_rows))
-    return (weights * loss.flatten(1).mean(dim=1)).sum()
-
-
-def at_frames(presence: Tensor, n_scores: int) -> Tensor:
-    """Presence per log-mel frame (B, C, T) -> (B, C, n_scores): in any frame of a score."""
-    return F.adaptive_max_pool1d(presence, n_scores)
-
-
-class TaskWeights(nn.Module):
-    """The weights of auxiliary tasks beside the detection, given or learned.
-
-    Learned ones follow Kendall, Gal and Cipolla (CVPR 2018): the detection and each such task have
-    a variance, and the loss is L / s + log(s) / 2 of the detection and c L / s + log(s) / 2 of
-    each task, where c is its `learned_scale`. What the paper calls alpha is the ratio of a task's
-    weight to the detection's.
-
-    Args:
-        weights: Of each task, or `auto`.
-        scales: `learned_scale` of each task.
-    """
-
-    def __init__(self, weights: Mapping[str, Weight], scales: Mapping[str, float]) -> None:
-        super().__init__()
-        self._given = {name: weight for name, weight in weights.items() if weight != "auto"}
-        self._scales = {name: scales[name] for name in weights if name not in self._given}
-        if self._scales:
-            self.log_variance = nn.Parameter(torch.zeros(1 + len(self._scales)))
-
-    def forward(self, detection: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
-        """The loss of the detection and those of the tasks, scalars -> one."""
-        total = detection
-        if self._scales:
-            weights = torch.exp(-self.log_variance)
-            total = weights[0] * detection
-            for weight, (name, scale) in zip(weights[1:], self._scales.items(), strict=True):
-                total = total + weight * scale * losses[name]
-            total = total + self.log_variance.sum() / 2
-        for name, given in self._given.items():
-            total = total + given * losses[name]
-        return total
-
-    def alphas(self) -> dict[str, float]:
-        """Weight of each task over that of the detection, as they are now."""
-        alphas = {name: float(weight) for name, weight in self._given.items()}
-        for i, (name, scale) in enumerate(self._scales.items(), start=1):
-            ratio = torch.exp(self.log_variance[0] - self.log_variance[i]).detach()
-            alphas[name] = (ratio * scale).item()
-        return alphas
+    return (weights * loss.unsqueeze(-1).flatten(1).mean(dim=1)).sum()
 
 
 class Objective(nn.Module):
@@ -156,8 +111,8 @@ class Objective(nn.Module):
         record = {
             "loss": losses.pop(TOTAL),
             "detection_loss": losses.pop(DETECTION),
-            "reconstruction_loss": losses.pop(RECONSTRUCTION, 0.0),
-            "alpha": alphas.pop(RECONSTRUCTION, 0.0),
+            "reconstruction_loss": losses.pop(RECONSTRUCT, 0.0),
+            "alpha": alphas.pop(RECONSTRUCT, 0.0),
         }
         record |= {f"{name}_loss": loss for name, loss in losses.items()}
         return record | {f"{name}_alpha": alpha for name, alpha in alphas.items()}
@@ -169,7 +124,7 @@ class Objective(nn.Module):
             logmel: Of the clips.
             with_tasks: Whether the tasks take part.
         """
-        reconstruct = with_tasks and RECONSTRUCTION in self.tasks
+        reconstruct = with_tasks and RECONSTRUCT in self.tasks
         with torch.autocast(logmel.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             output: SedOutput = self.network(logmel, reconstruct=reconstruct)
             if with_tasks:

@@ -6,7 +6,8 @@ nothing. What is held out, or is for inner validation, is never drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import log
 from typing import Protocol
 
@@ -27,10 +28,10 @@ from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.threads import all_cores
 from sedmtl.store import FULL_SCALE, Rows, Store
-from sedmtl.training.batches import PRESENCE, BatchLoader, ReadRows, fits
+from sedmtl.training.batches import BatchLoader, ReadRows, fits
 from sedmtl.training.class_balance import chances
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.presence import ReadPresence
+from sedmtl.training.known import JOINS, Knowledge, Known, Read
 from sedmtl.training.split import Split
 
 
@@ -57,7 +58,7 @@ def open_remixer(
     store: Store,
     split: Split,
     device: torch.device,
-    presence: ReadPresence | None,
+    knowledge: Knowledge | None = None,
     targets: Sequence[str] = (),
 ) -> Remixer:
     """The remixer of a store: from the corpora, or from the store's own clips if none were mixed.
@@ -68,7 +69,7 @@ def open_remixer(
         store: What is trained on.
         split: Its parts.
         device: Where the batches are wanted.
-        presence: Of the store's clips in each frame, if it is trained on.
+        knowledge: What is known of the store's clips.
         targets: The arrays of `features.targets` that tasks learn from.
 
     Raises:
@@ -85,7 +86,7 @@ def open_remixer(
                 "--remix"
             )
         given = chances(store.clips.target[split.train]) if config.balanced else None
-        return ClipRemixer(store, split.train, remix, n_clips, seed, device, presence, given)
+        return ClipRemixer(store, split.train, remix, n_clips, seed, device, knowledge, given)
     planned = plan_project(project)
     _check_plan(planned, store)
     folds = np.unique(store.clips.fold[split.train]).tolist()
@@ -94,7 +95,7 @@ def open_remixer(
     labels = target_of([[clip.label] for clip in pool.clips], store.classes)
     given = chances(labels) if config.balanced else None
     return EventRemixer(
-        sources, pool, project, remix, store, n_clips, seed, device, presence, targets, given
+        sources, pool, project, remix, store, n_clips, seed, device, knowledge, targets, given
     )
 
 
@@ -127,7 +128,7 @@ class EventRemixer:
         seed: Of the run.
         device: Where batches are wanted. The sources stay there, and the mixing is done there, if
             they take less than half of its free memory; never on the CPU, which maps the file.
-        presence: Makes the presence per frame, if it is trained on.
+        knowledge: Makes the arrays of what is known of mixtures.
         targets: The arrays of `features.targets` that are made as well.
         chances: Of drawing each clip of the pool, if they are not equal.
     """
@@ -142,7 +143,7 @@ class EventRemixer:
         n_clips: int,
         seed: int,
         device: torch.device,
-        presence: ReadPresence | None = None,
+        knowledge: Knowledge | None = None,
         targets: Sequence[str] = (),
         chances: Chances | None = None,
     ) -> None:
@@ -156,7 +157,7 @@ class EventRemixer:
         fewest_and_most = remix.events_per_mixture or (self._mixing.events_per_mixture,)
         self._n_slots, self._targets = fewest_and_most[-1], targets
         self._row_shape = store.row_shape
-        self._seed, self._device, self._presence = seed, device, presence
+        self._seed, self._device, self._knowledge = seed, device, knowledge
         self._chances = chances
         rate = self._mixing.sample_rate
         self._lengths_s = {
@@ -174,8 +175,8 @@ class EventRemixer:
         target = np.zeros((len(drawn), len(self._classes)), np.uint8)
         target[events.mixture, events.label] = 1
         reads: dict[str, ReadRows] = {}
-        if self._presence is not None:
-            reads[PRESENCE] = self._presence.of(events)
+        if self._knowledge is not None:
+            reads |= self._knowledge.of(events, [each.scene.name for each in drawn])
         n_readers = max(1, all_cores() // distributed.world_size())
         return BatchLoader(
             reads, target, self._device, resident=False, n_readers=n_readers,
@@ -262,7 +263,7 @@ class ClipRemixer:
         n_clips: Mixtures per epoch.
         seed: Of the run.
         device: Where batches are wanted.
-        presence: Of the store's clips in each frame, if it is trained on.
+        knowledge: Makes the arrays of what is known of clips.
         chances: Of drawing each training clip, if they are not equal.
     """
 
@@ -274,13 +275,14 @@ class ClipRemixer:
         n_clips: int,
         seed: int,
         device: torch.device,
-        presence: ReadPresence | None = None,
+        knowledge: Knowledge | None = None,
         chances: Chances | None = None,
     ) -> None:
         self.n_clips, self.digest, self.recordings = n_clips, "", frozenset[str]()
         self._store, self._rows, self._range = store, rows, remix.clips_per_mixture
         self._seed, self._device, self._chances = seed, device, chances
-        self._presence = None if presence is None else presence.of(store.clips.events)
+        clips = store.clips
+        self._known = {} if knowledge is None else knowledge.of(clips.events, clips.scene)
 
     def loader(self, epoch: int) -> BatchLoader:
         """The mixtures of an epoch."""
@@ -292,13 +294,8 @@ class ClipRemixer:
             return torch.stack(mixed) if mixed else torch.empty(0, *self._store.row_shape)
 
         reads: dict[str, ReadRows] = {"logmel": logmels}
-        presence = self._presence
-        if presence is not None:
-            reads[PRESENCE] = lambda rows: (
-                np.array([presence(drawn[row]).max(axis=0) for row in rows])
-                if len(rows)
-                else presence(rows)
-            )
+        for name, read in self._known.items():
+            reads[name] = partial(_join, read, JOINS[name], drawn)
         return BatchLoader(reads, target, self._device, resident=False)
 
     def draw(self, epoch: int, number: int) -> Rows:
@@ -306,6 +303,11 @@ class ClipRemixer:
         rng = np.random.default_rng([self._seed, epoch, number])
         n_wanted = min(int(rng.integers(*self._range, endpoint=True)), len(self._rows))
         return rng.choice(self._rows, n_wanted, replace=False, p=self._chances)
+
+
+def _join(read: Read, join: Callable[..., Known], drawn: Sequence[Rows], rows: Rows) -> Known:
+    """What is known of mixtures of clips; `rows` are numbers of mixtures, possibly none."""
+    return np.array([join(read(drawn[row]), axis=0) for row in rows]) if len(rows) else read(rows)
 
 
 def add_energies(logmels: Tensor) -> Tensor:

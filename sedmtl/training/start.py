@@ -9,16 +9,17 @@ import torch
 
 from sedmtl.config import Config
 from sedmtl.logmel import Standardiser
+from sedmtl.models.heads import Sizes
 from sedmtl.store import Store, batches
 from sedmtl.training.bags import Bags
-from sedmtl.training.batches import PRESENCE, BatchLoader, ReadRows, fits
+from sedmtl.training.batches import BatchLoader, ReadRows, fits
 from sedmtl.training.config import TrainConfig, build_network
+from sedmtl.training.known import ARRAYS, PRESENCE, Knowledge
 from sedmtl.training.loop import Trainer
-from sedmtl.training.presence import ReadPresence
 from sedmtl.training.pretrained import Pretrained, adopt
 from sedmtl.training.remix import open_remixer
 from sedmtl.training.split import split_rows
-from sedmtl.training.tasks import arrays_of, build_tasks
+from sedmtl.training.tasks import arrays_of, build_tasks, task_class
 
 
 def open_trainer(
@@ -38,8 +39,8 @@ def open_trainer(
         pretrained: Has weights to begin with, and their standardiser.
 
     Raises:
-        SedmtlError: The fold or the network does not exist, or there is nothing to remix, or no
-            known presence to train on, or the given weights do not fit.
+        SedmtlError: The fold or the network does not exist, or there is nothing to remix, or what
+            a task needs is not known, or the given weights do not fit.
     """
     split = split_rows(store.clips, config.fold)
     network = build_network(config, store)
@@ -51,21 +52,39 @@ def open_trainer(
         standardiser = pretrained.card.build_standardiser()
     target, n_rows = store.clips.target, store.clips.n_rows
     n_bytes = 4 * n_rows * math.prod(store.row_shape)
+    windows = store.clips.windows
+    knowledge = Knowledge.of_store(_asked(config), store, split.training_folds, project)
     reads: dict[str, ReadRows] = {
-        name: partial(store.read, array=name) for name in ("logmel", *arrays_of(config))
+        name: partial(store.read, array=name) for name in ("logmel", *stored_arrays(config))
     }
-    presence = None
-    if config.supervision == "strong":
-        presence = ReadPresence.in_store(store, split.training_folds)
-        reads[PRESENCE] = presence.of(store.clips.events, store.clips.windows)
+    reads |= knowledge.of(store.clips.events, store.clips.scene, windows)
     is_resident = fits(n_bytes, device)
     loader = BatchLoader(reads, target, device, resident=is_resident, n_rows=n_rows)
     remixer = None
     if config.remix is not None and project is not None:
-        remixer = open_remixer(project, config, store, split, device, presence)
-    tasks = build_tasks(config, store)
-    windows = store.clips.windows
+        targets = stored_arrays(config)
+        remixer = open_remixer(project, config, store, split, device, knowledge, targets)
+    n_frames, n_mels = store.row_shape
+    sizes = Sizes(len(store.classes), n_frames, n_mels, knowledge.scenes)
+    tasks = build_tasks(config.tasks, config.network, sizes)
     bags = None if windows is None else Bags(windows, target, config.seed, device)
     return Trainer(
         network, tasks, standardiser, loader, target, split, config, device, remixer, bags
     )
+
+
+def stored_arrays(config: TrainConfig) -> tuple[str, ...]:
+    """The arrays of the store that a run needs beside the log-mel.
+
+    Raises:
+        SedmtlError: A task does not exist.
+    """
+    return tuple(name for name in arrays_of(config.tasks) if name not in ARRAYS)
+
+
+def _asked(config: TrainConfig) -> dict[str, str]:
+    """The arrays that are made of what is known of clips, and the option that asks for each."""
+    asked = {array: f"--task {name}" for name in config.tasks for array in task_class(name).arrays}
+    if config.supervision == "strong":
+        asked[PRESENCE] = "--supervision strong"
+    return asked

@@ -20,9 +20,9 @@ from sedmtl.models.settings import FrameMeaning
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
-from sedmtl.training.config import RECONSTRUCTION
 from sedmtl.training.finalize import card_of
 from sedmtl.training.loop import Trainer
+from sedmtl.training.tasks import RECONSTRUCT
 
 Record = Mapping[str, Any]
 Add = Callable[[Record], None]
@@ -121,6 +121,6 @@ def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
     trainer.network.eval()
     with torch.inference_mode():
         logmel = trainer.standardiser(stored)
-        reconstruct = RECONSTRUCTION in trainer.config.tasks
+        reconstruct = RECONSTRUCT in trainer.config.tasks
         output: SedOutput = trainer.network(logmel, reconstruct=reconstruct)
     return Inspection.of(card_of(trainer, store), logmel, output)

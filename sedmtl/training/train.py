@@ -56,8 +56,7 @@ from sedmtl.training.run_folder import (
     settings_of,
 )
 from sedmtl.training.split import weakness
-from sedmtl.training.start import open_trainer
-from sedmtl.training.tasks import arrays_of
+from sedmtl.training.start import open_trainer, stored_arrays
 
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best
@@ -90,7 +89,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         )
     (run,) = folders_of(project.work_dir, [config], options.run_name)
     store_path = project.work_dir / "features" / f"{config.data}.h5"
-    with enough_memory(config), Store(store_path, "logmel", *arrays_of(config)) as store:
+    with enough_memory(config), Store(store_path, "logmel", *stored_arrays(config)) as store:
         _check_features(store, project)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.

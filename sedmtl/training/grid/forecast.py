@@ -92,7 +92,7 @@ def forecast(
         if fit_memory:
             known = known_settings(run, force=force)
             config = _fitted(project, config, known, load, device, micro_batches)
-        parts = (bool(config.tasks), config.freeze_encoder, config.n_at_once)
+        parts = (tuple(config.tasks), config.freeze_encoder, config.n_at_once)
         kind = (config.network, parts, load[:3])
         if kind not in costs:
             costs[kind] = measure_cost(config, load, device)
@@ -114,7 +114,7 @@ def _fitted(
     """With the parts of a batch that training would choose, or once chose; each kind once."""
     if known is not None:
         return replace(config, micro_batch=known.get("micro_batch"))
-    parts = (bool(config.tasks), config.freeze_encoder, config.batch_size)
+    parts = (tuple(config.tasks), config.freeze_encoder, config.batch_size)
     kind = (config.network, parts, load[:3], load.n_windows)
     if kind not in micro_batches:
         n_bytes = 0

@@ -12,6 +12,8 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import folds_of
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.split import NO_FOLD
+from sedmtl.training.tasks import RECONSTRUCT, task_class
+from sedmtl.training.weights import Weight
 
 ALL, NONE = "all", "none"
 
@@ -29,10 +31,10 @@ def plan_runs(
     """The configuration of each run, each once, folds innermost.
 
     A network without a decoder has no reconstruction to weigh: it is run once, with alpha 0. An
-    option that only some of the networks have applies to those.
+    option or a task that only some of the networks have applies to those.
 
     Args:
-        common: What the runs have in common, as plain values: epochs and the like.
+        common: What the runs have in common, as plain values: epochs, tasks and the like.
         network: The options of networks that are given, by name.
         store_paths: Feature stores.
         models: Names of networks; `all` stands for the paper's five.
@@ -42,17 +44,20 @@ def plan_runs(
         known_folds: The folds of a store.
 
     Raises:
-        SedmtlError: A network does not exist, an option has an impossible value or is none of
-            these networks', or two weights are so near that their runs would have one name.
+        SedmtlError: A network does not exist, an option has an impossible value, an option or a
+            task is none of these networks', or two weights are so near that their runs would have
+            one name.
     """
     names = _names_of(models)
     _check_options(network, names)
+    tasks = {name: _tasks_for(name, common.get("tasks", {})) for name in names}
+    _check_tasks(common.get("tasks", {}), tasks)
     runs: dict[str, TrainConfig] = {}
     numbers = {path: _read_folds(folds, path, known_folds) for path in store_paths}
     for path in store_paths:
         for model, alpha, seed, fold in product(names, alphas, seeds, numbers[path]):
             chosen: dict[str, Any] = {"data": path.stem, "fold": fold, "seed": seed}
-            chosen |= {"model": model, "alpha": alpha}
+            chosen |= {"model": model, "alpha": alpha, "tasks": tasks[model]}
             if path.stem == "clips" and not common.get("remix_clips"):
                 chosen["remix"] = None
             run = _run({**common, **network, **chosen})
@@ -79,6 +84,35 @@ def _check_options(given: Mapping[str, Any], names: Sequence[str]) -> None:
             raise SedmtlError(
                 f"--{option.replace('_', '-')} is an option of {', '.join(having)}: "
                 f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} no such option"
+            )
+
+
+def check_alpha(tasks: Mapping[str, Weight], alpha: object) -> Mapping[str, Weight]:
+    """The tasks, if they have no second weight of the reconstruction, which has two names.
+
+    Raises:
+        SedmtlError: `alpha` is given, too.
+    """
+    if RECONSTRUCT in tasks and alpha is not None:
+        raise SedmtlError(
+            f"--alpha is the weight of --task {RECONSTRUCT}: expected one of the two, found both"
+        )
+    return tasks
+
+
+def _tasks_for(model: str, tasks: Mapping[str, Weight]) -> dict[str, Weight]:
+    """Those of the tasks that a network can have."""
+    network = settings_class(model)
+    return {name: weight for name, weight in tasks.items() if task_class(name).fits(network)}
+
+
+def _check_tasks(asked: Mapping[str, Weight], tasks: Mapping[str, Mapping[str, Weight]]) -> None:
+    """Refuse a task that none of the networks can have."""
+    for name in asked:
+        if not any(name in of_model for of_model in tasks.values()):
+            having = [n for n in MODELS if task_class(name).fits(settings_class(n))]
+            raise SedmtlError(
+                f"--task {name} is for {', '.join(having)}: {', '.join(tasks)} cannot have it"
             )
 
 

@@ -2,36 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from sedmtl.models.heads import Sizes
+from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError, suggest
-from sedmtl.store import Store
-from sedmtl.training.config import TrainConfig
-from sedmtl.training.tasks.reconstruction import Reconstruction
+from sedmtl.training.tasks.active import Active
+from sedmtl.training.tasks.count import Count
+from sedmtl.training.tasks.reconstruct import Reconstruct
+from sedmtl.training.tasks.scene import Scene
 from sedmtl.training.tasks.task import Task
+from sedmtl.training.weights import Weight, read_weight
 
-TASKS: dict[str, type[Task]] = {"reconstruction": Reconstruction}
+TASKS: dict[str, type[Task]] = {
+    "reconstruct": Reconstruct,
+    "count": Count,
+    "active": Active,
+    "scene": Scene,
+}
 
-
-def build_tasks(config: TrainConfig, store: Store | None) -> dict[str, Task]:
-    """The tasks of a run by name, with fresh weights.
-
-    Without a store, only tasks that the network itself computes can be built.
-
-    Raises:
-        SedmtlError: A task does not exist.
-    """
-    return {name: _task(name)(config.network, store) for name in config.tasks}
+RECONSTRUCT = "reconstruct"
+"""The paper's auxiliary task; `alpha` is its weight, in the files and on the command line."""
 
 
-def arrays_of(config: TrainConfig) -> tuple[str, ...]:
-    """The arrays of the store that a run needs beside the log-mel.
+def task_class(name: str) -> type[Task]:
+    """The class of a task.
 
     Raises:
-        SedmtlError: A task does not exist.
+        SedmtlError: There is no such task.
     """
-    return tuple(dict.fromkeys(array for name in config.tasks for array in _task(name).arrays))
-
-
-def _task(name: str) -> type[Task]:
     if name not in TASKS:
         raise SedmtlError(f"no task is called '{name}': {suggest(name, TASKS)}")
     return TASKS[name]
+
+
+def build_tasks(names: Iterable[str], network: NetworkSettings, sizes: Sizes) -> dict[str, Task]:
+    """Tasks by name, with fresh weights; raises as `task_class`."""
+    return {name: task_class(name)(network, sizes) for name in names}
+
+
+def arrays_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The arrays that tasks need beside the log-mel; raises as `task_class`."""
+    return tuple(dict.fromkeys(array for name in names for array in task_class(name).arrays))
+
+
+def read_tasks(words: Iterable[str]) -> dict[str, Weight]:
+    """Tasks as the command line has them, `NAME` or `NAME=WEIGHT`.
+
+    Raises:
+        SedmtlError: A task does not exist or is given twice, or a weight cannot be.
+    """
+    weights: dict[str, object] = {}
+    for word in words:
+        name, _, weight = word.partition("=")
+        if name in weights:
+            raise SedmtlError(f"--task {name} is given twice: expected one weight for each task")
+        weights[name] = weight if "=" in word else None
+    return weigh_tasks(weights)
+
+
+def weigh_tasks(weights: Mapping[str, object]) -> dict[str, Weight]:
+    """Tasks in the order of `TASKS`, each with its weight; that of None is the task's own.
+
+    Raises:
+        SedmtlError: A task does not exist, or a weight cannot be.
+    """
+    own = {name: task_class(name).weight for name in weights}
+    return {
+        name: own[name] if weights[name] is None else read_weight(name, weights[name])
+        for name in TASKS
+        if name in weights
+    }

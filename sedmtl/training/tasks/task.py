@@ -3,40 +3,53 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from sedmtl.models import SedOutput
+from sedmtl.models.heads import Sizes
 from sedmtl.models.settings import NetworkSettings
-from sedmtl.store import Store
 from sedmtl.training.batches import Batch
+
+Need = Literal["labels", "times", "stems"]
+"""What a target is made from: labels of whole clips; when each event sounds; the events alone."""
 
 
 class Task(nn.Module, ABC):
     """One auxiliary task: what it adds to the network, its target, its loss.
 
     What a task adds is its own parameters: they read the network's output, they are trained with
-    the network, and they stay behind when it is used. A target that is in no array of the store
-    (events, scenes) is looked up by `Batch.rows`, in tables that the task takes from the store.
+    the network, and detection does without them.
 
     Attributes:
-        arrays: Arrays of the store that the target needs, beside the log-mel.
+        needs: What the target is made from. A run with more than labels is no longer weakly
+            supervised, and is marked.
+        weight: Of the loss, where the task is asked for without one.
+        arrays: Arrays that the target needs beside the log-mel: of the feature store, or of
+            `training.known`.
         learned_scale: Factor of the loss where its weight is learned: 1/2 for a regression, 1 for
             a classification (Kendall, Gal and Cipolla, CVPR 2018).
     """
 
+    needs: ClassVar[Need] = "labels"
+    weight: ClassVar[float] = 0.1
     arrays: ClassVar[tuple[str, ...]] = ()
     learned_scale: ClassVar[float] = 0.5
 
-    def __init__(self, network: NetworkSettings, store: Store | None) -> None:  # noqa: ARG002
+    def __init__(self, network: NetworkSettings, sizes: Sizes) -> None:  # noqa: ARG002
         """Make the task's own parameters.
 
         Args:
             network: Of the network that the task is added to.
-            store: What is trained on; None where only the cost of a network is measured.
+            sizes: Of what it is trained on.
         """
         super().__init__()
+
+    @classmethod
+    def fits(cls, network: type[NetworkSettings]) -> bool:  # noqa: ARG003
+        """Whether a network can have the task."""
+        return True
 
     @abstractmethod
     def forward(self, output: SedOutput) -> Tensor:
@@ -48,7 +61,7 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
-        """The loss, a scalar unless `reduction` is `none`.
+        """The loss, a scalar unless `reduction` is `none`; it is never below 0.
 
         Args:
             predicted: In float32.
@@ -56,3 +69,10 @@ class Task(nn.Module, ABC):
             reduction: `mean`, or `sum` of a batch without clips. `none` of recordings in several
                 rows: a tensor (W, …), of which the mean is taken.
         """
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """A loss by element as `Task.loss` returns it."""
+    if reduction == "none":
+        return loss
+    return loss.mean() if reduction == "mean" else loss.sum()

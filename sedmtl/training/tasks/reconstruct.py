@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 from torch.nn import functional as F
 
 from sedmtl.models import SedOutput
+from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
 from sedmtl.training.tasks.task import Task
 
 
-class Reconstruction(Task):
+class Reconstruct(Task):
     """Mean squared error of the network's own decoder; the task itself learns nothing."""
+
+    weight: ClassVar[float] = 0.001
+
+    @classmethod
+    def fits(cls, network: type[NetworkSettings]) -> bool:
+        """Whether the network has the decoder."""
+        return "reconstruct" in network.task_modules
 
     def forward(self, output: SedOutput) -> Tensor:
         """(B, T, F), what the decoder made."""
-        return output.tasks["reconstruction"]
+        return output.tasks["reconstruct"]
 
     def target(self, batch: Batch) -> Tensor:
         """(B, T, F), what the network was given: the standardised log-mel."""

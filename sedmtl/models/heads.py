@@ -1,0 +1,68 @@
+"""Small heads on the shared encoder, for tasks beside the detection."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from sedmtl.models.output import SedOutput
+from sedmtl.models.time_pooling import at_logmel_frames
+from sedmtl.runtime.errors import SedmtlError
+
+
+class Sizes(NamedTuple):
+    """What the size of a head follows from, beside the network.
+
+    Attributes:
+        n_classes: C.
+        n_frames: T of the log-mel.
+        n_mels: F.
+        scenes: Classes of backgrounds, if they are known.
+    """
+
+    n_classes: int
+    n_frames: int
+    n_mels: int
+    scenes: tuple[str, ...] = ()
+
+
+class FrameHead(nn.Module):
+    """A number for each frame: a linear layer on the encoding's mean over mel bins.
+
+    Args:
+        n_channels: D of the encoding.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv1d(n_channels, 1, 1)
+
+    def forward(self, output: SedOutput) -> Tensor:
+        """(B, T), T as of the frame scores."""
+        over_mels = _encoded(output).mean(dim=-1)  # (B, D, T')
+        return at_logmel_frames(self.layer(over_mels), output.frame.shape[-1])[:, 0]
+
+
+class ClipHead(nn.Module):
+    """Some numbers for each clip: a linear layer on the encoding's mean.
+
+    Args:
+        n_channels: D of the encoding.
+        n_outputs: How many.
+    """
+
+    def __init__(self, n_channels: int, n_outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(n_channels, n_outputs)
+
+    def forward(self, output: SedOutput) -> Tensor:
+        """(B, n_outputs)."""
+        scores: Tensor = self.layer(_encoded(output).mean(dim=(-2, -1)))
+        return scores
+
+
+def _encoded(output: SedOutput) -> Tensor:
+    if output.encoded is None:
+        raise SedmtlError("this network gives no encoding for a task to read: leave --task out")
+    return output.encoded

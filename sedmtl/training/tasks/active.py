@@ -1,0 +1,41 @@
+"""Whether any event sounds in each frame, of whatever class."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from sedmtl.models import SedOutput
+from sedmtl.models.heads import FrameHead, Sizes
+from sedmtl.models.settings import NetworkSettings
+from sedmtl.training.batches import Batch
+from sedmtl.training.known import POLYPHONY, at_frames
+from sedmtl.training.tasks.task import Need, Task
+
+
+class Active(Task):
+    """Binary cross-entropy of activity and the known events."""
+
+    needs: ClassVar[Need] = "times"
+    arrays: ClassVar[tuple[str, ...]] = (POLYPHONY,)
+    learned_scale: ClassVar[float] = 1.0
+
+    def __init__(self, network: NetworkSettings, sizes: Sizes) -> None:
+        super().__init__(network, sizes)
+        self.head = FrameHead(network.n_channels)
+
+    def forward(self, output: SedOutput) -> Tensor:
+        """(B, T) logits."""
+        logits: Tensor = self.head(output)
+        return logits
+
+    def target(self, batch: Batch) -> Tensor:
+        """(B, T) of 0 and 1, for the frames of the log-mel."""
+        return (batch.arrays[POLYPHONY] > 0).float()
+
+    def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
+        """Binary cross-entropy."""
+        active = at_frames(target, predicted.shape[-1])
+        return F.binary_cross_entropy_with_logits(predicted, active, reduction=reduction)
