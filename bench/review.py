@@ -168,7 +168,8 @@ class Experiment:
     def __init__(self, every: Recordings, folder: Path, asked: argparse.Namespace) -> None:
         self.every, self.folder, self.asked = every, folder, asked
         lines = asked.runs.read_text().splitlines() if asked.runs.is_file() else []
-        self.known = {self._key(run) for run in map(json.loads, lines)}
+        self.known = {self._key(run): run for run in map(json.loads, lines)}
+        self.clean: Labels = {}
 
     @staticmethod
     def _key(run: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -178,7 +179,7 @@ class Experiment:
         """Measure what is not known yet."""
         rng = np.random.default_rng([fold, seed])
         clean, labels = label_some(self.every, fold, self.asked.per_class, self.asked.wrong, rng)
-        here = self.folder / f"fold{fold}_seed{seed}"
+        self.clean, here = clean, self.folder / f"fold{fold}_seed{seed}"
         train = {"seed": seed, **self.asked.train}
         self._measure(here, "all correct", 0, clean, fold, train)
         self._measure(here, "none", 0, labels, fold, train)
@@ -201,11 +202,16 @@ class Experiment:
             return
         cpu_s = os.times().user
         run["n_wrong"] = sum(list(labels[name]) != [self.every.label[name]] for name in labels)
-        run |= score(here / f"{by}{n}".replace(" ", "_"), self.every, labels, fold, train)
+        done = self.known.get((fold, train["seed"], "all correct", 0))
+        if done and labels == self.clean:  # the very same run
+            run |= {name: done[name] for name in METRICS}
+        else:
+            run |= score(here / f"{by}{n}".replace(" ", "_"), self.every, labels, fold, train)
         run |= {"cpu_min": round((os.times().user - cpu_s) / 60, 2)}
         run |= {"cpu": describe()["cpu"], "commit": commit()}
         with self.asked.runs.open("a") as file:
             file.write(json.dumps(run) + "\n")
+        self.known[self._key(run)] = run
         print(run, flush=True)
 
 
