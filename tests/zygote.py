@@ -94,7 +94,8 @@ def main():
     command = typer.main.get_command(importlib.import_module("sedmtl.cli.app").app)
     for each in command.commands.values():
         for parameter in each.params:
-            parameter.get_runtime_param()  # typer keeps it
+            if hasattr(parameter, "get_runtime_param"):  # of newer ones, which keep it
+                parameter.get_runtime_param()
     torch.set_num_threads(1)
     gc.freeze()  # else a child's first full collection copies all that is shared
     for line in sys.stdin:
