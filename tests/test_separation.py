@@ -363,12 +363,24 @@ def test_the_true_times_are_worth_the_noise_outside_them(card):
 def test_each_class_has_the_mean_of_its_sources():
     values = np.array([1.0, 2.0, 6.0])
     heard = np.array([np.nan, 2.0, np.nan])
-    measured = Separability(np.array([2, 0, 2]), values, values, heard, values, values, 0)
+    measured = Separability(np.array([2, 0, 2]), values, values, heard, values, values, 0, heard)
     of_classes = measured.per_class(3)
     np.testing.assert_array_equal(of_classes["told"], [2.0, np.nan, 3.5])
     np.testing.assert_array_equal(of_classes["heard"], [2.0, np.nan, np.nan])
     assert measured.values()["heard"] == 2.0
     assert measured.values()["found"] == pytest.approx(1 / 3)
+
+
+def test_what_the_masks_give_to_absent_classes_is_told_in_db_of_the_mixture(card):
+    stems = Played(((0, 0.1, 0.5), (1, 0.7, 1.1))).stems
+    answers = np.stack([stems.mixture, stems.mixture, stems.mixture / 10])
+    assert measure(Known(card, answers, [True] * 3), [stems]).leak == pytest.approx([-20])
+    answers[2] = 0
+    assert measure(Known(card, answers, [True] * 3), [stems]).leak == [-100]
+    everywhere = Played(((0, 0.1, 0.5), (1, 0.7, 1.1), (2, 1.2, 1.4))).stems
+    both = measure(Known(card, answers, [True] * 3), [stems, everywhere])
+    assert np.isnan(both.leak[1])  # no class is absent
+    assert both.values()["leak"] == -100
 
 
 def test_where_everything_overlaps_there_is_nothing_to_measure(card):

@@ -16,13 +16,19 @@ OnnxPath = Annotated[
 ]
 
 
+Masks = Annotated[
+    bool, typer.Option("--masks", help="Also the masks of classes, if the run has learned them.")
+]
+
+
 def command(
     run: RunName,
     out: OnnxPath = None,
+    masks: Masks = False,
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Export a network to ONNX, for use without sedmtl: waveform in, scores out."""
     from sedmtl.inference.onnx import export
 
-    output.echo([export(options.load_project(config), run, out, force=force)])
+    output.echo([export(options.load_project(config), run, out, masks=masks, force=force)])

@@ -108,8 +108,9 @@ Tasks = Annotated[
     how(
         "--task",
         metavar="NAME[=WEIGHT]",
-        help="An auxiliary task: reconstruct (the paper's), count, active, scene. Its weight is a "
-        "number from 0 or auto; 0 turns it off. Default: reconstruct=0.001, or the recipe's. "
+        help="An auxiliary task: reconstruct (the paper's), denoise, separate, count, "
+        "active, scene. Its weight is a number from 0 or auto; 0 turns it off. Default: "
+        "reconstruct=0.001, or the recipe's. "
         f"{options.AGAIN}",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Does the decoder denoise? The distance of its log-mel from that of the events without the scene.
+"""Does a decoder denoise? The distance of its log-mel from that of the events without the scene.
 
 The paper shows one example (figure 3, second panel); this module measures it. Distances are root
 mean squares over the bins of a clip: in dB, the log-spectral distance, and in standard deviations
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from sedmtl.evaluation.stems import Stems
 from sedmtl.inference.detector import Detector
@@ -36,7 +37,8 @@ class Distances(NamedTuple):
 
     Attributes:
         noisy: From the network's input, which a denoiser has to beat.
-        decoded: From the decoder's output.
+        decoded: From the output of the task `denoise` if the run has learned it, otherwise of the
+            decoder.
         mean: From the training clips' mean spectrum, which ignores the clip.
         decoded_to_noisy: From the decoder's output to the network's input, its training target.
     """
@@ -120,7 +122,15 @@ def _distances(spectra: tuple[Spectra, ...], where: Bins, unit: float | Spectra)
 def _spectrograms(detector: Detector, stems: Stems) -> Spectrograms:
     # A mixture's peak normalisation scales its stems, too, so levels match.
     clean, noisy = detector.logmel(stems.events[None]), detector.logmel(stems.mixture[None])
-    standardised = detector.activations(noisy, reconstruct=True).reconstruction
-    assert standardised is not None
-    decoded = detector.card.build_standardiser().invert(standardised.cpu())
+    decoded = _decoded(detector, noisy)
     return Spectrograms(*(batch[0].cpu().numpy() for batch in (clean, noisy, decoded)))
+
+
+def _decoded(detector: Detector, noisy: Tensor) -> Tensor:
+    """(B, T, F), what the task `denoise` leaves, or else the decoder's output."""
+    is_denoiser = "denoise" in detector.card.heads
+    output = detector.activations(noisy, reconstruct=not is_denoiser)
+    if is_denoiser:
+        return noisy - output.tasks["denoise"]
+    assert output.reconstruction is not None
+    return detector.card.build_standardiser().invert(output.reconstruction.cpu())

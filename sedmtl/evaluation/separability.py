@@ -21,6 +21,9 @@ from sedmtl.runtime.errors import SedmtlError
 
 Decibels = npt.NDArray[np.float64]
 
+LEAST_DB, SILENT = -100.0, 1e-30
+"""A leak that is no more than this is none; the energy in place of 0."""
+
 KINDS = ("mixture", "told", "heard", "times", "ideal")
 
 
@@ -35,6 +38,9 @@ class Separability(NamedTuple):
         times: (n,) of oracle timing: the mixture between the true onsets and offsets, unmasked.
         ideal: (n,) of the ideal ratio mask, the upper limit for any mask.
         n_overlapped: Number of sources left out.
+        leak: (m,) of each mixture with a measured source, the energy in dB, relative to the
+            mixture's, of what the masks of all classes give to those that are not in it; NaN of one
+            that has all classes.
     """
 
     label: npt.NDArray[np.int64]
@@ -44,11 +50,13 @@ class Separability(NamedTuple):
     times: Decibels
     ideal: Decibels
     n_overlapped: int
+    leak: Decibels
 
     def values(self) -> dict[str, float]:
         """Means over sources, and the share of sources that were detected."""
         means = {name: _mean(getattr(self, name)) for name in KINDS}
-        return means | {"found": float(np.mean(~np.isnan(self.heard)))}
+        found = float(np.mean(~np.isnan(self.heard)))
+        return means | {"found": found, "leak": _mean(self.leak)}
 
     def per_class(self, n_classes: int) -> dict[str, list[float]]:
         """Means over the sources of each class; NaN for a class without sources."""
@@ -109,29 +117,42 @@ def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
     Raises:
         SedmtlError: No source can be measured: all are overlapped, silent or alone.
     """
-    labels, columns, n_overlapped, card = [], [], 0, separator.card
+    labels, columns, leaks, n_overlapped, card = [], [], [], 0, separator.card
     for stems in fold:
         sources = sources_of(stems, card.sample_rate, len(card.classes))
         n_overlapped += sources.n_overlapped
         if len(sources.label):
             labels.append(sources.label)
-            columns.append(_measure_clip(separator, stems.mixture, sources))
+            measured, leak = _measure_clip(separator, stems.mixture, sources)
+            columns.append(measured)
+            leaks.append(leak)
     if not labels:
         raise SedmtlError(
             f"cannot measure separation: of the sources in the held-out mixtures, {n_overlapped} "
             "overlap with another class and the others are silent or alone"
         )
     mixture, told, heard, times, ideal = np.hstack(columns)
-    return Separability(np.concatenate(labels), mixture, told, heard, times, ideal, n_overlapped)
+    return Separability(
+        np.concatenate(labels), mixture, told, heard, times, ideal, n_overlapped, np.array(leaks)
+    )
 
 
-def _measure_clip(separator: Separator, mixture: Audio, sources: Sources) -> Decibels:
-    """One row for each of `KINDS`, one column for each of the K sources."""
+def _measure_clip(separator: Separator, mixture: Audio, sources: Sources) -> tuple[Decibels, float]:
+    """One row for each of `KINDS`, one column for each of the K sources; and the leak."""
     clip, mask = separator.listen(conform(mixture, len(mixture)))
     told = separator.separate(mixture, mask, sources.present)
     heard = separator.separate(mixture, mask, separator.detected(clip))
+    everything = separator.separate(mixture, mask, np.ones_like(sources.present))
     ideal = separator.stft.separate_ideally(sources.stem, mixture - sources.stem)
     estimates = (told[sources.label], heard[sources.label], mixture * sources.active, ideal)
     before = si_sdr(sources.stem, np.broadcast_to(mixture, sources.stem.shape))
     # The estimate of an undetected class is silent and has no SI-SDR.
-    return np.stack([before, *(si_sdr(sources.stem, each) - before for each in estimates)])
+    rows = np.stack([before, *(si_sdr(sources.stem, each) - before for each in estimates)])
+    return rows, _relative_db(everything[~sources.present], mixture)
+
+
+def _relative_db(leaked: Audio, mixture: Audio) -> float:
+    if not len(leaked):
+        return np.nan
+    leaked_energy, energy = (np.square(each, dtype=np.float64).sum() for each in (leaked, mixture))
+    return float(max(10 * np.log10(max(leaked_energy, SILENT) / energy), LEAST_DB))

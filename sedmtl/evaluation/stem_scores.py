@@ -27,9 +27,9 @@ def measure(
     asked = " and ".join(["--denoise"] * denoise + ["--separation"] * separation)
     mixed = {run.name for run in runs if run.snr_db is not None}
     _name_left_out(runs, mixed, asked, "no mixtures: 'sedmtl mix --stems' makes them")
-    decoding = {run.name for run in runs if denoise and run.name in mixed and run.card.reconstructs}
+    decoding = {run.name for run in runs if denoise and run.name in mixed and _has_decoder(run)}
     if denoise:
-        lacking = "no trained decoder: --alpha above 0 trains one"
+        lacking = "no trained decoder: --task denoise trains one, and so does --alpha above 0"
         _name_left_out(runs, decoding, "--denoise", lacking)
     masking = mixed if separation else set()
     passes = [run for names in (decoding, masking) for run in runs if run.name in names]
@@ -49,7 +49,8 @@ def _measure(
     # The mixtures are next to the features that the run was scored on.
     features = Path(run.on or work_dir / "features" / f"{run.data.store}.h5")
     path = features.parent.parent / "mixtures" / features.name
-    detector = Detector.load(run.folder, choose_device(None), channels_last=False)
+    device = choose_device(None)
+    detector = Detector.load(run.folder, device, channels_last=False, with_heads=True)
 
     def fold() -> Iterator[Stems]:
         for stems in read_fold(path, run.fold, run.card, run.scores):
@@ -61,6 +62,10 @@ def _measure(
         denoising=denoising.measure(detector, fold()) if has_decoder else None,
         separability=separability.measure(Separator(detector), fold()) if has_masks else None,
     )
+
+
+def _has_decoder(run: ScoredRun) -> bool:
+    return run.card.reconstructs or "denoise" in run.card.heads
 
 
 def _name_left_out(runs: Sequence[ScoredRun], usable: set[str], asked: str, lacking: str) -> None:

@@ -21,8 +21,9 @@ BINS = ("audible, dB", "all, dB", "audible, σ", "all, σ")
 DENOISING_LEGEND = (
     "Root mean square distance between log-mels; the reference is that of the events without the "
     "scene. A decoder that denoises has 'decoded' below 'noisy'.",
-    "noisy: the network's input. decoded: the decoder's output. mean: the mean spectrum of the "
-    "training clips. to input: distance of the decoder's output from its own input.",
+    "noisy: the network's input. decoded: the output of the task denoise, or of the decoder. mean: "
+    "the mean spectrum of the training clips. to input: distance of what was decoded from the "
+    "input.",
     "audible: bins within 60 dB of the loudest bin of the clean events. all: all bins, with levels "
     "below that limit raised to it. σ: in standard deviations of each mel bin in training.",
 )
@@ -42,6 +43,8 @@ SEPARATION_LEGEND = (
     "whose class it detects.",
     "timing: oracle timing without a mask, the mixture between the true onsets and offsets. ideal: "
     "the ideal ratio mask, the upper limit for any mask.",
+    "leak: the energy that the masks of all classes together give to classes that are not in the "
+    "mixture, in dB relative to the mixture; lower is better.",
 )
 
 
@@ -67,7 +70,7 @@ def separation_tables(rows: Sequence[Row], per_class: bool) -> list[Table]:
         per_class: Whether to add a table of classes for each network.
     """
     about = "source separation"
-    tables = network_tables(rows, about, (*SOURCES, "found"), _separation_lines, ())
+    tables = network_tables(rows, about, (*SOURCES, "found", "leak"), _separation_lines, ())
     if per_class:
         separated = [row for row in rows if row.separation]
         for row, name in zip(separated, names_of(separated), strict=True):
@@ -81,7 +84,8 @@ def _separation_lines(row: Row) -> list[Cells]:
     if row.separation is None:
         return []
     values, _ = row.separation
-    return [[*(_db(float(values[key])) for key in SOURCES.values()), f"{values['found']:.2f}"]]
+    sources = (_db(float(values[key])) for key in SOURCES.values())
+    return [[*sources, f"{values['found']:.2f}", _db(float(values["leak"]))]]
 
 
 def _db(value: float) -> str:

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 import sedmtl
 from sedmtl.inference.model_card import ModelCard as ModelCard
 from sedmtl.inference.model_card import read_card
+from sedmtl.inference.weights import join_weights, split_weights
 from sedmtl.models.registry import MODELS, read_settings
 from sedmtl.runtime.atomic import write_bytes, write_text
 from sedmtl.runtime.documents import CHECKSUM, parse_json, parse_yaml, sealed, unsealed
@@ -81,6 +82,22 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
         SedmtlError: The folder holds no finished run, or its files have changed or do not fit each
             other.
     """
+    card, modules = _load_modules(folder)
+    return card, modules[""]
+
+
+def load_heads(folder: Path) -> dict[str, nn.Module]:
+    """The heads of a finished run by name, of those tasks whose outputs are used; as `load_model`.
+
+    Detection does without them.
+    """
+    _, modules = _load_modules(folder)
+    del modules[""]
+    return modules
+
+
+def _load_modules(folder: Path) -> tuple[ModelCard, dict[str, nn.Module]]:
+    """The card, the network under an empty name, and its heads."""
     card, digest = _load_card(folder)
     try:
         content = read_bytes(folder / "model.safetensors")
@@ -88,17 +105,24 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
             raise ValueError("its weights are not what was written")
         weights = load(content)
         _check_weights(card, weights)
-        network = card.build_network()
-        network.load_state_dict(weights)
+        modules = _modules_of(card)
+        for name, module in modules.items():
+            module.load_state_dict(split_weights(weights, name))
     except DAMAGE as error:
         raise _damaged(folder, error) from error
-    return card, network.eval()
+    return card, {name: module.eval() for name, module in modules.items()}
+
+
+def _modules_of(card: ModelCard) -> dict[str, nn.Module]:
+    return {"": card.build_network(), **{name: card.build_head(name) for name in card.heads}}
 
 
 def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
     """Before a network is built, which of wrong sizes may take all memory."""
     with torch.device("meta"):
-        wanted = {key: value.shape for key, value in card.build_network().state_dict().items()}
+        modules = _modules_of(card)
+        expected = join_weights(modules.pop(""), modules)
+    wanted = {key: value.shape for key, value in expected.items()}
     if {key: value.shape for key, value in weights.items()} != wanted:
         raise ValueError("its weights are of another network")
     if not all(value.isfinite().all() for value in weights.values()):

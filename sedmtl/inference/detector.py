@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, overload
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from sedmtl.data import audio
 from sedmtl.events import Detection
-from sedmtl.inference.checkpoint import ModelCard, load_model
+from sedmtl.inference.checkpoint import ModelCard, load_heads, load_model
 from sedmtl.inference.embedding import Embedding, embed
 from sedmtl.inference.inspection import Inspection, repeated
 from sedmtl.inference.postprocess import PostProcessing
@@ -58,11 +59,13 @@ class Detector:
         device: torch.device | str = "cpu",
         *,
         channels_last: bool = True,
+        heads: Mapping[str, nn.Module] = MappingProxyType({}),
     ) -> None:
         self.card = card
         self.device = torch.device(device)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self._network = network.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self._heads = {name: head.eval().to(self.device) for name, head in heads.items()}
         self._logmel = card.build_logmel().to(self.device)
         self._standardiser = card.build_standardiser().to(self.device)
         # Scored as it was trained, where the hardware can.
@@ -71,17 +74,30 @@ class Detector:
 
     @classmethod
     def load(
-        cls, run: str | Path, device: torch.device | str = "cpu", *, channels_last: bool = True
+        cls,
+        run: str | Path,
+        device: torch.device | str = "cpu",
+        *,
+        channels_last: bool = True,
+        with_heads: bool = False,
     ) -> Self:
         """Open the folder of a finished run.
 
         Weights whose channels are last in memory are faster, and the last bits of the output differ
         from those of PyTorch's default layout.
 
+        Args:
+            run: The folder.
+            device: Where to compute.
+            channels_last: Of the weights.
+            with_heads: Whether `activations` is to run the heads of tasks.
+
         Raises:
             SedmtlError: The folder holds no finished run, or a damaged one.
         """
-        return cls(*load_model(Path(run)), device, channels_last=channels_last)
+        card, network = load_model(Path(run))
+        heads = load_heads(Path(run)) if with_heads and card.heads else {}
+        return cls(card, network, device, channels_last=channels_last, heads=heads)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -260,13 +276,19 @@ class Detector:
     def activations(self, logmel: Tensor, *, reconstruct: bool = False) -> SedOutput:
         """All that the network computes of log-mels (B, T, F), not standardised, in float32.
 
-        The decoder, if it runs, gives standardised ones.
+        The decoder, if it runs, gives standardised ones. So do the heads of tasks run if they were
+        loaded: `SedOutput.tasks` has what they give.
 
         Raises:
             SedmtlError: The network overflows: its scores would be of nothing.
         """
+        stages = {"with_stages": True} if self._heads and self.card.network.stage_channels else {}
         with torch.inference_mode():
-            output: SedOutput = self._network(self._standardiser(logmel), reconstruct=reconstruct)
+            output: SedOutput = self._network(
+                self._standardiser(logmel), reconstruct=reconstruct, **stages
+            )
+            made = {name: head(output) for name, head in self._heads.items()}
+            output = output._replace(tasks={**output.tasks, **made})
         # Sigmoids hide an overflow of the class map.
         if not all(each.isfinite().all() for each in (output.clip, output.frame, output.class_map)):
             raise SedmtlError(

@@ -16,6 +16,7 @@ from sedmtl.config.schema import find_excess
 from sedmtl.data.grid import Grid
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import LogMel, Standardiser, n_frames
+from sedmtl.models.heads import HEADS, Sizes, build_head
 from sedmtl.models.registry import name_of, plain_settings, read_settings
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError
@@ -44,6 +45,7 @@ class ModelCard:
         training: Where the weights come from, for people: recipe, epoch, validation score.
         streaming: If `postprocessing` has boxes, the best with a median filter, for
             `Detector.stream`. Earlier versions did not tune it.
+        heads: The heads that were kept, by the names of their tasks.
     """
 
     network: NetworkSettings
@@ -59,6 +61,7 @@ class ModelCard:
     tag_threshold: tuple[float, ...]
     training: Mapping[str, Any]
     streaming: PostProcessing | None = None
+    heads: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:
@@ -105,11 +108,18 @@ class ModelCard:
         """The card as plain values, the network's options flat among them."""
         values = asdict(self)
         del values["network"]
+        if not self.heads:  # files of earlier versions do not have them
+            del values["heads"]
         return {**plain_settings(self.network), **values}
 
     def build_network(self) -> nn.Module:
         """The network with fresh weights."""
         return self.network.build(len(self.classes), self.n_frames, self.n_mels)
+
+    def build_head(self, name: str) -> nn.Module:
+        """A head of the network with fresh weights."""
+        sizes = Sizes(len(self.classes), self.n_frames, self.n_mels)
+        return build_head(name, self.network, sizes)
 
     def build_logmel(self) -> LogMel:
         """The front end that the network was trained on."""
@@ -129,7 +139,7 @@ def read_card(data: Mapping[str, Any]) -> ModelCard:
     """
     if not isinstance(data["classes"], list):
         raise TypeError("its classes are no list")
-    lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold")}
+    lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold", "heads") if key in data}
     settings = {
         key: PostProcessing(**{**data[key], "threshold": tuple(data[key]["threshold"])})
         for key in ("postprocessing", "streaming")
@@ -182,6 +192,7 @@ def _check(card: ModelCard) -> None:
         ),
         "numbers": all(np.isfinite(np.asarray(each, float)).all() for each in lists),
         "training": {"alpha", "precision"} <= set(card.training),
+        "heads": all(name in HEADS for name in card.heads),
     }
     for name, fit in fits.items():
         if not fit:

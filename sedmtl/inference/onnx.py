@@ -23,7 +23,8 @@ from torch import Tensor, nn
 import sedmtl
 from sedmtl.config import Config
 from sedmtl.data.audio import PEAK
-from sedmtl.inference.checkpoint import ModelCard, find_run, load_model
+from sedmtl.inference.checkpoint import ModelCard, find_run, load_heads, load_model
+from sedmtl.inference.separation import mel_masks
 from sedmtl.models import SedOutput
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.outputs import check_output, write_output
@@ -33,47 +34,77 @@ OPSET = 18
 
 
 class ClipScorer(nn.Module):
-    """A network behind its front end: the part of prediction that is in the graph."""
+    """A network behind its front end: the part of prediction that is in the graph.
 
-    def __init__(self, card: ModelCard, network: nn.Module) -> None:
+    Args:
+        card: Of the run.
+        network: Its network.
+        masks: Its head of the task `separate`, if masks are to be in the graph.
+    """
+
+    def __init__(self, card: ModelCard, network: nn.Module, masks: nn.Module | None = None) -> None:
         super().__init__()
+        self.card, self.masks = card, masks
         self.logmel = card.build_logmel()
         self.standardiser = card.build_standardiser()
         self.network = network
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, n_samples) of any level -> clip scores (B, C), frame scores (B, C, T)."""
+    def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
+        """(B, n_samples) of any level -> clip scores (B, C), frame scores (B, C, T).
+
+        With masks also these, (B, C, T, F).
+        """
         peak = waveform.abs().amax(dim=-1, keepdim=True)
         # As `audio.conform` does it: silence stays silence, and nothing overflows.
         scaled = waveform / torch.where(peak > 0, peak, 1.0) * PEAK
-        output: SedOutput = self.network(self.standardiser(self.logmel(scaled)), reconstruct=False)
-        return output.clip, output.frame
+        logmel = self.standardiser(self.logmel(scaled))
+        if self.masks is None:
+            output: SedOutput = self.network(logmel, reconstruct=False)
+            return output.clip, output.frame
+        output = self.network(logmel, reconstruct=False, with_stages=True)
+        output = output._replace(tasks={"separate": self.masks(output)})
+        return output.clip, output.frame, mel_masks(output, self.card)
 
 
 def export(
-    config: Config, run_name: str, out_path: Path | None = None, *, force: bool | None = None
+    config: Config,
+    run_name: str,
+    out_path: Path | None = None,
+    *,
+    masks: bool = False,
+    force: bool | None = None,
 ) -> Path:
     """Write the network of a run as one ONNX file, on the CPU whatever it was trained on.
 
     By default the file is `model.onnx` in the run folder.
 
     Raises:
-        SedmtlError: There is no such run, onnxscript is not installed, or the file cannot be
-            written, or is the user's and not to be overwritten by `force`.
+        SedmtlError: There is no such run, it has no masks to be exported, onnxscript is not
+            installed, or the file cannot be written, or is the user's and not to be overwritten by
+            `force`.
     """
     run = find_run(config.work_dir / "runs", run_name)
     path = out_path or run / "model.onnx"
     check_output(path, force=force)
     card, network = load_model(run)
-    write_output(path, build_graph(card, network, run.resolve().name), force=force)
+    if masks and "separate" not in card.heads:
+        raise SedmtlError(
+            f"--masks: the run {run.name} has learned no masks: expected one that was trained with "
+            "--task separate"
+        )
+    head = load_heads(run)["separate"] if masks else None
+    write_output(path, build_graph(card, network, run.resolve().name, head), force=force)
     return path
 
 
-def build_graph(card: ModelCard, network: nn.Module, run_name: str) -> bytes:
+def build_graph(
+    card: ModelCard, network: nn.Module, run_name: str, masks: nn.Module | None = None
+) -> bytes:
     """Export a network, in float32 whatever it was trained in.
 
     Input `waveform` (B, n_samples) float32, mono, at the sample rate of the metadata; outputs
-    `clip` (B, C) and `frame` (B, C, T) in [0, 1]. B is free.
+    `clip` (B, C) and `frame` (B, C, T) in [0, 1], and with the head of `separate` also `mask`
+    (B, C, T, F), by which magnitudes of the mixture are multiplied. B is free.
 
     The scores are those of the detector in float32 but for rounding: of ten trained networks within
     1e-5, or 2.3e-4 where the second step is local. That one takes logits of values near 1, and in
@@ -93,12 +124,12 @@ def build_graph(card: ModelCard, network: nn.Module, run_name: str) -> bytes:
         ) from error
     with _quiet_exporter():
         program = torch.onnx.export(
-            ClipScorer(card, network).eval(),
+            ClipScorer(card, network, masks).eval(),
             (torch.zeros(2, card.n_samples),),  # one would fix B if weights are channels-last
             dynamo=True,
             opset_version=OPSET,
             input_names=["waveform"],
-            output_names=["clip", "frame"],
+            output_names=["clip", "frame", *(["mask"] if masks is not None else [])],
             dynamic_shapes={"waveform": {0: torch.export.Dim("batch")}},
             # It takes 1e-8 for 0: the floor of the log-mel would go, and silence would be NaN.
             optimize=False,

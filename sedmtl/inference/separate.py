@@ -72,7 +72,8 @@ def separate(
     """
     n_seconds = int(audio.probe(path).duration_s)
     run = find_run(config.work_dir / "runs", run_name)
-    separator = Separator(Detector.load(run, choose_device(None), channels_last=False))
+    device = choose_device(None)
+    separator = Separator(Detector.load(run, device, channels_last=False, with_heads=True))
     labels, sample_rate = separator.card.classes, separator.card.sample_rate
     wanted = [labels.index(name) for name in check_classes(classes, labels)]
     out_dir = out_dir or config.work_dir / "separated"

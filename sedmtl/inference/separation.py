@@ -35,9 +35,11 @@ AROUND = (31, 9)
 def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     """How much of each bin is each class: (B, C, T, F) in [0, 1].
 
-    Where frame scores are presences (2APAE's local second step), those, the same in all mel bins.
-    Elsewhere the class map, as a probability (of Atrous over the classes, of the others a sigmoid)
-    averaged over the bins around.
+    The masks of the task `separate`, if the run has learned them and its heads were loaded.
+
+    Without them, where frame scores are presences (2APAE's local second step), those, the same in
+    all mel bins. Elsewhere the class map, as a probability (of Atrous over the classes, of the
+    others a sigmoid) averaged over the bins around.
 
     Chosen on inner validation by the mean SI-SDR improvement. Over 16 runs (the five networks on
     real recordings at 0, 10 and 20 dB, and 2APAE on the built-in corpus): the averaged map 1.6 dB,
@@ -45,6 +47,9 @@ def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     times the attention over mel bins -13.8, times the class map 0.7. The attention says where the
     evidence is, which are few bins, not where the sound is.
     """
+    if "separate" in output.tasks:
+        masks: Tensor = output.tasks["separate"].square()
+        return masks
     if card.network.frame_meaning == "presence":
         return output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
     probability = card.network.class_probability(output.class_map)  # (B, C, T', F)

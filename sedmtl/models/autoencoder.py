@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from sedmtl.models.attention_step import AttentionForm
-from sedmtl.models.blocks import initialise, stack_blocks
+from sedmtl.models.blocks import encode, initialise, stack_blocks
 from sedmtl.models.output import SedOutput
 from sedmtl.models.settings import FrameMeaning, NetworkSettings
 from sedmtl.models.two_step_attention import TimeAttention, TwoStepAttention
@@ -37,6 +37,11 @@ class TwoStepAttentionSettings(NetworkSettings):
     def frame_meaning(self) -> FrameMeaning:
         """The dense second step has weights of both signs."""
         return "presence" if self.time_attention == "local" else "signed"
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Of the first three blocks."""
+        return tuple(self.width * factor for factor in (1, 2, 4))
 
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
         """The network with fresh weights."""
@@ -73,14 +78,17 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         )
         initialise(self)
 
-    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
+    def forward(
+        self, logmel: Tensor, *, reconstruct: bool = True, with_stages: bool = False
+    ) -> SedOutput:
         """Score a batch.
 
         Args:
             logmel: (B, T, F), standardised.
             reconstruct: Whether to run the decoder, which costs as much as the encoder.
+            with_stages: Whether to give the stages of the encoder.
         """
-        encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T, F)
+        encoded, stages = encode(self.encoder, logmel, with_stages=with_stages)  # (B, D, T, F)
         class_map = self.class_conv(encoded)  # (B, C, T, F)
         attended = self.attention(class_map)
         # (B, T, F)
@@ -93,4 +101,5 @@ class TwoStepAttentionAutoEncoder(nn.Module):
             time_attention=attended.time_weights,
             tasks=decoded,
             encoded=encoded,
+            stages=stages,
         )

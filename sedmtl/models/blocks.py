@@ -44,6 +44,21 @@ def stack_blocks(n_channels: Sequence[int], *, pool: bool = True) -> nn.Sequenti
     return nn.Sequential(*(ConvBlock(n_in, n_out, pool=pool) for n_in, n_out in pairs))
 
 
+def encode(
+    encoder: nn.Sequential, logmel: Tensor, *, with_stages: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """(B, T, F) -> what an encoder makes of it, and the outputs of its blocks but the last.
+
+    The latter only on request: in the paper's network they are as large as the encoding.
+    """
+    x, stages = logmel.unsqueeze(1), []
+    for layer in encoder:
+        x = layer(x)
+        if with_stages and isinstance(layer, ConvBlock):
+            stages.append(x)
+    return x, tuple(stages[:-1])
+
+
 def initialise(network: nn.Module) -> None:
     """He-uniform convolutions and zero biases, as in the recipe."""
     for module in network.modules():

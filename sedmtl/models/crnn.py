@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sedmtl.models.blocks import initialise
+from sedmtl.models.blocks import encode, initialise
 from sedmtl.models.output import SedOutput
 from sedmtl.models.pooled import CheapSettings, check_sizes, pooled_blocks, pools_of
 from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
@@ -20,6 +20,11 @@ from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
 @dataclass(frozen=True)
 class CrnnSettings(CheapSettings):
     """The options of crnn; its blocks have 1, 4, 8 and 8 times `width` channels, its GRU 8."""
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Of the first three blocks."""
+        return tuple(self.width * factor for factor in (1, 4, 8))
 
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
         """The network with fresh weights."""
@@ -51,9 +56,15 @@ class Crnn(nn.Module):
         self.time_pooling = TimePooling(2 * channels[-1], n_classes, settings.time_pooling)
         initialise(self)
 
-    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
+    def forward(
+        self,
+        logmel: Tensor,
+        *,
+        reconstruct: bool = True,  # noqa: ARG002
+        with_stages: bool = False,
+    ) -> SedOutput:
         """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder."""
-        encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T', F')
+        encoded, stages = encode(self.encoder, logmel, with_stages=with_stages)  # (B, D, T', F')
         sequence = encoded.mean(dim=-1).transpose(1, 2).float()  # (B, T', D)
         with torch.autocast(logmel.device.type, enabled=False):  # a GRU of bfloat16 drifts
             features = self.dropout(self.gru(sequence)[0])  # (B, T', 2 D)
@@ -67,4 +78,5 @@ class Crnn(nn.Module):
             class_map=evidence.unsqueeze(-1),
             time_attention=over_time,
             encoded=encoded,
+            stages=stages,
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from sedmtl.models.class_masks import ClassMasks
+from sedmtl.models.denoiser import Denoiser
 from sedmtl.models.output import SedOutput
+from sedmtl.models.settings import NetworkSettings
 from sedmtl.models.time_pooling import at_logmel_frames
 from sedmtl.runtime.errors import SedmtlError
 
@@ -66,3 +70,15 @@ def _encoded(output: SedOutput) -> Tensor:
     if output.encoded is None:
         raise SedmtlError("this network gives no encoding for a task to read: leave --task out")
     return output.encoded
+
+
+HEADS: Mapping[str, Callable[[NetworkSettings, Sizes], nn.Module]] = {
+    "denoise": lambda network, _: Denoiser(network),
+    "separate": lambda network, sizes: ClassMasks(network, sizes.n_classes),
+}
+"""By the names of their tasks the heads that a run keeps, since their outputs are used."""
+
+
+def build_head(name: str, network: NetworkSettings, sizes: Sizes) -> nn.Module:
+    """A head with fresh weights."""
+    return HEADS[name](network, sizes)

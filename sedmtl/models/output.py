@@ -27,6 +27,9 @@ class SedOutput(NamedTuple):
             cheap networks.
         tasks: The outputs of the auxiliary tasks that were computed, by name.
         encoded: (B, D, T, F), the encoder's output.
+        stages: The outputs of the encoder's blocks but the last, before they are pooled: (B, D, T,
+            F) of the first, then fewer frames and bins. Only on request, and of networks with
+            `NetworkSettings.stage_channels`.
     """
 
     clip: Tensor
@@ -36,6 +39,7 @@ class SedOutput(NamedTuple):
     time_attention: Tensor | None = None
     tasks: Mapping[str, Tensor] = MappingProxyType({})
     encoded: Tensor | None = None
+    stages: tuple[Tensor, ...] = ()
 
     @property
     def reconstruction(self) -> Tensor | None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sedmtl.models.blocks import ConvBlock, initialise
+from sedmtl.models.blocks import ConvBlock, encode, initialise
 from sedmtl.models.output import SedOutput
 from sedmtl.models.settings import FrameMeaning, NetworkSettings
 from sedmtl.models.time_pooling import PoolingForm, TimePooling, at_logmel_frames
@@ -75,6 +75,11 @@ class PooledSettings(CheapSettings):
 
     task_modules: ClassVar[Mapping[str, str]] = {"reconstruct": "decoder"}
 
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Of the first three blocks."""
+        return tuple(self.width * factor for factor in (1, 2, 4))
+
     def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
         """The network with fresh weights."""
         check_sizes(n_frames, n_mels)
@@ -116,14 +121,17 @@ class Pooled(nn.Module):
         self.decoder = unpooling_blocks(channels[::-1], pools[::-1])
         initialise(self)
 
-    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
+    def forward(
+        self, logmel: Tensor, *, reconstruct: bool = True, with_stages: bool = False
+    ) -> SedOutput:
         """Score a batch of any length.
 
         Args:
             logmel: (B, T, F), standardised.
             reconstruct: Whether to run the decoder.
+            with_stages: Whether to give the stages of the encoder.
         """
-        encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T', F')
+        encoded, stages = encode(self.encoder, logmel, with_stages=with_stages)  # (B, D, T', F')
         class_map = self.class_map(encoded)  # (B, C, T', F')
         # Together a linear layer over all bands. Weights that the network computes for the bands,
         # as in the paper, cost 0.03 of micro-P and 0.10 of PSDS2 at 10 dB (docs/method.md).
@@ -139,6 +147,7 @@ class Pooled(nn.Module):
             time_attention=over_time,
             tasks={"reconstruct": self._decode(encoded, logmel)} if reconstruct else {},
             encoded=encoded,
+            stages=stages,
         )
 
     def _decode(self, encoded: Tensor, logmel: Tensor) -> Tensor:

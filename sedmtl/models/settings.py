@@ -83,6 +83,11 @@ class NetworkSettings(ABC):
         return 8 * self.width
 
     @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of `SedOutput.stages`; none if the network gives no stages."""
+        return ()
+
+    @property
     def variant(self) -> list[str]:
         """The options that differ from the network's defaults, except its width."""
         changed = {

@@ -23,6 +23,9 @@ ReadRows = Callable[[Rows], npt.NDArray[Any] | Tensor]
 ReadTogether = Callable[[Rows], Mapping[str, Tensor]]
 Loaded = tuple[Rows, dict[str, Tensor]]
 
+RAW = "raw_logmel"
+"""Name of the log-mel as it was read in a batch that has another one."""
+
 SHARE = 0.5
 """Share of a GPU's free memory that the store may take: activations need the rest."""
 
@@ -55,9 +58,14 @@ class Batch(NamedTuple):
         """(B, T, F), or (W, T, F)."""
         return self.arrays["logmel"]
 
+    @property
+    def raw_logmel(self) -> Tensor:
+        """The log-mel as it was read, where another one has taken its place."""
+        return self.arrays[RAW]
+
     def with_logmel(self, logmel: Tensor) -> Batch:
         """The batch with another log-mel, such as a standardised one."""
-        return self._replace(arrays={**self.arrays, "logmel": logmel})
+        return self._replace(arrays={**self.arrays, RAW: self.logmel, "logmel": logmel})
 
 
 class BatchLoader:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sedmtl.training.config import SELECTIONS, Selection
 
@@ -28,7 +28,7 @@ def keep_best(
     best: dict[Selection, Best],
     record: Mapping[str, Any],
     held_out: npt.NDArray[np.float32] | None,
-    network: nn.Module,
+    weights: Mapping[str, Tensor],
 ) -> None:
     """Replace what an epoch has improved on.
 
@@ -36,13 +36,13 @@ def keep_best(
         best: The best so far, changed in place.
         record: Of the epoch.
         held_out: (n, C) its scores on the held-out fold; None without one.
-        network: Its weights.
+        weights: After it, of what is kept.
     """
     for selection, part in SELECTIONS.items():
         if part not in record:
             continue
         micro_p = record[part]["micro_p"]
         if micro_p > best[selection].micro_p:
-            weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}
+            kept = {key: value.cpu().clone() for key, value in weights.items()}
             scores = torch.empty(0) if held_out is None else torch.from_numpy(held_out)
-            best[selection] = Best(record["epoch"], micro_p, scores, weights)
+            best[selection] = Best(record["epoch"], micro_p, scores, kept)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from sedmtl.config import Config
 from sedmtl.data.mixing import plan_project
 from sedmtl.data.sources import planned_bytes
+from sedmtl.features.targets import target_arrays
 from sedmtl.logmel import Standardiser
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime import distributed, progress
@@ -117,7 +117,7 @@ def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> C
     """Time steps of more and more frames, then clips, until one is long enough to trust.
 
     Args:
-        config: What to train. Tasks whose targets are stored arrays take no part.
+        config: What to train.
         load: Its sizes.
         device: Where.
     """
@@ -227,8 +227,10 @@ def _trainer(config: TrainConfig, load: Workload, n_clips: int, device: torch.de
         name: np.zeros((n_clips, *shape), np.uint8)
         for name, shape in shapes_of(load.n_classes, load.n_frames).items()
     }
-    known = {n: w for n, w in config.tasks.items() if arrays.keys() >= set(arrays_of([n]))}
-    config = replace(config, tasks=known)
+    stored = target_arrays(load.n_classes, load.n_frames, load.n_mels)
+    for name in stored.keys() & set(arrays_of(config.tasks)):
+        shape, dtype = stored[name]
+        arrays[name] = np.zeros((n_clips, *shape), dtype)
     rng = np.random.default_rng(0)
     logmel = rng.normal(size=(n_clips, load.n_frames, load.n_mels)).astype(np.float32)
     target = rng.integers(0, 2, (n_clips, load.n_classes)).astype(np.uint8)

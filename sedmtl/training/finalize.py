@@ -10,6 +10,7 @@ from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.timelines import score_recordings
+from sedmtl.inference.weights import split_weights
 from sedmtl.store import HeldOutScores, Rows, Store, annotation_of, known_clips
 from sedmtl.training.config import SELECTIONS
 from sedmtl.training.loop import Trainer
@@ -30,7 +31,7 @@ def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores |
     """
     card = card_of(trainer, store)
     network = card.build_network()
-    network.load_state_dict(trainer.best["honest"].weights)
+    network.load_state_dict(split_weights(trainer.best["honest"].weights))
     detector = Detector(card, network, trainer.device)
     is_held_out = len(trainer.split.held_out) > 0
     scores = _held_out_scores(trainer, store, detector) if is_held_out else None
@@ -93,4 +94,5 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
             "best_epoch": best.epoch,
             "validation_micro_p": best.micro_p,
         },
+        heads=tuple(trainer.heads),
     )

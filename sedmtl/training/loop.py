@@ -17,9 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sedmtl.inference.weights import join_weights
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.models.bag import highest
+from sedmtl.models.heads import HEADS
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Rows, batches
@@ -63,6 +65,8 @@ class Trainer:
                 # It is not run, and processes that train together would wait for its gradients.
                 network.get_submodule(submodule).requires_grad_(False)
         network = distributed.join_batch_norm(network)
+        for each in tasks.values():
+            distributed.join_batch_norm(each)
         frozen = config.network.encoder_modules if config.freeze_encoder else ()
         self._frozen = [network.get_submodule(name).requires_grad_(False) for name in frozen]
         self.config = config
@@ -77,6 +81,7 @@ class Trainer:
         self._weights: ClassWeights | None = None
         in_bfloat16 = config.precision == "bfloat16"
         self._objective = Objective(self.network, tasks, config.tasks, in_bfloat16).to(device)
+        self._objective.heads.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._joint_objective = distributed.average_gradients(self._objective)
         beside = (self._objective.weights, self._objective.heads)
         learned = [*network.parameters(), *(each for part in beside for each in part.parameters())]
@@ -106,11 +111,18 @@ class Trainer:
                 "seconds": round(time.monotonic() - started, 3),
                 "seconds_waiting_for_data": round(self.waited_s - waited_s, 3),
             }
-            keep_best(self.best, record, scores.get("held_out"), self.network)
+            weights = join_weights(self.network, self.heads)
+            keep_best(self.best, record, scores.get("held_out"), weights)
             if self.config.schedule == "plateau":
                 self.schedule.step(record["validation"]["micro_p"])
             self.history.append(record)
             yield record
+
+    @property
+    def heads(self) -> dict[str, nn.Module]:
+        """Those of tasks whose outputs are used: they are kept with the network."""
+        tasks = self._objective.heads
+        return {name: tasks[name].get_submodule("head") for name in tasks if name in HEADS}
 
     @property
     def n_clips(self) -> int:
@@ -258,6 +270,7 @@ class Trainer:
     def set_training(self) -> None:
         """Let all learn but what is frozen, which computes as it will in use."""
         self.network.train()
+        self._objective.heads.train()
         for module in self._frozen:
             module.eval()
 

@@ -125,8 +125,10 @@ class Objective(nn.Module):
             with_tasks: Whether the tasks take part.
         """
         reconstruct = with_tasks and RECONSTRUCT in self.tasks
+        reads_stages = any(task.reads_stages for task in self.tasks.values())
+        stages = {"with_stages": True} if with_tasks and reads_stages else {}
         with torch.autocast(logmel.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            output: SedOutput = self.network(logmel, reconstruct=reconstruct)
+            output: SedOutput = self.network(logmel, reconstruct=reconstruct, **stages)
             if with_tasks:
                 predicted = {name: task(output) for name, task in self.tasks.items()}
                 output = output._replace(tasks=predicted)

@@ -18,6 +18,7 @@ from sedmtl.runtime.text import NAME_WANTED, is_name
 from sedmtl.store import CLIP_FACTS, Store
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.pretrained import SEEN_NAME
+from sedmtl.training.start import stored_arrays
 
 RECORDED = ("epochs", "stopped_after", "torch_version", "sedmtl_version", "config", "sources",
             "from_sha256", "n_seen", *CLIP_FACTS)  # fmt: skip
@@ -59,12 +60,14 @@ def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[st
             f"{store.path} has a name that runs cannot carry: expected letters, digits and _.+-, "
             "or snr_ and a number; rename it"
         ) from None
+    targets = stored_arrays(config)
     return {
         **config.plain(),
         "n_parameters": n_parameters,
         "sedmtl_version": sedmtl.__version__,
         "torch_version": str(torch.__version__),
         "store_digest": store.data_hash("logmel"),
+        **({"targets_digest": store.data_hash(*targets)} if targets else {}),
         **store.clip_facts,
         "config": store.data_yaml,
     }

@@ -8,13 +8,15 @@ from functools import partial
 import torch
 
 from sedmtl.config import Config
+from sedmtl.features.targets import TARGETS
 from sedmtl.logmel import Standardiser
 from sedmtl.models.heads import Sizes
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, batches
 from sedmtl.training.bags import Bags
 from sedmtl.training.batches import BatchLoader, ReadRows, fits
 from sedmtl.training.config import TrainConfig, build_network
-from sedmtl.training.known import ARRAYS, PRESENCE, Knowledge
+from sedmtl.training.known import PRESENCE, Knowledge
 from sedmtl.training.loop import Trainer
 from sedmtl.training.pretrained import Pretrained, adopt
 from sedmtl.training.remix import open_remixer
@@ -62,7 +64,7 @@ def open_trainer(
     loader = BatchLoader(reads, target, device, resident=is_resident, n_rows=n_rows)
     remixer = None
     if config.remix is not None and project is not None:
-        targets = stored_arrays(config)
+        targets = targets_of(config)
         remixer = open_remixer(project, config, store, split, device, knowledge, targets)
     n_frames, n_mels = store.row_shape
     sizes = Sizes(len(store.classes), n_frames, n_mels, knowledge.scenes)
@@ -74,12 +76,24 @@ def open_trainer(
 
 
 def stored_arrays(config: TrainConfig) -> tuple[str, ...]:
-    """The arrays of the store that a run needs beside the log-mel.
+    """The arrays of the store that a run needs beside the log-mel: none if it makes them anew.
 
     Raises:
-        SedmtlError: A task does not exist.
+        SedmtlError: A task does not exist, or needs more than recordings that were not mixed have.
     """
-    return tuple(name for name in arrays_of(config.tasks) if name not in ARRAYS)
+    return () if config.remix else targets_of(config)
+
+
+def targets_of(config: TrainConfig) -> tuple[str, ...]:
+    """The arrays of `features.targets` that the tasks of a run learn from; raises likewise."""
+    names = tuple(name for name in arrays_of(config.tasks) if name in TARGETS)
+    if names and config.data == "clips":
+        task = next(name for name in config.tasks if task_class(name).needs == "stems")
+        raise SedmtlError(
+            f"--task {task} needs each event without all other sound, which mixtures have and "
+            "recordings of your own have not: train without it"
+        )
+    return names
 
 
 def _asked(config: TrainConfig) -> dict[str, str]:

@@ -9,13 +9,17 @@ from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError, suggest
 from sedmtl.training.tasks.active import Active
 from sedmtl.training.tasks.count import Count
+from sedmtl.training.tasks.denoise import Denoise
 from sedmtl.training.tasks.reconstruct import Reconstruct
 from sedmtl.training.tasks.scene import Scene
+from sedmtl.training.tasks.separate import Separate
 from sedmtl.training.tasks.task import Task
 from sedmtl.training.weights import Weight, read_weight
 
 TASKS: dict[str, type[Task]] = {
     "reconstruct": Reconstruct,
+    "denoise": Denoise,
+    "separate": Separate,
     "count": Count,
     "active": Active,
     "scene": Scene,

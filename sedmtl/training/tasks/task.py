@@ -26,6 +26,7 @@ class Task(nn.Module, ABC):
         needs: What the target is made from. A run with more than labels is no longer weakly
             supervised, and is marked.
         weight: Of the loss, where the task is asked for without one.
+        reads_stages: Whether it reads `SedOutput.stages`.
         arrays: Arrays that the target needs beside the log-mel: of the feature store, or of
             `training.known`.
         learned_scale: Factor of the loss where its weight is learned: 1/2 for a regression, 1 for
@@ -34,6 +35,7 @@ class Task(nn.Module, ABC):
 
     needs: ClassVar[Need] = "labels"
     weight: ClassVar[float] = 0.1
+    reads_stages: ClassVar[bool] = False
     arrays: ClassVar[tuple[str, ...]] = ()
     learned_scale: ClassVar[float] = 0.5
 

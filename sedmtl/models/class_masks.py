@@ -1,0 +1,37 @@
+"""A mask for each class: how much of each bin is of its events."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sedmtl.models.blocks import initialise
+from sedmtl.models.output import SedOutput
+from sedmtl.models.settings import NetworkSettings
+from sedmtl.models.skip_decoder import SkipDecoder, enlarge
+
+
+class ClassMasks(nn.Module):
+    """What sounds comes from the encoding, where exactly from the decoder: their logits add up.
+
+    Args:
+        network: Of the network whose output it reads.
+        n_classes: C.
+    """
+
+    def __init__(self, network: NetworkSettings, n_classes: int) -> None:
+        super().__init__()
+        self.decoder = SkipDecoder(network)
+        self.coarse = nn.Conv2d(network.n_channels, n_classes, 1)
+        self.fine = nn.Conv2d(self.decoder.n_channels, n_classes, 1, bias=False)
+        initialise(self)
+
+    def forward(self, output: SedOutput) -> Tensor:
+        """(B, C, T, F) in [0, 1]: the square roots of masks of magnitudes.
+
+        Roots, because the loss compares those of magnitudes: so it has a slope where a mask is 0.
+        """
+        fine = self.fine(self.decoder(output))
+        assert output.encoded is not None
+        logits: Tensor = fine + enlarge(self.coarse(output.encoded), fine)
+        return torch.sigmoid(logits.float())

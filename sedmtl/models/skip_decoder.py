@@ -1,0 +1,78 @@
+"""From the encoding back to the grid of the log-mel, with what the encoder knew of its detail.
+
+A pooled encoding says what sounds in a band for a while; the outputs of earlier blocks say in which
+frames and mel bins (Ronneberger, Fischer and Brox, U-Net, MICCAI 2015).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedmtl.models.output import SedOutput
+from sedmtl.models.settings import NetworkSettings
+from sedmtl.runtime.errors import SedmtlError
+
+
+class SkipDecoder(nn.Module):
+    """A level for each stage of the encoder, the coarsest first.
+
+    Args:
+        network: Of the network whose `SedOutput` it reads.
+
+    Raises:
+        SedmtlError: The network gives no stages.
+
+    Attributes:
+        n_channels: D of what comes out: those of the finest stage.
+    """
+
+    def __init__(self, network: NetworkSettings) -> None:
+        super().__init__()
+        stages = network.stage_channels
+        if not stages:
+            raise SedmtlError(
+                "the tasks denoise and separate read the blocks of the encoder, which this network "
+                "does not give: expected 2apae, pooled or crnn; choose one of them with --model"
+            )
+        below = [*stages[1:], network.n_channels]
+        pairs = list(zip(below, stages, strict=True))[::-1]
+        self.levels = nn.ModuleList(Level(n_below, n_stage) for n_below, n_stage in pairs)
+        self.n_channels = stages[0]
+
+    def forward(self, output: SedOutput) -> Tensor:
+        """(B, D, T, F)."""
+        x = output.encoded
+        assert x is not None
+        for level, stage in zip(self.levels, reversed(output.stages), strict=True):
+            x = level(x, stage)
+        return x
+
+
+class Level(nn.Module):
+    """What comes from below, enlarged to the size of a stage, and the stage itself.
+
+    Both are convolved and added, not concatenated: the convolution of what is coarse is then done
+    where it is small.
+
+    Args:
+        n_below: Channels from below.
+        n_stage: Channels of the stage, and of the result.
+    """
+
+    def __init__(self, n_below: int, n_stage: int) -> None:
+        super().__init__()
+        self.from_below = nn.Conv2d(n_below, n_stage, 1, bias=False)
+        self.from_stage = nn.Conv2d(n_stage, n_stage, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(n_stage)
+
+    def forward(self, below: Tensor, stage: Tensor) -> Tensor:
+        """(B, D, T', F') and (B, D', T, F) -> (B, D', T, F)."""
+        enlarged = enlarge(self.from_below(below), stage)
+        return F.relu(self.norm(enlarged + self.from_stage(stage)), inplace=True)
+
+
+def enlarge(x: Tensor, like: Tensor) -> Tensor:
+    """Interpolate (B, D, T', F') linearly to the frames and bins of another map."""
+    size = like.shape[-2:]
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear")

@@ -1,0 +1,71 @@
+"""The log-mel of the events without their scene, from the noisy one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sedmtl.features.targets import CLEAN
+from sedmtl.metrics.spectral import DB
+from sedmtl.models import SedOutput
+from sedmtl.models.denoiser import Denoiser
+from sedmtl.models.heads import Sizes
+from sedmtl.models.settings import NetworkSettings
+from sedmtl.training.batches import Batch
+from sedmtl.training.tasks.task import Need, Task, reduced
+
+AUDIBLE = 60 / DB
+"""Bins at most so far below the loudest of a mixture are heard; 60 dB, in units of the log-mel."""
+
+
+class Denoise(Task):
+    """Mean squared error in units of the log-mel, half of audible bins and half of silent ones.
+
+    The logarithm of silence is a floor far below any sound (-18.4), and most bins of the events are
+    silent: taken as they are they would rule the loss. So silence lies 60 dB below the loudest bin
+    of the mixture, anything below that is silent enough, and both kinds of bins weigh the same,
+    however many they are.
+
+    It does not share the decoder of `reconstruct`, which is to draw what the encoding holds, while
+    this one sees the input beside it.
+    """
+
+    needs: ClassVar[Need] = "stems"
+    reads_stages: ClassVar[bool] = True
+    arrays: ClassVar[tuple[str, ...]] = (CLEAN,)
+
+    def __init__(self, network: NetworkSettings, sizes: Sizes) -> None:
+        super().__init__(network, sizes)
+        self.head = Denoiser(network)
+
+    @classmethod
+    def fits(cls, network: type[NetworkSettings]) -> bool:
+        """Whether it gives the stages of its encoder."""
+        return network.stage_channels is not NetworkSettings.stage_channels
+
+    def forward(self, output: SedOutput) -> Tensor:
+        """(B, T, F), what is taken from the log-mel."""
+        attenuation: Tensor = self.head(output)
+        return attenuation
+
+    def target(self, batch: Batch) -> Tensor:
+        """(B, 2, T, F), the log-mels of the mixture and of its events."""
+        return torch.stack([batch.raw_logmel, batch.arrays[CLEAN]], dim=1)
+
+    def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
+        """As above, of each clip (B,)."""
+        mixture, clean = target.unbind(dim=1)
+        limit = mixture.amax(dim=(1, 2), keepdim=True) - AUDIBLE
+        is_audible = clean > limit
+        left = mixture - predicted
+        errors = torch.where(is_audible, left - clean, F.relu(left - limit)).square()
+        kinds = [_mean_where(is_audible, errors), _mean_where(~is_audible, errors)]
+        return reduced(torch.stack(kinds).mean(dim=0), reduction)
+
+
+def _mean_where(where: Tensor, values: Tensor) -> Tensor:
+    """(B, T, F) -> (B,); 0 of no bins."""
+    return (values * where).sum(dim=(1, 2)) / where.sum(dim=(1, 2)).clamp_min(1)

@@ -1,0 +1,165 @@
+"""The tasks that learn from stems: their heads, their losses, and what a run keeps of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from sedmtl.features.targets import CLASS_MELS, CLEAN
+from sedmtl.logmel import FLOOR
+from sedmtl.metrics.spectral import DB
+from sedmtl.models import build_model
+from sedmtl.models.heads import Sizes
+from sedmtl.models.registry import settings_class
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training.batches import RAW, Batch
+from sedmtl.training.tasks.denoise import Denoise
+from sedmtl.training.tasks.separate import Separate
+
+B, C, T, F = 2, 3, 31, 16
+SIZES = Sizes(C, T, F)
+LOUD = 0.0  # of the loudest bin of the mixtures below, natural logarithm
+LIMIT = LOUD - 60 / DB
+
+
+def task_of(kind, n_classes=C):
+    torch.manual_seed(0)
+    return kind(settings_class("pooled")(width=2), Sizes(n_classes, T, F))
+
+
+# The heads.
+
+
+@pytest.mark.parametrize("model", ["2apae", "pooled", "crnn"])
+@pytest.mark.parametrize("kind", [Denoise, Separate])
+def test_a_head_draws_on_the_grid_of_the_log_mel_and_teaches_the_encoder(model, kind):
+    torch.manual_seed(0)
+    network, task = build_model(model, C, T, F, width=2), kind(settings_class(model)(2), SIZES)
+    made = task(network(torch.randn(B, T, F), with_stages=True))
+    assert made.shape == ((B, T, F) if kind is Denoise else (B, C, T, F))
+    assert made.min() >= 0
+    made.sum().backward()
+    assert all(weight.grad is not None for weight in task.parameters())
+    assert next(network.encoder.parameters()).grad.any()
+
+
+def test_networks_without_stages_are_told_apart_and_refused():
+    known = {name: settings_class(name) for name in ("2apae", "pooled", "crnn", "gap", "atrous")}
+    fit = {name: Denoise.fits(settings) for name, settings in known.items()}
+    expected = {"2apae": True, "pooled": True, "crnn": True, "gap": False, "atrous": False}
+    assert fit == expected == {name: Separate.fits(each) for name, each in known.items()}
+    with pytest.raises(SedmtlError, match="expected 2apae, pooled or crnn"):
+        Denoise(settings_class("gap")(), SIZES)
+
+
+def test_stages_are_given_only_on_request_and_change_nothing():
+    network = build_model("pooled", C, T, F, width=2).eval()
+    logmel = torch.randn(B, T, F)
+    without, with_stages = network(logmel), network(logmel, with_stages=True)
+    assert without.stages == ()
+    channels = settings_class("pooled")(2).stage_channels
+    assert tuple(stage.shape[1] for stage in with_stages.stages) == channels
+    torch.testing.assert_close(without.clip, with_stages.clip, rtol=0, atol=0)
+
+
+# The loss of `denoise`.
+
+
+def denoise_loss(left, clean, mixture):
+    """Where the task leaves a log-mel of the mixture's, all (T, F)."""
+    batch = Batch(torch.arange(1), {RAW: mixture[None], CLEAN: clean[None]}, torch.zeros(1, C))
+    task = task_of(Denoise)
+    return task.loss((mixture - left)[None], task.target(batch), "none").item()
+
+
+@pytest.fixture
+def noisy():
+    """A mixture whose upper half is silent but for the scene, and its clean events."""
+    mixture = torch.full((T, F), LOUD)
+    clean = torch.full((T, F), math.log(FLOOR))
+    clean[:, : F // 2] = -1.0
+    return mixture, clean
+
+
+def test_the_clean_log_mel_costs_nothing_and_no_depth_of_silence_does(noisy):
+    mixture, clean = noisy
+    silent = clean < LIMIT
+    for depth in (0.0, 1.0, 10.0):
+        assert denoise_loss(torch.where(silent, LIMIT - depth, clean), clean, mixture) < 1e-9
+    assert denoise_loss(torch.where(silent, LIMIT + 2, clean), clean, mixture) == pytest.approx(2)
+
+
+def test_audible_and_silent_bins_weigh_the_same_however_many_they_are(noisy):
+    mixture, clean = noisy
+    clean = clean.clone()
+    clean[1:] = math.log(FLOOR)  # a single frame is audible
+    silent = clean < LIMIT
+    half = (LOUD - LIMIT) ** 2 / 2
+    assert denoise_loss(torch.where(silent, mixture, clean), clean, mixture) == pytest.approx(half)
+    off_by_2 = torch.where(silent, LIMIT, clean - 2)
+    assert denoise_loss(off_by_2, clean, mixture) == pytest.approx(4 / 2)
+
+
+def test_clips_whose_events_are_silent_have_a_finite_loss(noisy):
+    mixture, _ = noisy
+    silence = torch.full((T, F), math.log(FLOOR))
+    assert denoise_loss(torch.full((T, F), LIMIT - 1), silence, mixture) == 0
+    assert 0 < denoise_loss(mixture, silence, mixture) < 30
+
+
+# The loss of `separate`.
+
+
+def batch_of(mels, present, mixture):
+    """One clip: mel magnitudes (K, T, F) of its classes, all in the order of the classes."""
+    arrays = {RAW: (mixture + FLOOR).log()[None], CLASS_MELS: mels[None].half()}
+    return Batch(torch.arange(1), arrays, torch.tensor([present]).float())
+
+
+@pytest.fixture
+def sounds():
+    """Magnitudes of two sounds that do not overlap, and of a scene, each where it is alone."""
+    first, second, scene = torch.zeros(3, T, F)
+    first[:10], second[10:20], scene[20:] = 1.0, 0.25, 0.5
+    return first, second, scene
+
+
+def separate_loss(masks, batch):
+    """Of the roots of masks (C, T, F)."""
+    task = task_of(Separate, len(masks))
+    return task.loss(masks[None], task.target(batch), "none").item()
+
+
+def test_masks_of_the_true_classes_cost_nothing_in_whatever_row_they_are_stored(sounds):
+    first, second, scene = sounds
+    batch = batch_of(torch.stack([first, second, 0 * first]), [1, 0, 1], first + second + scene)
+    masks = torch.stack([(first > 0).float(), 0 * first, (second > 0).float()])
+    assert separate_loss(masks, batch) < 1e-5
+    assert separate_loss(masks[[2, 1, 0]], batch) > 0.5
+
+
+def test_silence_costs_the_share_of_what_sounds(sounds):
+    """Root magnitudes squared are magnitudes: 10 of 1 and 10 of 0.25 in 18 with the scene's."""
+    first, second, scene = sounds
+    batch = batch_of(torch.stack([first, second]), [1, 0, 1], first + second + scene)
+    expected = (10 + 2.5) / 2 / (10 + 2.5 + 11 * 0.5)
+    assert separate_loss(torch.zeros(C, T, F), batch) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_silent_class_that_takes_all_costs_as_much_as_it_is_of_the_silent_ones(sounds):
+    first, _, scene = sounds
+    for n_classes in (2, 5, 41):
+        present = [1] + [0] * (n_classes - 1)
+        masks = torch.zeros(n_classes, T, F)
+        masks[0], masks[1] = first > 0, 1.0
+        loss = separate_loss(masks, batch_of(first[None], present, first + scene))
+        assert loss == pytest.approx(1 / (n_classes - 1), rel=1e-3)
+
+
+def test_a_class_whose_events_are_silent_counts_as_silent(sounds):
+    first, _, scene = sounds
+    batch = batch_of(torch.stack([first, 0 * first]), [1, 1, 0], first + scene)
+    masks = torch.stack([(first > 0).float(), 0 * first, 0 * first])
+    assert separate_loss(masks, batch) < 1e-5
