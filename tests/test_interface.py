@@ -120,7 +120,7 @@ def test_the_words_of_the_command_are_printed_if_they_are_wanted(featured, capfd
         ({"fold": 9}, "fold 9"),
         ({"lr": -1}, "lr should be a number above 0"),
         ({"lr": "fast"}, "lr should be a number above 0, found 'fast'"),
-        ({"alpha": -1}, "alpha should be a number from 0, or 'auto'"),
+        ({"alpha": -1}, "the weight of task reconstruct should be a number from 0, auto or dwa"),
         ({"recipe": "weak"}, "recipe should be one of paper, strong, found 'weak'"),
         ({"model": "all"}, "model should be one of 2apae, "),
         ({"width": 0}, "--model 2apae"),

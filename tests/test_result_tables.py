@@ -10,7 +10,7 @@ from test_results import PAPER_DATA, scored
 
 from sedmtl.cli.output import show
 from sedmtl.evaluation import paper, tables
-from sedmtl.evaluation.aggregate import tabulate
+from sedmtl.evaluation.aggregate import as_json, tabulate
 from sedmtl.evaluation.paper_tables import paper_tables
 
 pytestmark = pytest.mark.slow
@@ -98,6 +98,27 @@ def test_what_differs_has_columns_or_lines_where_these_would_be_too_wide():
     assert narrow.columns == ["network", *tables.COLUMNS]
     assert [row[0] for row in narrow.rows[:3]] == ["2apae/8", "  attention released", "  epochs 5"]
     assert [row[1:] for row in narrow.rows] == [row[3:] for row in table.rows]
+
+
+def test_networks_that_know_more_than_weak_labels_are_marked_in_every_table():
+    told = {"supervision": "strong", "tasks": {"count": 0.1}}
+    rows = rows_of(scored(1), scored(1, **told), scored(1, tasks={"scene": 0.1}))
+    (table,) = tables.result_tables(rows)
+    supervision, tasks = (table.columns.index(name) for name in ("supervision", "tasks"))
+    lines = {(row[0], row[supervision], row[tasks]) for row in table.rows if "/" in row[0]}
+    assert lines == {
+        ("2apae/8", "weak labels", "none"),
+        ("2apae/8†", "known frames, known times", "count 0.1"),
+        ("2apae/8", "weak labels", "scene 0.1"),
+    }
+    (note,) = (note for note in table.notes if note.startswith("†"))
+    assert "2apae/8†: frames, times" in note
+    assert sum("†" in each.title for each in tables.class_tables(rows)) == 1
+    known = {tuple(row["tasks"]): row["known"] for row in as_json(rows)["rows"]}
+    assert known[("reconstruct", "count")] == ["frames", "times"]
+    assert known[("reconstruct", "scene")] == known[("reconstruct",)] == []
+    (alone,) = tables.result_tables(rows_of(scored(1)))
+    assert not any("†" in note for note in alone.notes)
 
 
 def test_what_has_no_line_beside_it_gets_one():

@@ -26,6 +26,7 @@ from sedmtl.training.losses import over_clips
 from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks import TASKS, read_tasks, task_class
 from sedmtl.training.tasks.count import Count
+from sedmtl.training.weights import TaskWeights
 
 CPU = torch.device("cpu")
 HEADS = ("count", "active", "scene")
@@ -78,7 +79,7 @@ def test_a_task_has_the_weight_that_is_given_or_its_own(words, tasks):
     ("options", "sentence"),
     [
         (["--task", "cuont"], "no task is called 'cuont': did you mean 'count'?"),
-        (["--task", "count=-1"], "the weight of task count should be a number from 0, or 'auto'"),
+        (["--task", "count=-1"], "the weight of task count should be a number from 0, auto or dwa"),
         (["--task", "count=much"], "found 'much'"),
         (["--task", "count=nan"], "found 'nan'"),
         (["--task", "count="], "found ''"),
@@ -207,9 +208,10 @@ def test_what_is_known_of_frames_is_pooled_like_the_scores():
 
 @pytest.mark.parametrize("remix", [None, {"mixtures_per_epoch": 12}])
 def test_the_heads_learn_beside_the_detection_and_go_on_where_they_were(mixed, store, remix):
-    asked = {"tasks": {"count": 0.5, "active": "auto", "scene": 0.2}, "remix": remix, "lr": 0.01}
+    asked = {"tasks": {"count": 0.5, "active": "auto", "scene": "dwa"}, "remix": remix, "lr": 0.01}
     whole, stopped, resumed = (trainer_of(mixed, store, **asked) for _ in range(3))
     records = list(whole.fit(lambda _: None))
+    assert [record["scene_alpha"] for record in records[:2]] == [1, 1] != records[2]["scene_alpha"]
     for name in HEADS:
         assert records[-1][f"{name}_loss"] < records[0][f"{name}_loss"]
     next(stopped.fit(lambda _: None))
@@ -227,3 +229,22 @@ def test_scenes_are_those_of_the_corpus_in_the_store_and_in_new_mixtures(mixed, 
     drawn = next(trainer.remixer.loader(1).run([np.arange(8)])).arrays[SCENE]
     names = [trainer.remixer.draw(1, number).scene.name for number in range(8)]
     np.testing.assert_array_equal(drawn == 1, [name.startswith("noise/") for name in names])
+
+
+def test_a_task_whose_loss_falls_slowly_weighs_more():
+    """Liu et al. (CVPR 2019), equation 7, for K = 3: the ratio of two of its weights."""
+    weights = TaskWeights({"a": "dwa", "b": "dwa", "c": 0.5}, {})
+    weights.follow([{"detection": 2.0, "a": 1.0, "b": 1.0}], "detection")
+    assert weights.alphas() == {"c": 0.5, "a": 1.0, "b": 1.0}
+    epochs = [{"detection": 2.0, "a": 1.0, "b": 4.0}, {"detection": 1.0, "a": 0.9, "b": 1.0}]
+    weights.follow(epochs, "detection")
+    ratio = np.array([0.5, 0.9, 0.25])
+    published = 3 * np.exp(ratio / 2) / np.exp(ratio / 2).sum()
+    found = weights.alphas()
+    np.testing.assert_allclose([found["a"], found["b"]], published[1:] / published[0], rtol=1e-6)
+    assert found["a"] > 1 > found["b"]
+    assert weights(torch.tensor(1.0), dict.fromkeys("abc", torch.tensor(1.0))).item() == (
+        pytest.approx(1 + found["a"] + found["b"] + 0.5)
+    )
+    weights.follow([{"detection": 1.0, "a": 0.0, "b": 1.0}, epochs[1]], "detection")
+    assert weights.alphas()["a"] < 10, "a loss that was 0 does not rule"

@@ -12,6 +12,7 @@ import socket
 import sys
 import traceback
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from sedmtl.store import ClipTable, EventTable
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Workload, choose_micro_batch
+from sedmtl.training.known import POLYPHONY, SCENE
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import split_rows
 from sedmtl.training.tasks import build_tasks
@@ -41,14 +43,16 @@ RECIPES = {
     "7, 7, 7, 3": BASE,  # unequal shares
     "7 as 3, 3, 1": replace(BASE, micro_batch=3),
     "frozen encoder": replace(BASE, parent="parent", freeze_encoder=True),
-    "23, 1": replace(BASE, batch_size=23, tasks={"reconstruct": "auto"}),  # an empty share
+    "23, 1": replace(  # an empty share
+        BASE, batch_size=23, tasks={"reconstruct": "auto", "count": "dwa", "scene": 0.5}
+    ),
     "without decoder": replace(BASE, tasks={}),
     "balanced": replace(BASE, balanced=True, class_weights=True),
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
     "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
 }
 LOAD = Workload(n_classes=3, n_frames=40, n_mels=8, n_train=20, n_scored=20)
-SIZES = Sizes(3, 12, 8)
+SIZES = Sizes(3, 12, 8, ("street", "park"))
 N_JOINED = (7, 1)
 """Clips of the batches that batch norm is tried on; the second leaves a share empty."""
 
@@ -72,7 +76,10 @@ def train(recipe):
     network = build_model(recipe.model, 3, 12, 8, recipe.network.width)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
-    loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, cpu, resident=False)
+    scene, polyphony = target[:, 0], np.repeat(target.sum(axis=1, keepdims=True), 12, axis=1)
+    arrays = {"logmel": logmel, POLYPHONY: polyphony, SCENE: scene}
+    reads = {name: partial(np.take, each, axis=0) for name, each in arrays.items()}
+    loader = BatchLoader(reads, target, cpu, resident=False)
     tasks = build_tasks(recipe.tasks, recipe.network, SIZES)
     trainer = Trainer(network, tasks, standardiser, loader, target, split, recipe, cpu)
     before = torch.from_numpy(trainer.score(np.arange(40)))

@@ -11,6 +11,7 @@ import typer
 
 from sedmtl.cli import options, output
 from sedmtl.cli.settings_options import takes_network_options
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.text import NAME_WANTED, is_name
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ def _fold(text: str) -> str:
 
 
 def _alpha(text: str) -> str:
+    from sedmtl.training.weights import read_weight
+
     try:
-        fits = text == AUTO or 0 <= float(text) < float("inf")
-    except ValueError:
-        fits = False
-    if not fits:
-        raise typer.BadParameter("should be a number from 0, or 'auto'")
+        read_weight("reconstruct", text)
+    except SedmtlError as error:
+        raise typer.BadParameter(str(error)) from error
     return text
 
 
@@ -98,8 +99,8 @@ Alphas = Annotated[
     what(
         "--alpha",
         parser=_alpha,
-        metavar="X|auto",
-        help="Weight of --task reconstruct; auto learns it. Default: 0.001, or the recipe's. "
+        metavar="X|auto|dwa",
+        help="Weight of --task reconstruct; auto and dwa find it. Default: 0.001, or the recipe's. "
         f"{options.AGAIN}",
     ),
 ]
@@ -108,9 +109,9 @@ Tasks = Annotated[
     how(
         "--task",
         metavar="NAME[=WEIGHT]",
-        help="An auxiliary task: reconstruct (the paper's), denoise, separate, count, "
-        "active, scene. Its weight is a number from 0 or auto; 0 turns it off. Default: "
-        "reconstruct=0.001, or the recipe's. "
+        help="An auxiliary task: reconstruct (the paper's), denoise, separate, count, active, "
+        "scene. Its weight is a number from 0, auto (learned) or dwa (higher for tasks that learn "
+        "slowly); 0 turns it off. Default: reconstruct=0.001, or the recipe's. "
         f"{options.AGAIN}",
     ),
 ]

@@ -158,6 +158,7 @@ def _json_row(row: Row) -> dict[str, Any]:
     values: dict[str, Any] = {key: row.recipe[key] for key in FROM_RECIPE}
     values |= {"snr_db": row.runs[0].snr_db, "onsets": row.data.onsets, "on": row.data.on}
     values |= {"from": row.recipe.get("from"), "n_seen": [r.recipe.get("n_seen") for r in row.runs]}
+    values |= {"known": row.known, "tasks": dict(row.runs[0].config.tasks)}
     values |= {"folds": row.folds, "selection": row.selection, "epochs": row.epochs}
     for key, average in zip(METRICS, row.averages, strict=True):
         values |= {key: average.mean, f"{key}_std": average.std}

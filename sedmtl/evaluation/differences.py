@@ -10,7 +10,8 @@ from sedmtl.evaluation.rows import Row, by_data
 from sedmtl.models.registry import plain_settings
 from sedmtl.training.tasks import RECONSTRUCT
 
-SPECIAL = {"data", "fold", "alpha", "remix", "from", "freeze_encoder", "micro_batch"}
+SPECIAL = {"data", "fold", "alpha", "remix", "from", "freeze_encoder", "micro_batch", "tasks",
+           "supervision"}  # fmt: skip
 """Settings of a run that are shown in another form than `run.yaml` has them, or not."""
 
 
@@ -52,7 +53,10 @@ def _facts(row: Row) -> dict[str, str]:
     facts |= {key: value for key, value in options.items() if key != "width"}
     if RECONSTRUCT in config.network.task_modules:
         facts["α"] = config.alpha
-    facts |= {"schedule": config.schedule, "supervision": config.supervision}
+    told = ", ".join(f"known {what}" for what in row.known) or "weak labels"
+    facts |= {"schedule": config.schedule, "supervision": told}
+    tasks = [f"{name} {_text(w)}" for name, w in config.tasks.items() if name != RECONSTRUCT]
+    facts["tasks"] = ", ".join(tasks) or "none"
     frozen = ", encoder frozen" * config.freeze_encoder
     facts |= {"from": f"{config.parent or 'scratch'}{frozen}"}
     facts |= {"micro batch": config.micro_batch or "no"}

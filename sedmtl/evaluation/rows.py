@@ -20,9 +20,14 @@ from sedmtl.inference.model_card import ModelCard
 from sedmtl.metrics.annotation import Values
 from sedmtl.store import HeldOutScores
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.tasks import RECONSTRUCT
 
 METRICS = ("micro_p", "macro_p", "auc")
 """Clip metrics, by the keys of `eval --json`."""
+
+
+KNOWS_MORE = "†"
+"""Marks networks that are not weakly supervised."""
 
 
 class ScoredData(NamedTuple):
@@ -210,14 +215,21 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Model and width."""
-        return f"{self.recipe['model']}/{self.recipe['width']}"
+        """Model and width, with a mark if it knows more than weak labels."""
+        mark = KNOWS_MORE * bool(self.known)
+        return f"{self.recipe['model']}/{self.recipe['width']}{mark}"
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """What it was told beside weak labels, as `TrainConfig.known`."""
+        return self.runs[0].config.known
 
     @property
     def reported(self) -> Reported | None:
         """The paper's results for this network on these data, if it has any."""
         run = self.runs[0]
-        if not self.is_of_paper_data or run.config.variant or self.data.on:
+        is_papers = not run.config.variant and run.config.tasks.keys() <= {RECONSTRUCT}
+        if not self.is_of_paper_data or not is_papers or self.data.on:
             return None
         return reported(run.config.model, run.config.alpha, run.snr_db)
 

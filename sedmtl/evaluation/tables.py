@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sedmtl.evaluation.differences import differences, names_of
-from sedmtl.evaluation.rows import Average, Row, ScoredRun, by_data
+from sedmtl.evaluation.rows import KNOWS_MORE, Average, Row, ScoredRun, by_data
 from sedmtl.metrics.annotation import Values
 from sedmtl.runtime.text import markdown_cell
 from sedmtl.training.pretrained import describe_seen
@@ -159,6 +159,7 @@ def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Tab
         notes.append(
             f"Outdated, trained on other features than there are now: {', '.join(outdated)}."
         )
+    notes += _known(rows)
     runs = {run.name: run for row in rows for run in row.runs}
     doubts = [describe_seen(run.recipe, run.name) for run in runs.values()]
     notes += [f"{doubt}." for doubt in doubts if doubt]
@@ -166,6 +167,17 @@ def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Tab
     return [
         replace(table, rows=[*table.rows, *_baselines(group, table.n_apart)])
         for table, (_, group) in zip(tables, by_data(rows), strict=True)
+    ]
+
+
+def _known(rows: Sequence[Row]) -> list[str]:
+    """What each mark means; nothing if no network has one."""
+    told = dict.fromkeys(f"{row.name}: {', '.join(row.known)}" for row in rows if row.known)
+    if not told:
+        return []
+    return [
+        f"{KNOWS_MORE} not from weak labels only: training also knew frames (the classes in each), "
+        f"times (when events sound) or stems (the events alone). {'; '.join(told)}."
     ]
 
 

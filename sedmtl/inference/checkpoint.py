@@ -52,6 +52,9 @@ REQUIRED: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 """What a `run.yaml` must say for others to speak of the run."""
 
+WEIGHT_RULES = ("auto", "dwa")
+"""What `alpha` may be beside a number: a rule that finds it."""
+
 LARGEST_WEIGHT = 1e9
 """Training ends far below it. Beyond it a network may overflow where a sigmoid hides it, and score
 every sound as none."""
@@ -237,7 +240,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     if settings["model"] not in MODELS or not 0 <= settings["fold"] < 256:
         raise ValueError("no such network or fold")
     read_settings(settings)
-    if settings["alpha"] != "auto":
+    if settings["alpha"] not in WEIGHT_RULES:
         float(settings["alpha"])
 
 

@@ -90,6 +90,7 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
         tag_threshold=(0.5,) * len(store.classes),
         training={
             **config.plain(),
+            **({"known": config.known} if config.known else {}),
             "n_train": len(trainer.split.train),
             "best_epoch": best.epoch,
             "validation_micro_p": best.micro_p,

@@ -57,7 +57,7 @@ def train(
         data: Name of the feature store, where there are several: `snr_10`, `clips`.
         recipe: `paper` or `strong`: what is not given, from `model` to `remix`, but for `tasks`.
         model: Name of the network.
-        alpha: Weight of the task `reconstruct`; `auto` learns it.
+        alpha: Weight of the task `reconstruct`; `auto` and `dwa` find it.
         tasks: Weights of auxiliary tasks by name, None for a task's own.
         epochs: Passes over the training clips.
         batch_size: Clips per step; `auto`: the recipe's, in as many parts as memory needs.
@@ -143,7 +143,4 @@ def _wanted(name: str, value: Any) -> str:
         wanted = f"a whole number from {LOWEST[name]}"
     elif name == "lr":
         fits, wanted = is_number and 0 < value < inf, "a number above 0"
-    elif name == "alpha":
-        fits = value == "auto" or (is_number and 0 <= value < inf)
-        wanted = "a number from 0, or 'auto'"
     return "" if fits else wanted

@@ -276,6 +276,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, count: CountClips) -> dict[str, Any]:
         self.set_training()
+        self._objective.follow(self.history)
         seeds = np.random.SeedSequence([self.config.seed, epoch, distributed.rank()])
         # Dropout draws from torch's own generator, whose state is not saved with the run's.
         torch.manual_seed(int(seeds.generate_state(1)[0]))

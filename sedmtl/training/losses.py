@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class Objective(nn.Module):
     Args:
         network: What is trained.
         tasks: By name.
-        weights: Of each task, or `auto` to learn it.
+        weights: Of each task, or the rule that finds it.
         in_bfloat16: Whether to compute convolutions and dense layers in it.
     """
 
@@ -105,16 +105,25 @@ class Objective(nn.Module):
         }
         return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses, **scores}
 
+    def follow(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Set the weights that follow from the records of the epochs so far."""
+        keys = {DETECTION: "detection_loss"} | {name: _loss_key(name) for name in self.tasks}
+        before = [{name: each[key] for name, key in keys.items()} for each in history[-2:]]
+        self.weights.follow(before, DETECTION)
+
     def record(self, losses: dict[str, float]) -> dict[str, float]:
-        """The mean losses of an epoch as `metrics.jsonl` has them, with the weights after it."""
+        """The mean losses of an epoch as `metrics.jsonl` has them, with the weights.
+
+        Learned weights are those after it.
+        """
         alphas = self.weights.alphas()
         record = {
             "loss": losses.pop(TOTAL),
             "detection_loss": losses.pop(DETECTION),
-            "reconstruction_loss": losses.pop(RECONSTRUCT, 0.0),
+            _loss_key(RECONSTRUCT): losses.pop(RECONSTRUCT, 0.0),
             "alpha": alphas.pop(RECONSTRUCT, 0.0),
         }
-        record |= {f"{name}_loss": loss for name, loss in losses.items()}
+        record |= {_loss_key(name): loss for name, loss in losses.items()}
         return record | {f"{name}_alpha": alpha for name, alpha in alphas.items()}
 
     def run(self, logmel: Tensor, *, with_tasks: bool) -> SedOutput:
@@ -133,3 +142,8 @@ class Objective(nn.Module):
                 predicted = {name: task(output) for name, task in self.tasks.items()}
                 output = output._replace(tasks=predicted)
         return output
+
+
+def _loss_key(task: str) -> str:
+    """Name of a task's loss in the record of an epoch; the paper's task has the paper's word."""
+    return "reconstruction_loss" if task == RECONSTRUCT else f"{task}_loss"
