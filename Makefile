@@ -24,7 +24,7 @@ WORK := work
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lowest newest check docs bench method clean mixtures table4 table5 fig3 reproduce plan
+.PHONY: help setup demo test quick lowest newest check docs bench method tasks clean mixtures table4 table5 fig3 reproduce plan
 
 help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -68,6 +68,11 @@ method: $(VENV)/.installed ## the table of docs/method.md on DATA: what each par
 	$(BIN)/sedmtl mix --config $(DATA) $(foreach snr,$(SNRS),--snr $(snr))
 	$(BIN)/sedmtl features --config $(DATA) $(foreach snr,$(SNRS),--snr $(snr))
 	$(BIN)/python -m bench.method --config $(DATA)
+
+tasks: $(VENV)/.installed  ## the table of docs/tasks.md on DATA: what auxiliary tasks are worth
+	$(BIN)/sedmtl mix --config $(DATA) $(foreach snr,$(SNRS),--snr $(snr)) --stems
+	$(BIN)/sedmtl features --config $(DATA) $(foreach snr,$(SNRS),--snr $(snr))
+	$(BIN)/python -m bench.tasks --config $(DATA)
 
 reproduce: table4 table5 fig3  ## tables IV and V and figure 3 of the paper; resumes if interrupted
 

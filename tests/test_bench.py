@@ -18,7 +18,7 @@ import typer
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
 
-from bench import method, networks, scale, stores, study  # noqa: E402
+from bench import method, networks, scale, stores, study, tasks  # noqa: E402
 from bench.__main__ import FAMILIES  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
 from bench.project import (  # noqa: E402
@@ -170,12 +170,14 @@ def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, 
     assert all(row["ours"] > 0 and row["peak_mb"] > 0 for row in report["rows"])
 
 
-def test_the_rows_of_the_method_have_options_of_train():
+@pytest.mark.parametrize("asked", [method.STUDY, tasks.STUDY], ids=["method", "tasks"])
+def test_the_rows_of_a_study_have_options_of_train(asked):
     """Each with other settings: two equal rows would be one run under two names."""
     command = typer.main.get_command(app).commands["train"]
     known = {word for option in command.params for word in (*option.opts, *option.secondary_opts)}
-    for name, options in method.ROWS.items():
+    for name, options in asked.rows.items():
         assert {word for word in options.split() if word.startswith("--")} <= known, name
-    assert len(set(method.ROWS.values())) == len(method.ROWS)
-    plan = study.Plan(method.STUDY, Path("data.yaml"), None, Path("runs.jsonl"), 10.0, 20)
-    assert len({plan.run_name(row, 1, 0) for row in method.ROWS}) == len(method.ROWS)
+    assert len(set(asked.rows.values())) == len(asked.rows)
+    plan = study.Plan(asked, Path("data.yaml"), None, Path("runs.jsonl"), 10.0, 20)
+    assert len({plan.run_name(row, 1, 0) for row in asked.rows}) == len(asked.rows)
+    assert asked.reference in asked.rows

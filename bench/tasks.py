@@ -1,0 +1,72 @@
+"""`make tasks`: what auxiliary tasks and their weights are worth, measured on any project.
+
+The stores have stems: `sedmtl mix --stems`, then `sedmtl features`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.study import METRICS, Study, compare, metrics_of
+from sedmtl.evaluation.aggregate import tabulate
+from sedmtl.evaluation.evaluate import score_runs
+from sedmtl.evaluation.stem_scores import measure
+from sedmtl.training.tasks import TASKS
+
+NONE = "--model pooled --alpha 0 --batch-size 16 --schedule cosine --remix"
+PAPERS = "--model 2apae --width 8 --alpha 0 --batch-size 8 --epochs 10"
+
+
+def asked_for(names: list[str], weight: str = "") -> str:
+    """Options for tasks, each with its own weight or all with the same."""
+    return " ".join(f"--task {name}{weight}" for name in names)
+
+
+FAMILY = list(TASKS)
+LABELS_ONLY = [name for name in FAMILY if TASKS[name].needs == "labels"]
+
+ROWS = {
+    "no task": NONE,
+    **{name: f"{NONE} {asked_for([name])}" for name in FAMILY},
+    **{f"{name}, auto": f"{NONE} {asked_for([name], '=auto')}" for name in FAMILY},
+    "all": f"{NONE} {asked_for(FAMILY)}",
+    "all, auto": f"{NONE} {asked_for(FAMILY, '=auto')}",
+    "all, dwa": f"{NONE} {asked_for(FAMILY, '=dwa')}",
+    "denoise, separate": f"{NONE} {asked_for(['denoise', 'separate'])}",
+    "labels only, auto": f"{NONE} {asked_for(LABELS_ONLY, '=auto')}",
+    "2apae, no task": PAPERS,
+    **{f"2apae, {name}": f"{PAPERS} {asked_for([name])}" for name in FAMILY},
+    "2apae, all, auto": f"{PAPERS} {asked_for(FAMILY, '=auto')}",
+}
+"""Options of `sedmtl train` by the name of a row."""
+
+OWN_TERMS = {
+    "distance": "distance to clean events, share of the input's",
+    "told": "SI-SDR gain, oracle labels (dB)",
+    "heard": "SI-SDR gain, predicted labels (dB)",
+    "leak": "leak (dB)",
+}
+"""Titles of what tells how well the tasks themselves are done."""
+
+
+def figures_of(run: Path, store: Path) -> dict[str, float]:
+    """`METRICS` and `OWN_TERMS` of a finished run on a feature store beside mixtures with stems."""
+    figures: dict[str, float] = dict.fromkeys(OWN_TERMS, float("nan"))
+    figures |= metrics_of(run, store)
+    scored = score_runs(run.parent, [run.name], store)
+    decodes = scored[0].card.reconstructs or "denoise" in scored[0].config.tasks
+    row = tabulate(measure(run.parents[1], scored, denoise=decodes, separation=True))[0]
+    if row.denoising is not None:
+        distances = row.denoising.audible_db
+        figures["distance"] = distances.decoded / distances.noisy
+    if row.separation is not None:
+        means: Mapping[str, float] = {name: float(v) for name, v in row.separation[0].items()}
+        figures |= {name: means[name] for name in ("told", "heard", "leak")}
+    return figures
+
+
+STUDY = Study("tasks", ROWS, "no task", {**METRICS, **OWN_TERMS}, figures_of)
+
+if __name__ == "__main__":
+    compare(STUDY, __doc__)
