@@ -113,7 +113,7 @@ def test_networks_that_know_more_than_weak_labels_are_marked_in_every_table():
     }
     (note,) = (note for note in table.notes if note.startswith("†"))
     assert "2apae/8†: frames, times" in note
-    assert sum("†" in each.title for each in tables.class_tables(rows)) == 1
+    assert any("†" in each.title for each in tables.class_tables(rows))
     known = {tuple(row["tasks"]): row["known"] for row in as_json(rows)["rows"]}
     assert known[("reconstruct", "count")] == ["frames", "times"]
     assert known[("reconstruct", "scene")] == known[("reconstruct",)] == []

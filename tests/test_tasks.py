@@ -16,6 +16,7 @@ from sedmtl.config import load_config
 from sedmtl.models import MODELS
 from sedmtl.models.heads import Sizes
 from sedmtl.models.registry import settings_class
+from sedmtl.report.project.learning import charts_of
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, Store
 from sedmtl.training.batches import Batch
@@ -248,3 +249,16 @@ def test_a_task_whose_loss_falls_slowly_weighs_more():
     )
     weights.follow([{"detection": 1.0, "a": 0.0, "b": 1.0}, epochs[1]], "detection")
     assert weights.alphas()["a"] < 10, "a loss that was 0 does not rule"
+
+
+def test_the_report_draws_the_weights_that_change():
+    records = [
+        {"epoch": n, "loss": 1.0, "alpha": 0.001, "count_alpha": 0.1 * n, "scene_alpha": 0.2,
+         "validation": {"micro_p": 0.5}, "held_out": {"micro_p": 0.4}}
+        for n in (1, 2, 3)
+    ]  # fmt: skip
+    network = SimpleNamespace(records=[records, records], row=SimpleNamespace(epochs=(3, 3)))
+    charts = charts_of(network)
+    assert [chart.title for chart in charts] == ["training loss", "micro-P", "weight of count"]
+    assert [len(line.points) for line in charts[-1].lines] == [3, 3]
+    assert "weight from 0.100 to 0.300" in charts[-1].text

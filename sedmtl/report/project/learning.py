@@ -42,7 +42,7 @@ class Chart:
 
 
 def charts_of(network: Network) -> list[Chart]:
-    """The loss, and micro-P with the epochs chosen by validation; none without records.
+    """The loss, micro-P with the epochs chosen by validation, weights; none without records.
 
     Epochs whose value is not a number are left out of the line.
     """
@@ -60,12 +60,28 @@ def charts_of(network: Network) -> list[Chart]:
     return [
         _chart("training loss", loss, [], None),
         _chart("micro-P", [*validation, *held_out], chosen, (0.0, 1.0)),
+        *_weights(runs),
     ]
+
+
+def _weights(runs: Sequence[Sequence[Record]]) -> Iterator[Chart]:
+    """Weights of auxiliary tasks, of those that change."""
+    keys = [key for key in runs[0][0] if key == "alpha" or key.endswith("_alpha")]
+    for key in keys:
+        values = [[record.get(key, math.nan) for record in records] for records in runs]
+        if any(len(set(each)) > 1 for each in values):
+            task = key.removesuffix("alpha").removesuffix("_") or "reconstruct"
+            lines = [_points("weight", *pair) for pair in zip(runs, values, strict=True)]
+            yield _chart(f"weight of {task}", lines, [], None)
 
 
 def _line(kind: str, records: Sequence[Record]) -> Line:
     """The known values of a run by epoch."""
     values = [record["loss"] if kind == "loss" else record[kind]["micro_p"] for record in records]
+    return _points(kind, records, values)
+
+
+def _points(kind: str, records: Sequence[Record], values: Sequence[float]) -> Line:
     return Line(kind, [
         (int(record["epoch"]), float(value))
         for record, value in zip(records, values, strict=True)
