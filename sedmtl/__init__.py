@@ -76,13 +76,17 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def load(run: str | Path | None = None, *, device: str = "cpu") -> Detector:
+def load(
+    run: str | Path | None = None, *, device: str = "cpu", encoder: str | Path | None = None
+) -> Detector:
     """Open a trained run.
 
     Args:
         run: A run folder, as `sedmtl train` writes it below `work/runs`; or, in the folder of a
             `data.yaml`, the name of one. By default the project's newest finished run.
         device: Where it computes, in PyTorch's words: `cpu`, `cuda`, `cuda:1`.
+        encoder: File of the frozen encoder, if the run has learned from its frames; by default the
+            one that a `data.yaml` in the current folder names.
 
     Raises:
         SedmtlError: There is no such run, or it holds no finished network; of an unknown name, the
@@ -100,10 +104,12 @@ def load(run: str | Path | None = None, *, device: str = "cpu") -> Detector:
         True
     """
     from sedmtl.config import load_config_if_any
-    from sedmtl.inference.checkpoint import find_run, is_finished
+    from sedmtl.inference.checkpoint import find_run, is_finished, load_card
     from sedmtl.inference.detector import Detector
 
     if run is None or not is_finished(Path(run)):
         runs_dir = load_config_if_any(Path("data.yaml")).work_dir / "runs"
         run = find_run(runs_dir, None if run is None else str(run))
-    return Detector.load(run, device)
+    if encoder is None and load_card(Path(run)).encoder is not None:
+        encoder = load_config_if_any(Path("data.yaml")).encoder_path
+    return Detector.load(run, device, encoder=encoder)

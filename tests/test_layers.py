@@ -42,10 +42,10 @@ KEEPERS = {
     "pydantic": {"config"},
     "typer": {"cli"},
     "jinja2": {"report.html"},
-    "onnx": {"features.runtimes.onnx"},
-    "onnxruntime": {"features.runtimes.onnx"},
+    "onnx": {"features.encoder.runtimes.onnx"},
+    "onnxruntime": {"features.encoder.runtimes.onnx"},
     "onnxscript": {"inference.onnx"},
-    "ai_edge_litert": {"features.runtimes.tflite"},
+    "ai_edge_litert": {"features.encoder.runtimes.tflite"},
     "distributed": {"runtime.workers.cluster"},
 }
 

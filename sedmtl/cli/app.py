@@ -32,7 +32,7 @@ from sedmtl.runtime.text import printable
 COMMANDS = {
     "Start": ("demo", "download", "verify", "folds"),
     "Pipeline": ("mix", "features", "train", "eval", "report"),
-    "Use a trained network": ("predict", "visualize", "separate", "export"),
+    "Use a trained network": ("predict", "visualize", "separate", "embed", "export"),
     "Correct labels": ("review", "relabel"),
     "Maintain": ("check",),
 }

@@ -60,6 +60,16 @@ Run = Annotated[
     ),
 ]
 
+# predict, visualize.
+EncoderPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--encoder",
+        metavar="FILE",
+        help="The frozen encoder that the run listens through; default: that of data.yaml.",
+    ),
+]
+
 # eval, report, predict, visualize, export, folds, relabel.
 Force = Annotated[
     bool,
@@ -93,11 +103,15 @@ def load_project(path: Path) -> Config:
     return load_config(path)
 
 
-def load_project_if_any(path: Path) -> Config:
-    """For commands that need a run but no project: without a data.yaml, the current folder."""
+def load_project_if_any(path: Path, encoder: Path | None = None) -> Config:
+    """For commands that need a run but no project: without a data.yaml, the current folder.
+
+    An `encoder` takes the place of the file that data.yaml names.
+    """
     from sedmtl.config import load_config, load_config_if_any
 
-    return load_config_if_any(path) if path == DATA_YAML else load_config(path)
+    project = load_config_if_any(path) if path == DATA_YAML else load_config(path)
+    return project if encoder is None else project.with_encoder(encoder)
 
 
 def reviews_beside(config: Path) -> Path:

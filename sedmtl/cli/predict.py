@@ -201,6 +201,7 @@ def command(
     gpus: Gpus = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
+    encoder: options.EncoderPath = None,
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
@@ -222,9 +223,10 @@ def command(
     given = [*fitted, *(threshold or ())]
     how = PredictOptions(
         run, out, format or (), tags, classes or (), given, network, cut, hysteresis, median, gap,
-        min_duration, batch_size, gpus, options.count_workers(workers, scheduler), scheduler, force,
+        min_duration, batch_size, gpus, options.count_workers(workers, scheduler), scheduler,
+        force=force,
     )  # fmt: skip
-    result = predict(options.load_project_if_any(config), audio, how)
+    result = predict(options.load_project_if_any(config, encoder), audio, how)
     if stdout == "events":
         output.echo(result.table.splitlines())
     elif not quiet:

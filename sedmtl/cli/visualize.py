@@ -58,6 +58,7 @@ def command(
     labels: Labels = None,
     html: Html = False,
     out: PicturePath = None,
+    encoder: options.EncoderPath = None,
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
@@ -65,9 +66,9 @@ def command(
     from sedmtl.report.visualize import visualize
 
     path, used, inspection = visualize(
-        options.load_project_if_any(config), audio, run_name=run, compare_name=compare,
-        start_s=start, classes=classes or (), labels_path=labels, as_page=html, out_path=out,
-        force=force,
+        options.load_project_if_any(config, encoder), audio, run_name=run,
+        compare_name=compare, start_s=start, classes=classes or (), labels_path=labels,
+        as_page=html, out_path=out, force=force,
     )  # fmt: skip
     ranking = [f"{score:6.3f}  {label}" for label, score in inspection.ranking()[:5]]
     output.echo([f"run {used.name}", *ranking, path])

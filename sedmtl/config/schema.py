@@ -183,6 +183,7 @@ class Config(Section):
     features: Features = Features()
     remix: Remix = Remix()
     _folder: Path = PrivateAttr(default=Path())
+    _encoder: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -245,6 +246,20 @@ class Config(Section):
     def work_dir(self) -> Path:
         """The folder that everything is written below."""
         return self.locate(self.workdir)
+
+    @property
+    def encoder_path(self) -> Path | None:
+        """The file of `features.encoder`, wherever this process is; None if there is none."""
+        if self._encoder is not None:
+            return self._encoder.absolute()
+        section = self.features.encoder
+        return None if section is None else self.locate(section.path).absolute()
+
+    def with_encoder(self, path: Path) -> Self:
+        """The same project with another file for runs to listen through."""
+        other = self.model_copy()
+        other._encoder = path
+        return other
 
     def describe(self, *sections: str) -> str:
         """The named sections, resolved, as YAML: stored with what they made.

@@ -28,7 +28,14 @@ from sedmtl.evaluation.tables import (
     result_tables,
     to_markdown,
 )
-from sedmtl.inference.checkpoint import find_run, finished_runs, is_finished, load_card, read_run
+from sedmtl.inference.checkpoint import (
+    find_run,
+    finished_runs,
+    is_finished,
+    load_card,
+    load_model,
+    read_run,
+)
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.timelines import score_recordings
@@ -40,7 +47,7 @@ from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.outputs import check_output, write_output
 from sedmtl.runtime.regular import read_bytes, read_text
-from sedmtl.store import HeldOutScores, Store, read_scores, stores_in
+from sedmtl.store import HeldOutScores, Store, check_encoder, read_scores, stores_in
 
 
 class Evaluated(NamedTuple):
@@ -182,8 +189,9 @@ def _score_on(
     folder: Path, fold: int, known: HeldOutScores, path: Path
 ) -> tuple[HeldOutScores, Mapping[str, Any]]:
     """Score a run's network on the same held-out mixtures in another store."""
-    detector = Detector.load(folder)
-    with Store(path, "logmel") as store:
+    detector = Detector(*load_model(folder))
+    with Store(path, *dict.fromkeys(("logmel", *detector.card.network.inputs))) as store:
+        check_encoder(store, detector.card.encoder)
         rows = np.flatnonzero(store.clips.fold == fold)
         same_plan = (
             tuple(store.classes) == detector.classes

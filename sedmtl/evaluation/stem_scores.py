@@ -27,6 +27,11 @@ def measure(
     asked = " and ".join(["--denoise"] * denoise + ["--separation"] * separation)
     mixed = {run.name for run in runs if run.snr_db is not None}
     _name_left_out(runs, mixed, asked, "no mixtures: 'sedmtl mix --stems' makes them")
+    listening = {run.name for run in runs if run.card.encoder is not None}
+    _name_left_out(
+        runs, {run.name for run in runs} - listening, asked, "the frames of an encoder as its input"
+    )
+    mixed -= listening
     decoding = {run.name for run in runs if denoise and run.name in mixed and _has_decoder(run)}
     if denoise:
         lacking = "no trained decoder: --task denoise trains one, and so does --alpha above 0"

@@ -200,7 +200,7 @@ def _of_readable(
 def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / name
     settings, mixing = config.features, config.mixing
-    how = (mixing.sample_rate, settings, _encoder_path(config))
+    how = (mixing.sample_rate, settings, config.encoder_path)
     encoder = open_front_end(*how).encoder  # its errors come before the store
     row_shape = (n_frames(mixing.n_samples, settings.window, settings.hop), settings.n_mels)
     attributes = {
@@ -235,12 +235,6 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
             _fill(writer, work, source.blocks, workers)
             writer.finish()
     return path
-
-
-def _encoder_path(config: Config) -> Path | None:
-    """Where the encoder is, also for the workers of a cluster, which may be in another folder."""
-    section = config.features.encoder
-    return None if section is None else config.locate(section.path).absolute()
 
 
 def _described(arrays: Collection[str]) -> str:

@@ -32,6 +32,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import sedmtl
+from sedmtl.features.encoder import Encoder
 from sedmtl.inference.model_card import ModelCard as ModelCard
 from sedmtl.inference.model_card import read_card
 from sedmtl.inference.weights import join_weights, split_weights
@@ -132,6 +133,23 @@ def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
         raise ValueError("its weights hold NaN or infinity")
     if any(value.abs().max() > LARGEST_WEIGHT for value in weights.values() if value.numel()):
         raise ValueError(f"its weights are not all within ±{LARGEST_WEIGHT:.0e}")
+
+
+def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | None:
+    """The encoder that a run has learned from, from the user's file; None if there is none.
+
+    Raises:
+        SedmtlError: No file is given, or it is another one than the run's.
+    """
+    if card.encoder is None:
+        return None
+    if path is None:
+        raise SedmtlError(
+            f"the run {folder.name} listens through the encoder {card.encoder.name} (SHA-256 "
+            f"{card.encoder.sha256[:12]}…), last seen as {card.encoder.path}: name its file with "
+            "features.encoder in data.yaml, or with sedmtl.load(run, encoder=FILE)"
+        )
+    return Encoder.reopen(card.encoder, path)
 
 
 def load_card(folder: Path) -> ModelCard:

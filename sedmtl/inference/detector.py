@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from sedmtl.data import audio
 from sedmtl.events import Detection
-from sedmtl.inference.checkpoint import ModelCard, load_heads, load_model
+from sedmtl.features.encoder import Encoder
+from sedmtl.features.front_end import FrontEnd
+from sedmtl.inference.checkpoint import ModelCard, load_encoder, load_heads, load_model
 from sedmtl.inference.embedding import Embedding, embed
 from sedmtl.inference.inspection import Inspection, repeated
 from sedmtl.inference.postprocess import PostProcessing
@@ -60,14 +62,18 @@ class Detector:
         *,
         channels_last: bool = True,
         heads: Mapping[str, nn.Module] = MappingProxyType({}),
+        encoder: Encoder | None = None,
     ) -> None:
         self.card = card
         self.device = torch.device(device)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self._network = network.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self._heads = {name: head.eval().to(self.device) for name, head in heads.items()}
-        self._logmel = card.build_logmel().to(self.device)
-        self._standardiser = card.build_standardiser().to(self.device)
+        self._front_end = FrontEnd(card.build_logmel().to(self.device), encoder)
+        names = {"logmel", *card.network.inputs}
+        self._standardisers = {
+            name: card.build_standardiser(name).to(self.device) for name in names
+        }
         # Scored as it was trained, where the hardware can.
         trained_in, computed_in = card.training["precision"], choose_precision(self.device)
         self._in_bfloat16 = trained_in == computed_in == "bfloat16"
@@ -80,6 +86,7 @@ class Detector:
         *,
         channels_last: bool = True,
         with_heads: bool = False,
+        encoder: str | Path | None = None,
     ) -> Self:
         """Open the folder of a finished run.
 
@@ -91,13 +98,17 @@ class Detector:
             device: Where to compute.
             channels_last: Of the weights.
             with_heads: Whether `activations` is to run the heads of tasks.
+            encoder: The file of the frozen encoder, if the run has learned from its frames. No
+                other file is opened than this one.
 
         Raises:
-            SedmtlError: The folder holds no finished run, or a damaged one.
+            SedmtlError: The folder holds no finished run, or a damaged one; or its encoder is not
+                given, or is another file.
         """
         card, network = load_model(Path(run))
         heads = load_heads(Path(run)) if with_heads and card.heads else {}
-        return cls(card, network, device, channels_last=channels_last, heads=heads)
+        opened = load_encoder(Path(run), card, None if encoder is None else Path(encoder))
+        return cls(card, network, device, channels_last=channels_last, heads=heads, encoder=opened)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -212,7 +223,7 @@ class Detector:
         """
 
         def encode(waveforms: Array) -> Array:
-            encoded = self.activations(self.logmel(waveforms)).encoded  # (B, D, T, F)
+            encoded = self.activations(*self.inputs(waveforms)).encoded  # (B, D, T, F)
             assert encoded is not None
             return repeated(encoded.mean(dim=-1).cpu().numpy(), 2, self.card.grid.n_frames)
 
@@ -262,31 +273,34 @@ class Detector:
         """
         card = self.card
         waveform = mono(sound, sample_rate, card.sample_rate, start_s, self.duration_s)
-        logmel = self.logmel(audio.conform(waveform, card.n_samples)[None])
-        output = self.activations(logmel, reconstruct=card.reconstructs)
+        clip = audio.conform(waveform, card.n_samples)[None]
+        output = self.activations(*self.inputs(clip), reconstruct=card.reconstructs)
+        logmel = self._standardisers["logmel"](self.logmel(clip))
         duration_s = min(len(waveform) / card.sample_rate, self.duration_s)
-        return Inspection.of(card, self._standardiser(logmel), output, start_s, duration_s)
+        return Inspection.of(card, logmel, output, start_s, duration_s)
 
     def logmel(self, waveforms: Array) -> Tensor:
         """(B, n_samples) at the network's rate, not rescaled -> (B, T, F) natural logarithm."""
-        with torch.inference_mode():
-            logmel: Tensor = self._logmel(torch.from_numpy(waveforms).to(self.device))
-        return logmel
+        return self._front_end.make("logmel", waveforms)
 
-    def activations(self, logmel: Tensor, *, reconstruct: bool = False) -> SedOutput:
-        """All that the network computes of log-mels (B, T, F), not standardised, in float32.
+    def inputs(self, waveforms: Array) -> tuple[Tensor, ...]:
+        """What the network takes (`card.network.inputs`) of clips (B, n_samples), conformed."""
+        return tuple(self._front_end.make(name, waveforms) for name in self.card.network.inputs)
 
-        The decoder, if it runs, gives standardised ones. So do the heads of tasks run if they were
-        loaded: `SedOutput.tasks` has what they give.
+    def activations(self, *inputs: Tensor, reconstruct: bool = False) -> SedOutput:
+        """All that the network computes of its inputs, not standardised, in float32.
+
+        Most take one, log-mels (B, T, F). The decoder, if it runs, gives standardised ones. So do
+        the heads of tasks run if they were loaded: `SedOutput.tasks` has what they give.
 
         Raises:
             SedmtlError: The network overflows: its scores would be of nothing.
         """
         stages = {"with_stages": True} if self._heads and self.card.network.stage_channels else {}
         with torch.inference_mode():
-            output: SedOutput = self._network(
-                self._standardiser(logmel), reconstruct=reconstruct, **stages
-            )
+            named = zip(self.card.network.inputs, inputs, strict=True)
+            standardised = [self._standardisers[name](values) for name, values in named]
+            output: SedOutput = self._network(*standardised, reconstruct=reconstruct, **stages)
             made = {name: head(output) for name, head in self._heads.items()}
             output = output._replace(tasks={**output.tasks, **made})
         # Sigmoids hide an overflow of the class map.
@@ -303,10 +317,12 @@ class Detector:
         Returns:
             Clip scores (B, C) and frame scores (B, C, T), float32 in [0, 1].
         """
-        return self._score(self.logmel(waveforms))
+        return self._score(self.inputs(waveforms))
 
-    def score(self, read: Callable[[Rows], Array], rows: Rows) -> tuple[Array, Array]:
-        """Score stored log-mels: `read` gives those of rows, (n, T, F), not standardised.
+    def score(
+        self, read: Callable[[Rows, str], npt.NDArray[Any]], rows: Rows
+    ) -> tuple[Array, Array]:
+        """Score stored clips: `read` gives an array of rows by its name, as `Store.read` does.
 
         Returns:
             Clip scores (n, C) and frame scores (n, C, T), float32 in [0, 1].
@@ -314,13 +330,14 @@ class Detector:
         clip = np.empty((len(rows), len(self.classes)), np.float32)
         frame = np.empty((*clip.shape, self.card.grid.n_frames), np.float32)
         for batch in batches(np.arange(len(rows)), STORED_BATCH_SIZE):
-            logmel = torch.from_numpy(read(rows[batch])).to(self.device)
-            clip[batch], frame[batch] = self._score(logmel)
+            stored = [read(rows[batch], name) for name in self.card.network.inputs]
+            inputs = [torch.from_numpy(each).float().to(self.device) for each in stored]
+            clip[batch], frame[batch] = self._score(inputs)
         return clip, frame
 
-    def _score(self, logmel: Tensor) -> tuple[Array, Array]:
+    def _score(self, inputs: Sequence[Tensor]) -> tuple[Array, Array]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._in_bfloat16):
-            output = self.activations(logmel)
+            output = self.activations(*inputs)
         return output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy()
 
 

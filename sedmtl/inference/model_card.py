@@ -20,10 +20,14 @@ from sedmtl.models.heads import HEADS, Sizes, build_head
 from sedmtl.models.registry import name_of, plain_settings, read_settings
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import EncoderCard
 
 MAX_SIZE = 1 << 25
 """Of what a card counts; more than these are a wrong number."""
 
+
+OF_ENCODER = ("encoder", "frames_mean", "frames_std")
+"""Fields of a card that only a network which takes frames has."""
 
 MAX_LOGMEL = 1e3
 """Of a standardiser; the log-mel of float32 audio lies between -18.5 and 100."""
@@ -46,6 +50,8 @@ class ModelCard:
         streaming: If `postprocessing` has boxes, the best with a median filter, for
             `Detector.stream`. Earlier versions did not tune it.
         heads: The heads that were kept, by the names of their tasks.
+        encoder: That makes the frames which the network takes; None if it takes none.
+        frames_mean: (D,) of the frames' standardiser; likewise `frames_std`.
     """
 
     network: NetworkSettings
@@ -62,6 +68,9 @@ class ModelCard:
     training: Mapping[str, Any]
     streaming: PostProcessing | None = None
     heads: tuple[str, ...] = ()
+    encoder: EncoderCard | None = None
+    frames_mean: tuple[float, ...] = ()
+    frames_std: tuple[float, ...] = ()
 
     @property
     def model(self) -> str:
@@ -110,6 +119,8 @@ class ModelCard:
         del values["network"]
         if not self.heads:  # files of earlier versions do not have them
             del values["heads"]
+        if self.encoder is None:  # as in files of earlier versions
+            values = {key: each for key, each in values.items() if key not in OF_ENCODER}
         return {**plain_settings(self.network), **values}
 
     def build_network(self) -> nn.Module:
@@ -125,8 +136,10 @@ class ModelCard:
         """The front end that the network was trained on."""
         return LogMel(self.sample_rate, **self.features)  # type: ignore[arg-type]
 
-    def build_standardiser(self) -> Standardiser:
-        """The standardiser, likewise."""
+    def build_standardiser(self, array: str = "logmel") -> Standardiser:
+        """That of an input, likewise."""
+        if array == "frames":
+            return Standardiser(self.frames_mean, self.frames_std)
         return Standardiser(self.mean, self.std)
 
 
@@ -140,12 +153,15 @@ def read_card(data: Mapping[str, Any]) -> ModelCard:
     if not isinstance(data["classes"], list):
         raise TypeError("its classes are no list")
     lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold", "heads") if key in data}
-    settings = {
+    settings: dict[str, Any] = {
         key: PostProcessing(**{**data[key], "threshold": tuple(data[key]["threshold"])})
         for key in ("postprocessing", "streaming")
         if data.get(key) is not None
     }
     network = read_settings(data)
+    if "encoder" in data:
+        lists |= {key: tuple(data[key]) for key in ("frames_mean", "frames_std")}
+        settings["encoder"] = EncoderCard.read(data["encoder"])
     others = {key: value for key, value in data.items() if key not in plain_settings(network)}
     card = ModelCard(network, **{**others, **lists, **settings})
     _check(card)
@@ -178,12 +194,16 @@ def _check(card: ModelCard) -> None:
     window, hop, n_classes = card.features["window"], card.features["hop"], len(card.classes)
     sizes = [card.network.width, card.n_frames, card.n_mels, card.sample_rate, card.n_samples]
     settings = [card.postprocessing, *([card.streaming] if card.streaming else [])]
+    n_dims = card.encoder.n_dims if card.encoder else 0
     lists = (card.tag_threshold, *(each.threshold for each in settings))
     fits = {
         "sizes": all(type(size) is int and 0 < size <= MAX_SIZE for size in [*sizes, window, hop]),
         "clip": window <= card.n_samples,
         "frames": card.n_frames == n_frames(card.n_samples, int(window), int(hop)),
         "mel bins": card.n_mels == card.features["n_mels"] == len(card.mean) == len(card.std),
+        "encoder": ("frames" in card.network.inputs) == (card.encoder is not None)
+        and n_dims == len(card.frames_mean) == len(card.frames_std)
+        and bool(np.isfinite((*card.frames_mean, *card.frames_std)).all()),
         "classes": n_classes > 0 and all(isinstance(name, str) for name in card.classes),
         "thresholds": all(len(each) == n_classes for each in lists),
         "standardiser": all(abs(each) <= MAX_LOGMEL for each in (*card.mean, *card.std)),

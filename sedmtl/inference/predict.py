@@ -61,6 +61,7 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
         SedmtlError: There is no recording or no run, nothing can be written, a file is the user's,
             or the only recording is broken.
     """
+    options = replace(options, encoder=options.encoder or config.encoder_path)
     sources = find_sources(paths)
     run = find_run(config.work_dir / "runs", options.run_name)
     card = load_card(run)
@@ -156,11 +157,12 @@ def _open_predictor(
     """Load the network of a run, here or on a cluster."""
     how: dict[str, Any] = {"settings": settings, "batch_size": options.batch_size}
     if options.scheduler is None:
-        detector = Detector.load(run, choose_device(options.n_gpus))
+        device = choose_device(options.n_gpus)
+        detector = Detector.load(run, device, encoder=options.encoder)
         yield partial(detector.predict_many, n_workers=options.n_workers, **how)
         return
     with open_workers(options.n_workers, options.scheduler) as workers:
-        yield partial(predict_remotely, workers, run, options.n_gpus, **how)
+        yield partial(predict_remotely, workers, run, options.n_gpus, options.encoder, **how)
 
 
 def _doubt(card: ModelCard) -> str:

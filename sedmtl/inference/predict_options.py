@@ -38,6 +38,8 @@ class PredictOptions:
         n_gpus: 1 or 0; by default one if there is one.
         n_workers: Recordings that are read at once.
         scheduler: Of a Dask cluster, whose workers take a recording each.
+        encoder: File of the frozen encoder, if the run has learned from its frames; by default that
+            of data.yaml.
         force: Whether files that are the user's are overwritten, too.
     """
 
@@ -57,6 +59,7 @@ class PredictOptions:
     n_gpus: int | None = None
     n_workers: int = 1
     scheduler: str | None = None
+    encoder: Path | None = None
     force: bool = False
 
     def warn_of_other_thresholds(self, run: Path) -> None:

@@ -27,6 +27,7 @@ def predict_remotely(
     workers: Workers,
     run: Path,
     n_gpus: int | None,
+    encoder: Path | None,
     paths: Sequence[Path],
     settings: PostProcessing,
     batch_size: int,
@@ -34,11 +35,12 @@ def predict_remotely(
 ) -> Generator[tuple[int, Prediction | SedmtlError], None, None]:
     """Do what `Detector.predict_many` does, on the workers of a cluster.
 
-    They see the folder of the run as well. `n_gpus` is 1 or 0 for each; None: one if it has one.
+    They see the folder of the run and the file of its encoder as well. `n_gpus` is 1 or 0 for each;
+    None: one if it has one.
     """
     work = partial(
         _predict_one, run=run.absolute(), digest=digest_of(run), n_gpus=n_gpus,
-        settings=settings, batch_size=batch_size,
+        encoder=encoder and encoder.absolute(), settings=settings, batch_size=batch_size,
     )  # fmt: skip
     done_s = 0.0
     # The workers may be in another folder.
@@ -51,19 +53,19 @@ def predict_remotely(
 
 
 def _predict_one(
-    path: Path, run: Path, digest: str, n_gpus: int | None, settings: PostProcessing,
-    batch_size: int,
+    path: Path, run: Path, digest: str, n_gpus: int | None, encoder: Path | None,
+    settings: PostProcessing, batch_size: int,
 ) -> Prediction | SedmtlError:  # fmt: skip
     """On a worker, in one thread: the cluster decides how many recordings it has at once."""
     torch.set_num_threads(1)
-    detector = _load(run, digest, n_gpus)
+    detector = _load(run, digest, n_gpus, encoder)
     ((_, found),) = detector.predict_many([path], settings, batch_size=batch_size)
     return found
 
 
 @lru_cache(maxsize=1)
-def _load(run: Path, digest: str, n_gpus: int | None) -> Detector:
+def _load(run: Path, digest: str, n_gpus: int | None, encoder: Path | None) -> Detector:
     """Once in each process, and again if the run has changed."""
     if digest_of(run) != digest:
         raise SedmtlError(f"a worker finds another network in {run}: {SHARE}")
-    return Detector.load(run, choose_device(n_gpus))
+    return Detector.load(run, choose_device(n_gpus), encoder=encoder)

@@ -72,8 +72,10 @@ def separate(
     """
     n_seconds = int(audio.probe(path).duration_s)
     run = find_run(config.work_dir / "runs", run_name)
-    device = choose_device(None)
-    separator = Separator(Detector.load(run, device, channels_last=False, with_heads=True))
+    device, encoder = choose_device(None), config.encoder_path
+    separator = Separator(
+        Detector.load(run, device, channels_last=False, with_heads=True, encoder=encoder)
+    )
     labels, sample_rate = separator.card.classes, separator.card.sample_rate
     wanted = [labels.index(name) for name in check_classes(classes, labels)]
     out_dir = out_dir or config.work_dir / "separated"

@@ -25,6 +25,7 @@ from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.windows import CrossFade, Scores, cut
 from sedmtl.models import SedOutput
+from sedmtl.runtime.errors import SedmtlError
 
 Marks = npt.NDArray[np.bool_]
 
@@ -159,12 +160,17 @@ class Separator:
 
     def __init__(self, detector: Detector) -> None:
         self.card: ModelCard = detector.card
+        if "logmel" not in self.card.network.inputs:
+            raise SedmtlError(
+                f"the network {self.card.model} takes the vectors of an encoder, which have no mel "
+                "bins that sounds could be separated by: take a run of another network"
+            )
         self._detector = detector
         self.stft = MaskedStft(detector.card, detector.device)
 
     def listen(self, clip: Audio) -> tuple[Scores, Tensor]:
         """A conformed clip (n_samples,) -> scores (C,), masks (C, T, F) that know no others."""
-        output = self._detector.activations(self._detector.logmel(clip[None]))
+        output = self._detector.activations(*self._detector.inputs(clip[None]))
         scores: Scores = output.clip[0].cpu().numpy()
         return scores, mel_masks(output, self.card)[0]
 

@@ -30,8 +30,11 @@ class NetworkSettings(ABC):
             each; the submodule of a task that is not trained is frozen.
         encoder_modules: The submodules that make `SedOutput.encoded`, which `--freeze-encoder`
             keeps as they are.
+        inputs: What `forward` takes, in this order, all standardised: `logmel` (B, T, F), and
+            `frames` (B, T', D) of a frozen encoder, T' and D of the encoder's own.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("logmel",)
     task_modules: ClassVar[Mapping[str, str]] = {}
     encoder_modules: ClassVar[tuple[str, ...]] = ("encoder",)
 

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ def prepare(
             "add recordings, or ask for other classes or another --by"
         )
     snippets = [pool.snippets[row]._replace(by=options.by) for row in rows]
-    exhibits = list(_cut(snippets, files, runs, options.context_s))
+    exhibits = list(_cut(snippets, files, runs, options.context_s, config.encoder_path))
     return Session(secrets.token_hex(8), options.by, exhibits, known, options.reviewer)
 
 
@@ -179,7 +179,8 @@ def _predicted(config: Config, paths: Sequence[Path], options: ReviewOptions) ->
     found, errors = [], dict[str, SedmtlError]()
     for run, (_, card) in zip(folders, cards, strict=True):
         say(f"run {run.name}")
-        settings, how = proposing(card.postprocessing), PredictOptions(n_workers=options.n_workers)
+        settings = proposing(card.postprocessing)
+        how = PredictOptions(n_workers=options.n_workers, encoder=config.encoder_path)
         results = find_events(run, settings, sources, journal, how)
         by_name = {source.name: each for source, each in zip(sources, results, strict=True)}
         errors |= {name: each for name, each in by_name.items() if isinstance(each, SedmtlError)}
@@ -244,13 +245,14 @@ def _cut(
     files: dict[str, Path],
     runs: dict[str, Path],
     context_s: float,
+    encoder: Path | None,
 ) -> Iterator[Exhibit]:
     """The exhibits of the recordings that can be read.
 
     Raises:
         SedmtlError: None can.
     """
-    load = cache(Detector.load)
+    load = cache(partial(Detector.load, encoder=encoder))
     errors = []
     with progress("cutting snippets", len(snippets)) as advance:
         for snippet in snippets:

@@ -14,7 +14,15 @@ from sedmtl.store.paths import (
     store_of_wav,
     stores_in,
 )
-from sedmtl.store.reader import CLIP_FACTS, FULL_SCALE, Rows, Store, batches, check_mixing
+from sedmtl.store.reader import (
+    CLIP_FACTS,
+    FULL_SCALE,
+    Rows,
+    Store,
+    batches,
+    check_encoder,
+    check_mixing,
+)
 from sedmtl.store.rows import RowArray
 from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
 from sedmtl.store.tables import (
@@ -25,6 +33,7 @@ from sedmtl.store.tables import (
     known_clips,
     labels_of,
 )
+from sedmtl.store.vectors import Vectors, hdf5_bytes
 from sedmtl.store.windows import WindowTable
 from sedmtl.store.writer import SCHEMA, StoreWriter, announce
 
@@ -42,15 +51,18 @@ __all__ = [
     "Rows",
     "Store",
     "StoreWriter",
+    "Vectors",
     "WindowTable",
     "annotation_of",
     "announce",
     "batches",
+    "check_encoder",
     "check_mixing",
     "check_n_classes",
     "choose_store",
     "data_name",
     "folds_of",
+    "hdf5_bytes",
     "known_clips",
     "labels_of",
     "mixture_path",

@@ -223,6 +223,22 @@ class Store:
         )
 
 
+def check_encoder(store: Store, encoder: EncoderCard | None) -> None:
+    """Refuse a store whose frames are of another encoder than a run's; None: it takes none.
+
+    Raises:
+        SedmtlError: They are.
+    """
+    found = store.encoder
+    if encoder is not None and (found is None or not found.is_same(encoder)):
+        of_store = "no frames" if found is None else f"frames of {found.name} {found.sha256[:12]}…"
+        raise SedmtlError(
+            f"{store.path} should hold frames of the encoder {encoder.name} with SHA-256 "
+            f"{encoder.sha256[:12]}… and its settings, found {of_store}: name it in data.yaml and "
+            "run 'sedmtl features' again"
+        )
+
+
 def check_mixing(store: Store, mixing: Mapping[str, Any], remake: str) -> None:
     """Refuse a store whose clips were mixed with another protocol than that of `data.yaml`.
 

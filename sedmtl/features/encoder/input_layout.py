@@ -10,8 +10,8 @@ import numpy as np
 
 from sedmtl.config import EncoderFile
 from sedmtl.data.audio import Audio
-from sedmtl.features.encoder_logmel import EncoderLogMelSpectrogram
-from sedmtl.features.runtimes.graph import Shape
+from sedmtl.features.encoder.runtimes.graph import Shape
+from sedmtl.features.encoder.spectrogram import EncoderSpectrogram
 from sedmtl.runtime.errors import SedmtlError
 
 
@@ -31,7 +31,7 @@ class InputLayout:
     shape: tuple[int, ...]
     has_batch: bool
     is_mel_first: bool = False
-    logmel: EncoderLogMelSpectrogram | None = None
+    logmel: EncoderSpectrogram | None = None
 
     @classmethod
     def of(cls, section: EncoderFile, shape: Shape, path: Path) -> Self:
@@ -51,7 +51,7 @@ class InputLayout:
         if section.window_s is not None:
             n_wanted = max(1, round(section.window_s * section.sample_rate))
         if section.logmel is not None:
-            spectrogram = EncoderLogMelSpectrogram(section.logmel, section.sample_rate)
+            spectrogram = EncoderSpectrogram(section.logmel, section.sample_rate)
             return cls._of_logmel(spectrogram, shape, n_wanted, path)
         return cls._of_waveform(shape, n_wanted, section.sample_rate, path)
 
@@ -80,7 +80,7 @@ class InputLayout:
 
     @classmethod
     def _of_logmel(
-        cls, spectrogram: EncoderLogMelSpectrogram, shape: Shape, n_wanted: int | None, path: Path
+        cls, spectrogram: EncoderSpectrogram, shape: Shape, n_wanted: int | None, path: Path
     ) -> Self:
         n_mels = spectrogram.settings.n_mels
         has_batch = len(shape) > 2

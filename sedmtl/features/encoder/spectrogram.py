@@ -15,7 +15,7 @@ LOGARITHMS = {"natural": (np.log, 1.0), "log10": (np.log10, 1.0), "db": (np.log1
 """By `EncoderLogMel.log`: the logarithm, and what a power's is multiplied by."""
 
 
-class EncoderLogMelSpectrogram:
+class EncoderSpectrogram:
     """Waveforms at the encoder's rate -> log-mels as its settings say."""
 
     def __init__(self, settings: EncoderLogMel, sample_rate: int) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from sedmtl.features.runtimes.graph import Graph
+from sedmtl.features.encoder.runtimes.graph import Graph
 
 RUNTIMES = {
-    "onnx": "sedmtl.features.runtimes.onnx",
-    "tflite": "sedmtl.features.runtimes.tflite",
+    "onnx": "sedmtl.features.encoder.runtimes.onnx",
+    "tflite": "sedmtl.features.encoder.runtimes.tflite",
 }
 """The modules by the key of `features.encoder`."""
 

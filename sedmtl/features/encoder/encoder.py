@@ -1,34 +1,32 @@
-"""A frozen encoder from a file of the user's: waveforms in, vectors over time out.
-
-The file is opened where the user names it, only read, and used only if it is the one that the user
-or a run asks for. What runs it is in `runtimes`.
-"""
+"""An encoder, opened from its file: windows of audio go in, frames of their middles come out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from sedmtl.config import EncoderFile
 from sedmtl.data.audio import Audio, resample
-from sedmtl.features.encoder_input import InputLayout
-from sedmtl.features.runtimes import open_graph
-from sedmtl.features.runtimes.graph import Graph
+from sedmtl.features.encoder.input_layout import InputLayout
+from sedmtl.features.encoder.output import Frames, frames_of_hop, vectors_of
+from sedmtl.features.encoder.runtimes import open_graph
+from sedmtl.features.encoder.runtimes.graph import Graph
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import NOT_STATED, EncoderCard, RowArray
-
-Frames = npt.NDArray[np.floating[Any]]
 
 LOUD = 0.1
 """RMS of the noise that a file is tried with."""
+
+AT_ONCE = 8
+"""Windows of a recording that a thread takes together."""
 
 STATED = ("sample_rate", "window_s", "hop_s", "input", "output", "axes")
 """Keys of `features.encoder` that the metadata of a file may answer, as those of `export` do."""
@@ -75,7 +73,7 @@ class Encoder:
             )
         tried = _try(graph, layout, section.axes, path)
         _, n_frames, n_dims = tried.shape
-        n_kept = _n_kept(n_frames, hop, window, rate)
+        n_kept = frames_of_hop(n_frames, hop, window, rate)
         known = {
             "window_s": window / rate,
             "hop_s": hop / rate,
@@ -145,13 +143,59 @@ class Encoder:
         n_frames = card.n_frames(len(waveform) / sample_rate)
         waveform = resample(waveform, sample_rate, card.sample_rate, "the clip")
         windows = self._windows(waveform, -(-n_frames // card.n_kept))
+        return self._stored(self._kept(windows)[:n_frames])
+
+    def stream(self, blocks: Iterable[Audio]) -> Iterator[Frames]:
+        """The frames of a recording of any length, on all cores; few windows are held at a time.
+
+        Args:
+            blocks: The recording in its order, at the encoder's rate and its own level.
+
+        Yields:
+            (t, D) of the next frames; together they are those of `frames` of the whole recording.
+        """
+        n_samples, n_given = 0, 0
+
+        def count(block: Audio) -> Audio:
+            nonlocal n_samples
+            n_samples += len(block)
+            return block
+
+        with threads(all_cores()) as workers:
+            for vectors in map_in_order(self._kept, self._cut(map(count, blocks)), workers):
+                n_whole = self.card.n_frames(n_samples / self.card.sample_rate)
+                yield self._stored(vectors[: n_whole - n_given])
+                n_given += len(vectors)
+
+    def _cut(self, blocks: Iterable[Audio]) -> Iterator[Audio]:
+        """(n, window) windows of a recording with silence around it, some at a time."""
+        window, hop, n_samples = self.card.window, self.card.hop, 0
+        span = window + (AT_ONCE - 1) * hop
+        held = np.zeros(self._before, np.float32)
+        for block in blocks:
+            n_samples += len(block)
+            held = np.concatenate([held, block])
+            while len(held) >= span:
+                yield np.lib.stride_tricks.sliding_window_view(held[:span], window)[::hop]
+                held = held[AT_ONCE * hop :]
+        n_done = (self._before + n_samples - len(held)) // hop
+        n_left = (
+            -(-self.card.n_frames(n_samples / self.card.sample_rate) // self.card.n_kept) - n_done
+        )
+        if n_left > 0:
+            padded = np.zeros(window + (n_left - 1) * hop, np.float32)
+            padded[: len(held)] = held[: len(padded)]
+            yield np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+
+    def _kept(self, windows: Audio) -> Frames:
+        """Windows (n, window) -> the frames in their middles (n * n_kept, D)."""
         parts = []
         for first in range(0, len(windows), self._graph.n_at_once):
             some = np.ascontiguousarray(windows[first : first + self._graph.n_at_once])
-            vectors = _vectors(self._graph, self._layout, some, card.settings["axes"])
-            kept = vectors[:, self._n_skipped : self._n_skipped + card.n_kept]
-            parts.append(kept.reshape(-1, card.n_dims))
-        return self._stored(np.concatenate(parts)[:n_frames])
+            vectors = vectors_of(self._graph, self._layout, some, self.card.settings["axes"])
+            kept = vectors[:, self._n_skipped : self._n_skipped + self.card.n_kept]
+            parts.append(kept.reshape(-1, self.card.n_dims))
+        return np.concatenate(parts)
 
     def rows_of(self, duration_s: float) -> RowArray:
         """The frames of clips as an array of a store."""
@@ -175,20 +219,23 @@ class Encoder:
         n_at_once = self._graph.n_at_once
         silence = np.zeros((n_at_once, self.card.window), np.float32)
         started = time.monotonic()
-        _vectors(self._graph, self._layout, silence, self.card.settings["axes"])
+        vectors_of(self._graph, self._layout, silence, self.card.settings["axes"])
         return (time.monotonic() - started) / n_at_once
 
     def _windows(self, waveform: Audio, n_windows: int) -> Audio:
         """(n_windows, window) views of a clip with silence around it."""
-        window, hop = self.card.window, self.card.hop
-        # What lies before the first kept frame: of one frame for each window, half of the overlap.
-        before = (window - hop) // 2
-        if self._n_skipped:
-            before = round(self._n_skipped * hop / self.card.n_kept)
+        window, hop, before = self.card.window, self.card.hop, self._before
         padded = np.zeros(window + (n_windows - 1) * hop, np.float32)
         inside = waveform[: len(padded) - before]
         padded[before : before + len(inside)] = inside
         return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+
+    @property
+    def _before(self) -> int:
+        """Samples of a window before those that its kept frames stand for."""
+        if self._n_skipped:
+            return round(self._n_skipped * self.card.hop / self.card.n_kept)
+        return 0 if self.card.n_kept > 1 else (self.card.window - self.card.hop) // 2
 
     def _stored(self, frames: Frames) -> Frames:
         dtype = np.dtype(self.card.settings["dtype"])
@@ -232,45 +279,11 @@ def _missing(key: str, path: Path, what: str) -> SedmtlError:
     return SedmtlError(f"{path} does not say {what}: add features.encoder.{key}")
 
 
-def _vectors(graph: Graph, layout: InputLayout, windows: Audio, axes: str | None) -> Frames:
-    """(n, window) -> (n, T, D)."""
-    output = graph.run(layout.arrange(windows))
-    n_windows = len(windows)
-    if not np.issubdtype(output.dtype, np.floating) or output.size % n_windows:
-        raise SedmtlError(
-            f"the encoder's output should be floats for each window, found {output.dtype} of shape "
-            f"{output.shape} for {n_windows}: name another one with features.encoder.output"
-        )
-    has_batch = output.ndim > 1 and output.shape[0] == n_windows
-    sizes = [size for size in output.shape[has_batch:] if size != 1]
-    if len(sizes) > 2:
-        raise SedmtlError(
-            f"the encoder's output should have axes of frames and of dimensions, found the shape "
-            f"{output.shape}: name another one with features.encoder.output"
-        )
-    n_dims = sizes[-1] if sizes else 1
-    vectors: Frames = output.reshape(n_windows, *(sizes if len(sizes) == 2 else (1, n_dims)))
-    return vectors.swapaxes(1, 2) if axes == "DT" and len(sizes) == 2 else vectors
-
-
 def _try(graph: Graph, layout: InputLayout, axes: str | None, path: Path) -> Frames:
     """The vectors (1, T, D) of a window of noise."""
     rng = np.random.default_rng(0)
     noise = rng.normal(scale=LOUD, size=(1, layout.n_samples)).astype(np.float32)
-    vectors = _vectors(graph, layout, noise, axes)
+    vectors = vectors_of(graph, layout, noise, axes)
     if not np.isfinite(vectors).all():
         raise SedmtlError(f"{path} gives NaN or infinity for noise: it cannot be used")
     return vectors
-
-
-def _n_kept(n_frames: int, hop: int, window: int, rate: int) -> int:
-    """Frames in the middle of a window that stand for its hop."""
-    if n_frames == 1:
-        return 1
-    exact = n_frames * hop / window
-    if round(exact) < 1 or abs(exact - round(exact)) > 1e-3:
-        raise SedmtlError(
-            f"features.encoder.hop_s should be a multiple of {window / rate / n_frames:g} s: a "
-            f"window of {window / rate:g} s has {n_frames} frames; found {hop / rate:g}"
-        )
-    return round(exact)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.features.runtimes.graph import Array, Graph, choose_output, no_model, read_file
+from sedmtl.features.encoder.runtimes.graph import Array, Graph, choose_output, no_model, read_file
 from sedmtl.runtime.errors import SedmtlError
 
 KIND = "TensorFlow Lite"
