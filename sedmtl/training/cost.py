@@ -6,7 +6,6 @@ Neither a store nor a corpus is needed: time and memory depend on sizes alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,8 +38,13 @@ N_SCENES = 10
 """Stands for the number of classes of scenes, which hardly matters."""
 
 PART, FEW_FRAMES = 8, 32
-"""The first probe has this part of a clip's frames, but at least so many: a clip of the paper's
+"""The first step has this part of a clip's frames, but at least so many: a clip of the paper's
 network takes 3 s on two cores, and both time and memory grow with the frames."""
+
+DEAR = 100_000_000
+"""Bytes for a clip beyond which, on a CPU, the first step is the only one. What torch sets up in it
+is 10 to 25 % of that of 2APAE, gap or atrous at the paper's size, and most of that of pooled; and a
+frame of so few takes up to 30 % less than one of a whole clip."""
 
 PEAK = 1.9
 """Peak memory of a step over what its backward pass needs, measured as a process's growth on a CPU:
@@ -114,26 +118,28 @@ class Cost(NamedTuple):
 
 
 def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> Cost:
-    """Time steps of more and more frames, then clips, until one is long enough to trust.
+    """Time a step of a few frames, then of a clip and of a batch unless they take too long.
 
     Args:
         config: What to train.
         load: Its sizes.
         device: Where.
     """
-    rate = 0.0
-    for share, trainer in _probes(config, load, device):
-        if not rate:
-            weight_bytes, window_bytes = _measure_memory(share, trainer)
-        elif share / rate > ENOUGH_S:
-            break
-        rate = max(rate, share / _seconds_of_step(trainer))
-        timed = share, trainer
-    share, trainer = timed
+    share, trainer = _few_frames(config, load, device)
+    started = time.monotonic()
+    memory = _measure_memory(share, trainer)
+    rate = share / (time.monotonic() - started)
+    if memory[1] < DEAR or device.type == "cuda":
+        rate = share / _seconds_of_step(trainer)
+        for n_wanted in (1, config.n_at_once):
+            n_clips = min(n_wanted, int(ENOUGH_S * rate))
+            if n_clips > share:
+                share, trainer = n_clips, _trainer(config, load, n_clips, device)
+                rate = max(rate, share / _seconds_of_step(trainer))
     started = time.monotonic()
     trainer.score(trainer.split.train)
     score_s = (time.monotonic() - started) / share
-    return Cost(1 / rate, score_s, weight_bytes, window_bytes)
+    return Cost(1 / rate, score_s, *memory)
 
 
 def _measure_memory(share: float, trainer: Trainer) -> tuple[int, int]:
@@ -157,7 +163,7 @@ def choose_micro_batch(
         device: Of this process; on the CPU, those that train together share the memory.
         source_bytes: As of `source_bytes`.
     """
-    memory = _measure_memory(*next(_probes(config, load, device)))
+    memory = _measure_memory(*_few_frames(config, load, device))
     cost = Cost(0.0, 0.0, *memory)
     return distributed.first(lambda: _fit(config, load, device, cost, source_bytes))
 
@@ -207,18 +213,11 @@ def _fit(
     return n_clips
 
 
-def _probes(
-    config: TrainConfig, load: Workload, device: torch.device
-) -> Iterator[tuple[float, Trainer]]:
-    """Trainers on more and more noise, and how many clips of full length it stands for."""
-    shortest = min(load.n_frames, max(load.n_frames // PART, FEW_FRAMES))
-    for n_frames in dict.fromkeys((shortest, load.n_frames)):
-        share = n_frames / load.n_frames
-        yield share, _trainer(config, load._replace(n_frames=n_frames), 1, device)
-    n_clips = 1
-    while n_clips < config.n_at_once:
-        n_clips = min(4 * n_clips, config.n_at_once)
-        yield n_clips, _trainer(config, load, n_clips, device)
+def _few_frames(config: TrainConfig, load: Workload, device: torch.device) -> tuple[float, Trainer]:
+    """What part of a clip the first step has, and a trainer on so much noise."""
+    n_frames = min(load.n_frames, max(load.n_frames // PART, FEW_FRAMES))
+    trainer = _trainer(config, load._replace(n_frames=n_frames), 1, device)
+    return n_frames / load.n_frames, trainer
 
 
 def _trainer(config: TrainConfig, load: Workload, n_clips: int, device: torch.device) -> Trainer:
