@@ -11,6 +11,7 @@ from sedmtl.features.targets import CLASS_MELS, CLEAN
 from sedmtl.logmel import FLOOR
 from sedmtl.metrics.spectral import DB
 from sedmtl.models import build_model
+from sedmtl.models.class_masks import STRIDE, masks_of
 from sedmtl.models.heads import Sizes
 from sedmtl.models.registry import settings_class
 from sedmtl.runtime.errors import SedmtlError
@@ -38,7 +39,7 @@ def test_a_head_draws_on_the_grid_of_the_log_mel_and_teaches_the_encoder(model, 
     torch.manual_seed(0)
     network, task = build_model(model, C, T, F, width=2), kind(settings_class(model)(2), SIZES)
     made = task(network(torch.randn(B, T, F), with_stages=True))
-    assert made.shape == ((B, T, F) if kind is Denoise else (B, C, T, F))
+    assert made.shape == ((B, T, F) if kind is Denoise else (B, C, T // STRIDE, F))
     assert made.min() >= 0
     made.sum().backward()
     assert all(weight.grad is not None for weight in task.parameters())
@@ -127,9 +128,9 @@ def sounds():
 
 
 def separate_loss(masks, batch):
-    """Of the roots of masks (C, T, F)."""
-    task = task_of(Separate, len(masks))
-    return task.loss(masks[None], task.target(batch), "none").item()
+    """Of the roots of masks (C, T, F), each the same in the frames that share one of a mask."""
+    task, roots = task_of(Separate, len(masks)), masks[None, :, 1::STRIDE]
+    return task.loss(roots, task.target(batch), "none").item()
 
 
 def test_masks_of_the_true_classes_cost_nothing_in_whatever_row_they_are_stored(sounds):
@@ -141,10 +142,10 @@ def test_masks_of_the_true_classes_cost_nothing_in_whatever_row_they_are_stored(
 
 
 def test_silence_costs_the_share_of_what_sounds(sounds):
-    """Root magnitudes squared are magnitudes: 10 of 1 and 10 of 0.25 in 18 with the scene's."""
+    """Root magnitudes squared are magnitudes: 10 of 1 and 10 of 0.25, and 10 of the scene's 0.5."""
     first, second, scene = sounds
     batch = batch_of(torch.stack([first, second]), [1, 0, 1], first + second + scene)
-    expected = (10 + 2.5) / 2 / (10 + 2.5 + 11 * 0.5)
+    expected = (10 + 2.5) / 2 / (10 + 2.5 + 10 * 0.5)
     assert separate_loss(torch.zeros(C, T, F), batch) == pytest.approx(expected, rel=1e-3)
 
 
@@ -163,3 +164,21 @@ def test_a_class_whose_events_are_silent_counts_as_silent(sounds):
     batch = batch_of(torch.stack([first, 0 * first]), [1, 1, 0], first + scene)
     masks = torch.stack([(first > 0).float(), 0 * first, 0 * first])
     assert separate_loss(masks, batch) < 1e-5
+
+
+def test_masks_are_squares_and_cover_every_frame_of_the_log_mel():
+    roots = torch.rand(B, C, T // STRIDE, F)
+    masks = masks_of(roots, T)
+    assert masks.shape == (B, C, T, F)
+    torch.testing.assert_close(masks[:, :, 4], roots[:, :, 2] ** 2)
+    torch.testing.assert_close(masks[:, :, 5], roots[:, :, 2] ** 2)
+    torch.testing.assert_close(masks[:, :, -1], roots[:, :, -1] ** 2)
+
+
+@pytest.mark.parametrize("kind", [Denoise, Separate])
+def test_a_process_without_a_clip_of_a_batch_adds_nothing(kind):
+    arrays = {RAW: torch.zeros(0, T, F), CLEAN: torch.zeros(0, T, F)}
+    arrays[CLASS_MELS] = torch.zeros(0, 2, T, F, dtype=torch.float16)
+    batch, task = Batch(torch.arange(0), arrays, torch.zeros(0, C)), task_of(kind)
+    predicted = torch.zeros(0, *([T] if kind is Denoise else [C, T // STRIDE]), F)
+    assert task.loss(predicted, task.target(batch), "sum") == 0

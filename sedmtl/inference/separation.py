@@ -25,6 +25,7 @@ from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.windows import CrossFade, Scores, cut
 from sedmtl.models import SedOutput
+from sedmtl.models.class_masks import masks_of
 from sedmtl.runtime.errors import SedmtlError
 
 Marks = npt.NDArray[np.bool_]
@@ -49,8 +50,7 @@ def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     evidence is, which are few bins, not where the sound is.
     """
     if "separate" in output.tasks:
-        masks: Tensor = output.tasks["separate"].square()
-        return masks
+        return masks_of(output.tasks["separate"], card.n_frames)
     if card.network.frame_meaning == "presence":
         return output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
     probability = card.network.class_probability(output.class_map)  # (B, C, T', F)

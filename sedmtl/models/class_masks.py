@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sedmtl.models.blocks import initialise
 from sedmtl.models.output import SedOutput
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.models.skip_decoder import SkipDecoder, enlarge
+
+STRIDE = 2
+"""Frames of the log-mel for each frame of the masks, which halves what they cost."""
 
 
 class ClassMasks(nn.Module):
@@ -21,13 +25,13 @@ class ClassMasks(nn.Module):
 
     def __init__(self, network: NetworkSettings, n_classes: int) -> None:
         super().__init__()
-        self.decoder = SkipDecoder(network)
+        self.decoder = SkipDecoder(network, STRIDE)
         self.coarse = nn.Conv2d(network.n_channels, n_classes, 1)
         self.fine = nn.Conv2d(self.decoder.n_channels, n_classes, 1, bias=False)
         initialise(self)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, C, T, F) in [0, 1]: the square roots of masks of magnitudes.
+        """(B, C, T // `STRIDE`, F) in [0, 1]: the square roots of masks of magnitudes.
 
         Roots, because the loss compares those of magnitudes: so it has a slope where a mask is 0.
         """
@@ -35,3 +39,10 @@ class ClassMasks(nn.Module):
         assert output.encoded is not None
         logits: Tensor = fine + enlarge(self.coarse(output.encoded), fine)
         return torch.sigmoid(logits.float())
+
+
+def masks_of(roots: Tensor, n_frames: int) -> Tensor:
+    """What `ClassMasks` gives -> masks (B, C, T, F); what is left over repeats its neighbour."""
+    masks = roots.square().repeat_interleave(STRIDE, dim=2)
+    padded: Tensor = F.pad(masks, (0, 0, 0, n_frames - masks.shape[2]), mode="replicate")
+    return padded

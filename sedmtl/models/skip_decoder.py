@@ -19,6 +19,7 @@ class SkipDecoder(nn.Module):
 
     Args:
         network: Of the network whose `SedOutput` it reads.
+        n_averaged: Frames of the log-mel for each frame of the result.
 
     Raises:
         SedmtlError: The network gives no stages.
@@ -27,8 +28,9 @@ class SkipDecoder(nn.Module):
         n_channels: D of what comes out: those of the finest stage.
     """
 
-    def __init__(self, network: NetworkSettings) -> None:
+    def __init__(self, network: NetworkSettings, n_averaged: int = 1) -> None:
         super().__init__()
+        self.n_averaged = n_averaged
         stages = network.stage_channels
         if not stages:
             raise SedmtlError(
@@ -41,11 +43,11 @@ class SkipDecoder(nn.Module):
         self.n_channels = stages[0]
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, D, T, F)."""
-        x = output.encoded
+        """(B, D, T // `n_averaged`, F)."""
+        x, n_frames = output.encoded, output.stages[0].shape[2] // self.n_averaged
         assert x is not None
         for level, stage in zip(self.levels, reversed(output.stages), strict=True):
-            x = level(x, stage)
+            x = level(x, F.avg_pool2d(stage, (max(1, stage.shape[2] // n_frames), 1)))
         return x
 
 

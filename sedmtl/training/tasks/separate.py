@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sedmtl.features.targets import CLASS_MELS
 from sedmtl.logmel import FLOOR
 from sedmtl.models import SedOutput
-from sedmtl.models.class_masks import ClassMasks
+from sedmtl.models.class_masks import STRIDE, ClassMasks
 from sedmtl.models.heads import Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
 from sedmtl.training.tasks.task import Need, Task, reduced
+
+
+class Stems(NamedTuple):
+    """The classes that sound in clips, one row each, of which there are n.
+
+    Attributes:
+        mixture: (B, T', F) root magnitudes, in the frames of the masks.
+        clip: (n,) the clip of each.
+        label: (n,) its class.
+        alone: (n, T', F) its root magnitudes.
+    """
+
+    mixture: Tensor
+    clip: Tensor
+    label: Tensor
+    alone: Tensor
 
 
 class Separate(Task):
@@ -43,27 +60,35 @@ class Separate(Task):
         return network.stage_channels is not NetworkSettings.stage_channels
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, C, T, F) in [0, 1], the roots of the masks."""
+        """(B, C, T', F) in [0, 1], the roots of the masks."""
         masks: Tensor = self.head(output)
         return masks
 
-    def target(self, batch: Batch) -> Tensor:
-        """(B, C + 1, T, F), root magnitudes of each class, then of the mixture."""
-        present, mels = batch.target > 0, batch.arrays[CLASS_MELS]  # (B, C), (B, K, T, F)
-        target = mels.new_zeros(*present.shape, *mels.shape[2:], dtype=torch.float32)
-        slot = present.cumsum(dim=1) - 1
+    def target(self, batch: Batch) -> Stems:
+        """The classes of the targets, and the mixtures."""
+        present = batch.target > 0  # (B, C)
         clip, label = present.nonzero(as_tuple=True)
-        target[clip, label] = mels[clip, slot[clip, label]].float().sqrt()
-        mixture = batch.raw_logmel.exp().sqrt()
-        return torch.cat([target, mixture.unsqueeze(1)], dim=1)
+        slot = present.cumsum(dim=1)[clip, label] - 1
+        mixture, alone = batch.raw_logmel.exp(), batch.arrays[CLASS_MELS][clip, slot].float()
+        return Stems(_roots(mixture), clip, label, _roots(alone))
 
-    def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
+    def loss(self, predicted: Tensor, target: Stems, reduction: str) -> Tensor:
         """As above, of each clip (B,)."""
-        wanted, mixture = target[:, :-1], target[:, -1:]
-        errors = (predicted * mixture - wanted).square().sum(dim=(2, 3))  # (B, C)
-        errors = errors / mixture.square().sum(dim=(2, 3)).clamp_min(FLOOR)
-        sounds = wanted.flatten(2).any(dim=2)
+        mixture, clip, label, alone = target
+        power = mixture.square()
+        whole = power.sum(dim=(1, 2)).clamp_min(FLOOR)  # (B,)
+        # Of a class that is silent, all that its mask leaves is an error: (B, C).
+        errors = torch.einsum("bctf,btf->bc", predicted.square(), power) / whole[:, None]
+        left = predicted[clip, label] * mixture[clip] - alone
+        errors = errors.index_put((clip, label), left.square().sum(dim=(1, 2)) / whole[clip])
+        sounds = torch.zeros_like(errors, dtype=torch.bool)
+        sounds[clip, label] = alone.flatten(1).any(dim=1)
         return reduced(_mean_where(sounds, errors) + _mean_where(~sounds, errors), reduction)
+
+
+def _roots(mels: Tensor) -> Tensor:
+    """Magnitudes (n, T, F) -> their roots in the frames of the masks."""
+    return F.avg_pool2d(mels.unsqueeze(1), (STRIDE, 1)).squeeze(1).sqrt()  # of no clip, too
 
 
 def _mean_where(where: Tensor, values: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -58,11 +58,11 @@ class Task(nn.Module, ABC):
         """The task's prediction from what the network computed."""
 
     @abstractmethod
-    def target(self, batch: Batch) -> Tensor:
-        """What the prediction should be."""
+    def target(self, batch: Batch) -> Any:
+        """What the prediction should be, in a form that `loss` takes."""
 
     @abstractmethod
-    def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
+    def loss(self, predicted: Tensor, target: Any, reduction: str) -> Tensor:
         """The loss, a scalar unless `reduction` is `none`; it is never below 0.
 
         Args:
