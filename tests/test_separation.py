@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from sedmtl.data.audio import resample
 from sedmtl.evaluation.separability import Separability, measure, sources_of
 from sedmtl.evaluation.stems import Stems
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
-from sedmtl.inference.separation import AROUND, MaskedStft, Separator, mel_masks, share, take_apart
+from sedmtl.inference.separation import (
+    AROUND,
+    MaskedStft,
+    Recording,
+    Separator,
+    mel_masks,
+    share,
+    take_apart,
+)
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.models import MODELS, build_model
 from sedmtl.models.registry import settings_class
@@ -169,9 +178,9 @@ def test_no_mask_of_a_network_beats_the_ideal_one(stft):
 class Steady(Separator):
     """Hears class 1 in every window, with a mask of 0.5."""
 
-    def __init__(self, card):
+    def __init__(self, card, sample_rate=None):
         torch.manual_seed(0)
-        super().__init__(Detector(card, card.build_network()))
+        super().__init__(Detector(card, card.build_network()), sample_rate)
         self.n_windows = 0
 
     def listen(self, clip):
@@ -247,6 +256,46 @@ def test_memory_does_not_grow_with_the_recording(card):
     for piece in take_apart(Steady(card), reading(), None):
         n_out += len(piece.mixture)
         assert n_read - n_out <= 2 * 16_000 + 4000
+
+
+def at_rate(card, rate, wave, size=7000):
+    """Takes channels (D, n) at another rate apart; the network hears their mean at its own."""
+    mono = resample(wave.mean(axis=0), rate, RATE, "")
+    blocks = [wave[:, i : i + size] for i in range(0, wave.shape[1], size)]
+    separator = Steady(card, rate)
+    return joined(take_apart(separator, [mono], None, Recording(blocks, len(wave), rate)))
+
+
+@pytest.mark.parametrize("rate", [8000, 5512, 11_025, 48_000])
+def test_all_channels_are_taken_apart_at_their_own_rate(card, rate):
+    """A mask that never changes gives half of every channel, in the band that is heard."""
+    t = np.arange(7 * rate + 3) / rate
+    wave = np.stack([0.3 * np.sin(2 * np.pi * 1000 * t), 0.2 * np.sin(2 * np.pi * 700 * t)])
+    mixture, sources = at_rate(card, rate, wave.astype(np.float32))
+    np.testing.assert_array_equal(mixture, wave.astype(np.float32))
+    inner = slice(rate // 20, -rate // 20)
+    np.testing.assert_allclose(sources[1][:, inner], wave[:, inner] / 2, atol=4e-3)
+    assert not sources[[0, 2]].any()
+
+
+def test_what_the_network_cannot_hear_is_left_to_the_rest(card):
+    t = np.arange(3 * 48_000) / 48_000
+    high = 0.3 * np.sin(2 * np.pi * 9000 * t)
+    _, sources = at_rate(card, 48_000, np.stack([high]).astype(np.float32))
+    assert np.abs(sources[:, 0, 2400:-2400]).max() < 1e-3
+
+
+def test_a_mask_lies_at_the_same_hz_and_seconds_at_any_rate(card):
+    low = torch.from_numpy(card.build_logmel().centres_hz() < 1000).float().expand(1, 124, 16)
+    early = (torch.arange(124) < 62).float()[None, :, None] * low
+    t = np.arange(2 * 44_100) / 44_100
+    wanted, other = (np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (300, 3000))
+    stft = MaskedStft(card, sample_rate=44_100)
+    assert si_sdr(wanted, stft.separate(wanted + other, low)[0]) > 35
+    first = stft.separate(np.stack([wanted, other]), early)
+    assert first.shape == (1, 2, len(t))
+    assert np.abs(first[0, 0, :42_000]).max() > 0.9
+    assert np.abs(first[0, 0, 48_000:]).max() < 1e-3
 
 
 def test_wanted_classes_are_taken_out_though_not_heard(card):

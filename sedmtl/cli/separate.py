@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Separate a recording into one WAV file per detected class, and one for the remainder.
 
-    The files are mono, at the network's sample rate, and add up to the recording.
+    The files have the recording's channels and sample rate, and add up to it.
     """
     from sedmtl.inference.separate import separate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -14,10 +15,10 @@ import numpy.typing as npt
 
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.inference.checkpoint import ModelCard, find_run
+from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.model_card import check_classes
-from sedmtl.inference.separation import Piece, Separator, take_apart
+from sedmtl.inference.separation import Piece, Recording, Separator, take_apart
 from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import make_folder
@@ -56,9 +57,10 @@ def separate(
 ) -> Separated:
     """Take a recording of any length apart.
 
-    The files are mono, of 16 bits, at the network's sample rate, and as long as the recording;
-    sample by sample they sum to what the network was given, in 16 bits. For a 16-bit mono file at
-    that rate, these are its very samples.
+    The files have the channels, the sample rate and the length of the recording, and 16 bits;
+    sample by sample they sum to the recording, in 16 bits. Of a 16-bit file these are its very
+    samples.
+    The network hears the mean of the channels at its own rate.
 
     Args:
         config: Says where runs and results are.
@@ -70,26 +72,26 @@ def separate(
     Raises:
         SedmtlError: There is no run, no such class, or no sound in the recording.
     """
-    n_seconds = int(audio.probe(path).duration_s)
+    info = audio.probe(path)
     run = find_run(config.work_dir / "runs", run_name)
     device, encoder = choose_device(None), config.encoder_path
-    separator = Separator(
-        Detector.load(run, device, channels_last=False, with_heads=True, encoder=encoder)
-    )
-    labels, sample_rate = separator.card.classes, separator.card.sample_rate
+    detector = Detector.load(run, device, channels_last=False, with_heads=True, encoder=encoder)
+    separator, labels = Separator(detector, info.sample_rate), detector.classes
     wanted = [labels.index(name) for name in check_classes(classes, labels)]
     out_dir = out_dir or config.work_dir / "separated"
     make_folder(out_dir)
     with (
-        _Tracks(out_dir) as tracks,
-        progress.progress("separating", n_seconds, unit="seconds of audio") as advance,
+        _Tracks(out_dir, info.n_channels) as tracks,
+        progress.progress("separating", int(info.duration_s), unit="seconds of audio") as advance,
     ):
         scores = np.zeros(len(labels), np.float32)
-        for piece in take_apart(separator, audio.stream(path, sample_rate), wanted):
+        heard = audio.stream(path, separator.card.sample_rate)
+        recording = Recording(audio.stream_channels(path), info.n_channels, info.sample_rate)
+        for piece in take_apart(separator, heard, wanted, recording):
             scores = np.maximum(scores, piece.clip)
-            before = tracks.n_samples // sample_rate
+            before = tracks.n_samples // info.sample_rate
             tracks.add(piece)
-            advance(tracks.n_samples // sample_rate - before)
+            advance(tracks.n_samples // info.sample_rate - before)
         if tracks.is_silent:
             raise SedmtlError(f"{path} is silent: expected a recording with something to separate")
         outputs = outputs_of(path, out_dir)
@@ -99,18 +101,20 @@ def separate(
                 outputs, config.work_dir, path, lambda at: [at, *(at / name for name in names)]
             )
             outputs.make_folder(folder)
-        return _write(outputs, folder, tracks, scores, separator.card, run)
+        written = _write(outputs, folder, tracks, info.sample_rate, labels)
+    order = sorted(written, key=lambda number: -scores[number])
+    rest = written.pop(REST_NUMBER)
+    return Separated(run, [(float(scores[k]), written[k]) for k in order if k in written], rest)
 
 
 def _write(
-    outputs: Outputs,
-    folder: Path,
-    tracks: _Tracks,
-    scores: npt.NDArray[np.float32],
-    card: ModelCard,
-    run: Path,
-) -> Separated:
-    """Write the files; those of classes that an earlier attempt found and this one did not go."""
+    outputs: Outputs, folder: Path, tracks: _Tracks, sample_rate: int, labels: Sequence[str]
+) -> dict[int, Path]:
+    """Write the files; those of classes that an earlier attempt found and this one did not go.
+
+    Returns:
+        The files by number of the class, and that of the rest.
+    """
     if tracks.n_clipped:
         progress.say(
             f"warning: {tracks.n_clipped} samples of the recording or the rest are louder than 16 "
@@ -120,16 +124,14 @@ def _write(
         progress.say(
             "no class was detected: all is in the rest; --classes takes one out all the same"
         )
-    paths = [folder / f"{name}.wav" for name in file_names(card.classes)]
-    for number, path in enumerate(paths):
-        if number in tracks.numbers:
-            outputs.write(path, audio.wav_bytes(tracks.read(number), card.sample_rate))
+    paths = {number: folder / f"{name}.wav" for number, name in enumerate(file_names(labels))}
+    paths[REST_NUMBER] = folder / f"{REST}.wav"
+    for number, path in paths.items():
+        if number in (*tracks.numbers, REST_NUMBER):
+            outputs.write(path, audio.wav_bytes(tracks.read(number), sample_rate))
         else:
             outputs.remove(path)
-    rest = folder / f"{REST}.wav"
-    outputs.write(rest, audio.wav_bytes(tracks.read(REST_NUMBER), card.sample_rate))
-    order = sorted(tracks.numbers, key=lambda number: -scores[number])
-    return Separated(run, [(float(scores[k]), paths[k]) for k in order], rest)
+    return {number: paths[number] for number in (*tracks.numbers, REST_NUMBER)}
 
 
 def file_names(labels: Iterable[str]) -> list[str]:
@@ -148,13 +150,14 @@ class _Tracks(ExitStack):
     """The sounds of one recording in 16 bits, growing piece by piece in files without a name.
 
     Attributes:
-        n_samples: So far.
+        n_samples: So far, of each channel.
         n_clipped: Samples of the recording or the rest beyond 16 bits.
         is_silent: Whether the recording was nothing but zeros so far.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, n_channels: int) -> None:
         super().__init__()
+        self._n_channels = n_channels
         self.n_samples, self.n_clipped, self.is_silent = 0, 0, True
         self._folder = folder
         self._files: dict[int, IO[bytes]] = {}
@@ -168,7 +171,7 @@ class _Tracks(ExitStack):
         """Take the next piece."""
         mixture = _quantise(piece.mixture)
         rest = mixture.astype(np.int32)
-        for number in np.flatnonzero(piece.detected | piece.sources.any(axis=1)):
+        for number in np.flatnonzero(piece.detected | piece.sources.any(axis=(1, 2))):
             source = _quantise(piece.sources[number])
             rest -= source
             self._append(int(number), source)
@@ -176,13 +179,13 @@ class _Tracks(ExitStack):
         self._append(REST_NUMBER, kept)
         self.n_clipped += int(((kept != rest) | (np.abs(piece.mixture) > 1)).sum())
         self.is_silent &= not mixture.any()
-        self.n_samples += len(mixture)
+        self.n_samples += mixture.shape[-1]
 
     def read(self, number: int) -> Samples:
-        """All samples of one sound."""
-        file = self._files[number]
-        file.truncate(self.n_samples * BYTES)
-        samples: Samples = np.memmap(file, np.int16, "r", shape=(self.n_samples,))
+        """All samples of one sound: (n, channels)."""
+        file, shape = self._files[number], (self.n_samples, self._n_channels)
+        file.truncate(BYTES * math.prod(shape))
+        samples: Samples = np.memmap(file, np.int16, "r", shape=shape)
         return samples
 
     def _append(self, number: int, samples: Samples) -> None:
@@ -190,8 +193,9 @@ class _Tracks(ExitStack):
             if number not in self._files:
                 file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
                 self._files[number] = self.enter_context(file)
-            self._files[number].seek(self.n_samples * BYTES)  # what is skipped is zero
-            self._files[number].write(samples.tobytes())
+            # What is skipped is zero.
+            self._files[number].seek(BYTES * self.n_samples * self._n_channels)
+            self._files[number].write(samples.T.tobytes())
             self._files[number].flush()  # or it fails where the file is closed
 
 

@@ -4,6 +4,9 @@ A mask lies on the network's grid of frames and mel bins; it is applied to an ST
 the same window and a quarter of it as hop, which any mask leaves free of steps. No mask knows more
 than the mixture's magnitudes: phases are the mixture's.
 
+What is taken apart may be more than the network hears: all channels of a file, at its own sample
+rate. The masks lie in seconds and Hz, and bins above those that the network hears go to the rest.
+
 Recordings go window by window, as in `prediction`; what neighbouring windows make of the audio they
 share passes from one to the other. Memory does not grow with the length of the recording.
 """
@@ -11,6 +14,7 @@ share passes from one to the other. Memory does not grow with the length of the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import tee
 from typing import Any, NamedTuple
 
@@ -67,10 +71,27 @@ def share(mask: Tensor) -> Tensor:
 
 
 class MaskedStft:
-    """The STFT that the masks of a network are applied in."""
+    """The STFT that the masks of a network are applied in, at any sample rate.
 
-    def __init__(self, card: ModelCard, device: torch.device | str = "cpu") -> None:
-        window = int(card.features["window"])
+    Its window is as long as the network's in seconds, to a multiple of 4 samples.
+
+    Args:
+        card: Of the network.
+        device: Where to compute.
+        sample_rate: Of what is taken apart; by default the network's.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        device: torch.device | str = "cpu",
+        sample_rate: int | None = None,
+    ) -> None:
+        network_window, self._ratio = int(card.features["window"]), 1.0
+        window = network_window
+        if sample_rate not in (None, card.sample_rate):
+            self._ratio = sample_rate / card.sample_rate
+            window = 4 * max(1, round(network_window * self._ratio / 4))
         self._hop = window // 4
         self._mask_grid = card.grid
         # Its root, once before and once after: a mask's steps from frame to frame are faded.
@@ -82,22 +103,27 @@ class MaskedStft:
         # Each FFT bin takes the mean of the mel bins that hear it. Those that none hears, below
         # f_min and above f_max, take 0: they are left to the rest.
         total = filters.sum(dim=1, keepdim=True)
-        self._mel_to_fft = torch.where(total > 0, filters / total, 0).T
+        mel_to_fft = torch.where(total > 0, filters / total, 0).T
+        bins = torch.arange(window // 2 + 1, device=device)
+        self._mel_to_fft = _at_bins(mel_to_fft, bins * (network_window * self._ratio / window))
 
     def separate(self, waveform: Audio, mask: Tensor) -> Audio:
         """Apply masks to a clip.
 
         Args:
-            waveform: (N,), of which the mask's frames begin with the first sample. Before the first
-                and after the last frame's centre the mask stays as it is there.
+            waveform: (…, N), of which the mask's frames begin with the first sample. Before the
+                first and after the last frame's centre the mask stays as it is there.
             mask: (K, T, F) in [0, 1].
 
         Returns:
-            (K, N). Of masks that sum to 1 these sum to the waveform, but below `f_min` and above
+            (K, …, N). Of masks that sum to 1 these sum to the waveform, but below `f_min` and above
             `f_max`.
         """
         spectrum = self.analyse(waveform)
-        return self.synthesise(spectrum * self.spread(mask, spectrum.shape[-1]), waveform.shape[-1])
+        spread = self.spread(mask, spectrum.shape[-1])
+        for _ in range(waveform.ndim - 1):  # all channels have the same mask
+            spread = spread.unsqueeze(1)
+        return self.synthesise(spectrum * spread, waveform.shape[-1])
 
     def separate_ideally(self, wanted: Audio, rest: Audio) -> Audio:
         """Apply the ideal ratio mask, which nobody knows who does not know the sources.
@@ -121,15 +147,18 @@ class MaskedStft:
 
     def synthesise(self, spectrum: Tensor, n_samples: int) -> Audio:
         """The inverse of `analyse`: (…, n_bins, J) -> (…, N)."""
-        waveform: Audio = torch.istft(spectrum, **self._layout, length=n_samples).cpu().numpy()
-        return waveform
+        flat = spectrum.reshape(-1, *spectrum.shape[-2:])
+        waveform = torch.istft(flat, **self._layout, length=n_samples)
+        separated: Audio = waveform.reshape(*spectrum.shape[:-2], n_samples).cpu().numpy()
+        return separated
 
     def spread(self, mask: Tensor, n_frames: int) -> Tensor:
         """Masks (K, T, F) on the frames and bins of the STFT: (K, n_bins, n_frames).
 
         Linear between the centres of the mask's frames.
         """
-        centre = torch.arange(n_frames, device=mask.device) * self._hop  # in samples
+        hop = self._hop / self._ratio
+        centre = torch.arange(n_frames, device=mask.device) * hop  # in the network's samples
         last = mask.shape[-2] - 1
         position = ((centre - self._mask_grid.window / 2) / self._mask_grid.hop).clamp(0, last)
         before = position.floor().long()
@@ -139,12 +168,35 @@ class MaskedStft:
         return (at_centres @ self._mel_to_fft).transpose(-1, -2)
 
 
+def _at_bins(per_bin: Tensor, position: Tensor) -> Tensor:
+    """(F, n_bins) at positions (n,) between the bins, linearly; 0 beyond the last bin."""
+    last = per_bin.shape[1] - 1
+    before = position.floor().clamp_max(last).long()
+    after = (before + 1).clamp_max(last)
+    between = per_bin[:, before] + (position - before) * (per_bin[:, after] - per_bin[:, before])
+    return between * (position <= last)
+
+
+class Recording(NamedTuple):
+    """What is taken apart, where that is more than the network hears: the file itself.
+
+    Attributes:
+        blocks: (D, n) of D channels.
+        n_channels: D.
+        sample_rate: Of the blocks.
+    """
+
+    blocks: Iterable[Audio]
+    n_channels: int
+    sample_rate: int
+
+
 class Piece(NamedTuple):
     """A part of a recording, taken apart; the next one begins where it ends.
 
     Attributes:
-        mixture: (n,), as it was read.
-        sources: (C, n), zero where a class is not detected; the rest is missing from their sum.
+        mixture: (…, n), as it was read.
+        sources: (C, …, n), zero where a class is not detected; the rest is missing from their sum.
         clip: (C,) scores of the last window.
         detected: (C,) bool, the classes that were separated from that window.
     """
@@ -156,9 +208,14 @@ class Piece(NamedTuple):
 
 
 class Separator:
-    """Takes clips apart with the masks of one network."""
+    """Takes clips apart with the masks of one network.
 
-    def __init__(self, detector: Detector) -> None:
+    Args:
+        detector: Has the network.
+        sample_rate: Of what is taken apart; by default the network's.
+    """
+
+    def __init__(self, detector: Detector, sample_rate: int | None = None) -> None:
         self.card: ModelCard = detector.card
         if "logmel" not in self.card.network.inputs:
             raise SedmtlError(
@@ -166,7 +223,7 @@ class Separator:
                 "bins that sounds could be separated by: take a run of another network"
             )
         self._detector = detector
-        self.stft = MaskedStft(detector.card, detector.device)
+        self.stft = MaskedStft(detector.card, detector.device, sample_rate)
 
     def listen(self, clip: Audio) -> tuple[Scores, Tensor]:
         """A conformed clip (n_samples,) -> scores (C,), masks (C, T, F) that know no others."""
@@ -179,13 +236,13 @@ class Separator:
         return self.card.tagged(clip)
 
     def separate(self, waveform: Audio, mask: Tensor, classes: Marks) -> Audio:
-        """Take some classes (C,) out of a clip (N,) at any level, with its masks (C, T, F).
+        """Take some classes (C,) out of a clip (…, N) at any level, with its masks (C, T, F).
 
         Returns:
-            (C, N), zero but for the chosen classes, which share each bin. What is missing to the
+            (C, …, N), zero but for the chosen classes, which share each bin. What is missing to the
             waveform is the rest.
         """
-        sources = np.zeros((len(classes), len(waveform)), np.float32)
+        sources = np.zeros((len(classes), *waveform.shape), np.float32)
         if classes.any():
             chosen = share(mask[torch.from_numpy(classes).to(mask.device)])
             sources[classes] = self.stft.separate(waveform, chosen)
@@ -193,43 +250,64 @@ class Separator:
 
 
 def take_apart(
-    separator: Separator, blocks: Iterable[Audio], wanted: Sequence[int] | None
+    separator: Separator,
+    blocks: Iterable[Audio],
+    wanted: Sequence[int] | None,
+    recording: Recording | None = None,
 ) -> Iterator[Piece]:
     """Take a recording apart, piece by piece.
 
     Args:
-        separator: Of a run.
-        blocks: The recording, mono and at the network's rate, in pieces of any length.
+        separator: Of a run, for the sample rate of what is taken apart.
+        blocks: What the network hears: mono and at its rate, in pieces of any length.
         wanted: Indices of the classes to take out; if none: in each window those detected.
+        recording: What is taken apart; by default what the network hears.
     """
     grid, n_classes = separator.card.grid, len(separator.card.classes)
-    ahead, behind = tee(blocks)
-    raw = _Raw(behind)
-    n_shared = grid.n_samples - grid.stride * grid.hop
-    # The mixture is a row of its own, faded from itself to itself.
-    join = CrossFade(n_classes + 1, n_shared)
+    if recording is None:
+        ahead, behind = tee(blocks)
+        ratio, n_channels = Fraction(1), 1
+    else:
+        ahead, behind = iter(blocks), iter(recording.blocks)
+        ratio, n_channels = Fraction(recording.sample_rate, grid.sample_rate), recording.n_channels
+    raw, n_shared = _Raw(behind), grid.n_samples - grid.stride * grid.hop
+    # The mixture is a row of its own, faded from itself to itself. Where windows begin and end
+    # between two samples of the recording, they may share one less.
+    join = CrossFade((n_classes + 1) * n_channels, int(n_shared * ratio) - (ratio != 1))
     for window in cut(ahead, grid):
-        begin = window.start * grid.hop
-        waveform = raw.take(begin, window.end)
+        begin = int(window.start * grid.hop * ratio)
+        waveform = raw.take(begin, None if window.is_last else int(window.end * ratio))
         clip, mask = separator.listen(window.waveform)
         detected = np.isin(np.arange(n_classes), wanted) if wanted else separator.detected(clip)
         sources = separator.separate(waveform, mask, detected)
-        joined = join.push(begin, np.vstack([sources, waveform]))
+        rows = np.concatenate([sources, waveform[None]])
+        shape = rows.shape[:-1]
+        joined = join.push(begin, rows.reshape(-1, rows.shape[-1])).reshape(*shape, -1)
         yield Piece(joined[-1], joined[:-1], clip, detected)
-    joined = join.finish()
+    joined = join.finish().reshape(*shape, -1)
     yield Piece(joined[-1], joined[:-1], clip, detected)
 
 
 class _Raw:
     """The samples of a recording, of which only those are held that are still asked for."""
 
-    def __init__(self, blocks: Iterable[Audio]) -> None:
-        self._blocks = iter(blocks)
-        self._start, self._held = 0, np.zeros(0, np.float32)
+    def __init__(self, blocks: Iterator[Audio]) -> None:
+        self._blocks = blocks
+        self._start, self._held = 0, next(blocks)
 
-    def take(self, begin: int, end: int) -> Audio:
-        """Samples from `begin` to `end`; neither may go back to before an earlier `begin`."""
-        while self._start + len(self._held) < end:
-            self._held = np.concatenate([self._held, next(self._blocks)])
-        self._held, self._start = self._held[begin - self._start :], begin
-        return self._held[: end - begin]
+    def take(self, begin: int, end: int | None) -> Audio:
+        """Samples (…, n) from `begin` to `end`, or to the last one.
+
+        Neither may go back to before an earlier `begin`.
+        """
+        self._held, self._start = self._held[..., begin - self._start :], begin
+        waiting = [self._held]
+        n_held = self._held.shape[-1]
+        while end is None or n_held < end - begin:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            waiting.append(block)
+            n_held += block.shape[-1]
+        self._held = np.concatenate(waiting, axis=-1)
+        return self._held if end is None else self._held[..., : end - begin]

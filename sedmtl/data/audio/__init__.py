@@ -16,6 +16,7 @@ from sedmtl.data.audio.files import (
     read,
     search,
     stream,
+    stream_channels,
     wav_bytes,
 )
 from sedmtl.data.audio.waveform import (
@@ -54,6 +55,7 @@ __all__ = [
     "rms",
     "search",
     "stream",
+    "stream_channels",
     "to_mono",
     "wav_bytes",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soundfile
 
 from sedmtl.data.audio.containers import check_whole
-from sedmtl.data.audio.waveform import Audio, average, resample, resample_blocks
+from sedmtl.data.audio.waveform import Audio, average, channels, resample, resample_blocks
 from sedmtl.runtime import folders
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import is_special
@@ -173,6 +173,12 @@ def stream(
     yield from resample_blocks(blocks, info.sample_rate, sample_rate, str(path))
 
 
+def stream_channels(path: Path) -> Iterator[Audio]:
+    """Read a file of any length in blocks (channels, n), at its own sample rate; as `stream`."""
+    info = probe(path)
+    yield from _blocks(path, info, 0, info.n_samples, channels)
+
+
 def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> bytes:
     """A 16-bit WAV file, in memory: on a full disk libsndfile may write half a one unnoticed.
 
@@ -200,8 +206,14 @@ def _part(path: Path, info: AudioInfo, start_s: float, duration_s: float | None)
     yield from _blocks(path, info, first, n_samples)
 
 
-def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator[Audio]:
-    """Samples of a file starting at `first`, mono, at the original rate."""
+def _blocks(
+    path: Path,
+    info: AudioInfo,
+    first: int,
+    n_samples: int,
+    take: Callable[[npt.NDArray[np.float32], int, int, str], Audio] = average,
+) -> Iterator[Audio]:
+    """Samples of a file starting at `first`, at the original rate, as `take` takes them."""
     at, end = first, first + n_samples
     n_at_a_time = max(1, BLOCK // info.n_channels)
     try:
@@ -221,7 +233,7 @@ def _blocks(path: Path, info: AudioInfo, first: int, n_samples: int) -> Iterator
                         f"{path} is cut short: its header promises {info.duration_s:.2f} s of "
                         f"audio, found {at / info.sample_rate:.2f} s"
                     )
-                yield average(samples, at, info.sample_rate, str(path))
+                yield take(samples, at, info.sample_rate, str(path))
                 at += len(samples)
     except soundfile.LibsndfileError as error:
         raise SedmtlError(

@@ -74,6 +74,18 @@ def resample_blocks(
 
 def average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
     """Average the channels of samples; `first` is the number of preceding samples."""
+    check(samples, first, rate, where)
+    return _mean_of_channels(samples)
+
+
+def channels(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
+    """(N, channels) -> (channels, N); otherwise as `average`."""
+    check(samples, first, rate, where)
+    return np.ascontiguousarray(samples.T)
+
+
+def check(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> None:
+    """Refuse samples that are no audio; `first` is the number of preceding samples."""
     if not max(samples.max(), -samples.min()) <= LOUDEST:  # NaN compares as false, too
         fits = (np.abs(samples) <= LOUDEST).reshape(len(samples), -1).all(axis=1)
         at = int(np.argmin(fits))
@@ -83,7 +95,6 @@ def average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str)
             f"{where} holds {found} at {(first + at) / rate:.3f} s, expected samples from -1 to 1: "
             "export the file again"
         )
-    return _mean_of_channels(samples)
 
 
 def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
