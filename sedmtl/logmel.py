@@ -153,7 +153,7 @@ class Standardiser(nn.Module):
         self.std: Tensor
 
     @classmethod
-    def fit(cls, blocks: Iterable[npt.NDArray[np.float32]]) -> Standardiser:
+    def fit(cls, blocks: Iterable[npt.NDArray[np.floating]]) -> Standardiser:
         """Fit mean and (population) standard deviation in one pass.
 
         Args:
@@ -169,7 +169,10 @@ class Standardiser(nn.Module):
             scatter = scatter + shift**2 * n * len(frames) / n_all
             mean = mean + shift * len(frames) / n_all
             n = n_all
-        return cls(mean, np.sqrt(scatter / n))
+        std = np.sqrt(scatter / n)
+        # Less than the values' own rounding is no deviation: what came would be divided by it.
+        rounding = np.finfo(block.dtype).eps * np.abs(mean)
+        return cls(mean, np.where(std > rounding, std, 0.0))
 
     def forward(self, logmel: Tensor) -> Tensor:
         """(…, F) -> (…, F), zero mean and unit variance a bin over the training folds."""

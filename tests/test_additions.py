@@ -44,7 +44,7 @@ class HalfRateSettings(NetworkSettings):
     def time_stride(self) -> int:
         return 2
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+    def build(self, n_classes, n_frames, n_mels, frames=None) -> nn.Module:
         return HalfRate(n_classes, self)
 
 

@@ -125,7 +125,7 @@ def trainer_of(config=CONFIG):
     loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, TARGET, CPU, resident=False)
     standardiser = Standardiser(np.zeros(8), np.ones(8))
     split = split_rows(table, config.fold)
-    return Trainer(network, {}, standardiser, loader, TARGET, split, config, CPU)
+    return Trainer(network, {}, {"logmel": standardiser}, loader, TARGET, split, config, CPU)
 
 
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been():

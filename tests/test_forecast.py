@@ -15,7 +15,6 @@ from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
 from sedmtl.training.grid.workload import workloads
-from sedmtl.training.loop import Trainer
 
 pytestmark = pytest.mark.slow
 
@@ -141,22 +140,6 @@ def test_memory_grows_with_the_clips_their_frames_and_the_network():
     assert small.n_bytes(recordings, 4) == small.n_bytes(LOAD, 12)
     assert wide.window_bytes > 1.5 * small.window_bytes
     assert long.window_bytes == pytest.approx(2 * small.window_bytes, rel=0.15)
-
-
-def test_a_network_that_keeps_much_for_a_clip_takes_one_step_and_others_a_batch(monkeypatch):
-    sizes, steps = [], Trainer.steps
-
-    def count(self, clips, loader=None):
-        sizes.append(len(clips))
-        return steps(self, clips, loader)
-
-    monkeypatch.setattr(Trainer, "steps", count)
-    monkeypatch.setattr(cost, "ENOUGH_S", 1e6)  # however slow this machine is
-    cost_of(batch_size=24)
-    assert sizes == [1, 1, 1, 24]
-    monkeypatch.setattr(cost, "DEAR", 0)
-    assert cost_of(batch_size=24).train_s > 0
-    assert sizes == [1, 1, 1, 24, 1]
 
 
 def test_an_epoch_takes_its_clips_times_what_one_takes():

@@ -55,7 +55,7 @@ def trainer_of(clips, recipe=RECIPE):
     cpu = torch.device("cpu")
     loader = BatchLoader({"logmel": lambda rows: logmel[rows]}, target, cpu, resident=False)
     tasks = build_tasks(recipe.tasks, recipe.network, SIZES)
-    return Trainer(network, tasks, standardiser, loader, target, split, recipe, cpu)
+    return Trainer(network, tasks, {"logmel": standardiser}, loader, target, split, recipe, cpu)
 
 
 def weights_of(trainer):

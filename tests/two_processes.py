@@ -81,7 +81,7 @@ def train(recipe):
     reads = {name: partial(np.take, each, axis=0) for name, each in arrays.items()}
     loader = BatchLoader(reads, target, cpu, resident=False)
     tasks = build_tasks(recipe.tasks, recipe.network, SIZES)
-    trainer = Trainer(network, tasks, standardiser, loader, target, split, recipe, cpu)
+    trainer = Trainer(network, tasks, {"logmel": standardiser}, loader, target, split, recipe, cpu)
     before = torch.from_numpy(trainer.score(np.arange(40)))
     history = list(trainer.fit(lambda _: None))
     return {

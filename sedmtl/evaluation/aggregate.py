@@ -32,7 +32,8 @@ def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
     groups: dict[str, list[ScoredRun]] = {}
     for run in sorted(runs, key=lambda run: run.fold):
         # Equal for all folds of one cross-validation, whatever versions trained them.
-        network = (run.config.cross_validation, run.recipe.get("store_digest"), run.data)
+        digests = (run.recipe.get("store_digest"), run.recipe.get("frames_digest"))
+        network = (run.config.cross_validation, *digests, run.data)
         groups.setdefault(repr(network), []).append(run)
     networks = [row for group in groups.values() for row in _rows_of(group)]
     with progress("drawing clips for the intervals", 1) as advance:

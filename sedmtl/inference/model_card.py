@@ -13,6 +13,7 @@ from torch import nn
 
 from sedmtl.classes import class_name
 from sedmtl.config.schema import find_excess
+from sedmtl.data.frame_times import frame_input
 from sedmtl.data.grid import Grid
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import LogMel, Standardiser, n_frames
@@ -125,7 +126,8 @@ class ModelCard:
 
     def build_network(self) -> nn.Module:
         """The network with fresh weights."""
-        return self.network.build(len(self.classes), self.n_frames, self.n_mels)
+        frames = frame_input(self.encoder, self.logmel_grid)
+        return self.network.build(len(self.classes), self.n_frames, self.n_mels, frames)
 
     def build_head(self, name: str) -> nn.Module:
         """A head of the network with fresh weights."""

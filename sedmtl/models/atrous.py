@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models.blocks import initialise
+from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.output import SedOutput
 from sedmtl.models.settings import NetworkSettings
 
@@ -25,7 +26,9 @@ class AtrousSettings(NetworkSettings):
 
     encoder_modules: ClassVar[tuple[str, ...]] = ("convs", "norms")
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:  # noqa: ARG002
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights."""
         return AtrousAttention(n_classes, self.width)
 
@@ -57,7 +60,7 @@ class AtrousAttention(nn.Module):
         self.classification = nn.Conv2d(channels[-1], n_classes, 1)
         initialise(self)
 
-    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
+    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
         """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder."""
         x = logmel.unsqueeze(1)
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sedmtl.models.attention_step import AttentionForm
 from sedmtl.models.blocks import encode, initialise, stack_blocks
+from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.output import SedOutput
 from sedmtl.models.settings import FrameMeaning, NetworkSettings
 from sedmtl.models.two_step_attention import TimeAttention, TwoStepAttention
@@ -43,7 +44,9 @@ class TwoStepAttentionSettings(NetworkSettings):
         """Of the first three blocks."""
         return tuple(self.width * factor for factor in (1, 2, 4))
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights."""
         return TwoStepAttentionAutoEncoder(n_classes, n_frames, n_mels, self)
 

@@ -12,13 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from sedmtl.models.blocks import encode, initialise
+from sedmtl.models.frame_input import FrameInput, JoinedFrames
 from sedmtl.models.output import SedOutput
-from sedmtl.models.pooled import CheapSettings, check_sizes, pooled_blocks, pools_of
+from sedmtl.models.pooled import (
+    N_POOLED,
+    JoiningSettings,
+    check_sizes,
+    pooled_blocks,
+    pools_of,
+)
 from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
 
 
 @dataclass(frozen=True)
-class CrnnSettings(CheapSettings):
+class CrnnSettings(JoiningSettings):
     """The options of crnn; its blocks have 1, 4, 8 and 8 times `width` channels, its GRU 8."""
 
     @property
@@ -26,10 +33,12 @@ class CrnnSettings(CheapSettings):
         """Of the first three blocks."""
         return tuple(self.width * factor for factor in (1, 4, 8))
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights."""
         check_sizes(n_frames, n_mels)
-        return Crnn(n_classes, n_mels, self)
+        return Crnn(n_classes, n_mels, self, self.joined(frames))
 
     @property
     def n_channels(self) -> int:
@@ -44,13 +53,24 @@ class Crnn(nn.Module):
         n_classes: C.
         n_mels: F.
         settings: Its options.
+        joined: Takes frames beside the log-mel, for the GRU.
     """
 
-    def __init__(self, n_classes: int, n_mels: int, settings: CrnnSettings) -> None:
+    def __init__(
+        self,
+        n_classes: int,
+        n_mels: int,
+        settings: CrnnSettings,
+        joined: JoinedFrames | None = None,
+    ) -> None:
         super().__init__()
         channels = [1, *(settings.width * factor for factor in (1, 4, 8, 8))]
         self.encoder = pooled_blocks(channels, pools_of(n_mels), settings.dropout)
-        self.gru = nn.GRU(channels[-1], channels[-1], batch_first=True, bidirectional=True)
+        n_inputs = channels[-1]
+        if joined is not None:
+            self.joined = joined
+            n_inputs += channels[-1]
+        self.gru = nn.GRU(n_inputs, channels[-1], batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(settings.dropout)
         self.class_layer = nn.Linear(2 * channels[-1], n_classes)
         self.time_pooling = TimePooling(2 * channels[-1], n_classes, settings.time_pooling)
@@ -59,13 +79,20 @@ class Crnn(nn.Module):
     def forward(
         self,
         logmel: Tensor,
+        frames: Tensor | None = None,
         *,
-        reconstruct: bool = True,  # noqa: ARG002
+        reconstruct: bool = True,
         with_stages: bool = False,
     ) -> SedOutput:
-        """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder."""
+        """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder.
+
+        Frames (B, T', D), standardised, are given if they are joined.
+        """
         encoded, stages = encode(self.encoder, logmel, with_stages=with_stages)  # (B, D, T', F')
         sequence = encoded.mean(dim=-1).transpose(1, 2).float()  # (B, T', D)
+        if frames is not None:
+            joined = self.joined(frames, sequence.shape[1], N_POOLED)  # (B, D, T')
+            sequence = torch.cat([sequence, joined.transpose(1, 2)], dim=-1)
         with torch.autocast(logmel.device.type, enabled=False):  # a GRU of bfloat16 drifts
             features = self.dropout(self.gru(sequence)[0])  # (B, T', 2 D)
             evidence = self.class_layer(features).transpose(1, 2)  # (B, C, T')

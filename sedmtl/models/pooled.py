@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models.blocks import ConvBlock, encode, initialise
+from sedmtl.models.frame_input import FrameInput, JoinedFrames, needed
 from sedmtl.models.output import SedOutput
 from sedmtl.models.settings import FrameMeaning, NetworkSettings
 from sedmtl.models.time_pooling import PoolingForm, TimePooling, at_logmel_frames
@@ -26,13 +27,16 @@ from sedmtl.runtime.errors import SedmtlError
 Pools = tuple[tuple[int, int], ...]
 """Frames and mel bins that are averaged after each block."""
 
+N_POOLED = 2
+"""Frames of the log-mel in each of the network's."""
+
 MIN_FRAMES, MIN_MELS = 4, 4
 """The least that pooling leaves something of."""
 
 
 def pools_of(n_mels: int) -> Pools:
     """The pools for F mel bins: frames twice as long, at least 4 bands from 16 bins on."""
-    return ((2, max(1, min(4, n_mels // 16))), (1, 2), (1, 2), (1, 1))
+    return ((N_POOLED, max(1, min(4, n_mels // 16))), (1, 2), (1, 2), (1, 1))
 
 
 def n_bands_of(n_mels: int) -> int:
@@ -70,7 +74,28 @@ class CheapSettings(NetworkSettings):
 
 
 @dataclass(frozen=True)
-class PooledSettings(CheapSettings):
+class JoiningSettings(CheapSettings):
+    """The options of the cheap networks on the log-mel."""
+
+    added: ClassVar[tuple[str, ...]] = ("join_frames",)
+
+    join_frames: bool = False
+    """Also take the frames of features.encoder: joined to the network's features over time."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The log-mel, and the frames if they are joined."""
+        return ("logmel", "frames") if self.join_frames else ("logmel",)
+
+    def joined(self, frames: FrameInput | None) -> JoinedFrames | None:
+        """The part of the network that takes the frames, if it does."""
+        if not self.join_frames:
+            return None
+        return JoinedFrames(needed(frames), 8 * self.width, self.dropout)
+
+
+@dataclass(frozen=True)
+class PooledSettings(JoiningSettings):
     """The options of pooled; its blocks have 1, 2, 4 and 8 times `width` channels."""
 
     task_modules: ClassVar[Mapping[str, str]] = {"reconstruct": "decoder"}
@@ -80,10 +105,12 @@ class PooledSettings(CheapSettings):
         """Of the first three blocks."""
         return tuple(self.width * factor for factor in (1, 2, 4))
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights."""
         check_sizes(n_frames, n_mels)
-        return Pooled(n_classes, n_mels, self)
+        return Pooled(n_classes, n_mels, self, self.joined(frames))
 
 
 def check_sizes(n_frames: int, n_mels: int) -> None:
@@ -109,25 +136,42 @@ class Pooled(nn.Module):
         n_classes: C.
         n_mels: F.
         settings: Its options.
+        joined: Takes frames beside the log-mel, as evidence of one more band.
     """
 
-    def __init__(self, n_classes: int, n_mels: int, settings: PooledSettings) -> None:
+    def __init__(
+        self,
+        n_classes: int,
+        n_mels: int,
+        settings: PooledSettings,
+        joined: JoinedFrames | None = None,
+    ) -> None:
         super().__init__()
         channels = [1, *(settings.width * factor for factor in (1, 2, 4, 8))]
         pools, n_bands = pools_of(n_mels), n_bands_of(n_mels)
         self.encoder = pooled_blocks(channels, pools, settings.dropout)
         self.class_map = BandLayer(channels[-1], n_classes, n_bands)
-        self.time_pooling = TimePooling(channels[-1] * n_bands, n_classes, settings.time_pooling)
+        n_features = channels[-1] * n_bands
+        if joined is not None:
+            self.joined, self.frame_map = joined, nn.Conv1d(channels[-1], n_classes, 1)
+            n_features += channels[-1]
+        self.time_pooling = TimePooling(n_features, n_classes, settings.time_pooling)
         self.decoder = unpooling_blocks(channels[::-1], pools[::-1])
         initialise(self)
 
     def forward(
-        self, logmel: Tensor, *, reconstruct: bool = True, with_stages: bool = False
+        self,
+        logmel: Tensor,
+        frames: Tensor | None = None,
+        *,
+        reconstruct: bool = True,
+        with_stages: bool = False,
     ) -> SedOutput:
         """Score a batch of any length.
 
         Args:
             logmel: (B, T, F), standardised.
+            frames: (B, T', D), likewise, if they are joined.
             reconstruct: Whether to run the decoder.
             with_stages: Whether to give the stages of the encoder.
         """
@@ -137,6 +181,10 @@ class Pooled(nn.Module):
         # as in the paper, cost 0.03 of micro-P and 0.10 of PSDS2 at 10 dB (docs/method.md).
         evidence = class_map.sum(dim=-1)  # (B, C, T')
         features = encoded.transpose(1, 2).flatten(2).transpose(1, 2)  # (B, D F', T')
+        if frames is not None:
+            joined = self.joined(frames, evidence.shape[-1], N_POOLED)  # (B, D, T')
+            evidence = evidence + self.frame_map(joined)
+            features = torch.cat([features, joined], dim=1)
         frame, (clip, over_time) = self.time_pooling(evidence.sigmoid(), features)
         n_frames = logmel.shape[1]
         return SedOutput(

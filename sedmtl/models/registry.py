@@ -9,10 +9,12 @@ from typing import Any
 
 from torch import nn
 
+from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError, suggest
 
-# Each network's settings class: the five of the paper's table IV in its order, then the cheap ones.
+# Each network's settings class: the five of the paper's table IV in its order, the cheap ones, and
+# those on the frames of a frozen encoder.
 # The command line parses the options from its source, so that `--help` need not import torch.
 NETWORKS = {
     "2apae": "sedmtl.models.autoencoder.TwoStepAttentionSettings",
@@ -22,6 +24,8 @@ NETWORKS = {
     "atrous": "sedmtl.models.atrous.AtrousSettings",
     "pooled": "sedmtl.models.pooled.PooledSettings",
     "crnn": "sedmtl.models.crnn.CrnnSettings",
+    "probe": "sedmtl.models.probe.ProbeSettings",
+    "gru": "sedmtl.models.gru.GruSettings",
 }
 MODELS = tuple(NETWORKS)
 TABLE_IV = MODELS[:5]
@@ -66,13 +70,21 @@ def read_settings(values: Mapping[str, Any]) -> NetworkSettings:
 
 def plain_settings(settings: NetworkSettings) -> dict[str, Any]:
     """The settings in a run's record: `model`, the paper's options, its own, `width`."""
-    options = {**settings_class(PAPERS).defaults(), **asdict(settings)}
+    own, usual = asdict(settings), settings.defaults()
+    own = {name: v for name, v in own.items() if name not in settings.added or v != usual[name]}
+    options = {**settings_class(PAPERS).defaults(), **own}
     width = options.pop("width")
     return {"model": name_of(settings), **options, "width": width}
 
 
 def build_model(
-    name: str, n_classes: int, n_frames: int, n_mels: int, width: int | None = None, **options: Any
+    name: str,
+    n_classes: int,
+    n_frames: int,
+    n_mels: int,
+    width: int | None = None,
+    frames: FrameInput | None = None,
+    **options: Any,
 ) -> nn.Module:
     """Build a network with fresh weights.
 
@@ -82,10 +94,12 @@ def build_model(
         n_frames: T.
         n_mels: F.
         width: Channels of the first block; by default those of the network's settings.
+        frames: Of a frozen encoder, for a network that takes them.
         options: The network's own options: the fields of its settings.
 
     Returns:
-        A module whose `forward` maps standardised log-mels (B, T, F) to a `SedOutput`.
+        A module whose `forward` maps standardised log-mels (B, T, F), or what else the settings'
+        `inputs` name, to a `SedOutput`.
 
     Raises:
         SedmtlError: There is no such network, or it has no such option or value.
@@ -96,7 +110,7 @@ def build_model(
             raise SedmtlError(f"{name} has no '{option}': {suggest(option, known.defaults())}")
     try:
         sizes = {} if width is None else {"width": width}
-        return known(**sizes, **options).build(n_classes, n_frames, n_mels)
+        return known(**sizes, **options).build(n_classes, n_frames, n_mels, frames)
     except ValueError as error:
         raise SedmtlError(f"{name}: {error}") from error
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from torch import Tensor, nn
 
+from sedmtl.models.frame_input import FrameInput
+
 FrameMeaning = Literal["presence", "evidence", "signed"]
 """The meaning of frame scores: `presence`, the probability that the class is active in the frame;
 `evidence`, higher where it is more likely, on no particular scale; `signed`, scores that a later
@@ -29,14 +31,13 @@ class NetworkSettings(ABC):
         task_modules: The auxiliary tasks that the network itself computes, and the submodule of
             each; the submodule of a task that is not trained is frozen.
         encoder_modules: The submodules that make `SedOutput.encoded`, which `--freeze-encoder`
-            keeps as they are.
-        inputs: What `forward` takes, in this order, all standardised: `logmel` (B, T, F), and
-            `frames` (B, T', D) of a frozen encoder, T' and D of the encoder's own.
+            keeps as they are; none if the network has no encoding of its own.
+        added: Options that came later: files leave them out where they have their default.
     """
 
-    inputs: ClassVar[tuple[str, ...]] = ("logmel",)
     task_modules: ClassVar[Mapping[str, str]] = {}
     encoder_modules: ClassVar[tuple[str, ...]] = ("encoder",)
+    added: ClassVar[tuple[str, ...]] = ()
 
     width: int = 32
     """Channels of the first block; 32 is the paper's."""
@@ -64,11 +65,27 @@ class NetworkSettings(ABC):
         return {each.name: each.default for each in fields(cls) if each.default is not MISSING}
 
     @abstractmethod
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights.
 
-        Its `forward(logmel (B, T, F), *, reconstruct=True)` returns a `SedOutput`.
+        Its `forward(*inputs, reconstruct=True)` returns a `SedOutput`.
+
+        Args:
+            n_classes: C.
+            n_frames: T.
+            n_mels: F.
+            frames: What the `inputs` have of frames; not needed where they are the log-mel alone.
         """
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What `forward` takes, in this order, all standardised.
+
+        `logmel` (B, T, F), and `frames` (B, T', D) of a frozen encoder, T' and D of its own.
+        """
+        return ("logmel",)
 
     @property
     def frame_meaning(self) -> FrameMeaning:
@@ -98,7 +115,10 @@ class NetworkSettings(ABC):
             for name, default in self.defaults().items()
             if name != "width" and getattr(self, name) != default
         }
-        return [v if isinstance(v, str) else f"{name}{v}" for name, v in changed.items()]
+        return [
+            v if isinstance(v, str) else name if v is True else f"{name}{v}"
+            for name, v in changed.items()
+        ]
 
     def class_probability(self, class_map: Tensor) -> Tensor:
         """The class map as probabilities, in its shape (B, C, T, F)."""

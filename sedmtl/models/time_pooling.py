@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedmtl.models.attention_step import Attended
 from sedmtl.models.local_step import LocalStep
 
-PoolingForm = Literal["local", "linear", "attention"]
+PoolingForm = Literal["local", "linear", "attention", "mean", "max"]
 """`local`: the power mean of the odds (`LocalStep`). `linear`: linear softmax, the mean of the
 presences weighted by themselves (Wang, Li and Metze, arXiv 1810.09050). `attention`: a mean whose
-weights, a softmax over time, the network computes from the features of each frame."""
+weights, a softmax over time, the network computes from the features of each frame. `mean` and `max`
+of the presences."""
 
 N_AROUND = 7
 """Frames averaged by `local`: 0.45 s at 64 ms per frame, as 15 of 32 ms in the paper's network."""
@@ -26,13 +28,16 @@ class TimePooling(nn.Module):
         n_features: D, of each frame.
         n_classes: C.
         form: Which pooling.
+        n_around: Frames averaged by `local`, odd.
     """
 
-    def __init__(self, n_features: int, n_classes: int, form: PoolingForm) -> None:
+    def __init__(
+        self, n_features: int, n_classes: int, form: PoolingForm, n_around: int = N_AROUND
+    ) -> None:
         super().__init__()
         self.form = form
         if form == "local":
-            self.local = LocalStep(n_classes, n_around=N_AROUND)
+            self.local = LocalStep(n_classes, n_around=n_around)
         elif form == "attention":
             self.attention = nn.Conv1d(n_features, n_classes, 1)
 
@@ -52,8 +57,13 @@ class TimePooling(nn.Module):
             return pooled
         if self.form == "linear":
             weights = presence / presence.sum(dim=-1, keepdim=True).clamp_min(1e-6)
-        else:
+        elif self.form == "attention":
             weights = self.attention(features).float().softmax(dim=-1)
+        elif self.form == "mean":
+            weights = torch.full_like(presence, 1 / presence.shape[-1])
+        else:
+            highest = presence.argmax(dim=-1, keepdim=True)
+            weights = torch.zeros_like(presence).scatter(-1, highest, 1.0)
         return presence, Attended((weights * presence).sum(dim=-1), weights)
 
 

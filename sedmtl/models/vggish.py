@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from sedmtl.models.blocks import initialise, stack_blocks
+from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.output import SedOutput
 from sedmtl.models.pooling import (
     GlobalAverage,
@@ -31,7 +32,9 @@ class VggishSettings(NetworkSettings):
 class GapSettings(VggishSettings):
     """The options of GAP."""
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:  # noqa: ARG002
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights."""
         return Vggish(n_classes, GlobalAverage(), self.width)
 
@@ -40,7 +43,9 @@ class GapSettings(VggishSettings):
 class GmpSettings(VggishSettings):
     """The options of GMP."""
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:  # noqa: ARG002
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights."""
         return Vggish(n_classes, GlobalMaximum(), self.width)
 
@@ -49,7 +54,9 @@ class GmpSettings(VggishSettings):
 class GwrpSettings(VggishSettings):
     """The options of GWRP."""
 
-    def build(self, n_classes: int, n_frames: int, n_mels: int) -> nn.Module:
+    def build(
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
+    ) -> nn.Module:
         """The network with fresh weights."""
         return Vggish(n_classes, GlobalWeightedRank(n_frames * n_mels), self.width)
 
@@ -71,7 +78,7 @@ class Vggish(nn.Module):
         self.pooling = pooling
         initialise(self)
 
-    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:  # noqa: ARG002
+    def forward(self, logmel: Tensor, *, reconstruct: bool = True) -> SedOutput:
         """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder."""
         encoded = self.encoder(logmel.unsqueeze(1))  # (B, D, T, F)
         class_map = self.class_conv(encoded)  # (B, C, T, F)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sedmtl.runtime.workers.threads import map_in_order, threads
 from sedmtl.store import Rows
@@ -63,9 +63,17 @@ class Batch(NamedTuple):
         """The log-mel as it was read, where another one has taken its place."""
         return self.arrays[RAW]
 
-    def with_logmel(self, logmel: Tensor) -> Batch:
-        """The batch with another log-mel, such as a standardised one."""
-        return self._replace(arrays={**self.arrays, RAW: self.logmel, "logmel": logmel})
+    def standardised(self, standardisers: Mapping[str, nn.Module]) -> Batch:
+        """The batch with those of its arrays standardised that can be."""
+        raw = {RAW: self.logmel} if "logmel" in self.arrays else {}
+        return self._replace(arrays={**standardised(self.arrays, standardisers), **raw})
+
+
+def standardised(
+    arrays: Mapping[str, Tensor], standardisers: Mapping[str, nn.Module]
+) -> dict[str, Tensor]:
+    """Arrays with those standardised that can be."""
+    return {n: standardisers[n](each) if n in standardisers else each for n, each in arrays.items()}
 
 
 class BatchLoader:

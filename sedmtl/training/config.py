@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sedmtl.config import Remix
+from sedmtl.data.frame_times import frames_of
 from sedmtl.models.registry import PAPERS, name_of, plain_settings, read_settings
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.devices import Precision
@@ -217,4 +218,4 @@ def build_network(config: TrainConfig, store: Store) -> nn.Module:
     """The network for a store, with fresh weights from the seed."""
     n_frames, n_mels = store.row_shape
     torch.manual_seed(config.seed)
-    return config.network.build(len(store.classes), n_frames, n_mels)
+    return config.network.build(len(store.classes), n_frames, n_mels, frames_of(store))

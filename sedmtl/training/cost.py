@@ -6,6 +6,7 @@ Neither a store nor a corpus is needed: time and memory depend on sizes alone.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,10 +16,12 @@ import torch
 from torch import Tensor
 
 from sedmtl.config import Config
+from sedmtl.data.frame_times import frames_of
 from sedmtl.data.mixing import plan_project
 from sedmtl.data.sources import planned_bytes
 from sedmtl.features.targets import target_arrays
 from sedmtl.logmel import Standardiser
+from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.free_memory import free_bytes
@@ -38,13 +41,8 @@ N_SCENES = 10
 """Stands for the number of classes of scenes, which hardly matters."""
 
 PART, FEW_FRAMES = 8, 32
-"""The first step has this part of a clip's frames, but at least so many: a clip of the paper's
+"""The first probe has this part of a clip's frames, but at least so many: a clip of the paper's
 network takes 3 s on two cores, and both time and memory grow with the frames."""
-
-DEAR = 100_000_000
-"""Bytes for a clip beyond which, on a CPU, the first step is the only one. What torch sets up in it
-is 10 to 25 % of that of 2APAE, gap or atrous at the paper's size, and most of that of pooled; and a
-frame of so few takes up to 30 % less than one of a whole clip."""
 
 PEAK = 1.9
 """Peak memory of a step over what its backward pass needs, measured as a process's growth on a CPU:
@@ -61,6 +59,7 @@ class Workload(NamedTuple):
         n_train: Windows of recordings, or clips of one window, that are learned from per epoch.
         n_scored: Those that are scored after each epoch.
         n_windows: Largest number of windows of a recording that go through the network together.
+        frames: Of a frozen encoder, if there is one.
     """
 
     n_classes: int
@@ -69,10 +68,17 @@ class Workload(NamedTuple):
     n_train: int
     n_scored: int
     n_windows: int = 1
+    frames: FrameInput | None = None
 
     @classmethod
     def of_clips(
-        cls, clips: ClipTable, n_classes: int, n_frames: int, n_mels: int, fold: int
+        cls,
+        clips: ClipTable,
+        n_classes: int,
+        n_frames: int,
+        n_mels: int,
+        fold: int,
+        frames: FrameInput | None = None,
     ) -> Workload:
         """With a fold held out.
 
@@ -83,13 +89,26 @@ class Workload(NamedTuple):
         n_scored = sum(len(clips.rows_of(part)[0]) for part in split.scored.values())
         n_each = np.minimum(np.bincount(clips.rows_of(split.train)[1]), MAX_WINDOWS)
         sizes = (int(n_each.sum()), n_scored, int(n_each.max()))
-        return cls(n_classes, n_frames, n_mels, *sizes)
+        return cls(n_classes, n_frames, n_mels, *sizes, frames)
 
     @classmethod
     def of_store(cls, store: Store, fold: int) -> Workload:
         """With a fold of a store held out; raises as `of_clips`."""
         n_frames, n_mels = store.row_shape
-        return cls.of_clips(store.clips, len(store.classes), n_frames, n_mels, fold)
+        sizes = (len(store.classes), n_frames, n_mels)
+        return cls.of_clips(store.clips, *sizes, fold, frames_of(store))
+
+    def inputs(self, n_clips: int) -> dict[str, npt.NDArray[np.float32]]:
+        """Noise in place of what networks take, by name."""
+        shapes = {"logmel": (self.n_frames, self.n_mels)}
+        if self.frames is not None:
+            n_frames = max(1, round(self.n_frames * self.frames.step))
+            shapes["frames"] = (n_frames, self.frames.n_dims)
+        rng = np.random.default_rng(0)
+        return {
+            name: rng.normal(size=(n_clips, *shape)).astype(np.float32)
+            for name, shape in shapes.items()
+        }
 
 
 class Cost(NamedTuple):
@@ -118,28 +137,26 @@ class Cost(NamedTuple):
 
 
 def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> Cost:
-    """Time a step of a few frames, then of a clip and of a batch unless they take too long.
+    """Time steps of more and more frames, then clips, until one is long enough to trust.
 
     Args:
         config: What to train.
         load: Its sizes.
         device: Where.
     """
-    share, trainer = _few_frames(config, load, device)
-    started = time.monotonic()
-    memory = _measure_memory(share, trainer)
-    rate = share / (time.monotonic() - started)
-    if memory[1] < DEAR or device.type == "cuda":
-        rate = share / _seconds_of_step(trainer)
-        for n_wanted in (1, config.n_at_once):
-            n_clips = min(n_wanted, int(ENOUGH_S * rate))
-            if n_clips > share:
-                share, trainer = n_clips, _trainer(config, load, n_clips, device)
-                rate = max(rate, share / _seconds_of_step(trainer))
+    rate = 0.0
+    for share, trainer in _probes(config, load, device):
+        if not rate:
+            weight_bytes, window_bytes = _measure_memory(share, trainer)
+        elif share / rate > ENOUGH_S:
+            break
+        rate = max(rate, share / _seconds_of_step(trainer))
+        timed = share, trainer
+    share, trainer = timed
     started = time.monotonic()
     trainer.score(trainer.split.train)
     score_s = (time.monotonic() - started) / share
-    return Cost(1 / rate, score_s, *memory)
+    return Cost(1 / rate, score_s, weight_bytes, window_bytes)
 
 
 def _measure_memory(share: float, trainer: Trainer) -> tuple[int, int]:
@@ -163,7 +180,7 @@ def choose_micro_batch(
         device: Of this process; on the CPU, those that train together share the memory.
         source_bytes: As of `source_bytes`.
     """
-    memory = _measure_memory(*_few_frames(config, load, device))
+    memory = _measure_memory(*next(_probes(config, load, device)))
     cost = Cost(0.0, 0.0, *memory)
     return distributed.first(lambda: _fit(config, load, device, cost, source_bytes))
 
@@ -185,7 +202,9 @@ def _fit(
     free = free_bytes(device)
     # The log-mels will be on a GPU that has room for them, then the sources of new mixtures: see
     # `open_trainer`.
-    store_bytes = 4 * (load.n_train + load.n_scored) * load.n_frames * load.n_mels
+    inputs = load.inputs(1)
+    n_values = sum(inputs[name].size for name in config.network.inputs)
+    store_bytes = 4 * (load.n_train + load.n_scored) * n_values
     for n_bytes in (store_bytes, source_bytes):
         free -= n_bytes if n_bytes and fits(n_bytes, device) else 0
     n_processes = distributed.world_size()
@@ -213,11 +232,18 @@ def _fit(
     return n_clips
 
 
-def _few_frames(config: TrainConfig, load: Workload, device: torch.device) -> tuple[float, Trainer]:
-    """What part of a clip the first step has, and a trainer on so much noise."""
-    n_frames = min(load.n_frames, max(load.n_frames // PART, FEW_FRAMES))
-    trainer = _trainer(config, load._replace(n_frames=n_frames), 1, device)
-    return n_frames / load.n_frames, trainer
+def _probes(
+    config: TrainConfig, load: Workload, device: torch.device
+) -> Iterator[tuple[float, Trainer]]:
+    """Trainers on more and more noise, and how many clips of full length it stands for."""
+    shortest = min(load.n_frames, max(load.n_frames // PART, FEW_FRAMES))
+    for n_frames in dict.fromkeys((shortest, load.n_frames)):
+        share = n_frames / load.n_frames
+        yield share, _trainer(config, load._replace(n_frames=n_frames), 1, device)
+    n_clips = 1
+    while n_clips < config.n_at_once:
+        n_clips = min(4 * n_clips, config.n_at_once)
+        yield n_clips, _trainer(config, load, n_clips, device)
 
 
 def _trainer(config: TrainConfig, load: Workload, n_clips: int, device: torch.device) -> Trainer:
@@ -231,17 +257,18 @@ def _trainer(config: TrainConfig, load: Workload, n_clips: int, device: torch.de
         shape, dtype = stored[name]
         arrays[name] = np.zeros((n_clips, *shape), dtype)
     rng = np.random.default_rng(0)
-    logmel = rng.normal(size=(n_clips, load.n_frames, load.n_mels)).astype(np.float32)
     target = rng.integers(0, 2, (n_clips, load.n_classes)).astype(np.uint8)
-    arrays["logmel"] = logmel
+    inputs = load.inputs(n_clips)
+    arrays |= inputs
     reads = {name: partial(np.take, each, axis=0) for name, each in arrays.items()}
     loader = BatchLoader(reads, target, device, resident=False)
-    network = config.network.build(load.n_classes, load.n_frames, load.n_mels)
-    standardiser = Standardiser(np.zeros(load.n_mels), np.ones(load.n_mels))
+    network = config.network.build(load.n_classes, load.n_frames, load.n_mels, load.frames)
+    ones = {name: np.ones(each.shape[-1]) for name, each in inputs.items()}
+    standardisers = {name: Standardiser(0 * each, each) for name, each in ones.items()}
     rows = np.arange(n_clips)
     split = Split(rows, rows[:0], rows[:0])
     tasks = build_tasks(config.tasks, config.network, sizes)
-    return Trainer(network, tasks, standardiser, loader, target, split, config, device)
+    return Trainer(network, tasks, standardisers, loader, target, split, config, device)
 
 
 def _seconds_of_step(trainer: Trainer) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -84,8 +85,8 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
         sample_rate=store.attributes["sample_rate"],
         n_samples=store.attributes["n_samples"],
         features={key: store.attributes[key] for key in FEATURE_KEYS},
-        mean=tuple(trainer.standardiser.mean.tolist()),
-        std=tuple(trainer.standardiser.std.tolist()),
+        **_standardisers_of(trainer),
+        encoder=store.encoder if "frames" in config.network.inputs else None,
         postprocessing=PostProcessing(threshold=(0.5,) * len(store.classes)),
         tag_threshold=(0.5,) * len(store.classes),
         training={
@@ -97,3 +98,13 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
         },
         heads=tuple(trainer.heads),
     )
+
+
+def _standardisers_of(trainer: Trainer) -> dict[str, Any]:
+    """The standardisers as fields of a card."""
+    prefixes = {"logmel": "", "frames": "frames_"}
+    return {
+        f"{prefixes[name]}{statistic}": tuple(getattr(each, statistic).tolist())
+        for name, each in trainer.standardisers.items()
+        for statistic in ("mean", "std")
+    }

@@ -26,7 +26,7 @@ from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Rows, batches
 from sedmtl.training.bags import Bags
-from sedmtl.training.batches import Batch, BatchLoader
+from sedmtl.training.batches import Batch, BatchLoader, standardised
 from sedmtl.training.best import Best, keep_best
 from sedmtl.training.class_balance import ClassWeights, balanced
 from sedmtl.training.config import (
@@ -43,6 +43,9 @@ from sedmtl.training.tasks.task import Task
 
 CountClips = Callable[[int], None]
 
+STATE_OF = {"logmel": "standardiser", "frames": "frames_standardiser"}
+"""Names in the state of the standardisers of what networks take."""
+
 
 class Trainer:
     """A network with its optimiser, the clips it learns from and the best it has been."""
@@ -51,7 +54,7 @@ class Trainer:
         self,
         network: nn.Module,
         tasks: Mapping[str, Task],
-        standardiser: Standardiser,
+        standardisers: Mapping[str, Standardiser],
         loader: BatchLoader,
         target: npt.NDArray[np.uint8],
         split: Split,
@@ -73,14 +76,15 @@ class Trainer:
         self.split = split
         self.device = device
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.standardiser = standardiser.to(device)
+        self.standardisers = {name: each.to(device) for name, each in standardisers.items()}
         self.loader = loader
         self.remixer = remixer
         self._target = target
         self._bags = bags
         self._weights: ClassWeights | None = None
         in_bfloat16 = config.precision == "bfloat16"
-        self._objective = Objective(self.network, tasks, config.tasks, in_bfloat16).to(device)
+        what = (self.network, tasks, config.tasks, in_bfloat16, config.network.inputs)
+        self._objective = Objective(*what).to(device)
         self._objective.heads.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._joint_objective = distributed.average_gradients(self._objective)
         beside = (self._objective.weights, self._objective.heads)
@@ -163,8 +167,8 @@ class Trainer:
             shares = [distributed.share(batch) for batch in numbers]
             fed = self.loader.read(rows[share] for share in shares)
             for batch, share, (_, arrays) in zip(numbers, shares, fed, strict=True):
-                logmel = self.standardiser(arrays["logmel"])
-                output = self._objective.run(logmel, with_tasks=False)
+                inputs = standardised(arrays, self.standardisers)
+                output = self._objective.run(inputs, with_tasks=False)
                 scores[share] = output.clip.float()
                 count(len(batch))
         # A row's scores are zero but in one process: their sum is exact, and in order.
@@ -206,9 +210,8 @@ class Trainer:
 
     def _add_gradients(self, clips: Batch, n_in_batch: int) -> Tensor:
         """The losses of clips, summed; their part of the batch's gradient joins the others'."""
-        logmel = self.standardiser(clips.logmel)
         weight = None if self._weights is None else self._weights.at(clips.target)
-        loss = self._joint_objective(clips.with_logmel(logmel)._replace(weight=weight))
+        loss = self._joint_objective(clips.standardised(self.standardisers)._replace(weight=weight))
         # The mean over processes of these shares times gradients, summed over the micro-batches,
         # is that of the whole batch.
         share = distributed.world_size() * len(clips.target) / n_in_batch
@@ -228,7 +231,7 @@ class Trainer:
         """All that going on needs: tensors and plain Python values only."""
         return {
             "network": self.network.state_dict(),
-            "standardiser": self.standardiser.state_dict(),
+            **{STATE_OF[name]: each.state_dict() for name, each in self.standardisers.items()},
             "uncertainty": self._objective.weights.state_dict(),
             "tasks": self._objective.heads.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -247,8 +250,9 @@ class Trainer:
         try:
             n_done, n_wanted = len(state["history"]), self.config.epochs
             self.network.load_state_dict(state["network"])
-            if "standardiser" in state:  # not in those of earlier versions
-                self.standardiser.load_state_dict(state["standardiser"])
+            for name, standardiser in self.standardisers.items():
+                if STATE_OF[name] in state:  # not in those of earlier versions
+                    standardiser.load_state_dict(state[STATE_OF[name]])
             self._objective.weights.load_state_dict(state["uncertainty"])
             self._objective.heads.load_state_dict(state.get("tasks", {}))
             self.optimiser.load_state_dict(state["optimiser"])

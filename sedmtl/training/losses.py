@@ -53,6 +53,7 @@ class Objective(nn.Module):
         tasks: By name.
         weights: Of each task, or the rule that finds it.
         in_bfloat16: Whether to compute convolutions and dense layers in it.
+        inputs: Names of the arrays that the network takes.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Objective(nn.Module):
         tasks: Mapping[str, Task],
         weights: Mapping[str, Weight],
         in_bfloat16: bool,
+        inputs: Sequence[str] = ("logmel",),
     ) -> None:
         super().__init__()
         self.network = network
@@ -68,7 +70,7 @@ class Objective(nn.Module):
         self.heads = nn.ModuleDict(self.tasks)
         scales = {name: task.learned_scale for name, task in tasks.items()}
         self.weights = TaskWeights(weights, scales)
-        self.in_bfloat16 = in_bfloat16
+        self.in_bfloat16, self._inputs = in_bfloat16, inputs
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -76,8 +78,8 @@ class Objective(nn.Module):
         return (TOTAL, DETECTION, *self.tasks)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of a batch, scalars by name; its log-mel is standardised."""
-        return self.losses(self.run(batch.logmel, with_tasks=True), batch)
+        """The losses of a batch, scalars by name; what the network takes is standardised."""
+        return self.losses(self.run(batch.arrays, with_tasks=True), batch)
 
     def losses(self, output: SedOutput, batch: Batch) -> dict[str, Tensor]:
         """The losses of what the network and the tasks made of a batch: those of `parts`.
@@ -126,18 +128,19 @@ class Objective(nn.Module):
         record |= {_loss_key(name): loss for name, loss in losses.items()}
         return record | {f"{name}_alpha": alpha for name, alpha in alphas.items()}
 
-    def run(self, logmel: Tensor, *, with_tasks: bool) -> SedOutput:
-        """(B, T, F), standardised -> what the network computes, with the tasks' predictions.
+    def run(self, arrays: Mapping[str, Tensor], *, with_tasks: bool) -> SedOutput:
+        """What the network computes of clips, with the tasks' predictions.
 
         Args:
-            logmel: Of the clips.
+            arrays: By name, standardised.
             with_tasks: Whether the tasks take part.
         """
+        inputs = [arrays[name] for name in self._inputs]
         reconstruct = with_tasks and RECONSTRUCT in self.tasks
         reads_stages = any(task.reads_stages for task in self.tasks.values())
         stages = {"with_stages": True} if with_tasks and reads_stages else {}
-        with torch.autocast(logmel.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            output: SedOutput = self.network(logmel, reconstruct=reconstruct, **stages)
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            output: SedOutput = self.network(*inputs, reconstruct=reconstruct, **stages)
             if with_tasks:
                 predicted = {name: task(output) for name, task in self.tasks.items()}
                 output = output._replace(tasks=predicted)

@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sedmtl.data.frame_times import frames_of
 from sedmtl.inference.checkpoint import find_run, load_model
 from sedmtl.inference.model_card import ModelCard
+from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import read_bytes, read_text
-from sedmtl.store import Rows, Store
+from sedmtl.store import Rows, Store, check_encoder
 from sedmtl.training.config import TrainConfig
 
 SEEN_NAME = "trained_on.json"
@@ -88,6 +90,7 @@ def _check_features(start: Pretrained, store: Store) -> None:
                 f"{value:g}, found {store.attributes[key]:g} in {store.path}: set {key} in "
                 "data.yaml and run 'sedmtl features' again"
             )
+    check_encoder(store, start.card.encoder)
 
 
 def _check_network(start: Pretrained, config: TrainConfig) -> None:
@@ -116,7 +119,7 @@ def adopt(network: nn.Module, start: Pretrained, config: TrainConfig, store: Sto
     theirs, ours = start.card.classes, store.classes
     known = [label for label in ours if label in theirs]
     n_frames, n_mels = store.row_shape
-    dims = class_dims(config.network, n_frames, n_mels)
+    dims = class_dims(config.network, n_frames, n_mels, frames_of(store))
     fresh = network.state_dict()
     for key, tensor in fresh.items():
         source = start.weights.get(key)
@@ -153,10 +156,12 @@ def _other_sizes(start: Pretrained, config: TrainConfig, n_frames: int, key: str
     )
 
 
-def class_dims(settings: NetworkSettings, n_frames: int, n_mels: int) -> dict[str, tuple[int, ...]]:
+def class_dims(
+    settings: NetworkSettings, n_frames: int, n_mels: int, frames: FrameInput | None = None
+) -> dict[str, tuple[int, ...]]:
     """The dimensions of a network's tensors that have an entry for each class, by tensor."""
     with torch.device("meta"):
-        one, other = (settings.build(n, n_frames, n_mels).state_dict() for n in (5, 6))
+        one, other = (settings.build(n, n_frames, n_mels, frames).state_dict() for n in (5, 6))
     return {
         key: tuple(d for d, sizes in enumerate(zip(one[key].shape, other[key].shape, strict=True))
                    if sizes[0] != sizes[1])

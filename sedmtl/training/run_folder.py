@@ -60,14 +60,15 @@ def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[st
             f"{store.path} has a name that runs cannot carry: expected letters, digits and _.+-, "
             "or snr_ and a number; rename it"
         ) from None
-    targets = stored_arrays(config)
+    beside = {"targets": stored_arrays(config)}
+    beside["frames"] = tuple(name for name in config.network.inputs if name == "frames")
     return {
         **config.plain(),
         "n_parameters": n_parameters,
         "sedmtl_version": sedmtl.__version__,
         "torch_version": str(torch.__version__),
         "store_digest": store.data_hash("logmel"),
-        **({"targets_digest": store.data_hash(*targets)} if targets else {}),
+        **{f"{what}_digest": store.data_hash(*names) for what, names in beside.items() if names},
         **store.clip_facts,
         "config": store.data_yaml,
     }

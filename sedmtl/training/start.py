@@ -12,7 +12,7 @@ from sedmtl.features.targets import TARGETS
 from sedmtl.logmel import Standardiser
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import Store, batches
+from sedmtl.store import Rows, Store, batches
 from sedmtl.training.bags import Bags
 from sedmtl.training.batches import BatchLoader, ReadRows, fits
 from sedmtl.training.config import TrainConfig, build_network
@@ -46,18 +46,21 @@ def open_trainer(
     """
     split = split_rows(store.clips, config.fold)
     network = build_network(config, store)
+    # The card has that of the log-mel, too, for pictures.
+    inputs = tuple(dict.fromkeys(("logmel", *config.network.inputs)))
     if pretrained is None:
         rows, _ = store.clips.rows_of(split.training_folds)
-        standardiser = Standardiser.fit(store.read(batch) for batch in batches(rows, 256))
+        standardisers = {name: fit_standardiser(store, rows, name) for name in inputs}
     else:
         adopt(network, pretrained, config, store)
-        standardiser = pretrained.card.build_standardiser()
+        standardisers = {name: pretrained.card.build_standardiser(name) for name in inputs}
     target, n_rows = store.clips.target, store.clips.n_rows
-    n_bytes = 4 * n_rows * math.prod(store.row_shape)
+    n_bytes = 4 * n_rows * sum(math.prod(store.shape_of(name)) for name in config.network.inputs)
     windows = store.clips.windows
     knowledge = Knowledge.of_store(_asked(config), store, split.training_folds, project)
     reads: dict[str, ReadRows] = {
-        name: partial(store.read, array=name) for name in ("logmel", *stored_arrays(config))
+        name: partial(store.read, array=name)
+        for name in (*config.network.inputs, *stored_arrays(config))
     }
     reads |= knowledge.of(store.clips.events, store.clips.scene, windows)
     is_resident = fits(n_bytes, device)
@@ -71,7 +74,7 @@ def open_trainer(
     tasks = build_tasks(config.tasks, config.network, sizes)
     bags = None if windows is None else Bags(windows, target, config.seed, device)
     return Trainer(
-        network, tasks, standardiser, loader, target, split, config, device, remixer, bags
+        network, tasks, standardisers, loader, target, split, config, device, remixer, bags
     )
 
 
@@ -102,3 +105,8 @@ def _asked(config: TrainConfig) -> dict[str, str]:
     if config.supervision == "strong":
         asked[PRESENCE] = "--supervision strong"
     return asked
+
+
+def fit_standardiser(store: Store, rows: Rows, array: str) -> Standardiser:
+    """Of an array of a store, over the rows of the training folds."""
+    return Standardiser.fit(store.read(batch, array) for batch in batches(rows, 256))

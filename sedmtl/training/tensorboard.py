@@ -20,6 +20,7 @@ from sedmtl.models.settings import FrameMeaning
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
+from sedmtl.training.batches import standardised
 from sedmtl.training.finalize import card_of
 from sedmtl.training.loop import Trainer
 from sedmtl.training.tasks import RECONSTRUCT
@@ -117,10 +118,13 @@ def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store, draw
 
 def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
     """Look into a stored clip with the weights of the moment, in float32."""
-    stored = torch.from_numpy(store.read(range(row, row + 1))).to(trainer.device)
+    names = dict.fromkeys(("logmel", *trainer.config.network.inputs))
+    stored = {n: torch.from_numpy(store.read(range(row, row + 1), n)) for n in names}
+    on_device = {name: each.to(trainer.device) for name, each in stored.items()}
     trainer.network.eval()
     with torch.inference_mode():
-        logmel = trainer.standardiser(stored)
+        arrays = standardised(on_device, trainer.standardisers)
+        inputs = [arrays[name] for name in trainer.config.network.inputs]
         reconstruct = RECONSTRUCT in trainer.config.tasks
-        output: SedOutput = trainer.network(logmel, reconstruct=reconstruct)
-    return Inspection.of(card_of(trainer, store), logmel, output)
+        output: SedOutput = trainer.network(*inputs, reconstruct=reconstruct)
+    return Inspection.of(card_of(trainer, store), arrays["logmel"], output)

@@ -89,7 +89,8 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         )
     (run,) = folders_of(project.work_dir, [config], options.run_name)
     store_path = project.work_dir / "features" / f"{config.data}.h5"
-    with enough_memory(config), Store(store_path, "logmel", *stored_arrays(config)) as store:
+    arrays = ("logmel", *config.network.inputs, *stored_arrays(config))
+    with enough_memory(config), Store(store_path, *arrays) as store:
         _check_features(store, project)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.

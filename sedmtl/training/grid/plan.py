@@ -71,9 +71,15 @@ def plan_runs(
 
 def _run(values: Mapping[str, Any]) -> TrainConfig:
     try:
-        return TrainConfig.of(values)
+        run = TrainConfig.of(values)
     except ValueError as error:
         raise SedmtlError(f"--model {values['model']}: {error}") from error
+    if run.remix is not None and "frames" in run.network.inputs:
+        raise SedmtlError(
+            f"--remix makes new audio in every epoch, and {run.model} takes the frames that an "
+            "encoder has made of the stored audio: add --no-remix"
+        )
+    return run
 
 
 def _check_options(given: Mapping[str, Any], names: Sequence[str]) -> None:

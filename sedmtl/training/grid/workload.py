@@ -14,9 +14,13 @@ from sedmtl.data import audio
 from sedmtl.data.clips import LabelledClips, load_clips
 from sedmtl.data.corpora import load_events
 from sedmtl.data.download.catalogue import CORPORA
+from sedmtl.data.frame_times import frame_input
+from sedmtl.data.grid import Grid
 from sedmtl.data.reservation import validation_share
 from sedmtl.features.recordings import window_table
+from sedmtl.features.rows import open_front_end
 from sedmtl.logmel import n_frames
+from sedmtl.models.frame_input import FrameInput
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import size_text
 from sedmtl.store import Store, data_name, folds_of
@@ -59,7 +63,8 @@ def workloads(project: Config, data: str, folds: Iterable[int]) -> dict[int, Wor
     if data == OWN:
         clips = _clips_in_windows(project)
         sizes = (len(clips.classes), _n_frames(project), project.features.n_mels)
-        return {fold: Workload.of_clips(clips, *sizes, fold) for fold in folds}
+        frames = _frames(project)
+        return {fold: Workload.of_clips(clips, *sizes, fold, frames) for fold in folds}
     n_classes = _n_classes(project)
     return {fold: _of_mixtures(project, path, fold, n_classes) for fold in folds}
 
@@ -83,7 +88,7 @@ def _of_mixtures(project: Config, path: Path, fold: int, n_classes: int) -> Work
     n_validation = round(validation_share(n_all, mixing.folds) * n_left)
     n_train = n_left - n_validation
     sizes = (n_classes, _n_frames(project), project.features.n_mels)
-    return Workload(*sizes, n_train, n_validation + n_held_out)
+    return Workload(*sizes, n_train, n_validation + n_held_out, frames=_frames(project))
 
 
 def needed_data(project: Config, names: Iterable[str]) -> list[str]:
@@ -118,6 +123,15 @@ def needed_data(project: Config, names: Iterable[str]) -> list[str]:
 def _n_frames(project: Config) -> int:
     features = project.features
     return n_frames(project.mixing.n_samples, features.window, features.hop)
+
+
+def _frames(project: Config) -> FrameInput | None:
+    """The frames of the encoder that data.yaml names, if it does; its file is opened."""
+    mixing, features = project.mixing, project.features
+    encoder = open_front_end(mixing.sample_rate, features, project.encoder_path).encoder
+    sizes = (mixing.sample_rate, mixing.n_samples, _n_frames(project))
+    logmel = Grid(*sizes, features.window, features.hop)
+    return frame_input(None if encoder is None else encoder.card, logmel)
 
 
 def feature_path(project: Config, data: str) -> Path:

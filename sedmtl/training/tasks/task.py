@@ -49,9 +49,9 @@ class Task(nn.Module, ABC):
         super().__init__()
 
     @classmethod
-    def fits(cls, network: type[NetworkSettings]) -> bool:  # noqa: ARG003
-        """Whether a network can have the task."""
-        return True
+    def fits(cls, network: type[NetworkSettings]) -> bool:
+        """Whether a network can have the task: it encodes what the task reads."""
+        return bool(network.encoder_modules)
 
     @abstractmethod
     def forward(self, output: SedOutput) -> Tensor:

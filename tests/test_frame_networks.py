@@ -1,0 +1,240 @@
+"""Networks on the frames of a frozen encoder: probe, gru; pooled and crnn with frames joined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import Project, write_tone
+from encoder_files import N_DIMS, N_STEP, write_onnx
+
+from sedmtl.data import audio
+from sedmtl.data.grid import Grid
+from sedmtl.inference.checkpoint import load_card, load_state
+from sedmtl.inference.detector import Detector
+from sedmtl.logmel import Standardiser
+from sedmtl.models import build_model
+from sedmtl.models.frame_input import FrameInput
+from sedmtl.models.registry import plain_settings, read_settings
+from sedmtl.store import Store, read_scores
+
+RATE, SAMPLES = 8000, 8000
+LOGMEL = Grid(RATE, SAMPLES, 61, 256, 128)
+OF_TIME = {"coarse": 4.0, "fine": 200.0}
+"""Frames of an encoder per second: fewer and more than the log-mel's 62.5."""
+
+
+def input_of(rate_hz, n_dims=5):
+    return FrameInput(n_dims, LOGMEL.first_edge_s * rate_hz, LOGMEL.hop_s * rate_hz)
+
+
+@pytest.mark.parametrize("rate_hz", OF_TIME.values())
+def test_scores_keep_their_time(rate_hz):
+    """A ramp of the encoder's centres becomes that of the log-mel's, but at the repeated ends."""
+    centres = (torch.arange(round(rate_hz)) + 0.5) / rate_hz
+    wanted = torch.from_numpy(LOGMEL.edges_s[:-1] + LOGMEL.hop_s / 2).float()
+    found = input_of(rate_hz).resample(centres[None, None], 61)[0, 0]
+    inside = (wanted > 0.5 / rate_hz + LOGMEL.hop_s) & (wanted < 1 - 0.5 / rate_hz - LOGMEL.hop_s)
+    # A triangle of few frames that lie off its centre weighs one side more: by 0.1 ms here.
+    atol = 1e-6 if rate_hz < 60 else 2e-4
+    torch.testing.assert_close(found[inside], wanted[inside], rtol=0, atol=atol)
+    assert inside.sum() > 40
+
+
+@pytest.mark.parametrize("n_pooled", [1, 2])
+@pytest.mark.parametrize("rate_hz", OF_TIME.values())
+def test_what_is_constant_over_time_stays(rate_hz, n_pooled):
+    ones = torch.ones(1, 2, round(rate_hz))
+    found = input_of(rate_hz).resample(ones, 61 // n_pooled, n_pooled)
+    torch.testing.assert_close(found, torch.ones(1, 2, 61 // n_pooled))
+
+
+def test_a_longer_frame_is_a_mean_around_its_centre():
+    values = torch.rand(1, 1, 12)
+    in_step = FrameInput(1, 0.0, 1.0).resample(values, 4, 3)[0, 0]
+    triangle = torch.tensor([1.0, 2, 3, 2, 1]) / 9
+    torch.testing.assert_close(in_step[1], (values[0, 0, 2:7] * triangle).sum())
+
+
+def test_the_local_step_averages_over_half_a_second_whatever_the_rate():
+    assert [input_of(rate_hz).n_around(28) for rate_hz in (1.0, 4.0, 62.5)] == [1, 1, 29]
+
+
+@pytest.mark.parametrize("pooling", ["local", "linear", "attention", "mean", "max"])
+@pytest.mark.parametrize("name", ["probe", "gru"])
+@pytest.mark.parametrize("rate_hz", OF_TIME.values(), ids=OF_TIME.keys())
+def test_scores_are_over_the_log_mels_frames(name, pooling, rate_hz):
+    torch.manual_seed(0)
+    frames = 3 * torch.randn(2, round(rate_hz), 5)
+    network = build_model(name, 3, 61, 16, frames=input_of(rate_hz), time_pooling=pooling)
+    for parameter in network.parameters():  # a probe begins at 0
+        torch.nn.init.normal_(parameter)
+    output = network.eval()(frames)
+    assert output.clip.shape == (2, 3)
+    assert output.frame.shape == (2, 3, 61)
+    assert output.class_map.shape == (2, 3, 61, 1)
+    for each in (output.clip, output.frame):
+        assert 0 <= each.min() <= each.max() <= 1
+    torch.testing.assert_close(output.time_attention.sum(dim=-1), torch.ones(2, 3))
+
+
+def test_mean_and_maximum_are_those_of_the_presences():
+    torch.manual_seed(0)
+    frames = torch.randn(2, 4, 5)
+    for pooling, of in (("mean", torch.mean), ("max", torch.amax)):
+        network = build_model("probe", 3, 61, 16, frames=input_of(4.0), time_pooling=pooling)
+        torch.nn.init.normal_(network.head.layer.weight)
+        layer = network.eval().head.layer
+        expected = of(torch.nn.functional.linear(frames, layer.weight).sigmoid(), dim=1)
+        torch.testing.assert_close(network(frames).clip, expected)
+
+
+def test_a_dimension_that_did_not_vary_in_training_has_no_say_in_a_probe():
+    network = build_model("probe", 2, 61, 16, frames=input_of(4.0), dropout=0.0)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.1)
+    frames = torch.randn(8, 4, 5, generator=torch.Generator().manual_seed(0))
+    frames[..., 2] = 0
+    for _ in range(5):
+        optimiser.zero_grad()
+        network(frames).clip.square().sum().backward()
+        optimiser.step()
+    strange = frames.clone()
+    strange[..., 2] = 1e6
+    torch.testing.assert_close(network(strange).clip, network(frames).clip)
+
+
+@pytest.mark.parametrize("name", ["pooled", "crnn"])
+@pytest.mark.parametrize("pooling", ["local", "attention"])
+def test_joined_frames_have_a_say(name, pooling):
+    torch.manual_seed(0)
+    options = {"join_frames": True, "time_pooling": pooling, "dropout": 0.0}
+    network = build_model(name, 3, 61, 16, width=2, frames=input_of(4.0), **options)
+    frames = torch.randn(2, 4, 5, requires_grad=True)
+    output = network(torch.randn(2, 61, 16), frames)
+    assert output.frame.shape == (2, 3, 61)
+    output.clip.sum().backward()
+    assert frames.grad.abs().amax(dim=(0, 2)).gt(0).all()  # every frame
+
+
+@pytest.mark.parametrize("name", ["pooled", "crnn"])
+def test_a_network_that_joins_nothing_is_as_it_was(name):
+    settings = read_settings({"model": name})
+    assert "join_frames" not in plain_settings(settings)
+    assert settings.inputs == ("logmel",)
+    keys = build_model(name, 3, 61, 16, width=2).state_dict().keys()
+    assert not [key for key in keys if "joined" in key or "frame" in key]
+    joining = read_settings({"model": name, "join_frames": True})
+    assert read_settings(plain_settings(joining)) == joining
+    assert joining.variant == ["join_frames"]
+
+
+def test_a_constant_dimension_in_float16_is_only_centred():
+    frames = np.random.default_rng(0).normal(size=(50, 7, 3)).astype(np.float16)
+    frames[..., 1] = 0.1  # whose mean in float64 is not exactly it
+    blocks = [frames[:13], frames[13:]]
+    standardiser = Standardiser.fit(blocks)
+    found = standardiser(torch.from_numpy(frames))
+    assert found.dtype == torch.float32
+    assert standardiser.std[1] == 1
+    assert found[..., 1].abs().max() < 1e-6
+    torch.testing.assert_close(found[..., 0].std(), torch.tensor(1.0), rtol=5e-3, atol=0)
+
+
+DATA_YAML = """\
+corpus: {clips: {csv: clips.csv, root: recordings}}
+mixing: {sample_rate: 8000, duration_s: 1, folds: 2}
+features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000,
+           encoder: {onnx: encoder.onnx, sample_rate: 8000}}
+"""
+TRAIN = ("train", "--fold", 1, "--epochs", 2, "--batch-size", 4, "--gpus", 0)
+
+
+def write_clips(folder):
+    """12 recordings of two classes, and a data.yaml with an encoder."""
+    write_onnx(folder / "encoder.onnx")
+    rows = ["filename,labels,fold,recording"]
+    for n in range(12):
+        write_tone(folder / "recordings" / f"{n}.wav", 300 + 900 * (n % 2) + n, 1.0)
+        rows.append(f"{n}.wav,{'ab'[n % 2]},{1 + n // 2 % 2},{n}")
+    (folder / "clips.csv").write_text("\n".join(rows))
+    (folder / "data.yaml").write_text(DATA_YAML)
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def framed(tmp_path_factory):
+    """Trained networks that take frames."""
+    project = write_clips(tmp_path_factory.mktemp("framed"))
+    for arguments in (
+        ("features",),
+        (*TRAIN, "--model", "probe", "--model", "gru"),
+        (*TRAIN, "--model", "pooled", "--width", 2, "--join-frames", "--alpha", 0),
+    ):
+        result = project.run(*arguments)
+        assert result.exit_code == 0, result.output
+    return project
+
+
+RUNS = ("probe_clips_fold1_alpha0_seed0", "gru_clips_fold1_alpha0_seed0",
+        "pooled_clips_fold1_alpha0_seed0_join_frames")  # fmt: skip
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_prediction_meets_the_numbers_that_training_met(framed, run):
+    detector = Detector.load(framed.work / "runs" / run, encoder=framed.folder / "encoder.onnx")
+    scores = read_scores(framed.work / "runs" / run / "scores.h5")
+    with Store(framed.work / "features" / "clips.h5", "logmel", "frames") as store:
+        rows = [store.clips.name.index(name) for name in scores.name]
+        stored = store.read(np.array(rows), "frames")
+    waves = np.stack(
+        [
+            audio.conform(audio.read(framed.folder / "recordings" / name, RATE), SAMPLES)
+            for name in scores.name
+        ]
+    )
+    made = detector.inputs(waves)[detector.card.network.inputs.index("frames")]
+    np.testing.assert_array_equal(made.numpy(), stored.astype(np.float32))
+    clip, frame = detector.score_windows(waves)
+    np.testing.assert_allclose(clip, scores.score["honest"], atol=1e-5)
+    assert frame.shape[-1] == detector.card.grid.n_frames == 61
+
+
+def test_the_standardiser_of_frames_never_saw_the_held_out_fold(framed):
+    card = load_card(framed.work / "runs" / RUNS[0])
+    with Store(framed.work / "features" / "clips.h5", "logmel", "frames") as store:
+        training = np.flatnonzero(store.clips.fold != 1)
+        frames = store.read(training, "frames").reshape(-1, N_DIMS).astype(np.float64)
+        assert store.shape_of("frames") == (SAMPLES // N_STEP, N_DIMS)
+    np.testing.assert_allclose(card.frames_mean, frames.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(card.frames_std, frames.std(axis=0), rtol=1e-5)
+    state = load_state(framed.work / "runs" / RUNS[0])
+    assert state["frames_standardiser"]["mean"].tolist() == pytest.approx(card.frames_mean)
+
+
+def test_a_run_is_tied_to_the_frames_that_it_learned_from(framed):
+    settings = [yaml.safe_load((framed.work / "runs" / run / "run.yaml").read_text())
+                for run in RUNS]  # fmt: skip
+    assert len({each["frames_digest"] for each in settings}) == 1
+
+
+def test_a_store_without_frames_is_told_what_it_lacks(tmp_path, one_sentence):
+    project = write_clips(tmp_path)
+    without = DATA_YAML.partition(",\n           encoder")[0] + "}\n"
+    (tmp_path / "data.yaml").write_text(without)
+    assert project.run("features").exit_code == 0
+    for model in (("probe",), ("crnn", "--join-frames")):
+        result = project.run(*TRAIN, "--model", *model)
+        one_sentence(result, "has no 'frames'", "features.encoder")
+
+
+def test_remix_is_refused_because_frames_are_of_stored_audio(framed, one_sentence):
+    result = framed.run(*TRAIN, "--model", "probe", "--remix")
+    one_sentence(result, "probe takes the frames", "add --no-remix")
+
+
+def test_a_dry_run_needs_no_store(tmp_path):
+    project = write_clips(tmp_path)
+    result = project.run(*TRAIN, "--model", "probe", "--model", "gru", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "in all: 2 of 2 runs" in result.stdout
