@@ -95,8 +95,13 @@ def write_recordings(config_path: Path, folder: Path) -> Recordings:
         )
 
 
-def write_project(folder: Path, every: Recordings, labels: Labels, known: Collection[str]) -> Path:
-    """A project of labelled recordings, with strong labels of the known ones and its features."""
+def write_project(
+    folder: Path, every: Recordings, labels: Labels, known: Collection[str], **sections: Any
+) -> Path:
+    """A project of labelled recordings, with strong labels of the known ones and its features.
+
+    Further sections of its data.yaml may be given.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [[name, ";".join(each), every.fold[name], every.source[name]]
             for name, each in labels.items()]  # fmt: skip
@@ -109,7 +114,7 @@ def write_project(folder: Path, every: Recordings, labels: Labels, known: Collec
         (folder / "strong.tsv").write_text(_text(strong, "\t"))
         clips["strong"] = "strong.tsv"
     path = folder / "data.yaml"
-    settings = {"corpus": {"clips": clips}, "mixing": {"duration_s": every.duration_s}}
+    settings = {"corpus": {"clips": clips}, "mixing": {"duration_s": every.duration_s}, **sections}
     path.write_text(yaml.safe_dump(settings))
     with progress.silence():
         features(load_config(path), [], 1)

@@ -1,0 +1,260 @@
+"""What frozen encoders are worth: networks on their frames, with few labelled clips of each class.
+
+The recordings are the mixtures of one event each of a project, as in `bench.review`, whose sample
+rate is at least that of the encoders. A held-out fold is scored; of the others, so many clips of
+each class are learned from, or all. Every figure is a line of the file of runs, and what is there
+is not measured again.
+
+    python -m bench.encoders --config data.yaml --runs FILE --encoder 'NAME={tflite: FILE, ...}'
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+import sedmtl
+from bench.machine import commit, describe
+from bench.review import Recordings, label_some, write_project, write_recordings
+from bench.study import metrics_of
+from sedmtl.config import Config, load_config
+from sedmtl.data.reservation import reserve, validation_share
+from sedmtl.store import ClipTable, EventTable, RowArray, Rows, Store, StoreWriter
+
+SCRATCH = "from scratch"
+"""In place of an encoder's name."""
+
+PLAIN = {"epochs": 40, "batch_size": 16, "alpha": 0.0, "schedule": "cosine"}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "pooled": {"model": "pooled"},
+    "probe": {"model": "probe"},
+    "probe, mean": {"model": "probe", "time_pooling": "mean"},
+    "probe, max": {"model": "probe", "time_pooling": "max"},
+    "probe, local": {"model": "probe", "time_pooling": "local"},
+    "gru": {"model": "gru"},
+    "gru, local": {"model": "gru", "time_pooling": "local"},
+    "pooled, joined": {"model": "pooled", "join_frames": True},
+    "crnn, joined": {"model": "crnn", "join_frames": True},
+}
+"""Arguments of `sedmtl.train` by the name of a row, beside `PLAIN`; `pooled` takes no encoder."""
+
+OPTIONS: dict[str, dict[str, bool]] = {
+    "": {},
+    "balanced": {"balanced": True},
+    "class weights": {"class_weights": True},
+}
+COUNTS = ("5", "10", "20", "40", "all", "5 to 40")
+"""Clips of each class; `5 to 40` are as many of the first class, and 40 of the last: there, the
+options for rare classes are tried."""
+
+METRICS = {"micro_p": "micro-P", "frame_ap_micro": "frame AP", "psds1": "PSDS1", "psds2": "PSDS2"}
+
+KEY = ("encoder", "network", "options", "n", "fold", "seed")
+Run = dict[str, Any]
+
+
+def chosen_rows(every: Recordings, names: Sequence[str], n: str, fold: int, seed: int) -> Rows:
+    """The clips to learn from, by their rows in the store of all."""
+    rng = np.random.default_rng([fold, seed])
+    n_classes = len(every.classes)
+    wanted = [len(names) if n == "all" else int(n.split()[0])] * n_classes
+    if " to " in n:
+        fewest, most = (int(word) for word in n.split(" to "))
+        wanted = np.geomspace(fewest, most, n_classes).round().astype(int).tolist()
+    clean, _ = label_some(every, fold, max(wanted), 0.0, rng)
+    left = dict(zip(every.classes, wanted, strict=True))
+    rows = []
+    for name, (label,) in clean.items():  # of each class, the first are of different event clips
+        left[label] -= 1
+        rows += [names.index(name)] if left[label] >= 0 else []
+    return np.array(rows)
+
+
+def write_subset(path: Path, store: Store, every: Recordings, rows: Rows, fold: int) -> None:
+    """A feature store of some clips and the held-out fold, whose events alone are known."""
+    held_out = np.flatnonzero(store.clips.fold == fold)
+    taken = np.concatenate([rows, held_out])
+    clips = _some(store.clips, taken, len(rows))
+    sources = [every.source[name] for name in clips.name]
+    share = validation_share(len(taken), len(np.unique(clips.fold)))
+    rng = np.random.default_rng(0)
+    validation = reserve(clips.target, sources, clips.fold, share, rng).astype(np.uint8)
+    made_here = ("schema", "sedmtl_version", "config_hash", "checksum")
+    notes = {key: store.attributes[key] for key in ("config", "encoder_file")
+             if key in store.attributes}  # fmt: skip
+    deciding = {k: v for k, v in store.attributes.items() if k not in (*made_here, *notes)}
+    arrays = {name: store.read(taken, name) for name in store.arrays}
+    shapes = {name: RowArray(each.shape[1:], each.dtype) for name, each in arrays.items()}
+    table = replace(clips, validation=validation)
+    with StoreWriter(path, shapes, table, deciding, notes) as writer:
+        writer.write(0, **arrays)
+        writer.finish()
+
+
+def _some(clips: ClipTable, rows: Rows, n_weak: int) -> ClipTable:
+    """Some clips, the events of the first of them not being known."""
+    events = clips.events.of_clips(rows)
+    known = np.flatnonzero(events.mixture >= n_weak)
+    columns = {name: getattr(events, name)[known]
+               for name in ("mixture", "label", "onset_s", "offset_s", "snr_db")}  # fmt: skip
+    return ClipTable(
+        name=[clips.name[row] for row in rows],
+        target=clips.target[rows],
+        fold=clips.fold[rows],
+        validation=np.zeros(len(rows), np.uint8),
+        scene=[clips.scene[row] for row in rows],
+        events=EventTable(**columns, source=[events.source[i] for i in known]),
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """All recordings as an encoder hears them.
+
+    Attributes:
+        path: The project whose feature store has all of them.
+        cpu_min: What the frames took, with the log-mel.
+    """
+
+    path: Path
+    cpu_min: float
+
+
+def make_source(
+    folder: Path, every: Recordings, project: Config, encoder: Mapping[str, Any] | None
+) -> Source:
+    """The features of all recordings; made once."""
+    mixing = {"duration_s": every.duration_s, "sample_rate": project.mixing.sample_rate}
+    front_end = {**project.features.logmel, **({"encoder": dict(encoder)} if encoder else {})}
+    sections: dict[str, Any] = {"mixing": mixing, "features": front_end}
+    truth = {name: [label] for name, label in every.label.items()}
+    spent = os.times().user
+    path = write_project(folder, every, truth, list(every.label), **sections)
+    noted = folder / "cpu_min"
+    if not noted.is_file():
+        noted.write_text(str((os.times().user - spent) / 60))
+    return Source(path, float(noted.read_text()))
+
+
+class Experiment:
+    """Runs that are not in the file yet."""
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+        self.project = load_config(asked.config)
+        self.folder = self.project.work_dir / "encoders"
+        self.every = write_recordings(asked.config, self.folder / "recordings")
+        lines = asked.runs.read_text().splitlines() if asked.runs.is_file() else []
+        self.known = {tuple(run[key] for key in KEY) for run in map(json.loads, lines)}
+
+    def run(self, encoder: str, section: Mapping[str, Any] | None) -> None:
+        """Everything with one encoder, or without."""
+        asked = self.asked
+        networks = [name for name in asked.network if (name == "pooled") == (section is None)]
+        keys = [
+            key
+            for key in product([encoder], networks, OPTIONS, asked.n, asked.fold, asked.seed)
+            if key not in self.known and (not key[2] or " to " in key[3])
+        ]
+        if not keys:
+            return
+        folder = self.folder / encoder.replace(" ", "_")
+        source = make_source(folder, self.every, self.project, section)
+        for key in keys:
+            run: Run = dict(zip(KEY, key, strict=True))
+            run |= self._measure(source, run)
+            with asked.runs.open("a") as file:
+                file.write(json.dumps(run) + "\n")
+            print(run, flush=True)
+
+    def _measure(self, source: Source, run: Run) -> Run:
+        config, fold, seed = load_config(source.path), run["fold"], run["seed"]
+        here = source.path.parent / f"{run['n'].replace(' ', '_')}_fold{fold}_seed{seed}"
+        subset = here / "work" / "features" / "clips.h5"
+        with Store(config.work_dir / "features" / "clips.h5", "logmel") as store:
+            rows = chosen_rows(self.every, list(store.clips.name), run["n"], fold, seed)
+            write_subset(subset, store, self.every, rows, fold)
+        project = config.model_copy(update={"workdir": (here / "work").absolute()})
+        spent = os.times().user
+        arguments = {**PLAIN, **NETWORKS[run["network"]], **OPTIONS[run["options"]]}
+        trained = sedmtl.train(project, fold=fold, seed=seed, resume=True, gpus=0, **arguments)
+        cpu_min = (os.times().user - spent) / 60
+        found = metrics_of(trained.path, subset)
+        return {
+            **{name: _known(found[name]) for name in METRICS},
+            "n_train": len(rows),
+            "cpu_min": round(cpu_min, 3),
+            "features_cpu_min": round(source.cpu_min, 2),
+            "cpu": describe()["cpu"],
+            "commit": commit(),
+        }
+
+
+def _known(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if np.isnan(value) else round(value, 4)
+
+
+def tables(runs: Sequence[Run]) -> str:
+    """A table for each number of clips: means over folds and seeds, ± the deviation of seeds."""
+    parts = []
+    for n in dict.fromkeys(
+        run["n"] for run in sorted(runs, key=lambda run: COUNTS.index(run["n"]))
+    ):
+        of_n = [run for run in runs if run["n"] == n]
+        titles = ["encoder", "network", "options", "runs", *METRICS.values(), "CPU minutes"]
+        clips = f"{n} clips of each class" if n != "all" else "All clips"
+        parts += ["", f"**{clips}**, {np.mean([run['n_train'] for run in of_n]):.0f} in all:", ""]
+        parts += [f"| {' | '.join(titles)} |", f"|---|---|---|{'---:|' * (len(titles) - 3)}"]
+        for row in dict.fromkeys(tuple(run[key] for key in KEY[:3]) for run in of_n):
+            some = [run for run in of_n if tuple(run[key] for key in KEY[:3]) == row]
+            cells = [_cell(some, name) for name in METRICS]
+            minutes = np.mean([run["cpu_min"] for run in some])
+            parts.append(f"| {' | '.join([*row, str(len(some)), *cells, f'{minutes:.2f}'])} |")
+    return "\n".join(parts[1:])
+
+
+def _cell(runs: Sequence[Run], metric: str) -> str:
+    values: npt.NDArray[np.float64] = np.array([run[metric] for run in runs], np.float64)
+    seeds = [run["seed"] for run in runs]
+    of_seed = [values[np.equal(seeds, seed)].mean() for seed in sorted(set(seeds))]
+    spread = f" ± {np.std(of_seed, ddof=1):.3f}" if len(of_seed) > 1 else ""
+    return f"{values.mean():.3f}{spread}"
+
+
+def main() -> None:
+    """Measure what is missing, then print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m bench.encoders", description=__doc__)
+    add = parser.add_argument
+    add("--config", type=Path, default=Path("data.yaml"))
+    add("--runs", type=Path, metavar="FILE", required=True)
+    add("--encoder", action="append", default=[], metavar="NAME=YAML",
+        help="a features.encoder, paths absolute; what takes none is always there")  # fmt: skip
+    add("--network", action="append", choices=list(NETWORKS), metavar="NAME")
+    add("--n", action="append", choices=COUNTS, help="clips of each class")
+    add("--fold", type=int, action="append")
+    add("--seed", type=int, action="append")
+    add("--table", action="store_true", help="train nothing")
+    asked = parser.parse_args()
+    asked.network, asked.n = asked.network or list(NETWORKS), asked.n or list(COUNTS)
+    asked.fold, asked.seed = asked.fold or [1, 2, 3, 4], asked.seed or [0]
+    if not asked.table:
+        experiment = Experiment(asked)
+        experiment.run(SCRATCH, None)
+        for name, _, text in (word.partition("=") for word in asked.encoder):
+            experiment.run(name, yaml.safe_load(text))
+    print(tables([json.loads(line) for line in asked.runs.read_text().splitlines()]))
+
+
+if __name__ == "__main__":
+    main()
