@@ -76,7 +76,8 @@ Models = Annotated[
     what(
         "--model",
         metavar="NAME",
-        help="2apae, gap, gmp, gwrp, atrous, or all of these five; pooled and crnn are cheaper. "
+        help="2apae, gap, gmp, gwrp, atrous, or all of these five; pooled and crnn are cheaper; "
+        "probe and gru take the frames of features.encoder. "
         f"Default: 2apae, or the recipe's. {options.AGAIN}",
     ),
 ]
