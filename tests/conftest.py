@@ -21,6 +21,7 @@ from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner, Result
 
 from sedmtl.cli.app import app
+from sedmtl.models.registry import MODELS, settings_class
 
 DATA_YAML = """\
 corpus:
@@ -38,6 +39,10 @@ features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
 """
 COARSE_YAML = DATA_YAML.replace("window: 256, hop: 128", "window: 512, hop: 512")
 """A quarter of the frames, for tests that train much and do not ask how well."""
+
+
+ON_LOGMEL = [name for name in MODELS if settings_class(name)().inputs == ("logmel",)]
+"""Networks that need no encoder."""
 
 
 def pytest_configure() -> None:

@@ -9,11 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import COARSE_YAML, Project, write_noise, write_project
+from conftest import COARSE_YAML, ON_LOGMEL, Project, write_noise, write_project
 from sklearn.metrics import mean_poisson_deviance
 
 from sedmtl.config import load_config
-from sedmtl.models import MODELS
 from sedmtl.models.heads import Sizes
 from sedmtl.models.registry import settings_class
 from sedmtl.report.project.learning import charts_of
@@ -179,7 +178,7 @@ def test_the_loss_of_counts_is_the_deviance_of_poisson_and_least_at_the_mean():
     assert task.loss(target, target, "mean").item() == pytest.approx(0, abs=1e-5)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ON_LOGMEL)
 @pytest.mark.parametrize("n_frames", [24, 25])
 def test_every_network_has_every_head_at_its_own_frame_rate(model, n_frames):
     sizes = Sizes(3, n_frames, 16, ("a", "b"))

@@ -216,7 +216,7 @@ def test_bfloat16_channels_last_scores_are_those_of_float32_contiguous():
         plain = network(logmel)
         fast = Objective(
             network.to(memory_format=torch.channels_last), {}, {}, in_bfloat16=True
-        ).run(logmel, with_tasks=False)
+        ).run({"logmel": logmel}, with_tasks=False)
     for name in ("clip", "frame"):
         difference = (getattr(fast, name).float() - getattr(plain, name)).abs()
         assert 0 < difference.max() < 0.02

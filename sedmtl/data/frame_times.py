@@ -17,7 +17,7 @@ def frame_input(encoder: EncoderCard | None, logmel: Grid) -> FrameInput | None:
 
 def frames_of(store: Store) -> FrameInput | None:
     """Of a feature store, opened for its log-mel."""
-    return frame_input(store.encoder, logmel_grid(store))
+    return None if store.encoder is None else frame_input(store.encoder, logmel_grid(store))
 
 
 def logmel_grid(store: Store) -> Grid:
