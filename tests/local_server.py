@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
 from typing import IO, Any
 from unittest import mock
 
@@ -164,13 +165,20 @@ def local_server() -> Iterator[LocalServer]:
 
     with Server(("127.0.0.1", 0), Handler) as server, mock.patch.dict(os.environ, NO_PROXY):
         made = LocalServer(server.server_address[1])
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
+        with in_thread(server):
             yield made
-        finally:
-            server.shutdown()
-            thread.join()
+
+
+@contextmanager
+def in_thread(server: BaseServer) -> Iterator[None]:
+    """Serve while the block runs."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:

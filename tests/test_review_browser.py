@@ -5,12 +5,12 @@ Skipped where no Chromium and its driver are installed.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 import pytest
+from local_server import in_thread
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -81,16 +81,14 @@ def page(driver, tmp_path, monkeypatch):
     monkeypatch.setattr(serving, "PORT", next(PORTS))
     see(driver, 1280, "light")
     session = replace(SESSION, name=str(tmp_path))
-    with open_reviews(tmp_path / "t.tsv") as table, open_server(session, table) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            driver.get(server.url)
-            yield Reviewing(driver, tmp_path / "t.tsv")
-            assert driver.get_log("browser") == []
-        finally:
-            server.shutdown()
-            thread.join()
+    with (
+        open_reviews(tmp_path / "t.tsv") as table,
+        open_server(session, table) as server,
+        in_thread(server),
+    ):
+        driver.get(server.url)
+        yield Reviewing(driver, tmp_path / "t.tsv")
+        assert driver.get_log("browser") == []
 
 
 @pytest.fixture

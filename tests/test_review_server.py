@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import http.client
 import socket
-import threading
 from contextlib import contextmanager
 
 import pytest
+from local_server import in_thread
 
 from sedmtl.review import server as serving
 from sedmtl.review.server import HOST, MAX_BODY, PORT, TYPE, ReviewServer, Site
@@ -17,14 +17,8 @@ from sedmtl.runtime.errors import SedmtlError
 
 @contextmanager
 def served(take=list):
-    with ReviewServer(Site(lambda: "<p>ü</p>", take)) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with ReviewServer(Site(lambda: "<p>ü</p>", take)) as server, in_thread(server):
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from sedmtl.training.split import split_rows
 from sedmtl.training.tasks import build_tasks
 
 BASE = TrainConfig.of(
-    {"data": "snr_10", "fold": 1, "width": 2, "epochs": 3, "batch_size": 7, "seed": 5}
+    {"data": "snr_10", "fold": 1, "width": 2, "epochs": 2, "batch_size": 7, "seed": 5}
 )
 # Of 24 clips to train on; 2 processes share batches of ...
 RECIPES = {
