@@ -17,6 +17,7 @@ from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
 from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.registry import plain_settings, read_settings
+from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 
 RATE, SAMPLES = 8000, 8000
@@ -198,6 +199,15 @@ def test_prediction_meets_the_numbers_that_training_met(framed, run):
     clip, frame = detector.score_windows(waves)
     np.testing.assert_allclose(clip, scores.score["honest"], atol=1e-5)
     assert frame.shape[-1] == detector.card.grid.n_frames == 61
+
+
+def test_a_probe_has_no_encoding_of_its_own(framed):
+    encoder = framed.folder / "encoder.onnx"
+    probe, gru = (Detector.load(framed.work / "runs" / run, encoder=encoder) for run in RUNS[:2])
+    wave = np.ones(SAMPLES, np.float32)
+    with pytest.raises(SedmtlError, match=r"probe has no encoding .*sedmtl embed"):
+        probe.embed(wave, RATE)
+    assert gru.embed(wave, RATE).frame.shape == (61, gru.card.network.n_channels)
 
 
 def test_the_standardiser_of_frames_never_saw_the_held_out_fold(framed):

@@ -219,12 +219,17 @@ class Detector:
         or so of them the same. D is `card.network.n_channels`.
 
         Raises:
-            SedmtlError: The audio cannot be read, or has no rate.
+            SedmtlError: The audio cannot be read, or has no rate; or the network is a probe, which
+                has no encoding of its own.
         """
 
         def encode(waveforms: Array) -> Array:
             encoded = self.activations(*self.inputs(waveforms)).encoded  # (B, D, T, F)
-            assert encoded is not None
+            if encoded is None:
+                raise SedmtlError(
+                    f"{self.card.model} has no encoding of its own: take the frames of its encoder, "
+                    "which 'sedmtl embed' writes"
+                )
             return repeated(encoded.mean(dim=-1).cpu().numpy(), 2, self.card.grid.n_frames)
 
         blocks = blocks_of(sound, sample_rate, self.card.sample_rate)

@@ -64,4 +64,5 @@ class Gru(nn.Module):
         with torch.autocast(frames.device.type, enabled=False):  # a GRU of bfloat16 drifts
             features = self.dropout(self.gru(self.dropout(frames.float()))[0])  # (B, T', 2 H)
         output: SedOutput = self.head(features)
-        return output
+        encoded = self.head.at_logmel_frames(features.transpose(1, 2))
+        return output._replace(encoded=encoded.unsqueeze(-1))

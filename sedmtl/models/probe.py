@@ -78,7 +78,7 @@ class Probe(nn.Module):
     def forward(self, frames: Tensor, *, reconstruct: bool = True) -> SedOutput:
         """Score a standardised batch (B, T', D); `reconstruct` is ignored without a decoder."""
         output: SedOutput = self.head(self.dropout(frames))
-        return output._replace(encoded=None)  # it has no encoding of its own
+        return output
 
 
 class FrameHead(nn.Module):
@@ -108,18 +108,18 @@ class FrameHead(nn.Module):
         self.time_pooling = TimePooling(n_features, n_classes, settings.time_pooling, n_around)
 
     def forward(self, features: Tensor) -> SedOutput:
-        """(B, T', D) -> what all networks give."""
+        """(B, T', D) -> what all networks give, but for `encoded`."""
         evidence = self.layer(features).float().transpose(1, 2)  # (B, C, T')
         features = features.transpose(1, 2)  # (B, D, T')
         presence, (clip, weights) = self.time_pooling(evidence.sigmoid(), features)
-        over_time = self._at_logmel_frames(weights)
+        over_time = self.at_logmel_frames(weights)
         return SedOutput(
             clip=clip.clamp(0, 1),
-            frame=self._at_logmel_frames(presence).clamp(0, 1),
-            class_map=self._at_logmel_frames(evidence).unsqueeze(-1),
+            frame=self.at_logmel_frames(presence).clamp(0, 1),
+            class_map=self.at_logmel_frames(evidence).unsqueeze(-1),
             time_attention=over_time / over_time.sum(dim=-1, keepdim=True),
-            encoded=self._at_logmel_frames(features.float()).unsqueeze(-1),
         )
 
-    def _at_logmel_frames(self, values: Tensor) -> Tensor:
+    def at_logmel_frames(self, values: Tensor) -> Tensor:
+        """(B, D, T') -> (B, D, T)."""
         return self._input.resample(values, self._n_frames)
