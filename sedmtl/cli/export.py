@@ -12,9 +12,16 @@ from sedmtl.cli import options, output
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or path of a finished run.")]
 OnnxPath = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Default: model.onnx in the run folder."),
+    typer.Option(
+        "--out", metavar="FILE", help="Default: model.onnx or encoder.onnx in the run folder."
+    ),
 ]
-
+Encoder = Annotated[
+    bool,
+    typer.Option(
+        "--encoder", help="Only the run's own encoder, as a file for features.encoder of data.yaml."
+    ),
+]
 
 Masks = Annotated[
     bool, typer.Option("--masks", help="Also the masks of classes, if the run has learned them.")
@@ -25,10 +32,17 @@ def command(
     run: RunName,
     out: OnnxPath = None,
     masks: Masks = False,
+    encoder: Encoder = False,
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
     """Export a network to ONNX, for use without sedmtl: waveform in, scores out."""
-    from sedmtl.inference.onnx import export
+    from sedmtl.inference.onnx import export, export_encoder
 
-    output.echo([export(options.load_project(config), run, out, masks=masks, force=force)])
+    if encoder and masks:
+        raise typer.BadParameter("--encoder and --masks exclude each other")
+    project = options.load_project(config)
+    if encoder:
+        output.echo([export_encoder(project, run, out, force=force)])
+    else:
+        output.echo([export(project, run, out, masks=masks, force=force)])

@@ -11,6 +11,7 @@
     events.out.*       TensorBoard's event files, if they were asked for
     localisation.json  what `eval` measured, to be taken up by the next one
     model.onnx         what `export` made of it
+    encoder.onnx       what `export --encoder` did
 
 Of what training writes, `model.safetensors` appears last and marks the run as finished.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from sedmtl.features.encoder import Encoder
 from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.embedding import Embedding
-from sedmtl.inference.sources import find_sources
+from sedmtl.inference.sources import Source, find_sources
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError, suggest
 from sedmtl.runtime.outputs import Outputs
 from sedmtl.runtime.text import csv_cell
+from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import Vectors, hdf5_bytes
 
 Embed = Callable[[Path], Embedding]
@@ -58,17 +60,20 @@ def embed(
     outputs = Outputs(out_path.parent, force=force)
     outputs.check([out_path, *([_rows_path(out_path)] if out_path.suffix == ".npy" else [])])
     to_vectors, source = _choose(config, run_name, onnx_path)
+    n_workers = all_cores() if run_name is None else 1  # PyTorch has its own threads
     progress.say(f"vectors of {source}")
     found: dict[str, Embedding] = {}
     errors: list[SedmtlError] = []
     sources = find_sources(paths)
-    with progress.progress("embedding", len(sources), unit="recordings") as advance:
-        for each in sources:
-            try:
-                found[each.name] = to_vectors(each.path)
-            except SedmtlError as error:
-                progress.say(str(error))
-                errors.append(error)
+    bar = progress.progress("embedding", len(sources), unit="recordings")
+    with threads(n_workers) as workers, bar as advance:
+        made = map_in_order(partial(_attempt, to_vectors), sources, workers)
+        for each, result in zip(sources, made, strict=True):
+            if isinstance(result, SedmtlError):
+                progress.say(str(result))
+                errors.append(result)
+            else:
+                found[each.name] = result
             advance(1)
     if not found:
         raise audio.as_one(errors, len(sources))
@@ -77,6 +82,13 @@ def embed(
         outputs.write(path, content)
     left = f"{len(errors)} of {len(sources)} recordings cannot be read; the others are written"
     return list(files), SedmtlError(left) if errors else None
+
+
+def _attempt(to_vectors: Embed, source: Source) -> Embedding | SedmtlError:
+    try:
+        return to_vectors(source.path)
+    except SedmtlError as error:
+        return error
 
 
 def embed_file(encoder: Encoder, path: Path) -> Embedding:

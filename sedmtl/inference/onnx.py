@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -54,16 +54,68 @@ class ClipScorer(nn.Module):
 
         With masks also these, (B, C, T, F).
         """
-        peak = waveform.abs().amax(dim=-1, keepdim=True)
-        # As `audio.conform` does it: silence stays silence, and nothing overflows.
-        scaled = waveform / torch.where(peak > 0, peak, 1.0) * PEAK
-        logmel = self.standardiser(self.logmel(scaled))
+        logmel = self.standardiser(self.logmel(_scaled(waveform)))
         if self.masks is None:
             output: SedOutput = self.network(logmel, reconstruct=False)
             return output.clip, output.frame
         output = self.network(logmel, reconstruct=False, with_stages=True)
         output = output._replace(tasks={"separate": self.masks(output)})
         return output.clip, output.frame, mel_masks(output, self.card)
+
+
+class ClipEncoder(nn.Module):
+    """The encoder of a network behind its front end: waveforms in, vectors over time out."""
+
+    def __init__(self, card: ModelCard, network: nn.Module) -> None:
+        super().__init__()
+        self.logmel = card.build_logmel()
+        self.standardiser = card.build_standardiser()
+        self.network = network
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(B, n_samples) of any level -> (B, T', D), averaged over mel bins."""
+        logmel = self.standardiser(self.logmel(_scaled(waveform)))
+        encoded: Tensor = self.network(logmel, reconstruct=False).encoded  # (B, D, T', F')
+        return encoded.mean(dim=-1).transpose(1, 2)
+
+
+def _scaled(waveform: Tensor) -> Tensor:
+    """As `audio.conform` does it: silence stays silence, and nothing overflows."""
+    peak = waveform.abs().amax(dim=-1, keepdim=True)
+    return waveform / torch.where(peak > 0, peak, 1.0) * PEAK
+
+
+def export_encoder(
+    config: Config, run_name: str, out_path: Path | None = None, *, force: bool | None = None
+) -> Path:
+    """Write the convolutional encoder of a run as a file that `features.encoder` takes.
+
+    By default the file is `encoder.onnx` in the run folder. It says of itself what data.yaml would
+    have to say.
+
+    Raises:
+        SedmtlError: As of `export`, or the run itself listens through an encoder.
+    """
+    run = find_run(config.work_dir / "runs", run_name)
+    path = out_path or run / "encoder.onnx"
+    check_output(path, force=force)
+    card, network = load_model(run)
+    if card.encoder is not None:
+        raise SedmtlError(
+            f"--encoder: the run {run.name} listens through {card.encoder.name}: expected a run "
+            "with an encoder of its own, such as of pooled or 2apae"
+        )
+    stated = {
+        "sedmtl_version": sedmtl.__version__,
+        "run": run.resolve().name,
+        "sample_rate": str(card.sample_rate),
+        "window_s": repr(card.duration_s),
+        "input": "waveform",
+        "axes": "TD",
+    }
+    content = to_onnx(ClipEncoder(card, network), card.n_samples, ["vectors"], stated)
+    write_output(path, content, force=force)
+    return path
 
 
 def export(
@@ -87,6 +139,11 @@ def export(
     path = out_path or run / "model.onnx"
     check_output(path, force=force)
     card, network = load_model(run)
+    if card.encoder is not None:
+        raise SedmtlError(
+            f"the run {run.name} listens through the encoder {card.encoder.name}, which export "
+            "cannot put into the file: use the run with sedmtl predict or sedmtl.load"
+        )
     if masks and "separate" not in card.heads:
         raise SedmtlError(
             f"--masks: the run {run.name} has learned no masks: expected one that was trained with "
@@ -116,6 +173,19 @@ def build_graph(
     Raises:
         SedmtlError: onnxscript is not installed.
     """
+    outputs = ["clip", "frame", *(["mask"] if masks is not None else [])]
+    scorer = ClipScorer(card, network, masks)
+    return to_onnx(scorer, card.n_samples, outputs, _metadata(card, run_name))
+
+
+def to_onnx(
+    module: nn.Module, n_samples: int, outputs: Sequence[str], metadata: Mapping[str, str]
+) -> bytes:
+    """Export a module that takes waveforms (B, n_samples), with B free.
+
+    Raises:
+        SedmtlError: onnxscript is not installed.
+    """
     try:
         from onnxscript.optimizer import fold_constants_ir, remove_unused_nodes
     except ImportError as error:
@@ -124,12 +194,12 @@ def build_graph(
         ) from error
     with _quiet_exporter():
         program = torch.onnx.export(
-            ClipScorer(card, network, masks).eval(),
-            (torch.zeros(2, card.n_samples),),  # one would fix B if weights are channels-last
+            module.eval(),
+            (torch.zeros(2, n_samples),),  # one would fix B if weights are channels-last
             dynamo=True,
             opset_version=OPSET,
             input_names=["waveform"],
-            output_names=["clip", "frame", *(["mask"] if masks is not None else [])],
+            output_names=list(outputs),
             dynamic_shapes={"waveform": {0: torch.export.Dim("batch")}},
             # It takes 1e-8 for 0: the floor of the log-mel would go, and silence would be NaN.
             optimize=False,
@@ -141,7 +211,7 @@ def build_graph(
     remove_unused_nodes(program.model)
     for node in program.model.graph:
         node.metadata_props.clear()  # stack traces, with the paths of this machine
-    program.model.metadata_props.update(_metadata(card, run_name))
+    program.model.metadata_props.update(metadata)
     content: bytes = program.model_proto.SerializeToString()
     return content
 

@@ -133,7 +133,8 @@ def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
 
 def _empty(run: Path) -> None:
     """Remove the run from its folder; what others have put there stays."""
-    Outputs(run).remove(run / "model.onnx")
+    for name in ("model.onnx", "encoder.onnx"):
+        Outputs(run).remove(run / name)
     for name in WRITTEN:
         for path in (*run.glob(name), *run.glob(f".{name}.part")):
             remove_file(path)

@@ -25,7 +25,7 @@ from sedmtl.store import NOT_STATED, EncoderCard, RowArray
 LOUD = 0.1
 """RMS of the noise that a file is tried with."""
 
-AT_ONCE = 8
+AT_ONCE = 2
 """Windows of a recording that a thread takes together."""
 
 STATED = ("sample_rate", "window_s", "hop_s", "input", "output", "axes")
@@ -90,7 +90,7 @@ class Encoder:
             path=str(section.path),
             licence=section.licence or graph.stated.get("licence", NOT_STATED),
         )
-        error = np.linalg.norm(tried.astype(section.dtype) - tried)
+        error = np.linalg.norm(_stored(tried, card) - tried)
         rounding = float(error / max(np.linalg.norm(tried), np.finfo(np.float32).tiny))
         return cls(card, rounding, graph, layout, (n_frames - n_kept) // 2)
 
@@ -143,7 +143,7 @@ class Encoder:
         n_frames = card.n_frames(len(waveform) / sample_rate)
         waveform = resample(waveform, sample_rate, card.sample_rate, "the clip")
         windows = self._windows(waveform, -(-n_frames // card.n_kept))
-        return self._stored(self._kept(windows)[:n_frames])
+        return _stored(self._kept(windows)[:n_frames], self.card)
 
     def stream(self, blocks: Iterable[Audio]) -> Iterator[Frames]:
         """The frames of a recording of any length, on all cores; few windows are held at a time.
@@ -164,20 +164,21 @@ class Encoder:
         with threads(all_cores()) as workers:
             for vectors in map_in_order(self._kept, self._cut(map(count, blocks)), workers):
                 n_whole = self.card.n_frames(n_samples / self.card.sample_rate)
-                yield self._stored(vectors[: n_whole - n_given])
+                yield _stored(vectors[: n_whole - n_given], self.card)
                 n_given += len(vectors)
 
     def _cut(self, blocks: Iterable[Audio]) -> Iterator[Audio]:
         """(n, window) windows of a recording with silence around it, some at a time."""
         window, hop, n_samples = self.card.window, self.card.hop, 0
-        span = window + (AT_ONCE - 1) * hop
+        at_once = max(AT_ONCE, self._graph.n_at_once)
+        span = window + (at_once - 1) * hop
         held = np.zeros(self._before, np.float32)
         for block in blocks:
             n_samples += len(block)
             held = np.concatenate([held, block])
             while len(held) >= span:
                 yield np.lib.stride_tricks.sliding_window_view(held[:span], window)[::hop]
-                held = held[AT_ONCE * hop :]
+                held = held[at_once * hop :]
         n_done = (self._before + n_samples - len(held)) // hop
         n_left = (
             -(-self.card.n_frames(n_samples / self.card.sample_rate) // self.card.n_kept) - n_done
@@ -237,16 +238,6 @@ class Encoder:
             return round(self._n_skipped * self.card.hop / self.card.n_kept)
         return 0 if self.card.n_kept > 1 else (self.card.window - self.card.hop) // 2
 
-    def _stored(self, frames: Frames) -> Frames:
-        dtype = np.dtype(self.card.settings["dtype"])
-        largest = np.abs(frames).max(initial=0)
-        if np.isfinite(largest) and largest > np.finfo(dtype).max:
-            raise SedmtlError(
-                f"the encoder {self.card.name} gives values up to {largest:.2g}, beyond what "
-                f"{dtype} holds: set features.encoder.dtype to float32"
-            )
-        return frames.astype(dtype)
-
 
 def open_encoder(section: EncoderFile, path: Path) -> Encoder:
     """`Encoder.open`, once in each process for a file as it is now."""
@@ -277,6 +268,18 @@ def _with_stated(section: EncoderFile, stated: Mapping[str, str], path: Path) ->
 
 def _missing(key: str, path: Path, what: str) -> SedmtlError:
     return SedmtlError(f"{path} does not say {what}: add features.encoder.{key}")
+
+
+def _stored(frames: Frames, card: EncoderCard) -> Frames:
+    """Frames of the type that stores hold."""
+    dtype = np.dtype(card.settings["dtype"])
+    largest = np.abs(frames).max(initial=0)
+    if np.isfinite(largest) and largest > np.finfo(dtype).max:
+        raise SedmtlError(
+            f"the encoder {card.name} gives values up to {largest:.2g}, beyond what {dtype} holds: "
+            "set features.encoder.dtype to float32"
+        )
+    return frames.astype(dtype)
 
 
 def _try(graph: Graph, layout: InputLayout, axes: str | None, path: Path) -> Frames:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +43,12 @@ class TfliteGraph(Graph):
                 "pip install 'sedmtl[tflite]'"
             ) from error
         self._path, self._new = path, Interpreter
-        self._of_thread = threading.local()
+        self._idle: list[_Interpreter] = []
         self.sha256, self.stated = hashlib.sha256(content).hexdigest(), {}
         try:
             self._content, self.output = _with_output(path, content, output)
-            inputs = self._interpreter().get_input_details()
+            self._idle.append(self._new_interpreter())
+            inputs = self._idle[0].interpreter.get_input_details()
         except FAILURES as error:
             raise no_model(path, KIND, error) from error
         if len(inputs) != 1:
@@ -69,25 +69,40 @@ class TfliteGraph(Graph):
     def run(self, values: npt.NDArray[np.float32]) -> Array:
         """The wanted output."""
         try:
-            interpreter = self._interpreter()
-            found = interpreter.get_input_details()[0]
-            if self._of_thread.shape != values.shape:
-                interpreter.resize_tensor_input(found["index"], values.shape)
-                interpreter.allocate_tensors()
-                self._of_thread.shape = values.shape
-            interpreter.set_tensor(found["index"], values)
-            interpreter.invoke()
-            output: Array = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+            # None may be used by two threads at once, so each takes one and brings it back.
+            one = self._idle.pop() if self._idle else self._new_interpreter()
+        except IndexError:  # another thread was faster
+            one = self._new_interpreter()
+        try:
+            output: Array = one.run(values)
         except FAILURES as error:
             raise no_model(self._path, KIND, error) from error
+        self._idle.append(one)
         return output
 
-    def _interpreter(self) -> Any:
-        """That of this thread: none may be used by two at once."""
-        if not hasattr(self._of_thread, "interpreter"):
-            self._of_thread.interpreter = self._new(model_content=self._content, num_threads=1)
-            self._of_thread.shape = None  # nothing is allocated yet
-        return self._of_thread.interpreter
+    def _new_interpreter(self) -> _Interpreter:
+        return _Interpreter(self._new(model_content=self._content, num_threads=1))
+
+
+class _Interpreter:
+    """The model with memory for inputs of one shape."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self.interpreter = interpreter
+        self._shape: tuple[int, ...] | None = None
+
+    def run(self, values: npt.NDArray[np.float32]) -> Array:
+        found = self.interpreter.get_input_details()[0]["index"]
+        if self._shape != values.shape:
+            self.interpreter.resize_tensor_input(found, values.shape)
+            self.interpreter.allocate_tensors()
+            self._shape = values.shape
+        self.interpreter.set_tensor(found, values)
+        self.interpreter.invoke()
+        output: Array = self.interpreter.get_tensor(
+            self.interpreter.get_output_details()[0]["index"]
+        )
+        return output
 
 
 def _with_output(path: Path, content: bytes, output: str | None) -> tuple[bytes, str]:
