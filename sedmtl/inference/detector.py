@@ -227,8 +227,8 @@ class Detector:
             encoded = self.activations(*self.inputs(waveforms)).encoded  # (B, D, T, F)
             if encoded is None:
                 raise SedmtlError(
-                    f"{self.card.model} has no encoding of its own: take its encoder's frames, which "
-                    "'sedmtl embed' writes"
+                    f"{self.card.model} has no encoding of its own: take its encoder's frames, "
+                    "which 'sedmtl embed' writes"
                 )
             return repeated(encoded.mean(dim=-1).cpu().numpy(), 2, self.card.grid.n_frames)
 
