@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from typing import ClassVar
 
@@ -150,6 +151,19 @@ class Logmels:
             store.write(0, logmel=self.rows[:5])
             store.write(5, logmel=self.rows[5:])
             store.finish()
+
+
+def test_an_attribute_that_is_no_text_is_damage_and_leaves_hdf5_to_other_threads(path):
+    write_whole(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["classes"] = np.array([b"\xff"])
+    with pytest.raises(SedmtlError, match="damaged") as kept:
+        Store(path, "waveform")
+    found = []
+    reader = threading.Thread(target=lambda: found.append(h5py.is_hdf5(path)), daemon=True)
+    reader.start()
+    reader.join(30)
+    assert found == [True], kept
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -100,7 +100,9 @@ class Store:
                     f"{self.path} has no '{array}': make one that has it with '{MADE_BY[array]}'"
                     f"{NEEDS.get(array, '')}"
                 )
-        self.attributes = {key: plain(value) for key, value in self._file.attrs.items()}
+        # A copy: h5py's own items hold its lock while they are gone through, and an error there
+        # would keep it until its traceback is gone.
+        self.attributes = {key: plain(value) for key, value in dict(self._file.attrs).items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
         self.clips = read_clips(self._file)
         self.clips.events.check(len(self), len(self.classes))
