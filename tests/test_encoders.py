@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
@@ -123,6 +124,63 @@ def test_what_a_file_says_of_itself_need_not_be_said_again(tmp_path):
     path = write_onnx(tmp_path / "e.onnx", "N", metadata=stated)
     card = Encoder.open(EncoderFile(onnx=path), path).card
     assert (card.sample_rate, card.window, card.licence) == (RATE, 800, "its own")
+
+
+# Recordings
+
+
+@pytest.mark.parametrize(("n_samples", "hop_s"), [(2_000, None), (2_000, 0.15), (400, 0.025)])
+def test_a_stream_gives_the_frames_of_the_whole_recording_whatever_its_blocks(
+    tmp_path, n_samples, hop_s
+):
+    encoder = opened(write_onnx(tmp_path / "e.onnx", n_samples), hop_s=hop_s)
+    for length in (100, 16_000):
+        recording = NOISE[:length]
+        whole = encoder.frames(recording, RATE)
+        for size in (37, 5_000):
+            blocks = (recording[at : at + size] for at in range(0, length, size))
+            # Batches of another size may round the last bit of float32 another way.
+            np.testing.assert_allclose(
+                np.concatenate(list(encoder.stream(blocks))), whole, rtol=2.0**-10
+            )
+
+
+def test_embed_writes_the_vectors_of_recordings_and_names_what_it_cannot_read(tmp_path):
+    project = Project(tmp_path)
+    (tmp_path / "data.yaml").write_text(
+        f"mixing: {{sample_rate: {RATE}}}\nfeatures: {{f_max: 4000}}\n"
+    )
+    name_encoder(project, write_onnx(tmp_path / "e.onnx"), dtype="float32")
+    for n, seconds in enumerate((1.0, 2.5)):
+        write_noise(tmp_path / "recordings" / f"{n}.wav", n, seconds)
+    (tmp_path / "recordings" / "broken.wav").write_bytes(b"no audio")
+    h5, npy = tmp_path / "v.h5", tmp_path / "v.npy"
+    for out in (h5, npy):
+        result = project.run("embed", tmp_path / "recordings", "--out", out)
+        assert result.exit_code == 1
+        assert "1 of 3 recordings cannot be read" in result.stderr
+    with h5py.File(h5) as file:
+        assert [name.decode() for name in file["name"][:]] == ["0.wav", "1.wav"]
+        assert file["recording"][:].tolist() == [0] * 20 + [1] * 50
+        np.testing.assert_allclose(file["onset_s"][20:], np.arange(50) / 20)
+        vectors = file["vector"][:]
+        assert b"licence: for tests" in file.attrs["source"]
+    np.testing.assert_array_equal(np.load(npy), vectors)
+    assert npy.with_suffix(".tsv").read_text().splitlines()[21] == "1.wav\t0.000\t0.050"
+    recording, _ = soundfile.read(tmp_path / "recordings" / "1.wav", dtype="float32")
+    np.testing.assert_allclose(
+        vectors[20:], expected(recording.reshape(-1, N_STEP))[:, 0], rtol=1e-4
+    )
+
+
+def test_embed_says_what_it_needs(tmp_path, one_sentence):
+    project = Project(tmp_path)
+    (tmp_path / "data.yaml").write_text("")
+    write_noise(tmp_path / "a.wav", 1, 1.0)
+    one_sentence(project.run("embed", tmp_path / "a.wav", "--out", "v.csv"), ".h5, .npy, .parquet")
+    one_sentence(
+        project.run("embed", tmp_path / "a.wav", "--out", tmp_path / "v.h5"), "features.encoder"
+    )
 
 
 # Stores

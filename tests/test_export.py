@@ -19,11 +19,12 @@ import torch
 from conftest import Project, visible
 
 import sedmtl
-from sedmtl.config import load_config
+from sedmtl.config import EncoderFile, load_config
 from sedmtl.data.audio import conform, read
+from sedmtl.features.encoder import Encoder
 from sedmtl.inference.checkpoint import ModelCard, load_model
 from sedmtl.inference.detector import Detector
-from sedmtl.inference.onnx import OPSET, build_graph, export
+from sedmtl.inference.onnx import OPSET, ClipEncoder, build_graph, export, to_onnx
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import n_frames
 from sedmtl.models.registry import settings_class
@@ -250,3 +251,16 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
 
 def test_the_extras_are_imported_only_when_they_are_asked_for(process):
     assert process[2] == []
+
+
+def test_a_runs_own_encoder_is_a_file_that_features_take(tmp_path):
+    card = card_of("pooled")
+    network = network_of(card)
+    detector = Detector(card, network)  # first, for it lays out the weights anew
+    stated = {"sample_rate": "8000", "window_s": "0.5", "input": "waveform"}
+    path = tmp_path / "encoder.onnx"
+    path.write_bytes(to_onnx(ClipEncoder(card, network), card.n_samples, ["vectors"], stated))
+    clip = conform(np.random.default_rng(1).normal(size=4000).astype(np.float32), 4000)
+    frames = Encoder.open(EncoderFile(onnx=path, dtype="float32"), path).frames(clip, 8000)
+    encoded = detector.activations(*detector.inputs(clip[None])).encoded[0].mean(dim=-1).T
+    np.testing.assert_allclose(frames, encoded.numpy(), atol=1e-5)
