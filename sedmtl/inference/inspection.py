@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.task_predictions import TaskPredictions, concatenated
 from sedmtl.models import SedOutput
 
 Array = npt.NDArray[np.float32]
@@ -32,6 +33,7 @@ class Inspection:
         logmel_edges_s: (T + 1,) of the log-mel's frames; the same unless the network pools time.
         mel_hz: (F,) centre frequencies of the mel bins.
         duration_s: How much of the clip is audio; the rest, if any, is padding.
+        tasks: What the run's auxiliary tasks predict, if their heads were loaded.
     """
 
     classes: tuple[str, ...]
@@ -45,6 +47,7 @@ class Inspection:
     mel_attention: Array | None = None
     time_attention: Array | None = None
     reconstruction: Array | None = None
+    tasks: TaskPredictions = field(default_factory=TaskPredictions)
 
     @classmethod
     def of(
@@ -67,6 +70,7 @@ class Inspection:
             logmel_edges_s=start_s + card.logmel_grid.edges_s,
             mel_hz=card.build_logmel().centres_hz(),
             duration_s=card.duration_s if duration_s is None else duration_s,
+            tasks=TaskPredictions.of(card, logmel, output),
         )
 
     def at_logmel_frames(self, values: Array) -> Array:
@@ -92,10 +96,7 @@ def joined(parts: Sequence[Inspection]) -> Inspection:
 
     def along(axis: int, name: str, n_kept: int | None = None) -> Array | None:
         each = [getattr(part, name) for part in parts]
-        if each[0] is None:
-            return None
-        kept: Array = np.concatenate([*(part[:n_kept] for part in each[:-1]), each[-1]], axis)
-        return kept
+        return None if each[0] is None else concatenated(each, axis, n_kept)
 
     logmel, frame = along(0, "logmel", n_each), along(1, "frame")
     assert logmel is not None
@@ -111,6 +112,7 @@ def joined(parts: Sequence[Inspection]) -> Inspection:
         frame_edges_s=_edges(first.frame_edges_s, frame.shape[1]),
         logmel_edges_s=_edges(first.logmel_edges_s, len(logmel)),
         duration_s=last.logmel_edges_s[0] - first.logmel_edges_s[0] + last.duration_s,
+        tasks=TaskPredictions.joined([part.tasks for part in parts], n_each),
     )
 
 

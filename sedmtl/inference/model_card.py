@@ -26,6 +26,8 @@ from sedmtl.store import EncoderCard
 MAX_SIZE = 1 << 25
 """Of what a card counts; more than these are a wrong number."""
 
+OF_HEADS = ("heads", "scenes")
+"""Fields of a card that only a run with heads has."""
 
 OF_ENCODER = ("encoder", "frames_mean", "frames_std")
 """Fields of a card that only a network which takes frames has."""
@@ -51,6 +53,7 @@ class ModelCard:
         streaming: If `postprocessing` has boxes, the best with a median filter, for
             `Detector.stream`. Earlier versions did not tune it.
         heads: The heads that were kept, by the names of their tasks.
+        scenes: Classes of scenes that the head `scene` tells apart; none without it.
         encoder: That makes the frames which the network takes; None if it takes none.
         frames_mean: (D,) of the frames' standardiser; likewise `frames_std`.
     """
@@ -69,6 +72,7 @@ class ModelCard:
     training: Mapping[str, Any]
     streaming: PostProcessing | None = None
     heads: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
     encoder: EncoderCard | None = None
     frames_mean: tuple[float, ...] = ()
     frames_std: tuple[float, ...] = ()
@@ -118,9 +122,9 @@ class ModelCard:
         """The card as plain values, the network's options flat among them."""
         values = asdict(self)
         del values["network"]
-        if not self.heads:  # files of earlier versions do not have them
-            del values["heads"]
-        if self.encoder is None:  # as in files of earlier versions
+        # What is not there is left out, as in files of earlier versions.
+        values = {key: each for key, each in values.items() if each or key not in OF_HEADS}
+        if self.encoder is None:
             values = {key: each for key, each in values.items() if key not in OF_ENCODER}
         return {**plain_settings(self.network), **values}
 
@@ -131,7 +135,7 @@ class ModelCard:
 
     def build_head(self, name: str) -> nn.Module:
         """A head of the network with fresh weights."""
-        sizes = Sizes(len(self.classes), self.n_frames, self.n_mels)
+        sizes = Sizes(len(self.classes), self.n_frames, self.n_mels, self.scenes)
         return build_head(name, self.network, sizes)
 
     def build_logmel(self) -> LogMel:
@@ -154,7 +158,8 @@ def read_card(data: Mapping[str, Any]) -> ModelCard:
     """
     if not isinstance(data["classes"], list):
         raise TypeError("its classes are no list")
-    lists = {key: tuple(data[key]) for key in ("classes", "tag_threshold", "heads") if key in data}
+    names = ("classes", "tag_threshold", *OF_HEADS)
+    lists = {key: tuple(data[key]) for key in names if key in data}
     settings: dict[str, Any] = {
         key: PostProcessing(**{**data[key], "threshold": tuple(data[key]["threshold"])})
         for key in ("postprocessing", "streaming")
@@ -215,6 +220,8 @@ def _check(card: ModelCard) -> None:
         "numbers": all(np.isfinite(np.asarray(each, float)).all() for each in lists),
         "training": {"alpha", "precision"} <= set(card.training),
         "heads": all(name in HEADS for name in card.heads),
+        "scenes": ("scene" in card.heads) == bool(card.scenes)
+        and all(isinstance(name, str) for name in card.scenes),
     }
     for name, fit in fits.items():
         if not fit:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sedmtl.models.class_masks import ClassMasks
 from sedmtl.models.denoiser import Denoiser
@@ -48,20 +49,30 @@ class FrameHead(nn.Module):
         return at_logmel_frames(self.layer(over_mels), output.frame.shape[-1])[:, 0]
 
 
-class ClipHead(nn.Module):
-    """Some numbers for each clip: a linear layer on the encoding's mean.
+class CountHead(FrameHead):
+    """A number from 0 for each frame."""
+
+    def forward(self, output: SedOutput) -> Tensor:
+        """(B, T), how many events are expected."""
+        # Of the exponential, the usual link, a wild step early in training might overflow.
+        return F.softplus(super().forward(output).float())
+
+
+class SceneHead(nn.Module):
+    """A logit of each class of scenes for each clip: a linear layer on the encoding's mean.
 
     Args:
         n_channels: D of the encoding.
-        n_outputs: How many.
+        scenes: Names of the S classes.
     """
 
-    def __init__(self, n_channels: int, n_outputs: int) -> None:
+    def __init__(self, n_channels: int, scenes: tuple[str, ...]) -> None:
         super().__init__()
-        self.layer = nn.Linear(n_channels, n_outputs)
+        self.scenes = scenes
+        self.layer = nn.Linear(n_channels, len(scenes))
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, n_outputs)."""
+        """(B, S)."""
         scores: Tensor = self.layer(_encoded(output).mean(dim=(-2, -1)))
         return scores
 
@@ -75,6 +86,9 @@ def _encoded(output: SedOutput) -> Tensor:
 HEADS: Mapping[str, Callable[[NetworkSettings, Sizes], nn.Module]] = {
     "denoise": lambda network, _: Denoiser(network),
     "separate": lambda network, sizes: ClassMasks(network, sizes.n_classes),
+    "count": lambda network, _: CountHead(network.n_channels),
+    "active": lambda network, _: FrameHead(network.n_channels),
+    "scene": lambda network, sizes: SceneHead(network.n_channels, sizes.scenes),
 }
 """By the names of their tasks the heads that a run keeps, since their outputs are used."""
 

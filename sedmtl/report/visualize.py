@@ -79,7 +79,7 @@ def visualize(
     audio.probe(audio_path)  # its fault is the user's first
     names = [run_name] if compare_name is None else [run_name, compare_name]
     runs = [find_run(config.work_dir / "runs", name) for name in names]
-    detectors = [Detector.load(run, encoder=config.encoder_path) for run in runs]
+    detectors = [Detector.load(run, with_heads=True, encoder=config.encoder_path) for run in runs]
     if len(detectors) > 1:
         _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)

@@ -77,6 +77,8 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
     """All that a run knows of itself before its thresholds are tuned."""
     config, best = trainer.config, trainer.best["honest"]
     n_frames, n_mels = store.row_shape
+    # Earlier versions kept fewer heads: their best epoch is without, where a run of theirs goes on.
+    heads = tuple(name for name in trainer.heads if split_weights(best.weights, name))
     return ModelCard(
         network=config.network,
         n_frames=n_frames,
@@ -96,7 +98,8 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
             "best_epoch": best.epoch,
             "validation_micro_p": best.micro_p,
         },
-        heads=tuple(trainer.heads),
+        heads=heads,
+        scenes=trainer.scenes if "scene" in heads else (),
     )
 
 

@@ -21,7 +21,7 @@ from sedmtl.inference.weights import join_weights
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.models.bag import highest
-from sedmtl.models.heads import HEADS
+from sedmtl.models.heads import HEADS, SceneHead
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Rows, batches
@@ -127,6 +127,12 @@ class Trainer:
         """Those of tasks whose outputs are used: they are kept with the network."""
         tasks = self._objective.heads
         return {name: tasks[name].get_submodule("head") for name in tasks if name in HEADS}
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Classes of scenes, if it learns to tell them apart."""
+        head = self.heads.get("scene")
+        return head.scenes if isinstance(head, SceneHead) else ()
 
     @property
     def n_clips(self) -> int:

@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 from sedmtl.events import Event
 from sedmtl.report.figures.canvas import PRINT, new_figure
 from sedmtl.report.figures.panels import Panel, panels_of
+from sedmtl.report.figures.task_panels import draw_curves, task_panels
 from sedmtl.report.figures.truth import draw_strip, lanes_of, mark
 from sedmtl.report.figures.view import Scale, View, mel_ticks, short_names, shorten
 
@@ -29,7 +30,7 @@ MAX_CLASSES = 12
 WIDTH_IN = 7.16
 """Two columns of an IEEE journal."""
 
-MEL_IN, TITLE_IN, LANE_IN, NOTHING_IN = 0.85, 0.22, 0.13, 0.01
+MEL_IN, CURVES_IN, TITLE_IN, LANE_IN, NOTHING_IN = 0.85, 0.5, 0.22, 0.13, 0.01
 ROW_IN = (0.135, 0.165)
 """Row height per class for one network and for two, which need two bars."""
 
@@ -47,7 +48,8 @@ def figure_3(
     """Draw the views of networks of a clip.
 
     Panels: 1 log-mel, 2 its reconstruction, 3 and 4 attention over mel bins for the first two of
-    the shown classes, 5 frame scores, 6 attention over time, 7 clip scores (paper, figure 3).
+    the shown classes, 5 frame scores, 6 attention over time, 7 clip scores (paper, figure 3). Below
+    them are those of auxiliary tasks that a network has learned.
     Panels to compare share a colour scale: 1 and 2, 3 and 4, and each panel across networks.
 
     Args:
@@ -57,36 +59,47 @@ def figure_3(
         truth: The true events, if they are known: shown above panel 1 and outlined in the others.
     """
     with rc_context(PRINT):
-        panels, events, n = panels_of(views, shown), truth or (), len(views)
+        papers, events, n = panels_of(views, shown), truth or (), len(views)
+        panels = [*papers, *task_panels(views, shown)]
         limits_s = min(view.start_s for view in views), max(view.end_s for view in views)
         short = short_names([*shown, *(event.label for event in events)], N_CHARACTERS[n - 1])
         lanes = lanes_of(events, short, limits_s, 0.012 * n * (limits_s[1] - limits_s[0]))
         heights_in = [len(lanes) * LANE_IN or NOTHING_IN]
         heights_in += [_height_in(panel, max(0.4, ROW_IN[n - 1] * len(shown))) for panel in panels]
-        last = max(i for i, panel in enumerate(panels, start=1) if not panel.is_empty)
+        last, lowest = _last(papers), _last(panels)
         figure = new_figure(WIDTH_IN, sum(heights_in) + TITLE_IN * len(heights_in) + 0.6, dpi=300)
         widths = [5.6 / n] * n + [1.1]  # a column per network and one for colour bars
-        grid = figure.add_gridspec(7, n + 1, height_ratios=heights_in, width_ratios=widths)
+        grid = figure.add_gridspec(
+            len(heights_in), n + 1, height_ratios=heights_in, width_ratios=widths
+        )
         for column, view in enumerate(views):
-            strip, *axes = (figure.add_subplot(grid[row, column]) for row in range(7))
+            strip, *axes = (figure.add_subplot(grid[i, column]) for i in range(len(heights_in)))
             draw_strip(strip, lanes, truth is not None)
             letter = f"({'ab'[column]})  " if n > 1 else ""
             heading = f"{letter}{shorten(view.name, 80 // n)}"
             strip.set_title(heading, weight="bold", fontsize=6.5)
             for axis, panel in zip(axes, panels, strict=True):
                 _draw_panel(axis, panel, column, view, events, short)
-            _share_time([strip, *axes[:last]], limits_s)
+            _share_time([strip, *axes[:lowest]], limits_s)
             if column:
                 _hide_names([strip, *axes], panels, views)
         _draw_keys(figure, grid, heights_in[:last], panels, views)
         _draw_clip_scores(figure.add_subplot(grid[last, -1]), views, shown)
+        _draw_curves_key(figure, grid, panels)
         figure.suptitle(title, fontsize=8)
     return figure
+
+
+def _last(panels: Sequence[Panel]) -> int:
+    """Row of the last that is more than a line of text; the strip above the first has row 0."""
+    return max(i for i, panel in enumerate(panels, start=1) if not panel.is_empty)
 
 
 def _height_in(panel: Panel, classes_in: float) -> float:
     if panel.is_empty:
         return NOTHING_IN
+    if panel.curves:
+        return CURVES_IN
     return classes_in if panel.names else MEL_IN
 
 
@@ -98,9 +111,13 @@ def _draw_panel(
     title = title if panel.of is None else f"{title}: {short[panel.of]}"
     if panel.is_empty:  # a line in place of a panel
         axis.set_axis_off()
-        axis.set_title(f"{title}: left out, {reason}", loc="left", color="0.35")
+        text = f"{title}: left out, {reason}" if reason else title
+        axis.set_title(text, loc="left", color="0.35" if reason else "black")
         return
     axis.set_title(title, loc="left")
+    if panel.curves and panel.curves[column].names:
+        draw_curves(axis, panel.curves[column], view, truth)
+        return
     if values is None:
         axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center")
         axis.set_yticks([])
@@ -165,9 +182,9 @@ def _draw_keys(
     """The colour bars, one below the other, each with the numbers of its panels."""
     keys: dict[tuple[str, str, Scale], list[str]] = {}
     for panel in panels:
-        if not panel.is_empty:
+        if not panel.is_empty and not panel.curves:
             key = (panel.unit, panel.cmap, panel.scale)
-            keys.setdefault(key, []).append(panel.titles[0][0])
+            keys.setdefault(key, []).append(panel.number)
     left_in = sum(heights_in) + TITLE_IN * len(heights_in) - KEY_PITCH_IN * len(keys)
     ratios = [*[KEY_IN] * len(keys), max(left_in, NOTHING_IN)]
     places = grid[: len(heights_in), -1].subgridspec(len(ratios), 1, height_ratios=ratios)
@@ -180,6 +197,18 @@ def _draw_keys(
             ticks = [scale.high * share for share in (0, 1 / 4, 1)]
             bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
     _draw_legend(figure.add_subplot(places[len(keys)]), views)
+
+
+def _draw_curves_key(figure: Figure, grid: GridSpec, panels: Sequence[Panel]) -> None:
+    """What the curves mean, beside them."""
+    for row, panel in enumerate(panels, start=1):
+        if panel.curves:
+            drawn = [axis for axis in figure.axes if axis.get_title("left") in panel.titles]
+            found = [zip(*axis.get_legend_handles_labels(), strict=True) for axis in drawn]
+            signs = {label: sign for each in found for sign, label in each}
+            axis = figure.add_subplot(grid[row, -1])
+            axis.set_axis_off()
+            axis.legend(signs.values(), signs, loc="upper left", frameon=False, borderpad=0)
 
 
 def _draw_legend(axis: Axes, views: Sequence[View]) -> None:

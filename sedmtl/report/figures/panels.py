@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sedmtl.report.figures.view import (
     Scale,
@@ -17,9 +18,24 @@ from sedmtl.report.figures.view import (
 NO_ATTENTION = "this network has none"
 
 
+class Curves(NamedTuple):
+    """Curves over the frame scores' frames (T'), if the network predicts them."""
+
+    count: Values | None
+    active: Values | None
+
+    @property
+    def names(self) -> list[str]:
+        """Of those that there are."""
+        words = {"count of events": self.count, "activity": self.active}
+        return [word for word, values in words.items() if values is not None]
+
+
 @dataclass(frozen=True)
 class Panel:
     """A row of the figure: one map of each network, on a common colour scale.
+
+    Without maps it is a line of text: why there are none, or the title alone.
 
     Attributes:
         titles: Number and name, by network.
@@ -29,6 +45,7 @@ class Panel:
         cmap: Name of matplotlib's colour map; all have increasing lightness, for greyscale.
         of: The class that the maps show, if only one.
         names: Names of the n rows, if they are classes.
+        curves: Of each network, in place of maps.
     """
 
     titles: Sequence[str]
@@ -39,11 +56,17 @@ class Panel:
     cmap: str = "viridis"
     of: str | None = None
     names: Sequence[str] = ()
+    curves: Sequence[Curves] = ()
+
+    @property
+    def number(self) -> str:
+        """That of its titles."""
+        return self.titles[0].partition(" ")[0]
 
     @property
     def is_empty(self) -> bool:
-        """Whether no network has such a map."""
-        return all(each is None for each in self.maps)
+        """Whether no network has such a map, or curve."""
+        return all(each is None for each in self.maps) and not self.curves
 
 
 def panels_of(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sedmtl.models import SedOutput
-from sedmtl.models.heads import ClipHead, Sizes
+from sedmtl.models.heads import SceneHead, Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
 from sedmtl.training.known import SCENE
@@ -23,7 +23,7 @@ class Scene(Task):
 
     def __init__(self, network: NetworkSettings, sizes: Sizes) -> None:
         super().__init__(network, sizes)
-        self.head = ClipHead(network.n_channels, len(sizes.scenes))
+        self.head = SceneHead(network.n_channels, sizes.scenes)
 
     def forward(self, output: SedOutput) -> Tensor:
         """(B, S) logits of the classes of scenes."""
