@@ -17,6 +17,7 @@ from sedmtl.models.class_masks import STRIDE
 from sedmtl.models.heads import HEADS
 from sedmtl.models.registry import settings_class
 from sedmtl.report import figures as plots
+from sedmtl.report.clip_page import Clip, clip_page
 
 SCENES = ("beach", "metro", "park")
 WINDOW, N_SAMPLES = 4, 4 * N_FRAMES
@@ -112,3 +113,19 @@ def test_masks_are_those_of_the_classes_whose_attention_is_shown():
     drawn = [each for each in figure.axes if each.get_title("left") == "9  mask: class_1"]
     np.testing.assert_array_equal(drawn[0].get_images()[0].get_array(), masks[1].T)
     assert drawn[1].texts[0].get_text() == "this network has not learned it"
+
+
+def test_the_page_shows_them_and_says_what_the_network_was_told(predicted):
+    def page(**changes):
+        view = replace(view_of(inspection_of(2)), **changes)
+        return clip_page(Clip("a.wav", view, np.ones(800, "f4"), 8_000, [], None))
+
+    bare = page()
+    for word in ("Masks", "without the scene", "Activity", "Scene:", "weak labels alone"):
+        assert word not in bare
+    learned = replace(inspection_of(2), tasks=predicted[0])
+    full = page(inspection=learned, known=("times", "stems"))
+    assert "when each event sounds and how each event sounds alone" in full
+    assert all(f'"{name}":' in full for name in ("denoised", "count", "active", "masks 1"))
+    assert full.count("<path d=") == 2
+    assert f"Scene: {predicted[0].likeliest_scenes(1)[0][0]}" in full

@@ -33,8 +33,20 @@ MAX_CLASSES = 24
 """The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB. That of a longer
 recording shows fewer classes."""
 
+CURVES = {"count": "Events", "active": "Activity"}
+"""Predictions of each frame, and their names on the page."""
+
 LINE = 13
 """Letters of a line beside a map."""
+
+N_SCENES = 3
+
+KNOWN = {
+    "frames": "which classes are active in each frame",
+    "times": "when each event sounds",
+    "stems": "how each event sounds alone",
+}
+"""By `training.known` of a card."""
 
 N_CHOSEN = 3
 """Number of classes shown initially, in addition to the true ones."""
@@ -66,7 +78,9 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
     By default those are the most relevant ones.
     """
     view, truth = clip.view, clip.truth
-    n_most = max(N_CHOSEN, MAX_CLASSES // view.n_windows)
+    tasks = view.inspection.tasks
+    n_maps = view.n_windows * (1 if tasks.masks is None else 2)
+    n_most = max(N_CHOSEN, MAX_CLASSES // n_maps)
     shown = list(asked) or choose_classes([view], [*clip.detected, *(truth or ())], n_most)
     return render(
         "clip.html",
@@ -81,6 +95,10 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
         truth_lanes=timeline.lanes(view, truth or ()),
         padding_share=timeline.share(view, view.audio_end_s) if view.is_padded else None,
         is_part=clip.recording_s > view.audio_end_s + 0.05,
+        tasks=tasks,
+        scenes=tasks.likeliest_scenes(N_SCENES),
+        known=[KNOWN[what] for what in view.known],
+        curves=_curves(view),
         **timeline.axes(view),
         **_keys(view, shown),
     )
@@ -110,7 +128,14 @@ def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]
     yield "logmel", clip.logmel, False
     if clip.reconstruction is not None:
         yield "reconstruction", clip.reconstruction, False
+    if clip.tasks.denoised is not None:
+        yield "denoised", clip.tasks.denoised, False
+    for name in CURVES:
+        if (values := getattr(clip.tasks, name)) is not None:
+            yield name, clip.at_logmel_frames(values), False
     for i, row in enumerate(view.rows(shown)):
+        if clip.tasks.masks is not None:
+            yield f"masks {i}", clip.tasks.masks[row], False
         for name in ("frame", "mel_attention", "time_attention"):
             values = getattr(clip, name)
             if values is not None:
@@ -122,10 +147,26 @@ def _keys(view: View, shown: Sequence[str]) -> dict[str, Any]:
     time = view.of_classes(view.inspection.time_attention, shown)
     return {
         "spectrum": _key("σ", spectrum_scale([view]), "magma"),
+        "shares": _key("share", Scale(0, 1)),
         "scores": _key("score", score_scale([view])),
         "mel_weights": None if mel is None else _key("weight", weight_scale([mel])),
         "time_weights": None if time is None else _key("weight", weight_scale([time])),
     }
+
+
+def _curves(view: View) -> list[dict[str, Any]]:
+    """Filled curves: from 0 to 1, or to the highest count, in a square of size 1."""
+    drawn, clip = [], view.inspection
+    for name, title in CURVES.items():
+        if (values := getattr(clip.tasks, name)) is None:
+            continue
+        over_time, high = clip.at_logmel_frames(values), max(1.0, float(values.max()))
+        width = 1 / len(over_time)
+        steps = [f"V{1 - y / high:.4g}h{width:.6g}" for y in over_time.tolist()]
+        path = f"M0,1{''.join(steps)}V1Z"
+        key = _key("events" if name == "count" else "probability", Scale(0, high))
+        drawn.append({"map": name, "name": title, "path": path, "scale": key})
+    return drawn
 
 
 def _key(name: str, scale: Scale, cmap: str = "viridis") -> dict[str, Any]:

@@ -33,6 +33,7 @@ class View:
         frame_meaning: Meaning of the network's frame scores.
         no_decoder: Why there is no reconstruction, if there is none.
         n_windows: How many clips, one behind the other, it is of.
+        known: What the network was told beside weak labels.
     """
 
     name: str
@@ -42,11 +43,13 @@ class View:
     frame_meaning: FrameMeaning
     no_decoder: str = "this network has no decoder"
     n_windows: int = 1
+    known: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, card: ModelCard, inspection: Inspection, start_s: float = 0.0) -> Self:
         """The view of a run's network, by its card."""
         view = cls(name, inspection, start_s, start_s + card.duration_s, card.network.frame_meaning)
+        view = replace(view, known=tuple(card.training.get("known", ())))
         if not card.network.task_modules:
             return view
         return replace(view, no_decoder="its decoder was not trained (alpha 0)")

@@ -34,7 +34,9 @@
 
   // Drawing: one pixel per value; the style sheet stretches the canvas.
   function draw(area) {
+    area.dataset.drawn = "yes";
     const canvas = area.querySelector("canvas");
+    if (!canvas) return; // a curve, which needs no script
     const { map, colours, low, high, root } = area.dataset;
     const values = unpack(map);
     const rows = rowsOf(values);
@@ -52,7 +54,6 @@
       }
     }
     context.putImageData(image, 0, 0);
-    area.dataset.drawn = "yes";
   }
   function drawShown() {
     for (const area of areas) {
