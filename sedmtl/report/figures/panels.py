@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sedmtl.report.figures.view import (
     Scale,
@@ -18,7 +17,8 @@ from sedmtl.report.figures.view import (
 NO_ATTENTION = "this network has none"
 
 
-class Curves(NamedTuple):
+@dataclass(frozen=True)
+class Curves:
     """Curves over the frame scores' frames (T'), if the network predicts them."""
 
     count: Values | None
