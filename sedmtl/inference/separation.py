@@ -29,7 +29,7 @@ from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.windows import CrossFade, Scores, cut
 from sedmtl.models import SedOutput
-from sedmtl.models.class_masks import masks_of
+from sedmtl.models.class_masks import at_frames
 from sedmtl.runtime.errors import SedmtlError
 
 Marks = npt.NDArray[np.bool_]
@@ -41,10 +41,14 @@ AROUND = (31, 9)
 def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     """How much of each bin is each class: (B, C, T, F) in [0, 1].
 
-    The masks of the task `separate`, if the run has learned them and its heads were loaded.
+    If the run has learned the task `separate` and its heads were loaded: what its head gives, which
+    are the roots of masks, and the mean of these and the presences where frame scores are such.
+    After 10 epochs of pooled with remixing, over the sources of 20 held-out mixtures at 10 dB:
+    roots 5.4 dB, their squares 3.6, presences 6.9, the mean of roots and presences 6.9 (of
+    detected sources 8.6, presences alone 8.4), roots times presences 5.3.
 
-    Without them, where frame scores are presences (2APAE's local second step), those, the same in
-    all mel bins. Elsewhere the class map, as a probability (of Atrous over the classes, of the
+    Without the task, where frame scores are presences (2APAE's local second step), those, the same
+    in all mel bins. Elsewhere the class map, as a probability (of Atrous over the classes, of the
     others a sigmoid) averaged over the bins around.
 
     Chosen on inner validation by the mean SI-SDR improvement. Over 16 runs (the five networks on
@@ -53,10 +57,13 @@ def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     times the attention over mel bins -13.8, times the class map 0.7. The attention says where the
     evidence is, which are few bins, not where the sound is.
     """
+    presence = output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
+    has_presences = card.network.frame_meaning == "presence"
     if "separate" in output.tasks:
-        return masks_of(output.tasks["separate"], card.n_frames)
-    if card.network.frame_meaning == "presence":
-        return output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
+        learned = at_frames(output.tasks["separate"], card.n_frames)
+        return (learned + presence) / 2 if has_presences else learned
+    if has_presences:
+        return presence
     probability = card.network.class_probability(output.class_map)  # (B, C, T', F)
     padding = (AROUND[0] // 2, AROUND[1] // 2)
     return avg_pool2d(probability, AROUND, 1, padding, count_include_pad=False)

@@ -44,8 +44,8 @@ class ClassMasks(nn.Module):
         return torch.sigmoid(logits.float())
 
 
-def masks_of(roots: Tensor, n_frames: int) -> Tensor:
-    """What `ClassMasks` gives -> masks (B, C, T, F); what is left over repeats its neighbour."""
-    masks = roots.square().repeat_interleave(STRIDE, dim=2)
-    padded: Tensor = F.pad(masks, (0, 0, 0, n_frames - masks.shape[2]), mode="replicate")
+def at_frames(masks: Tensor, n_frames: int) -> Tensor:
+    """Masks (B, C, T // `STRIDE`, F) -> (B, C, T, F); what is left over repeats its neighbour."""
+    repeated = masks.repeat_interleave(STRIDE, dim=2)
+    padded: Tensor = F.pad(repeated, (0, 0, 0, n_frames - repeated.shape[2]), mode="replicate")
     return padded
