@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.models import SedOutput
-from sedmtl.models.class_masks import masks_of
+from sedmtl.models.class_masks import at_frames
 
 Array = npt.NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class TaskPredictions:
         # What the denoiser takes away is in units of the log-mel.
         readers: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]] = {
             "denoise": ("denoised", lambda taken: logmel - taken / std),
-            "separate": ("masks", lambda roots: masks_of(roots, card.n_frames)),
+            "separate": ("masks", lambda masks: at_frames(masks, card.n_frames)),
             "count": ("count", lambda expected: expected),
             "active": ("active", torch.sigmoid),
             "scene": ("scene", lambda logits: logits.softmax(dim=-1)),
