@@ -399,6 +399,19 @@ def test_thresholds_are_those_of_the_network_that_was_heard_last(tmp_path):
     assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == new
 
 
+def test_verdicts_of_earlier_versions_do_not_say_of_which_network_they_are(tmp_path):
+    events = [
+        snippet(f"{n}.wav", score=0.5, run="r@0123abcd" if n < 12 else "r", by="class")
+        for n in range(15)
+    ]
+    add(tmp_path / "t.tsv", *(said("yes", event) for event in events))
+    result = invoke(["relabel", "--reviews", str(tmp_path / "t.tsv")])
+    assert "by 12 verdicts" in result.stdout
+    assert "3 verdicts do not count here: they are of an earlier version" in result.stdout
+    assert "trained anew" not in result.stdout
+    assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == "r@0123abcd"
+
+
 def test_thresholds_are_warned_of_where_scores_are_others(trained, tmp_path):
     """Of another network, or of the same one with a median filter of the user's."""
     network = network_name(find_run(trained.work / "runs", None))
@@ -411,6 +424,9 @@ def test_thresholds_are_warned_of_where_scores_are_others(trained, tmp_path):
         return [line for line in result.stderr.splitlines() if line.startswith("warning")]
 
     assert warnings(network) == []
+    assert warnings(run_of(network)) == [], "an earlier version's: it may be this very network"
+    (other,) = warnings("another")
+    assert "scores of another" in other
     (other,) = warnings(f"{run_of(network)}@01234567")
     assert f"found {network}: their precision does not hold here" in other
     (filtered,) = warnings(network, "--median", 0.2)

@@ -66,7 +66,8 @@ class PredictOptions:
         """Say where thresholds were fitted to other scores than those that they are used on."""
         if not self.thresholds_of:
             return
-        if self.thresholds_of != network_name(run):
+        # Files of earlier versions name the run alone: which network of that name, nobody knows.
+        if self.thresholds_of not in (run.name, network_name(run)):
             say(
                 f"warning: the thresholds are for scores of {self.thresholds_of}, found "
                 f"{network_name(run)}: their precision does not hold here"

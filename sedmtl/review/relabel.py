@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -81,14 +81,13 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
         found, texts = _correct_tables(config, reviews)
         lines += found
     about_events = [each for each in reviews if each.snippet.onset_s is not None]
-    # Of a run that was trained anew, the network that was heard last.
-    networks = {run_of(each.snippet.run): each.snippet.run for each in about_events}
-    for run, network in networks.items():
-        n_of_others = sum(
-            run_of(each.snippet.run) == run and each.snippet.run != network for each in about_events
+    for run, network in _networks(about_events).items():
+        named = [each.snippet.run for each in about_events if run_of(each.snippet.run) == run]
+        others = Counter(
+            "unnamed" if name == run else "before" for name in named if name != network
         )
         classes = refit_classes(about_events, network, min_precision)
-        lines += _threshold_lines(network, classes, n_of_others, min_precision)
+        lines += _threshold_lines(network, classes, others, min_precision)
         estimates = {label: each for label, (each, _) in classes.items() if each is not None}
         path = table.with_name(f"thresholds_{PurePosixPath(run).name}.tsv")
         if estimates:
@@ -96,6 +95,16 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
         else:
             outdated.append(path)
     return Relabelled(lines, texts, outdated)
+
+
+def _networks(reviews: Sequence[Review]) -> dict[str, str]:
+    """Of each run its network, of one that was trained anew the one that was heard last.
+
+    Tables of earlier versions name only the run, which counts where no verdict names a network.
+    """
+    names = [each.snippet.run for each in reviews]
+    networks = {run_of(name): name for name in names}
+    return networks | {run_of(name): name for name in names if run_of(name) != name}
 
 
 def threshold_text(network: str, estimates: Mapping[str, Estimate]) -> str:
@@ -245,15 +254,21 @@ def _strong_labels(strong: Path | None, corrected: Corrected) -> dict[str, list[
 def _threshold_lines(
     network: str,
     classes: Mapping[str, tuple[Estimate | None, int]],
-    n_of_others: int,
+    others: Mapping[str, int],
     min_precision: float | None,
 ) -> list[str]:
-    lines = [f"thresholds of {network}:"] if classes or n_of_others else []
-    if n_of_others:
-        lines.append(
-            f"  {n_of_others} verdicts do not count here: they are about events that "
-            f"{run_of(network)} proposed before it was trained anew, with other scores"
-        )
+    run = run_of(network)
+    lines = [f"thresholds of {network}:"] if classes or others else []
+    reasons = {
+        "before": f"about events that {run} proposed before it was trained anew, with other scores",
+        "unnamed": f"of an earlier version, which did not record which network called {run} "
+        "proposed the events",
+    }
+    lines += [
+        f"  {others[why]} verdicts do not count here: they are {reason}"
+        for why, reason in reasons.items()
+        if why in others
+    ]
     for label, (found, n_heard) in classes.items():
         if found is not None:
             lines.append(f"  {label} {in_words(found)}")
