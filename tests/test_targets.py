@@ -100,7 +100,9 @@ def test_the_stored_classes_are_those_of_the_target_and_sum_to_the_events(stored
     assert (difference < 0.05 * clean.max(axis=(1, 2))).all()
 
 
-def test_without_stems_features_have_no_targets_and_the_same_log_mel(trained, tmp_path):
+def test_without_stems_features_have_no_targets_and_the_same_log_mel(
+    trained, tmp_path, one_sentence
+):
     project = Project(write_project(tmp_path))
     for arguments in (("mix", "--snr", 20), ("features",)):
         assert project.run(*arguments).exit_code == 0
@@ -114,6 +116,9 @@ def test_without_stems_features_have_no_targets_and_the_same_log_mel(trained, tm
         assert features.attributes["source"] == with_targets.attributes["source"]
     with pytest.raises(SedmtlError, match="sedmtl mix --stems' and 'sedmtl features"):
         Store(path, "logmel", CLEAN)
+    for task in ("separate", "denoise"):
+        result = project.run("train", "--fold", 1, "--model", "pooled", "--task", task)
+        one_sentence(result, f"--task {task} needs stems, which", "snr_20.h5", "add --remix")
 
 
 def test_targets_are_announced_with_their_bytes_and_the_same_on_any_number_of_workers(tmp_path):

@@ -99,6 +99,21 @@ def targets_of(config: TrainConfig) -> tuple[str, ...]:
     return names
 
 
+def check_targets(config: TrainConfig, store: Store) -> None:
+    """Refuse a store that lacks what the tasks learn from.
+
+    Raises:
+        SedmtlError: It does.
+    """
+    missing = set(stored_arrays(config)) - set(store.arrays)
+    for task in config.tasks:
+        if not missing.isdisjoint(task_class(task).arrays):
+            raise SedmtlError(
+                f"--task {task} needs stems, which {store.path} does not have: add --remix, or run "
+                "'sedmtl mix --stems' and 'sedmtl features'"
+            )
+
+
 def _asked(config: TrainConfig) -> dict[str, str]:
     """The arrays that are made of what is known of clips, and the option that asks for each."""
     asked = {array: f"--task {name}" for name in config.tasks for array in task_class(name).arrays}

@@ -56,7 +56,7 @@ from sedmtl.training.run_folder import (
     settings_of,
 )
 from sedmtl.training.split import weakness
-from sedmtl.training.start import open_trainer, stored_arrays
+from sedmtl.training.start import check_targets, open_trainer, stored_arrays
 
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best
@@ -89,8 +89,9 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         )
     (run,) = folders_of(project.work_dir, [config], options.run_name)
     store_path = project.work_dir / "features" / f"{config.data}.h5"
-    arrays = ("logmel", *config.network.inputs, *stored_arrays(config))
-    with enough_memory(config), Store(store_path, *arrays) as store:
+    stored_arrays(config)  # which recordings have not is refused before their store is asked for
+    with enough_memory(config), Store(store_path, "logmel", *config.network.inputs) as store:
+        check_targets(config, store)
         _check_features(store, project)
         # Whatever is wrong with the request is found before there is a folder, and a finished run
         # before its features are read.
