@@ -190,8 +190,8 @@ ClassWeights = Annotated[
     bool,
     how(
         "--class-weights",
-        help="Weigh the detection's loss so that, of each class, clips with it and clips without "
-        "it count the same.",
+        help="Weigh the loss of the clip scores so that, of each class, clips with it and clips "
+        "without it count the same.",
     ),
 ]
 Balanced = Annotated[

@@ -46,13 +46,14 @@ def n_bands_of(n_mels: int) -> int:
 
 @dataclass(frozen=True)
 class CheapSettings(NetworkSettings):
-    """The options that pooled and crnn share."""
+    """The options that all cheap networks share, whether they read the log-mel or frames."""
 
     width: int = 16
     """Channels of the first block, whose maps of all frames and mel bins fill the memory."""
 
     time_pooling: PoolingForm = "local"
-    """From frames to clip: the power mean of the odds, linear softmax, or learned attention."""
+    """From frames to clip: the power mean of the odds, linear softmax, learned attention, the mean
+    or the maximum."""
 
     dropout: float = 0.2
     """Share of activations dropped after each block in training."""

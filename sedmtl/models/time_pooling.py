@@ -1,4 +1,4 @@
-"""Cheap networks' second step: from presence per frame to presence per clip, in three forms."""
+"""Cheap networks' second step: from presence per frame to presence per clip, in five forms."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class TrainConfig:
             cross-validation but for `{fold}`; None for fresh weights.
         freeze_encoder: Whether the encoder stays as it is in `parent`, batch norm's statistics
             included.
-        class_weights: Whether the detection's loss is weighted by the frequency of the classes
-            (`class_balance.ClassWeights`).
+        class_weights: Whether the loss of the clip scores is weighted by the frequency of the
+            classes (`class_balance.ClassWeights`).
         balanced: Whether every class is drawn about equally often.
     """
 
