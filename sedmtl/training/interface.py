@@ -68,8 +68,7 @@ def train(
         precision: `float32`, `bfloat16`; `auto` is bfloat16 where the hardware supports it.
         from_run: Name or path of a run to begin with; its classes are matched by name.
         freeze_encoder: Keep the encoder of `from_run` as it is.
-        class_weights: Of each class, clips with and without it count the same in the loss of the
-            clip scores.
+        class_weights: Of each class, clips with and without it weigh the same, by their scores.
         balanced: Draw every class about equally often.
         seed: Of the weights and of the order of clips.
         name: Of the run folder.
