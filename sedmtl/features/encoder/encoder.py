@@ -45,7 +45,7 @@ class Encoder:
     rounding: float
     _graph: Graph
     _layout: InputLayout
-    _n_skipped: int
+    _n_frames: int
 
     @classmethod
     def open(cls, section: EncoderFile, path: Path) -> Self:
@@ -92,7 +92,7 @@ class Encoder:
         )
         error = np.linalg.norm(_stored(tried, card) - tried)
         rounding = float(error / max(np.linalg.norm(tried), np.finfo(np.float32).tiny))
-        return cls(card, rounding, graph, layout, (n_frames - n_kept) // 2)
+        return cls(card, rounding, graph, layout, n_frames)
 
     @classmethod
     def reopen(cls, card: EncoderCard, path: Path) -> Self:
@@ -232,11 +232,16 @@ class Encoder:
         return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
 
     @property
+    def _n_skipped(self) -> int:
+        """Frames of a window before those that are kept."""
+        return (self._n_frames - self.card.n_kept) // 2
+
+    @property
     def _before(self) -> int:
         """Samples of a window before those that its kept frames stand for."""
-        if self._n_skipped:
-            return round(self._n_skipped * self.card.hop / self.card.n_kept)
-        return 0 if self.card.n_kept > 1 else (self.card.window - self.card.hop) // 2
+        if self._n_frames == 1:  # of all the window: it stands for the hop in its middle
+            return (self.card.window - self.card.hop) // 2
+        return round(self._n_skipped * self.card.hop / self.card.n_kept)
 
 
 def open_encoder(section: EncoderFile, path: Path) -> Encoder:
