@@ -80,6 +80,27 @@ def test_scores_are_over_the_log_mels_frames(name, pooling, rate_hz):
     torch.testing.assert_close(output.time_attention.sum(dim=-1), torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("name", ["probe", "gru"])
+@pytest.mark.parametrize("rate_hz", [4.0, 62.5, 200.0, 1000.0])
+def test_the_attention_of_a_maximum_is_at_its_frame_wherever_it_is(name, rate_hz):
+    torch.manual_seed(0)
+    n_frames = round(rate_hz)
+    network = build_model(name, 1, 61, 16, frames=input_of(rate_hz), time_pooling="max").eval()
+    head, highest = network.head, torch.eye(n_frames)
+    head.layer = torch.nn.Identity()
+    attention = head(5 * highest[:, :, None]).time_attention[:, 0]  # each frame in its turn
+    torch.testing.assert_close(attention.sum(dim=-1), torch.ones(n_frames))
+    found = (attention * torch.from_numpy(LOGMEL.edges_s[:-1] + LOGMEL.hop_s / 2)).sum(dim=-1)
+    centres = (torch.arange(n_frames) + 0.5) / rate_hz
+    assert (found - centres).abs().max() <= max(1 / rate_hz, 2 * LOGMEL.hop_s)
+
+
+def test_the_attention_of_classes_that_are_nowhere_is_a_number():
+    network = build_model("probe", 3, 61, 16, frames=input_of(4.0), time_pooling="linear")
+    torch.nn.init.constant_(network.head.layer.bias, -1e3)
+    assert network.eval()(torch.zeros(2, 4, 5)).time_attention.isfinite().all()
+
+
 def test_mean_and_maximum_are_those_of_the_presences():
     torch.manual_seed(0)
     frames = torch.randn(2, 4, 5)

@@ -46,6 +46,16 @@ class FrameInput(NamedTuple):
         weight = weight / weight.sum(dim=1, keepdim=True)
         return values @ weight.T.to(values.dtype)
 
+    def nearest(self, values: Tensor, n_out: int) -> Tensor:
+        """(B, D, T') -> (B, D, n_out): each value at the nearest frame of the log-mel.
+
+        Their sum stays, also of those beyond the log-mel's ends.
+        """
+        centre = torch.arange(values.shape[-1], device=values.device) + 0.5
+        place = ((centre - self.first) / self.step - 0.5).round().clamp(0, n_out - 1)
+        number = torch.arange(n_out, device=values.device)
+        return values @ (place[:, None] == number).to(values.dtype)
+
     def n_around(self, n_logmel: int) -> int:
         """The odd number of the encoder's frames that is next to some frames of the log-mel."""
         return 1 + 2 * round(max(n_logmel * self.step - 1, 0) / 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from sedmtl.models.blocks import initialise
@@ -112,13 +113,24 @@ class FrameHead(nn.Module):
         evidence = self.layer(features).float().transpose(1, 2)  # (B, C, T')
         features = features.transpose(1, 2)  # (B, D, T')
         presence, (clip, weights) = self.time_pooling(evidence.sigmoid(), features)
-        over_time = self.at_logmel_frames(weights)
         return SedOutput(
             clip=clip.clamp(0, 1),
             frame=self.at_logmel_frames(presence).clamp(0, 1),
             class_map=self.at_logmel_frames(evidence).unsqueeze(-1),
-            time_attention=over_time / over_time.sum(dim=-1, keepdim=True),
+            time_attention=self._attention(weights),
         )
+
+    def _attention(self, weights: Tensor) -> Tensor:
+        """Weights (B, C, T') that sum to 1 -> (B, C, T) that do.
+
+        A weight of one frame alone, as the maximum's, can lie beyond the log-mel's outermost
+        centres, where nothing of it is left: the nearest frame has it then.
+        """
+        over_time = self.at_logmel_frames(weights)
+        total = over_time.sum(dim=-1, keepdim=True)
+        tiny = torch.finfo(total.dtype).tiny
+        lost = (total < tiny) * self._input.nearest(weights, self._n_frames)
+        return over_time / total.clamp_min(tiny) + lost
 
     def at_logmel_frames(self, values: Tensor) -> Tensor:
         """(B, D, T') -> (B, D, T)."""
