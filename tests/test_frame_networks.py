@@ -19,6 +19,7 @@ from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.registry import plain_settings, read_settings
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
+from sedmtl.training.config import TrainConfig
 
 RATE, SAMPLES = 8000, 8000
 LOGMEL = Grid(RATE, SAMPLES, 61, 256, 128)
@@ -150,6 +151,8 @@ def test_a_network_that_joins_nothing_is_as_it_was(name):
     joining = read_settings({"model": name, "join_frames": True})
     assert read_settings(plain_settings(joining)) == joining
     assert joining.variant == ["join_frames"]
+    words = TrainConfig("snr_10", 1, joining).words()
+    assert words[words.index("--join-frames") + 1].startswith("--")  # a flag
 
 
 def test_a_constant_dimension_in_float16_is_only_centred():

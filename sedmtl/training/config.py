@@ -204,9 +204,15 @@ class TrainConfig:
             shown["batch_size"] = "auto"
         flags += [f"--{flag.replace('_', '-')}" for flag in FLAGS if shown.pop(flag, None)]
         shown["fold"] = self.fold or "none"
-        return [
-            w for key, value in shown.items() for w in (f"--{key.replace('_', '-')}", str(value))
-        ] + flags
+        return [word for key, value in shown.items() for word in option_words(key, value)] + flags
+
+
+def option_words(name: str, value: object) -> list[str]:
+    """An option of `sedmtl train` as it is typed; a flag that is off is not."""
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag] * value
+    return [flag, str(value)]
 
 
 def weight_text(weight: Weight) -> str:

@@ -27,7 +27,7 @@ from sedmtl.runtime.documents import parse_json, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import read_bytes, read_text
 from sedmtl.store import Rows, Store, check_encoder
-from sedmtl.training.config import TrainConfig
+from sedmtl.training.config import TrainConfig, option_words
 
 SEEN_NAME = "trained_on.json"
 """File of a run folder: the recordings that its weights have learned from, sorted."""
@@ -149,7 +149,7 @@ def _other_sizes(start: Pretrained, config: TrainConfig, n_frames: int, key: str
             f"frames, found {n_frames}: expected clips of the same length (mixing.duration_s in "
             "data.yaml)"
         )
-    options = " ".join(f"--{name.replace('_', '-')} {theirs[name]}" for name in other)
+    options = " ".join(word for name in other for word in option_words(name, theirs[name]))
     return SedmtlError(
         f"--from {start.name}: its weights do not fit this network ({key}): add "
         f"{options or 'the options that it was trained with'}"
