@@ -103,7 +103,7 @@ def test_a_run_is_scored_on_another_store_of_the_same_plan(crossvalidated, moved
             logmel = torch.from_numpy(store.read(rows))
             target = store.clips.target[rows]
         with torch.no_grad():
-            score = detector._network(detector._standardiser(logmel)).clip
+            score = detector.activations(logmel).clip
         expected.append(average_precision_score(target, score, average="micro"))
     assert row["micro_p"] == pytest.approx(np.mean(expected), abs=1e-6)
 
