@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-import torchaudio
 from encoder_files import WEIGHTS, write_onnx, write_tflite
 
 from sedmtl.config import EncoderFile, EncoderLogMel
@@ -152,6 +151,7 @@ def test_opening_and_running_write_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 @pytest.mark.parametrize("norm", ["slaney", "none"])
 def test_mel_filters_are_those_of_torchaudio(scale, norm):
+    torchaudio = pytest.importorskip("torchaudio")
     settings = EncoderLogMel(**LOGMEL, mel_scale=scale, norm=norm)
     wanted = torchaudio.functional.melscale_fbanks(
         129, 0.0, 4_000.0, 16, RATE, None if norm == "none" else norm, scale
@@ -164,6 +164,7 @@ def test_mel_filters_are_those_of_torchaudio(scale, norm):
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("power", [1, 2])
 def test_a_log_mel_is_that_of_torchaudio(centred, power):
+    torchaudio = pytest.importorskip("torchaudio")
     settings = EncoderLogMel(**LOGMEL, power=power, norm="none", mel_scale="htk", centred=centred)
     waveform = np.random.default_rng(3).normal(size=(2, 2_000)).astype(np.float32)
     spectrogram = EncoderSpectrogram(settings, RATE)
