@@ -15,7 +15,7 @@ from sedmtl.models.denoiser import Denoiser
 from sedmtl.models.heads import Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
-from sedmtl.training.tasks.task import Need, Task, reduced
+from sedmtl.training.tasks.task import Need, Task, mean_where, reduced
 
 AUDIBLE = 60 / DB
 """Bins at most so far below the loudest of a mixture are heard; 60 dB, in units of the log-mel."""
@@ -41,11 +41,6 @@ class Denoise(Task):
         super().__init__(network, sizes)
         self.head = Denoiser(network)
 
-    @classmethod
-    def fits(cls, network: type[NetworkSettings]) -> bool:
-        """Whether it gives the stages of its encoder."""
-        return network.stage_channels is not NetworkSettings.stage_channels
-
     def forward(self, output: SedOutput) -> Tensor:
         """(B, T, F), what is taken from the log-mel."""
         attenuation: Tensor = self.head(output)
@@ -62,10 +57,5 @@ class Denoise(Task):
         is_audible = clean > limit
         left = mixture - predicted
         errors = torch.where(is_audible, left - clean, F.relu(left - limit)).square()
-        kinds = [_mean_where(is_audible, errors), _mean_where(~is_audible, errors)]
+        kinds = [mean_where(is_audible, errors), mean_where(~is_audible, errors)]
         return reduced(torch.stack(kinds).mean(dim=0), reduction)
-
-
-def _mean_where(where: Tensor, values: Tensor) -> Tensor:
-    """(B, T, F) -> (B,); 0 of no bins."""
-    return (values * where).sum(dim=(1, 2)) / where.sum(dim=(1, 2)).clamp_min(1)

@@ -15,7 +15,7 @@ from sedmtl.models.class_masks import STRIDE, ClassMasks
 from sedmtl.models.heads import Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
-from sedmtl.training.tasks.task import Need, Task, reduced
+from sedmtl.training.tasks.task import Need, Task, mean_where, reduced
 
 
 class Stems(NamedTuple):
@@ -54,11 +54,6 @@ class Separate(Task):
         super().__init__(network, sizes)
         self.head = ClassMasks(network, sizes.n_classes)
 
-    @classmethod
-    def fits(cls, network: type[NetworkSettings]) -> bool:
-        """Whether it gives the stages of its encoder."""
-        return network.stage_channels is not NetworkSettings.stage_channels
-
     def forward(self, output: SedOutput) -> Tensor:
         """(B, C, T', F) in [0, 1], the roots of the masks."""
         masks: Tensor = self.head(output)
@@ -83,14 +78,9 @@ class Separate(Task):
         errors = errors.index_put((clip, label), left.square().sum(dim=(1, 2)) / whole[clip])
         sounds = torch.zeros_like(errors, dtype=torch.bool)
         sounds[clip, label] = alone.flatten(1).any(dim=1)
-        return reduced(_mean_where(sounds, errors) + _mean_where(~sounds, errors), reduction)
+        return reduced(mean_where(sounds, errors) + mean_where(~sounds, errors), reduction)
 
 
 def _roots(mels: Tensor) -> Tensor:
     """Magnitudes (n, T, F) -> their roots in the frames of the masks."""
     return F.avg_pool2d(mels.unsqueeze(1), (STRIDE, 1)).squeeze(1).sqrt()  # of no clip, too
-
-
-def _mean_where(where: Tensor, values: Tensor) -> Tensor:
-    """(B, C) -> (B,); 0 of no classes."""
-    return (values * where).sum(dim=1) / where.sum(dim=1).clamp_min(1)

@@ -51,6 +51,8 @@ class Task(nn.Module, ABC):
     @classmethod
     def fits(cls, network: type[NetworkSettings]) -> bool:
         """Whether a network can have the task: it encodes what the task reads."""
+        if cls.reads_stages:
+            return network.stage_channels is not NetworkSettings.stage_channels
         return bool(network.encoder_modules)
 
     @abstractmethod
@@ -78,3 +80,8 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def mean_where(where: Tensor, values: Tensor) -> Tensor:
+    """The mean of each clip's values where they count: (B, …), (B, …) -> (B,); 0 of none."""
+    return (values * where).flatten(1).sum(dim=1) / where.flatten(1).sum(dim=1).clamp_min(1)
