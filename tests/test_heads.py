@@ -19,8 +19,9 @@ from sedmtl.evaluation import denoising
 from sedmtl.evaluation.stems import read_fold
 from sedmtl.inference.checkpoint import load_heads, load_model
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.mel_masks import mel_masks
 from sedmtl.inference.onnx import build_graph, export
-from sedmtl.inference.separation import Separator, mel_masks
+from sedmtl.inference.separation import Separator
 from sedmtl.metrics.spectral import rms_distance
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores

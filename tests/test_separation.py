@@ -14,15 +14,9 @@ from sedmtl.evaluation.separability import Separability, measure, sources_of
 from sedmtl.evaluation.stems import Stems
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
-from sedmtl.inference.separation import (
-    AROUND,
-    MaskedStft,
-    Recording,
-    Separator,
-    mel_masks,
-    share,
-    take_apart,
-)
+from sedmtl.inference.masked_stft import MaskedStft
+from sedmtl.inference.mel_masks import AROUND, mel_masks, share
+from sedmtl.inference.separation import Recording, Separator, take_apart
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.models import build_model
 from sedmtl.models.registry import settings_class

@@ -24,7 +24,7 @@ import sedmtl
 from sedmtl.config import Config
 from sedmtl.data.audio import PEAK
 from sedmtl.inference.checkpoint import ModelCard, find_run, load_heads, load_model
-from sedmtl.inference.separation import mel_masks
+from sedmtl.inference.mel_masks import mel_masks
 from sedmtl.models import SedOutput
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.outputs import check_output, write_output

@@ -1,0 +1,122 @@
+"""Masks applied to audio: an STFT of its own, at any sample rate.
+
+Its window is the network's and its hop a quarter of it, which any mask leaves free of steps. No
+mask knows more than the mixture's magnitudes: phases are the mixture's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sedmtl.data.audio import Audio
+from sedmtl.inference.model_card import ModelCard
+
+
+class MaskedStft:
+    """The STFT that the masks of a network are applied in, at any sample rate.
+
+    Its window is as long as the network's in seconds, to a multiple of 4 samples.
+
+    Args:
+        card: Of the network.
+        device: Where to compute.
+        sample_rate: Of what is taken apart; by default the network's.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        device: torch.device | str = "cpu",
+        sample_rate: int | None = None,
+    ) -> None:
+        network_window, self._ratio = int(card.features["window"]), 1.0
+        window = network_window
+        if sample_rate not in (None, card.sample_rate):
+            self._ratio = sample_rate / card.sample_rate
+            window = 4 * max(1, round(network_window * self._ratio / 4))
+        self._hop = window // 4
+        self._mask_grid = card.grid
+        # Its root, once before and once after: a mask's steps from frame to frame are faded.
+        self._taper = torch.hann_window(window, device=device).sqrt()
+        self._layout: dict[str, Any] = {
+            "n_fft": window, "hop_length": self._hop, "window": self._taper, "center": True,
+        }  # fmt: skip
+        filters = card.build_logmel().filters.to(device)  # (n_bins, F)
+        # Each FFT bin takes the mean of the mel bins that hear it. Those that none hears, below
+        # f_min and above f_max, take 0: they are left to the rest.
+        total = filters.sum(dim=1, keepdim=True)
+        mel_to_fft = torch.where(total > 0, filters / total, 0).T
+        bins = torch.arange(window // 2 + 1, device=device)
+        self._mel_to_fft = _at_bins(mel_to_fft, bins * (network_window * self._ratio / window))
+
+    def separate(self, waveform: Audio, mask: Tensor) -> Audio:
+        """Apply masks to a clip.
+
+        Args:
+            waveform: (…, N), of which the mask's frames begin with the first sample. Before the
+                first and after the last frame's centre the mask stays as it is there.
+            mask: (K, T, F) in [0, 1].
+
+        Returns:
+            (K, …, N). Of masks that sum to 1 these sum to the waveform, but below `f_min` and above
+            `f_max`.
+        """
+        spectrum = self.analyse(waveform)
+        spread = self.spread(mask, spectrum.shape[-1])
+        for _ in range(waveform.ndim - 1):  # all channels have the same mask
+            spread = spread.unsqueeze(1)
+        return self.synthesise(spectrum * spread, waveform.shape[-1])
+
+    def separate_ideally(self, wanted: Audio, rest: Audio) -> Audio:
+        """Apply the ideal ratio mask, which nobody knows who does not know the sources.
+
+        The mask is the wanted power over the sum of both powers (Wang, Narayanan and Wang, TASLP
+        2014, with an exponent of 1), in every bin of the STFT.
+
+        Args:
+            wanted: (K, N).
+            rest: (K, N), what else there is in the mixture.
+        """
+        spectra = self.analyse(wanted), self.analyse(rest)
+        powers = [spectrum.abs().square() for spectrum in spectra]
+        ratio = powers[0] / (powers[0] + powers[1]).clamp_min(torch.finfo(torch.float32).tiny)
+        return self.synthesise((spectra[0] + spectra[1]) * ratio, wanted.shape[-1])
+
+    def analyse(self, waveform: Audio) -> Tensor:
+        """(…, N) -> (…, n_bins, J) complex."""
+        samples = torch.from_numpy(waveform).to(self._taper.device)
+        return torch.stft(samples, **self._layout, pad_mode="constant", return_complex=True)
+
+    def synthesise(self, spectrum: Tensor, n_samples: int) -> Audio:
+        """The inverse of `analyse`: (…, n_bins, J) -> (…, N)."""
+        flat = spectrum.reshape(-1, *spectrum.shape[-2:])
+        waveform = torch.istft(flat, **self._layout, length=n_samples)
+        separated: Audio = waveform.reshape(*spectrum.shape[:-2], n_samples).cpu().numpy()
+        return separated
+
+    def spread(self, mask: Tensor, n_frames: int) -> Tensor:
+        """Masks (K, T, F) on the frames and bins of the STFT: (K, n_bins, n_frames).
+
+        Linear between the centres of the mask's frames.
+        """
+        hop = self._hop / self._ratio
+        centre = torch.arange(n_frames, device=mask.device) * hop  # in the network's samples
+        last = mask.shape[-2] - 1
+        position = ((centre - self._mask_grid.window / 2) / self._mask_grid.hop).clamp(0, last)
+        before = position.floor().long()
+        after = (before + 1).clamp_max(last)
+        between = (position - before).unsqueeze(-1)
+        at_centres = mask[:, before] + between * (mask[:, after] - mask[:, before])
+        return (at_centres @ self._mel_to_fft).transpose(-1, -2)
+
+
+def _at_bins(per_bin: Tensor, position: Tensor) -> Tensor:
+    """(F, n_bins) at positions (n,) between the bins, linearly; 0 beyond the last bin."""
+    last = per_bin.shape[1] - 1
+    before = position.floor().clamp_max(last).long()
+    after = (before + 1).clamp_max(last)
+    between = per_bin[:, before] + (position - before) * (per_bin[:, after] - per_bin[:, before])
+    return between * (position <= last)
