@@ -30,7 +30,7 @@ from sedmtl.config import Config, load_config
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
 from sedmtl.evaluation.tables import Table, to_markdown
-from sedmtl.inference.checkpoint import is_finished, read_run
+from sedmtl.inference.runs import is_finished, read_run
 from sedmtl.store import data_name
 
 METRICS = {

@@ -104,8 +104,9 @@ def load(
         True
     """
     from sedmtl.config import load_config_if_any
-    from sedmtl.inference.checkpoint import find_run, is_finished, load_card
+    from sedmtl.inference.checkpoint import load_card
     from sedmtl.inference.detector import Detector
+    from sedmtl.inference.runs import find_run, is_finished
 
     if run is None or not is_finished(Path(run)):
         runs_dir = load_config_if_any(Path("data.yaml")).work_dir / "runs"

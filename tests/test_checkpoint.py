@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from sedmtl.inference import checkpoint
-from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference import checkpoint, runs
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime.documents import CHECKSUM, sealed
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.training import state
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def card():
 @pytest.fixture
 def run(card, tmp_path):
     network = card.build_network()
-    checkpoint.write_run(tmp_path, {"fold": 1})
+    runs.write_run(tmp_path, {"fold": 1})
     checkpoint.save_model(tmp_path, card, network.state_dict())
     return tmp_path, network
 
@@ -183,14 +184,14 @@ def test_a_card_that_cannot_be_says_why(run, changes, reason):
 
 def test_a_flipped_bit_of_the_state_is_noticed(tmp_path):
     """torch itself compares no checksum: the tensor would be another."""
-    checkpoint.save_state(tmp_path, {"weights": torch.ones(500)})
+    state.save_state(tmp_path, {"weights": torch.ones(500)})
     path = tmp_path / "last.pt"
     content = bytearray(path.read_bytes())
     content[content.index(b"\0\0\x80?" * 10) + 6] ^= 1
     path.write_bytes(content)
     assert not torch.load(path, weights_only=True)["weights"].eq(1).all()
     with pytest.raises(SedmtlError, match=r"last\.pt is damaged"):
-        checkpoint.load_state(tmp_path)
+        state.load_state(tmp_path)
 
 
 RECIPE = {
@@ -201,12 +202,12 @@ RECIPE = {
 
 
 def test_a_recipe_comes_back_and_an_edited_one_is_noticed(tmp_path):
-    checkpoint.write_run(tmp_path, RECIPE)
-    assert checkpoint.read_run(tmp_path) == RECIPE
+    runs.write_run(tmp_path, RECIPE)
+    assert runs.read_run(tmp_path) == RECIPE
     path = tmp_path / "run.yaml"
     path.write_text(path.read_text().replace("fold: 1", "fold: 2"))
     with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
-        checkpoint.read_run(tmp_path)
+        runs.read_run(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -215,21 +216,21 @@ def test_a_recipe_comes_back_and_an_edited_one_is_noticed(tmp_path):
      {"alpha": "none"}, {"alpha": 2**1024 - 1}, {"config": 7}, {"seed": None}],
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_is_damaged(tmp_path, change):
-    checkpoint.write_run(tmp_path, {**RECIPE, **change})
+    runs.write_run(tmp_path, {**RECIPE, **change})
     with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
-        checkpoint.read_run(tmp_path)
+        runs.read_run(tmp_path)
 
 
 @pytest.mark.parametrize("data", ["snr_-5", "snr_2.5", "snr_1e-05", "clips"])
 def test_data_are_called_what_stores_are(tmp_path, data):
-    checkpoint.write_run(tmp_path, {**RECIPE, "data": data})
-    assert checkpoint.read_run(tmp_path)["data"] == data
+    runs.write_run(tmp_path, {**RECIPE, "data": data})
+    assert runs.read_run(tmp_path)["data"] == data
 
 
 def test_the_newest_record_says_how_many_epochs_there_were(tmp_path):
-    assert checkpoint.n_epochs_done(tmp_path) == 0
+    assert runs.n_epochs_done(tmp_path) == 0
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n')
-    assert checkpoint.n_epochs_done(tmp_path) == 2
+    assert runs.n_epochs_done(tmp_path) == 2
 
 
 def test_an_empty_folder_is_no_trained_network(tmp_path):
@@ -252,58 +253,58 @@ def test_a_state_cannot_run_code(tmp_path):
     ):
         write(tmp_path / "last.pt", Malicious(tmp_path / "pwned"))
         with pytest.raises(SedmtlError, match="damaged"):
-            checkpoint.load_state(tmp_path)
+            state.load_state(tmp_path)
         assert not (tmp_path / "pwned").exists()
 
 
 def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    checkpoint.save_state(tmp_path, {"history": [1]})
+    state.save_state(tmp_path, {"history": [1]})
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
-        checkpoint.save_state(tmp_path, {"history": lambda: None})
-    assert checkpoint.load_state(tmp_path) == {"history": [1]}
+        state.save_state(tmp_path, {"history": lambda: None})
+    assert state.load_state(tmp_path) == {"history": [1]}
 
 
 def test_the_newest_finished_run_is_found(card, tmp_path):
     for age, name in enumerate(["newest", "older", "oldest"]):
         folder = tmp_path / name
         folder.mkdir()
-        checkpoint.write_run(folder, {"fold": 1})
+        runs.write_run(folder, {"fold": 1})
         checkpoint.save_model(folder, card, card.build_network().state_dict())
         os.utime(folder / "model.safetensors", (1e9 - age, 1e9 - age))
-    checkpoint.write_run(tmp_path / "unfinished", {"fold": 1})
-    assert checkpoint.find_run(tmp_path, None).name == "newest"
-    assert [run.name for run in checkpoint.finished_runs(tmp_path)] == ["oldest", "older", "newest"]
+    runs.write_run(tmp_path / "unfinished", {"fold": 1})
+    assert runs.find_run(tmp_path, None).name == "newest"
+    assert [run.name for run in runs.finished_runs(tmp_path)] == ["oldest", "older", "newest"]
 
 
 def test_a_run_is_found_by_name_and_by_path(run):
     folder, _ = run
-    assert checkpoint.find_run(folder.parent, folder.name) == folder
-    assert checkpoint.find_run(folder / "elsewhere", str(folder)) == folder
+    assert runs.find_run(folder.parent, folder.name) == folder
+    assert runs.find_run(folder / "elsewhere", str(folder)) == folder
 
 
 def test_a_run_that_does_not_exist_is_named_with_the_known_ones(run):
     with pytest.raises(SedmtlError, match=r"no run 'x'.*known here"):
-        checkpoint.find_run(run[0].parent, "x")
+        runs.find_run(run[0].parent, "x")
     with pytest.raises(SedmtlError, match="train one with"):
-        checkpoint.find_run(run[0] / "empty", None)
+        runs.find_run(run[0] / "empty", None)
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "just words", "sha256", "- sha256", "7"])
 def test_a_broken_run_yaml_is_one_sentence(tmp_path, text):
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
-        checkpoint.read_run(tmp_path)
+        runs.read_run(tmp_path)
 
 
 def test_a_state_that_unpacks_to_more_than_its_file_is_refused(tmp_path):
     """Of zeros, 1 MB could unpack to 1 GB."""
-    checkpoint.save_state(tmp_path, {"network": {"weight": torch.zeros(10_000)}})
+    state.save_state(tmp_path, {"network": {"weight": torch.zeros(10_000)}})
     path = tmp_path / "last.pt"
-    assert len(checkpoint.load_state(tmp_path)["network"]["weight"]) == 10_000
+    assert len(state.load_state(tmp_path)["network"]["weight"]) == 10_000
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
     with pytest.raises(SedmtlError, match=r"last\.pt is damaged"):
-        checkpoint.load_state(tmp_path)
+        state.load_state(tmp_path)

@@ -17,10 +17,10 @@ from sedmtl.store.windows import WindowTable
 from sedmtl.training.bags import Bags
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.class_balance import ClassWeights, balanced, chances
+from sedmtl.training.clip_remixer import ClipRemixer
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.loop import Trainer
 from sedmtl.training.losses import detection_loss
-from sedmtl.training.remix import ClipRemixer
 from sedmtl.training.split import split_rows
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 from conftest import invoke
 
 from sedmtl.cli import demo_project as demo
-from sedmtl.inference.checkpoint import find_run
+from sedmtl.inference.runs import find_run
 
 pytestmark = pytest.mark.slow
 

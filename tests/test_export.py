@@ -22,8 +22,9 @@ import sedmtl
 from sedmtl.config import EncoderFile, load_config
 from sedmtl.data.audio import conform, read
 from sedmtl.features.encoder import Encoder
-from sedmtl.inference.checkpoint import ModelCard, load_model
+from sedmtl.inference.checkpoint import load_model
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.onnx import OPSET, ClipEncoder, build_graph, export, to_onnx
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import n_frames

@@ -7,7 +7,7 @@ import torch
 from conftest import COARSE_YAML, Project, write_noise, write_project
 
 from sedmtl.config import load_config
-from sedmtl.inference.checkpoint import read_run
+from sedmtl.inference.runs import read_run
 from sedmtl.runtime import free_memory
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training import cost

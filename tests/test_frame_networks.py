@@ -11,7 +11,7 @@ from encoder_files import N_DIMS, N_STEP, write_onnx
 
 from sedmtl.data import audio
 from sedmtl.data.grid import Grid
-from sedmtl.inference.checkpoint import load_card, load_state
+from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
@@ -20,6 +20,7 @@ from sedmtl.models.registry import plain_settings, read_settings
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.state import load_state
 
 RATE, SAMPLES = 8000, 8000
 LOGMEL = Grid(RATE, SAMPLES, 61, 256, 128)

@@ -14,7 +14,8 @@ import yaml
 from conftest import COARSE_YAML, ON_LOGMEL, Project, write_project
 
 import sedmtl
-from sedmtl.inference.checkpoint import load_model, read_run
+from sedmtl.inference.checkpoint import load_model
+from sedmtl.inference.runs import read_run
 from sedmtl.models.registry import settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store

@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from sedmtl.data import audio
 from sedmtl.data.audio.waveform import cut_or_pad
-from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.postprocess import PostProcessing, segment
 from sedmtl.inference.predict import seconds_of
 from sedmtl.models.vggish import GapSettings

@@ -21,8 +21,10 @@ from sedmtl.features.targets import CLASS_MELS, CLEAN, TARGETS
 from sedmtl.logmel import LogMel
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
+from sedmtl.training.clip_remixer import ClipRemixer, add_energies
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.remix import ClipRemixer, EventRemixer, add_energies, open_remixer
+from sedmtl.training.event_remixer import EventRemixer
+from sedmtl.training.remix import open_remixer
 from sedmtl.training.split import split_rows
 from sedmtl.training.start import open_trainer
 

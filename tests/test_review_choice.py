@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sedmtl.events import Detection
-from sedmtl.inference.checkpoint import find_run, load_card
+from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.prediction import Prediction
+from sedmtl.inference.runs import find_run
 from sedmtl.review.choice import Pool, choose, logit, presence, wrongness
 from sedmtl.review.labels import correct
 from sedmtl.review.pool import Scored, find_scored, held_out, predicted

@@ -9,7 +9,8 @@ import pytest
 from conftest import invoke
 
 from sedmtl.config import load_config
-from sedmtl.inference.checkpoint import find_run, load_card
+from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference.runs import find_run
 from sedmtl.review.page import review_page
 from sedmtl.review.review import ReviewOptions, _sources, open_server, prepare
 from sedmtl.review.verdicts import COLUMNS, open_reviews, read_reviews

@@ -12,8 +12,8 @@ from conftest import invoke
 from scipy.stats import binomtest
 
 from sedmtl.events import Event
-from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.identity import network_name, run_of
+from sedmtl.inference.runs import find_run
 from sedmtl.review.choice import N_BANDS, bands
 from sedmtl.review.labels import Change, correct
 from sedmtl.review.precision import estimate, refit, refit_classes, wilson

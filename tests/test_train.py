@@ -10,11 +10,12 @@ import yaml
 from conftest import Project, invoke, write_noise, write_project, write_tone
 
 import sedmtl
-from sedmtl.inference.checkpoint import load_model, load_state
+from sedmtl.inference.checkpoint import load_model
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 from sedmtl.training import train as train_stage
 from sedmtl.training.known import PRESENCE, Knowledge
+from sedmtl.training.state import load_state
 
 pytestmark = pytest.mark.slow
 

@@ -28,16 +28,10 @@ from sedmtl.evaluation.tables import (
     result_tables,
     to_markdown,
 )
-from sedmtl.inference.checkpoint import (
-    find_run,
-    finished_runs,
-    is_finished,
-    load_card,
-    load_model,
-    read_run,
-)
+from sedmtl.inference.checkpoint import load_card, load_model
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.runs import find_run, finished_runs, is_finished, read_run
 from sedmtl.inference.timelines import score_recordings
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text

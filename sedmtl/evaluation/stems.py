@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sedmtl.data.audio import Audio
-from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, HeldOutScores, Store
 

@@ -18,9 +18,10 @@ from sedmtl.data import audio
 from sedmtl.events import Detection
 from sedmtl.features.encoder import Encoder
 from sedmtl.features.front_end import FrontEnd
-from sedmtl.inference.checkpoint import ModelCard, load_encoder, load_heads, load_model
+from sedmtl.inference.checkpoint import load_encoder, load_heads, load_model
 from sedmtl.inference.embedding import Embedding, embed
 from sedmtl.inference.inspection import Inspection, repeated
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import (
     BATCH_SIZE,

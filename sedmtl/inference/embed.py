@@ -12,9 +12,9 @@ import numpy as np
 from sedmtl.config import Config, EncoderFile
 from sedmtl.data import audio
 from sedmtl.features.encoder import Encoder
-from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.embedding import Embedding
+from sedmtl.inference.runs import find_run
 from sedmtl.inference.sources import Source, find_sources
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError, suggest

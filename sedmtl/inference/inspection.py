@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from sedmtl.inference.checkpoint import ModelCard
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.task_predictions import TaskPredictions, concatenated
 from sedmtl.models import SedOutput
 

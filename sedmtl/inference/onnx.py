@@ -23,8 +23,10 @@ from torch import Tensor, nn
 import sedmtl
 from sedmtl.config import Config
 from sedmtl.data.audio import PEAK
-from sedmtl.inference.checkpoint import ModelCard, find_run, load_heads, load_model
+from sedmtl.inference.checkpoint import load_heads, load_model
 from sedmtl.inference.mel_masks import mel_masks
+from sedmtl.inference.model_card import ModelCard
+from sedmtl.inference.runs import find_run
 from sedmtl.models import SedOutput
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.outputs import check_output, write_output

@@ -13,16 +13,17 @@ from typing import Any
 import sedmtl
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.inference.checkpoint import ModelCard, find_run, load_card
+from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.exporters import FORMATS, tag_text, tsv_text
 from sedmtl.inference.identity import digest_of
 from sedmtl.inference.journal import Journal
-from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.model_card import ModelCard, check_classes
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.predict_options import PredictOptions
 from sedmtl.inference.prediction import Prediction
 from sedmtl.inference.remote import predict_remotely
+from sedmtl.inference.runs import find_run
 from sedmtl.inference.snippets import write_snippets
 from sedmtl.inference.sources import Source, files_about, find_sources
 from sedmtl.inference.summary import summary

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.runs import find_run
 from sedmtl.inference.separation import Piece, Recording, Separator, take_apart
 from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.runtime import progress

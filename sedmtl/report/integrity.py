@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sedmtl.data.label_counts import table_of_classes
-from sedmtl.inference.checkpoint import is_finished, load_model, load_state, n_epochs_done, read_run
+from sedmtl.inference.checkpoint import load_model
+from sedmtl.inference.runs import is_finished, n_epochs_done, read_run
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.progress import progress
 from sedmtl.store import Store, other_snr_db, read_scores, stores_in
 from sedmtl.training.config import TrainConfig
+from sedmtl.training.state import load_state
 
 BAD = ("damaged", "outdated", "unreadable")
 """States that a user has to do something about."""

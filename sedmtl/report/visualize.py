@@ -10,10 +10,10 @@ from pathlib import Path
 from sedmtl.config import Config
 from sedmtl.data import audio
 from sedmtl.events import Event
-from sedmtl.inference.checkpoint import find_run
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection, joined
 from sedmtl.inference.model_card import check_classes
+from sedmtl.inference.runs import find_run
 from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.label_files import labels_of_file
 from sedmtl.report import figures as plots

@@ -19,11 +19,12 @@ import numpy as np
 
 from sedmtl.evaluation.localisation import detected
 from sedmtl.events import Detection
-from sedmtl.inference.checkpoint import find_run, finished_runs, load_card, read_run
+from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.identity import network_name
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.prediction import Prediction
+from sedmtl.inference.runs import find_run, finished_runs, read_run
 from sedmtl.review.choice import Pool, bands, logit
 from sedmtl.review.verdicts import Snippet
 from sedmtl.runtime.errors import SedmtlError

@@ -14,13 +14,14 @@ import numpy as np
 from sedmtl.config import Config
 from sedmtl.data import audio
 from sedmtl.data.clips import load_clips, place_of_clips
-from sedmtl.inference.checkpoint import find_run, load_card
+from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.identity import network_name
 from sedmtl.inference.model_card import check_classes
 from sedmtl.inference.predict import find_events
 from sedmtl.inference.predict_options import PredictOptions
 from sedmtl.inference.prediction import Prediction
+from sedmtl.inference.runs import find_run
 from sedmtl.inference.sources import Source, find_sources
 from sedmtl.label_files import by_recording, read_detections
 from sedmtl.review.choice import UNLABELLED, By, Pool, choose

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sedmtl.inference.checkpoint import ModelCard
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.timelines import score_recordings
 from sedmtl.inference.weights import split_weights

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from sedmtl.data.frame_times import frames_of
-from sedmtl.inference.checkpoint import find_run, load_model
+from sedmtl.inference.checkpoint import load_model
 from sedmtl.inference.model_card import ModelCard
+from sedmtl.inference.runs import find_run
 from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime import progress

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sedmtl.inference.checkpoint import read_run
 from sedmtl.inference.detector import Detector
+from sedmtl.inference.runs import read_run
 from sedmtl.metrics.clip import ClipMetrics
 from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import sedmtl
-from sedmtl.inference.checkpoint import check_data_name, is_finished, read_run, write_run
+from sedmtl.inference.runs import check_data_name, is_finished, read_run, write_run
 from sedmtl.runtime.atomic import remove_file
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.origin import Origin

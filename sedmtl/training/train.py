@@ -15,14 +15,8 @@ import numpy as np
 import torch
 
 from sedmtl.config import Config
-from sedmtl.inference.checkpoint import (
-    load_state,
-    n_epochs_done,
-    read_run,
-    save_model,
-    save_state,
-    write_run,
-)
+from sedmtl.inference.checkpoint import save_model
+from sedmtl.inference.runs import n_epochs_done, read_run, write_run
 from sedmtl.models import count_parameters
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.atomic import remove_file, write_text
@@ -57,6 +51,7 @@ from sedmtl.training.run_folder import (
 )
 from sedmtl.training.split import weakness
 from sedmtl.training.start import check_targets, open_trainer, stored_arrays
+from sedmtl.training.state import load_state, save_state
 
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from sedmtl.inference.checkpoint import WEIGHT_RULES
+from sedmtl.inference.runs import WEIGHT_RULES
 from sedmtl.runtime.errors import SedmtlError
 
 Weight = float | Literal["auto", "dwa"]

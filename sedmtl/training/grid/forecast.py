@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from sedmtl.config import Config
-from sedmtl.inference.checkpoint import n_epochs_done
+from sedmtl.inference.runs import n_epochs_done
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.free_memory import free_bytes

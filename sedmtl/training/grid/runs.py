@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sedmtl.config import Config
-from sedmtl.inference.checkpoint import is_finished
+from sedmtl.inference.runs import is_finished
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError

@@ -1,0 +1,141 @@
+"""Runs: their folders, and what their run.yaml says.
+
+    run.yaml           the recipe, resolved, and the store it read
+    metrics.jsonl      one line an epoch
+    last.pt            the loop's state; read with `weights_only`, so it cannot run code
+    model.safetensors  weights of the epoch that the inner validation chose
+    model.json         all else that prediction needs: classes, front end, standardiser, sizes
+    scores.h5          held-out scores under both selections, written by `store`
+    trained_on.json    the recordings that its weights have learned from, for `train --from`
+    train.log          what the run said, if it was trained in a process of a grid
+    events.out.*       TensorBoard's event files, if they were asked for
+    localisation.json  what `eval` measured, to be taken up by the next one
+    model.onnx         what `export` made of it
+    encoder.onnx       what `export --encoder` did
+
+Of what training writes, `model.safetensors` appears last and marks the run as finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sedmtl.models.registry import MODELS, read_settings
+from sedmtl.runtime.atomic import write_text
+from sedmtl.runtime.documents import CHECKSUM, parse_json, parse_yaml, sealed, unsealed
+from sedmtl.runtime.errors import SedmtlError, pass_on_trouble, suggest
+from sedmtl.runtime.folders import entries, is_file
+from sedmtl.runtime.regular import read_text
+from sedmtl.runtime.text import is_name
+
+REQUIRED: Mapping[str, type | tuple[type, ...]] = {
+    "data": str, "fold": int, "model": str, "attention": str, "time_attention": str,
+    "reconstruction": str, "alpha": (float, int, str), "width": int, "epochs": int, "seed": int,
+    "n_parameters": int,
+}  # fmt: skip
+"""What a `run.yaml` must say for others to speak of the run."""
+
+WEIGHT_RULES = ("auto", "dwa")
+"""What `alpha` may be beside a number: a rule that finds it."""
+
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+          RuntimeError, MemoryError)  # fmt: skip
+"""What files of a run that nobody wrote can end in."""
+
+
+def write_run(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write `run.yaml`."""
+    write_text(folder / "run.yaml", yaml.safe_dump(sealed(settings), sort_keys=False))
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read `run.yaml`.
+
+    Raises:
+        SedmtlError: It is missing or damaged.
+    """
+    path = folder / "run.yaml"
+    try:
+        settings = unsealed_if_sealed(parse_yaml(read_text(path)))
+        _check_settings(settings)
+    except FileNotFoundError:
+        raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
+    except DAMAGE as error:
+        pass_on_trouble(error)
+        raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
+    return settings
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise a ValueError if they lack what others say of a run."""
+    for key, kind in REQUIRED.items():
+        if not isinstance(settings.get(key), kind):
+            raise ValueError(f"no {key}")
+    if not isinstance(settings.get("config", ""), str):
+        raise ValueError("no text of a data.yaml")
+    check_data_name(settings["data"])
+    if settings["model"] not in MODELS or not 0 <= settings["fold"] < 256:
+        raise ValueError("no such network or fold")
+    read_settings(settings)
+    if settings["alpha"] not in WEIGHT_RULES:
+        float(settings["alpha"])
+
+
+def check_data_name(data: str) -> None:
+    """Raise a ValueError if no run can have a store's name, which stands in names of files."""
+    if not is_name(data):
+        raise ValueError(f"no data are called {data}")
+    if data.startswith("snr_"):
+        float(data.removeprefix("snr_"))
+
+
+def n_epochs_done(run: Path) -> int:
+    """Epochs that a run has behind it, by its `metrics.jsonl`; 0 if that says nothing."""
+    try:
+        lines = read_text(run / "metrics.jsonl").splitlines()
+        return max(0, int(parse_json(lines[-1])["epoch"]))
+    except DAMAGE:
+        return 0
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the folder holds a run that was trained to its end."""
+    return is_file(run / "model.safetensors")
+
+
+def finished_runs(runs_dir: Path) -> list[Path]:
+    """The finished runs of a work folder, the newest last.
+
+    Raises:
+        SedmtlError: The folder, or one of a run, cannot be read.
+    """
+    found = [run for run in entries(runs_dir) if is_finished(run)]
+    return sorted(found, key=lambda run: ((run / "model.safetensors").stat().st_mtime, run.name))
+
+
+def find_run(runs_dir: Path, name: str | None) -> Path:
+    """A run by name or path, or the newest finished one.
+
+    Raises:
+        SedmtlError: There is none.
+    """
+    runs = finished_runs(runs_dir)
+    if name is None:
+        if not runs:
+            raise SedmtlError(
+                f"no finished run in {runs_dir}: train one with 'sedmtl train --fold 1'"
+            )
+        return runs[-1]
+    for folder in (runs_dir / name, Path(name)):
+        if (folder / "run.yaml").is_file() or is_finished(folder):
+            return folder if folder.name else folder.absolute()
+    raise SedmtlError(f"no run '{name}' in {runs_dir}: {suggest(name, [run.name for run in runs])}")
+
+
+def unsealed_if_sealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the seal, which runs of before there was one do not have."""
+    return unsealed(data) if CHECKSUM in data else dict(data)

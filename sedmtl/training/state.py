@@ -1,0 +1,48 @@
+"""The state of a training loop between two epochs, as a file."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sedmtl.runtime.atomic import write_bytes
+from sedmtl.runtime.errors import SedmtlError, pass_on_trouble
+from sedmtl.runtime.regular import require_readable
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the loop's state; the old one stays until the new one is whole."""
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    write_bytes(folder / "last.pt", content.getvalue())
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read the loop's state, on the CPU; never runs code from it.
+
+    Raises:
+        SedmtlError: The file is damaged.
+    """
+    try:
+        require_readable(folder / "last.pt")
+        n_bytes = (folder / "last.pt").stat().st_size
+        with zipfile.ZipFile(folder / "last.pt") as archive:
+            if sum(each.file_size for each in archive.infolist()) > n_bytes:
+                raise ValueError("it claims more than it has")
+            damaged = archive.testzip()  # torch compares no checksum
+        if damaged:
+            raise ValueError(f"{damaged} is not what was written")
+        state: dict[str, Any] = torch.load(
+            folder / "last.pt", map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # torch documents no exception types here
+        pass_on_trouble(error)
+        raise SedmtlError(
+            f"{folder / 'last.pt'} is damaged: start the run anew with --force"
+        ) from error
+    return state
