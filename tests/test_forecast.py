@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from conftest import COARSE_YAML, Project, write_noise, write_project
 
 from sedmtl.config import load_config
+from sedmtl.features.targets import target_arrays
 from sedmtl.inference.runs import read_run
 from sedmtl.runtime import free_memory
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import RowArray
 from sedmtl.training import cost
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
 from sedmtl.training.grid.workload import workloads
+from sedmtl.training.start import resident_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +131,12 @@ def test_a_dry_run_heeds_force_and_name(featured, one_sentence):
     one_sentence(featured.run(*dry, "--fold", 2, "--name", "new"), "--name is for a single run")
 
 
-LOAD = Workload(n_classes=3, n_frames=60, n_mels=16, n_train=100, n_scored=50)
+def load_of(n_frames):
+    arrays = {"logmel": RowArray((n_frames, 16), np.float32), **target_arrays(3, n_frames, 16)}
+    return Workload(3, arrays, n_rows=150, n_train=100, n_scored=50)
+
+
+LOAD = load_of(60)
 
 
 def cost_of(load=LOAD, **changes):
@@ -134,7 +145,7 @@ def cost_of(load=LOAD, **changes):
 
 
 def test_memory_grows_with_the_clips_their_frames_and_the_network():
-    small, wide, long = cost_of(), cost_of(width=4), cost_of(LOAD._replace(n_frames=120))
+    small, wide, long = cost_of(), cost_of(width=4), cost_of(load_of(120))
     assert small.n_bytes(LOAD, 8) - small.n_bytes(LOAD, 4) == 4 * small.window_bytes
     recordings = LOAD._replace(n_windows=3)
     assert small.n_bytes(recordings, 4) == small.n_bytes(LOAD, 12)
@@ -146,7 +157,7 @@ def test_an_epoch_takes_its_clips_times_what_one_takes():
     config = TrainConfig.of({"data": "snr_20", "fold": 1})
     assert Cost(0.5, 0.1, 0, 0).epoch_s(config, LOAD) == pytest.approx(100 * 0.5 + 50 * 0.1)
     assert cost_of().train_s > 0
-    assert cost_of(LOAD._replace(n_frames=1 + 3), batch_size=1).score_s > 0
+    assert cost_of(load_of(4), batch_size=1).score_s > 0
 
 
 @pytest.mark.parametrize(("free", "n_at_once"), [(1000, None), (100, 12), (41, 3), (20, 2), (1, 1)])
@@ -174,6 +185,22 @@ def test_a_store_that_stays_on_the_gpu_leaves_less_for_a_batch(monkeypatch):
     # What new mixtures are made of stays there, too.
     assert choose_micro_batch(config, LOAD, CPU, 50_000) == 6
     assert asked[1:] == [store_bytes, 50_000]
+
+
+def test_what_stays_on_a_gpu_is_all_that_a_run_reads_of_its_store():
+    """150 clips of 60 x 16 float32; likewise without the scene; 3 classes alone in float16."""
+    logmel, times = 150 * 60 * 16 * 4, 150 * 60
+
+    def held(**changes):
+        config = TrainConfig.of({"data": "snr_20", "fold": 1, "model": "pooled", **changes})
+        return resident_bytes(config, LOAD.arrays, 3, LOAD.n_rows)
+
+    assert held() == logmel
+    assert held(tasks={"count": 1}) == logmel + times
+    assert held(tasks={"denoise": 1, "separate": 1}) == logmel + logmel + 3 * logmel // 2
+    assert held(supervision="strong", tasks={"scene": 1}) == logmel + 3 * times + 150 * 8
+    new = {"mixtures_per_epoch": 8}
+    assert held(tasks={"denoise": 1, "active": 1}, remix=new) == logmel + times
 
 
 def test_a_dry_run_of_a_fitted_batch_has_the_memory_of_its_parts(featured, monkeypatch):
@@ -216,9 +243,8 @@ def test_without_a_store_the_cost_follows_from_data_yaml(featured, tmp_path, one
     assert result.exit_code == 0, result.output
     *_, total, needed = result.stdout.splitlines()
     assert "in all: 8 of 8 runs" in total
-    assert needed == (
-        "not there yet: 1.5 MB of mixtures ('sedmtl mix'), 95.2 kB of features ('sedmtl features')"
-    )
+    stores = "2.4 MB of features ('sedmtl features')"
+    assert needed == f"not there yet: 3.8 MB of mixtures ('sedmtl mix'), {stores}"
     assert not (tmp_path / "work").exists()
     one_sentence(planned.run("train", "--snr", 0, "--fold", 5, "--dry-run"), "no fold 5", "4 folds")
     one_sentence(planned.run("train", "--fold", 1, "--dry-run"), "--snr 0 or --snr 20")
@@ -228,11 +254,12 @@ def test_without_a_store_the_cost_follows_from_data_yaml(featured, tmp_path, one
 def test_the_sizes_of_a_planned_store_are_those_of_the_store(featured, tmp_path):
     (tmp_path / "data.yaml").write_text((featured.folder / "data.yaml").read_text())
     made, planned = (
-        workloads(load_config(folder / "data.yaml"), "snr_20", [1])[1]
+        workloads(load_config(folder / "data.yaml"), "snr_20", [recipe_of(1)])[1]
         for folder in (featured.folder, tmp_path)
     )
-    assert planned[1:3] == made[1:3]
-    assert planned.n_train + planned.n_scored == made.n_train + made.n_scored == 24
+    assert planned.sizes[1:] == made.sizes[1:]
+    assert planned.arrays.items() >= made.arrays.items()
+    assert planned.n_train + planned.n_scored == made.n_train + made.n_scored == made.n_rows == 24
     assert planned.n_windows == made.n_windows == 1
 
 
@@ -245,9 +272,13 @@ def test_the_windows_of_long_recordings_are_counted_before_there_is_a_store(tmp_
     clips = "corpus: {clips: {csv: clips.csv, root: audio}}\n"
     (tmp_path / "data.yaml").write_text(clips + yaml)
     own = Project(tmp_path)
-    planned = workloads(load_config(tmp_path / "data.yaml"), "clips", [1, 2])
+    runs = [TrainConfig.of({"data": "clips", "fold": fold}) for fold in (1, 2)]
+    planned = workloads(load_config(tmp_path / "data.yaml"), "clips", runs)
     assert own.run("features").exit_code == 0
-    assert workloads(load_config(tmp_path / "data.yaml"), "clips", [1, 2]) == planned
+    made = workloads(load_config(tmp_path / "data.yaml"), "clips", runs)
+    assert {fold: each[2:] for fold, each in made.items()} == {
+        fold: each[2:] for fold, each in planned.items()
+    }
     assert planned[1].n_windows > 1
 
 
@@ -258,8 +289,33 @@ def test_the_papers_data_are_counted_before_they_are_downloaded(tmp_path):
     result = Project(tmp_path).run("train", "--snr", 10, "--fold", 1, "--dry-run", "--width", 1)
     assert result.stdout.splitlines()[-1] == (
         "not there yet: 47.3 GB of recordings ('sedmtl download fsdkaggle2018 tau2019'), "
-        "5.1 GB of mixtures ('sedmtl mix'), 0.6 GB of features ('sedmtl features')"
+        "5.2 GB of mixtures ('sedmtl mix'), 0.7 GB of features ('sedmtl features')"
     )
+
+
+@pytest.mark.parametrize(("task", "option"), [(("--task", "separate"), ("--stems",)), ((), ())])
+def test_the_stores_of_a_dry_run_take_what_mix_and_features_then_announce(
+    featured, tmp_path, task, option
+):
+    yaml = (featured.folder / "data.yaml").read_text()
+    (tmp_path / "data.yaml").write_text(yaml.replace("root: ", f"root: {featured.folder}/"))
+    planned = Project(tmp_path)
+    dry = ("train", "--snr", 20, "--fold", 1, "--dry-run", "--model", "pooled", *SMALL, *task)
+    needed = planned.run(*dry).stdout.splitlines()[-1]
+    sizes = re.fullmatch(
+        rf"not there yet: (.+) of mixtures \('sedmtl mix{' --stems' * bool(option)}'\), "
+        r"(.+) of features \('sedmtl features'\)", needed
+    ).groups()  # fmt: skip
+    commands = (("mix", "--snr", 20, *option), ("features",))
+    said = [" ".join(planned.run(*command).stderr.split()) for command in commands]
+    assert f"24 mixtures at 1 SNR: {sizes[0]} in" in said[0]
+    assert re.search(rf"of 24 clips: {re.escape(sizes[1])} in", said[1])
+    assert "not there yet" not in planned.run(*dry).stdout
+
+
+def test_a_dry_run_refuses_a_store_that_lacks_what_a_task_needs(featured, one_sentence):
+    dry = ("train", "--fold", 1, "--dry-run", "--model", "pooled", *SMALL)
+    one_sentence(featured.run(*dry, "--task", "denoise"), "--task denoise needs stems", "--remix")
 
 
 def test_free_memory_is_the_least_that_the_system_and_its_groups_leave(tmp_path, monkeypatch):

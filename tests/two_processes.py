@@ -25,7 +25,7 @@ from sedmtl.models.atrous import AtrousSettings
 from sedmtl.models.heads import Sizes
 from sedmtl.models.vggish import GmpSettings
 from sedmtl.runtime import distributed
-from sedmtl.store import ClipTable, EventTable
+from sedmtl.store import ClipTable, EventTable, RowArray
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Workload, choose_micro_batch
@@ -51,7 +51,7 @@ RECIPES = {
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
     "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
 }
-LOAD = Workload(n_classes=3, n_frames=40, n_mels=8, n_train=20, n_scored=20)
+LOAD = Workload(3, {"logmel": RowArray((40, 8), np.float32)}, 40, n_train=20, n_scored=20)
 SIZES = Sizes(3, 12, 8, ("street", "park"))
 N_JOINED = (7, 1)
 """Clips of the batches that batch norm is tried on; the second leaves a share empty."""

@@ -58,6 +58,11 @@ class Mixing(Section):
         return round(self.duration_s * self.sample_rate)
 
     @property
+    def n_mixtures(self) -> int:
+        """Mixtures of all folds, at one SNR."""
+        return self.folds * self.mixtures_per_fold
+
+    @property
     def n_event_samples(self) -> int:
         """Samples of the longest event."""
         return round(self.event_s * self.sample_rate)
@@ -71,7 +76,7 @@ class Mixing(Section):
 
     @model_validator(mode="after")
     def _keep_to_a_size(self) -> Self:
-        n_mixtures = self.folds * self.mixtures_per_fold
+        n_mixtures = self.n_mixtures
         if n_mixtures > MAX_MIXTURES:
             raise wrong(
                 f"folds and mixtures_per_fold should make at most {MAX_MIXTURES:,} mixtures, found "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sedmtl.config import Config
+from sedmtl.config import Config, Mixing
 from sedmtl.data import audio
 from sedmtl.data.corpora import load_events, load_scenes
 from sedmtl.data.mix_worker import (
@@ -120,9 +120,9 @@ def plan_project(config: Config) -> Plan:
     usable = [clip for clip in clips if clip.usable]
     check_n_classes(len({clip.label for clip in usable}))
     scenes = load_scenes(config)
-    n_mixtures = mixing.folds * mixing.mixtures_per_fold
-    if n_mixtures >= MANY:
-        progress.say(f"planning {n_mixtures:,} mixtures of {len(usable):,} recordings of events")
+    if mixing.n_mixtures >= MANY:
+        n_recordings = f"{len(usable):,} recordings of events"
+        progress.say(f"planning {mixing.n_mixtures:,} mixtures of {n_recordings}")
     infos = audio.probe_all([clip.path for clip in usable])
     durations_s = {c.name: info.duration_s for c, info in zip(usable, infos, strict=True)}
     rng = np.random.default_rng(mixing.seed)
@@ -222,15 +222,20 @@ def _render(writers: Sequence[StoreWriter], job: _Job, events: Mapping[str, Even
             advance(n_new)
 
 
+def mixture_arrays(mixing: Mixing, *, stems: bool) -> dict[str, RowArray]:
+    """The large arrays of a mixture store by name."""
+    arrays = {"waveform": RowArray((mixing.n_samples,), np.int16)}
+    if stems:
+        arrays["stems"] = RowArray((2, mixing.n_samples), np.int16)
+        per_row = (mixing.events_per_mixture, mixing.n_event_samples)
+        arrays["event_stems"] = RowArray(per_row, np.int16)
+    return arrays
+
+
 def _writer(
     path: Path, snr_db: float, job: _Job, events: Mapping[str, EventSlice], stamp: str
 ) -> StoreWriter:
     mixing, corpus = job.config.mixing, job.config.corpus
-    arrays = {"waveform": RowArray((mixing.n_samples,), np.int16)}
-    if job.options.stems:
-        arrays["stems"] = RowArray((2, mixing.n_samples), np.int16)
-        per_row = (mixing.events_per_mixture, mixing.n_event_samples)
-        arrays["event_stems"] = RowArray(per_row, np.int16)
     attributes: Attributes = {
         "protocol": PROTOCOL,
         "snr_db": float(snr_db),
@@ -244,6 +249,7 @@ def _writer(
         "config": job.config.describe("corpus", "mixing"),
     }
     clips = _clip_table(job.planned, events, snr_db)
+    arrays = mixture_arrays(mixing, stems=job.options.stems)
     return StoreWriter(path, arrays, clips, attributes, recorded, stamp)
 
 

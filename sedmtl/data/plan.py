@@ -133,7 +133,7 @@ def plan(
     mixtures: list[PlannedMixture] = []
     pools: list[Pool] = []
     n_events = mixing.events_per_mixture
-    n_digits = len(str(mixing.folds * mixing.mixtures_per_fold))
+    n_digits = len(str(mixing.n_mixtures))
     for fold, (share, usable) in enumerate(zip(scenes_by_fold, usable_by_fold, strict=True)):
         fold_scenes = share.of_mixtures
         kept = [clip for clip in usable if clip.recording not in reserved]

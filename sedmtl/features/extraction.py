@@ -28,9 +28,15 @@ from sedmtl.features.recordings import (
     undecodable,
     window_table,
 )
-from sedmtl.features.rows import Read, all_of, features_of, open_front_end, targets_of
-from sedmtl.features.targets import TARGETS, ReadEvents, target_arrays
-from sedmtl.logmel import n_frames
+from sedmtl.features.rows import (
+    Read,
+    all_of,
+    feature_arrays,
+    features_of,
+    open_front_end,
+    targets_of,
+)
+from sedmtl.features.targets import TARGETS, ReadEvents
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
@@ -41,7 +47,6 @@ from sedmtl.runtime.workers.threads import Workers
 from sedmtl.store import (
     Attributes,
     ClipTable,
-    RowArray,
     StoreWriter,
     announce,
     check_mixing,
@@ -68,7 +73,7 @@ class _Source:
         stamp: Of the recordings, where they are read directly.
         read_events: A block -> the events of each of its rows, where they are known alone.
         stems: Hash of these events.
-        n_slots: The most events of a row.
+        n_slots: The most events of a row, likewise.
     """
 
     clips: ClipTable
@@ -202,7 +207,6 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
     settings, mixing = config.features, config.mixing
     how = (mixing.sample_rate, settings, config.encoder_path)
     encoder = open_front_end(*how).encoder  # its errors come before the store
-    row_shape = (n_frames(mixing.n_samples, settings.window, settings.hop), settings.n_mels)
     attributes = {
         "protocol": PROTOCOL,
         "source": source.origin,
@@ -211,15 +215,14 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
         "n_samples": mixing.n_samples,
         "classes": source.classes,
     }
-    arrays, recorded = {"logmel": RowArray(row_shape, np.float32)}, source.recorded
+    arrays = feature_arrays(mixing, settings, encoder, source.n_slots)
+    recorded = source.recorded
     if encoder is not None:
-        arrays["frames"] = encoder.rows_of(mixing.duration_s)
         attributes["encoder"] = encoder.card.deciding
         recorded = {**recorded, "encoder_file": encoder.card.recorded}
     deciding = str(attributes.get("encoder", ""))
     work: MakeArrays = partial(features_of, read=source.read, how=how, deciding=deciding)
     if source.read_events is not None:
-        arrays |= target_arrays(source.n_slots, *row_shape)
         attributes["stems"] = source.stems
         sizes: dict[str, Any] = {"n_slots": source.n_slots, "n_samples": mixing.n_samples}
         targets = partial(targets_of, read=source.read_events, how=how, **sizes)

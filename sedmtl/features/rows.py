@@ -7,22 +7,42 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from sedmtl.config import Features
+from sedmtl.config import Features, Mixing
 from sedmtl.data.audio import Audio
-from sedmtl.features.encoder import open_encoder
+from sedmtl.features.encoder import Encoder, open_encoder
 from sedmtl.features.front_end import FrontEnd
-from sedmtl.features.targets import TARGETS, ReadEvents, make_targets
-from sedmtl.logmel import LogMel
+from sedmtl.features.targets import TARGETS, ReadEvents, make_targets, target_arrays
+from sedmtl.logmel import LogMel, n_frames
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.shards import SHARE, Arrays
+from sedmtl.store import RowArray
 
 Read = Callable[[Any], Iterable[Audio]]
 """A block -> (n_samples,) of each of its rows."""
 
 How = tuple[int, Features, Path | None]
 """Sample rate, settings, and the file of the encoder if there is one."""
+
+
+def feature_arrays(
+    mixing: Mixing, settings: Features, encoder: Encoder | None, n_slots: int
+) -> dict[str, RowArray]:
+    """The large arrays of a feature store by name.
+
+    Args:
+        mixing: Has the sizes of clips.
+        settings: Of the log-mel.
+        encoder: Makes frames beside it.
+        n_slots: The most events of a clip, where each is known alone; else 0.
+    """
+    row_shape = (n_frames(mixing.n_samples, settings.window, settings.hop), settings.n_mels)
+    arrays = {"logmel": RowArray(row_shape, np.float32)}
+    if encoder is not None:
+        arrays["frames"] = encoder.rows_of(mixing.duration_s)
+    return arrays | (target_arrays(n_slots, *row_shape) if n_slots else {})
 
 
 def open_front_end(rate: int, settings: Features, encoder_path: Path | None) -> FrontEnd:

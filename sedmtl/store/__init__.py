@@ -23,7 +23,7 @@ from sedmtl.store.reader import (
     check_encoder,
     check_mixing,
 )
-from sedmtl.store.rows import RowArray
+from sedmtl.store.rows import RowArray, n_bytes_of
 from sedmtl.store.scores import HeldOutScores, read_scores, write_scores
 from sedmtl.store.tables import (
     ClipTable,
@@ -35,7 +35,7 @@ from sedmtl.store.tables import (
 )
 from sedmtl.store.vectors import Vectors, hdf5_bytes
 from sedmtl.store.windows import WindowTable
-from sedmtl.store.writer import SCHEMA, StoreWriter, announce
+from sedmtl.store.writer import SCHEMA, StoreWriter, announce, disk_bytes
 
 __all__ = [
     "CLIP_FACTS",
@@ -61,11 +61,13 @@ __all__ = [
     "check_n_classes",
     "choose_store",
     "data_name",
+    "disk_bytes",
     "folds_of",
     "hdf5_bytes",
     "known_clips",
     "labels_of",
     "mixture_path",
+    "n_bytes_of",
     "other_snr_db",
     "read_scores",
     "store_of_wav",

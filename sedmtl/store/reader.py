@@ -15,7 +15,7 @@ from sedmtl.runtime.origin import Origin, check_settings
 from sedmtl.store import hashes
 from sedmtl.store.encoder_card import EncoderCard
 from sedmtl.store.file import DAMAGE, open_file
-from sedmtl.store.rows import first_not_finite
+from sedmtl.store.rows import RowArray, first_not_finite
 from sedmtl.store.tables import plain, read_array, read_clips
 from sedmtl.store.writer import SCHEMA, origin_path
 
@@ -145,6 +145,11 @@ class Store:
     def arrays(self) -> tuple[str, ...]:
         """Names of all arrays in the file."""
         return tuple(self._hashes)
+
+    @property
+    def row_arrays(self) -> dict[str, RowArray]:
+        """All arrays in the file, as the writer was told them."""
+        return {name: RowArray(self.shape_of(name), self._file[name].dtype) for name in self.arrays}
 
     @property
     def clip_facts(self) -> dict[str, Any]:

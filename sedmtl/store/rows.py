@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import h5py
@@ -19,6 +20,12 @@ class RowArray(NamedTuple):
 
     row_shape: Shape
     dtype: npt.DTypeLike
+
+
+def n_bytes_of(arrays: Mapping[str, RowArray], n_rows: int) -> int:
+    """What so many rows of some arrays take: in a store, or in memory."""
+    sizes = (math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in arrays.values())
+    return n_rows * sum(sizes)
 
 
 def lay_out(

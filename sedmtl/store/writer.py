@@ -8,7 +8,6 @@ counter beside it records how many rows are complete.
 from __future__ import annotations
 
 import errno
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from sedmtl.runtime.regular import IrregularError, open_own, read_text, require_
 from sedmtl.store import hashes
 from sedmtl.store.file import DAMAGE, open_file
 from sedmtl.store.hashes import Attributes
-from sedmtl.store.rows import RowArray, check_finite, lay_out
+from sedmtl.store.rows import RowArray, check_finite, lay_out, n_bytes_of
 from sedmtl.store.tables import ClipTable, write_clips
 
 SCHEMA = 3
@@ -38,6 +37,12 @@ TABLE_BYTES = 4_096
 
 EMPTY_BYTES = 1 << 20
 """Upper bound of the size of a store without rows."""
+
+
+def disk_bytes(arrays: Mapping[str, RowArray], n_rows: int) -> int:
+    """Disk space of a store with so many rows of some arrays."""
+    per_row = TABLE_BYTES + hashes.N_BYTES * len(arrays)
+    return n_bytes_of(arrays, n_rows) + n_rows * per_row + EMPTY_BYTES
 
 
 def origin_path(store: Path) -> Path:
@@ -124,14 +129,7 @@ class StoreWriter:
         if self.is_there or self._n_resumable():
             return 0
         n_claimed = 512 * self._part.stat().st_blocks if self._part.is_file() else 0
-        return max(0, self._n_bytes_in_all - n_claimed)
-
-    @property
-    def _n_bytes_in_all(self) -> int:
-        per_row = TABLE_BYTES
-        for shape, dtype in self._arrays.values():
-            per_row += math.prod(shape) * np.dtype(dtype).itemsize + hashes.N_BYTES
-        return self.n_rows * per_row + EMPTY_BYTES
+        return max(0, disk_bytes(self._arrays, self.n_rows) - n_claimed)
 
     def write(self, first: int, **arrays: npt.NDArray[Any]) -> None:
         """Write rows of every array, starting at row `first`, without a gap.
@@ -219,7 +217,7 @@ class StoreWriter:
         require_own(self._part)
         self._progress.unlink(missing_ok=True)
         # HDF5 crashes the process if the disk is full when it closes a new file.
-        _reserve(self._part, self._n_bytes_in_all)
+        _reserve(self._part, disk_bytes(self._arrays, self.n_rows))
         # This version has checksums on all but the rows. So do later ones, but 1.10 refuses
         # a file that a kill has left open.
         with h5py.File(self._part, "w", libver=("v108", "v108")) as file:

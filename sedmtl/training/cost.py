@@ -6,7 +6,7 @@ Neither a store nor a corpus is needed: time and memory depend on sizes alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,13 +25,14 @@ from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.free_memory import free_bytes
-from sedmtl.store import ClipTable, Store
+from sedmtl.store import ClipTable, RowArray, Store
 from sedmtl.training.bags import MAX_WINDOWS
 from sedmtl.training.batches import BatchLoader, fits
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.known import shapes_of
+from sedmtl.training.known import known_arrays
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import Split, split_rows
+from sedmtl.training.start import resident_bytes
 from sedmtl.training.tasks import arrays_of, build_tasks
 
 ENOUGH_S = 1.0
@@ -40,9 +41,14 @@ ENOUGH_S = 1.0
 N_SCENES = 10
 """Stands for the number of classes of scenes, which hardly matters."""
 
-PART, FEW_FRAMES = 8, 32
+N_PRESENT = 3
+"""Stands for the number of classes of a clip, likewise."""
+
+PART, FEW_FRAMES = 16, 16
 """The first probe has this part of a clip's frames, but at least so many: a clip of the paper's
-network takes 3 s on two cores, and both time and memory grow with the frames."""
+network takes 3 s on two cores, and both time and memory grow with the frames. Of 16 frames they
+came out 2 to 13 % higher than of a whole clip's 311, processor time of one thread (2apae, gap,
+gwrp), and memory the same."""
 
 PEAK = 1.9
 """Peak memory of a step over what its backward pass needs, measured as a process's growth on a CPU:
@@ -56,6 +62,8 @@ class Workload(NamedTuple):
     """The sizes that the cost of a run follows from.
 
     Attributes:
+        arrays: Of the feature store.
+        n_rows: Of the feature store.
         n_train: Windows of recordings, or clips of one window, that are learned from per epoch.
         n_scored: Those that are scored after each epoch.
         n_windows: Largest number of windows of a recording that go through the network together.
@@ -63,8 +71,8 @@ class Workload(NamedTuple):
     """
 
     n_classes: int
-    n_frames: int
-    n_mels: int
+    arrays: Mapping[str, RowArray]
+    n_rows: int
     n_train: int
     n_scored: int
     n_windows: int = 1
@@ -75,8 +83,7 @@ class Workload(NamedTuple):
         cls,
         clips: ClipTable,
         n_classes: int,
-        n_frames: int,
-        n_mels: int,
+        arrays: Mapping[str, RowArray],
         fold: int,
         frames: FrameInput | None = None,
     ) -> Workload:
@@ -89,26 +96,30 @@ class Workload(NamedTuple):
         n_scored = sum(len(clips.rows_of(part)[0]) for part in split.scored.values())
         n_each = np.minimum(np.bincount(clips.rows_of(split.train)[1]), MAX_WINDOWS)
         sizes = (int(n_each.sum()), n_scored, int(n_each.max()))
-        return cls(n_classes, n_frames, n_mels, *sizes, frames)
+        return cls(n_classes, arrays, clips.n_rows, *sizes, frames)
 
     @classmethod
     def of_store(cls, store: Store, fold: int) -> Workload:
         """With a fold of a store held out; raises as `of_clips`."""
-        n_frames, n_mels = store.row_shape
-        sizes = (len(store.classes), n_frames, n_mels)
-        return cls.of_clips(store.clips, *sizes, fold, frames_of(store))
+        return cls.of_clips(
+            store.clips, len(store.classes), store.row_arrays, fold, frames_of(store)
+        )
 
-    def inputs(self, n_clips: int) -> dict[str, npt.NDArray[np.float32]]:
-        """Noise in place of what networks take, by name."""
-        shapes = {"logmel": (self.n_frames, self.n_mels)}
-        if self.frames is not None:
-            n_frames = max(1, round(self.n_frames * self.frames.step))
-            shapes["frames"] = (n_frames, self.frames.n_dims)
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """C, and T and F of the log-mel."""
+        n_frames, n_mels = self.arrays["logmel"].row_shape
+        return self.n_classes, n_frames, n_mels
+
+    def noise(self, n_clips: int, share: float) -> dict[str, npt.NDArray[np.floating]]:
+        """In place of what networks take, by name: of clips with a share of the time steps."""
         rng = np.random.default_rng(0)
-        return {
-            name: rng.normal(size=(n_clips, *shape)).astype(np.float32)
-            for name, shape in shapes.items()
+        inputs = {name: self.arrays[name] for name in ("logmel", "frames") if name in self.arrays}
+        shapes = {
+            name: (n_clips, max(1, round(share * n_steps)), n_values)
+            for name, ((n_steps, n_values), _) in inputs.items()
         }
+        return {n: rng.normal(size=shape).astype(inputs[n].dtype) for n, shape in shapes.items()}
 
 
 class Cost(NamedTuple):
@@ -200,11 +211,9 @@ def _fit(
     config: TrainConfig, load: Workload, device: torch.device, cost: Cost, source_bytes: int
 ) -> int | None:
     free = free_bytes(device)
-    # The log-mels will be on a GPU that has room for them, then the sources of new mixtures: see
+    # The store will be on a GPU that has room for it, then the sources of new mixtures: see
     # `open_trainer`.
-    inputs = load.inputs(1)
-    n_values = sum(inputs[name].size for name in config.network.inputs)
-    store_bytes = 4 * (load.n_train + load.n_scored) * n_values
+    store_bytes = resident_bytes(config, load.arrays, load.n_classes, load.n_rows)
     for n_bytes in (store_bytes, source_bytes):
         free -= n_bytes if n_bytes and fits(n_bytes, device) else 0
     n_processes = distributed.world_size()
@@ -236,33 +245,37 @@ def _probes(
     config: TrainConfig, load: Workload, device: torch.device
 ) -> Iterator[tuple[float, Trainer]]:
     """Trainers on more and more noise, and how many clips of full length it stands for."""
-    shortest = min(load.n_frames, max(load.n_frames // PART, FEW_FRAMES))
-    for n_frames in dict.fromkeys((shortest, load.n_frames)):
-        share = n_frames / load.n_frames
-        yield share, _trainer(config, load._replace(n_frames=n_frames), 1, device)
+    _, n_frames, _ = load.sizes
+    shortest = min(n_frames, max(n_frames // PART, FEW_FRAMES))
+    for n_some in dict.fromkeys((shortest, n_frames)):
+        share = n_some / n_frames
+        yield share, _trainer(config, load, 1, device, share)
     n_clips = 1
     while n_clips < config.n_at_once:
         n_clips = min(4 * n_clips, config.n_at_once)
         yield n_clips, _trainer(config, load, n_clips, device)
 
 
-def _trainer(config: TrainConfig, load: Workload, n_clips: int, device: torch.device) -> Trainer:
-    sizes = Sizes(load.n_classes, load.n_frames, load.n_mels, N_SCENES * ("",))
+def _trainer(
+    config: TrainConfig, load: Workload, n_clips: int, device: torch.device, share: float = 1.0
+) -> Trainer:
+    """On noise; its clips have a share of the frames."""
+    inputs = load.noise(n_clips, share)
+    n_frames, n_mels = inputs["logmel"].shape[1:]
+    sizes = Sizes(load.n_classes, n_frames, n_mels, N_SCENES * ("",))
+    n_present = min(N_PRESENT, load.n_classes)
+    target = np.zeros((n_clips, load.n_classes), np.uint8)
+    target[:, :n_present] = 1
+    known = known_arrays(load.n_classes, n_frames)
+    learned = {**known, **target_arrays(n_present, n_frames, n_mels)}
     arrays: dict[str, npt.NDArray[Any]] = {
-        name: np.zeros((n_clips, *shape), np.uint8)
-        for name, shape in shapes_of(load.n_classes, load.n_frames).items()
+        name: np.zeros((n_clips, *learned[name].row_shape), learned[name].dtype)
+        for name in (*known, *arrays_of(config.tasks))
     }
-    stored = target_arrays(load.n_classes, load.n_frames, load.n_mels)
-    for name in stored.keys() & set(arrays_of(config.tasks)):
-        shape, dtype = stored[name]
-        arrays[name] = np.zeros((n_clips, *shape), dtype)
-    rng = np.random.default_rng(0)
-    target = rng.integers(0, 2, (n_clips, load.n_classes)).astype(np.uint8)
-    inputs = load.inputs(n_clips)
     arrays |= inputs
     reads = {name: partial(np.take, each, axis=0) for name, each in arrays.items()}
     loader = BatchLoader(reads, target, device, resident=False)
-    network = config.network.build(load.n_classes, load.n_frames, load.n_mels, load.frames)
+    network = config.network.build(load.n_classes, n_frames, n_mels, load.frames)
     ones = {name: np.ones(each.shape[-1]) for name, each in inputs.items()}
     standardisers = {name: Standardiser(0 * each, each) for name, each in ones.items()}
     rows = np.arange(n_clips)

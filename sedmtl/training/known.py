@@ -21,7 +21,15 @@ from sedmtl.data.grid import Grid
 from sedmtl.metrics.annotation import Annotation
 from sedmtl.metrics.frame import targets
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import EventTable, Rows, Store, WindowTable, annotation_of, known_clips
+from sedmtl.store import (
+    EventTable,
+    RowArray,
+    Rows,
+    Store,
+    WindowTable,
+    annotation_of,
+    known_clips,
+)
 
 ARRAYS = PRESENCE, POLYPHONY, SCENE = "presence", "polyphony", "scene"
 """Names of the arrays: (B, C, T) of 0 and 1, where each class is active; (B, T), how many events
@@ -128,9 +136,13 @@ def at_frames(known: Tensor, n_scores: int) -> Tensor:
     return F.adaptive_max_pool1d(frames, n_scores).reshape(*known.shape[:-1], n_scores)
 
 
-def shapes_of(n_classes: int, n_frames: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the arrays for one clip."""
-    return {PRESENCE: (n_classes, n_frames), POLYPHONY: (n_frames,), SCENE: ()}
+def known_arrays(n_classes: int, n_frames: int) -> dict[str, RowArray]:
+    """The arrays as rows, one for each clip."""
+    return {
+        PRESENCE: RowArray((n_classes, n_frames), np.uint8),
+        POLYPHONY: RowArray((n_frames,), np.uint8),
+        SCENE: RowArray((), np.int64),
+    }
 
 
 def _check_events(store: Store, rows: Rows, asking: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -12,11 +12,11 @@ from sedmtl.features.targets import TARGETS
 from sedmtl.logmel import Standardiser
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import Rows, Store, batches
+from sedmtl.store import RowArray, Rows, Store, batches, n_bytes_of
 from sedmtl.training.bags import Bags
 from sedmtl.training.batches import BatchLoader, ReadRows, fits
 from sedmtl.training.config import TrainConfig, build_network
-from sedmtl.training.known import PRESENCE, Knowledge
+from sedmtl.training.known import PRESENCE, Knowledge, known_arrays
 from sedmtl.training.loop import Trainer
 from sedmtl.training.pretrained import Pretrained, adopt
 from sedmtl.training.remix import open_remixer
@@ -55,7 +55,6 @@ def open_trainer(
         adopt(network, pretrained, config, store)
         standardisers = {name: pretrained.card.build_standardiser(name) for name in inputs}
     target, n_rows = store.clips.target, store.clips.n_rows
-    n_bytes = 4 * n_rows * sum(math.prod(store.shape_of(name)) for name in config.network.inputs)
     windows = store.clips.windows
     knowledge = Knowledge.of_store(_asked(config), store, split.training_folds, project)
     reads: dict[str, ReadRows] = {
@@ -63,6 +62,7 @@ def open_trainer(
         for name in (*config.network.inputs, *stored_arrays(config))
     }
     reads |= knowledge.of(store.clips.events, store.clips.scene, windows)
+    n_bytes = resident_bytes(config, store.row_arrays, len(store.classes), n_rows)
     is_resident = fits(n_bytes, device)
     loader = BatchLoader(reads, target, device, resident=is_resident, n_rows=n_rows)
     remixer = None
@@ -76,6 +76,23 @@ def open_trainer(
     return Trainer(
         network, tasks, standardisers, loader, target, split, config, device, remixer, bags
     )
+
+
+def resident_bytes(
+    config: TrainConfig, arrays: Mapping[str, RowArray], n_classes: int, n_rows: int
+) -> int:
+    """What a run reads of its store, all of which a GPU that has room for it keeps.
+
+    Args:
+        config: Of the run.
+        arrays: Of the store.
+        n_classes: C.
+        n_rows: Of the store.
+    """
+    known = known_arrays(n_classes, arrays["logmel"].row_shape[0])
+    names = (*config.network.inputs, *stored_arrays(config), *(known.keys() & _asked(config)))
+    every = {**arrays, **known}
+    return n_bytes_of({name: every[name] for name in names}, n_rows)
 
 
 def stored_arrays(config: TrainConfig) -> tuple[str, ...]:

@@ -33,8 +33,7 @@ def outlook(
     """What `train --dry-run` prints: as of `forecast` and `describe`, and the missing data."""
     how = {"force": force, "fit_memory": fit_memory}
     found = forecast(project, configs, choose_device(n_gpus), run_name, **how)
-    data = dict.fromkeys(config.data for config in configs)
-    return [*describe(found, n_gpus, fit_memory=fit_memory), *needed_data(project, data)]
+    return [*describe(found, n_gpus, fit_memory=fit_memory), *needed_data(project, configs)]
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,14 @@ def forecast(
             forecasts.append(Forecast(config, 0, 0.0))
             continue
         if config.data not in loads:
-            folds = {each.fold for each in configs if each.data == config.data}
-            loads[config.data] = workloads(project, config.data, folds)
+            of_data = [each for each in configs if each.data == config.data]
+            loads[config.data] = workloads(project, config.data, of_data)
         load = loads[config.data][config.fold]
         if fit_memory:
             known = known_settings(run, force=force)
             config = _fitted(project, config, known, load, device, micro_batches)
         parts = (tuple(config.tasks), config.freeze_encoder, config.n_at_once)
-        kind = (config.network, parts, load[:3])
+        kind = (config.network, parts, load.sizes)
         if kind not in costs:
             costs[kind] = measure_cost(config, load, device)
         seconds = n_left * costs[kind].epoch_s(config, load)
@@ -115,7 +114,7 @@ def _fitted(
     if known is not None:
         return replace(config, micro_batch=known.get("micro_batch"))
     parts = (tuple(config.tasks), config.freeze_encoder, config.batch_size)
-    kind = (config.network, parts, load[:3], load.n_windows)
+    kind = (config.network, parts, load.sizes, load.n_windows)
     if kind not in micro_batches:
         n_bytes = 0
         with suppress(SedmtlError):  # the corpora may not be there yet

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sedmtl.config import Config
+from sedmtl.config import Config, Mixing
 from sedmtl.config.corpora import FsdKaggle2018, Tau2019
 from sedmtl.data import audio
 from sedmtl.data.clips import LabelledClips, load_clips
@@ -16,16 +16,19 @@ from sedmtl.data.corpora import load_events
 from sedmtl.data.download.catalogue import CORPORA
 from sedmtl.data.frame_times import frame_input
 from sedmtl.data.grid import Grid
+from sedmtl.data.mixing import mixture_arrays
 from sedmtl.data.reservation import validation_share
 from sedmtl.features.recordings import window_table
-from sedmtl.features.rows import open_front_end
-from sedmtl.logmel import n_frames
+from sedmtl.features.rows import feature_arrays, open_front_end
+from sedmtl.features.targets import TARGETS
 from sedmtl.models.frame_input import FrameInput
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import size_text
-from sedmtl.store import Store, data_name, folds_of
+from sedmtl.store import RowArray, Store, data_name, disk_bytes, folds_of
+from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Workload
 from sedmtl.training.split import NO_FOLD
+from sedmtl.training.start import check_targets, stored_arrays
 
 PAPER_CLASSES = 41
 """Stands for the number of classes of a corpus that is not there yet: it hardly matters."""
@@ -50,23 +53,32 @@ def planned_folds(project: Config, path: Path) -> list[int]:
     return list(range(1, project.mixing.folds + 1))
 
 
-def workloads(project: Config, data: str, folds: Iterable[int]) -> dict[int, Workload]:
-    """The sizes of the runs that hold out some folds, whether their store is there or not.
+def workloads(project: Config, data: str, configs: Sequence[TrainConfig]) -> dict[int, Workload]:
+    """The sizes of runs by the fold they hold out, whether their store is there or not.
+
+    Args:
+        project: Its data.yaml.
+        data: Name of the store.
+        configs: Runs on it.
 
     Raises:
-        SedmtlError: A fold does not exist, or leaves too little.
+        SedmtlError: A fold does not exist, or leaves too little, or the store lacks what a task
+            needs.
     """
-    path = feature_path(project, data)
+    path, folds = feature_path(project, data), {config.fold for config in configs}
     if path.is_file():
         with Store(path, "logmel") as store:
+            for config in configs:
+                check_targets(config, store)
             return {fold: Workload.of_store(store, fold) for fold in folds}
+    arrays, frames = _planned_rows(project)
     if data == OWN:
         clips = _clips_in_windows(project)
-        sizes = (len(clips.classes), _n_frames(project), project.features.n_mels)
-        frames = _frames(project)
-        return {fold: Workload.of_clips(clips, *sizes, fold, frames) for fold in folds}
-    n_classes = _n_classes(project)
-    return {fold: _of_mixtures(project, path, fold, n_classes) for fold in folds}
+        n_classes = len(clips.classes)
+        return {fold: Workload.of_clips(clips, n_classes, arrays, fold, frames) for fold in folds}
+    mixing, n_classes = project.mixing, _n_classes(project)
+    sizes = (n_classes, arrays, mixing.n_mixtures)
+    return {fold: Workload(*sizes, *_parts(mixing, fold), frames=frames) for fold in folds}
 
 
 def _clips_in_windows(project: Config) -> LabelledClips:
@@ -77,28 +89,26 @@ def _clips_in_windows(project: Config) -> LabelledClips:
     return replace(clips, windows=window_table(lengths_s, project))
 
 
-def _of_mixtures(project: Config, path: Path, fold: int, n_classes: int) -> Workload:
-    """With a fold of mixtures held out that data.yaml describes."""
-    mixing = project.mixing
-    if fold not in (NO_FOLD, *planned_folds(project, path)):
+def _parts(mixing: Mixing, fold: int) -> tuple[int, int]:
+    """The mixtures that are learned from, and those that are scored, with a fold held out."""
+    if not NO_FOLD <= fold <= mixing.folds:
         raise SedmtlError(f"there is no fold {fold}: data.yaml has {mixing.folds} folds")
     n_held_out = mixing.mixtures_per_fold * (fold != NO_FOLD)
-    n_all = mixing.folds * mixing.mixtures_per_fold
-    n_left = n_all - n_held_out
-    n_validation = round(validation_share(n_all, mixing.folds) * n_left)
-    n_train = n_left - n_validation
-    sizes = (n_classes, _n_frames(project), project.features.n_mels)
-    return Workload(*sizes, n_train, n_validation + n_held_out, frames=_frames(project))
+    n_left = mixing.n_mixtures - n_held_out
+    n_validation = round(validation_share(mixing.n_mixtures, mixing.folds) * n_left)
+    return n_left - n_validation, n_validation + n_held_out
 
 
-def needed_data(project: Config, names: Iterable[str]) -> list[str]:
-    """What has to be made before the named stores can be trained on, as a line if anything."""
-    features = [name for name in names if not feature_path(project, name).is_file()]
-    mixtures = [
-        name
-        for name in features
-        if name != OWN and not (project.work_dir / "mixtures" / f"{name}.h5").is_file()
-    ]
+def needed_data(project: Config, configs: Sequence[TrainConfig]) -> list[str]:
+    """What has to be made before runs can be trained, as a line if anything."""
+    missing = [each for each in configs if not feature_path(project, each.data).is_file()]
+    with_stems = {each.data for each in missing if stored_arrays(each)}
+    features = {each.data: each.data in with_stems for each in missing}
+    mixtures = {
+        name: stems
+        for name, stems in features.items()
+        if name != OWN and not _has_mixtures(project, name, stems=stems)
+    }
     corpora = [
         CORPORA[each.kind]
         for each in (project.corpus.events, project.corpus.scenes)
@@ -106,32 +116,48 @@ def needed_data(project: Config, names: Iterable[str]) -> list[str]:
         and isinstance(each, FsdKaggle2018 | Tau2019)
         and not project.locate(each.root).exists()
     ]
-    mixing, n_mels = project.mixing, project.features.n_mels
-    n_clips = mixing.folds * mixing.mixtures_per_fold
-    n_rows = sum(_clips_in_windows(project).n_rows if name == OWN else n_clips for name in features)
+    n_clips, option = project.mixing.n_mixtures, " --stems" * any(mixtures.values())
     sizes = {
         f"recordings ('sedmtl download {' '.join(each.name for each in corpora)}')": sum(
             each.n_unpacked_bytes for each in corpora
         ),
-        "mixtures ('sedmtl mix')": 2 * len(mixtures) * n_clips * mixing.n_samples,
-        "features ('sedmtl features')": 4 * n_rows * _n_frames(project) * n_mels,
+        f"mixtures ('sedmtl mix{option}')": sum(
+            disk_bytes(mixture_arrays(project.mixing, stems=stems), n_clips)
+            for stems in mixtures.values()
+        ),
+        "features ('sedmtl features')": sum(
+            _feature_bytes(project, name, stems=stems) for name, stems in features.items()
+        ),
     }
     steps = [f"{size_text(n_bytes)} of {what}" for what, n_bytes in sizes.items() if n_bytes]
     return [f"not there yet: {', '.join(steps)}"] if steps else []
 
 
-def _n_frames(project: Config) -> int:
-    features = project.features
-    return n_frames(project.mixing.n_samples, features.window, features.hop)
+def _has_mixtures(project: Config, name: str, *, stems: bool) -> bool:
+    path = project.work_dir / "mixtures" / f"{name}.h5"
+    if not (path.is_file() and stems):
+        return path.is_file()
+    with Store(path, "waveform") as store:
+        return "event_stems" in store.arrays
 
 
-def _frames(project: Config) -> FrameInput | None:
-    """The frames of the encoder that data.yaml names, if it does; its file is opened."""
+def _feature_bytes(project: Config, name: str, *, stems: bool) -> int:
+    arrays, _ = _planned_rows(project)
+    if not stems:
+        arrays = {name: each for name, each in arrays.items() if name not in TARGETS}
+    clips = _clips_in_windows(project) if name == OWN else None
+    n_rows = project.mixing.n_mixtures if clips is None else clips.n_rows
+    return disk_bytes(arrays, n_rows)
+
+
+def _planned_rows(project: Config) -> tuple[dict[str, RowArray], FrameInput | None]:
+    """All arrays that a feature store may have, and the frames of the encoder, if one is named."""
     mixing, features = project.mixing, project.features
     encoder = open_front_end(mixing.sample_rate, features, project.encoder_path).encoder
-    sizes = (mixing.sample_rate, mixing.n_samples, _n_frames(project))
-    logmel = Grid(*sizes, features.window, features.hop)
-    return frame_input(None if encoder is None else encoder.card, logmel)
+    arrays = feature_arrays(mixing, features, encoder, mixing.events_per_mixture)
+    n_frames, _ = arrays["logmel"].row_shape
+    logmel = Grid(mixing.sample_rate, mixing.n_samples, n_frames, features.window, features.hop)
+    return arrays, frame_input(None if encoder is None else encoder.card, logmel)
 
 
 def feature_path(project: Config, data: str) -> Path:
