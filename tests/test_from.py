@@ -14,14 +14,26 @@ import yaml
 from conftest import COARSE_YAML, ON_LOGMEL, Project, write_project
 
 import sedmtl
-from sedmtl.inference.checkpoint import load_model
+from sedmtl.config import load_config
+from sedmtl.inference.checkpoint import load_heads, load_model
 from sedmtl.inference.runs import read_run
+from sedmtl.inference.weights import join_weights
+from sedmtl.models.heads import Sizes, build_head
 from sedmtl.models.registry import settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store
 from sedmtl.training import pretrained
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.pretrained import SEEN_NAME, Pretrained, adopt, class_dims, parent_of
+from sedmtl.training.pretrained import (
+    SEEN_NAME,
+    Pretrained,
+    adopt,
+    adopt_heads,
+    class_dims,
+    parent_of,
+    read_pretrained,
+)
+from sedmtl.training.start import open_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +104,10 @@ def test_known_classes_keep_their_heads_and_new_ones_begin_anew():
     theirs, ours = ("a", "b", "c"), ("new", "c", "a")
     _, start = start_of("pooled", theirs)
     network = begun(start, ours)
-    state, dims = network.state_dict(), class_dims(start.card.network, N_FRAMES, N_MELS)
+    state, dims = (
+        network.state_dict(),
+        class_dims(lambda n: start.card.network.build(n, N_FRAMES, N_MELS)),
+    )
     heads = [key for key, of_classes in dims.items() if of_classes]
     assert {"class_map.weight", "class_map.bias"} <= set(heads)
     for key, tensor in state.items():
@@ -101,6 +116,51 @@ def test_known_classes_keep_their_heads_and_new_ones_begin_anew():
             assert not torch.isin(tensor[0], start.weights[key]).any()
         else:
             torch.testing.assert_close(tensor, start.weights[key], rtol=0, atol=0)
+
+
+def heads_of(names, classes, scenes):
+    """Heads of the network `pooled`, with fresh weights."""
+    sizes = Sizes(len(classes), N_FRAMES, N_MELS, scenes)
+    settings = settings_class("pooled")(width=2)
+    return {name: build_head(name, settings, sizes) for name in names}, sizes
+
+
+def test_heads_of_the_same_tasks_are_taken_and_others_say_why_not(capfd):
+    theirs, ours, scenes = ("a", "b", "c"), ("new", "c", "a"), ("park", "street")
+    network, start = start_of("pooled", theirs)
+    given, _ = heads_of(("separate", "count", "scene"), theirs, scenes)
+    start = start._replace(weights=join_weights(network, given))
+    start.card.heads, start.card.scenes = tuple(given), scenes
+    config = TrainConfig.of({"data": "snr_0", "fold": 1, "model": "pooled", "width": 2})
+
+    def adopted(names, scenes):
+        heads, sizes = heads_of(names, ours, scenes)
+        fresh = {k: v.clone() for k, v in join_weights(network, heads).items()}
+        adopt_heads(heads, start, config, ours, sizes)
+        said = " ".join(capfd.readouterr().err.split())
+        return heads, fresh, said
+
+    heads, fresh, said = adopted(("separate", "denoise", "count", "scene"), scenes)
+    assert "its heads of separate, count, scene are taken" in said
+    assert "the head of --task denoise begins anew: parent has none" in said
+    for name in ("count", "scene"):
+        for key, tensor in heads[name].state_dict().items():
+            assert torch.equal(tensor, given[name].state_dict()[key])
+    for key, tensor in heads["denoise"].state_dict().items():
+        assert torch.equal(tensor, fresh[f"heads.denoise.{key}"])
+    dims = class_dims(lambda n: heads_of(("separate",), range(n), scenes)[0]["separate"])
+    assert (0,) in dims.values()
+    for key, tensor in heads["separate"].state_dict().items():
+        source = given["separate"].state_dict()[key]
+        if dims[key] == (0,):
+            assert torch.equal(tensor[1:], source[[2, 0]])
+            assert torch.equal(tensor[0], fresh[f"heads.separate.{key}"][0])
+        else:
+            assert torch.equal(tensor, source)
+    heads, fresh, said = adopted(("scene",), ("metro", "park"))
+    assert "--task scene begins anew: parent tells park, street apart, expected metro, park" in said
+    for key, tensor in heads["scene"].state_dict().items():
+        assert torch.equal(tensor, fresh[f"heads.scene.{key}"])
 
 
 def test_dense_layers_over_frames_need_as_many_frames_and_others_do_not():
@@ -144,7 +204,8 @@ def test_without_freezing_the_encoder_learns_from_where_it_was(taught):
 
 def test_the_other_run_is_read_once(taught, monkeypatch):
     n_read = []
-    monkeypatch.setattr(pretrained, "load_model", lambda run: n_read.append(1) or load_model(run))
+    read = pretrained.load_modules
+    monkeypatch.setattr(pretrained, "load_modules", lambda run: n_read.append(1) or read(run))
     child(taught, "once")
     assert n_read == [1]
 
@@ -174,6 +235,20 @@ def test_a_run_is_the_same_by_name_by_path_and_from_python(taught, monkeypatch):
         assert run.path.resolve() == named.resolve(), "it is that run, which is finished"
     assert parent_of(None, Path("work")) is None
     assert parent_of(Path("elsewhere/parent"), Path("work")) == "elsewhere/parent"
+
+
+def test_a_run_begins_with_the_heads_of_the_other(taught):
+    counting = ("train", "--fold", 1, "--epochs", 1, "--name", "counting", "--task", "count")
+    assert taught.run(*counting, *SMALL).exit_code == 0
+    values = {"data": "snr_20", "fold": 1, "model": "pooled", "alpha": 0, "width": 2}
+    config = TrainConfig.of({**values, "from": "counting", "tasks": {"count": 1}})
+    with Store(taught.work / "features" / "snr_20.h5", "logmel") as store:
+        start = read_pretrained(taught.work / "runs", config, store)
+        project = load_config(taught.folder / "data.yaml")
+        trainer = open_trainer(config, store, torch.device("cpu"), project, start)
+    learned = load_heads(taught.work / "runs" / "counting")["count"].state_dict()
+    for key, tensor in trainer.heads["count"].state_dict().items():
+        assert torch.equal(tensor, learned[key])
 
 
 def test_a_run_goes_on_exactly_and_without_the_run_that_it_began_from(taught):

@@ -13,11 +13,13 @@ from conftest import COARSE_YAML, ON_LOGMEL, Project, write_noise, write_project
 from sklearn.metrics import mean_poisson_deviance
 
 from sedmtl.config import load_config
+from sedmtl.inference.runs import read_run
 from sedmtl.models.heads import Sizes
 from sedmtl.models.registry import settings_class
 from sedmtl.report.project.learning import charts_of
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, Store
+from sedmtl.training import known
 from sedmtl.training.batches import Batch
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.plan import plan_runs
@@ -142,6 +144,24 @@ def test_recordings_without_what_a_task_needs_are_refused_by_its_name(mixed, sto
 def test_scenes_of_one_class_alone_teach_nothing(trained, one_sentence):
     result = trained.run("train", "--fold", 1, "--task", "scene", "--model", "pooled")
     one_sentence(result, "--task scene needs scenes of at least two classes", "'noise'")
+
+
+def test_a_run_does_not_go_on_with_other_scenes(mixed, monkeypatch, one_sentence):
+    """As many as before, so that the weights would fit."""
+    small = ("--model", "pooled", "--alpha", 0, "--width", 2, "--name", "scenes")
+    command = ("train", "--fold", 1, "--task", "scene", *small)
+    assert mixed.run(*command, "--epochs", 1).exit_code == 0
+    assert read_run(mixed.work / "runs" / "scenes")["scenes"] == ["loud", "noise"]
+    load, names = known.load_scenes, {"loud": "street", "noise": "noise"}
+
+    def renamed(project):
+        return [replace(scene, label=names[scene.label]) for scene in load(project)]
+
+    monkeypatch.setattr(known, "load_scenes", renamed)
+    more = (*command, "--epochs", 2, "--resume")
+    one_sentence(mixed.run(*more), "the scenes loud, noise apart", "now noise, street", "--name")
+    monkeypatch.undo()
+    assert mixed.run(*more).exit_code == 0
 
 
 def test_polyphony_is_the_number_of_events_in_each_frame(store):

@@ -50,7 +50,7 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
         SedmtlError: The folder holds no finished run, or its files have changed or do not fit each
             other.
     """
-    card, modules = _load_modules(folder)
+    card, modules = load_modules(folder)
     return card, modules[""]
 
 
@@ -59,13 +59,13 @@ def load_heads(folder: Path) -> dict[str, nn.Module]:
 
     Detection does without them.
     """
-    _, modules = _load_modules(folder)
+    _, modules = load_modules(folder)
     del modules[""]
     return modules
 
 
-def _load_modules(folder: Path) -> tuple[ModelCard, dict[str, nn.Module]]:
-    """The card, the network under an empty name, and its heads."""
+def load_modules(folder: Path) -> tuple[ModelCard, dict[str, nn.Module]]:
+    """The card, the network under an empty name, and its heads; as `load_model`."""
     card, digest = _load_card(folder)
     try:
         content = read_bytes(folder / "model.safetensors")

@@ -21,7 +21,7 @@ from sedmtl.inference.weights import join_weights
 from sedmtl.logmel import Standardiser
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.models.bag import highest
-from sedmtl.models.heads import HEADS, SceneHead
+from sedmtl.models.heads import SceneHead
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Rows, batches
@@ -39,6 +39,7 @@ from sedmtl.training.memory import enough_memory
 from sedmtl.training.optimiser import build_optimiser, build_schedule
 from sedmtl.training.remix import Remixer
 from sedmtl.training.split import Split, shuffled
+from sedmtl.training.tasks import heads_of
 from sedmtl.training.tasks.task import Task
 
 CountClips = Callable[[int], None]
@@ -125,8 +126,7 @@ class Trainer:
     @property
     def heads(self) -> dict[str, nn.Module]:
         """Those of tasks whose outputs are used: they are kept with the network."""
-        tasks = self._objective.heads
-        return {name: tasks[name].get_submodule("head") for name in tasks if name in HEADS}
+        return heads_of(dict(self._objective.heads.items()))
 
     @property
     def scenes(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from sedmtl.data.frame_times import frames_of
-from sedmtl.inference.checkpoint import load_model
+from sedmtl.inference.checkpoint import load_modules
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.runs import find_run
-from sedmtl.models.frame_input import FrameInput
-from sedmtl.models.settings import NetworkSettings
+from sedmtl.inference.weights import join_weights, split_weights
+from sedmtl.models.heads import Sizes, build_head
 from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json, sealed, unsealed
@@ -40,7 +41,7 @@ class Pretrained(NamedTuple):
     Attributes:
         name: Of the run that it is taken from.
         card: Its card.
-        weights: Its tensors by name.
+        weights: Its tensors, as `join_weights` names them.
         digest: SHA-256 of the file of its weights.
         seen: The recordings that they have learned from; None if it does not say.
     """
@@ -68,9 +69,10 @@ def read_pretrained(runs_dir: Path, config: TrainConfig, store: Store) -> Pretra
             or is another network.
     """
     folder = find_run(runs_dir, config.parent_run)
-    card, network = load_model(folder)
+    card, modules = load_modules(folder)
+    weights = join_weights(modules.pop(""), modules)
     digest = hashlib.sha256(read_bytes(folder / "model.safetensors")).hexdigest()
-    found = Pretrained(folder.name, card, network.state_dict(), digest, _read_seen(folder))
+    found = Pretrained(folder.name, card, weights, digest, _read_seen(folder))
     _check_features(found, store)
     _check_network(found, config)
     return found
@@ -118,15 +120,74 @@ def adopt(network: nn.Module, start: Pretrained, config: TrainConfig, store: Sto
             change its tensors.
     """
     theirs, ours = start.card.classes, store.classes
-    known = [label for label in ours if label in theirs]
     n_frames, n_mels = store.row_shape
-    dims = class_dims(config.network, n_frames, n_mels, frames_of(store))
-    fresh = network.state_dict()
-    for key, tensor in fresh.items():
-        source = start.weights.get(key)
+    frames = frames_of(store)
+    dims = class_dims(lambda n: config.network.build(n, n_frames, n_mels, frames))
+    misfit = _copy(start.weights, network, dims, theirs, ours)
+    if misfit is not None:
+        raise _other_sizes(start, config, n_frames, misfit)
+    new = [label for label in ours if label not in theirs]
+    progress.say(
+        f"beginning with the weights and the standardiser of {start.name}, which knows "
+        f"{len(ours) - len(new)} of the {len(ours)} classes"
+        + (f"; new: {', '.join(new)}" if new else "")
+    )
+
+
+def adopt_heads(
+    heads: Mapping[str, nn.Module],
+    start: Pretrained,
+    config: TrainConfig,
+    classes: tuple[str, ...],
+    sizes: Sizes,
+) -> None:
+    """Put the heads of another run into those of the same tasks, in place, once `adopt` has fitted.
+
+    Those that begin anew are named with the reason.
+
+    Args:
+        heads: With fresh weights, by task; what they have for new classes stays as it is.
+        start: The other run.
+        config: Of the new one.
+        classes: What is trained on.
+        sizes: What the heads were built with.
+    """
+    kept = []
+    for name, head in heads.items():
+        if name not in start.card.heads:
+            progress.say(f"the head of --task {name} begins anew: {start.name} has none")
+        elif name == "scene" and start.card.scenes != sizes.scenes:
+            progress.say(
+                f"the head of --task {name} begins anew: {start.name} tells "
+                f"{', '.join(start.card.scenes)} apart, expected {', '.join(sizes.scenes)}"
+            )
+        else:
+            build = partial(_build_head, name, config, sizes)
+            own = split_weights(start.weights, name)
+            _copy(own, head, class_dims(build), start.card.classes, classes)
+            kept.append(name)
+    if kept:
+        progress.say(f"its heads of {', '.join(kept)} are taken, too")
+
+
+def _build_head(name: str, config: TrainConfig, sizes: Sizes, n_classes: int) -> nn.Module:
+    return build_head(name, config.network, sizes._replace(n_classes=n_classes))
+
+
+def _copy(
+    weights: Mapping[str, Tensor],
+    module: nn.Module,
+    dims: Mapping[str, tuple[int, ...]],
+    theirs: tuple[str, ...],
+    ours: tuple[str, ...],
+) -> str | None:
+    """Copy tensors in place, of each class those of the same; returns the first that cannot be."""
+    known = [label for label in ours if label in theirs]
+    for key, tensor in module.state_dict().items():
+        source = weights.get(key)
         expected = [len(theirs) if d in dims[key] else size for d, size in enumerate(tensor.shape)]
         if source is None or list(source.shape) != expected:
-            raise _other_sizes(start, config, n_frames, key)
+            return key
 
         def indices(classes: tuple[str, ...], key: str = key, tensor: Tensor = tensor) -> Any:
             kept = [classes.index(label) for label in known]
@@ -134,11 +195,7 @@ def adopt(network: nn.Module, start: Pretrained, config: TrainConfig, store: Sto
             return np.ix_(*of_each)
 
         tensor.numpy()[indices(ours)] = source.numpy()[indices(theirs)]
-    new = [label for label in ours if label not in theirs]
-    progress.say(
-        f"beginning with the weights and the standardiser of {start.name}, which knows "
-        f"{len(known)} of the {len(ours)} classes" + (f"; new: {', '.join(new)}" if new else "")
-    )
+    return None
 
 
 def _other_sizes(start: Pretrained, config: TrainConfig, n_frames: int, key: str) -> SedmtlError:
@@ -157,12 +214,14 @@ def _other_sizes(start: Pretrained, config: TrainConfig, n_frames: int, key: str
     )
 
 
-def class_dims(
-    settings: NetworkSettings, n_frames: int, n_mels: int, frames: FrameInput | None = None
-) -> dict[str, tuple[int, ...]]:
-    """The dimensions of a network's tensors that have an entry for each class, by tensor."""
+def class_dims(build: Callable[[int], nn.Module]) -> dict[str, tuple[int, ...]]:
+    """The dimensions of a module's tensors that have an entry for each class, by tensor.
+
+    Args:
+        build: Makes it for a number of classes.
+    """
     with torch.device("meta"):
-        one, other = (settings.build(n, n_frames, n_mels, frames).state_dict() for n in (5, 6))
+        one, other = (build(n).state_dict() for n in (5, 6))
     return {
         key: tuple(d for d, sizes in enumerate(zip(one[key].shape, other[key].shape, strict=True))
                    if sizes[0] != sizes[1])

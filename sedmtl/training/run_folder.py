@@ -21,7 +21,7 @@ from sedmtl.training.pretrained import SEEN_NAME
 from sedmtl.training.start import stored_arrays
 
 RECORDED = ("epochs", "stopped_after", "torch_version", "sedmtl_version", "config", "sources",
-            "from_sha256", "n_seen", *CLIP_FACTS)  # fmt: skip
+            "scenes", "from_sha256", "n_seen", *CLIP_FACTS)  # fmt: skip
 """Settings that may differ when a run is resumed."""
 
 WRITTEN = ("model.safetensors", "last.pt", "metrics.jsonl", "model.json", "scores.h5",
@@ -109,17 +109,28 @@ def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
     return False
 
 
-def check_sources(run: Path, digest: str) -> None:
-    """Refuse to go on with a run whose mixtures were drawn from other audio.
+def check_corpora(run: Path, made_of: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that has learned from other corpora than there are now.
+
+    Args:
+        run: The folder.
+        made_of: The digest of `sources`, if mixtures are drawn from them, and the classes of
+            `scenes`, if it learns to tell them apart.
 
     Raises:
-        SedmtlError: They were.
+        SedmtlError: It has.
     """
-    before = read_run(run).get("sources", digest) if (run / "run.yaml").is_file() else digest
-    if before != digest:
+    before = read_run(run) if (run / "run.yaml").is_file() else {}
+    other = {key for key, now in made_of.items() if before.get(key, now) != now}
+    remedy = "give this run another --name, or --force to replace it"
+    if "sources" in other:
         raise SedmtlError(
-            f"{run} was trained on mixtures of other audio than the corpora now hold: give this "
-            "run another --name, or --force to replace it"
+            f"{run} was trained on mixtures of other audio than the corpora now hold: {remedy}"
+        )
+    if "scenes" in other:
+        raise SedmtlError(
+            f"{run} was trained to tell the scenes {', '.join(before['scenes'])} apart, and those "
+            f"of the corpus are now {', '.join(made_of['scenes'])}: {remedy}"
         )
 
 

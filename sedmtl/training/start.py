@@ -18,10 +18,10 @@ from sedmtl.training.batches import BatchLoader, ReadRows, fits
 from sedmtl.training.config import TrainConfig, build_network
 from sedmtl.training.known import PRESENCE, Knowledge, known_arrays
 from sedmtl.training.loop import Trainer
-from sedmtl.training.pretrained import Pretrained, adopt
+from sedmtl.training.pretrained import Pretrained, adopt, adopt_heads
 from sedmtl.training.remix import open_remixer
 from sedmtl.training.split import split_rows
-from sedmtl.training.tasks import arrays_of, build_tasks, task_class
+from sedmtl.training.tasks import arrays_of, build_tasks, heads_of, task_class
 
 
 def open_trainer(
@@ -72,6 +72,8 @@ def open_trainer(
     n_frames, n_mels = store.row_shape
     sizes = Sizes(len(store.classes), n_frames, n_mels, knowledge.scenes)
     tasks = build_tasks(config.tasks, config.network, sizes)
+    if pretrained is not None:
+        adopt_heads(heads_of(tasks), pretrained, config, store.classes, sizes)
     bags = None if windows is None else Bags(windows, target, config.seed, device)
     return Trainer(
         network, tasks, standardisers, loader, target, split, config, device, remixer, bags

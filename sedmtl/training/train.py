@@ -43,7 +43,7 @@ from sedmtl.training.pretrained import (
 from sedmtl.training.run import OnEpoch, is_last
 from sedmtl.training.run_folder import (
     begin,
-    check_sources,
+    check_corpora,
     folders_of,
     is_done,
     known_settings,
@@ -137,10 +137,12 @@ def _train(
     pretrained, seen = start or _pretrained(run, config, store, project, force=force)
     settings = {**settings, **seen}
     trainer = open_trainer(config, store, device, project, pretrained)
+    made_of: dict[str, Any] = {"scenes": list(trainer.scenes)} if trainer.scenes else {}
     if trainer.remixer is not None and trainer.remixer.digest:
-        settings = {**settings, "sources": trainer.remixer.digest}
-        if not force:
-            distributed.first(lambda: check_sources(run, settings["sources"]))
+        made_of["sources"] = trainer.remixer.digest
+    settings = {**settings, **made_of}
+    if not force:
+        distributed.first(lambda: check_corpora(run, made_of))
     n_left = config.epochs - (0 if force else n_epochs_done(run))
     if distributed.world_size() == 1:
         load = Workload.of_store(store, config.fold)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sedmtl.models.heads import Sizes
+from torch import nn
+
+from sedmtl.models.heads import HEADS, Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.errors import SedmtlError, suggest
 from sedmtl.training.tasks.active import Active
@@ -43,6 +45,11 @@ def task_class(name: str) -> type[Task]:
 def build_tasks(names: Iterable[str], network: NetworkSettings, sizes: Sizes) -> dict[str, Task]:
     """Tasks by name, with fresh weights; raises as `task_class`."""
     return {name: task_class(name)(network, sizes) for name in names}
+
+
+def heads_of(tasks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Of tasks those heads that a run keeps with its network, since their outputs are used."""
+    return {name: task.get_submodule("head") for name, task in tasks.items() if name in HEADS}
 
 
 def arrays_of(names: Iterable[str]) -> tuple[str, ...]:
