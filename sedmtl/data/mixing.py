@@ -21,7 +21,8 @@ from sedmtl.data.mix_worker import (
     decode_events,
     render_block,
 )
-from sedmtl.data.plan import MIXTURE_NAME, Plan, PlannedEvent, plan
+from sedmtl.data.mixture_tables import clip_table
+from sedmtl.data.plan import MIXTURE_NAME, Plan, plan
 from sedmtl.data.render import PROTOCOL
 from sedmtl.events import strong_label_text
 from sedmtl.runtime import disk_space, progress
@@ -35,14 +36,11 @@ from sedmtl.runtime.workers.shards import map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
 from sedmtl.store import (
     Attributes,
-    ClipTable,
-    EventTable,
     RowArray,
     Store,
     StoreWriter,
     announce,
     check_n_classes,
-    labels_of,
     mixture_path,
 )
 
@@ -248,40 +246,9 @@ def _writer(
         "onsets": mixing.onsets if isinstance(mixing.onsets, str) else "fixed",
         "config": job.config.describe("corpus", "mixing"),
     }
-    clips = _clip_table(job.planned, events, snr_db)
+    clips = clip_table(job.planned, events, snr_db)
     arrays = mixture_arrays(mixing, stems=job.options.stems)
     return StoreWriter(path, arrays, clips, attributes, recorded, stamp)
-
-
-def _clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -> ClipTable:
-    mixtures = planned.mixtures
-    offset_db = {name: event.snr_offset_db for name, event in events.items()}
-    table = event_table([mixture.events for mixture in mixtures], planned.classes)
-    realised_db = [snr_db + offset_db[source] for source in table.source]
-    target = np.zeros((len(mixtures), len(planned.classes)), np.uint8)
-    target[table.mixture, table.label] = 1
-    return ClipTable(
-        name=[mixture.name for mixture in mixtures],
-        target=target,
-        fold=np.array([mixture.fold for mixture in mixtures], np.uint8),
-        validation=np.array([mixture.validation for mixture in mixtures], np.uint8),
-        scene=[mixture.scene.name for mixture in mixtures],
-        events=replace(table, snr_db=np.array(realised_db, np.float32)),
-    )
-
-
-def event_table(mixtures: Sequence[Sequence[PlannedEvent]], classes: Sequence[str]) -> EventTable:
-    """The events of mixtures as a store has them, without their realised SNRs (NaN)."""
-    index = {label: i for i, label in enumerate(classes)}
-    rows = [(i, event) for i, events in enumerate(mixtures) for event in events]
-    return EventTable(
-        mixture=np.array([i for i, _ in rows], np.int32),
-        label=labels_of([index[event.clip.label] for _, event in rows], len(classes)),
-        onset_s=np.array([event.onset_s for _, event in rows], np.float32),
-        offset_s=np.array([event.offset_s for _, event in rows], np.float32),
-        snr_db=np.full(len(rows), np.nan, np.float32),
-        source=[event.clip.name for _, event in rows],
-    )
 
 
 def _remove_wavs(path: Path) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sedmtl.config import Config, Mixing, Remix
 from sedmtl.data.draw import Chances, Drawn, DrawnEvent, draw
-from sedmtl.data.mixing import event_table
+from sedmtl.data.mixture_tables import event_table
 from sedmtl.data.plan import Pool
 from sedmtl.data.sources import Sources
 from sedmtl.features.targets import Placed, make_targets, target_arrays
