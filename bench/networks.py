@@ -186,7 +186,8 @@ def predict(settings: Settings, minutes: str = "minutes", **options: Any) -> Run
     if not path.is_file():
         _write_recording(path, audio_s)
     detector = _detector(settings, **options)
-    detector.score_windows(np.zeros((8, detector.card.n_samples), np.float32))  # the first is slow
+    silence = np.zeros((8, detector.card.n_samples), np.float32)
+    detector.network.score_windows(silence)  # the first is slow
 
     def work() -> None:
         for _, found in detector.predict_many([path], n_workers=all_cores()):

@@ -88,8 +88,8 @@ def test_the_reconstruction_comes_back_in_the_unit_of_the_log_mel(run):
     card, network = load_model(run)
     waveform = np.random.default_rng(0).normal(scale=0.1, size=(2, card.n_samples))
     detector, standardiser = Detector.load(run), card.build_standardiser()
-    found = detector.logmel(waveform.astype(np.float32))
-    output = detector.activations(found, reconstruct=True)
+    found = detector.network.logmel(waveform.astype(np.float32))
+    output = detector.network.activations(found, reconstruct=True)
     with torch.no_grad():
         logmel = card.build_logmel()(torch.from_numpy(waveform.astype(np.float32)))
         decoded = network(standardiser(logmel)).reconstruction

@@ -103,7 +103,7 @@ def test_a_run_is_scored_on_another_store_of_the_same_plan(crossvalidated, moved
             logmel = torch.from_numpy(store.read(rows))
             target = store.clips.target[rows]
         with torch.no_grad():
-            score = detector.activations(logmel).clip
+            score = detector.network.activations(logmel).clip
         expected.append(average_precision_score(target, score, average="micro"))
     assert row["micro_p"] == pytest.approx(np.mean(expected), abs=1e-6)
 
@@ -204,7 +204,7 @@ def test_the_stored_frame_scores_are_those_of_the_network(trained):
     scores, detector = read_scores(run / "scores.h5"), sedmtl.load(run)
     with Store(trained.work / "features" / "snr_20.h5", "logmel") as store:
         rows = np.flatnonzero(store.clips.fold == 1)
-        _, frame = detector.score(store.read, rows)
+        _, frame = detector.network.score(store.read, rows)
         names = [store.clips.name[row] for row in rows]
     np.testing.assert_allclose(scores.frame, frame, atol=1e-3)
     assert list(scores.name) == names

@@ -127,7 +127,7 @@ def test_onnxruntime_scores_as_the_detector_does(card):
     for waveforms in (noise[:1], noise, silence):
         clip, frame = session.run(["clip", "frame"], {"waveform": waveforms})
         conformed = np.stack([conform(each, card.n_samples) for each in waveforms])
-        expected_clip, expected_frame = detector.score_windows(conformed)
+        expected_clip, expected_frame = detector.network.score_windows(conformed)
         # Rounding makes 2e-6.
         np.testing.assert_allclose(clip, expected_clip, atol=1e-5)
         np.testing.assert_allclose(frame, expected_frame, atol=1e-5)
@@ -202,7 +202,8 @@ def test_the_script_of_the_guide_finds_what_the_detector_finds(trained, written,
     waveform, _ = soundfile.read(trained.work / "mixtures" / "snr_20" / "mix_01.wav")
     soundfile.write(tmp_path / "clip.wav", waveform, 11_025)
     waveform = read(tmp_path / "clip.wav", card.sample_rate)
-    (clip,), _ = Detector(card, network).score_windows(conform(waveform, card.n_samples)[None])
+    conformed = conform(waveform, card.n_samples)[None]
+    (clip,), _ = Detector(card, network).network.score_windows(conformed)
     # Two of the three classes are above their threshold.
     card = replace(card, tag_threshold=tuple((clip + np.array([-0.01, 0.01, -0.01])).tolist()))
     model = onnx.load(written[1] / "detector.onnx")
@@ -263,5 +264,6 @@ def test_a_runs_own_encoder_is_a_file_that_features_take(tmp_path):
     path.write_bytes(to_onnx(ClipEncoder(card, network), card.n_samples, ["vectors"], stated))
     clip = conform(np.random.default_rng(1).normal(size=4000).astype(np.float32), 4000)
     frames = Encoder.open(EncoderFile(onnx=path, dtype="float32"), path).frames(clip, 8000)
-    encoded = detector.activations(*detector.inputs(clip[None])).encoded[0].mean(dim=-1).T
+    computed = detector.network.activations(*detector.network.inputs(clip[None]))
+    encoded = computed.encoded[0].mean(dim=-1).T
     np.testing.assert_allclose(frames, encoded.numpy(), atol=1e-5)

@@ -220,9 +220,9 @@ def test_prediction_meets_the_numbers_that_training_met(framed, run):
             for name in scores.name
         ]
     )
-    made = detector.inputs(waves)[detector.card.network.inputs.index("frames")]
+    made = detector.network.inputs(waves)[detector.card.network.inputs.index("frames")]
     np.testing.assert_array_equal(made.numpy(), stored.astype(np.float32))
-    clip, frame = detector.score_windows(waves)
+    clip, frame = detector.network.score_windows(waves)
     np.testing.assert_allclose(clip, scores.score["honest"], atol=1e-5)
     assert frame.shape[-1] == detector.card.grid.n_frames == 61
 

@@ -72,12 +72,16 @@ def test_the_heads_are_in_the_model_file_and_detection_does_without_them(run, st
     for name, head in heads.items():
         for key, value in head.state_dict().items():
             torch.testing.assert_close(value, weights[f"heads.{name}.{key}"], rtol=0, atol=0)
-    with_heads, without = Detector.load(run, with_heads=True), Detector.load(run)
+    with_heads = Detector.load(run, with_heads=True).network
+    without = Detector.load(run).network
     logmel = without.logmel(stems.mixture[None])
     assert without.activations(logmel).tasks == {}
     assert set(with_heads.activations(logmel).tasks) == set(TASKS)
     torch.testing.assert_close(
-        with_heads.activations(logmel).clip, without.activations(logmel).clip, rtol=0, atol=0
+        with_heads.activations(logmel).clip,
+        without.activations(logmel).clip,
+        rtol=0,
+        atol=0,
     )
 
 
@@ -121,7 +125,7 @@ def test_losses_fall_and_targets_are_made_while_remixing(made, tmp_path):
 def test_learned_masks_take_the_place_of_presences(run, stems):
     detector = Detector.load(run, channels_last=False, with_heads=True)
     mixture = conform(stems.mixture, len(stems.mixture))
-    output = detector.activations(detector.logmel(mixture[None]))
+    output = detector.network.activations(detector.network.logmel(mixture[None]))
     _, mask = Separator(detector).listen(mixture)
     torch.testing.assert_close(mask, mel_masks(output, detector.card)[0])
     assert mask.std(dim=-1).max() > 0  # not the same in all mel bins, as presences are
@@ -131,11 +135,11 @@ def test_learned_masks_take_the_place_of_presences(run, stems):
 
 def test_the_denoiser_is_measured_where_there_is_one(made, run, stems):
     detector = Detector.load(run, with_heads=True)
-    noisy = detector.logmel(stems.mixture[None])
-    left = noisy - detector.activations(noisy).tasks["denoise"]
+    noisy = detector.network.logmel(stems.mixture[None])
+    left = noisy - detector.network.activations(noisy).tasks["denoise"]
     measured = denoising.measure(detector, [stems]).all_db
     everywhere = np.ones(noisy.shape[1:], bool)
-    limit = detector.logmel(stems.events[None]).max() - 60 / denoising.DB
+    limit = detector.network.logmel(stems.events[None]).max() - 60 / denoising.DB
     expected = rms_distance(
         *(each.clamp_min(limit)[0].numpy() * denoising.DB for each in (noisy, left)), everywhere
     )
@@ -151,7 +155,7 @@ def test_events_that_are_measured_are_those_of_the_features(trained, stems):
         row = int(np.flatnonzero(features.clips.fold == 1)[0])
         stored = features.read(np.array([row]), "clean_logmel")[0]
     detector = Detector.load(next((trained.work / "runs").iterdir()))
-    clean = detector.logmel(stems.events[None])[0].numpy()
+    clean = detector.network.logmel(stems.events[None])[0].numpy()
     np.testing.assert_allclose(np.exp(stored), np.exp(clean), rtol=0.02, atol=1e-4)
 
 
@@ -164,7 +168,7 @@ def test_the_exported_masks_are_those_of_separation(run, stems):
     clip, frame, mask = session.run(None, {"waveform": waveforms})
     detector = Detector.load(run, channels_last=False, with_heads=True)
     conformed = conform(stems.mixture, len(stems.mixture))
-    output = detector.activations(detector.logmel(conformed[None]))
+    output = detector.network.activations(detector.network.logmel(conformed[None]))
     for of_graph, expected in (
         (clip, output.clip), (frame, output.frame), (mask, mel_masks(output, card)),
     ):  # fmt: skip

@@ -107,7 +107,7 @@ def test_the_store_holds_the_windows_that_predict_cuts(store, long, detector):
         for row in rows:
             part = wave[windows.start[row] * grid.hop :][: grid.n_samples]
             assert windows.n_frames[row] == grid.frames_within(len(part))
-            expected = detector.logmel(audio.conform(part, grid.n_samples)[None])[0]
+            expected = detector.network.logmel(audio.conform(part, grid.n_samples)[None])[0]
             np.testing.assert_allclose(logmel[row], expected, atol=1e-3)
 
 
@@ -368,7 +368,7 @@ def test_the_trainer_scores_recordings_by_their_highest_window(store, detector):
     lines, whole = score_recordings(detector, store, clips)
     for i, clip in enumerate(clips):
         rows, _ = store.clips.rows_of(np.array([clip]))
-        of_windows, _ = detector.score(store.read, rows)
+        of_windows, _ = detector.network.score(store.read, rows)
         np.testing.assert_allclose(whole[i], of_windows.max(axis=0), atol=1e-6)
     assert lines.windows.clip.tolist() == sorted(lines.windows.clip.tolist())
 

@@ -17,9 +17,9 @@ from mutations import in_json
 
 import sedmtl
 from sedmtl.data import audio
-from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.inference.predict_options import PredictOptions
+from sedmtl.inference.trained_network import TrainedNetwork
 from sedmtl.label_files import read_strong_labels
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
@@ -216,13 +216,13 @@ def test_a_threshold_of_a_class_goes_before_that_of_all():
 def scored(monkeypatch):
     """Counts the windows that the network scores."""
     counts = []
-    true = Detector.score_windows
+    true = TrainedNetwork.score_windows
 
     def count(self, waveforms):
         counts.append(len(waveforms))
         return true(self, waveforms)
 
-    monkeypatch.setattr(Detector, "score_windows", count)
+    monkeypatch.setattr(TrainedNetwork, "score_windows", count)
     return counts
 
 
@@ -243,7 +243,7 @@ def test_the_same_command_again_redoes_nothing(trained, sounds, out, scored):
 
 def test_an_interrupted_batch_goes_on_where_it_was(trained, sounds, out, monkeypatch):
     expected = trained.run("predict", sounds, "--out", out.with_name("whole"), *LOW).stdout
-    true, n_calls = Detector.score_windows, 0
+    true, n_calls = TrainedNetwork.score_windows, 0
 
     def interrupted(self, waveforms):
         nonlocal n_calls
@@ -252,7 +252,7 @@ def test_an_interrupted_batch_goes_on_where_it_was(trained, sounds, out, monkeyp
             raise KeyboardInterrupt
         return true(self, waveforms)
 
-    monkeypatch.setattr(Detector, "score_windows", interrupted)
+    monkeypatch.setattr(TrainedNetwork, "score_windows", interrupted)
     options = ("--out", out, "--batch-size", 1, *LOW)
     stopped = trained.run("predict", sounds, *options)
     assert stopped.exit_code == 130

@@ -36,7 +36,7 @@ class Fake(Detector):
 
     def __init__(self, **settings):
         self.card = replace(CARD, postprocessing=replace(CARD.postprocessing, **settings))
-        self.batches = []
+        self.batches, self.network = [], self
 
     def score_windows(self, waveforms):
         self.batches.append(len(waveforms))

@@ -44,7 +44,7 @@ def recording_of(seconds, seed=0):
 def detector(trained):
     """It scores a batch of windows once: the blocks must not change a sample of them."""
     loaded = sedmtl.load(trained.work / "runs" / RUN)
-    score, known = loaded.score_windows, {}
+    score, known = loaded.network.score_windows, {}
 
     def score_once(waveforms):
         key = waveforms.tobytes()
@@ -52,7 +52,7 @@ def detector(trained):
             known[key] = score(waveforms)
         return known[key]
 
-    loaded.score_windows = score_once
+    loaded.network.score_windows = score_once
     return loaded
 
 
@@ -144,7 +144,7 @@ def test_an_endless_stream_needs_no_more_memory_than_a_short_one(detector, monke
     """With a network that finds the same in each window."""
     card = detector.card
     scores = np.random.default_rng(0).random((1, 3, card.grid.n_frames), np.float32)
-    monkeypatch.setattr(detector, "score_windows", lambda _: (scores.max(axis=2), scores))
+    monkeypatch.setattr(detector.network, "score_windows", lambda _: (scores.max(axis=2), scores))
     sizes = []
 
     def blocks():
@@ -172,7 +172,7 @@ def test_resampled_blocks_are_the_samples_of_the_whole_file(tmp_path):
 def test_a_run_with_boxes_streams_with_the_filter_that_was_tuned_for_it(detector, heard):
     wave, how, expected = heard
     boxed = replace(how, step_s=0.4)
-    network = detector._network
+    network = detector.network._network
     card = replace(detector.card, postprocessing=boxed, streaming=how)
     assert by_onset(Detector(card, network).stream([wave], RATE)) == expected
     with pytest.raises(SedmtlError, match="boxes need the whole recording"):
@@ -215,8 +215,8 @@ def test_an_embedding_has_the_frames_of_the_prediction(detector, model, seconds)
 def test_an_embedding_is_the_mean_of_what_the_encoder_gives(detector):
     wave = recording_of(2)
     clip = np.concatenate(list(incoming([wave], RATE, detector.card.sample_rate)))
-    logmel = detector.logmel((clip / np.abs(clip).max() * 0.5)[None])
-    encoded = detector.activations(logmel).encoded[0].mean(dim=-1).numpy().T
+    logmel = detector.network.logmel((clip / np.abs(clip).max() * 0.5)[None])
+    encoded = detector.network.activations(logmel).encoded[0].mean(dim=-1).numpy().T
     embedding = detector.embed(wave, RATE)
     np.testing.assert_allclose(embedding.frame, encoded[: len(embedding.frame)], atol=1e-5)
     np.testing.assert_allclose(embedding.clip, encoded.mean(axis=0), atol=1e-5)

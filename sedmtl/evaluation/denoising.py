@@ -121,7 +121,7 @@ def _distances(spectra: tuple[Spectra, ...], where: Bins, unit: float | Spectra)
 
 def _spectrograms(detector: Detector, stems: Stems) -> Spectrograms:
     # A mixture's peak normalisation scales its stems, too, so levels match.
-    clean, noisy = detector.logmel(stems.events[None]), detector.logmel(stems.mixture[None])
+    clean, noisy = (detector.network.logmel(x[None]) for x in (stems.events, stems.mixture))
     decoded = _decoded(detector, noisy)
     return Spectrograms(*(batch[0].cpu().numpy() for batch in (clean, noisy, decoded)))
 
@@ -129,7 +129,7 @@ def _spectrograms(detector: Detector, stems: Stems) -> Spectrograms:
 def _decoded(detector: Detector, noisy: Tensor) -> Tensor:
     """(B, T, F), what the task `denoise` leaves, or else the decoder's output."""
     is_denoiser = "denoise" in detector.card.heads
-    output = detector.activations(noisy, reconstruct=not is_denoiser)
+    output = detector.network.activations(noisy, reconstruct=not is_denoiser)
     if is_denoiser:
         return noisy - output.tasks["denoise"]
     assert output.reconstruction is not None

@@ -7,17 +7,16 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self, overload
+from typing import Self, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sedmtl.data import audio
 from sedmtl.events import Detection
 from sedmtl.features.encoder import Encoder
-from sedmtl.features.front_end import FrontEnd
 from sedmtl.inference.checkpoint import load_encoder, load_heads, load_model
 from sedmtl.inference.embedding import Embedding, embed
 from sedmtl.inference.inspection import Inspection, repeated
@@ -31,16 +30,11 @@ from sedmtl.inference.prediction import (
     windows_of,
 )
 from sedmtl.inference.sounds import Sound, blocks_of, incoming, mono, paths_of
-from sedmtl.models import SedOutput
-from sedmtl.runtime.devices import choose_precision
+from sedmtl.inference.trained_network import TrainedNetwork
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.workers.prefetch import prefetch
-from sedmtl.store import Rows, batches
 
 Array = npt.NDArray[np.float32]
-
-STORED_BATCH_SIZE = 24
-"""Stored log-mels at a time."""
 
 
 class Detector:
@@ -53,6 +47,7 @@ class Detector:
     Attributes:
         card: Model card of the run: classes, front end, sizes.
         device: Where it computes.
+        network: What it computes with.
     """
 
     def __init__(
@@ -65,19 +60,10 @@ class Detector:
         heads: Mapping[str, nn.Module] = MappingProxyType({}),
         encoder: Encoder | None = None,
     ) -> None:
-        self.card = card
-        self.device = torch.device(device)
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._network = network.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
-        self._heads = {name: head.eval().to(self.device) for name, head in heads.items()}
-        self._front_end = FrontEnd(card.build_logmel().to(self.device), encoder)
-        names = {"logmel", *card.network.inputs}
-        self._standardisers = {
-            name: card.build_standardiser(name).to(self.device) for name in names
-        }
-        # Scored as it was trained, where the hardware can.
-        trained_in, computed_in = card.training["precision"], choose_precision(self.device)
-        self._in_bfloat16 = trained_in == computed_in == "bfloat16"
+        self.card, self.device = card, torch.device(device)
+        self.network = TrainedNetwork(
+            card, network, self.device, channels_last=channels_last, heads=heads, encoder=encoder
+        )
 
     @classmethod
     def load(
@@ -165,7 +151,8 @@ class Detector:
                 return [replace(_raised(p), filename=str(paths[i])) for i, p in predictions]
         blocks = blocks_of(sound, sample_rate, card.sample_rate)
         windows = ((0, window) for window in windows_of(blocks, card))
-        ((_, found),) = predict_each(windows, self.score_windows, card, settings, keeps_frames=True)
+        score = self.network.score_windows
+        ((_, found),) = predict_each(windows, score, card, settings, keeps_frames=True)
         return _raised(found)
 
     def stream(
@@ -210,7 +197,7 @@ class Detector:
                 "train the run again, which tunes a filter for streams, too"
             )
         audio_blocks = incoming(blocks, sample_rate, card.sample_rate)
-        return stream_events(audio_blocks, self.score_windows, card, settings)
+        return stream_events(audio_blocks, self.network.score_windows, card, settings)
 
     def embed(self, sound: Sound, sample_rate: int | None = None) -> Embedding:
         """The encoder's output for a recording of any length, in float32.
@@ -225,7 +212,8 @@ class Detector:
         """
 
         def encode(waveforms: Array) -> Array:
-            encoded = self.activations(*self.inputs(waveforms)).encoded  # (B, D, T, F)
+            output = self.network.activations(*self.network.inputs(waveforms))
+            encoded = output.encoded  # (B, D, T, F)
             if encoded is None:
                 raise SedmtlError(
                     f"{self.card.model} has no encoding of its own: take its encoder's frames, "
@@ -263,10 +251,10 @@ class Detector:
         """
         card, settings = self.card, settings or self.card.postprocessing
         blocks = (audio.stream(path, card.sample_rate) for path in paths_of(paths))
-        sources = (windows_of(each, card) for each in blocks)
+        sources, score = (windows_of(each, card) for each in blocks), self.network.score_windows
         with prefetch(sources, n_workers, batch_size) as windows:
             yield from predict_each(
-                windows, self.score_windows, card, settings, batch_size=batch_size, advance=advance
+                windows, score, card, settings, batch_size=batch_size, advance=advance
             )
 
     def inspect(
@@ -277,74 +265,13 @@ class Detector:
         Raises:
             SedmtlError: The audio cannot be read, ends before `start_s`, or has no rate.
         """
-        card = self.card
+        card, network = self.card, self.network
         waveform = mono(sound, sample_rate, card.sample_rate, start_s, self.duration_s)
         clip = audio.conform(waveform, card.n_samples)[None]
-        output = self.activations(*self.inputs(clip), reconstruct=card.reconstructs)
-        logmel = self._standardisers["logmel"](self.logmel(clip))
+        output = network.activations(*network.inputs(clip), reconstruct=card.reconstructs)
+        logmel = network.standardisers["logmel"](network.logmel(clip))
         duration_s = min(len(waveform) / card.sample_rate, self.duration_s)
         return Inspection.of(card, logmel, output, start_s, duration_s)
-
-    def logmel(self, waveforms: Array) -> Tensor:
-        """(B, n_samples) at the network's rate, not rescaled -> (B, T, F) natural logarithm."""
-        return self._front_end.make("logmel", waveforms)
-
-    def inputs(self, waveforms: Array) -> tuple[Tensor, ...]:
-        """What the network takes (`card.network.inputs`) of clips (B, n_samples), conformed."""
-        return tuple(self._front_end.make(name, waveforms) for name in self.card.network.inputs)
-
-    def activations(self, *inputs: Tensor, reconstruct: bool = False) -> SedOutput:
-        """All that the network computes of its inputs, not standardised, in float32.
-
-        Most take one, log-mels (B, T, F). The decoder, if it runs, gives standardised ones. So do
-        the heads of tasks run if they were loaded: `SedOutput.tasks` has what they give.
-
-        Raises:
-            SedmtlError: The network overflows: its scores would be of nothing.
-        """
-        stages = {"with_stages": True} if self._heads and self.card.network.stage_channels else {}
-        with torch.inference_mode():
-            named = zip(self.card.network.inputs, inputs, strict=True)
-            standardised = [self._standardisers[name](values) for name, values in named]
-            output: SedOutput = self._network(*standardised, reconstruct=reconstruct, **stages)
-            made = {name: head(output) for name, head in self._heads.items()}
-            output = output._replace(tasks={**output.tasks, **made})
-        # Sigmoids hide an overflow of the class map.
-        if not all(each.isfinite().all() for each in (output.clip, output.frame, output.class_map)):
-            raise SedmtlError(
-                "the network's output is NaN or infinity: its weights are too large to compute "
-                "with; train the run again"
-            )
-        return output
-
-    def score_windows(self, waveforms: Array) -> tuple[Array, Array]:
-        """Score clips (B, n_samples) that went through `audio.conform`.
-
-        Returns:
-            Clip scores (B, C) and frame scores (B, C, T), float32 in [0, 1].
-        """
-        return self._score(self.inputs(waveforms))
-
-    def score(
-        self, read: Callable[[Rows, str], npt.NDArray[Any]], rows: Rows
-    ) -> tuple[Array, Array]:
-        """Score stored clips: `read` gives an array of rows by its name, as `Store.read` does.
-
-        Returns:
-            Clip scores (n, C) and frame scores (n, C, T), float32 in [0, 1].
-        """
-        clip = np.empty((len(rows), len(self.classes)), np.float32)
-        frame = np.empty((*clip.shape, self.card.grid.n_frames), np.float32)
-        for batch in batches(np.arange(len(rows)), STORED_BATCH_SIZE):
-            stored = [read(rows[batch], name) for name in self.card.network.inputs]
-            inputs = [torch.from_numpy(each).float().to(self.device) for each in stored]
-            clip[batch], frame[batch] = self._score(inputs)
-        return clip, frame
-
-    def _score(self, inputs: Sequence[Tensor]) -> tuple[Array, Array]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._in_bfloat16):
-            output = self.activations(*inputs)
-        return output.clip.float().cpu().numpy(), output.frame.float().cpu().numpy()
 
 
 def _raised(found: Prediction | SedmtlError) -> Prediction:

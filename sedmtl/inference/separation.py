@@ -75,12 +75,12 @@ class Separator:
                 f"the network {self.card.model} takes the vectors of an encoder, which have no mel "
                 "bins that sounds could be separated by: take a run of another network"
             )
-        self._detector = detector
+        self._network = detector.network
         self.stft = MaskedStft(detector.card, detector.device, sample_rate)
 
     def listen(self, clip: Audio) -> tuple[Scores, Tensor]:
         """A conformed clip (n_samples,) -> scores (C,), masks (C, T, F) that know no others."""
-        output = self._detector.activations(*self._detector.inputs(clip[None]))
+        output = self._network.activations(*self._network.inputs(clip[None]))
         scores: Scores = output.clip[0].cpu().numpy()
         return scores, mel_masks(output, self.card)[0]
 

@@ -66,7 +66,7 @@ def score_recordings(
 ) -> tuple[Timelines, npt.NDArray[np.float32]]:
     """Score recordings of a store: over time, and each as a whole (n, C)."""
     rows, which = store.clips.rows_of(clips)
-    clip, frame = detector.score(store.read, rows)
+    clip, frame = detector.network.score(store.read, rows)
     if store.clips.windows is None:
         return Timelines(frame, clip, None), clip
     windows = store.clips.windows.of_clips(clips).pooled(detector.card.network.time_stride)

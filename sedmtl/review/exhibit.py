@@ -111,7 +111,8 @@ def _picture(
     """The log-mel of a waveform, one pixel per value, and where it begins and ends."""
     card = detector.card
     n_samples = max(len(shown), int(card.features["window"]))
-    values = detector.logmel(audio.conform(shown, n_samples)[None])[0].cpu().numpy()  # (T, F)
+    clip = audio.conform(shown, n_samples)[None]
+    values = detector.network.logmel(clip)[0].cpu().numpy()  # (T, F)
     low, high = np.quantile(values, [0.005, 0.995])
     picture = encode_map(values.T[::-1], float(low), float(max(high, low + 1e-3)), "magma")
     grid = card.logmel_grid
