@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,11 +12,6 @@ from sedmtl.cli import options, output
 from sedmtl.cli.settings_options import takes_network_options
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.text import NAME_WANTED, is_name
-
-if TYPE_CHECKING:
-    from sedmtl.config import Config
-    from sedmtl.training.config import TrainConfig
-    from sedmtl.training.job import TrainOptions
 
 AUTO = "auto"
 
@@ -270,69 +264,25 @@ def command(
     """
     from sedmtl.report.held_out_figure import draw_held_out
     from sedmtl.runtime import distributed
-    from sedmtl.training.grid.plan import plan_runs
-    from sedmtl.training.grid.workload import planned_data, planned_folds
+    from sedmtl.store import data_name
+    from sedmtl.training.grid.forecast import outlook
+    from sedmtl.training.grid.request import requested_runs
+    from sedmtl.training.grid.runs import train_all
     from sedmtl.training.job import TrainOptions
+    from sedmtl.training.tasks import read_tasks
 
+    if freeze_encoder and not from_run:
+        raise typer.BadParameter("--freeze-encoder needs --from, the run that has the encoder")
     with distributed.session(gpus):
-        settings = options.load_project(config)
+        project = options.load_project(config)
         asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule,
                  "remix": remix, "supervision": supervision, "precision": precision,
                  "from": from_run, "freeze_encoder": freeze_encoder, "balanced": balanced,
-                 "class_weights": class_weights}  # fmt: skip
-        common = _common(settings, recipe, {**asked, "alpha": alpha, "tasks": task or []}, gpus)
-        models, alphas = model or [common["model"]], alpha or [common["alpha"]]
-        stores = _choose_stores(settings, data, snr, planned_data(settings) if dry_run else ())
-        folds_of = partial(planned_folds, settings)
-        configs = plan_runs(common, network, stores, models, alphas, seed, fold, folds_of)
-        how = (name, gpus, resume, force, tensorboard, batch_size == AUTO, str(config))
-        rest = (options.is_debugging(context), draw_held_out)
-        output.echo(_train(settings, configs, TrainOptions(*how, *rest), dry_run=dry_run))
-
-
-def _train(
-    project: Config, configs: Sequence[TrainConfig], how: TrainOptions, *, dry_run: bool
-) -> Sequence[str | Path]:
-    """Train, or foresee it; returns what is printed."""
-    from sedmtl.runtime import distributed
-    from sedmtl.training.grid.forecast import outlook
-    from sedmtl.training.grid.runs import train_all
-
-    if dry_run:
-        fits = {"force": how.force, "fit_memory": how.fit_memory}
-        return outlook(project, configs, how.n_gpus, how.run_name, **fits)
-    runs = train_all(project, configs, how)
-    return runs if distributed.rank() == 0 else []
-
-
-def _common(
-    project: Config, recipe: str, asked: dict[str, Any], gpus: int | None
-) -> dict[str, Any]:
-    """What the runs have in common: the recipe, and what was asked for in its place."""
-    from sedmtl.runtime import distributed
-    from sedmtl.runtime.devices import choose_device, choose_precision
-    from sedmtl.training.grid.plan import check_alpha
-    from sedmtl.training.pretrained import parent_of
-    from sedmtl.training.recipe import with_recipe
-    from sedmtl.training.tasks import read_tasks
-
-    if asked["freeze_encoder"] and not asked["from"]:
-        raise typer.BadParameter("--freeze-encoder needs --from, the run that has the encoder")
-    asked["tasks"] = check_alpha(read_tasks(asked["tasks"]), asked["alpha"])
-    asked["from"] = parent_of(asked["from"], project.work_dir)
-    device = choose_device(gpus)
-    if asked["precision"] == AUTO:  # the first process chooses for all
-        asked["precision"] = distributed.first(lambda: choose_precision(device))
-    size = asked["batch_size"]
-    asked["batch_size"] = int(size) if size and size != AUTO else None
-    return with_recipe(recipe, asked, project.remix.model_dump(mode="json"))
-
-
-def _choose_stores(
-    project: Config, names: list[str] | None, snrs_db: list[float] | None, planned: Sequence[str]
-) -> list[Path]:
-    from sedmtl.store import choose_store, data_name
-
-    wanted: list[str | None] = [*(names or []), *(data_name(snr_db) for snr_db in snrs_db or [])]
-    folder = project.work_dir / "features"
-    return [choose_store(folder, name, "sedmtl features", planned) for name in wanted or [None]]
+                 "class_weights": class_weights, "tasks": read_tasks(task or [])}  # fmt: skip
+        stores = [*(data or []), *map(data_name, snr or [])]
+        grid = (stores, model or [], alpha or [], seed, fold)
+        runs = requested_runs(project, recipe, asked, network, *grid, gpus, dry_run=dry_run)
+        how = TrainOptions(name, gpus, resume, force, tensorboard, batch_size == AUTO, str(config),
+                           options.is_debugging(context), draw_held_out)  # fmt: skip
+        made: Any = outlook(project, runs, how) if dry_run else train_all(project, runs, how)
+        output.echo(made if distributed.rank() == 0 else [])

@@ -11,15 +11,14 @@ from typing import Any, Literal, get_args
 from sedmtl.config import Config, load_config
 from sedmtl.models.registry import MODELS, settings_class
 from sedmtl.runtime import distributed, progress
-from sedmtl.runtime.devices import Precision, choose_device, choose_precision
+from sedmtl.runtime.devices import Precision
 from sedmtl.runtime.errors import SedmtlError, suggest
-from sedmtl.store import choose_store
-from sedmtl.training.config import Schedule, Supervision, TrainConfig
-from sedmtl.training.grid.plan import NONE, check_alpha, plan_runs
+from sedmtl.training.config import Schedule, Supervision
+from sedmtl.training.grid.plan import NONE
+from sedmtl.training.grid.request import AUTO, requested_runs
 from sedmtl.training.grid.runs import train_all
 from sedmtl.training.job import TrainOptions
-from sedmtl.training.pretrained import parent_of
-from sedmtl.training.recipe import RECIPES, with_recipe
+from sedmtl.training.recipe import RECIPES
 from sedmtl.training.run import OnEpoch, Run
 from sedmtl.training.tasks import weigh_tasks
 from sedmtl.training.weights import Weight
@@ -31,7 +30,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "model": MODELS,
     "schedule": get_args(Schedule),
     "supervision": get_args(Supervision),
-    "precision": ("auto", *get_args(Precision)),
+    "precision": (AUTO, *get_args(Precision)),
 }
 LOWEST = {"fold": 1, "epochs": 1, "batch_size": 1, "seed": 0, "gpus": 0}
 
@@ -84,36 +83,30 @@ def train(
         SedmtlError: An argument or the data are unfit, the folder has another run, or it diverges.
     """
     project = config if isinstance(config, Config) else load_config(Path(config))
-    fit_memory, size = batch_size == "auto", None if batch_size == "auto" else batch_size
-    parent, weighed = parent_of(from_run, project.work_dir), weigh_tasks(tasks or {})
-    given = {"model": model, "alpha": alpha, "epochs": epochs, "batch_size": size, "lr": lr,
-             "schedule": schedule, "remix": remix, "supervision": supervision, "from": parent,
-             "precision": precision, "freeze_encoder": freeze_encoder, "balanced": balanced,
-             "class_weights": class_weights, "tasks": check_alpha(weighed, alpha)}  # fmt: skip
-    where: dict[str, Any] = {"data": data, "fold": fold, "seed": seed, "gpus": gpus}
-    _check({**given, **where, "recipe": recipe})
+    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule,
+             "remix": remix, "supervision": supervision, "from": from_run, "precision": precision,
+             "freeze_encoder": freeze_encoder, "class_weights": class_weights,
+             "balanced": balanced, "tasks": weigh_tasks(tasks or {})}  # fmt: skip
+    _check({**given, "model": model, "fold": fold, "seed": seed, "gpus": gpus, "recipe": recipe})
+    _check_network(model or RECIPES[recipe]["model"], network)
     with distributed.session(gpus), nullcontext() if verbose else progress.silence():
-        common = with_recipe(recipe, given, project.remix.model_dump(mode="json"))
-        options = TrainOptions(name, gpus, resume, force, fit_memory=fit_memory, on_epoch=on_epoch)
-        return Run(*train_all(project, [_plan(project, common, network, **where)], options))
+        grid = ([data], [model] if model else [], [] if alpha is None else [alpha], [seed])
+        runs = requested_runs(project, recipe, given, network, *grid, [str(fold or NONE)], gpus)
+        fit_memory = batch_size == AUTO
+        how = TrainOptions(name, gpus, resume, force, fit_memory=fit_memory, on_epoch=on_epoch)
+        return Run(*train_all(project, runs, how))
 
 
-def _plan(
-    project: Config, common: dict[str, Any], network: Mapping[str, Any],
-    data: str | None, fold: int | None, seed: int, gpus: int | None,
-) -> TrainConfig:  # fmt: skip
-    model = common["model"]
+def _check_network(model: str, options: Mapping[str, Any]) -> None:
+    """Refuse an option that the network does not have.
+
+    Raises:
+        SedmtlError: There is one.
+    """
     known = settings_class(model).defaults()
-    for option in network:
+    for option in options:
         if option not in known:
             raise SedmtlError(f"{model} has no option '{option}': {suggest(option, known)}")
-    if common["precision"] == "auto":
-        device = choose_device(gpus)
-        common["precision"] = distributed.first(lambda: choose_precision(device))
-    store = choose_store(project.work_dir / "features", data, "sedmtl features")
-    words = [str(fold or NONE)]
-    (run,) = plan_runs(common, network, [store], [model], [common["alpha"]], [seed], words)
-    return run
 
 
 def _check(asked: Mapping[str, Any]) -> None:
@@ -138,7 +131,7 @@ def _wanted(name: str, value: Any) -> str:
     fits, wanted = True, ""
     if name in CHOICES:
         fits, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
-    elif name in LOWEST:
+    elif name in LOWEST and (name, value) != ("batch_size", AUTO):
         fits = is_number and isinstance(value, int) and value >= LOWEST[name]
         wanted = f"a whole number from {LOWEST[name]}"
     elif name == "lr":

@@ -18,21 +18,15 @@ from sedmtl.runtime.progress import duration, size_text
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost, source_bytes
 from sedmtl.training.grid.workload import needed_data, workloads
+from sedmtl.training.job import TrainOptions
 from sedmtl.training.run_folder import folders_of, is_trained, known_settings
 
 
-def outlook(
-    project: Config,
-    configs: Sequence[TrainConfig],
-    n_gpus: int | None,
-    run_name: str | None = None,
-    *,
-    force: bool = False,
-    fit_memory: bool = False,
-) -> list[str]:
+def outlook(project: Config, configs: Sequence[TrainConfig], options: TrainOptions) -> list[str]:
     """What `train --dry-run` prints: as of `forecast` and `describe`, and the missing data."""
-    how = {"force": force, "fit_memory": fit_memory}
-    found = forecast(project, configs, choose_device(n_gpus), run_name, **how)
+    n_gpus, fit_memory = options.n_gpus, options.fit_memory
+    how = {"force": options.force, "fit_memory": fit_memory}
+    found = forecast(project, configs, choose_device(n_gpus), options.run_name, **how)
     return [*describe(found, n_gpus, fit_memory=fit_memory), *needed_data(project, configs)]
 
 

@@ -12,7 +12,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import folds_of
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.split import NO_FOLD
-from sedmtl.training.tasks import RECONSTRUCT, task_class
+from sedmtl.training.tasks import task_class
 from sedmtl.training.weights import Weight
 
 ALL, NONE = "all", "none"
@@ -91,19 +91,6 @@ def _check_options(given: Mapping[str, Any], names: Sequence[str]) -> None:
                 f"--{option.replace('_', '-')} is an option of {', '.join(having)}: "
                 f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} no such option"
             )
-
-
-def check_alpha(tasks: Mapping[str, Weight], alpha: object) -> Mapping[str, Weight]:
-    """The tasks, if they have no second weight of the reconstruction, which has two names.
-
-    Raises:
-        SedmtlError: `alpha` is given, too.
-    """
-    if RECONSTRUCT in tasks and alpha is not None:
-        raise SedmtlError(
-            f"--alpha is the weight of --task {RECONSTRUCT}: expected one of the two, found both"
-        )
-    return tasks
 
 
 def _tasks_for(model: str, tasks: Mapping[str, Weight]) -> dict[str, Weight]:

@@ -1,0 +1,83 @@
+"""The runs that a command or a caller asks for: a recipe, what overrules it, and what they span."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from sedmtl.config import Config
+from sedmtl.runtime import distributed
+from sedmtl.runtime.devices import choose_device, choose_precision
+from sedmtl.runtime.errors import SedmtlError
+from sedmtl.store import choose_store
+from sedmtl.training.config import TrainConfig
+from sedmtl.training.grid.plan import plan_runs
+from sedmtl.training.grid.workload import planned_data, planned_folds
+from sedmtl.training.pretrained import parent_of
+from sedmtl.training.recipe import with_recipe
+from sedmtl.training.tasks import RECONSTRUCT
+
+AUTO = "auto"
+
+
+def requested_runs(
+    project: Config,
+    recipe: str,
+    asked: Mapping[str, Any],
+    network: Mapping[str, Any],
+    stores: Sequence[str | None],
+    models: Sequence[str],
+    alphas: Sequence[Any],
+    seeds: Sequence[int],
+    folds: Sequence[str],
+    n_gpus: int | None,
+    *,
+    dry_run: bool = False,
+) -> list[TrainConfig]:
+    """The configuration of each run; see `plan_runs`.
+
+    Args:
+        project: Has the stores, the runs to begin with, and the ranges of remixing.
+        recipe: Its name.
+        asked: Values that overrule it, None where nothing was asked: `tasks` with their weights,
+            `from` a run's name or path, `precision` possibly `auto`, and `batch_size` possibly
+            `auto`, which is the recipe's.
+        network: Options of networks, by name.
+        stores: Names of feature stores; none stands for the only one there is.
+        models: Names of networks; none stands for the recipe's.
+        alphas: Weights of the reconstruction; none stands for the recipe's.
+        seeds: Seeds.
+        folds: Held-out folds, `all` or `none`.
+        n_gpus: None for the GPU if there is one.
+        dry_run: Whether the stores may still have to be made.
+
+    Raises:
+        SedmtlError: As of `plan_runs`; or there is no such store, there are fewer GPUs, or the
+            reconstruction has two weights.
+    """
+    if alphas and RECONSTRUCT in asked["tasks"]:
+        raise SedmtlError(
+            f"--alpha is the weight of --task {RECONSTRUCT}: expected one of the two, found both"
+        )
+    common = _common_values(project, recipe, asked, n_gpus)
+    planned = planned_data(project) if dry_run else ()
+    choose = partial(choose_store, project.work_dir / "features", planned=planned)
+    paths = [choose(name, "sedmtl features") for name in stores or [None]]
+    models, alphas = models or [common["model"]], alphas or [common["alpha"]]
+    known_folds = partial(planned_folds, project)
+    return plan_runs(common, network, paths, models, alphas, seeds, folds, known_folds)
+
+
+def _common_values(
+    project: Config, recipe: str, asked: Mapping[str, Any], n_gpus: int | None
+) -> dict[str, Any]:
+    device, size = choose_device(n_gpus), asked["batch_size"]
+    values = {
+        **asked,
+        "from": parent_of(asked["from"], project.work_dir),
+        "batch_size": None if size in (None, AUTO) else int(size),
+    }
+    if asked["precision"] == AUTO:  # the first process chooses for all
+        values["precision"] = distributed.first(lambda: choose_precision(device))
+    return with_recipe(recipe, values, project.remix.model_dump(mode="json"))
