@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sedmtl.inference.weights import join_weights
 from sedmtl.logmel import Standardiser
-from sedmtl.metrics import clip as clip_metrics
+from sedmtl.metrics.clip import evaluate
 from sedmtl.models.bag import highest
 from sedmtl.models.heads import SceneHead
 from sedmtl.runtime import distributed
@@ -29,11 +29,7 @@ from sedmtl.training.bags import Bags
 from sedmtl.training.batches import Batch, BatchLoader, standardised
 from sedmtl.training.best import Best, keep_best
 from sedmtl.training.class_balance import ClassWeights, balanced
-from sedmtl.training.config import (
-    SELECTIONS,
-    Selection,
-    TrainConfig,
-)
+from sedmtl.training.config import SELECTIONS, Selection, TrainConfig
 from sedmtl.training.losses import CLIP, TOTAL, Objective
 from sedmtl.training.memory import enough_memory
 from sedmtl.training.optimiser import build_optimiser, build_schedule
@@ -91,7 +87,8 @@ class Trainer:
         beside = (self._objective.weights, self._objective.heads)
         learned = [*network.parameters(), *(each for part in beside for each in part.parameters())]
         self.optimiser = build_optimiser(learned, config, device)
-        self.schedule = build_schedule(self.optimiser, config, self.n_steps)
+        n_steps = -(-self.n_clips // config.batch_size)
+        self.schedule = build_schedule(self.optimiser, config, n_steps)
         self.best: dict[Selection, Best] = {selection: Best() for selection in SELECTIONS}
         self.history: list[dict[str, Any]] = []
         self.waited_s = 0.0
@@ -108,11 +105,12 @@ class Trainer:
             with enough_memory(self.config):
                 losses = self._train_epoch(epoch, count)
                 scores = {part: self.score(rows, count) for part, rows in self.split.scored.items()}
+            targets = {part: self._target[rows] for part, rows in self.split.scored.items()}
             record: dict[str, Any] = {
                 "epoch": epoch,
                 "lr": rate,
                 **losses,
-                **{part: self._metrics(self.split.scored[part], scores[part]) for part in scores},
+                **{part: evaluate(targets[part], scores[part])._asdict() for part in scores},
                 "seconds": round(time.monotonic() - started, 3),
                 "seconds_waiting_for_data": round(self.waited_s - waited_s, 3),
             }
@@ -139,26 +137,12 @@ class Trainer:
         """Clips learned from per epoch."""
         return self.config.n_clips(len(self.split.train))
 
-    @property
-    def n_steps(self) -> int:
-        """Steps per epoch."""
-        return -(-self.n_clips // self.config.batch_size)
-
     def n_rows(self, clips: Rows) -> int:
         """Rows of clips, all of which are scored."""
         return len(clips) if self._bags is None else len(self._bags.windows.rows_of(clips)[0])
 
-    def score(
-        self,
-        clips: Rows,
-        count: CountClips = lambda _: None,
-    ) -> npt.NDArray[np.float32]:
-        """Scores of clips: (n, C) in [0, 1]; no auxiliary task is run.
-
-        Args:
-            clips: Of the store.
-            count: Called with the rows of each batch.
-        """
+    def score(self, clips: Rows, count: CountClips = lambda _: None) -> npt.NDArray[np.float32]:
+        """Scores of clips: (n, C) in [0, 1]; no auxiliary task is run, `count` gets the rows."""
         if self._bags is None:
             return self._score_rows(clips, count).cpu().numpy()
         rows, which = self._bags.windows.rows_of(clips)
@@ -181,15 +165,11 @@ class Trainer:
         return distributed.add_up(scores)
 
     def steps(self, clips: Rows, loader: BatchLoader | None = None) -> Iterator[tuple[int, Tensor]]:
-        """Learn from clips, a global batch at a time.
+        """Learn from clips of a loader, by default the store's, a global batch at a time.
 
         A batch goes through the network in micro-batches, of which each process has its part. Their
         gradients, weighted by their share of the clips, add up to those of the batch, except for
         batch norm, which normalises each micro-batch by itself.
-
-        Args:
-            clips: Of the loader.
-            loader: Has the clips; by default those of the store.
 
         Yields:
             The clips of the batch, and the losses (`Objective.parts`), summed over this process's
@@ -210,7 +190,10 @@ class Trainer:
             losses = losses + self._add_gradients(batch, n_in_batch)
             n_seen += len(part)
             if n_seen == n_in_batch:
-                self._step()
+                self.optimiser.step()
+                self.optimiser.zero_grad(set_to_none=True)
+                if self.config.schedule == "cosine":
+                    self.schedule.step()
                 yield n_in_batch, losses
                 n_seen, losses = 0, torch.zeros_like(losses)
 
@@ -226,12 +209,6 @@ class Trainer:
             self._bags.remember(clips.rows, loss[CLIP])
         parts = [loss[name].detach() for name in self._objective.parts]
         return len(clips.target) * torch.stack(parts)
-
-    def _step(self) -> None:
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        if self.config.schedule == "cosine":
-            self.schedule.step()
 
     def state(self) -> dict[str, Any]:
         """All that going on needs: tensors and plain Python values only."""
@@ -319,6 +296,3 @@ class Trainer:
         if self.config.balanced:
             return self.loader, balanced(train, self._target, seed, epoch)
         return self.loader, shuffled(train, seed, epoch)
-
-    def _metrics(self, rows: Rows, score: npt.NDArray[np.float32]) -> dict[str, float]:
-        return clip_metrics.evaluate(self._target[rows], score)._asdict()
