@@ -23,6 +23,7 @@ class TwoStepAttentionSettings(NetworkSettings):
     """The options of 2APAE."""
 
     task_modules: ClassVar[Mapping[str, str]] = {"reconstruct": "decoder"}
+    stage_factors: ClassVar[tuple[int, ...]] = (1, 2, 4)
 
     attention: AttentionForm = "released"
     """Form of 2APAE's attention."""
@@ -38,11 +39,6 @@ class TwoStepAttentionSettings(NetworkSettings):
     def frame_meaning(self) -> FrameMeaning:
         """The dense second step has weights of both signs."""
         return "presence" if self.time_attention == "local" else "signed"
-
-    @property
-    def stage_channels(self) -> tuple[int, ...]:
-        """Of the first three blocks."""
-        return tuple(self.width * factor for factor in (1, 2, 4))
 
     def build(
         self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None

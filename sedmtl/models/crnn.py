@@ -7,6 +7,7 @@ whole clip from each frame, but no mel bands are left to attend to.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,7 @@ from torch import Tensor, nn
 from sedmtl.models.blocks import encode, initialise
 from sedmtl.models.frame_input import FrameInput, JoinedFrames
 from sedmtl.models.output import SedOutput
-from sedmtl.models.pooled import (
-    N_POOLED,
-    JoiningSettings,
-    check_sizes,
-    pooled_blocks,
-    pools_of,
-)
+from sedmtl.models.pooled import N_POOLED, JoiningSettings, check_sizes, pooled_blocks, pools_of
 from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
 
 
@@ -28,10 +23,7 @@ from sedmtl.models.time_pooling import TimePooling, at_logmel_frames
 class CrnnSettings(JoiningSettings):
     """The options of crnn; its blocks have 1, 4, 8 and 8 times `width` channels, its GRU 8."""
 
-    @property
-    def stage_channels(self) -> tuple[int, ...]:
-        """Of the first three blocks."""
-        return tuple(self.width * factor for factor in (1, 4, 8))
+    stage_factors: ClassVar[tuple[int, ...]] = (1, 4, 8)
 
     def build(
         self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
@@ -39,11 +31,6 @@ class CrnnSettings(JoiningSettings):
         """The network with fresh weights."""
         check_sizes(n_frames, n_mels)
         return Crnn(n_classes, n_mels, self, self.joined(frames))
-
-    @property
-    def n_channels(self) -> int:
-        """Channels of the last block."""
-        return 8 * self.width
 
 
 class Crnn(nn.Module):

@@ -26,11 +26,7 @@ class GruSettings(FrameSettings):
     """Units of the layer in each direction."""
 
     def build(
-        self,
-        n_classes: int,
-        n_frames: int,
-        n_mels: int,
-        frames: FrameInput | None = None,
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
     ) -> nn.Module:
         """The network with fresh weights."""
         return Gru(n_classes, n_frames, needed(frames), self)

@@ -100,11 +100,7 @@ class PooledSettings(JoiningSettings):
     """The options of pooled; its blocks have 1, 2, 4 and 8 times `width` channels."""
 
     task_modules: ClassVar[Mapping[str, str]] = {"reconstruct": "decoder"}
-
-    @property
-    def stage_channels(self) -> tuple[int, ...]:
-        """Of the first three blocks."""
-        return tuple(self.width * factor for factor in (1, 2, 4))
+    stage_factors: ClassVar[tuple[int, ...]] = (1, 2, 4)
 
     def build(
         self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None

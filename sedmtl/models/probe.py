@@ -46,11 +46,7 @@ class ProbeSettings(FrameSettings):
     """A probe has no channels: this changes nothing."""
 
     def build(
-        self,
-        n_classes: int,
-        n_frames: int,
-        n_mels: int,
-        frames: FrameInput | None = None,
+        self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
     ) -> nn.Module:
         """The network with weights of 0, from which it learns as from any others."""
         return Probe(n_classes, n_frames, needed(frames), self)

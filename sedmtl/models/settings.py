@@ -32,11 +32,14 @@ class NetworkSettings(ABC):
             each; the submodule of a task that is not trained is frozen.
         encoder_modules: The submodules that make `SedOutput.encoded`, which `--freeze-encoder`
             keeps as they are; none if the network has no encoding of its own.
+        stage_factors: Channels of each of `SedOutput.stages` over `width`; none if the network
+            gives no stages.
         added: Options that came later: files leave them out where they have their default.
     """
 
     task_modules: ClassVar[Mapping[str, str]] = {}
     encoder_modules: ClassVar[tuple[str, ...]] = ("encoder",)
+    stage_factors: ClassVar[tuple[int, ...]] = ()
     added: ClassVar[tuple[str, ...]] = ()
 
     width: int = 32
@@ -104,8 +107,8 @@ class NetworkSettings(ABC):
 
     @property
     def stage_channels(self) -> tuple[int, ...]:
-        """Channels of `SedOutput.stages`; none if the network gives no stages."""
-        return ()
+        """Channels of each of `SedOutput.stages`."""
+        return tuple(factor * self.width for factor in self.stage_factors)
 
     @property
     def variant(self) -> list[str]:

@@ -9,12 +9,7 @@ from torch import Tensor, nn
 from sedmtl.models.blocks import initialise, stack_blocks
 from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.output import SedOutput
-from sedmtl.models.pooling import (
-    GlobalAverage,
-    GlobalMaximum,
-    GlobalPooling,
-    GlobalWeightedRank,
-)
+from sedmtl.models.pooling import GlobalAverage, GlobalMaximum, GlobalPooling, GlobalWeightedRank
 from sedmtl.models.settings import NetworkSettings
 
 

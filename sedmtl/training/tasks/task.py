@@ -52,7 +52,7 @@ class Task(nn.Module, ABC):
     def fits(cls, network: type[NetworkSettings]) -> bool:
         """Whether a network can have the task: it encodes what the task reads."""
         if cls.reads_stages:
-            return network.stage_channels is not NetworkSettings.stage_channels
+            return bool(network.stage_factors)
         return bool(network.encoder_modules)
 
     @abstractmethod
