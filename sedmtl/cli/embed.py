@@ -9,9 +9,6 @@ import typer
 
 from sedmtl.cli import options, output
 
-AudioPaths = Annotated[
-    list[Path], typer.Argument(metavar="AUDIO", help="Audio files, and folders of them.")
-]
 OutPath = Annotated[
     Path,
     typer.Option("--out", metavar="FILE", help="Ends in .h5, .npy (and a .tsv) or .parquet."),
@@ -31,7 +28,7 @@ OnnxPath = Annotated[
 
 
 def command(
-    audio: AudioPaths,
+    audio: options.AudioPaths,
     out: OutPath,
     run: Run = None,
     onnx: OnnxPath = None,

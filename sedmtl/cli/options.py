@@ -51,13 +51,18 @@ Runs = Annotated[
     list[str] | None, typer.Argument(metavar="[RUN]...", help="Default: all finished runs.")
 ]
 
-# visualize, predict, separate.
+# visualize, separate; `Run` also predict.
 AudioPath = Annotated[Path, typer.Argument(metavar="AUDIO", help="Any audio file.")]
 Run = Annotated[
     str | None,
     typer.Option(
         "--run", metavar="RUN", help="Name or path of a run; default: the newest finished one."
     ),
+]
+
+# predict, embed.
+AudioPaths = Annotated[
+    list[Path], typer.Argument(metavar="AUDIO", help="Audio files, and folders of them.")
 ]
 
 # predict, visualize.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,9 +11,11 @@ import typer
 from sedmtl.cli import options, output
 from sedmtl.inference.exporters import FORMATS
 
+# An option of each part of the help.
 EVENTS = "What counts as an event (default: as tuned on the run's inner validation)"
-SNIPPETS = "Snippets: events as sound files, to listen to"
-HOW = "How"
+event = partial(typer.Option, rich_help_panel=EVENTS)
+snippet = partial(typer.Option, rich_help_panel="Snippets: events as sound files, to listen to")
+how = partial(typer.Option, rich_help_panel="How")
 
 
 def _threshold(text: str) -> tuple[str, float]:
@@ -32,9 +35,6 @@ def _format(name: str) -> str:
     return name
 
 
-AudioPaths = Annotated[
-    list[Path], typer.Argument(metavar="AUDIO", help="Audio files, and folders of them.")
-]
 PredictionsDir = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Where to write; default: work/predictions."),
@@ -69,117 +69,83 @@ Stdout = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no summary.")]
 Thresholds = Annotated[
     list[Any] | None,
-    typer.Option(
+    event(
         "--threshold",
         parser=_threshold,
         metavar="[CLASS=]SCORE",
         help=f"An event is active where its score is above this. {options.AGAIN}",
-        rich_help_panel=EVENTS,
     ),
 ]
 ThresholdTable = Annotated[
     Path | None,
-    typer.Option(
+    event(
         "--thresholds",
         metavar="TSV",
         help="Thresholds of classes that 'sedmtl relabel' wrote; --threshold goes before them.",
-        rich_help_panel=EVENTS,
     ),
 ]
 Hysteresis = Annotated[
     float | None,
-    typer.Option(
+    event(
         "--hysteresis",
         min=0,
         max=1,
         metavar="SHARE",
         help="An event continues while its score is above this share of the threshold; boxes "
         "have one score each.",
-        rich_help_panel=EVENTS,
     ),
 ]
 Median = Annotated[
     float | None,
-    typer.Option(
+    event(
         "--median",
         min=0,
         max=60,
         metavar="S",
         help="Length of the median filter, in seconds; in place of boxes.",
-        rich_help_panel=EVENTS,
     ),
 ]
 Gap = Annotated[
     float | None,
-    typer.Option(
-        "--gap",
-        min=0,
-        metavar="S",
-        help="Fill pauses up to this long, in seconds.",
-        rich_help_panel=EVENTS,
-    ),
+    event("--gap", min=0, metavar="S", help="Fill pauses up to this long, in seconds."),
 ]
 MinDuration = Annotated[
     float | None,
-    typer.Option(
-        "--min-duration",
-        min=0,
-        metavar="S",
-        help="Drop events shorter than this, in seconds.",
-        rich_help_panel=EVENTS,
-    ),
+    event("--min-duration", min=0, metavar="S", help="Drop events shorter than this, in seconds."),
 ]
 AreSnippets = Annotated[
-    bool,
-    typer.Option(
-        "--snippets",
-        help="Cut each event to snippets/CLASS/SCORE_FILE_ONSET_CLASS.wav.",
-        rich_help_panel=SNIPPETS,
-    ),
+    bool, snippet("--snippets", help="Cut each event to snippets/CLASS/SCORE_FILE_ONSET_CLASS.wav.")
 ]
 Context = Annotated[
     float | None,
-    typer.Option(
+    snippet(
         "--context",
         min=0,
         max=60,
         metavar="S",
         help="Sound before and after the event, in seconds; default: 1.",
-        rich_help_panel=SNIPPETS,
     ),
 ]
 PerClass = Annotated[
     int | None,
-    typer.Option(
+    snippet(
         "--per-class",
         min=1,
         metavar="N",
         help="Only the N events of each class with the highest scores.",
-        rich_help_panel=SNIPPETS,
     ),
 ]
 SnippetFormat = Annotated[
-    Literal["wav", "flac"] | None,
-    typer.Option("--snippet-format", help="Default: wav.", rich_help_panel=SNIPPETS),
+    Literal["wav", "flac"] | None, snippet("--snippet-format", help="Default: wav.")
 ]
-BatchSize = Annotated[
-    int,
-    typer.Option("--batch-size", min=1, help="Windows per batch.", rich_help_panel=HOW),
-]
+BatchSize = Annotated[int, how("--batch-size", min=1, help="Windows per batch.")]
 Gpus = Annotated[
-    int | None,
-    typer.Option(
-        "--gpus",
-        min=0,
-        max=1,
-        help="Default: a GPU if there is one; 0 uses the CPU.",
-        rich_help_panel=HOW,
-    ),
+    int | None, how("--gpus", min=0, max=1, help="Default: a GPU if there is one; 0 uses the CPU.")
 ]
 
 
 def command(
-    audio: AudioPaths,
+    audio: options.AudioPaths,
     run: options.Run = None,
     out: PredictionsDir = None,
     format: Formats = None,
