@@ -8,21 +8,3 @@ from sedmtl.config.corpora import Clips, Folder, FsdKaggle2018, Synthetic, Table
 from sedmtl.config.encoder import EncoderFile, EncoderLogMel
 from sedmtl.config.reading import load_config, load_config_if_any
 from sedmtl.config.schema import Config, EventPart, Features, Mixing, Remix
-
-__all__ = [
-    "Clips",
-    "Config",
-    "EncoderFile",
-    "EncoderLogMel",
-    "EventPart",
-    "Features",
-    "Folder",
-    "FsdKaggle2018",
-    "Mixing",
-    "Remix",
-    "Synthetic",
-    "Table",
-    "Tau2019",
-    "load_config",
-    "load_config_if_any",
-]

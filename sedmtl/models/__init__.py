@@ -5,5 +5,3 @@ Axes: B clips, C classes, D channels, T frames, F mel bins. No network depends o
 
 from sedmtl.models.output import SedOutput
 from sedmtl.models.registry import MODELS, build_model, count_parameters
-
-__all__ = ["MODELS", "SedOutput", "build_model", "count_parameters"]

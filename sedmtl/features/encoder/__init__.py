@@ -5,5 +5,3 @@ a run asks for.
 """
 
 from sedmtl.features.encoder.encoder import Encoder, open_encoder
-
-__all__ = ["Encoder", "open_encoder"]

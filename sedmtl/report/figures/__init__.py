@@ -9,11 +9,8 @@ from contextlib import chdir
 from pathlib import Path
 
 with chdir(Path(__file__).parent):  # matplotlib obeys a matplotlibrc of the current folder
-    import matplotlib  # noqa: F401
+    import matplotlib
 
 from sedmtl.report.figures.canvas import colours, encode, encode_for, encode_map, save
 from sedmtl.report.figures.figure3 import MAX_CLASSES, figure_3
 from sedmtl.report.figures.roc import draw_score_curves, score_curves
-
-__all__ = ["MAX_CLASSES", "colours", "draw_score_curves", "encode", "encode_for", "encode_map",
-           "figure_3", "save", "score_curves"]  # fmt: skip

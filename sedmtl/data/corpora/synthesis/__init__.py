@@ -12,5 +12,3 @@ well it detects real sounds. `corpora/synthetic.py` writes them to WAV files.
 from sedmtl.data.corpora.synthesis.events import EVENTS
 from sedmtl.data.corpora.synthesis.ingredients import SAMPLE_RATE, Audio
 from sedmtl.data.corpora.synthesis.scenes import SCENES
-
-__all__ = ["EVENTS", "SAMPLE_RATE", "SCENES", "Audio"]
