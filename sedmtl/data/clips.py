@@ -25,7 +25,7 @@ from sedmtl.label_files import by_recording, read_strong_labels
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
-from sedmtl.store import ClipTable, EventTable, check_n_classes, labels_of
+from sedmtl.store import ClipTable, EventTable, check_n_classes
 
 
 @dataclass(frozen=True)
@@ -225,11 +225,4 @@ def _strong_labels(
                     "labels in corpus.clips: add it there or remove it here"
                 )
             rows.append((clip, label, event.onset_s, event.offset_s))
-    return EventTable(
-        mixture=np.array([row[0] for row in rows], np.int32),
-        label=labels_of([row[1] for row in rows], len(index)),
-        onset_s=np.array([row[2] for row in rows], np.float32),
-        offset_s=np.array([row[3] for row in rows], np.float32),
-        snr_db=np.full(len(rows), np.nan, np.float32),
-        source=[""] * len(rows),
-    )
+    return EventTable.of(rows, len(index))

@@ -9,7 +9,7 @@ import numpy as np
 
 from sedmtl.data.mix_worker import EventSlice
 from sedmtl.data.plan import Plan, PlannedEvent
-from sedmtl.store import ClipTable, EventTable, labels_of
+from sedmtl.store import ClipTable, EventTable
 
 
 def clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -> ClipTable:
@@ -24,11 +24,9 @@ def clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -
     offset_db = {name: event.snr_offset_db for name, event in events.items()}
     table = event_table([mixture.events for mixture in mixtures], planned.classes)
     realised_db = [snr_db + offset_db[source] for source in table.source]
-    target = np.zeros((len(mixtures), len(planned.classes)), np.uint8)
-    target[table.mixture, table.label] = 1
     return ClipTable(
         name=[mixture.name for mixture in mixtures],
-        target=target,
+        target=table.target(len(mixtures), len(planned.classes)),
         fold=np.array([mixture.fold for mixture in mixtures], np.uint8),
         validation=np.array([mixture.validation for mixture in mixtures], np.uint8),
         scene=[mixture.scene.name for mixture in mixtures],
@@ -39,12 +37,10 @@ def clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -
 def event_table(mixtures: Sequence[Sequence[PlannedEvent]], classes: Sequence[str]) -> EventTable:
     """The events of mixtures as a store has them, without their realised SNRs (NaN)."""
     index = {label: i for i, label in enumerate(classes)}
-    rows = [(i, event) for i, events in enumerate(mixtures) for event in events]
-    return EventTable(
-        mixture=np.array([i for i, _ in rows], np.int32),
-        label=labels_of([index[event.clip.label] for _, event in rows], len(classes)),
-        onset_s=np.array([event.onset_s for _, event in rows], np.float32),
-        offset_s=np.array([event.offset_s for _, event in rows], np.float32),
-        snr_db=np.full(len(rows), np.nan, np.float32),
-        source=[event.clip.name for _, event in rows],
-    )
+    rows = [
+        (i, index[event.clip.label], event.onset_s, event.offset_s)
+        for i, events in enumerate(mixtures)
+        for event in events
+    ]
+    names = [event.clip.name for events in mixtures for event in events]
+    return EventTable.of(rows, len(classes), names)

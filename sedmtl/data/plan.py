@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sedmtl.config import Mixing
 from sedmtl.data.corpora import EventClip, Scene
+from sedmtl.data.folds import target_of
 from sedmtl.data.reservation import LARGEST_SHARE, SHARE, reserve, validation_share
 from sedmtl.data.scene_shares import choose_validation, repeated, share_scenes
 from sedmtl.events import Event
@@ -184,9 +185,7 @@ def _reserve(
     """The recordings reserved for the mixtures of inner validation."""
     rows = [(fold, clip) for fold, usable in enumerate(usable_by_fold, 1) for clip in usable]
     fold = np.array([fold for fold, _ in rows], np.uint8)
-    index = {label: i for i, label in enumerate(classes)}
-    target = np.zeros((len(rows), len(classes)), np.uint8)
-    target[range(len(rows)), [index[clip.label] for _, clip in rows]] = 1
+    target = target_of([[clip.label] for _, clip in rows], classes)
     recordings = [clip.recording for _, clip in rows]
     chosen = reserve(target, recordings, fold, SHARE, rng)
     return set(compress(recordings, chosen))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from sedmtl.inference.model_card import ModelCard
-from sedmtl.inference.task_predictions import TaskPredictions, concatenated
+from sedmtl.inference.task_predictions import TaskPredictions, along
 from sedmtl.models import SedOutput
 
 Array = npt.NDArray[np.float32]
@@ -93,22 +93,17 @@ def joined(parts: Sequence[Inspection]) -> Inspection:
         return first
     n_frames = first.frame.shape[1]
     n_each = n_frames * ((len(first.logmel_edges_s) - 1) // n_frames)
-
-    def along(axis: int, name: str, n_kept: int | None = None) -> Array | None:
-        each = [getattr(part, name) for part in parts]
-        return None if each[0] is None else concatenated(each, axis, n_kept)
-
-    logmel, frame = along(0, "logmel", n_each), along(1, "frame")
+    logmel, frame = along(0, parts, "logmel", n_each), along(1, parts, "frame")
     assert logmel is not None
     assert frame is not None
     return replace(
         first,
         clip=np.max([part.clip for part in parts], axis=0),
         frame=frame,
-        mel_attention=along(1, "mel_attention"),
-        time_attention=along(1, "time_attention"),
+        mel_attention=along(1, parts, "mel_attention"),
+        time_attention=along(1, parts, "time_attention"),
         logmel=logmel,
-        reconstruction=along(0, "reconstruction", n_each),
+        reconstruction=along(0, parts, "reconstruction", n_each),
         frame_edges_s=_edges(first.frame_edges_s, frame.shape[1]),
         logmel_edges_s=_edges(first.logmel_edges_s, len(logmel)),
         duration_s=last.logmel_edges_s[0] - first.logmel_edges_s[0] + last.duration_s,

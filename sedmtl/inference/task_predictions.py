@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -63,17 +63,12 @@ class TaskPredictions:
 
         The probabilities of scenes are averaged.
         """
-
-        def along(axis: int, name: str, n_kept: int | None = None) -> Array | None:
-            each = [getattr(part, name) for part in parts]
-            return None if each[0] is None else concatenated(each, axis, n_kept)
-
         scenes = [part.scene for part in parts if part.scene is not None]
         return cls(
-            denoised=along(0, "denoised", n_each),
-            masks=along(1, "masks", n_each),
-            count=along(0, "count"),
-            active=along(0, "active"),
+            denoised=along(0, parts, "denoised", n_each),
+            masks=along(1, parts, "masks", n_each),
+            count=along(0, parts, "count"),
+            active=along(0, parts, "active"),
             scene=np.mean(scenes, axis=0) if scenes else None,
             scenes=parts[0].scenes,
         )
@@ -86,8 +81,14 @@ class TaskPredictions:
         return [(self.scenes[i], float(self.scene[i])) for i in order]
 
 
-def concatenated(parts: Sequence[Array], axis: int, n_kept: int | None) -> Array:
-    """Arrays one behind the other, of all but the last the first `n_kept`; None: all."""
+def along(axis: int, parts: Sequence[Any], name: str, n_kept: int | None = None) -> Array | None:
+    """An array of each part one behind the other, of all but the last the first `n_kept`.
+
+    By default all; None if the parts have none.
+    """
+    arrays = [getattr(part, name) for part in parts]
+    if arrays[0] is None:
+        return None
     cut = (slice(None),) * axis + (slice(n_kept),)
-    whole: Array = np.concatenate([*(part[cut] for part in parts[:-1]), parts[-1]], axis)
+    whole: Array = np.concatenate([*(each[cut] for each in arrays[:-1]), arrays[-1]], axis)
     return whole

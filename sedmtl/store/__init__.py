@@ -31,7 +31,6 @@ from sedmtl.store.tables import (
     annotation_of,
     check_n_classes,
     known_clips,
-    labels_of,
 )
 from sedmtl.store.vectors import Vectors, hdf5_bytes
 from sedmtl.store.windows import WindowTable

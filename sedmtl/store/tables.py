@@ -30,14 +30,6 @@ MAX_CLASSES = 100_000
 Labels = npt.NDArray[np.signedinteger[Any]]
 
 
-def labels_of(indices: Sequence[int], n_classes: int) -> Labels:
-    """Indices into the classes as a store holds them.
-
-    In 16 bits as long as these suffice, as in stores of before there were 32: those stay valid.
-    """
-    return np.array(indices, np.int16 if n_classes - 1 <= np.iinfo(np.int16).max else np.int32)
-
-
 def check_n_classes(n_classes: int) -> None:
     """Check a number of classes, before anything is allocated for each."""
     if n_classes > MAX_CLASSES:
@@ -53,7 +45,7 @@ class EventTable:
 
     Attributes:
         mixture: (n,) the row of the clip.
-        label: (n,) index into the classes, of `labels_of`.
+        label: (n,) index into the classes, in 16 bits as long as these suffice.
         snr_db: (n,) the realised SNR.
         source: (n,) names of the event clips.
     """
@@ -66,10 +58,34 @@ class EventTable:
     source: Sequence[str]
 
     @classmethod
+    def of(
+        cls,
+        rows: Sequence[tuple[int, int, float, float]],
+        n_classes: int,
+        source: Sequence[str] = (),
+    ) -> Self:
+        """A table of clip, label, onset and offset, in order of clips; SNRs are not known (NaN)."""
+        mixture, label, onset_s, offset_s = zip(*rows, strict=True) if rows else ((),) * 4
+        return cls(
+            np.array(mixture, np.int32),
+            # Stores of before there were 32 bits stay valid.
+            np.array(label, np.int16 if n_classes - 1 <= np.iinfo(np.int16).max else np.int32),
+            np.array(onset_s, np.float32),
+            np.array(offset_s, np.float32),
+            np.full(len(rows), np.nan, np.float32),
+            source or [""] * len(rows),
+        )
+
+    @classmethod
     def empty(cls) -> Self:
         """An empty table, for weakly labelled clips."""
-        none = np.empty(0, np.float32)
-        return cls(np.empty(0, np.int32), labels_of([], 0), none, none, none, ())
+        return cls.of([], 0)
+
+    def target(self, n_clips: int, n_classes: int) -> npt.NDArray[np.uint8]:
+        """(n_clips, n_classes) of 0 and 1: the weak labels that follow from the events."""
+        target = np.zeros((n_clips, n_classes), np.uint8)
+        target[self.mixture, self.label] = 1
+        return target
 
     def __len__(self) -> int:
         return len(self.mixture)

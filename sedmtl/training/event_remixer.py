@@ -80,8 +80,7 @@ class EventRemixer:
         """The mixtures of an epoch."""
         drawn = [self.draw(epoch, number) for number in range(self.n_clips)]
         events = event_table([each.events for each in drawn], self._classes)
-        target = np.zeros((len(drawn), len(self._classes)), np.uint8)
-        target[events.mixture, events.label] = 1
+        target = events.target(len(drawn), len(self._classes))
         reads: dict[str, ReadRows] = {}
         if self._knowledge is not None:
             reads |= self._knowledge.of(events, [each.scene.name for each in drawn])
