@@ -16,7 +16,7 @@ from sedmtl.config import Mixing
 from sedmtl.data import audio
 from sedmtl.data.corpora import EventClip
 from sedmtl.data.render import EventAudio, render
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.workers.shards import SHARE, Arrays
 
 SAMPLE_BYTES = np.dtype(np.float32).itemsize
@@ -46,11 +46,8 @@ class EventFile:
 
     def append(self, samples: audio.Audio) -> None:
         """Append (N,) samples."""
-        try:
-            with self.path.open("ab") as file:
-                file.write(samples.data)
-        except OSError as error:
-            raise SedmtlError(f"cannot write {self.path}: {error.strerror}") from error
+        with explained(f"cannot write {self.path}"), self.path.open("ab") as file:
+            file.write(samples.data)
 
     def read(self, segment: EventSlice) -> EventAudio:
         """The audio of one event.

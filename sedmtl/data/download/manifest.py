@@ -19,7 +19,7 @@ from typing import NamedTuple
 from sedmtl.data.download.catalogue import CORPORA, Archive, Corpus
 from sedmtl.data.download.unpacking import Entry
 from sedmtl.runtime.atomic import write_text
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.progress import progress
 from sedmtl.runtime.regular import open_to_read, read_bytes
 
@@ -211,9 +211,6 @@ def crc32_of(path: Path) -> int:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with open_to_read(path) as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
-    except OSError as error:
-        raise SedmtlError(f"cannot read {path}: {error.strerror}") from error
+    with explained(f"cannot read {path}"), open_to_read(path) as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

@@ -23,7 +23,7 @@ from urllib.request import Request
 
 from sedmtl import __version__
 from sedmtl.data.download.connection import LEAST_BYTES, Connection
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.progress import duration
 from sedmtl.runtime.regular import open_own
 
@@ -189,17 +189,14 @@ def _check_size(remote: Remote, total: int | None) -> None:
 
 def _append(read: Callable[[], bytes], part: Path, limit: int, url: str, advance: Advance) -> None:
     size = _size(part)
-    try:
-        with open_own(part, "ab") as file:
-            while chunk := read():
-                size += len(chunk)
-                if size > limit:
-                    raise _too_long(url, limit)
-                file.write(chunk)
-                file.flush()
-                advance(len(chunk))
-    except OSError as error:
-        raise SedmtlError(f"cannot write {part}: {error.strerror}") from error
+    with explained(f"cannot write {part}"), open_own(part, "ab") as file:
+        while chunk := read():
+            size += len(chunk)
+            if size > limit:
+                raise _too_long(url, limit)
+            file.write(chunk)
+            file.flush()
+            advance(len(chunk))
 
 
 def _read(connection: Connection, answer: Any) -> bytes:
