@@ -26,10 +26,7 @@ def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> 
         (shlex.join(["cd", str(folder)]), "go to the project; edit its data.yaml"),
         (f"sedmtl visualize {other}", "draw another mixture"),
         (f"sedmtl visualize {other} --html", "the same mixture as an interactive page"),
-        (
-            f"sedmtl train --fold 2 {made.train_options}",
-            "train the next fold of the cross-validation",
-        ),
+        ("sedmtl train --fold 2 --recipe strong", "train the next fold of the cross-validation"),
         ("sedmtl eval", "average both folds"),
         (f"sedmtl predict {other}", "detect its events; works on any recording"),
     )

@@ -59,7 +59,6 @@ class Demo:
     picture_path: Path
     clip_path: Path
     other_clip: str
-    train_options: str
 
 
 def demo(folder: Path, n_workers: int) -> Demo:
@@ -82,7 +81,7 @@ def demo(folder: Path, n_workers: int) -> Demo:
     clip_path, other, *_ = sorted(mixtures.with_suffix("").glob("*.wav"))
     paper, strong = runs
     picture_path, _, _ = visualize(config, clip_path, run_name=strong.name, compare_name=paper.name)
-    return Demo(tables, picture_path, clip_path, other.name, "--recipe strong")
+    return Demo(tables, picture_path, clip_path, other.name)
 
 
 def _train_both(config: Config, data: str) -> list[Path]:

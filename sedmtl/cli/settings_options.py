@@ -74,16 +74,12 @@ def _with_options(
         for each in (
             [_parameter(option, panel) for option in declared]
             if own.name == "network"
-            else [_by_keyword(own)]
+            else [own.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
         )
     ]
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {each.name: each.annotation for each in parameters}
     return with_options
-
-
-def _by_keyword(parameter: inspect.Parameter) -> inspect.Parameter:
-    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
 
 
 def _parameter(option: SettingsOption, panel: str) -> inspect.Parameter:

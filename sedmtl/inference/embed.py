@@ -159,10 +159,6 @@ def _npy(path: Path, vectors: Vectors) -> dict[Path, bytes]:
     return {path: content.getvalue(), _rows_path(path): table.encode()}
 
 
-def _hdf5(path: Path, vectors: Vectors) -> dict[Path, bytes]:
-    return {path: hdf5_bytes(vectors)}
-
-
 def _parquet(path: Path, vectors: Vectors) -> dict[Path, bytes]:
     try:
         import pyarrow
@@ -184,5 +180,9 @@ def _parquet(path: Path, vectors: Vectors) -> dict[Path, bytes]:
     return {path: content.getvalue()}
 
 
-WRITERS = {".h5": _hdf5, ".npy": _npy, ".parquet": _parquet}
+WRITERS = {
+    ".h5": lambda path, vectors: {path: hdf5_bytes(vectors)},
+    ".npy": _npy,
+    ".parquet": _parquet,
+}
 """By the ending of the file: the contents of the files."""

@@ -29,7 +29,7 @@ from sedmtl.inference.sources import Source, files_about, find_sources
 from sedmtl.inference.summary import summary
 from sedmtl.runtime import progress
 from sedmtl.runtime.devices import choose_device
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, all_but
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import Stamp
 from sedmtl.runtime.outputs import Outputs
@@ -237,8 +237,7 @@ def _write(outputs: Outputs, plan: _Plan, predictions: Mapping[int, Prediction])
                 failed.append(error)
     progress.say(f"written into {outputs.folder}")
     if failed:
-        more = f" (and {len(failed) - 1} more files)" if failed[1:] else ""
-        raise SedmtlError(f"{failed[0]}{more}; all else is written")
+        raise all_but(failed, "files")
     return table
 
 

@@ -14,7 +14,7 @@ from sedmtl.data import audio
 from sedmtl.events import Detection
 from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime import progress
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, all_but
 from sedmtl.runtime.outputs import Outputs
 from sedmtl.runtime.text import file_name
 
@@ -72,8 +72,7 @@ def write_snippets(outputs: Outputs, found: Sequence[Found], how: Snippets) -> N
             advance(1)
     progress.say(_report(chosen, folder))
     if failed:
-        more = f" (and {len(failed) - 1} more snippets)" if failed[1:] else ""
-        raise SedmtlError(f"{failed[0]}{more}; all else is written")
+        raise all_but(failed, "snippets")
 
 
 def _chosen(found: Iterable[Found], per_class: int | None) -> list[tuple[Path, str, Detection]]:

@@ -186,10 +186,8 @@ def _draw(
 def _labels(labels_path: Path, audio_path: Path) -> Sequence[Event]:
     """The events of a label file, which may be of another recording."""
     events = labels_of_file(labels_path, audio_path)
-    end_s, duration_s = (
-        max((e.offset_s for e in events), default=0),
-        audio.probe(audio_path).duration_s,
-    )
+    duration_s = audio.probe(audio_path).duration_s
+    end_s = max((event.offset_s for event in events), default=0)
     if end_s > duration_s + TOLERANCE_S:
         say(
             f"warning: {labels_path} has events up to {end_s:.2f} s, and {audio_path} ends at "

@@ -7,7 +7,7 @@ line prints it and exits with 1; any other exception that escapes is a bug.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -37,6 +37,12 @@ def explained(failure: str, advice: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise SedmtlError(f"{failure}: {error.strerror}{advice}") from error
+
+
+def all_but(failed: Sequence[SedmtlError], what: str) -> SedmtlError:
+    """That some of many could not be written: the first reason, and the number of the others."""
+    more = f" (and {len(failed) - 1} more {what})" if failed[1:] else ""
+    return SedmtlError(f"{failed[0]}{more}; all else is written")
 
 
 def pass_on_trouble(error: BaseException) -> None:

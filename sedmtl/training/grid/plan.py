@@ -48,7 +48,7 @@ def plan_runs(
             task is none of these networks', or two weights are so near that their runs would have
             one name.
     """
-    names = _names_of(models)
+    names = [name for word in models for name in (TABLE_IV if word == ALL else [word])]
     _check_options(network, names)
     tasks = {name: _tasks_for(name, common.get("tasks", {})) for name in names}
     _check_tasks(common.get("tasks", {}), tasks)
@@ -107,10 +107,6 @@ def _check_tasks(asked: Mapping[str, Weight], tasks: Mapping[str, Mapping[str, W
             raise SedmtlError(
                 f"--task {name} is for {', '.join(having)}: {', '.join(tasks)} cannot have it"
             )
-
-
-def _names_of(models: Sequence[str]) -> list[str]:
-    return [name for word in models for name in (TABLE_IV if word == ALL else [word])]
 
 
 def _read_folds(
