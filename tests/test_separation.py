@@ -15,10 +15,11 @@ from sedmtl.evaluation.stems import Stems
 from sedmtl.inference.checkpoint import load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.masked_stft import MaskedStft
-from sedmtl.inference.mel_masks import AROUND, mel_masks, share
+from sedmtl.inference.mel_masks import AROUND, mel_masks
 from sedmtl.inference.separation import Recording, Separator, take_apart
 from sedmtl.metrics.si_sdr import si_sdr
 from sedmtl.models import build_model
+from sedmtl.models.class_masks import SURE, share
 from sedmtl.models.registry import settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable
@@ -95,10 +96,18 @@ def test_the_masks_of_atrous_sum_to_one(card):
     torch.testing.assert_close(mask.sum(dim=1), torch.ones(2, 124, 16))
 
 
-def test_sources_share_a_bin_in_proportion_only_where_they_exceed_it():
-    mask = torch.tensor([[0.2, 0.9], [0.3, 0.6]]).reshape(2, 1, 2)
-    shared = share(mask).reshape(2, 2)
-    torch.testing.assert_close(shared, torch.tensor([[0.2, 0.6], [0.3, 0.4]]))
+def test_sources_that_sound_together_divide_each_bin_by_their_odds():
+    mask = torch.tensor([[0.5, 0.75], [0.5, 0.0]]).reshape(2, 1, 2)
+    torch.testing.assert_close(share(mask).reshape(2, 2), torch.tensor([[1 / 3, 0.75], [1 / 3, 0]]))
+
+
+def test_shares_of_a_bin_are_at_most_all_of_it_and_of_a_class_alone_its_mask():
+    mask = torch.rand(5, 7, 3).round(decimals=1)  # 0 and 1 among them
+    torch.testing.assert_close(share(mask[:1]), mask[:1], atol=2 * SURE, rtol=0)
+    shared = share(mask)
+    assert shared.sum(dim=0).max() <= 1
+    assert (shared <= mask + 1e-6).all()
+    assert (shared > 0).equal(mask > 0)
 
 
 # The STFT that they are applied in.

@@ -11,13 +11,13 @@ from sedmtl.features.targets import CLASS_MELS, CLEAN
 from sedmtl.logmel import FLOOR
 from sedmtl.metrics.spectral import DB
 from sedmtl.models import build_model
-from sedmtl.models.class_masks import STRIDE, at_frames
+from sedmtl.models.class_masks import STRIDE, at_frames, share
 from sedmtl.models.heads import Sizes
 from sedmtl.models.registry import settings_class
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.training.batches import RAW, Batch
-from sedmtl.training.tasks.denoise import Denoise
-from sedmtl.training.tasks.separate import Separate
+from sedmtl.training.tasks.denoise import EXACT, SILENT, Denoise
+from sedmtl.training.tasks.separate import TOLERANCE, Separate
 
 B, C, T, F = 2, 3, 31, 16
 SIZES = Sizes(C, T, F)
@@ -84,23 +84,38 @@ def noisy():
     return mixture, clean
 
 
+def distance(natural):
+    """What the loss makes of a difference that all bins have."""
+    return math.hypot(natural, EXACT) - EXACT
+
+
 def test_the_clean_log_mel_costs_nothing_and_no_depth_of_silence_does(noisy):
     mixture, clean = noisy
     silent = clean < LIMIT
     for depth in (0.0, 1.0, 10.0):
-        assert denoise_loss(torch.where(silent, LIMIT - depth, clean), clean, mixture) < 1e-9
-    assert denoise_loss(torch.where(silent, LIMIT + 2, clean), clean, mixture) == pytest.approx(2)
+        assert denoise_loss(torch.where(silent, LIMIT - depth, clean), clean, mixture) < 1e-6
+    above = denoise_loss(torch.where(silent, LIMIT + 2, clean), clean, mixture)
+    assert above == pytest.approx(SILENT * distance(2))
 
 
-def test_audible_and_silent_bins_weigh_the_same_however_many_they_are(noisy):
+def test_the_loss_is_the_distance_over_audible_bins_however_few(noisy):
     mixture, clean = noisy
-    clean = clean.clone()
-    clean[1:] = math.log(FLOOR)  # a single frame is audible
-    silent = clean < LIMIT
-    half = (LOUD - LIMIT) ** 2 / 2
-    assert denoise_loss(torch.where(silent, mixture, clean), clean, mixture) == pytest.approx(half)
-    off_by_2 = torch.where(silent, LIMIT, clean - 2)
-    assert denoise_loss(off_by_2, clean, mixture) == pytest.approx(4 / 2)
+    few = clean.clone()
+    few[1:] = math.log(FLOOR)  # a single frame is audible
+    for each in (clean, few):
+        off_by_2 = torch.where(each < LIMIT, LIMIT, each - 2)
+        assert denoise_loss(off_by_2, each, mixture) == pytest.approx(distance(2), rel=1e-5)
+        mixed = denoise_loss(mixture, each, mixture)
+        assert mixed == pytest.approx(distance(1) + SILENT * distance(LOUD - LIMIT), rel=1e-5)
+
+
+def test_an_exact_prediction_has_a_slope_that_is_finite(noisy):
+    mixture, clean = noisy
+    attenuation = (mixture - clean)[None].requires_grad_()
+    batch = Batch(torch.arange(1), {RAW: mixture[None], CLEAN: clean[None]}, torch.zeros(1, C))
+    task = task_of(Denoise)
+    task.loss(attenuation, task.target(batch), "mean").backward()
+    assert attenuation.grad.isfinite().all()
 
 
 def test_clips_whose_events_are_silent_have_a_finite_loss(noisy):
@@ -121,49 +136,65 @@ def batch_of(mels, present, mixture):
 
 @pytest.fixture
 def sounds():
-    """Magnitudes of two sounds that do not overlap, and of a scene, each where it is alone."""
+    """Magnitudes of two sounds and of a scene, each alone in ten frames."""
     first, second, scene = torch.zeros(3, T, F)
-    first[:10], second[10:20], scene[20:] = 1.0, 0.25, 0.5
+    first[:10], second[10:20], scene[20:30] = 1.0, 0.25, 0.5
     return first, second, scene
 
 
 def separate_loss(masks, batch):
-    """Of the roots of masks (C, T, F), each the same in the frames that share one of a mask."""
-    task, roots = task_of(Separate, len(masks)), masks[None, :, 1::STRIDE]
-    return task.loss(roots, task.target(batch), "none").item()
+    """Of masks (C, T, F), each the same in the frames that share one of a mask."""
+    task, coarse = task_of(Separate, len(masks)), masks[None, :, 1::STRIDE]
+    return task.loss(coarse, task.target(batch), "none").item()
 
 
 def test_masks_of_the_true_classes_cost_nothing_in_whatever_row_they_are_stored(sounds):
     first, second, scene = sounds
     batch = batch_of(torch.stack([first, second, 0 * first]), [1, 0, 1], first + second + scene)
     masks = torch.stack([(first > 0).float(), 0 * first, (second > 0).float()])
-    assert separate_loss(masks, batch) < 1e-5
-    assert separate_loss(masks[[2, 1, 0]], batch) > 0.5
+    assert separate_loss(masks, batch) < 1e-4
+    assert separate_loss(masks[[2, 1, 0]], batch) > math.log(1 / TOLERANCE)
 
 
-def test_silence_costs_the_share_of_what_sounds(sounds):
-    """Root magnitudes squared are magnitudes: 10 of 1 and 10 of 0.25, and 10 of the scene's 0.5."""
+def test_masks_that_take_nothing_cost_as_much_at_any_level(sounds):
     first, second, scene = sounds
-    batch = batch_of(torch.stack([first, second]), [1, 0, 1], first + second + scene)
-    expected = (10 + 2.5) / 2 / (10 + 2.5 + 10 * 0.5)
-    assert separate_loss(torch.zeros(C, T, F), batch) == pytest.approx(expected, rel=1e-3)
+    for level in (1.0, 0.05):
+        mels = level * torch.stack([first, second])
+        batch = batch_of(mels, [1, 0, 1], level * (first + second + scene))
+        loss = separate_loss(torch.zeros(C, T, F), batch)
+        assert loss == pytest.approx(math.log1p(1 / TOLERANCE), rel=1e-3)
 
 
-def test_a_silent_class_that_takes_all_costs_as_much_as_it_is_of_the_silent_ones(sounds):
+def test_the_classes_that_sound_share_their_bins_as_they_do_in_use(sounds):
+    first, second, scene = sounds
+    torch.manual_seed(0)
+    mels, masks = torch.stack([first, second]), torch.rand(2, 1, F).expand(-1, T, -1)
+    mixture = first + second + scene
+    frames = slice(0, T // STRIDE * STRIDE)  # what is left over has no mask
+    errors = (share(masks) * mixture - mels)[:, frames].square().sum(dim=(1, 2))
+    expected = torch.log1p(errors / mels.square().sum(dim=(1, 2)) / TOLERANCE).mean().item()
+    assert separate_loss(masks, batch_of(mels, [1, 1], mixture)) == pytest.approx(
+        expected, rel=1e-3
+    )
+
+
+def test_a_silent_class_costs_what_it_takes_of_the_mixture(sounds):
+    """Half of what sounds, which another class is as sure of, and all of the scene."""
     first, _, scene = sounds
     for n_classes in (2, 5, 41):
         present = [1] + [0] * (n_classes - 1)
         masks = torch.zeros(n_classes, T, F)
         masks[0], masks[1] = first > 0, 1.0
         loss = separate_loss(masks, batch_of(first[None], present, first + scene))
-        assert loss == pytest.approx(1 / (n_classes - 1), rel=1e-3)
+        taken = (10 * 0.5**2 + 10 * 0.5**2) / (10 * 1.0**2 + 10 * 0.5**2)
+        assert loss == pytest.approx(taken / (n_classes - 1), rel=1e-2)
 
 
 def test_a_class_whose_events_are_silent_counts_as_silent(sounds):
     first, _, scene = sounds
     batch = batch_of(torch.stack([first, 0 * first]), [1, 1, 0], first + scene)
     masks = torch.stack([(first > 0).float(), 0 * first, 0 * first])
-    assert separate_loss(masks, batch) < 1e-5
+    assert separate_loss(masks, batch) < 1e-4
 
 
 def test_masks_cover_every_frame_of_the_log_mel():

@@ -92,7 +92,7 @@ def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
         expected = join_weights(modules.pop(""), modules)
     wanted = {key: value.shape for key, value in expected.items()}
     if {key: value.shape for key, value in weights.items()} != wanted:
-        raise ValueError("its weights are of another network")
+        raise ValueError("its weights are of another network, or of tasks of another version")
     if not all(value.isfinite().all() for value in weights.values()):
         raise ValueError("its weights hold NaN or infinity")
     if any(value.abs().max() > LARGEST_WEIGHT for value in weights.values() if value.numel()):

@@ -81,7 +81,7 @@ class MaskedStft:
             rest: (K, N), what else there is in the mixture.
         """
         spectra = self.analyse(wanted), self.analyse(rest)
-        powers = [spectrum.abs().square() for spectrum in spectra]
+        powers = [spectrum.real.square() + spectrum.imag.square() for spectrum in spectra]
         ratio = powers[0] / (powers[0] + powers[1]).clamp_min(torch.finfo(torch.float32).tiny)
         return self.synthesise((spectra[0] + spectra[1]) * ratio, wanted.shape[-1])
 

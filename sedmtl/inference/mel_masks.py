@@ -16,11 +16,7 @@ AROUND = (31, 9)
 def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     """How much of each bin is each class: (B, C, T, F) in [0, 1].
 
-    If the run has learned the task `separate` and its heads were loaded: what its head gives, which
-    are the roots of masks, and the mean of these and the presences where frame scores are such.
-    After 10 epochs of pooled with remixing, over the sources of 20 held-out mixtures at 10 dB:
-    roots 5.4 dB, their squares 3.6, presences 6.9, the mean of roots and presences 6.9 (of
-    detected sources 8.6, presences alone 8.4), roots times presences 5.3.
+    If the run has learned the task `separate` and its head was loaded: what that gives.
 
     Without the task, where frame scores are presences (2APAE's local second step), those, the same
     in all mel bins. Elsewhere the class map, as a probability (of Atrous over the classes, of the
@@ -32,21 +28,10 @@ def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
     times the attention over mel bins -13.8, times the class map 0.7. The attention says where the
     evidence is, which are few bins, not where the sound is.
     """
-    presence = output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
-    has_presences = card.network.frame_meaning == "presence"
     if "separate" in output.tasks:
-        learned = at_frames(output.tasks["separate"], card.n_frames)
-        return (learned + presence) / 2 if has_presences else learned
-    if has_presences:
-        return presence
+        return at_frames(output.tasks["separate"], card.n_frames)
+    if card.network.frame_meaning == "presence":
+        return output.frame.unsqueeze(-1).expand(-1, -1, -1, card.n_mels)
     probability = card.network.class_probability(output.class_map)  # (B, C, T', F)
     padding = (AROUND[0] // 2, AROUND[1] // 2)
     return avg_pool2d(probability, AROUND, 1, padding, count_include_pad=False)
-
-
-def share(mask: Tensor) -> Tensor:
-    """Divide each bin among sources: where masks (…, K, T, F) sum to more than 1, in proportion.
-
-    What is missing to 1 is the rest's.
-    """
-    return mask / mask.sum(dim=-3, keepdim=True).clamp_min(1)

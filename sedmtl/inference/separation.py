@@ -22,9 +22,10 @@ from torch import Tensor
 from sedmtl.data.audio import Audio
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.masked_stft import MaskedStft
-from sedmtl.inference.mel_masks import mel_masks, share
+from sedmtl.inference.mel_masks import mel_masks
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.windows import CrossFade, Scores, cut
+from sedmtl.models.class_masks import share
 from sedmtl.runtime.errors import SedmtlError
 
 Marks = npt.NDArray[np.bool_]

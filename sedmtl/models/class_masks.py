@@ -12,14 +12,14 @@ from sedmtl.models.settings import NetworkSettings
 from sedmtl.models.skip_decoder import SkipDecoder, enlarge
 
 STRIDE = 2
-"""Frames of the log-mel for each frame of the masks.
-
-A step of pooled with 41 classes, batch 16, float32 on one thread takes 1.7 times as long as without
-masks; with masks of all frames, decoded and compared in all of them, it took 2.3 times."""
+"""Frames of the log-mel for each frame of the masks: half the cost of their decoder and loss."""
 
 
 class ClassMasks(nn.Module):
-    """What sounds comes from the encoding, where exactly from the decoder: their logits add up.
+    """When a class sounds is the detector's to say, which bins are of any event the decoder's.
+
+    A mask is the product of both, and of what the encoding says of the class in each band: their
+    logits add up. Where frame scores are no presences it is without them.
 
     Args:
         network: Of the network whose output it reads.
@@ -30,18 +30,39 @@ class ClassMasks(nn.Module):
         super().__init__()
         self.decoder = SkipDecoder(network, STRIDE)
         self.coarse = nn.Conv2d(network.n_channels, n_classes, 1)
-        self.fine = nn.Conv2d(self.decoder.n_channels, n_classes, 1, bias=False)
+        self.fine = nn.Conv2d(self.decoder.n_channels, 1, 1, bias=False)
+        self._has_presences = network.frame_meaning == "presence"
         initialise(self)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, C, T // `STRIDE`, F) in [0, 1]: the square roots of masks of magnitudes.
-
-        Roots, because the loss compares those of magnitudes: so it has a slope where a mask is 0.
-        """
-        fine = self.fine(self.decoder(output))
+        """(B, C, T // `STRIDE`, F) in [0, 1], of magnitudes; of each class as if there was none."""
+        fine = self.fine(self.decoder(output))  # (B, 1, T // STRIDE, F)
         assert output.encoded is not None
-        logits: Tensor = fine + enlarge(self.coarse(output.encoded), fine)
-        return torch.sigmoid(logits.float())
+        masks = torch.sigmoid((fine + enlarge(self.coarse(output.encoded), fine)).float())
+        if not self._has_presences:
+            return masks
+        presence = F.avg_pool1d(output.frame.float(), STRIDE)  # (B, C, T // STRIDE)
+        return masks * presence.unsqueeze(-1)
+
+
+def share(masks: Tensor) -> Tensor:
+    """Divide each bin among K classes that sound and the rest: (…, K, T, F) in [0, 1], likewise.
+
+    Odds of each class against the rest are divided by the sum of all odds, that of the rest, which
+    is 1, included. So one class alone keeps its mask, and the sum is never above 1.
+    """
+    odds = odds_of(masks)
+    return odds / (1 + odds.sum(dim=-3, keepdim=True))
+
+
+def odds_of(masks: Tensor) -> Tensor:
+    """Of each mask against all else, finite."""
+    masks = masks.clamp(0, 1 - SURE)
+    return masks / (1 - masks)
+
+
+SURE = 1e-4
+"""No mask is closer to 1 than this."""
 
 
 def at_frames(masks: Tensor, n_frames: int) -> Tensor:

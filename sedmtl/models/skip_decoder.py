@@ -52,10 +52,11 @@ class SkipDecoder(nn.Module):
 
 
 class Level(nn.Module):
-    """What comes from below, enlarged to the size of a stage, and the stage itself.
+    """What comes from below, enlarged to the size of a stage, the stage, and its mean over time.
 
-    Both are convolved and added, not concatenated: the convolution of what is coarse is then done
-    where it is small.
+    The mean tells the steady part of a scene, which no few frames do: in each mel bin, how far
+    a frame is above it. All are convolved and added, not concatenated: the convolution of what is
+    coarse is then done where it is small.
 
     Args:
         n_below: Channels from below.
@@ -66,12 +67,14 @@ class Level(nn.Module):
         super().__init__()
         self.from_below = nn.Conv2d(n_below, n_stage, 1, bias=False)
         self.from_stage = nn.Conv2d(n_stage, n_stage, 3, padding=1, bias=False)
+        self.from_mean = nn.Conv2d(n_stage, n_stage, 1, bias=False)
         self.norm = nn.BatchNorm2d(n_stage)
 
     def forward(self, below: Tensor, stage: Tensor) -> Tensor:
         """(B, D, T', F') and (B, D', T, F) -> (B, D', T, F)."""
-        enlarged = enlarge(self.from_below(below), stage)
-        return F.relu(self.norm(enlarged + self.from_stage(stage)), inplace=True)
+        steady = self.from_mean(stage.mean(dim=2, keepdim=True))
+        added = enlarge(self.from_below(below), stage) + self.from_stage(stage) + steady
+        return F.relu(self.norm(added), inplace=True)
 
 
 def enlarge(x: Tensor, like: Tensor) -> Tensor:
