@@ -17,10 +17,11 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import RowArray
 from sedmtl.training import cost
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.cost import Cost, Workload, choose_micro_batch, measure_cost
+from sedmtl.training.cost import Cost, choose_micro_batch, measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
 from sedmtl.training.grid.workload import workloads
 from sedmtl.training.start import resident_bytes
+from sedmtl.training.workload import Workload
 
 pytestmark = pytest.mark.slow
 

@@ -28,11 +28,12 @@ from sedmtl.runtime import distributed
 from sedmtl.store import ClipTable, EventTable, RowArray
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.cost import Workload, choose_micro_batch
+from sedmtl.training.cost import choose_micro_batch
 from sedmtl.training.known import POLYPHONY, SCENE
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import split_rows
 from sedmtl.training.tasks import build_tasks
+from sedmtl.training.workload import Workload
 
 BASE = TrainConfig.of(
     {"data": "snr_10", "fold": 1, "width": 2, "epochs": 2, "batch_size": 7, "seed": 5}

@@ -6,7 +6,7 @@ Neither a store nor a corpus is needed: time and memory depend on sizes alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,24 +16,21 @@ import torch
 from torch import Tensor
 
 from sedmtl.config import Config
-from sedmtl.data.frame_times import frames_of
 from sedmtl.data.mixing import plan_project
 from sedmtl.data.sources import planned_bytes
 from sedmtl.features.targets import target_arrays
 from sedmtl.logmel import Standardiser
-from sedmtl.models.frame_input import FrameInput
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.free_memory import free_bytes
-from sedmtl.store import ClipTable, RowArray, Store
-from sedmtl.training.bags import MAX_WINDOWS
 from sedmtl.training.batches import BatchLoader, fits
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.known import known_arrays
 from sedmtl.training.loop import Trainer
-from sedmtl.training.split import Split, split_rows
+from sedmtl.training.split import Split
 from sedmtl.training.start import resident_bytes
 from sedmtl.training.tasks import arrays_of, build_tasks
+from sedmtl.training.workload import Workload
 
 ENOUGH_S = 1.0
 """A step that would take longer is not timed."""
@@ -56,70 +53,6 @@ PEAK = 1.9
 
 USABLE = 0.8
 """Share of the free memory that training may take: the estimate is no measurement."""
-
-
-class Workload(NamedTuple):
-    """The sizes that the cost of a run follows from.
-
-    Attributes:
-        arrays: Of the feature store.
-        n_rows: Of the feature store.
-        n_train: Windows of recordings, or clips of one window, that are learned from per epoch.
-        n_scored: Those that are scored after each epoch.
-        n_windows: Largest number of windows of a recording that go through the network together.
-        frames: Of a frozen encoder, if there is one.
-    """
-
-    n_classes: int
-    arrays: Mapping[str, RowArray]
-    n_rows: int
-    n_train: int
-    n_scored: int
-    n_windows: int = 1
-    frames: FrameInput | None = None
-
-    @classmethod
-    def of_clips(
-        cls,
-        clips: ClipTable,
-        n_classes: int,
-        arrays: Mapping[str, RowArray],
-        fold: int,
-        frames: FrameInput | None = None,
-    ) -> Workload:
-        """With a fold held out.
-
-        Raises:
-            SedmtlError: As of `split_rows`.
-        """
-        split = split_rows(clips, fold)
-        n_scored = sum(len(clips.rows_of(part)[0]) for part in split.scored.values())
-        n_each = np.minimum(np.bincount(clips.rows_of(split.train)[1]), MAX_WINDOWS)
-        sizes = (int(n_each.sum()), n_scored, int(n_each.max()))
-        return cls(n_classes, arrays, clips.n_rows, *sizes, frames)
-
-    @classmethod
-    def of_store(cls, store: Store, fold: int) -> Workload:
-        """With a fold of a store held out; raises as `of_clips`."""
-        return cls.of_clips(
-            store.clips, len(store.classes), store.row_arrays, fold, frames_of(store)
-        )
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """C, and T and F of the log-mel."""
-        n_frames, n_mels = self.arrays["logmel"].row_shape
-        return self.n_classes, n_frames, n_mels
-
-    def noise(self, n_clips: int, share: float) -> dict[str, npt.NDArray[np.floating]]:
-        """In place of what networks take, by name: of clips with a share of the time steps."""
-        rng = np.random.default_rng(0)
-        inputs = {name: self.arrays[name] for name in ("logmel", "frames") if name in self.arrays}
-        shapes = {
-            name: (n_clips, max(1, round(share * n_steps)), n_values)
-            for name, ((n_steps, n_values), _) in inputs.items()
-        }
-        return {n: rng.normal(size=shape).astype(inputs[n].dtype) for n, shape in shapes.items()}
 
 
 class Cost(NamedTuple):

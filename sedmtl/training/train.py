@@ -28,7 +28,7 @@ from sedmtl.runtime.origin import check_settings
 from sedmtl.store import Store, check_mixing, write_scores
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
-from sedmtl.training.cost import Workload, choose_micro_batch, measure_cost, source_bytes
+from sedmtl.training.cost import choose_micro_batch, measure_cost, source_bytes
 from sedmtl.training.finalize import conclude
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.loop import Trainer
@@ -52,6 +52,7 @@ from sedmtl.training.run_folder import (
 from sedmtl.training.split import weakness
 from sedmtl.training.start import check_targets, open_trainer, stored_arrays
 from sedmtl.training.state import load_state, save_state
+from sedmtl.training.workload import Workload
 
 WEIGHT_COPIES = 11
 """How many a run folder holds at most: the state has the weights, Adam's two means and two best

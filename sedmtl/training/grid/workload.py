@@ -26,9 +26,9 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import size_text
 from sedmtl.store import RowArray, Store, data_name, disk_bytes, folds_of
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.cost import Workload
 from sedmtl.training.split import NO_FOLD
 from sedmtl.training.start import check_targets, stored_arrays
+from sedmtl.training.workload import Workload
 
 PAPER_CLASSES = 41
 """Stands for the number of classes of a corpus that is not there yet: it hardly matters."""
