@@ -31,23 +31,38 @@ def write_onnx(
     domain: str = "",
     metadata: dict[str, str] | None = None,
     outputs: tuple[str, ...] = ("vectors",),
+    kind: str = "",
+    opset: int = 18,
 ) -> Path:
-    """Waveforms (B, N) -> `vectors` (B, N / 400, 3), by the inner `levels` (B, N / 400, 400)."""
+    """Waveforms (B, N) -> `vectors` (B, N / 400, 3), by the inner `levels` (B, N / 400, 400).
+
+    Of the `kind` "mixing", windows are added to each other; "lonely", there is but one;
+    "logarithm", silence is minus infinity.
+    """
     weights = numpy_helper.from_array(WEIGHTS * np.float32(gain), "weights")
-    steps = numpy_helper.from_array(np.array([0, -1, N_STEP]), "steps")
+    steps = numpy_helper.from_array(np.array([int(kind == "lonely"), -1, N_STEP]), "steps")
+    axis = numpy_helper.from_array(np.array([0]), "axis")
+    odd = {
+        "mixing": helper.make_node("ReduceSum", ["levels", "axis"], ["odd"], keepdims=1),
+        "logarithm": helper.make_node("Log", ["levels"], ["odd"]),
+    }.get(kind)
     nodes = [
         helper.make_node("Reshape", ["waveform", "steps"], ["frames"]),
         helper.make_node("Abs", ["frames"], ["levels"], domain=domain),
-        helper.make_node("MatMul", ["levels", "weights"], ["vectors"]),
+        *([odd] if odd else []),
+        helper.make_node("MatMul", ["odd" if odd else "levels", "weights"], ["vectors"]),
     ]
     graph = helper.make_graph(
         nodes,
         "encoder",
         [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [batch, n_samples])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [weights, steps],
+        [weights, steps, axis],
     )
-    imports = [helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    imports = [
+        helper.make_opsetid("", opset),
+        *([helper.make_opsetid(domain, 1)] if domain else []),
+    ]
     model = helper.make_model(graph, opset_imports=imports, ir_version=9)
     helper.set_model_props(model, metadata or {})
     path.parent.mkdir(parents=True, exist_ok=True)

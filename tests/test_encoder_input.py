@@ -8,7 +8,7 @@ import pytest
 from encoder_files import WEIGHTS, write_onnx, write_tflite
 
 from sedmtl.config import EncoderFile, EncoderLogMel
-from sedmtl.features.encoder import Encoder
+from sedmtl.features.encoder import Encoder, open_encoder
 from sedmtl.features.encoder.spectrogram import EncoderSpectrogram, mel_filters
 from sedmtl.runtime.errors import SedmtlError
 
@@ -46,7 +46,9 @@ def test_a_damaged_model_is_refused(tmp_path):
 
 
 def test_a_missing_file_and_a_folder_are_named_with_the_key(tmp_path):
-    refused(tmp_path / "e.onnx", "cannot read the encoder", "features.encoder")
+    path = tmp_path / "e.onnx"
+    with pytest.raises(SedmtlError, match=r"cannot read the encoder .*features\.encoder"):
+        open_encoder(EncoderFile(onnx=path), path)
     (tmp_path / "d.tflite").mkdir()
     refused(tmp_path / "d.tflite", "cannot read the encoder")
 
@@ -116,6 +118,24 @@ def test_an_encoder_that_gives_nan_is_refused_and_one_that_overflows_says_what_t
     path = write_onnx(tmp_path / "f.onnx", gain=1e5)
     refused(path, "beyond what float16 holds", "features.encoder.dtype to float32")
     assert opened(path, dtype="float32").rounding == 0
+
+
+def test_silence_that_gives_no_numbers_is_found_at_opening(tmp_path):
+    refused(write_onnx(tmp_path / "e.onnx", kind="logarithm"), "NaN or infinity for silence")
+
+
+def test_a_hop_is_a_sample_at_least_and_a_window_at_most(tmp_path):
+    path = write_onnx(tmp_path / "e.onnx", 400)
+    for hop_s in (1e-5, 0.06):
+        refused(
+            path, "at least one sample, 0.00013 s, and at most the window's 0.05 s", hop_s=hop_s
+        )
+
+
+def test_a_name_of_the_file_is_listed_once(tmp_path):
+    with pytest.raises(SedmtlError) as caught:
+        opened(write_onnx(tmp_path / "e.onnx"), output="vector")
+    assert str(caught.value).partition("here: ")[2] == "vectors, levels, frames"
 
 
 def test_clips_of_a_lower_rate_than_the_encoders_are_refused(tmp_path):

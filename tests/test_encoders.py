@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -14,8 +16,10 @@ from encoder_files import N_DIMS, N_STEP, expected, write_onnx, write_tflite
 
 from sedmtl.config import EncoderFile
 from sedmtl.features import extraction
-from sedmtl.features.encoder import Encoder
-from sedmtl.store import Store
+from sedmtl.features.encoder import Encoder, encoder
+from sedmtl.inference import embed
+from sedmtl.inference.vector_files import open_writer
+from sedmtl.store import Store, VectorFile
 
 RATE = 8_000
 FACTS = {"sample_rate": RATE, "licence": "for tests"}
@@ -62,6 +66,14 @@ def test_one_batch_more_or_less_and_either_runtime_give_the_same(tmp_path):
     lite = opened(write_tflite(tmp_path / "e.tflite"), output="vectors").frames(NOISE, RATE)
     for other in (*kept[1:], lite):
         np.testing.assert_allclose(other, kept[0], rtol=1e-3)  # a step of float16
+
+
+@pytest.mark.parametrize("kind", ["mixing", "lonely"])
+def test_windows_that_would_change_each_other_go_in_one_by_one(tmp_path, kind):
+    encoder = opened(write_onnx(tmp_path / "e.onnx", 400, kind=kind), dtype="float32")
+    np.testing.assert_allclose(
+        encoder.frames(NOISE, RATE), expected(NOISE.reshape(-1, N_STEP))[:, 0], rtol=1e-5, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("n_samples", [400, 2_000])
@@ -181,6 +193,88 @@ def test_embed_writes_the_vectors_of_recordings_and_names_what_it_cannot_read(tm
     )
 
 
+def test_the_file_of_an_interrupted_or_empty_embed_is_not_there(tmp_path, monkeypatch):
+    project = Project(tmp_path)
+    write_noise(tmp_path / "a.wav", 1, 1.0)
+    (tmp_path / "data.yaml").write_text("")
+    stated = {"sample_rate": str(RATE), "licence": "for tests"}
+    onnx = write_onnx(tmp_path / "e.onnx", metadata=stated)
+    out = tmp_path / "out" / "v.npy"
+
+    def interrupt(*_):
+        assert (out.parent / ".v.npy.part").is_file()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(embed, "embed_file", interrupt)
+        result = project.run("embed", tmp_path / "a.wav", "--out", out, "--onnx", onnx)
+    assert result.exit_code == 130
+    assert list(out.parent.iterdir()) == []
+    run(project, "embed", tmp_path / "a.wav", "--out", out, "--onnx", onnx)
+    before = out.read_bytes()
+    run(project, "embed", tmp_path / "a.wav", "--out", out, "--onnx", onnx)  # ours: replaced
+    assert out.read_bytes() == before
+    assert sorted(each.name for each in out.parent.iterdir() if each.name[0] != ".") == [
+        "v.npy", "v.tsv",
+    ]  # fmt: skip
+
+
+def test_many_recordings_are_appended_to_one_file(tmp_path):
+    rng, frames = np.random.default_rng(0), []
+    (tmp_path / "v.h5").touch()
+    file = VectorFile(tmp_path / "v.h5", "what made them")
+    for n in range(30):
+        frames.append(rng.normal(size=(500 * (n % 3) + 1, 7)).astype(np.float16))
+        file.append(f"{n:d}é.wav", np.arange(len(frames[-1]) + 1.0), frames[-1])
+    file.close()
+    with h5py.File(tmp_path / "v.h5") as found:
+        np.testing.assert_array_equal(found["vector"][:], np.concatenate(frames))
+        assert found["name"].asstr()[29] == "29é.wav"
+        assert np.bincount(found["recording"][:]).tolist() == [len(each) for each in frames]
+        assert found["offset_s"][1:501].tolist() == list(range(1, 501))
+    assert (tmp_path / "v.h5").stat().st_size < 2 * 30 * 500 * 30  # nothing reserved is left
+
+
+def test_parquet_has_a_row_for_each_vector(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    writer = open_writer(".parquet", [tmp_path / "v.parquet"], "what made them")
+    frames = [np.full((n, 2), n, np.float16) for n in (3, 9_000, 1)]
+    for each in frames:
+        writer.append(f"{len(each)}.wav", np.arange(len(each) + 1.0), each)
+    writer.close()
+    table = parquet.read_table(tmp_path / "v.parquet")
+    assert table.schema.metadata[b"source"] == b"what made them"
+    np.testing.assert_array_equal(np.stack(table["vector"].to_numpy()), np.concatenate(frames))
+    assert table["filename"].to_pylist()[:4] == ["3.wav"] * 3 + ["9000.wav"]
+    assert parquet.ParquetFile(tmp_path / "v.parquet").num_row_groups == 2
+
+
+def test_litert_says_nothing_on_stderr(tmp_path):
+    path = write_tflite(tmp_path / "e.tflite")
+    code = (
+        "import pathlib, sys; from sedmtl.config import EncoderFile\n"
+        "from sedmtl.features.encoder import Encoder\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "Encoder.open(EncoderFile(tflite=path, sample_rate=8000), path)\n"
+        "print('after', file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert found.stderr == "after\n"
+
+
+def test_a_file_of_an_option_is_named_with_the_option(tmp_path, one_sentence):
+    project = Project(tmp_path)
+    (tmp_path / "data.yaml").write_text("")
+    write_noise(tmp_path / "a.wav", 1, 1.0)
+    missing, out = tmp_path / "none.onnx", tmp_path / "v.h5"
+    embedding = ("embed", tmp_path / "a.wav", "--out", out, "--onnx")
+    one_sentence(project.run(*embedding, missing), f"--onnx: cannot read {missing}")
+    silent = write_onnx(tmp_path / "e.onnx")
+    one_sentence(project.run(*embedding, silent), "--onnx: ", "does not say the rate", "data.yaml")
+    predicting = project.run("predict", tmp_path / "a.wav", "--encoder", missing)
+    one_sentence(predicting, f"--encoder: cannot read {missing}")
+
+
 def test_embed_says_what_it_needs(tmp_path, one_sentence):
     project = Project(tmp_path)
     (tmp_path / "data.yaml").write_text("")
@@ -222,6 +316,27 @@ def test_a_store_holds_the_frames_of_its_mixtures_and_the_card(template):
         assert store.encoder.is_same(opened(template.folder / "e.onnx").card)
     windows = expected(waveforms.reshape(-1, N_STEP))
     np.testing.assert_allclose(frames, windows.reshape(frames.shape), rtol=1e-3, atol=1e-3)
+
+
+def test_an_encoder_is_tried_before_audio_is_read(made, one_sentence, monkeypatch):
+    name_encoder(made, write_onnx(made.folder / "louder.onnx", gain=np.inf))
+    monkeypatch.setattr(extraction, "open_mixtures", lambda _: pytest.fail("a store was opened"))
+    one_sentence(made.run("features"), "louder.onnx gives NaN or infinity")
+
+
+def test_frames_that_are_no_numbers_are_refused_with_the_mixture(made, one_sentence, monkeypatch):
+    features_of(made).unlink()
+    give, asked = encoder.vectors_of, []
+
+    def fail_at_last(*arguments):
+        asked.append(None)
+        vectors = give(*arguments)
+        return vectors * np.nan if len(asked) == 20 else vectors
+
+    monkeypatch.setattr(encoder, "vectors_of", fail_at_last)
+    result = made.run("features", "--workers", 1)
+    one_sentence(result, "the encoder e.onnx gives NaN or infinity (in mixture ")
+    assert not features_of(made).is_file()
 
 
 def test_bytes_of_a_store_do_not_depend_on_the_workers(made, template):

@@ -269,6 +269,35 @@ def test_remix_is_refused_because_frames_are_of_stored_audio(framed, one_sentenc
     one_sentence(result, "probe takes the frames", "add --no-remix")
 
 
+def test_only_an_encoder_of_its_own_can_be_kept_frozen(framed, one_sentence):
+    result = framed.run(*TRAIN, "--model", "probe", "--from", RUNS[0], "--freeze-encoder")
+    one_sentence(result, "probe has no encoder of its own", "leave the option out")
+
+
+def test_an_embedding_of_a_probe_is_refused_once_before_audio_is_read(framed, one_sentence):
+    result = framed.run("embed", framed.folder / "none", "--out", "v.h5", "--run", RUNS[0])
+    one_sentence(result, "probe has no encoding of its own")
+    assert result.stderr.count("no encoding") == 1
+
+
+def test_runs_that_listen_through_an_encoder_are_not_measured_against_stems(framed, one_sentence):
+    for option in ("--separation", "--denoise"):
+        one_sentence(framed.run("eval", RUNS[2], option), "nothing to measure with", option)
+
+
+@pytest.mark.parametrize(("model", "is_opened"), [("probe", True), ("pooled", False)])
+def test_a_dry_run_opens_the_encoder_only_for_networks_that_take_frames(
+    tmp_path, one_sentence, model, is_opened
+):
+    project = write_clips(tmp_path)
+    (tmp_path / "encoder.onnx").write_bytes(b"no model")
+    result = project.run(*TRAIN, "--model", model, "--dry-run")
+    if is_opened:
+        one_sentence(result, "encoder.onnx is no ONNX model")
+    else:
+        assert "in all: 1 of 1 runs" in result.stdout
+
+
 def test_a_dry_run_needs_no_store(tmp_path):
     project = write_clips(tmp_path)
     result = project.run(*TRAIN, "--model", "probe", "--model", "gru", "--dry-run")

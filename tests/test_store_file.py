@@ -168,4 +168,4 @@ def test_no_module_reads_hdf5_past_that_door():
         for line in path.read_text().splitlines()
         if "h5py.File(" in line and '"w"' not in line
     ]
-    assert calls == [("file.py", "file = h5py.File(path, mode)")]
+    assert calls == [("file.py", "file = h5py.File(path, mode, locking=locking)")]

@@ -40,6 +40,8 @@ def command(
 
     if run and onnx:
         raise typer.BadParameter("--run and --onnx exclude each other")
+    if onnx:
+        options.check_readable("--onnx", onnx)
     project = options.load_project_if_any(config)
     files, error = embed(project, audio, out, run_name=run, onnx_path=onnx, force=force)
     output.echo(files)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sedmtl.data.download.catalogue import CORPORA
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
+from sedmtl.runtime.regular import open_to_read
 
 if TYPE_CHECKING:
     from sedmtl.config import Config
@@ -116,7 +117,20 @@ def load_project_if_any(path: Path, encoder: Path | None = None) -> Config:
     from sedmtl.config import load_config, load_config_if_any
 
     project = load_config_if_any(path) if path == DATA_YAML else load_config(path)
-    return project if encoder is None else project.with_encoder(encoder)
+    if encoder is None:
+        return project
+    check_readable("--encoder", encoder)
+    return project.with_encoder(encoder)
+
+
+def check_readable(option: str, path: Path) -> None:
+    """Check that the file of an option can be opened.
+
+    Raises:
+        SedmtlError: It cannot; the sentence names the option.
+    """
+    with explained(f"{option}: cannot read {path}"):
+        open_to_read(path).close()
 
 
 def reviews_beside(config: Path) -> Path:

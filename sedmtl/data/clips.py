@@ -141,7 +141,9 @@ def _negatives(folder: Path, root: Path, rows: Sequence[Row], seed: int) -> list
     place, base = (Path(os.path.normpath(each.absolute())) for each in (folder, root))
     found, unreadable = search(folder)
     fault = "" if found else "no audio in it"
-    if not place.is_relative_to(base):
+    if not folder.is_dir():
+        fault = "no such folder; paths in data.yaml are relative to that file"
+    elif not place.is_relative_to(base):
         fault = "that it is elsewhere"
     elif unreadable:
         fault = f"that {unreadable[0]} cannot be read"

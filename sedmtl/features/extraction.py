@@ -29,6 +29,7 @@ from sedmtl.features.recordings import (
     window_table,
 )
 from sedmtl.features.rows import (
+    How,
     Read,
     all_of,
     feature_arrays,
@@ -109,6 +110,7 @@ def features(
     mixtures_dir = config.work_dir / "mixtures"
     names_all = list(names) or list(stores_in(mixtures_dir))
     paths = [choose_store(mixtures_dir, name, "sedmtl mix") for name in names_all]
+    open_front_end(*_how(config))  # an encoder that cannot be used is found before audio is read
     with open_workers(n_workers, scheduler) as workers:
         made = [_of_mixtures(path, config, workers) for path in paths]
         if config.corpus.clips is not None and not names:
@@ -205,8 +207,8 @@ def _of_readable(
 def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path:
     path = config.work_dir / "features" / name
     settings, mixing = config.features, config.mixing
-    how = (mixing.sample_rate, settings, config.encoder_path)
-    encoder = open_front_end(*how).encoder  # its errors come before the store
+    how = _how(config)
+    encoder = open_front_end(*how).encoder
     attributes = {
         "protocol": PROTOCOL,
         "source": source.origin,
@@ -240,6 +242,10 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
     return path
 
 
+def _how(config: Config) -> How:
+    return config.mixing.sample_rate, config.features, config.encoder_path
+
+
 def _described(arrays: Collection[str]) -> str:
     frames = " and frames" if "frames" in arrays else ""
     targets = ", also of events and classes alone," if TARGETS[0] in arrays else ""
@@ -254,7 +260,7 @@ def _fill(
 ) -> None:
     ends = accumulate(len(block) for block in blocks)
     todo = [(end, block) for end, block in zip(ends, blocks, strict=True) if end > writer.n_done]
-    bar = progress.progress(f"log-mel {writer.path.stem}", writer.n_rows, writer.n_done)
+    bar = progress.progress(f"features {writer.path.stem}", writer.n_rows, writer.n_done)
     with _one_torch_thread(), scratch_beside(writer.path) as scratch, bar as advance:
         done = map_arrays(work, (block for _, block in todo), workers, scratch)
         for (end, block), arrays in zip(todo, done, strict=True):

@@ -5,7 +5,7 @@ The same for stores and for prediction, so that networks meet the numbers that t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,10 +34,14 @@ class FrontEnd:
     logmel: LogMel
     encoder: Encoder | None = None
 
-    def __call__(self, waveforms: Iterable[Audio]) -> Mapping[str, npt.NDArray[Any]]:
-        """Clips (n_samples,) that went through `audio.conform` -> arrays (n, …) by name."""
-        each = [self._of_clip(waveform) for waveform in waveforms]
-        return {name: np.stack([arrays[name] for arrays in each]) for name in each[0]}
+    def __call__(self, waveform: Audio) -> Mapping[str, npt.NDArray[Any]]:
+        """A clip (n_samples,) that went through `audio.conform` -> arrays by name."""
+        # Clip by clip, what is computed with stays in the processor's cache: 1.4 times as fast.
+        with torch.inference_mode():
+            arrays = {"logmel": self.logmel(torch.from_numpy(waveform)[None])[0].numpy()}
+        if self.encoder is not None:
+            arrays["frames"] = self._frames_of_clip(waveform)
+        return arrays
 
     def make(self, name: str, waveforms: Audio) -> Tensor:
         """One array (B, …) of clips (B, n_samples) that went through `audio.conform`, in float32.
@@ -60,11 +64,3 @@ class FrontEnd:
     def _frames_of_clip(self, waveform: Audio) -> npt.NDArray[Any]:
         assert self.encoder is not None, "a network that takes frames has an encoder"
         return self.encoder.frames(waveform, self.logmel.sample_rate)
-
-    def _of_clip(self, waveform: Audio) -> dict[str, npt.NDArray[Any]]:
-        # Clip by clip, what is computed with stays in the processor's cache: 1.4 times as fast.
-        with torch.inference_mode():
-            arrays = {"logmel": self.logmel(torch.from_numpy(waveform)[None])[0].numpy()}
-        if self.encoder is not None:
-            arrays["frames"] = self._frames_of_clip(waveform)
-        return arrays

@@ -16,15 +16,20 @@ from sedmtl.store import Store
 def open_mixtures(path: Path) -> Store:
     """Open a mixture store, with its events alone if it has them."""
     with Store(path, "waveform") as store:
-        stems = [name for name in ("event_stems",) if name in store.arrays]
-    return Store(path, "waveform", *stems)
+        names = _read_of(store)
+    return Store(path, *names)
+
+
+def _read_of(store: Store) -> list[str]:
+    """The arrays that are read of a store."""
+    return [name for name in ("waveform", "event_stems") if name in store.arrays]
 
 
 class MixtureReader:
     """Reads rows of a store of `open_mixtures`; a worker that it is sent to opens it itself."""
 
     def __init__(self, store: Store, *, apart: bool) -> None:
-        self._path, self._data_hash = store.path.absolute(), store.data_hash("waveform")
+        self._path, self._data_hash = store.path.absolute(), store.data_hash(*_read_of(store))
         self._store = None if apart else store
 
     def waveforms(self, rows: range) -> Iterable[audio.Audio]:
@@ -46,6 +51,6 @@ class MixtureReader:
 @lru_cache(maxsize=1)
 def _opened_apart(path: Path, data_hash: str) -> Store:
     store = open_mixtures(path)
-    if store.data_hash("waveform") != data_hash:
+    if store.data_hash(*_read_of(store)) != data_hash:
         raise SedmtlError(f"a worker finds another store at {path}: {SHARE}")
     return store

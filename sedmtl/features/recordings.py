@@ -32,6 +32,9 @@ class WindowStart(NamedTuple):
     path: Path
     first: int
 
+    def __str__(self) -> str:
+        return f"{self.path}, from sample {self.first} on" if self.first else str(self.path)
+
 
 def window_table(lengths_s: Sequence[float], config: Config) -> WindowTable:
     """Where the windows of recordings lie: where `predict` puts them."""

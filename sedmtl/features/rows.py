@@ -12,7 +12,7 @@ import torch
 
 from sedmtl.config import Features, Mixing
 from sedmtl.data.audio import Audio
-from sedmtl.features.encoder import Encoder, open_encoder
+from sedmtl.features.encoder import Encoder, EncoderError, open_encoder
 from sedmtl.features.front_end import FrontEnd
 from sedmtl.features.targets import TARGETS, ReadEvents, make_targets, target_arrays
 from sedmtl.logmel import LogMel, n_frames
@@ -75,13 +75,22 @@ def features_of(rows: Sequence[Any], read: Read, how: How, deciding: str) -> Arr
         deciding: `EncoderCard.deciding` of the encoder; empty if there is none.
 
     Raises:
-        SedmtlError: A worker finds another encoder.
+        SedmtlError: A worker finds another encoder, or the encoder fails on a row.
     """
     torch.set_num_threads(1)  # on a worker of a cluster nobody else has
     front_end = open_front_end(*how)
     if front_end.encoder is not None and front_end.encoder.card.deciding != deciding:
         raise SedmtlError(f"a worker finds another encoder at {how[2]}: {SHARE}")
-    return front_end(read(rows))
+    each = [_of_row(front_end, *pair) for pair in zip(rows, read(rows), strict=True)]
+    return {name: np.stack([arrays[name] for arrays in each]) for name in each[0]}
+
+
+def _of_row(front_end: FrontEnd, row: object, waveform: Audio) -> Arrays:
+    try:
+        return front_end(waveform)
+    except EncoderError as error:
+        name = f"mixture {row}" if isinstance(row, int) else row
+        raise EncoderError(f"{error} (in {name})") from error
 
 
 def targets_of(rows: range, read: ReadEvents, how: How, n_slots: int, n_samples: int) -> Arrays:

@@ -107,11 +107,12 @@ def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | 
     """
     if card.encoder is None:
         return None
-    if path is None:
+    if path is None or not path.is_file():
+        found = "" if path is None else f", found no file {path}"
         raise SedmtlError(
             f"the run {folder.name} listens through the encoder {card.encoder.name} (SHA-256 "
-            f"{card.encoder.sha256[:12]}…), last seen as {card.encoder.path}: name its file with "
-            "features.encoder in data.yaml, or with sedmtl.load(run, encoder=FILE)"
+            f"{card.encoder.sha256[:12]}…), last seen as {card.encoder.path}{found}: name its file "
+            "with features.encoder in data.yaml, or with sedmtl.load(run, encoder=FILE)"
         )
     return Encoder.reopen(card.encoder, path)
 

@@ -210,15 +210,12 @@ class Detector:
             SedmtlError: The audio cannot be read, or has no rate; or the network is a probe, which
                 has no encoding of its own.
         """
+        check_encodes(self.card)
 
         def encode(waveforms: Array) -> Array:
             output = self.network.activations(*self.network.inputs(waveforms))
             encoded = output.encoded  # (B, D, T, F)
-            if encoded is None:
-                raise SedmtlError(
-                    f"{self.card.model} has no encoding of its own: take its encoder's frames, "
-                    "which 'sedmtl embed' writes"
-                )
+            assert encoded is not None, "a network with modules of an encoder gives what they make"
             return repeated(encoded.mean(dim=-1).cpu().numpy(), 2, self.card.grid.n_frames)
 
         blocks = blocks_of(sound, sample_rate, self.card.sample_rate)
@@ -272,6 +269,19 @@ class Detector:
         logmel = network.standardisers["logmel"](network.logmel(clip))
         duration_s = min(len(waveform) / card.sample_rate, self.duration_s)
         return Inspection.of(card, logmel, output, start_s, duration_s)
+
+
+def check_encodes(card: ModelCard) -> None:
+    """Check that a network has an encoding of its own.
+
+    Raises:
+        SedmtlError: It is a probe.
+    """
+    if not card.network.encoder_modules:
+        raise SedmtlError(
+            f"{card.model} has no encoding of its own: take its encoder's frames, which 'sedmtl "
+            "embed' writes without --run"
+        )
 
 
 def _raised(found: Prediction | SedmtlError) -> Prediction:

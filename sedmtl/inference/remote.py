@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from sedmtl.features.encoder import State, state_of
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.identity import digest_of
 from sedmtl.inference.postprocess import PostProcessing
@@ -58,14 +59,16 @@ def _predict_one(
 ) -> Prediction | SedmtlError:  # fmt: skip
     """On a worker, in one thread: the cluster decides how many recordings it has at once."""
     torch.set_num_threads(1)
-    detector = _load(run, digest, n_gpus, encoder)
+    detector = _load(run, digest, n_gpus, encoder, encoder and state_of(encoder))
     ((_, found),) = detector.predict_many([path], settings, batch_size=batch_size)
     return found
 
 
 @lru_cache(maxsize=1)
-def _load(run: Path, digest: str, n_gpus: int | None, encoder: Path | None) -> Detector:
-    """Once in each process, and again if the run has changed."""
+def _load(
+    run: Path, digest: str, n_gpus: int | None, encoder: Path | None, _: State | None
+) -> Detector:
+    """Once in each process, and again if the run or the encoder has changed."""
     if digest_of(run) != digest:
         raise SedmtlError(f"a worker finds another network in {run}: {SHARE}")
     return Detector.load(run, choose_device(n_gpus), encoder=encoder)

@@ -53,6 +53,28 @@ def write_bytes(path: Path, content: bytes) -> None:
         _replace(path, content)
 
 
+@contextmanager
+def hidden_file(path: Path) -> Iterator[Path]:
+    """An empty hidden file beside a path, to be written in parts and then renamed to it.
+
+    No other process writes it meanwhile. If it is still there at the end, it is removed.
+
+    Raises:
+        SedmtlError: It cannot be written, by what is in the block either.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    with explained(f"cannot write {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _opened_alone(partial) as file:
+            if os.name == "nt":  # Windows renames no open file, so the lock ends here
+                file.close()
+            try:
+                yield partial
+            finally:
+                if file.closed or _is_at(partial, file):
+                    partial.unlink(missing_ok=True)
+
+
 def lock_soon(file: IO[bytes]) -> None:
     """Lock an open file, which others lock for moments only.
 

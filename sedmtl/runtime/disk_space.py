@@ -1,12 +1,15 @@
-"""Disk space that a stage needs, checked before it starts."""
+"""Disk space that a stage needs, checked or reserved before it starts."""
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import say, size_text
+from sedmtl.runtime.regular import open_own
 
 
 def announce(what: str, n_bytes: int, folder: Path) -> None:
@@ -23,3 +26,21 @@ def announce(what: str, n_bytes: int, folder: Path) -> None:
             "free some space, or set workdir in data.yaml to a folder on another disk"
         )
     say(f"{what}: {size_text(n_bytes)} in {folder} ({size_text(n_free)} free)")
+
+
+def reserve(path: Path, n_bytes: int) -> None:
+    """Reserve a file's space, so that a full disk is noticed before hours of work.
+
+    Raises:
+        OSError: There is less; the file is removed.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        with open_own(path, "ab") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+    except OSError as error:
+        # Some file systems cannot reserve space; there the disk may still fill up during the work.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            path.unlink()
+            raise

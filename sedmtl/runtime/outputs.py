@@ -12,16 +12,26 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from sedmtl.runtime.atomic import lock_soon, make_folder, remove_file, write_bytes
 from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError, explained
-from sedmtl.runtime.regular import NO_WAIT, is_special, open_own, open_to_read, own_descriptor
+from sedmtl.runtime.regular import (
+    NO_WAIT,
+    is_special,
+    open_own,
+    open_to_read,
+    own_descriptor,
+    require_own,
+)
 from sedmtl.runtime.text import encoded
 
 NAME = ".sedmtl.files"
@@ -81,11 +91,29 @@ class Outputs:
         """
         content = encoded(content) if isinstance(content, str) else content
         if is_special(path):
-            _pour(path, content)
+            _pour(path, io.BytesIO(content))
             return
         self.check([path])
         self._own.add(path, hashlib.sha256(content).hexdigest(), self._of)
         write_bytes(path, content)
+
+    def take(self, path: Path, partial: Path) -> None:
+        """Give a `hidden_file` its name; a device or a pipe gets its content.
+
+        Raises:
+            SedmtlError: As of `write`.
+        """
+        if is_special(path):
+            with partial.open("rb") as file:
+                _pour(path, file)
+            return
+        self.check([path])
+        with explained(f"cannot write {path}"):
+            require_own(path, alone=False)
+            with partial.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self._own.add(path, digest, self._of)
+            partial.replace(path)
 
     def known(self) -> list[Path]:
         """All paths in the record of this folder, whether there are files or not."""
@@ -214,7 +242,7 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _pour(path: Path, content: bytes) -> None:
+def _pour(path: Path, content: IO[bytes]) -> None:
     """Write into a device, or into a pipe that somebody reads: one that nobody reads would hang."""
     with explained(f"cannot write {path}"):
         try:
@@ -227,4 +255,4 @@ def _pour(path: Path, content: bytes) -> None:
             raise
         os.set_blocking(descriptor, True)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            shutil.copyfileobj(content, file)

@@ -32,6 +32,6 @@ from sedmtl.store.tables import (
     check_n_classes,
     known_clips,
 )
-from sedmtl.store.vectors import Vectors, hdf5_bytes
+from sedmtl.store.vectors import VectorFile
 from sedmtl.store.windows import WindowTable
 from sedmtl.store.writer import SCHEMA, StoreWriter, announce, disk_bytes

@@ -30,8 +30,12 @@ TYPES = {h5t.INTEGER, h5t.FLOAT, h5t.STRING}
 FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 
 
-def open_file(path: Path, mode: Literal["r", "r+"] = "r") -> h5py.File:
+def open_file(
+    path: Path, mode: Literal["r", "r+"] = "r", *, locking: bool | None = None
+) -> h5py.File:
     """Open a file that keeps to itself and holds what it claims to hold.
+
+    It is locked as HDF5 does it, unless this process has it locked already (`locking` False).
 
     Raises:
         SedmtlError: Another process has it locked.
@@ -42,7 +46,7 @@ def open_file(path: Path, mode: Literal["r", "r+"] = "r") -> h5py.File:
     """
     require_own(path) if mode == "r+" else require_readable(path)
     try:
-        file = h5py.File(path, mode)
+        file = h5py.File(path, mode, locking=locking)
     except BlockingIOError as error:
         raise SedmtlError(f"{path} is in use: another process is writing it") from error
     try:

@@ -7,7 +7,6 @@ counter beside it records how many rows are complete.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -217,7 +216,7 @@ class StoreWriter:
         require_own(self._part)
         self._progress.unlink(missing_ok=True)
         # HDF5 crashes the process if the disk is full when it closes a new file.
-        _reserve(self._part, disk_bytes(self._arrays, self.n_rows))
+        disk_space.reserve(self._part, disk_bytes(self._arrays, self.n_rows))
         # This version has checksums on all but the rows. So do later ones, but 1.10 refuses
         # a file that a kill has left open.
         with h5py.File(self._part, "w", libver=("v108", "v108")) as file:
@@ -227,7 +226,7 @@ class StoreWriter:
             write_clips(file, self._clips)
             for key, value in self._attributes.items():
                 file.attrs[key] = _of_one_width(value)
-        _reserve(self._part, self._part.stat().st_size)
+        disk_space.reserve(self._part, self._part.stat().st_size)
 
 
 def announce(what: str, writers: Sequence[StoreWriter]) -> None:
@@ -254,20 +253,6 @@ def _of_one_width(value: str | int | float | Sequence[str]) -> Any:
     if isinstance(value, int | float):
         return value
     return np.bytes_(value.encode()) if isinstance(value, str) else np.char.encode(value, "utf-8")
-
-
-def _reserve(path: Path, n_bytes: int) -> None:
-    """Reserve a file's space, so that a full disk is noticed before hours of work."""
-    if not hasattr(os, "posix_fallocate"):  # macOS
-        return
-    try:
-        with open_own(path, "ab") as file:
-            os.posix_fallocate(file.fileno(), 0, n_bytes)
-    except OSError as error:
-        # Some file systems cannot reserve space; there the disk may still fill up during the work.
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            path.unlink()
-            raise
 
 
 def _stored_config_hash(path: Path) -> str | None:

@@ -4,4 +4,4 @@ A file is opened where the user names it, only read, and used only if it is the 
 a run asks for.
 """
 
-from sedmtl.features.encoder.encoder import Encoder, open_encoder
+from sedmtl.features.encoder.encoder import Encoder, EncoderError, State, open_encoder, state_of

@@ -13,23 +13,29 @@ import numpy as np
 
 from sedmtl.config import EncoderFile
 from sedmtl.data.audio import Audio, resample
+from sedmtl.features.encoder.framing import Framing
 from sedmtl.features.encoder.input_layout import InputLayout
 from sedmtl.features.encoder.output import Frames, frames_of_hop, vectors_of
 from sedmtl.features.encoder.runtimes import open_graph
 from sedmtl.features.encoder.runtimes.graph import Graph
+from sedmtl.features.encoder.trial import try_out
 from sedmtl.runtime import progress
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import NOT_STATED, EncoderCard, RowArray
-
-LOUD = 0.1
-"""RMS of the noise that a file is tried with."""
 
 AT_ONCE = 2
 """Windows of a recording that a thread takes together."""
 
+State = tuple[int, int]
+"""When a file was changed, in ns, and its size."""
+
 STATED = ("sample_rate", "window_s", "hop_s", "input", "output", "axes")
 """Keys of `features.encoder` that the metadata of a file may answer, as those of `export` do."""
+
+
+class EncoderError(SedmtlError):
+    """What an encoder gives for some audio cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,21 @@ class Encoder:
     Attributes:
         card: What it is, and what its frames are.
         rounding: Relative error (RMS) of a vector in the type that stores hold.
+        framing: Where its windows lie.
+        graph: What runs them.
+        layout: How they go into it.
     """
 
     card: EncoderCard
     rounding: float
-    _graph: Graph
-    _layout: InputLayout
-    _n_frames: int
+    framing: Framing
+    graph: Graph
+    layout: InputLayout
+    _n_at_once: int
 
     @classmethod
     def open(cls, section: EncoderFile, path: Path) -> Self:
-        """Open a file, and try it with noise.
+        """Open a file, and try it with noise and silence.
 
         Args:
             section: Of `data.yaml`.
@@ -62,16 +72,19 @@ class Encoder:
         graph = open_graph(section.runtime, path, section.output)
         section = _with_stated(section, graph.stated, path)
         if section.sample_rate is None:
-            raise _missing("sample_rate", path, "the rate in Hz of the audio that it takes")
+            raise SedmtlError(
+                f"{path} does not say the rate in Hz of the audio that it takes: add "
+                "features.encoder.sample_rate"
+            )
         layout = InputLayout.of(section, graph.input_shape, path)
         window, rate = layout.n_samples, section.sample_rate
         hop = window if section.hop_s is None else round(section.hop_s * rate)
         if not 0 < hop <= window:
             raise SedmtlError(
-                f"features.encoder.hop_s should be at most the window's {window / rate:g} s, found "
-                f"{section.hop_s:g}"
+                f"features.encoder.hop_s should be at least one sample, {1 / rate:.2g} s, and at "
+                f"most the window's {window / rate:g} s, found {section.hop_s:g}"
             )
-        tried = _try(graph, layout, section.axes, path)
+        tried, n_at_once = try_out(graph, layout, section.axes, path)
         _, n_frames, n_dims = tried.shape
         n_kept = frames_of_hop(n_frames, hop, window, rate)
         known = {
@@ -92,7 +105,8 @@ class Encoder:
         )
         error = np.linalg.norm(_stored(tried, card) - tried)
         rounding = float(error / max(np.linalg.norm(tried), np.finfo(np.float32).tiny))
-        return cls(card, rounding, graph, layout, n_frames)
+        framing = Framing.of(card, n_frames)
+        return cls(card, rounding, framing, graph, layout, n_at_once)
 
     @classmethod
     def reopen(cls, card: EncoderCard, path: Path) -> Self:
@@ -126,9 +140,6 @@ class Encoder:
     def frames(self, waveform: Audio, sample_rate: int) -> Frames:
         """The frames of a clip, of the type that stores hold.
 
-        Windows lie around the centres of what they stand for, so those at the ends of the clip
-        reach into silence.
-
         Args:
             waveform: (N,) that went through `audio.conform`.
             sample_rate: Of it.
@@ -137,12 +148,12 @@ class Encoder:
             (T', D), T' as `EncoderCard.n_frames` of the clip's length.
 
         Raises:
-            SedmtlError: The runtime fails, or a vector does not fit into the type.
+            EncoderError: A vector is not finite or does not fit into the type.
+            SedmtlError: The runtime fails.
         """
-        card = self.card
-        n_frames = card.n_frames(len(waveform) / sample_rate)
-        waveform = resample(waveform, sample_rate, card.sample_rate, "the clip")
-        windows = self._windows(waveform, -(-n_frames // card.n_kept))
+        n_frames = self.card.n_frames(len(waveform) / sample_rate)
+        waveform = resample(waveform, sample_rate, self.card.sample_rate, "the clip")
+        windows = self.framing.windows(waveform, self.framing.n_windows(n_frames))
         return _stored(self._kept(windows)[:n_frames], self.card)
 
     def stream(self, blocks: Iterable[Audio]) -> Iterator[Frames]:
@@ -169,34 +180,36 @@ class Encoder:
 
     def _cut(self, blocks: Iterable[Audio]) -> Iterator[Audio]:
         """(n, window) windows of a recording with silence around it, some at a time."""
-        window, hop, n_samples = self.card.window, self.card.hop, 0
-        at_once = max(AT_ONCE, self._graph.n_at_once)
-        span = window + (at_once - 1) * hop
-        held = np.zeros(self._before, np.float32)
+        framing, n_samples = self.framing, 0
+        at_once = max(AT_ONCE, self._n_at_once)
+        held = np.zeros(framing.n_before, np.float32)
         for block in blocks:
             n_samples += len(block)
             held = np.concatenate([held, block])
-            while len(held) >= span:
-                yield np.lib.stride_tricks.sliding_window_view(held[:span], window)[::hop]
-                held = held[at_once * hop :]
-        n_done = (self._before + n_samples - len(held)) // hop
-        n_left = (
-            -(-self.card.n_frames(n_samples / self.card.sample_rate) // self.card.n_kept) - n_done
-        )
+            while len(held) >= framing.span(at_once):
+                yield framing.cut(held[: framing.span(at_once)])
+                held = held[at_once * framing.hop :]
+        n_done = (framing.n_before + n_samples - len(held)) // framing.hop
+        n_frames = self.card.n_frames(n_samples / self.card.sample_rate)
+        n_left = framing.n_windows(n_frames) - n_done
         if n_left > 0:
-            padded = np.zeros(window + (n_left - 1) * hop, np.float32)
+            padded = np.zeros(framing.span(n_left), np.float32)
             padded[: len(held)] = held[: len(padded)]
-            yield np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+            yield framing.cut(padded)
 
     def _kept(self, windows: Audio) -> Frames:
         """Windows (n, window) -> the frames in their middles (n * n_kept, D)."""
-        parts = []
-        for first in range(0, len(windows), self._graph.n_at_once):
-            some = np.ascontiguousarray(windows[first : first + self._graph.n_at_once])
-            vectors = vectors_of(self._graph, self._layout, some, self.card.settings["axes"])
-            kept = vectors[:, self._n_skipped : self._n_skipped + self.card.n_kept]
+        parts, first_kept = [], self.framing.n_skipped
+        for first in range(0, len(windows), self._n_at_once):
+            vectors = self._vectors(windows[first : first + self._n_at_once])
+            kept = vectors[:, first_kept : first_kept + self.card.n_kept]
             parts.append(kept.reshape(-1, self.card.n_dims))
         return np.concatenate(parts)
+
+    def _vectors(self, windows: Audio) -> Frames:
+        """At most `_n_at_once` windows (n, window) -> (n, T, D)."""
+        axes = self.card.settings["axes"]
+        return vectors_of(self.graph, self.layout, np.ascontiguousarray(windows), axes)
 
     def rows_of(self, duration_s: float) -> RowArray:
         """The frames of clips as an array of a store."""
@@ -206,7 +219,7 @@ class Encoder:
     def announce(self, n_clips: int, duration_s: float, n_workers: int) -> None:
         """Say what the frames of so many clips are, and how long they take to make."""
         card = self.card
-        n_windows = n_clips * -(-card.n_frames(duration_s) // card.n_kept)
+        n_windows = n_clips * self.framing.n_windows(card.n_frames(duration_s))
         length = progress.duration(n_windows * self._seconds_of_window() / n_workers)
         each = f"{card.n_kept} of {card.n_dims} values every {card.settings['hop_s']:g} s"
         progress.say(
@@ -217,47 +230,31 @@ class Encoder:
 
     def _seconds_of_window(self) -> float:
         """Measured once, after `open` has warmed it up."""
-        n_at_once = self._graph.n_at_once
-        silence = np.zeros((n_at_once, self.card.window), np.float32)
+        silence = np.zeros((self._n_at_once, self.card.window), np.float32)
         started = time.monotonic()
-        vectors_of(self._graph, self._layout, silence, self.card.settings["axes"])
-        return (time.monotonic() - started) / n_at_once
-
-    def _windows(self, waveform: Audio, n_windows: int) -> Audio:
-        """(n_windows, window) views of a clip with silence around it."""
-        window, hop, before = self.card.window, self.card.hop, self._before
-        padded = np.zeros(window + (n_windows - 1) * hop, np.float32)
-        inside = waveform[: len(padded) - before]
-        padded[before : before + len(inside)] = inside
-        return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
-
-    @property
-    def _n_skipped(self) -> int:
-        """Frames of a window before those that are kept."""
-        return (self._n_frames - self.card.n_kept) // 2
-
-    @property
-    def _before(self) -> int:
-        """Samples of a window before those that its kept frames stand for."""
-        if self._n_frames == 1:  # of all the window: it stands for the hop in its middle
-            return (self.card.window - self.card.hop) // 2
-        return round(self._n_skipped * self.card.hop / self.card.n_kept)
+        self._vectors(silence)
+        return (time.monotonic() - started) / self._n_at_once
 
 
 def open_encoder(section: EncoderFile, path: Path) -> Encoder:
-    """`Encoder.open`, once in each process for a file as it is now."""
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise SedmtlError(
-            f"cannot read the encoder {path}: {error.strerror}; check features.encoder in data.yaml"
-        ) from error
-    return _open_once(section, path, state.st_mtime_ns, state.st_size)
+    """`Encoder.open` of what data.yaml names, once in each process for a file as it is now."""
+    return _open_once(section, path, state_of(path))
 
 
 @lru_cache(maxsize=1)
-def _open_once(section: EncoderFile, path: Path, *_: int) -> Encoder:
+def _open_once(section: EncoderFile, path: Path, _: State) -> Encoder:
     return Encoder.open(section, path)
+
+
+def state_of(path: Path) -> State:
+    """What changes if a file is replaced.
+
+    Raises:
+        SedmtlError: There is none.
+    """
+    with explained(f"cannot read the encoder {path}", "; check features.encoder in data.yaml"):
+        found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _with_stated(section: EncoderFile, stated: Mapping[str, str], path: Path) -> EncoderFile:
@@ -271,27 +268,15 @@ def _with_stated(section: EncoderFile, stated: Mapping[str, str], path: Path) ->
         raise SedmtlError(f"what {path} says of itself does not fit: {reason}") from error
 
 
-def _missing(key: str, path: Path, what: str) -> SedmtlError:
-    return SedmtlError(f"{path} does not say {what}: add features.encoder.{key}")
-
-
 def _stored(frames: Frames, card: EncoderCard) -> Frames:
     """Frames of the type that stores hold."""
     dtype = np.dtype(card.settings["dtype"])
     largest = np.abs(frames).max(initial=0)
-    if np.isfinite(largest) and largest > np.finfo(dtype).max:
-        raise SedmtlError(
+    if not np.isfinite(largest):
+        raise EncoderError(f"the encoder {card.name} gives NaN or infinity")
+    if largest > np.finfo(dtype).max:
+        raise EncoderError(
             f"the encoder {card.name} gives values up to {largest:.2g}, beyond what {dtype} holds: "
             "set features.encoder.dtype to float32"
         )
     return frames.astype(dtype)
-
-
-def _try(graph: Graph, layout: InputLayout, axes: str | None, path: Path) -> Frames:
-    """The vectors (1, T, D) of a window of noise."""
-    rng = np.random.default_rng(0)
-    noise = rng.normal(scale=LOUD, size=(1, layout.n_samples)).astype(np.float32)
-    vectors = vectors_of(graph, layout, noise, axes)
-    if not np.isfinite(vectors).all():
-        raise SedmtlError(f"{path} gives NaN or infinity for noise: it cannot be used")
-    return vectors

@@ -35,8 +35,13 @@ def vectors_of(graph: Graph, layout: InputLayout, windows: Audio, axes: str | No
             f"the encoder's output should have axes of frames and of dimensions, found the shape "
             f"{output.shape}: name another one with features.encoder.output"
         )
-    n_dims = sizes[-1] if sizes else 1
-    vectors: Frames = output.reshape(n_windows, *(sizes if len(sizes) == 2 else (1, n_dims)))
+    n_frames, n_dims = (1, 1, *sizes)[-2:]
+    if output.size != n_windows * n_frames * n_dims:
+        raise SedmtlError(
+            f"the encoder's output should have an axis of windows, found the shape {output.shape} "
+            f"for {n_windows}"
+        )
+    vectors: Frames = output.reshape(n_windows, n_frames, n_dims)
     return vectors.swapaxes(1, 2) if axes == "DT" and len(sizes) == 2 else vectors
 
 

@@ -25,32 +25,32 @@ class EncoderSpectrogram:
                 f"features.encoder.sample_rate), found {settings.f_max:g}"
             )
         self.settings = settings
-        self._n_fft = settings.n_fft or settings.window
+        self.n_fft = settings.n_fft or settings.window
         taper = get_window(settings.taper, settings.window, fftbins=True)
-        left = (self._n_fft - settings.window) // 2
-        self._taper = np.pad(taper, (left, self._n_fft - settings.window - left)).astype(np.float32)
-        self._filters = mel_filters(settings, self._n_fft, sample_rate)
+        left = (self.n_fft - settings.window) // 2
+        self.taper = np.pad(taper, (left, self.n_fft - settings.window - left)).astype(np.float32)
+        self.filters = mel_filters(settings, self.n_fft, sample_rate)
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of so many samples."""
         if self.settings.centred:
             return 1 + n_samples // self.settings.hop
-        return 1 + (n_samples - self._n_fft) // self.settings.hop
+        return 1 + (n_samples - self.n_fft) // self.settings.hop
 
     def n_samples(self, n_frames: int) -> int:
         """The fewest samples that have so many frames."""
         shorter = (n_frames - 1) * self.settings.hop
-        return shorter if self.settings.centred else shorter + self._n_fft
+        return shorter if self.settings.centred else shorter + self.n_fft
 
     def __call__(self, waveforms: Array) -> Array:
         """(n, N) -> (n, T, F)."""
         how = self.settings
         if how.centred:
-            half = self._n_fft // 2
+            half = self.n_fft // 2
             waveforms = np.pad(waveforms, ((0, 0), (half, half)), mode="reflect")
-        frames = np.lib.stride_tricks.sliding_window_view(waveforms, self._n_fft, axis=1)
-        magnitude = np.abs(np.fft.rfft(frames[:, :: how.hop] * self._taper))
-        mel = magnitude.astype(np.float32) ** how.power @ self._filters
+        frames = np.lib.stride_tricks.sliding_window_view(waveforms, self.n_fft, axis=1)
+        magnitude = np.abs(np.fft.rfft(frames[:, :: how.hop] * self.taper))
+        mel = magnitude.astype(np.float32) ** how.power @ self.filters
         logarithm, factor = LOGARITHMS[how.log]
         factor *= 2 / how.power if how.log == "db" else 1
         level = factor * logarithm(mel + np.float32(how.floor))

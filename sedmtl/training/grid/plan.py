@@ -79,6 +79,11 @@ def _run(values: Mapping[str, Any]) -> TrainConfig:
             f"--remix makes new audio in every epoch, and {run.model} takes the frames that an "
             "encoder has made of the stored audio: add --no-remix"
         )
+    if run.freeze_encoder and not run.network.encoder_modules:
+        raise SedmtlError(
+            f"--freeze-encoder keeps what a network has learned to hear, and {run.model} has no "
+            "encoder of its own (that of its frames is always frozen): leave the option out"
+        )
     return run
 
 

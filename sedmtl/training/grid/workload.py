@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def workloads(project: Config, data: str, configs: Sequence[TrainConfig]) -> dic
             for config in configs:
                 check_targets(config, store)
             return {fold: Workload.of_store(store, fold) for fold in folds}
-    arrays, frames = _planned_rows(project)
+    arrays, frames = _planned_rows(project, with_frames=_take_frames(configs))
     if data == OWN:
         clips = _clips_in_windows(project)
         n_classes = len(clips.classes)
@@ -117,6 +117,9 @@ def needed_data(project: Config, configs: Sequence[TrainConfig]) -> list[str]:
         and not project.locate(each.root).exists()
     ]
     n_clips, option = project.mixing.n_mixtures, " --stems" * any(mixtures.values())
+    with_frames = _take_frames(missing)
+    is_partial = project.features.encoder is not None and not with_frames
+    beside = ", without the encoder's frames" * is_partial
     sizes = {
         f"recordings ('sedmtl download {' '.join(each.name for each in corpora)}')": sum(
             each.n_unpacked_bytes for each in corpora
@@ -125,12 +128,17 @@ def needed_data(project: Config, configs: Sequence[TrainConfig]) -> list[str]:
             disk_bytes(mixture_arrays(project.mixing, stems=stems), n_clips)
             for stems in mixtures.values()
         ),
-        "features ('sedmtl features')": sum(
-            _feature_bytes(project, name, stems=stems) for name, stems in features.items()
+        f"features ('sedmtl features'){beside}": sum(
+            _feature_bytes(project, name, stems=stems, with_frames=with_frames)
+            for name, stems in features.items()
         ),
     }
     steps = [f"{size_text(n_bytes)} of {what}" for what, n_bytes in sizes.items() if n_bytes]
     return [f"not there yet: {', '.join(steps)}"] if steps else []
+
+
+def _take_frames(configs: Iterable[TrainConfig]) -> bool:
+    return any("frames" in config.network.inputs for config in configs)
 
 
 def _has_mixtures(project: Config, name: str, *, stems: bool) -> bool:
@@ -141,8 +149,8 @@ def _has_mixtures(project: Config, name: str, *, stems: bool) -> bool:
         return "event_stems" in store.arrays
 
 
-def _feature_bytes(project: Config, name: str, *, stems: bool) -> int:
-    arrays, _ = _planned_rows(project)
+def _feature_bytes(project: Config, name: str, *, stems: bool, with_frames: bool) -> int:
+    arrays, _ = _planned_rows(project, with_frames=with_frames)
     if not stems:
         arrays = {name: each for name, each in arrays.items() if name not in TARGETS}
     clips = _clips_in_windows(project) if name == OWN else None
@@ -150,10 +158,16 @@ def _feature_bytes(project: Config, name: str, *, stems: bool) -> int:
     return disk_bytes(arrays, n_rows)
 
 
-def _planned_rows(project: Config) -> tuple[dict[str, RowArray], FrameInput | None]:
-    """All arrays that a feature store may have, and the frames of the encoder, if one is named."""
+def _planned_rows(
+    project: Config, *, with_frames: bool
+) -> tuple[dict[str, RowArray], FrameInput | None]:
+    """All arrays that a feature store may have, and the frames of the encoder, if one is named.
+
+    Its file is opened only for those who ask for frames.
+    """
     mixing, features = project.mixing, project.features
-    encoder = open_front_end(mixing.sample_rate, features, project.encoder_path).encoder
+    encoder_path = project.encoder_path if with_frames else None
+    encoder = open_front_end(mixing.sample_rate, features, encoder_path).encoder
     arrays = feature_arrays(mixing, features, encoder, mixing.events_per_mixture)
     n_frames, _ = arrays["logmel"].row_shape
     logmel = Grid(mixing.sample_rate, mixing.n_samples, n_frames, features.window, features.hop)

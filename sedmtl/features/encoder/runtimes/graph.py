@@ -25,13 +25,15 @@ class Graph(ABC):
     """An encoder's file, opened.
 
     Attributes:
+        path: The file.
         sha256: Digest of everything that it was read from.
         input_shape: Of what it takes, with the axis of a batch if there is one.
         output: Name of what `run` gives.
-        n_at_once: Windows that it takes together at most.
+        n_at_once: Windows that its input takes together at most.
         stated: What the file says of itself.
     """
 
+    path: Path
     sha256: str
     input_shape: Shape
     output: str
@@ -56,9 +58,7 @@ def read_file(path: Path) -> bytes:
     try:
         return read_bytes(path)
     except OSError as error:
-        raise SedmtlError(
-            f"cannot read the encoder {path}: {error.strerror}; check features.encoder in data.yaml"
-        ) from error
+        raise SedmtlError(f"cannot read the encoder {path}: {error.strerror}") from error
 
 
 def choose_output(
@@ -82,7 +82,7 @@ def choose_output(
             f"{path} has {len(outputs)} outputs ({', '.join(outputs[:N_NAMED])}): name the one "
             "that holds the vectors, with features.encoder.output"
         )
-    inner = list(inner)
+    inner = [name for name in inner if name not in outputs]
     if wanted not in outputs and wanted not in inner:
         raise SedmtlError(
             f"{path} has no output '{wanted}': {suggest(wanted, [*outputs, *inner[:-N_NAMED:-1]])}"

@@ -55,7 +55,7 @@ class OnnxGraph(Graph):
     def __init__(
         self, path: Path, content: bytes, model: Any, output: str | None, onnxruntime: Any
     ) -> None:
-        self._path = path
+        self.path = path
         self.stated = {each.key: each.value for each in model.metadata_props}
         others = list(_external_files(path, model))
         self.sha256 = _digest(content, others)
@@ -90,7 +90,7 @@ class OnnxGraph(Graph):
         try:
             (output,) = self._session.run([self.output], {self._input: values})
         except Exception as error:  # its own classes, by kind of failure
-            raise no_model(self._path, KIND, error) from error
+            raise no_model(self.path, KIND, error) from error
         found: Array = output
         return found
 

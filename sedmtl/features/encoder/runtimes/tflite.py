@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,9 @@ KIND = "TensorFlow Lite"
 
 MAGIC = b"TFL3"
 """At byte 4 of every file."""
+
+STDERR = 2
+"""The file descriptor, to which the runtime writes by itself."""
 
 FAILURES = (RuntimeError, ValueError, TypeError, struct.error, IndexError, AttributeError)
 """What a file that is none ends in; the runtime documents no exception types."""
@@ -42,12 +49,14 @@ class TfliteGraph(Graph):
                 "an encoder of TensorFlow Lite needs ai-edge-litert: install it with "
                 "pip install 'sedmtl[tflite]'"
             ) from error
-        self._path, self._new = path, Interpreter
+        self.path, self._new = path, Interpreter
         self._idle: list[_Interpreter] = []
         self.sha256, self.stated = hashlib.sha256(content).hexdigest(), {}
         try:
             self._content, self.output = _with_output(path, content, output)
-            self._idle.append(self._new_interpreter())
+            with _without_info():
+                self._idle.append(self._new_interpreter())
+                self._idle[0].interpreter.allocate_tensors()
             inputs = self._idle[0].interpreter.get_input_details()
         except FAILURES as error:
             raise no_model(path, KIND, error) from error
@@ -76,7 +85,7 @@ class TfliteGraph(Graph):
         try:
             output: Array = one.run(values)
         except FAILURES as error:
-            raise no_model(self._path, KIND, error) from error
+            raise no_model(self.path, KIND, error) from error
         self._idle.append(one)
         return output
 
@@ -103,6 +112,25 @@ class _Interpreter:
             self.interpreter.get_output_details()[0]["index"]
         )
         return output
+
+
+@contextmanager
+def _without_info() -> Iterator[None]:
+    """Keep the runtime's line of information from stderr; whatever else is written comes after.
+
+    It comes once in each process, and the runtime has no setting for it.
+    """
+    with tempfile.TemporaryFile() as kept:
+        stderr = os.dup(STDERR)
+        os.dup2(kept.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, STDERR)
+            os.close(stderr)
+            kept.seek(0)
+            others = b"".join(line for line in kept if not line.startswith(b"INFO: "))
+            os.write(STDERR, others)
 
 
 def _with_output(path: Path, content: bytes, output: str | None) -> tuple[bytes, str]:
