@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, get_args
 
-from filelock import lock_descriptor
-
-from sedmtl.runtime.atomic import make_folder
 from sedmtl.runtime.errors import SedmtlError, explained
-from sedmtl.runtime.regular import open_own, read_bytes
+from sedmtl.runtime.lock import locked_file
+from sedmtl.runtime.regular import read_bytes
 
 COLUMNS = ("filename", "onset", "offset", "event_label", "verdict", "heard_label", "heard_onset",
            "heard_offset", "score", "run", "by", "of_recording", "of_class", "of_band", "reviewer",
@@ -137,12 +135,7 @@ class ReviewTable:
 @contextmanager
 def open_reviews(path: Path) -> Iterator[ReviewTable]:
     """Open the table, or begin it; see `ReviewTable`."""
-    make_folder(path.parent)
-    with explained(f"cannot write {path}"):
-        file = open_own(path, "a+b", buffering=0)
-    with file:
-        with explained(f"cannot lock {path}"):
-            is_ours = lock_descriptor(file.fileno(), blocking=False)
+    with locked_file(path) as (file, is_ours):
         if not is_ours:
             raise SedmtlError(
                 f"{path} is in use by another 'sedmtl review': end it, or name another table with "

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""One process at a time in a folder, or with a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from filelock import lock_descriptor
 
@@ -20,6 +21,25 @@ NAME = ".sedmtl.lock"
 
 
 @contextmanager
+def locked_file(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
+    """Open a file to read it and to add to it, begun if needed, and lock it while the block lasts.
+
+    Yields:
+        The file, without a buffer, and whether it was free: no other process has it locked.
+
+    Raises:
+        SedmtlError: It cannot be written or locked.
+    """
+    make_folder(path.parent)
+    with explained(f"cannot write {path}"):
+        file = open_own(path, "a+b", buffering=0)
+    with file:
+        with explained(f"cannot lock {path}"):
+            is_free = lock_descriptor(file.fileno(), blocking=False)
+        yield file, is_free
+
+
+@contextmanager
 def folder_lock(folder: Path, command: str, *, wait: bool = False) -> Iterator[None]:
     """Lock a folder for a command such as 'sedmtl mix', creating it if needed.
 
@@ -29,13 +49,8 @@ def folder_lock(folder: Path, command: str, *, wait: bool = False) -> Iterator[N
     Raises:
         SedmtlError: Another process holds the lock; the message names it and its command.
     """
-    make_folder(folder)
     path = folder / NAME
-    with explained(f"cannot write {path}"):
-        file = open_own(path, "ab+", buffering=0)
-    with file:
-        with explained(f"cannot lock {path}"):
-            is_ours = lock_descriptor(file.fileno(), blocking=False)
+    with locked_file(path) as (file, is_ours):
         if not is_ours:
             file.seek(1)  # Windows lets no other process read the locked byte
             owner = file.read().decode(errors="replace").strip() or "another process"
