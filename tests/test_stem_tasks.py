@@ -61,7 +61,8 @@ def test_stages_are_given_only_on_request_and_change_nothing():
     without, with_stages = network(logmel), network(logmel, with_stages=True)
     assert without.stages == ()
     channels = settings_class("pooled")(2).stage_channels
-    assert tuple(stage.shape[1] for stage in with_stages.stages) == channels
+    assert tuple(stage.shape[1] for stage in with_stages.stages) == (1, *channels)
+    torch.testing.assert_close(with_stages.stages[0][:, 0], logmel, rtol=0, atol=0)
     torch.testing.assert_close(without.clip, with_stages.clip, rtol=0, atol=0)
 
 

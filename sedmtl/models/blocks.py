@@ -47,11 +47,12 @@ def stack_blocks(n_channels: Sequence[int], *, pool: bool = True) -> nn.Sequenti
 def encode(
     encoder: nn.Sequential, logmel: Tensor, *, with_stages: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """(B, T, F) -> what an encoder makes of it, and the outputs of its blocks but the last.
+    """(B, T, F) -> what an encoder makes of it; the log-mel and its blocks' outputs but the last.
 
     The latter only on request: in the paper's network they are as large as the encoding.
     """
-    x, stages = logmel.unsqueeze(1), []
+    x = logmel.unsqueeze(1)
+    stages = [x]
     for layer in encoder:
         x = layer(x)
         if with_stages and isinstance(layer, ConvBlock):

@@ -27,9 +27,9 @@ class SedOutput(NamedTuple):
             cheap networks.
         tasks: The outputs of the auxiliary tasks that were computed, by name.
         encoded: (B, D, T, F), the encoder's output.
-        stages: The outputs of the encoder's blocks but the last, before they are pooled: (B, D, T,
-            F) of the first, then fewer frames and bins. Only on request, and of networks with
-            `NetworkSettings.stage_channels`.
+        stages: The log-mel (B, 1, T, F) that was read, and the outputs of the encoder's blocks but
+            the last, before they are pooled: (B, D, T, F) of the first, then fewer frames and bins.
+            Only on request, and of networks with `NetworkSettings.stage_channels`.
     """
 
     clip: Tensor

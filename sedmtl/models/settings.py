@@ -32,8 +32,8 @@ class NetworkSettings(ABC):
             each; the submodule of a task that is not trained is frozen.
         encoder_modules: The submodules that make `SedOutput.encoded`, which `--freeze-encoder`
             keeps as they are; none if the network has no encoding of its own.
-        stage_factors: Channels of each of `SedOutput.stages` over `width`; none if the network
-            gives no stages.
+        stage_factors: Channels of each of `SedOutput.stages` but the first over `width`; none
+            if the network gives no stages.
         added: Options that came later: files leave them out where they have their default.
     """
 
@@ -107,7 +107,7 @@ class NetworkSettings(ABC):
 
     @property
     def stage_channels(self) -> tuple[int, ...]:
-        """Channels of each of `SedOutput.stages`."""
+        """Channels of each of `SedOutput.stages` but the first, the log-mel."""
         return tuple(factor * self.width for factor in self.stage_factors)
 
     @property

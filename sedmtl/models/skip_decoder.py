@@ -44,9 +44,10 @@ class SkipDecoder(nn.Module):
 
     def forward(self, output: SedOutput) -> Tensor:
         """(B, D, T // `n_averaged`, F)."""
-        x, n_frames = output.encoded, output.stages[0].shape[2] // self.n_averaged
+        (logmel, *stages), x = output.stages, output.encoded
+        n_frames = logmel.shape[2] // self.n_averaged
         assert x is not None
-        for level, stage in zip(self.levels, reversed(output.stages), strict=True):
+        for level, stage in zip(self.levels, reversed(stages), strict=True):
             x = level(x, F.avg_pool2d(stage, (max(1, stage.shape[2] // n_frames), 1)))
         return x
 
