@@ -60,10 +60,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 LONGEST = (
-    "test_kills", "test_distributed", "test_hostile", "test_page_browser", "test_bench",
-    "test_export", "test_train", "test_cheap_networks", "test_plots", "test_check",
-    "test_properties", "test_visualize", "test_cli", "test_cluster", "test_mix", "test_irregular",
-    "test_eval",
+    "test_kills", "test_hostile", "test_export", "test_distributed", "test_launch", "test_bench",
+    "test_cheap_networks", "test_train", "test_plots", "test_visualize", "test_cluster",
+    "test_properties", "test_check", "test_mix", "test_cli", "test_tensorboard", "test_heads",
+    "test_layers", "test_training", "test_irregular", "test_additions", "test_demo", "test_guides",
+    "test_page_browser", "test_review_browser",
 )  # fmt: skip
 
 

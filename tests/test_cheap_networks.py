@@ -147,7 +147,8 @@ def test_a_cheap_network_learns_which_half_of_the_bins_is_loud(name):
 def explored(tmp_path_factory):
     """A project that has gone through every command with both networks."""
     # Few frames, for the exporter unrolls the recurrent layer: 124 take 17 s.
-    project = Project(write_project(tmp_path_factory.mktemp("explored"), COARSE_YAML))
+    few = COARSE_YAML.replace("512", "1024")
+    project = Project(write_project(tmp_path_factory.mktemp("explored"), few))
     clip = project.work / "mixtures" / "snr_20" / "mix_01.wav"
     stores = (("mix", "--snr", 20, "--stems", "--wav", 1), ("features",))
     commands = [

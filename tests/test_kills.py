@@ -82,12 +82,13 @@ class World:
     """A project whose work folder can be put into any state that commands lead to."""
 
     def __init__(self, folder, zygote):
-        self.folder, self.zygote = write_project(folder / "world", COARSE_YAML), zygote
+        few = COARSE_YAML.replace("mixtures_per_fold: 6", "mixtures_per_fold: 3")
+        self.folder, self.zygote = write_project(folder / "world", few), zygote
         self.work = self.folder / "work"
         config = (self.folder / "data.yaml").read_text()
         (self.folder / "other.yaml").write_text(config.replace("mixing:", "mixing:\n  seed: 1"))
         (self.folder / "many.yaml").write_text(
-            config.replace("mixtures_per_fold: 6", "mixtures_per_fold: 60\n  reuse_scenes: true")
+            config.replace("mixtures_per_fold: 3", "mixtures_per_fold: 60\n  reuse_scenes: true")
         )
         self._states = folder / "states"
         self._known: dict[tuple, object] = {}

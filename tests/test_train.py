@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import yaml
-from conftest import Project, invoke, write_noise, write_project, write_tone
+from conftest import COARSE_YAML, Project, invoke, write_noise, write_project, write_tone
 
 import sedmtl
 from sedmtl.inference.checkpoint import load_model
@@ -23,13 +24,19 @@ SMALL = ("--width", 2, "--batch-size", 6, "--precision", "float32")
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 
-@pytest.fixture
-def featured(tmp_path):
-    """A project with one feature store."""
-    made = Project(write_project(tmp_path))
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A project with one feature store, to be copied."""
+    made = Project(write_project(tmp_path_factory.mktemp("template"), COARSE_YAML))
     for arguments in (("mix", "--snr", 20), ("features",)):
         assert made.run(*arguments).exit_code == 0
-    return made
+    return made.folder
+
+
+@pytest.fixture
+def featured(template, tmp_path):
+    """A project with one feature store."""
+    return Project(shutil.copytree(template, tmp_path, dirs_exist_ok=True))
 
 
 def test_run_yaml_holds_all_that_decides_the_run(trained):
