@@ -297,7 +297,7 @@ def test_relabel_shows_the_changes_and_writes_new_tables_beside_the_old(clips):
     result = relabel(clips)
     assert result.exit_code == 0, result.output
     assert "- bird\ta.wav" in result.stdout
-    assert "2 recordings not added, because they are not below" in result.stdout
+    assert "2 recordings not added: not below" in result.stdout
     assert (clips / "clips.csv").read_bytes() == before
     assert (clips / "clips_reviewed.csv").read_text() == (
         "filename,labels,place\na.wav,rain,x\nd/b.wav,bird,y\nnew.wav,,\n"
@@ -348,7 +348,7 @@ def test_a_recording_elsewhere_is_not_taken_for_one_of_its_file_name(clips):
     (clips / "field").mkdir()
     (clips / "field" / "b.wav").touch()
     result = relabel(clips)
-    assert "1 labels removed, 1 recordings not added, because they are not below" in result.stdout
+    assert "1 label removed, 1 recording not added: not below" in result.stdout
 
 
 def test_relabel_overwrites_no_file_of_the_user(clips, one_sentence):
@@ -395,7 +395,7 @@ def test_thresholds_are_those_of_the_network_that_was_heard_last(tmp_path):
     add(tmp_path / "t.tsv", *(said("no" if e.run == old else "yes", e) for e in events))
     result = invoke(["relabel", "--reviews", str(tmp_path / "t.tsv")])
     assert "bird 0.50: 100 % of events are right, 76–100, by 12 verdicts" in result.stdout
-    assert "12 verdicts do not count here" in result.stdout
+    assert "not counted here: 12 verdicts about events" in result.stdout
     assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == new
 
 
@@ -407,7 +407,7 @@ def test_verdicts_of_earlier_versions_do_not_say_of_which_network_they_are(tmp_p
     add(tmp_path / "t.tsv", *(said("yes", event) for event in events))
     result = invoke(["relabel", "--reviews", str(tmp_path / "t.tsv")])
     assert "by 12 verdicts" in result.stdout
-    assert "3 verdicts do not count here: they are of an earlier version" in result.stdout
+    assert "not counted here: 3 verdicts of an earlier version" in result.stdout
     assert "trained anew" not in result.stdout
     assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == "r@0123abcd"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -128,4 +129,7 @@ def test_the_page_shows_them_and_says_what_the_network_was_told(predicted):
     assert "when each event sounds and how each event sounds alone" in full
     assert all(f'"{name}":' in full for name in ("denoised", "count", "active", "masks 1"))
     assert full.count("<path d=") == 2
+    assert re.search(
+        r"<h2>Number of events, up to [\d.]+; Probability that any event sounds<", full
+    )
     assert f"Scene: {predicted[0].likeliest_scenes(1)[0][0]}" in full

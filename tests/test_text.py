@@ -18,7 +18,7 @@ from test_layers import FILES, dotted
 from sedmtl.cli.output import echo, show
 from sedmtl.evaluation.tables import Table, to_markdown
 from sedmtl.runtime import progress
-from sedmtl.runtime.text import csv_cell, markdown_cell, printable
+from sedmtl.runtime.text import counted, csv_cell, markdown_cell, printable
 
 HOSTILE = [
     "[male]", "[/red]", "[bold]x", ":bomb:", "a|b", "=cmd()", "@SUM(A1)", "\x1b[31mred", "a\nb",
@@ -200,3 +200,12 @@ def test_the_csv_of_predict_holds_no_formula():
     (_, row) = csv.reader(io.StringIO(csv_text(found), newline=""))
     assert row == ["'-a.wav", "0.000", "1.000", "'=cmd()", "0.5000"]
     assert tsv_text(found).splitlines()[1].split("\t")[3] == "=cmd()"  # as other programs know it
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(0, "verdict", "0 verdicts"), (1, "verdict", "1 verdict"), (1, "class", "1 class"),
+     (2, "class", "2 classes"), (1200, "more file", "1,200 more files")],
+)  # fmt: skip
+def test_one_of_something_has_no_plural(number, noun, text):
+    assert counted(number, noun) == text

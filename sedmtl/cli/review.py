@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from sedmtl.cli import options, output
+from sedmtl.runtime.text import counted
 
 AudioPaths = Annotated[
     list[Path] | None,
@@ -114,7 +115,7 @@ def command(
     project = options.load_project_if_any(config)
     with open_reviews(path) as table:
         if merge:
-            output.echo([f"{reviewing.merge(table, merge)} verdicts added to {path}"])
+            output.echo([f"{counted(reviewing.merge(table, merge), 'verdict')} added to {path}"])
             return
         session = reviewing.prepare(project, audio or (), table, asked)
         output.echo([reviewing.write_page(project, session)])
@@ -125,5 +126,6 @@ def command(
                 output.echo([server.url])
                 server.serve_forever()
             say(
-                f"{len(table.reviews) - n_before} lines added to {path}: 'sedmtl relabel' uses them"
+                f"{counted(len(table.reviews) - n_before, 'line')} added to {path}: 'sedmtl "
+                "relabel' uses them"
             )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sedmtl.runtime.text import aligned
+from sedmtl.runtime.text import aligned, counted
 from sedmtl.store import ClipTable
 
 MOST = 100
@@ -45,7 +45,7 @@ def table_of_classes(
         rows.append([name, f"{held.sum():,}", *seconds, *in_folds])
     lines = aligned([heads, *rows])
     n_more = len(classes) - MOST
-    return [*lines, f"and {n_more:,} classes with more recordings"] if n_more > 0 else lines
+    return [*lines, f"and {counted(n_more, 'class')} with more recordings"] if n_more > 0 else lines
 
 
 def rare_classes(clips: ClipTable, classes: Sequence[str]) -> str | None:

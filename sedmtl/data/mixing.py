@@ -31,6 +31,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
 from sedmtl.runtime.outputs import Outputs
+from sedmtl.runtime.text import counted
 from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
@@ -143,7 +144,7 @@ def _write_stores(paths: Sequence[Path], job: _Job) -> None:
         for path, snr_db in zip(paths, snrs_db, strict=True)
     ]
     n_snrs = sum(not writer.is_there for writer in writers)
-    announce(f"{len(planned.mixtures):,} mixtures at {n_snrs} SNR{'s' * (n_snrs > 1)}", writers)
+    announce(f"{counted(len(planned.mixtures), 'mixture')} at {counted(n_snrs, 'SNR')}", writers)
     with ExitStack() as stack:
         for writer in writers:
             stack.enter_context(writer)

@@ -18,6 +18,7 @@ from sedmtl.evaluation.paper import Reported, reported
 from sedmtl.evaluation.separability import Separability
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.metrics.annotation import Values
+from sedmtl.runtime.text import counted
 from sedmtl.store import HeldOutScores
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.tasks import RECONSTRUCT
@@ -55,7 +56,7 @@ class ScoredData(NamedTuple):
         scored = f", scored on {self.on}" if self.on else ""
         onsets = f", {self.onsets} onsets" if self.onsets else ""
         several = "s" * (not self.folds.isdecimal())
-        clips = f"{self.n_clips} clip{'s' * (self.n_clips != 1)}"
+        clips = counted(self.n_clips, "clip")
         return f"{self.store}{scored}{onsets}, fold{several} {self.folds} ({clips})"
 
     @property

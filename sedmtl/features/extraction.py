@@ -42,6 +42,7 @@ from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import stamp_of
+from sedmtl.runtime.text import counted
 from sedmtl.runtime.workers.cluster import open_workers
 from sedmtl.runtime.workers.shards import Arrays, map_arrays, scratch_beside
 from sedmtl.runtime.workers.threads import Workers
@@ -183,7 +184,8 @@ def _of_readable(
     is_long = len(windows.clip) > len(lengths_s)
     clips = replace(clips, windows=windows if is_long else None)
     progress.say(
-        f"{len(lengths_s)} recordings in {len(windows.clip):,} windows of {mixing.duration_s:g} s: "
+        f"{counted(len(lengths_s), 'recording')} in {counted(len(windows.clip), 'window')} of "
+        f"{mixing.duration_s:g} s: "
         f"{n_longer(windows)} have several, "
         f"{sum(s < mixing.duration_s for s in lengths_s)} are padded with silence"
     )

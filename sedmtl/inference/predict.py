@@ -237,7 +237,7 @@ def _write(outputs: Outputs, plan: _Plan, predictions: Mapping[int, Prediction])
                 failed.append(error)
     progress.say(f"written into {outputs.folder}")
     if failed:
-        raise all_but(failed, "files")
+        raise all_but(failed, "file")
     return table
 
 

@@ -16,7 +16,7 @@ from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError, all_but
 from sedmtl.runtime.outputs import Outputs
-from sedmtl.runtime.text import file_name
+from sedmtl.runtime.text import counted, file_name
 
 FOLDER = "snippets"
 
@@ -72,7 +72,7 @@ def write_snippets(outputs: Outputs, found: Sequence[Found], how: Snippets) -> N
             advance(1)
     progress.say(_report(chosen, folder))
     if failed:
-        raise all_but(failed, "snippets")
+        raise all_but(failed, "snippet")
 
 
 def _chosen(found: Iterable[Found], per_class: int | None) -> list[tuple[Path, str, Detection]]:
@@ -119,4 +119,4 @@ def _cut(name: str, n_bytes: int, *, from_end: bool = False) -> str:
 def _report(chosen: Sequence[tuple[Path, str, Detection]], folder: Path) -> str:
     n_long = sum(event.offset_s - event.onset_s > LONGEST_S for *_, event in chosen)
     cut = f", {n_long} of them of the first {LONGEST_S:g} s of longer events" if n_long else ""
-    return f"{len(chosen)} snippets in {folder}{cut}"
+    return f"{counted(len(chosen), 'snippet')} in {folder}{cut}"

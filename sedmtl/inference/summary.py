@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sedmtl.events import Detection
 from sedmtl.inference.prediction import Prediction
-from sedmtl.runtime.text import aligned
+from sedmtl.runtime.text import aligned, counted
 
 MOST = 40
 """Rows of a table."""
@@ -29,8 +29,8 @@ def summary(predictions: Sequence[Prediction]) -> list[str]:
     n_events = sum(len(each.events) for each in predictions)
     by_class = _by_class(event for each in predictions for event in each.events)
     lines = [
-        f"{n_events:,} events of {len(by_class):,} classes in {len(found):,} of "
-        f"{len(predictions):,} recordings, {length} of audio"
+        f"{counted(n_events, 'event')} of {counted(len(by_class), 'class')} in {len(found):,} of "
+        f"{counted(len(predictions), 'recording')}, {length} of audio"
     ]
     if len(found) > 1:
         lines += ["", *_class_table(by_class, found.values())]
@@ -58,7 +58,7 @@ def _class_table(
         for label, events in by_class.items()
     ]
     n_more = len(rows) - MOST
-    more = [f"and {n_more:,} classes with fewer events"] if n_more > 0 else []
+    more = [f"and {counted(n_more, 'class')} with fewer events"] if n_more > 0 else []
     return [*aligned([("class", "recordings", *HEADS), *rows[:MOST]]), *more]
 
 

@@ -15,6 +15,7 @@ from sedmtl.label_files.names import best_fits, by_recording, path_parts
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import is_file, tree
 from sedmtl.runtime.progress import say
+from sedmtl.runtime.text import counted
 
 __all__ = ["by_recording", "labels_of_file", "path_parts", "read_detections", "read_strong_labels"]
 
@@ -70,7 +71,8 @@ def read_detections(path: Path) -> dict[str, list[Detection]]:
     if not found:
         raise SedmtlError(f"expected label files in the folder {path}, found none")
     if strange:
-        say(f"warning: no labels are in {len(strange)} files of {path}, the first {strange[0]}")
+        n_files = counted(len(strange), "file")
+        say(f"warning: no labels are in {n_files} of {path}, the first {strange[0]}")
     return found
 
 

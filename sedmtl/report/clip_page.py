@@ -33,8 +33,11 @@ MAX_CLASSES = 24
 """The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB. That of a longer
 recording shows fewer classes."""
 
-CURVES = {"count": "Events", "active": "Activity"}
-"""Predictions of each frame, and their names on the page."""
+CURVES = {
+    "count": ("Events", "Number of events, up to {high:.2g}"),
+    "active": ("Activity", "Probability that any event sounds"),
+}
+"""Predictions of each frame: their names on the page, and their titles."""
 
 LINE = 13
 """Letters of a line beside a map."""
@@ -157,7 +160,7 @@ def _keys(view: View, shown: Sequence[str]) -> dict[str, Any]:
 def _curves(view: View) -> list[dict[str, Any]]:
     """Filled curves: from 0 to 1, or to the highest count, in a square of size 1."""
     drawn, clip = [], view.inspection
-    for name, title in CURVES.items():
+    for name, (short, title) in CURVES.items():
         if (values := getattr(clip.tasks, name)) is None:
             continue
         over_time, high = clip.at_logmel_frames(values), max(1.0, float(values.max()))
@@ -165,7 +168,8 @@ def _curves(view: View) -> list[dict[str, Any]]:
         steps = [f"V{1 - y / high:.4g}h{width:.6g}" for y in over_time.tolist()]
         path = f"M0,1{''.join(steps)}V1Z"
         key = _key("events" if name == "count" else "probability", Scale(0, high))
-        drawn.append({"map": name, "name": title, "path": path, "scale": key})
+        titled = title.format(high=high)
+        drawn.append({"map": name, "name": short, "title": titled, "path": path, "scale": key})
     return drawn
 
 

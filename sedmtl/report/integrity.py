@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sedmtl.data.label_counts import table_of_classes
+from sedmtl.features.targets import CLEAN
 from sedmtl.inference.checkpoint import load_model
 from sedmtl.inference.runs import is_finished, n_epochs_done, read_run
 from sedmtl.runtime.errors import SedmtlError
@@ -117,20 +118,27 @@ def _mix(path: Path, held_in: Path) -> str:
     The rows of the store are held in another file while it is unfinished.
     """
     n_wavs = len(list(path.with_suffix("").glob("*.wav")))
-    wavs, stems, doubt = ["--wav", str(n_wavs)] if n_wavs else [], [], ""
-    try:
-        with Store(held_in, "waveform") as store:
-            stems = ["--stems"] if "stems" in store.arrays else []
-    except SedmtlError:
-        doubt = "  # and --stems, if it held them"
+    wavs = ["--wav", str(n_wavs)] if n_wavs else []
+    stems, doubt = _stems(held_in, "waveform", "stems")
     return shlex.join(["sedmtl", "mix", *_snr(path), *stems, *wavs]) + doubt
 
 
-def _features(path: Path, _: Path) -> str:
+def _features(path: Path, held_in: Path) -> str:
     """The command that makes features, preceded by that for missing mixtures."""
-    are_there = not _snr(path) or (path.parents[1] / "mixtures" / path.name).is_file()
-    stages = ["features"] if are_there else ["mix", "features"]
-    return " && ".join(shlex.join(["sedmtl", stage, *_snr(path)]) for stage in stages)
+    features = shlex.join(["sedmtl", "features", *_snr(path)])
+    if not _snr(path) or (path.parents[1] / "mixtures" / path.name).is_file():
+        return features
+    stems, doubt = _stems(held_in, "logmel", CLEAN)
+    return f"{shlex.join(['sedmtl', 'mix', *_snr(path), *stems])} && {features}{doubt}"
+
+
+def _stems(held_in: Path, array: str, of_stems: str) -> tuple[list[str], str]:
+    """The option by which a store has `of_stems` beside `array`; a doubt if it cannot be read."""
+    try:
+        with Store(held_in, array) as store:
+            return ["--stems"] * (of_stems in store.arrays), ""
+    except SedmtlError:
+        return [], "  # and --stems, if it held them"
 
 
 def _snr(path: Path) -> list[str]:

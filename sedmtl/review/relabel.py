@@ -25,6 +25,7 @@ from sedmtl.runtime.folders import is_file
 from sedmtl.runtime.outputs import Outputs, check_output, write_output
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import read_table
+from sedmtl.runtime.text import counted
 
 THRESHOLD_COLUMNS = ("event_label", "threshold", "precision", "low", "high", "heard", "run")
 
@@ -75,7 +76,7 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
         SedmtlError: A table cannot be read.
     """
     reviews = standing(read_reviews(table))
-    lines = [f"{table}: {len(reviews)} snippets have a verdict"]
+    lines = [f"{table}: verdicts on {counted(len(reviews), 'snippet')}"]
     texts, outdated = dict[Path, str](), list[Path]()
     if config.corpus.clips is not None:
         found, texts = _correct_tables(config, reviews)
@@ -146,7 +147,7 @@ def in_words(estimate: Estimate) -> str:
     percent = [round(100 * each) for each in (estimate.precision, estimate.low, estimate.high)]
     return (
         f"{estimate.threshold:.2f}: {percent[0]} % of events are right, "
-        f"{percent[1]}–{percent[2]}, by {estimate.n_heard} verdicts"
+        f"{percent[1]}–{percent[2]}, by {counted(estimate.n_heard, 'verdict')}"
     )
 
 
@@ -166,14 +167,16 @@ def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str
         sum(change.is_added for change in corrected.changes),
     )
     counts = {
-        "labels added": n_added,
-        "labels removed": len(corrected.changes) - n_added,
-        "recordings added": n_new,
-        "recordings not added, because proposals in them have no verdict": corrected.n_partly_heard,
-        f"recordings not added, because they are not below {root}": n_elsewhere,
+        ("label", "added"): n_added,
+        ("label", "removed"): len(corrected.changes) - n_added,
+        ("recording", "added"): n_new,
+        ("recording", "not added: no verdict on some proposals"): corrected.n_partly_heard,
+        ("recording", f"not added: not below {root}"): n_elsewhere,
     }
-    counted = [f"{number} {what}" for what, number in counts.items() if number]
-    lines.append(f"{table}: {', '.join(counted) or 'no change'}")
+    numbers = [
+        f"{counted(number, noun)} {what}" for (noun, what), number in counts.items() if number
+    ]
+    lines.append(f"{table}: {', '.join(numbers) or 'no change'}")
     if n_new and any(row.get("fold") for row in rows):
         say(f"the added recordings have no fold: 'sedmtl folds {_beside(table)}' gives them one")
     texts = {}
@@ -184,7 +187,7 @@ def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str
     if events:
         path = _beside((strong or table.with_name("strong")).with_suffix(".tsv"))
         texts[path] = strong_label_text(events)
-        lines.append(f"events of {len(corrected.events)} recordings are verified")
+        lines.append(f"verified events of {counted(len(corrected.events), 'recording')}")
     return lines, texts
 
 
@@ -265,7 +268,7 @@ def _threshold_lines(
         "proposed the events",
     }
     lines += [
-        f"  {others[why]} verdicts do not count here: they are {reason}"
+        f"  not counted here: {counted(others[why], 'verdict')} {reason}"
         for why, reason in reasons.items()
         if why in others
     ]

@@ -41,6 +41,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import is_file
 from sedmtl.runtime.outputs import write_output
 from sedmtl.runtime.progress import progress, say
+from sedmtl.runtime.text import counted
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def prepare(
     if not len(rows):
         n_done = sum(each.key in done for each in pool.snippets)
         raise SedmtlError(
-            f"nothing is left to hear: of {len(pool.snippets)} snippets {n_done} have a verdict; "
-            "add recordings, or ask for other classes or another --by"
+            f"nothing is left to hear: {n_done} of {counted(len(pool.snippets), 'snippet')} have a "
+            "verdict; add recordings, or ask for other classes or another --by"
         )
     snippets = [pool.snippets[row]._replace(by=options.by) for row in rows]
     exhibits = list(_cut(snippets, files, runs, options.context_s, config.encoder_path))
@@ -145,7 +146,8 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     _tell_unscored(pool, files)
     gone = {each.filename for each in pool.snippets} - set(files)
     if gone:
-        say(f"left out, no longer in corpus.clips: {len(gone)} recordings, such as {min(gone)}")
+        n_gone = counted(len(gone), "recording")
+        say(f"left out, no longer in corpus.clips: {n_gone}, such as {min(gone)}")
     # Not those that the runs were trained with: they may have been corrected since.
     labels = {
         name: {clips.classes[i] for i in np.flatnonzero(row)}

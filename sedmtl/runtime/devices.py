@@ -8,6 +8,7 @@ import torch
 
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.text import counted
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -25,7 +26,7 @@ def choose_device(n_gpus: int | None) -> torch.device:
         n_gpus = min(found, 1)
     if n_gpus > found:
         raise SedmtlError(
-            f"--gpus {n_gpus}: found {found} GPU{'s' * (found != 1)} on this machine; ask for "
+            f"--gpus {n_gpus}: found {counted(found, 'GPU')} on this machine; ask for "
             f"--gpus {found}, or leave the option out"
         )
     return torch.device("cuda" if n_gpus else "cpu")

@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.text import counted
 
 Rows = npt.NDArray[np.int64]
 Result = TypeVar("Result")
@@ -178,9 +179,8 @@ def _own_gpu() -> int:
     own, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if own >= found:
         raise SedmtlError(
-            f"torchrun started process {own + 1} on a machine with {found} "
-            f"GPU{'s' * (found != 1)}: ask for --nproc-per-node {found}, or for --gpus 0 to train "
-            "on the CPU"
+            f"torchrun started process {own + 1} on a machine with {counted(found, 'GPU')}: ask "
+            f"for --nproc-per-node {found}, or for --gpus 0 to train on the CPU"
         )
     return own
 

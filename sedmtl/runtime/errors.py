@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+from sedmtl.runtime.text import counted
+
 TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES}
 """Errors of this process and its rights, not of a file."""
 
@@ -39,9 +41,9 @@ def explained(failure: str, advice: str = "") -> Iterator[None]:
         raise SedmtlError(f"{failure}: {error.strerror}{advice}") from error
 
 
-def all_but(failed: Sequence[SedmtlError], what: str) -> SedmtlError:
+def all_but(failed: Sequence[SedmtlError], noun: str) -> SedmtlError:
     """That some of many could not be written: the first reason, and the number of the others."""
-    more = f" (and {len(failed) - 1} more {what})" if failed[1:] else ""
+    more = f" (and {counted(len(failed) - 1, f'more {noun}')})" if failed[1:] else ""
     return SedmtlError(f"{failed[0]}{more}; all else is written")
 
 

@@ -32,7 +32,7 @@ from sedmtl.runtime.regular import (
     own_descriptor,
     require_own,
 )
-from sedmtl.runtime.text import encoded
+from sedmtl.runtime.text import counted, encoded
 
 NAME = ".sedmtl.files"
 
@@ -67,7 +67,7 @@ class Outputs:
             if theirs[0].is_dir():
                 raise SedmtlError(f"cannot write {theirs[0]}: it is a folder; name a file")
             n_more = len(theirs) - 1
-            more = f" (and {n_more} more file{'s' * (n_more > 1)})" if n_more else ""
+            more = f" (and {counted(n_more, 'more file')})" if n_more else ""
             force = "" if self._force is None else ", or overwrite it with --force"
             raise SedmtlError(
                 f"{theirs[0]}{more} was not written by sedmtl or has been changed since: move it "

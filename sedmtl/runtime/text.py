@@ -56,6 +56,12 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.+() -]", "_", text).strip(". ") or "_"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 verdict`, `1,200 verdicts`, `2 classes`."""
+    several = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else several}"
+
+
 def aligned(rows: Sequence[Sequence[str]], n_left: int = 1) -> list[str]:
     """Rows of cells as lines: the first columns to the left, those of numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

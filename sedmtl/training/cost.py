@@ -23,6 +23,7 @@ from sedmtl.logmel import Standardiser
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime import distributed, progress
 from sedmtl.runtime.free_memory import free_bytes
+from sedmtl.runtime.text import counted
 from sedmtl.training.batches import BatchLoader, fits
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.known import known_arrays
@@ -161,7 +162,7 @@ def _fit(
     found = f"{progress.size_text(free)} of memory are free"
     if needed(n_clips) > free:
         progress.say(
-            f"warning: {found}, and {n_clips} clip{'s' * (n_clips > 1)} at once may take "
+            f"warning: {found}, and {counted(n_clips, 'clip')} at once may take "
             f"{progress.size_text(needed(n_clips))}: a smaller --width takes less"
         )
     if n_clips == config.batch_size:

@@ -24,6 +24,7 @@ from sedmtl.models.bag import highest
 from sedmtl.models.heads import SceneHead
 from sedmtl.runtime import distributed
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.text import counted
 from sedmtl.store import Rows, batches
 from sedmtl.training.bags import Bags
 from sedmtl.training.batches import Batch, BatchLoader, standardised
@@ -250,8 +251,8 @@ class Trainer:
             ) from error
         if n_done > n_wanted:
             raise SedmtlError(
-                f"the run has been trained for {n_done} epochs: go on with --epochs {n_done} or "
-                f"more, or start it anew with --force; found --epochs {n_wanted}"
+                f"the run has been trained for {counted(n_done, 'epoch')}: go on with --epochs "
+                f"{n_done} or more, or start it anew with --force; found --epochs {n_wanted}"
             )
 
     def set_training(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from sedmtl.runtime.errors import SedmtlError, is_out_of_memory
+from sedmtl.runtime.text import counted
 from sedmtl.training.config import TrainConfig
 
 
@@ -26,6 +27,6 @@ def enough_memory(config: TrainConfig) -> Iterator[None]:
         where = "the GPU" if isinstance(error, torch.cuda.OutOfMemoryError) else "this machine"
         smaller = max(1, config.micro_batch // 2) if config.micro_batch else "auto"
         raise SedmtlError(
-            f"{where} has too little memory for {config.n_at_once} clips at once and --width "
-            f"{config.network.width}: try --batch-size {smaller}, or a smaller --width"
+            f"{where} has too little memory for {counted(config.n_at_once, 'clip')} at once and "
+            f"--width {config.network.width}: try --batch-size {smaller}, or a smaller --width"
         ) from error

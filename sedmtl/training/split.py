@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.text import counted
 from sedmtl.store import ClipTable, Rows
 
 MIN_CLIPS = 5
@@ -66,7 +67,8 @@ def split_rows(clips: ClipTable, held_out: int) -> Split:
     if training.sum() < MIN_CLIPS:
         holding = f"fold {held_out} leaves" if held_out else "there are"
         raise SedmtlError(
-            f"{holding} {training.sum()} clips to train on: expected at least {MIN_CLIPS}"
+            f"{holding} {counted(training.sum(), 'clip')} to train on: expected at least "
+            f"{MIN_CLIPS}"
         )
     validation = training & (clips.validation == 1)
     if not clips.target[validation].any() and len(known) > 2:
@@ -87,8 +89,8 @@ def _check_labels(split: Split, clips: ClipTable) -> None:
     for rows, use in zip(split, uses, strict=True):
         if not clips.target[rows].any() and not (use == "held out" and not len(rows)):
             raise SedmtlError(
-                f"of the {len(rows)} clips {use}, expected at least one to have a label, found "
-                "none: add recordings of its classes, or hold out another fold"
+                f"expected at least one of {counted(len(rows), 'clip')} {use} to have a label, "
+                "found none: add recordings of its classes, or hold out another fold"
             )
 
 
@@ -98,12 +100,15 @@ def weakness(split: Split, clips: ClipTable, classes: Sequence[str]) -> str | No
     missing = np.flatnonzero(~clips.target[split.validation].any(axis=0))
     if len(missing):
         return (
-            f"inner validation ({n_clips} clips) holds no clip of {len(missing)} of "
+            f"inner validation ({counted(n_clips, 'clip')}) holds no clip of {len(missing)} of "
             f"{len(classes)} classes, the first '{classes[missing[0]]}': they have no say in "
             "which epoch is kept"
         )
     if n_clips < MIN_CLIPS:
-        return f"inner validation has {n_clips} clips: which epoch is kept is nearly left to chance"
+        return (
+            f"inner validation has {counted(n_clips, 'clip')}: which epoch is kept is nearly left "
+            "to chance"
+        )
     return None
 
 

@@ -25,6 +25,7 @@ from sedmtl.runtime.disk_space import announce
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.origin import check_settings
+from sedmtl.runtime.text import counted
 from sedmtl.store import Store, check_mixing, write_scores
 from sedmtl.training import tensorboard as curves
 from sedmtl.training.config import TrainConfig, build_network
@@ -150,7 +151,7 @@ def _train(
         cost = measure_cost(config, load, device)
         length = progress.duration(n_left * cost.epoch_s(config, load))
         progress.say(
-            f"{run.name}: {n_left} epoch{'s' * (n_left != 1)}, about {length} and "
+            f"{run.name}: {counted(n_left, 'epoch')}, about {length} and "
             f"{progress.size_text(cost.n_bytes(load, config.n_at_once))} of memory"
         )
     # Before --force deletes anything.
@@ -198,7 +199,7 @@ def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -
     n_frames = store.row_shape[0] // config.network.time_stride
     n_frame_scores = len(held_out) * len(store.classes) * n_frames
     n_bytes = WEIGHT_COPIES * 4 * n_parameters + 2 * n_frame_scores
-    announce(f"{config.epochs} epochs", n_bytes, run)
+    announce(counted(config.epochs, "epoch"), n_bytes, run)
 
 
 def _announce(trainer: Trainer, n_parameters: int, device: torch.device) -> None:
@@ -229,7 +230,7 @@ def _run_epochs(
         return
     started = time.monotonic()
     total, done = n_epochs * n_clips, n_done * n_clips
-    what = f"training, {n_epochs} epoch{'s' * (n_epochs > 1)} of {n_clips:,} clips"
+    what = f"training, {counted(n_epochs, 'epoch')} of {counted(n_clips, 'clip')}"
     with progress.progress(what, total, done, unit="clips", log=False) as advance:
         for record in trainer.fit(advance):
             distributed.first(lambda: _save_epoch(run, trainer, add_to_curves))
