@@ -16,6 +16,7 @@ from sedmtl.data.audio import Audio
 from sedmtl.events import Detection, Event
 from sedmtl.report import figures as plots
 from sedmtl.report import timeline
+from sedmtl.report.curves import KINDS, curves_of
 from sedmtl.report.embedding import as_base64, as_json, pack, sound
 from sedmtl.report.figures.view import (
     Scale,
@@ -32,12 +33,6 @@ from sedmtl.report.html import render
 MAX_CLASSES = 24
 """The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB. That of a longer
 recording shows fewer classes."""
-
-CURVES = {
-    "count": ("Events", "Number of events, up to {high:.2g}"),
-    "active": ("Activity", "Probability that any event sounds"),
-}
-"""Predictions of each frame: their names on the page, and their titles."""
 
 LINE = 13
 """Letters of a line beside a map."""
@@ -133,7 +128,7 @@ def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]
         yield "reconstruction", clip.reconstruction, False
     if clip.tasks.denoised is not None:
         yield "denoised", clip.tasks.denoised, False
-    for name in CURVES:
+    for name in KINDS:
         if (values := getattr(clip.tasks, name)) is not None:
             yield name, clip.at_logmel_frames(values), False
     for i, row in enumerate(view.rows(shown)):
@@ -158,19 +153,12 @@ def _keys(view: View, shown: Sequence[str]) -> dict[str, Any]:
 
 
 def _curves(view: View) -> list[dict[str, Any]]:
-    """Filled curves: from 0 to 1, or to the highest count, in a square of size 1."""
-    drawn, clip = [], view.inspection
-    for name, (short, title) in CURVES.items():
-        if (values := getattr(clip.tasks, name)) is None:
-            continue
-        over_time, high = clip.at_logmel_frames(values), max(1.0, float(values.max()))
-        width = 1 / len(over_time)
-        steps = [f"V{1 - y / high:.4g}h{width:.6g}" for y in over_time.tolist()]
-        path = f"M0,1{''.join(steps)}V1Z"
-        key = _key("events" if name == "count" else "probability", Scale(0, high))
-        titled = title.format(high=high)
-        drawn.append({"map": name, "name": short, "title": titled, "path": path, "scale": key})
-    return drawn
+    """The curves with their scales."""
+    units = {"count": "events", "active": "probability"}
+    return [
+        {**each._asdict(), "scale": _key(units[each.kind], Scale(0, each.high))}
+        for each in curves_of(view)
+    ]
 
 
 def _key(name: str, scale: Scale, cmap: str = "viridis") -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from markupsafe import Markup
 
 from sedmtl.config import Config
 from sedmtl.data import audio
@@ -18,21 +17,22 @@ from sedmtl.data.clips import recording_path
 from sedmtl.evaluation.localisation import detected
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
+from sedmtl.inference.checkpoint import load_modules
+from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection
+from sedmtl.inference.task_predictions import TaskPredictions
 from sedmtl.metrics.clip import by_class
-from sedmtl.report import figures as plots
 from sedmtl.report import timeline
-from sedmtl.report.embedding import data_uri
 from sedmtl.report.figures.view import (
-    Scale,
     View,
     choose_classes,
     score_scale,
     short_names,
     spectrum_scale,
 )  # fmt: skip
+from sedmtl.report.project.predictions import encoded_map, predicted
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import HeldOutScores, Store
+from sedmtl.store import HeldOutScores, Store, check_encoder
 
 N_EACH = 3
 MAX_CLASSES = 6
@@ -101,8 +101,8 @@ class Pick(NamedTuple):
         is_longer = scores.windows is not None and duration_s > scores.duration_s
         return f"{view.times} of {duration_s:.1f} s" if is_longer else ""
 
-    def view(self, logmel: Stored | None) -> View:
-        """What was scored, with the log-mel if there is one."""
+    def view(self, logmel: Stored | None, tasks: TaskPredictions | None = None) -> View:
+        """What was scored, with the log-mel and what tasks predict if they are known."""
         scores, card = self.run.scores, self.run.card
         blank = np.zeros((card.n_frames, card.n_mels), np.float32)
         row, start_s, duration_s = self.row, 0.0, scores.duration_s
@@ -119,6 +119,7 @@ class Pick(NamedTuple):
             logmel_edges_s=start_s + card.logmel_grid.edges_s,
             mel_hz=card.build_logmel().centres_hz(),
             duration_s=duration_s,
+            tasks=tasks or TaskPredictions(),
         )
         return View.of(self.run.name, card, inspection, start_s)
 
@@ -154,19 +155,22 @@ def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
 
 
 def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
-    """Read the standardised log-mels or the waveforms of clips of one network.
+    """Read an array of clips of one network.
 
     Args:
         path: The store of features or of mixtures.
-        array: `logmel` or `waveform`.
+        array: `waveform`, or what networks take.
         picks: The clips.
 
     Raises:
         SedmtlError: The store is missing, or is not the one that was scored.
     """
     card = picks[0].run.card
-    shape = (card.n_frames, card.n_mels) if array == "logmel" else (card.n_samples,)
     with Store(path, array) as store:
+        if array == "frames":
+            check_encoder(store, card.encoder)
+        shapes = {"waveform": (card.n_samples,), "logmel": (card.n_frames, card.n_mels)}
+        shape = shapes.get(array, store.row_shape)
         row_of = {name: row for row, name in enumerate(store.clips.name)}
         clips = np.array([row_of.get(pick.name, -1) for pick in picks], np.int64)
         if store.row_shape != shape or not all(map(partial(_is_of, store), clips, picks)):
@@ -176,11 +180,42 @@ def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
         rows = found[rows + [pick.window for pick in picks]]
         if array == "waveform":
             return list(store.read_audio(rows))
-        logmels = torch.from_numpy(store.read(rows))
+        return list(store.read(rows).astype(np.float32))
+
+
+def standardise(picks: Sequence[Pick], logmels: Sequence[Stored]) -> list[Stored]:
+    """Log-mels as the run of each clip takes them."""
     return [
-        pick.run.card.build_standardiser()(logmel).numpy()
+        pick.run.card.build_standardiser()(torch.from_numpy(logmel)).numpy()
         for pick, logmel in zip(picks, logmels, strict=True)
     ]
+
+
+def predict_tasks(path: Path, picks: Sequence[Pick]) -> list[TaskPredictions]:
+    """What the heads of each clip's run make of it; nothing of runs without heads.
+
+    Raises:
+        SedmtlError: As of `read_stored`; or a run is damaged.
+    """
+    network = picks[0].run.card.network
+    if not any(pick.run.card.heads for pick in picks):
+        return [TaskPredictions()] * len(picks)
+    read = {n: read_stored(path, n, picks) for n in dict.fromkeys(("logmel", *network.inputs))}
+    logmels = standardise(picks, read["logmel"])
+    folders = {pick.run.folder for pick in picks}
+    detectors = {folder: _with_heads(folder) for folder in folders}
+    found = []
+    for number, pick in enumerate(picks):
+        inputs = [torch.from_numpy(read[name][number])[None] for name in network.inputs]
+        output = detectors[pick.run.folder].activations(*inputs)
+        logmel = torch.from_numpy(logmels[number])[None]
+        found.append(TaskPredictions.of(pick.run.card, logmel, output))
+    return found
+
+
+def _with_heads(folder: Path) -> Detector:
+    card, modules = load_modules(folder)
+    return Detector(card, modules.pop(""), heads=modules)
 
 
 def read_recording(config: Config, pick: Pick) -> Stored:
@@ -205,14 +240,18 @@ def _is_of(store: Store, row: int, pick: Pick) -> bool:
     )
 
 
-def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
+def picture(
+    pick: Pick, logmel: Stored | None, tasks: TaskPredictions | None = None
+) -> dict[str, Any]:
     """What the page shows of a clip, except its audio; the log-mel (T, F) is standardised."""
-    view = pick.view(logmel)
+    view = pick.view(logmel, tasks)
     truth, found = view.within(pick.truth), view.within(pick.detected())
     shown = choose_classes([view], truth, MAX_CLASSES)
     short = short_names(shown, N_CHARACTERS)
     of_shown = [event for event in found if event.label in shown]
-    spectrum = None if logmel is None else _map(logmel.T[::-1], spectrum_scale([view]), "magma")
+    true_first = sorted(shown, key=lambda name: all(event.label != name for event in truth))
+    scale = spectrum_scale([view])
+    spectrum = None if logmel is None else encoded_map(logmel.T[::-1], scale, "magma")
     return {
         "pick": pick,
         "part": pick.part(view),
@@ -223,12 +262,9 @@ def picture(pick: Pick, logmel: Stored | None) -> dict[str, Any]:
         "n_not_shown": len(found) - len(of_shown),
         "strips": [{"short": short[name], **_strip(view, name, truth, found)} for name in shown],
         "classes": _classes(pick),
+        "predicted": predicted(view, true_first),
         **timeline.axes(view),
     }
-
-
-def _map(values: Stored, scale: Scale, cmap: str) -> Markup:
-    return data_uri(plots.encode_map(values, scale.low, scale.high, cmap), "image/png")
 
 
 def _strip(
@@ -240,7 +276,7 @@ def _strip(
     at_s = float(clip.frame_edges_s[int(frame.argmax())])
     return {
         "name": name,
-        "picture": _map(clip.at_logmel_frames(frame)[None], score_scale([view]), "viridis"),
+        "picture": encoded_map(clip.at_logmel_frames(frame)[None], score_scale([view]), "viridis"),
         "text": f"Frame scores of {name}, {frame.min():.2f} to {frame.max():.2f}, "
         f"the highest at {at_s:.1f} s",
         "is_true": any(event.label == name for event in truth),

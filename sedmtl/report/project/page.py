@@ -20,6 +20,7 @@ from sedmtl.evaluation.tables import (
     localisation_tables,
     result_tables,
 )  # fmt: skip
+from sedmtl.inference.task_predictions import TaskPredictions
 from sedmtl.report import figures as plots
 from sedmtl.report.embedding import data_uri, sound
 from sedmtl.report.html import render
@@ -28,8 +29,10 @@ from sedmtl.report.project.clips import (
     Stored,
     choose,
     picture,
+    predict_tasks,
     read_recording,
     read_stored,
+    standardise,
 )  # fmt: skip
 from sedmtl.report.project.heat import FULL_COLOUR, SURE, confusion_table, precision_table
 from sedmtl.report.project.learning import charts_of
@@ -138,21 +141,22 @@ def _galleries(config: Config, networks: Sequence[Network]) -> list[dict[str, An
 def _clips(config: Config, network: Network, picks: Sequence[Pick]) -> list[dict[str, Any]]:
     """What the page shows of clips, with log-mel and audio as far as they are there."""
     run, missing = network.runs[0], []
+    path = config.work_dir / "features" / f"{run.data.store}.h5"
     logmels: Sequence[Stored | None] = [None] * len(picks)
+    tasks = [TaskPredictions()] * len(picks)
     try:
-        logmels = read_stored(
-            config.work_dir / "features" / f"{run.data.store}.h5", "logmel", picks
-        )
+        logmels = standardise(picks, read_stored(path, "logmel", picks))
+        tasks = predict_tasks(path, picks)
     except SedmtlError as error:
         missing.append(f"No log-mel: {error}.")
-    shown = []
-    for pick, logmel, found in zip(picks, logmels, _waveforms(config, run, picks), strict=True):
+    shown, sounds = [], _waveforms(config, run, picks)
+    for pick, logmel, predicted, found in zip(picks, logmels, tasks, sounds, strict=True):
         if isinstance(found, SedmtlError):
             heard = {"sound": "", "missing": [*missing, f"No audio: {found}."]}
         else:
             sounding = sound(found, run.card.sample_rate, is_small=True)
             heard = {"sound": sounding, "missing": missing}
-        shown.append({**picture(pick, logmel), **heard})
+        shown.append({**picture(pick, logmel, predicted), **heard})
     return shown
 
 
