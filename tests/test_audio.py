@@ -413,6 +413,18 @@ def test_written_audio_is_16_bit_and_comes_back(tmp_path):
     assert soundfile.info(tmp_path / "a.wav").subtype == "PCM_16"
 
 
+@pytest.mark.parametrize("n_channels", [1, 2, 3])
+def test_a_wav_file_in_parts_is_that_of_libsndfile(n_channels):
+    values = np.arange(-30 * n_channels, 30 * n_channels, dtype=np.int16).reshape(-1, n_channels)
+    begin = audio.wav_header(len(values), n_channels, 44_100)
+    assert begin + values.tobytes() == audio.wav_bytes(values, 44_100)
+
+
+def test_a_wav_file_that_its_header_cannot_count_is_refused():
+    with pytest.raises(SedmtlError, match=r"a WAV file of 4\.8 GB: expected at most 4\.3"):
+        audio.wav_header(1_200_000_000, 2, 48_000)
+
+
 def test_a_folder_is_searched_in_order_without_hidden_and_other_files(tmp_path):
     for name in ("b/2.WAV", "b/1.flac", "a.ogg", ".trash/x.wav", "b/._1.flac", "b/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -81,7 +81,7 @@ def test_too_few_clips_to_train_on_are_refused():
 def test_a_part_without_any_label_is_refused_since_its_micro_p_would_be_nan(use):
     clips = clips_of(40, n_folds=2)
     rows = split_rows(clips, 1)[["to train on", "for inner validation", "held out"].index(use)]
-    expected = f"at least one of {len(rows)} clips? {use} to have a label, found none"
+    expected = f"at least one of {len(rows)} clips {use} to have a label, found none"
     with pytest.raises(SedmtlError, match=expected):
         split_rows(without_labels(clips, rows), 1)
 

@@ -101,7 +101,7 @@ def test_scores_are_kept_and_others_are_not_a_number(write):
 def test_labels_of_a_moment_are_left_out_with_a_warning(write, capsys):
     path = write("a.txt", "1.0\t1.0\there\n0.5\t2.0\tOwl\n")
     assert read_strong_labels(path) == {"a": [OWL]}
-    assert "1 labels are of a moment" in capsys.readouterr().err
+    assert "left out 1 label of a moment" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["audacity", "raven"])
@@ -127,7 +127,7 @@ def test_a_folder_of_files_is_one_table(write, tmp_path, capsys):
     assert read_strong_labels(tmp_path / "labels") == {
         "garden/0001": [OWL], "street/0001": [FOX], "b.wav": [FOX],
     }  # fmt: skip
-    assert "no labels are in 1 files" in capsys.readouterr().err
+    assert "no labels are in 1 file of" in capsys.readouterr().err
 
 
 # What is refused.

@@ -23,9 +23,12 @@ from test_results import scored
 
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.differences import names_of
+from sedmtl.evaluation.evaluate import score_runs
 from sedmtl.evaluation.rows import Row, ScoredRun
 from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference.detector import Detector
 from sedmtl.inference.postprocess import PostProcessing
+from sedmtl.inference.task_predictions import TaskPredictions
 from sedmtl.report import figures as plots
 from sedmtl.report.embedding import sound
 from sedmtl.report.figures.view import round_ticks
@@ -351,6 +354,30 @@ def test_what_is_shown_of_a_clip_is_what_was_scored(trained):
     ranked = sorted(shown["classes"], key=lambda c: -c["score"])
     assert [c["rank"] for c in ranked] == sorted(c["rank"] for c in ranked)
     assert shown["spectrum"] is None
+
+
+def test_what_tasks_predict_is_shown_as_the_detector_has_it(copied):
+    names = ("denoise", "separate", "count", "active")
+    tasks = [word for name in names for word in ("--task", name)]
+    small = ("--model", "pooled", "--width", 2, "--alpha", 0, "--epochs", 1, "--name", "tasks")
+    assert copied.run("train", "--fold", 1, *small, *tasks).exit_code == 0
+    stores = {kind: copied.work / kind / "snr_20.h5" for kind in ("features", "mixtures")}
+    best, _ = clips.choose(score_runs(copied.work / "runs", ["tasks"]))
+    found = clips.predict_tasks(stores["features"], best)
+    detector = Detector.load(copied.work / "runs" / "tasks", with_heads=True)
+    sounds = clips.read_stored(stores["mixtures"], "waveform", best)
+    for tasks_of_clip, sound_of_clip in zip(found, sounds, strict=True):
+        logmel = detector.network.logmel(sound_of_clip[None])
+        output = detector.network.activations(logmel)
+        standardised = detector.card.build_standardiser()(logmel)
+        expected = TaskPredictions.of(detector.card, standardised, output)
+        for field in ("denoised", "masks", "count", "active"):
+            values = getattr(tasks_of_clip, field)
+            np.testing.assert_allclose(values, getattr(expected, field), atol=1e-3)
+    text = page_of(copied)
+    n_shown = text.count("Log-mel without the scene</p>")
+    assert n_shown == text.count("Probability that any event sounds</p>") == 2 * clips.N_EACH
+    assert text.count('<p class="faint what">Mask of') == 2 * n_shown
 
 
 def test_true_classes_are_shown_before_likelier_ones_and_the_rest_is_counted(trained, monkeypatch):

@@ -145,9 +145,9 @@ def test_a_saved_file_is_read_back_in_once(folder, trained):
              "1", "me", "2026-11-30T10:53:31.000Z"]  # fmt: skip
     saved = folder / "saved.tsv"
     saved.write_text(f"{header}\n" + "\t".join(cells) + "\n")
-    for n in (1, 0):
+    for said in ("1 verdict added", "0 verdicts added"):
         result = review(folder, trained, "--merge", saved)
-        assert result.stdout.startswith(f"{n} verdicts added"), result.output
+        assert result.stdout.startswith(said), result.output
     assert len(read_reviews(folder / "reviews.tsv")) == 1
 
 

@@ -336,7 +336,7 @@ def test_a_verdict_is_about_the_recording_of_its_path_not_of_its_file_name(clips
     (clips / "audio" / "e" / "b.wav").touch()
     add(clips / "reviews.tsv", said("no", snippet("e/b.wav")), said("yes", snippet("./a.wav")))
     result = relabel(clips)
-    assert "1 recordings added" in result.stdout, result.output
+    assert "1 recording added" in result.stdout, result.output
     assert (clips / "clips_reviewed.csv").read_text() == (
         "filename,labels,place\na.wav,bird;rain,x\nd/b.wav,bird,y\ne/b.wav,,\n"
     )

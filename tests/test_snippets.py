@@ -28,13 +28,18 @@ def read(content):
 # Excerpts.
 
 
+def excerpt(path, start_s, duration_s, ending):
+    (content,) = audio.excerpts(path, [audio.Part(start_s, duration_s)], ending)
+    return content
+
+
 @pytest.mark.parametrize("ending", ["wav", "flac"])
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24"])
 def test_an_excerpt_has_the_very_samples_of_the_file(tmp_path, subtype, ending):
     path = tmp_path / "a.wav"
     noise = np.random.default_rng(0).uniform(-1, 1, (3000, 2))
     soundfile.write(path, noise, 8000, subtype=subtype)
-    content = audio.excerpt(path, 0.1, 0.2, ending)
+    content = excerpt(path, 0.1, 0.2, ending)
     samples, rate = read(content)
     assert rate == 8000
     np.testing.assert_array_equal(samples, read(path.read_bytes())[0][800:2400])
@@ -47,25 +52,56 @@ def test_an_excerpt_beyond_the_file_is_what_there_is_of_it(tmp_path):
     path = write_tone(tmp_path / "a.wav", 300, 1.0)
     whole, _ = read(path.read_bytes())
     for start_s, duration_s, part in [(-0.5, 0.75, whole[:2000]), (0.75, 9.0, whole[6000:])]:
-        np.testing.assert_array_equal(
-            read(audio.excerpt(path, start_s, duration_s, "wav"))[0], part
-        )
+        np.testing.assert_array_equal(read(excerpt(path, start_s, duration_s, "wav"))[0], part)
     with pytest.raises(SedmtlError, match=r"a\.wav is 1\.00 s long: nothing is at 1\.50 s"):
-        audio.excerpt(path, 1.5, 1.0, "wav")
+        excerpt(path, 1.5, 1.0, "wav")
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "MP3"])
+def test_excerpts_of_a_file_are_its_samples_and_each_sample_is_decoded_once(
+    tmp_path, monkeypatch, kind
+):
+    """One within another, two that overlap, one behind a gap, one that ends with the file."""
+    if kind not in soundfile.available_formats():
+        pytest.skip("libsndfile lacks it")
+    path, rate = tmp_path / f"a.{kind.lower()}", 16_000
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 10 * rate), rate, format=kind)
+    whole, n_read, decode = soundfile.read(path)[0], [], audio.files.Forward.read
+
+    def counted(file, *args, **how):
+        samples = decode(file, *args, **how)
+        n_read.append(len(samples))
+        return samples
+
+    monkeypatch.setattr(audio.files.Forward, "read", counted)
+    parts = [audio.Part(*each) for each in [(-1, 2), (0.5, 3), (1, 1), (3, 1), (7, 1), (9.5, 9)]]
+    found = list(audio.excerpts(path, parts, "wav"))
+    for content, (start_s, duration_s) in zip(found, parts, strict=True):
+        expected = whole[max(0, int(start_s * rate)) : int((start_s + duration_s) * rate)]
+        np.testing.assert_allclose(soundfile.read(io.BytesIO(content))[0], expected, atol=2**-15)
+    assert sum(n_read) == (10 if kind == "MP3" else 4 + 1 + 0.5) * rate
+
+
+def test_a_part_that_cannot_be_read_leaves_the_others(sound, tmp_path):
+    """The file is 5 s long."""
+    events = [Detection("Owl", onset_s, onset_s + 0.5, 0.5) for onset_s in (1.0, 8.0, 9.0)]
+    with pytest.raises(SedmtlError, match=r"nothing is at 8\.00 s \(and 1 more snippet\)"):
+        cut(tmp_path, sound, events, Snippets(0.0))
+    assert visible(tmp_path) == {"snippets/Owl/0.500_a_1.00_Owl.wav"}
 
 
 def test_floats_beyond_full_scale_are_made_quieter_not_clipped(tmp_path):
     path = tmp_path / "a.wav"
     wave = 3 * np.sin(np.arange(800))
     soundfile.write(path, wave, 8000, subtype="FLOAT")
-    samples, _ = read(audio.excerpt(path, 0, 1, "wav"))
+    samples, _ = read(excerpt(path, 0, 1, "wav"))
     np.testing.assert_allclose(samples[:, 0] / 2**31, wave / np.abs(wave).max(), atol=2**-22)
 
 
 def test_a_file_that_flac_cannot_hold_is_one_sentence(tmp_path):
     path = write_tone(tmp_path / "a.wav", 300, 0.1, channels=9)
     with pytest.raises(SedmtlError, match="FLAC cannot hold 9 channels at 8000 Hz"):
-        audio.excerpt(path, 0, 1, "flac")
+        excerpt(path, 0, 1, "flac")
 
 
 # Which, and what they are called.

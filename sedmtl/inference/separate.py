@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ from sedmtl.inference.runs import find_run
 from sedmtl.inference.separation import Piece, Recording, Separator, take_apart
 from sedmtl.inference.sources import free_path, outputs_of
 from sedmtl.runtime import progress
-from sedmtl.runtime.atomic import make_folder
+from sedmtl.runtime.atomic import hidden_file, make_folder
 from sedmtl.runtime.devices import choose_device
 from sedmtl.runtime.errors import SedmtlError, explained
 from sedmtl.runtime.outputs import Outputs
@@ -128,7 +128,9 @@ def _write(
     paths[REST_NUMBER] = folder / f"{REST}.wav"
     for number, path in paths.items():
         if number in (*tracks.numbers, REST_NUMBER):
-            outputs.write(path, audio.wav_bytes(tracks.read(number), sample_rate))
+            with hidden_file(path) as part:
+                tracks.write(number, part, sample_rate)
+                outputs.take(path, part)
         else:
             outputs.remove(path)
     return {number: paths[number] for number in (*tracks.numbers, REST_NUMBER)}
@@ -181,12 +183,14 @@ class _Tracks(ExitStack):
         self.is_silent &= not mixture.any()
         self.n_samples += mixture.shape[-1]
 
-    def read(self, number: int) -> Samples:
-        """All samples of one sound: (n, channels)."""
-        file, shape = self._files[number], (self.n_samples, self._n_channels)
-        file.truncate(BYTES * math.prod(shape))
-        samples: Samples = np.memmap(file, np.int16, "r", shape=shape)
-        return samples
+    def write(self, number: int, path: Path, sample_rate: int) -> None:
+        """Write one sound as a WAV file."""
+        file = self._files[number]
+        file.truncate(BYTES * self.n_samples * self._n_channels)
+        file.seek(0)
+        with path.open("wb") as wav:
+            wav.write(audio.wav_header(self.n_samples, self._n_channels, sample_rate))
+            shutil.copyfileobj(file, wav)
 
     def _append(self, number: int, samples: Samples) -> None:
         with explained(f"cannot write into {self._folder}"):

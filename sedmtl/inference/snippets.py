@@ -6,8 +6,9 @@ Sorted by name, those of a class are sorted by score.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePath
 
 from sedmtl.data import audio
@@ -45,6 +46,9 @@ class Snippets:
 Found = tuple[Path, Prediction]
 """A recording and what was found in it."""
 
+Chosen = tuple[Path, str, Detection]
+"""The recording, its name and the event of a snippet."""
+
 
 def write_snippets(outputs: Outputs, found: Sequence[Found], how: Snippets) -> None:
     """Cut the events of recordings; snippets of earlier calls that are not among them go.
@@ -61,11 +65,10 @@ def write_snippets(outputs: Outputs, found: Sequence[Found], how: Snippets) -> N
             outputs.remove(path)
     failed = []
     with progress.progress("cutting snippets", len(chosen)) as advance:
-        for (recording, _, event), path in zip(chosen, paths, strict=True):
-            length_s = min(event.offset_s - event.onset_s, LONGEST_S) + 2 * how.context_s
-            start_s = event.onset_s - how.context_s
+        for content, path in zip(_contents(chosen, how), paths, strict=True):
             try:
-                content = audio.excerpt(recording, start_s, length_s, how.ending)
+                if isinstance(content, SedmtlError):
+                    raise content
                 outputs.write(path, content)
             except SedmtlError as error:
                 failed.append(error)
@@ -75,7 +78,28 @@ def write_snippets(outputs: Outputs, found: Sequence[Found], how: Snippets) -> N
         raise all_but(failed, "snippet")
 
 
-def _chosen(found: Iterable[Found], per_class: int | None) -> list[tuple[Path, str, Detection]]:
+def _contents(chosen: Sequence[Chosen], how: Snippets) -> Iterator[bytes | SedmtlError]:
+    """The snippets as files, or why one cannot be cut; each recording is gone through once."""
+    for recording, group in groupby(chosen, key=lambda each: each[0]):
+        parts = [_part(event, how.context_s) for *_, event in group]
+        n_done = 0
+        while n_done < len(parts):
+            try:
+                for content in audio.excerpts(recording, parts[n_done:], how.ending):
+                    n_done += 1
+                    yield content
+            except SedmtlError as error:
+                # Of a file that is damaged there, other parts may be whole.
+                n_done += 1
+                yield error
+
+
+def _part(event: Detection, context_s: float) -> audio.Part:
+    length_s = min(event.offset_s - event.onset_s, LONGEST_S) + 2 * context_s
+    return audio.Part(event.onset_s - context_s, length_s)
+
+
+def _chosen(found: Iterable[Found], per_class: int | None) -> list[Chosen]:
     """The recording, its name and the event of each snippet, by recording and onset."""
     events = [
         (path, prediction.filename, event)
@@ -116,7 +140,7 @@ def _cut(name: str, n_bytes: int, *, from_end: bool = False) -> str:
     return kept.decode(errors="ignore")
 
 
-def _report(chosen: Sequence[tuple[Path, str, Detection]], folder: Path) -> str:
+def _report(chosen: Sequence[Chosen], folder: Path) -> str:
     n_long = sum(event.offset_s - event.onset_s > LONGEST_S for *_, event in chosen)
     cut = f", {n_long} of them of the first {LONGEST_S:g} s of longer events" if n_long else ""
     return f"{counted(len(chosen), 'snippet')} in {folder}{cut}"

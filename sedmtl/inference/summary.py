@@ -30,7 +30,7 @@ def summary(predictions: Sequence[Prediction]) -> list[str]:
     by_class = _by_class(event for each in predictions for event in each.events)
     lines = [
         f"{counted(n_events, 'event')} of {counted(len(by_class), 'class')} in {len(found):,} of "
-        f"{counted(len(predictions), 'recording')}, {length} of audio"
+        f"{len(predictions):,} recordings, {length} of audio"
     ]
     if len(found) > 1:
         lines += ["", *_class_table(by_class, found.values())]

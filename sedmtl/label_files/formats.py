@@ -18,6 +18,7 @@ from sedmtl.events import Detection
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.progress import say
 from sedmtl.runtime.tables import parse_table, table_text
+from sedmtl.runtime.text import counted
 
 COLUMNS = {
     "filename": ("filename", "begin path", "file", "filepath", "begin file"),
@@ -101,7 +102,7 @@ def _labels(text: str, path: Path) -> Iterator[Found]:
             cells = {"onset": onset, "offset": offset, "label": label, "score": score}
             yield "", _event(cells, f"{path}, line {number}")
     if n_moments:
-        say(f"warning: {path}: {n_moments} labels are of a moment, without length, and left out")
+        say(f"warning: {path}: left out {counted(n_moments, 'label')} of a moment, without length")
 
 
 def _table(text: str, header: str, path: Path) -> Iterator[Found]:

@@ -89,7 +89,7 @@ def prepare(
     if not len(rows):
         n_done = sum(each.key in done for each in pool.snippets)
         raise SedmtlError(
-            f"nothing is left to hear: {n_done} of {counted(len(pool.snippets), 'snippet')} have a "
+            f"nothing is left to hear: {n_done} of {len(pool.snippets)} snippets have a "
             "verdict; add recordings, or ask for other classes or another --by"
         )
     snippets = [pool.snippets[row]._replace(by=options.by) for row in rows]

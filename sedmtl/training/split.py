@@ -89,7 +89,7 @@ def _check_labels(split: Split, clips: ClipTable) -> None:
     for rows, use in zip(split, uses, strict=True):
         if not clips.target[rows].any() and not (use == "held out" and not len(rows)):
             raise SedmtlError(
-                f"expected at least one of {counted(len(rows), 'clip')} {use} to have a label, "
+                f"expected at least one of {len(rows)} clips {use} to have a label, "
                 "found none: add recordings of its classes, or hold out another fold"
             )
 

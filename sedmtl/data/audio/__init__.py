@@ -4,7 +4,7 @@ The only package that reads audio (soundfile) and resamples it (soxr). Both libr
 GIL, so threads use all cores.
 """
 
-from sedmtl.data.audio.excerpts import excerpt
+from sedmtl.data.audio.excerpts import Part, excerpts
 from sedmtl.data.audio.files import (
     EXTENSIONS,
     AudioInfo,
@@ -18,6 +18,7 @@ from sedmtl.data.audio.files import (
     stream,
     stream_channels,
     wav_bytes,
+    wav_header,
 )
 from sedmtl.data.audio.waveform import (
     PEAK,

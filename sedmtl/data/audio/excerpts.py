@@ -3,46 +3,72 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
-from sedmtl.data.audio.files import libsndfile_name, probe
+from sedmtl.data.audio.files import AudioInfo, Forward, libsndfile_name, probe
 from sedmtl.runtime.errors import SedmtlError
 
 WIDE = ("20", "24", "32", "FLOAT", "DOUBLE")
 """In libsndfile's names of sample formats with more than 16 bits."""
 
+Samples = npt.NDArray[np.float32]
 
-def excerpt(path: Path, start_s: float, duration_s: float, ending: str) -> bytes:
-    """A part of an audio file, as much of it as there is, as WAV or FLAC.
 
-    Samples of up to 24 bits are kept exactly: 16 bits of files that have no more, otherwise 24. One
-    louder than full scale, which only floats can be, makes the part quieter as a whole.
+class Part(NamedTuple):
+    """A part of a file; one that begins before the file begins with it."""
+
+    start_s: float
+    duration_s: float
+
+
+def excerpts(path: Path, parts: Iterable[Part], ending: str) -> Iterator[bytes]:
+    """Parts of an audio file, each as much of it as there is, as WAV or FLAC.
+
+    The file is opened once, and read forward. Samples of up to 24 bits are kept exactly: 16 bits of
+    files that have no more, otherwise 24. One louder than full scale, which only floats can be,
+    makes the part quieter as a whole.
 
     Args:
         path: The file.
-        start_s: Where the part begins; before the file, it is the file's begin.
-        duration_s: How long it is at most.
+        parts: By where they begin; they may overlap.
         ending: `wav` or `flac`.
 
     Raises:
-        SedmtlError: The file cannot be read, ends before the part, or FLAC cannot hold it.
+        SedmtlError: The file cannot be read, ends before a part, or FLAC cannot hold it.
     """
-    info = probe(path)
-    first = max(0, round(start_s * info.sample_rate))
-    n_samples = round((start_s + duration_s) * info.sample_rate) - first
+    info, at_s = probe(path), 0.0
     try:
-        with soundfile.SoundFile(libsndfile_name(path)) as file:
+        with Forward(libsndfile_name(path)) as file:
             n_bits = 24 if any(mark in file.subtype for mark in WIDE) else 16
-            file.seek(min(first, info.n_samples))
-            samples = file.read(n_samples, dtype="float32", always_2d=True)
+            end, held = 0, np.zeros((0, info.n_channels), np.float32)
+            for part in parts:
+                at_s = part.start_s
+                first = max(0, round(at_s * info.sample_rate))
+                n_samples = round((at_s + part.duration_s) * info.sample_rate) - first
+                held = held[first - (end - len(held)) :]
+                if not len(held):
+                    file.skip(min(first, info.n_samples) - end)
+                    end = first
+                n_more = max(0, n_samples - len(held))
+                more = file.read(n_more, dtype="float32", always_2d=True)
+                end, held = end + len(more), np.concatenate([held, more])
+                if not len(held):
+                    raise SedmtlError(
+                        f"{path} is {info.duration_s:.2f} s long: nothing is at {at_s:.2f} s"
+                    )
+                yield _encode(path, held[:n_samples], info, n_bits, ending)
     except soundfile.LibsndfileError as error:
-        raise SedmtlError(f"{path} cannot be read at {start_s:.2f} s: it is damaged") from error
-    if not len(samples):
-        raise SedmtlError(f"{path} is {info.duration_s:.2f} s long: nothing is at {start_s:.2f} s")
-    samples /= max(1.0, float(np.abs(samples).max()))
+        raise SedmtlError(f"{path} cannot be read at {at_s:.2f} s: it is damaged") from error
+
+
+def _encode(path: Path, samples: Samples, info: AudioInfo, n_bits: int, ending: str) -> bytes:
+    samples = samples / max(1.0, float(np.abs(samples).max()))
     scale = 1 << (n_bits - 1)
     levels = np.round(samples.astype(np.float64) * scale).clip(-scale, scale - 1).astype(np.int32)
     content = io.BytesIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +32,9 @@ file to the end."""
 
 MIN_RATE = 1_000
 """In Hz. A header with a lower rate is probably wrong: 1 Hz would turn a second into hours."""
+
+WAV_BYTES = (1 << 32) - 1
+"""Of the longest WAV file."""
 
 BLOCK = 1 << 16
 """Samples of all channels read at a time: 1.4 s of mono at 48 kHz."""
@@ -193,6 +197,26 @@ def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> byte
     return content.getvalue()
 
 
+def wav_header(n_samples: int, n_channels: int, sample_rate: int) -> bytes:
+    """What a 16-bit WAV file begins with; the samples follow, those of a moment together.
+
+    Raises:
+        SedmtlError: A WAV file cannot hold so many.
+    """
+    n_bytes, per_moment = 2 * n_samples * n_channels, 2 * n_channels
+    if n_bytes + 36 > WAV_BYTES:
+        raise SedmtlError(
+            f"cannot make a WAV file of {n_bytes / 1e9:.1f} GB: expected at most 4.3; separate the "
+            "recording in parts"
+        )
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", n_bytes + 36, b"WAVE"),
+        *(b"fmt ", 16, 1, n_channels, sample_rate, sample_rate * per_moment, per_moment, 16),
+        *(b"data", n_bytes),
+    )
+
+
 def _part(path: Path, info: AudioInfo, start_s: float, duration_s: float | None) -> Iterator[Audio]:
     """Samples of a file from a time on, mono, at the original rate."""
     if not 0 <= start_s < info.duration_s:
@@ -217,14 +241,8 @@ def _blocks(
     at, end = first, first + n_samples
     n_at_a_time = max(1, BLOCK // info.n_channels)
     try:
-        with _Forward(libsndfile_name(path)) as file:
-            if file.format == "MP3":
-                # Its frames need those before them: what follows a seek is not what decoding from
-                # the beginning gives, and libmpg123 complains on stderr.
-                for begin in range(0, first, n_at_a_time):
-                    file.read(min(n_at_a_time, first - begin), dtype="float32")
-            else:
-                file.seek(first)
+        with Forward(libsndfile_name(path)) as file:
+            file.skip(first)
             while at < end:
                 n_wanted = min(n_at_a_time, end - at)
                 samples = file.read(n_wanted, dtype="float32", always_2d=True)
@@ -242,8 +260,19 @@ def _blocks(
         ) from error
 
 
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+class Forward(soundfile.SoundFile):  # type: ignore[misc]
     """An audio file that soundfile does not seek in after each block that it reads."""
+
+    def skip(self, n_samples: int) -> None:
+        """Leave out so many samples of each channel."""
+        if self.format != "MP3":
+            self.seek(n_samples, soundfile.SEEK_CUR)
+            return
+        # Its frames need those before them: what follows a seek is not what decoding from the
+        # beginning gives, and libmpg123 complains on stderr.
+        n_at_a_time = max(1, BLOCK // self.channels)
+        for begin in range(0, n_samples, n_at_a_time):
+            self.read(min(n_at_a_time, n_samples - begin), dtype="float32")
 
     def seekable(self) -> bool:
         """Whether soundfile sets the position itself, to where reading has left it."""

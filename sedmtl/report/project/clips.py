@@ -207,7 +207,7 @@ def predict_tasks(path: Path, picks: Sequence[Pick]) -> list[TaskPredictions]:
     found = []
     for number, pick in enumerate(picks):
         inputs = [torch.from_numpy(read[name][number])[None] for name in network.inputs]
-        output = detectors[pick.run.folder].activations(*inputs)
+        output = detectors[pick.run.folder].network.activations(*inputs)
         logmel = torch.from_numpy(logmels[number])[None]
         found.append(TaskPredictions.of(pick.run.card, logmel, output))
     return found
