@@ -146,9 +146,13 @@ def _clips(config: Config, network: Network, picks: Sequence[Pick]) -> list[dict
     tasks = [TaskPredictions()] * len(picks)
     try:
         logmels = standardise(picks, read_stored(path, "logmel", picks))
-        tasks = predict_tasks(path, picks)
     except SedmtlError as error:
         missing.append(f"No log-mel: {error}.")
+    else:
+        try:
+            tasks = predict_tasks(path, picks)
+        except SedmtlError as error:
+            missing.append(f"No predictions of tasks: {error}.")
     shown, sounds = [], _waveforms(config, run, picks)
     for pick, logmel, predicted, found in zip(picks, logmels, tasks, sounds, strict=True):
         if isinstance(found, SedmtlError):
