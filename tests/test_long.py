@@ -199,6 +199,8 @@ def test_long_recordings_are_read_in_parts_and_short_ones_several_at_once(monkey
     blocks = list(recordings.row_blocks(rows))
     assert [row for block in blocks for row in block] == rows
     assert [len(block) for block in blocks] == [10, 10, 10, 8, 8]
+    of_mp3 = [WindowStart(Path("a.MP3"), k) for k in range(recordings.PART_OF_MP3 + 1)]
+    assert [len(block) for block in recordings.row_blocks(of_mp3)] == [recordings.PART_OF_MP3, 1]
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000])

@@ -25,6 +25,9 @@ BLOCK = 8
 PART = 128
 """Windows of a long recording read in one go: 20 minutes of 10 s windows, 10 MB of features."""
 
+PART_OF_MP3 = 8 * PART
+"""Likewise of an MP3, which is decoded from its beginning for each part: 30 minutes take 2 s."""
+
 
 class WindowStart(NamedTuple):
     """Where the window of a row begins: `first` samples into a recording."""
@@ -65,8 +68,10 @@ def row_blocks(rows: Sequence[WindowStart]) -> Iterator[Sequence[WindowStart]]:
     first = 0
     for row in range(1, len(rows) + 1):
         n_rows = row - first
-        is_same = row < len(rows) and rows[row].path == rows[row - 1].path
-        if row == len(rows) or n_rows == PART or (n_rows >= BLOCK and not is_same):
+        path = rows[row - 1].path
+        is_same = row < len(rows) and rows[row].path == path
+        most = PART_OF_MP3 if path.suffix.lower() == ".mp3" else PART
+        if row == len(rows) or n_rows == most or (n_rows >= BLOCK and not is_same):
             yield rows[first:row]
             first = row
 
