@@ -21,6 +21,10 @@ class ClassMasks(nn.Module):
     A mask is the product of both, and of what the encoding says of the class in each band: their
     logits add up. Where frame scores are no presences it is without them.
 
+    Masks do not teach the presences. Where they did, they fitted training better, and on held-out
+    mixtures both were worse: with the presences of a run without the task the same masks gained
+    5.4 / 8.4 / 11.1 dB at 0 / 10 / 20 dB, with those they had taught 4.9 / 8.0 / 9.9.
+
     Args:
         network: Of the network whose output it reads.
         n_classes: C.
@@ -41,7 +45,7 @@ class ClassMasks(nn.Module):
         masks = torch.sigmoid((fine + enlarge(self.coarse(output.encoded), fine)).float())
         if not self._has_presences:
             return masks
-        presence = F.avg_pool1d(output.frame.float(), STRIDE)  # (B, C, T // STRIDE)
+        presence = F.avg_pool1d(output.frame.detach().float(), STRIDE)  # (B, C, T // STRIDE)
         return masks * presence.unsqueeze(-1)
 
 
