@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ import typer
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
 
-from bench import method, networks, scale, stores, study, tasks  # noqa: E402
+from bench import method, networks, runner, scale, stores, study, tasks  # noqa: E402
 from bench.__main__ import FAMILIES  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
 from bench.project import (  # noqa: E402
@@ -154,6 +155,9 @@ def test_processes_are_timed_at_another_scale(settings):
 
 
 def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, capsys):
+    (stage,) = runner.STARTUP.stages
+    plain = replace(stage, reference=partial(process, words=("-c", "")))  # without torch
+    monkeypatch.setattr(runner, "STARTUP", replace(runner.STARTUP, stages=(plain,)))
     path = tmp_path / "bench.json"
     arguments = ["--quick", "--only", "help", "--json", str(path)]
     monkeypatch.setattr(sys, "argv", ["bench", *arguments])
