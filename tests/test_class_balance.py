@@ -129,6 +129,7 @@ def trainer_of(config=CONFIG):
     return Trainer(network, {}, {"logmel": standardiser}, loader, TARGET, split, config, CPU)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been():
     whole, first, second = trainer_of(), trainer_of(), trainer_of()
     list(whole.fit(lambda _: None))

@@ -26,6 +26,8 @@ from sedmtl.metrics.spectral import rms_distance
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"fold": 1, "model": "pooled", "width": 2, "batch_size": 6, "precision": "float32"}
 TASKS = {"denoise": 0.1, "separate": 1.0}
 

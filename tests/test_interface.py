@@ -16,6 +16,8 @@ from sedmtl.training import train as training
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.forecast import forecast
 
+pytestmark = pytest.mark.slow
+
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 SMALL = {"fold": 1, "width": 2, "batch_size": 6, "precision": "float32"}
 """As the fixture `trained` is trained by the command, for 3 epochs."""
