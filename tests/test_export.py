@@ -261,7 +261,9 @@ def test_a_runs_own_encoder_is_a_file_that_features_take(tmp_path):
     detector = Detector(card, network)  # first, for it lays out the weights anew
     stated = {"sample_rate": "8000", "window_s": "0.5", "input": "waveform"}
     path = tmp_path / "encoder.onnx"
-    path.write_bytes(to_onnx(ClipEncoder(card, network), card.n_samples, ["vectors"], stated))
+    path.write_bytes(
+        to_onnx(ClipEncoder(card, network), {"waveform": (4000,)}, ["vectors"], stated)
+    )
     clip = conform(np.random.default_rng(1).normal(size=4000).astype(np.float32), 4000)
     frames = Encoder.open(EncoderFile(onnx=path, dtype="float32"), path).frames(clip, 8000)
     computed = detector.network.activations(*detector.network.inputs(clip[None]))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Project, write_tone
+from conftest import Project, invoke, write_tone
 from encoder_files import N_DIMS, N_STEP, write_onnx
 
 from sedmtl.data import audio
 from sedmtl.data.grid import Grid
-from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference import onnx
+from sedmtl.inference.checkpoint import load_card, load_model
 from sedmtl.inference.detector import Detector
 from sedmtl.logmel import Standardiser
 from sedmtl.models import build_model
@@ -225,6 +228,9 @@ def test_prediction_meets_the_numbers_that_training_met(framed, run):
     clip, frame = detector.network.score_windows(waves)
     np.testing.assert_allclose(clip, scores.score["honest"], atol=1e-5)
     assert frame.shape[-1] == detector.card.grid.n_frames == 61
+    found = detector.predict(framed.folder / "recordings" / scores.name[0])
+    # One clip alone is computed by other kernels than a batch.
+    np.testing.assert_allclose(found.clip, scores.score["honest"][0], atol=1e-4)
 
 
 def test_a_probe_has_no_encoding_of_its_own(framed):
@@ -236,16 +242,56 @@ def test_a_probe_has_no_encoding_of_its_own(framed):
     assert gru.embed(wave, RATE).frame.shape == (61, gru.card.network.n_channels)
 
 
-def test_the_standardiser_of_frames_never_saw_the_held_out_fold(framed):
-    card = load_card(framed.work / "runs" / RUNS[0])
+@pytest.mark.parametrize("run", [RUNS[0], RUNS[2]], ids=["alone", "joined"])
+def test_the_standardiser_of_frames_never_saw_the_held_out_fold(framed, run):
+    card = load_card(framed.work / "runs" / run)
     with Store(framed.work / "features" / "clips.h5", "logmel", "frames") as store:
         training = np.flatnonzero(store.clips.fold != 1)
         frames = store.read(training, "frames").reshape(-1, N_DIMS).astype(np.float64)
         assert store.shape_of("frames") == (SAMPLES // N_STEP, N_DIMS)
     np.testing.assert_allclose(card.frames_mean, frames.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(card.frames_std, frames.std(axis=0), rtol=1e-5)
-    state = load_state(framed.work / "runs" / RUNS[0])
+    state = load_state(framed.work / "runs" / run)
     assert state["frames_standardiser"]["mean"].tolist() == pytest.approx(card.frames_mean)
+
+
+def test_joined_training_teaches_what_joins_the_frames(framed):
+    card, network = load_model(framed.work / "runs" / RUNS[2])
+    torch.manual_seed(0)
+    fresh, learned = card.build_network().state_dict(), network.state_dict()
+    weight = next(key for key in learned if "joined" in key and key.endswith("layer.weight"))
+    assert learned[weight].shape[1] == N_DIMS
+    assert (learned[weight] - fresh[weight]).abs().min() > 0
+
+
+def test_check_and_report_take_runs_on_an_encoder(framed):
+    checked = invoke(["check", str(framed.work)])
+    assert checked.exit_code == 0, checked.output
+    reported = framed.run("report", *RUNS)
+    assert reported.exit_code == 0, reported.output
+    page = Path(reported.stdout.split()[-1]).read_text()
+    assert all(run.split("_")[0] in page for run in RUNS)
+
+
+def test_export_opens_the_encoder_of_data_yaml_and_says_what_is_inside(
+    framed, tmp_path, monkeypatch
+):
+    given = []
+    monkeypatch.setattr(onnx, "build_graph", lambda *all_of: given.extend(all_of) or b"graph")
+    result = framed.run("export", RUNS[0], "--out", tmp_path / "a.onnx")
+    assert result.exit_code == 0, result.output
+    assert given[-1].card.is_same(load_card(framed.work / "runs" / RUNS[0]).encoder)
+    assert "a.onnx holds the encoder encoder.onnx" in result.stderr
+    assert "licence: not stated" in result.stderr
+
+
+def test_a_replaced_encoder_is_refused_by_its_digest(framed, tmp_path, one_sentence):
+    other = write_onnx(tmp_path / "encoder.onnx", gain=2.0)
+    clip = framed.folder / "recordings" / "0.wav"
+    where = ("--run", RUNS[0], "--out", tmp_path / "out", "--encoder", other)
+    refused = framed.run("predict", clip, *where)
+    one_sentence(refused, f"{other} is another encoder than the run's", "expected SHA-256")
+    assert not list(tmp_path.rglob("*.tsv"))
 
 
 def test_a_run_is_tied_to_the_frames_that_it_learned_from(framed):

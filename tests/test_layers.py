@@ -44,7 +44,8 @@ KEEPERS = {
     "jinja2": {"report.html"},
     "onnx": {"features.encoder.runtimes.onnx"},
     "onnxruntime": {"features.encoder.runtimes.onnx"},
-    "onnxscript": {"inference.onnx"},
+    "onnxscript": {"inference.onnx", "inference.onnx_encoder"},
+    "onnx_ir": {"inference.onnx_encoder"},
     "ai_edge_litert": {"features.encoder.runtimes.tflite"},
     "distributed": {"runtime.workers.cluster"},
 }

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 import torch
 from conftest import Project, write_project
 
+from sedmtl.features.mixtures import MixtureReader, open_mixtures
 from sedmtl.features.targets import CLASS_MELS, CLEAN, TARGETS, Placed, make_targets
 from sedmtl.logmel import FLOOR, LogMel
 from sedmtl.runtime.errors import SedmtlError
@@ -130,3 +135,13 @@ def test_targets_are_announced_with_their_bytes_and_the_same_on_any_number_of_wo
         assert "log-mel, also of events and classes alone, of 24 clips" in result.stderr
         made.append((project.work / "features" / "snr_20.h5").read_bytes())
     assert made[0] == made[1]
+
+
+def test_a_worker_refuses_a_store_with_other_events(trained, tmp_path):
+    path = Path(shutil.copy(trained.work / "mixtures" / "snr_20.h5", tmp_path))
+    with open_mixtures(path) as store:
+        reader = MixtureReader(store, apart=True)
+    with h5py.File(path, "r+") as file:
+        file["sha256/event_stems"][0, 0] ^= 1
+    with pytest.raises(SedmtlError, match="a worker finds another store"):
+        reader.events(range(1))

@@ -1,0 +1,160 @@
+"""A frozen encoder of ONNX inside an exported graph: audio in, the frames that networks take out.
+
+What is around the encoder is a module of PyTorch, which leaves one node in its place; the graph of
+the user's file then takes the place of that node, for one window after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sedmtl.features.encoder import Encoder
+from sedmtl.features.encoder.spectrogram import LOGARITHMS, EncoderSpectrogram
+from sedmtl.runtime.errors import SedmtlError
+
+DOMAIN, PLACE = "sedmtl", "Encoder"
+"""Of the node that stands for the encoder."""
+
+
+class EncoderFrames(nn.Module):
+    """Clips of a length -> the frames of `Encoder.frames`.
+
+    Args:
+        encoder: Of ONNX.
+        n_samples: N of a clip at the encoder's rate.
+        duration_s: Its length.
+    """
+
+    def __init__(self, encoder: Encoder, n_samples: int, duration_s: float) -> None:
+        super().__init__()
+        self._card, self._framing, self._layout = encoder.card, encoder.framing, encoder.layout
+        self._n_samples, self._n_frames = n_samples, encoder.card.n_frames(duration_s)
+        silence = np.zeros((1, encoder.card.window), np.float32)
+        self._of_window = encoder.graph.run(encoder.layout.arrange(silence)).shape
+        logmel = encoder.layout.logmel
+        self.logmel = nn.Identity() if logmel is None else _Spectrogram(logmel)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(B, N), scaled as a clip is -> (B, T', D) in float32, rounded as a store does."""
+        values = self._arranged(self._windows(waveform))  # (B * W, …)
+        shape = (values.shape[0], *self._of_window)
+        name = f"{DOMAIN}::{PLACE}"
+        vectors = torch.onnx.ops.symbolic(name, (values,), dtype=torch.float32, shape=shape)
+        framing, n_dims = self._framing, self._card.n_dims
+        if self._card.settings["axes"] == "DT":
+            vectors = vectors.reshape(-1, n_dims, framing.n_frames).transpose(1, 2)
+        vectors = vectors.reshape(-1, framing.n_frames, n_dims)  # (B * W, T, D)
+        first = framing.n_skipped
+        kept = vectors[:, first : first + framing.n_kept].reshape(waveform.shape[0], -1, n_dims)
+        dtype = torch.float16 if self._card.settings["dtype"] == "float16" else torch.float32
+        stored: Tensor = kept[:, : self._n_frames].to(dtype).float()
+        return stored
+
+    def _windows(self, waveform: Tensor) -> Tensor:
+        """(B, N) -> (B * W, window), as `Framing.windows` cuts them."""
+        framing = self._framing
+        span = framing.span(framing.n_windows(self._n_frames))
+        after = span - framing.n_before - self._n_samples
+        padded = nn.functional.pad(waveform, (framing.n_before, max(after, 0)))[:, :span]
+        return padded.unfold(1, framing.window, framing.hop).reshape(-1, framing.window)
+
+    def _arranged(self, windows: Tensor) -> Tensor:
+        """Windows (n, window) -> what the graph takes of each, (n, …)."""
+        values: Tensor = self.logmel(windows)
+        if self._layout.is_mel_first:
+            values = values.transpose(1, 2)
+        batch = (1,) if self._layout.has_batch else ()
+        return values.reshape(-1, *batch, *self._layout.shape)
+
+
+class _Spectrogram(nn.Module):
+    """`EncoderSpectrogram` in PyTorch."""
+
+    def __init__(self, of: EncoderSpectrogram) -> None:
+        super().__init__()
+        self._how, self._n_fft = of.settings, of.n_fft
+        self.register_buffer("taper", torch.from_numpy(of.taper))
+        self.register_buffer("filters", torch.from_numpy(of.filters))
+        self.taper: Tensor
+        self.filters: Tensor
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """(n, N) -> (n, T, F)."""
+        how = self._how
+        if how.centred:
+            half = self._n_fft // 2
+            waveforms = nn.functional.pad(waveforms, (half, half), mode="reflect")
+        spectrum = torch.fft.rfft(waveforms.unfold(1, self._n_fft, how.hop) * self.taper)
+        power = spectrum.real.square() + spectrum.imag.square()
+        mel = (power if how.power == 2 else power.sqrt()) @ self.filters
+        level = torch.log(mel + how.floor) * of_natural(how.log, how.power)
+        return (level - how.mean) / how.std
+
+
+def of_natural(log: str, power: int) -> float:
+    """By what the natural logarithm is multiplied."""
+    logarithm, factor = LOGARITHMS[log]
+    return factor * (2 / power if log == "db" else 1.0) * float(logarithm(np.e))
+
+
+def read_graph(encoder: Encoder) -> Any:
+    """The graph of an encoder's file from its input to its output, in onnxscript's IR.
+
+    Its weights are with it, wherever they are on disk, and its functions are written out.
+    """
+    from onnx_ir import DataType, TensorType, external_data, load
+    from onnx_ir.passes import Sequential, common
+
+    model = load(encoder.graph.path)
+    external_data.load_to_model(model)
+    graph = model.graph
+    values = [*graph.outputs, *(value for node in graph for value in node.outputs)]
+    output = next(value for value in values if value.name == encoder.graph.output)
+    output.type, output.shape = TensorType(DataType.FLOAT), None
+    graph.outputs[:] = [output]
+    passes = (
+        common.RemoveInitializersFromInputsPass(),
+        common.InlinePass(),
+        common.RemoveUnusedNodesPass(),
+        common.ClearMetadataAndDocStringPass(),
+    )
+    found = Sequential(*passes)(model).model
+    found.graph.inputs[0].shape = None  # of one window, whatever the file says of several
+    return found
+
+
+def put_in(model: Any, encoder: Any) -> None:
+    """Put the graph of an encoder in the place that `EncoderFrames` has left.
+
+    Args:
+        model: In onnxscript's IR, with operators at least as new as the encoder's; it is changed.
+        encoder: Of `read_graph`.
+
+    Raises:
+        SedmtlError: The encoder cannot be brought to the same version of the operators.
+    """
+    from onnx_ir import AttrGraph, AttrInt64, Node, convenience
+    from onnx_ir.passes import common
+    from onnxscript.version_converter import convert_version
+
+    before, after = encoder.opset_imports[""], model.opset_imports[""]
+    convert_version(encoder, after, fallback=True)
+    if encoder.opset_imports[""] != after:
+        raise SedmtlError(
+            f"the encoder's operators are of version {before} (opset) and cannot be brought to "
+            f"{after}: export the encoder anew with opset {after}"
+        )
+    (place,) = (node for node in model.graph if node.op_type == PLACE)
+    how = [AttrGraph("body", encoder.graph), AttrInt64("num_scan_inputs", 1)]
+    scan = Node("", "Scan", place.inputs, how, num_outputs=1, name=PLACE)
+    convenience.replace_nodes_and_values(
+        model.graph, place, [place], [scan], place.outputs, scan.outputs
+    )
+    del model.opset_imports[DOMAIN]
+    for domain, version in encoder.opset_imports.items():
+        model.opset_imports.setdefault(domain, version)
+    common.NameFixPass()(model)
