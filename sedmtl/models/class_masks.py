@@ -21,9 +21,8 @@ class ClassMasks(nn.Module):
     A mask is the product of both, and of what the encoding says of the class in each band: their
     logits add up. Where frame scores are no presences it is without them.
 
-    Masks do not teach the presences. Where they did, they fitted training better, and on held-out
-    mixtures both were worse: with the presences of a run without the task the same masks gained
-    5.4 / 8.4 / 11.1 dB at 0 / 10 / 20 dB, with those they had taught 4.9 / 8.0 / 9.9.
+    Masks do not teach the presences. Where they did, the held-out frame AP of one fold at 0 / 10 /
+    20 dB was 0.459 / 0.653 / 0.700, without 0.499 / 0.665 / 0.701, and they separated as well.
 
     Args:
         network: Of the network whose output it reads.
