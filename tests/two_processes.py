@@ -19,10 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from sedmtl.features.targets import CLASS_MELS, CLEAN
+from sedmtl.inference.weights import join_weights
 from sedmtl.logmel import Standardiser
-from sedmtl.models import build_model
 from sedmtl.models.atrous import AtrousSettings
 from sedmtl.models.heads import Sizes
+from sedmtl.models.pooled import PooledSettings
 from sedmtl.models.vggish import GmpSettings
 from sedmtl.runtime import distributed
 from sedmtl.store import ClipTable, EventTable, RowArray
@@ -48,6 +50,12 @@ RECIPES = {
         BASE, batch_size=23, tasks={"reconstruct": "auto", "count": "dwa", "scene": 0.5}
     ),
     "without decoder": replace(BASE, tasks={}),
+    "heads": replace(  # of all tasks that have one, also with an empty share
+        BASE,
+        network=PooledSettings(2, dropout=0.0),
+        batch_size=23,
+        tasks={"denoise": 0.1, "separate": "auto", "count": 0.1, "active": "dwa", "scene": 0.1},
+    ),
     "balanced": replace(BASE, balanced=True, class_weights=True),
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
     "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
@@ -74,11 +82,14 @@ def train(recipe):
     table = ClipTable([""] * 40, target, fold, validation, [""] * 40, EventTable.empty())
     split = split_rows(table, recipe.fold)
     torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, 3, 12, 8, recipe.network.width)
+    network = recipe.network.build(3, 12, 8)
     standardiser = Standardiser.fit([logmel[split.training_folds]])
     cpu = torch.device("cpu")
-    scene, polyphony = target[:, 0], np.repeat(target.sum(axis=1, keepdims=True), 12, axis=1)
-    arrays = {"logmel": logmel, POLYPHONY: polyphony, SCENE: scene}
+    polyphony = np.repeat(target.sum(axis=1, keepdims=True, dtype=np.uint8), 12, axis=1)
+    arrays = {"logmel": logmel, POLYPHONY: polyphony, SCENE: target[:, 0]}
+    # A part of the events of each class, which are half of the mixture.
+    parts = np.linspace(0, 0.5, 3)[:, None, None] * np.exp(logmel)[:, None]
+    arrays |= {CLEAN: logmel - np.log(2, dtype=np.float32), CLASS_MELS: parts.astype(np.float16)}
     reads = {name: partial(np.take, each, axis=0) for name, each in arrays.items()}
     loader = BatchLoader(reads, target, cpu, resident=False)
     tasks = build_tasks(recipe.tasks, recipe.network, SIZES)
@@ -88,7 +99,7 @@ def train(recipe):
     return {
         "before": before,
         "history": [{k: v for k, v in r.items() if not k.startswith("seconds")} for r in history],
-        "weights": dict(network.state_dict()),
+        "weights": join_weights(network, trainer.heads),
         "honest": trainer.best["honest"].weights,
     }
 
