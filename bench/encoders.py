@@ -37,6 +37,7 @@ SCRATCH = "from scratch"
 PLAIN = {"epochs": 40, "batch_size": 16, "alpha": 0.0, "schedule": "cosine"}
 NETWORKS: dict[str, dict[str, Any]] = {
     "pooled": {"model": "pooled"},
+    "pooled, longer": {"model": "pooled", "epochs": 80, "batch_size": 8},
     "probe": {"model": "probe"},
     "probe, mean": {"model": "probe", "time_pooling": "mean"},
     "probe, max": {"model": "probe", "time_pooling": "max"},
@@ -46,7 +47,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "pooled, joined": {"model": "pooled", "join_frames": True},
     "crnn, joined": {"model": "crnn", "join_frames": True},
 }
-"""Arguments of `sedmtl.train` by the name of a row, beside `PLAIN`; `pooled` takes no encoder."""
+"""Arguments of `sedmtl.train` by the name of a row, beside `PLAIN`."""
+
+FROM_SCRATCH = ("pooled", "pooled, longer")
+"""Those that take no encoder."""
 
 OPTIONS: dict[str, dict[str, bool]] = {
     "": {},
@@ -160,7 +164,7 @@ class Experiment:
     def run(self, encoder: str, section: Mapping[str, Any] | None) -> None:
         """Everything with one encoder, or without."""
         asked = self.asked
-        networks = [name for name in asked.network if (name == "pooled") == (section is None)]
+        networks = [n for n in asked.network if (n in FROM_SCRATCH) == (section is None)]
         keys = [
             key
             for key in product([encoder], networks, OPTIONS, asked.n, asked.fold, asked.seed)
