@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from sedmtl.logmel import Standardiser
+from sedmtl.metrics.clip import ClipMetrics
 from sedmtl.models import build_model
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.models.heads import Sizes
 from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.text import counted
 from sedmtl.store import ClipTable, EventTable
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import SELECTIONS, TrainConfig
@@ -136,8 +138,8 @@ def test_kept_scores_are_those_of_the_kept_weights(clips):
 
 def test_the_rate_falls_by_ten_when_validation_stalls(clips, monkeypatch):
     trainer = trainer_of(clips, replace(RECIPE, epochs=8))
-    metrics = {"micro_p": 0.5, "macro_p": 0.5, "auc": 0.5, "n_classes_scored": 3}
-    monkeypatch.setattr(trainer, "_metrics", lambda *_: dict(metrics))
+    same = ClipMetrics(micro_p=0.5, macro_p=0.5, auc=0.5, n_classes_scored=3)
+    monkeypatch.setattr("sedmtl.training.loop.evaluate", lambda *_: same)
     rates = [record["lr"] for record in run_to_end(trainer)]
     assert rates[:5] == [1e-3] * 5
     assert rates[5:] == pytest.approx([1e-4] * 3)
@@ -193,7 +195,8 @@ def test_a_gpu_without_memory_is_a_sentence_with_advice(clips, monkeypatch, micr
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
 
     monkeypatch.setattr(trainer.network, "forward", forward)
-    expected = rf"too little memory for {micro_batch or 24} clips .* try --batch-size {advised}, or"
+    clips_at_once = counted(micro_batch or 24, "clip")
+    expected = rf"too little memory for {clips_at_once} .* try --batch-size {advised}, or"
     with pytest.raises(SedmtlError, match=expected):
         run_to_end(trainer)
 
