@@ -234,3 +234,5 @@ def test_a_log_mel_goes_in_as_the_input_lies(tmp_path, shape):
     refused(
         tmp_path / "e.onnx", "log-mel of 17 bins", **{**how, "logmel": {**LOGMEL, "n_mels": 17}}
     )
+    short = {**how, "window_s": 0.016}
+    refused(tmp_path / "e.onnx", "longer than half an FFT, 128 samples, found 128", **short)

@@ -9,7 +9,7 @@ import pytest
 from conftest import invoke, write_noise
 
 from sedmtl.runtime import folders
-from sedmtl.runtime.errors import SedmtlError
+from sedmtl.runtime.errors import SedmtlError, explained
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
@@ -102,3 +102,9 @@ def test_check_does_not_pass_over_what_it_cannot_read(trained, lock, one_sentenc
     one_sentence(result, "1 unreadable of 3: see above")
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("unreadable  ")]
     assert line.startswith(f"unreadable  {locked}: cannot read the folder ")
+
+
+def test_an_error_of_a_library_without_a_number_keeps_its_own_words():
+    words = r"^cannot write v\.h5: no room$"
+    with pytest.raises(SedmtlError, match=words), explained("cannot write v.h5"):
+        raise OSError("no room")

@@ -38,7 +38,7 @@ def explained(failure: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SedmtlError(f"{failure}: {error.strerror}{advice}") from error
+        raise SedmtlError(f"{failure}: {error.strerror or error}{advice}") from error
 
 
 def all_but(failed: Sequence[SedmtlError], noun: str) -> SedmtlError:

@@ -96,6 +96,13 @@ class InputLayout:
         n_samples = n_wanted or (spectrogram.n_samples(n_fixed) if n_fixed else None)
         if n_samples is None:
             raise SedmtlError(f"{path} takes windows of any length: add features.encoder.window_s")
+        half = spectrogram.n_fft // 2
+        if spectrogram.settings.centred and n_samples <= half:
+            raise SedmtlError(
+                f"a window of {path} should be longer than half an FFT, {half} samples, found "
+                f"{n_samples}: lengthen features.encoder.window_s, or set "
+                "features.encoder.logmel.centred to false if the encoder was trained so"
+            )
         n_frames = spectrogram.n_frames(n_samples)
         if n_frames != (n_fixed or n_frames):
             raise SedmtlError(
