@@ -19,7 +19,7 @@ from sedmtl.training import cost
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, choose_micro_batch, measure_cost
 from sedmtl.training.grid.forecast import Forecast, describe, forecast
-from sedmtl.training.grid.workload import workloads
+from sedmtl.training.grid.planned import workloads
 from sedmtl.training.start import resident_bytes
 from sedmtl.training.workload import Workload
 

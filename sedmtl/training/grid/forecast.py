@@ -17,7 +17,7 @@ from sedmtl.runtime.free_memory import free_bytes
 from sedmtl.runtime.progress import duration, size_text
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import Cost, choose_micro_batch, measure_cost, source_bytes
-from sedmtl.training.grid.workload import needed_data, workloads
+from sedmtl.training.grid.planned import needed_data, workloads
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.run_folder import folders_of, is_trained, known_settings
 from sedmtl.training.workload import Workload

@@ -13,7 +13,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import choose_store
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.plan import plan_runs
-from sedmtl.training.grid.workload import planned_data, planned_folds
+from sedmtl.training.grid.planned import planned_data, planned_folds
 from sedmtl.training.pretrained import parent_of
 from sedmtl.training.recipe import with_recipe
 from sedmtl.training.tasks import RECONSTRUCT
