@@ -33,6 +33,7 @@ def write_onnx(
     outputs: tuple[str, ...] = ("vectors",),
     kind: str = "",
     opset: int = 18,
+    dtype: int = TensorProto.FLOAT,
 ) -> Path:
     """Waveforms (B, N) -> `vectors` (B, N / 400, 3), by the inner `levels` (B, N / 400, 400).
 
@@ -46,22 +47,26 @@ def write_onnx(
         "mixing": helper.make_node("ReduceSum", ["levels", "axis"], ["odd"], keepdims=1),
         "logarithm": helper.make_node("Log", ["levels"], ["odd"]),
     }.get(kind)
+    is_cast = dtype != TensorProto.FLOAT
+    product = "singles" if is_cast else "vectors"
     nodes = [
         helper.make_node("Reshape", ["waveform", "steps"], ["frames"]),
         helper.make_node("Abs", ["frames"], ["levels"], domain=domain),
         *([odd] if odd else []),
-        helper.make_node("MatMul", ["odd" if odd else "levels", "weights"], ["vectors"]),
+        helper.make_node("MatMul", ["odd" if odd else "levels", "weights"], [product]),
+        *([helper.make_node("Cast", [product], ["vectors"], to=dtype)] if is_cast else []),
     ]
     graph = helper.make_graph(
         nodes,
         "encoder",
         [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [batch, n_samples])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [helper.make_tensor_value_info(name, dtype, None) for name in outputs],
         [weights, steps, axis],
     )
+    is_alias = domain == "ai.onnx"
     imports = [
-        helper.make_opsetid("", opset),
-        *([helper.make_opsetid(domain, 1)] if domain else []),
+        helper.make_opsetid(domain if is_alias else "", opset),
+        *([helper.make_opsetid(domain, 1)] if domain and not is_alias else []),
     ]
     model = helper.make_model(graph, opset_imports=imports, ir_version=9)
     helper.set_model_props(model, metadata or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -68,12 +69,15 @@ FILES = {
         {"n_samples": 400},
         {"output": "odd", "hop_s": 0.03},
     ),
+    "an output in half precision": ({"dtype": onnx.TensorProto.FLOAT16}, {}),
+    "an output in double precision": ({"dtype": onnx.TensorProto.DOUBLE}, {}),
+    "operators by their other name": ({"domain": "ai.onnx", "opset": 17}, {}),
     "a window longer than the clip, newer operators": ({"n_samples": 6_000, "opset": 20}, {}),
 }
 
 
 @pytest.mark.parametrize(("written", "how"), FILES.values(), ids=FILES)
-def test_one_file_scores_as_the_detector_does(tmp_path, written, how):
+def test_one_file_scores_as_the_detector_does(tmp_path, written, how, caplog, capfd):
     kind = "mixing" if "output" in how else ""
     encoder = opened(write_onnx(tmp_path / "e.onnx", kind=kind, **written), **how)
     n_dims = encoder.card.n_dims
@@ -82,6 +86,8 @@ def test_one_file_scores_as_the_detector_does(tmp_path, written, how):
     )
     network = network_of(card)
     session = session_of(build_graph(card, network, "run", encoder=encoder))
+    warned = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    assert (warned, capfd.readouterr().err) == ([], "")
     detector = Detector(card, network, encoder=encoder)
     for waveforms in (NOISE[:1], NOISE, 0 * NOISE[:1]):
         clip, frame = session.run(["clip", "frame"], {"waveform": waveforms})

@@ -224,7 +224,8 @@ def to_onnx(
     for node in program.model.graph:
         node.metadata_props.clear()  # stack traces, with the paths of this machine
     if encoder is not None:
-        put_in(program.model, read_graph(encoder))
+        with _quiet_exporter():
+            put_in(program.model, read_graph(encoder))
     program.model.metadata_props.update(metadata)
     content: bytes = program.model_proto.SerializeToString()
     return content
@@ -256,10 +257,11 @@ def _metadata(
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter from warning of missing torchvision and of what it calls in torch."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
+    """Keep the exporter from warning of missing torchvision, and of what it calls and converts."""
+    names = ("torch.onnx._internal.exporter._registration", "onnxscript.version_converter")
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             # Of its own parts, deprecated ones and, in torch 2.14, how it takes a GRU's weights.
@@ -267,4 +269,5 @@ def _quiet_exporter() -> Iterator[None]:
                 warnings.simplefilter("ignore", category)
             yield
     finally:
-        registration.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)

@@ -104,18 +104,25 @@ def of_natural(log: str, power: int) -> float:
 def read_graph(encoder: Encoder) -> Any:
     """The graph of an encoder's file from its input to its output, in onnxscript's IR.
 
-    Its weights are with it, wherever they are on disk, and its functions are written out.
+    Its weights are with it, wherever they are on disk, its functions are written out, and its
+    output is in float32, whatever the file computes in.
     """
-    from onnx_ir import DataType, TensorType, external_data, load
+    from onnx_ir import DataType, TensorType, external_data, load, node
     from onnx_ir.passes import Sequential, common
 
     model = load(encoder.graph.path)
     external_data.load_to_model(model)
     graph = model.graph
-    values = [*graph.outputs, *(value for node in graph for value in node.outputs)]
+    for part in (graph.opset_imports, *(each.opset_imports for each in model.functions.values())):
+        if "ai.onnx" in part:  # another name of "", which nodes lose as they are read
+            part[""] = part.pop("ai.onnx")
+    values = [*graph.outputs, *(value for each in graph for value in each.outputs)]
     output = next(value for value in values if value.name == encoder.graph.output)
-    output.type, output.shape = TensorType(DataType.FLOAT), None
-    graph.outputs[:] = [output]
+    output.shape = None
+    cast = node("Cast", [output], {"to": DataType.FLOAT.value})
+    graph.append(cast)
+    cast.outputs[0].type = TensorType(DataType.FLOAT)
+    graph.outputs[:] = cast.outputs
     passes = (
         common.RemoveInitializersFromInputsPass(),
         common.InlinePass(),
