@@ -6,6 +6,7 @@ the user's file then takes the place of that node, for one window after the othe
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ class _Spectrogram(nn.Module):
 def of_natural(log: str, power: int) -> float:
     """By what the natural logarithm is multiplied."""
     logarithm, factor = LOGARITHMS[log]
-    return factor * (2 / power if log == "db" else 1.0) * float(logarithm(np.e))
+    return factor * (2 / power if log == "db" else 1.0) * float(logarithm(math.e))
 
 
 def read_graph(encoder: Encoder) -> Any:
