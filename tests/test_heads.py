@@ -17,12 +17,13 @@ from sedmtl.config import load_config
 from sedmtl.data.audio import conform
 from sedmtl.evaluation import denoising
 from sedmtl.evaluation.stems import read_fold
-from sedmtl.inference.checkpoint import load_heads, load_model
+from sedmtl.inference.checkpoint import load_heads, load_model, save_model
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.mel_masks import mel_masks
 from sedmtl.inference.onnx import build_graph, export
 from sedmtl.inference.separation import Separator
 from sedmtl.metrics.spectral import rms_distance
+from sedmtl.report import visualize
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
 
@@ -92,6 +93,29 @@ def test_a_run_without_such_tasks_has_the_files_of_before(trained):
     assert "heads" not in json.loads((run / "model.json").read_text())
     assert not any(key.startswith("heads") for key in load_file(run / "model.safetensors"))
     assert load_heads(run) == {}
+
+
+def test_a_head_of_an_earlier_version_keeps_nothing_else_from_use(run, tmp_path, capfd):
+    copied = tmp_path / "early"
+    shutil.copytree(run, copied)
+    card, network = load_model(run)
+    weights = load_file(run / "model.safetensors")
+    del weights[next(key for key in weights if key.startswith("heads.denoise."))]
+    save_model(copied, card, weights)
+    for key, value in load_model(copied)[1].state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[key], rtol=0, atol=0)
+    Detector.load(copied)
+    with pytest.raises(SedmtlError, match=r"head of --task denoise is of an earlier version"):
+        Detector.load(copied, with_heads=True)
+    assert list(load_heads(copied, only_fitting=True)) == ["separate"]
+    shown = visualize._load(copied, None)
+    assert "nothing is drawn of the tasks of early" in " ".join(capfd.readouterr().err.split())
+    assert shown.card.heads == card.heads
+
+
+def test_other_tasks_are_named_as_options_when_a_run_is_resumed(made):
+    with pytest.raises(SedmtlError, match=r"with --task=denoise=0\.1 --task=separate=1\.0, now no"):
+        train(made, name="both", tasks={}, epochs=3, resume=True)
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(made, run):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ import sedmtl
 from sedmtl.features.encoder import Encoder
 from sedmtl.inference.model_card import ModelCard, read_card
 from sedmtl.inference.runs import DAMAGE, is_finished, unsealed_if_sealed
-from sedmtl.inference.weights import join_weights, split_weights
+from sedmtl.inference.weights import split_weights
 from sedmtl.runtime.atomic import write_bytes, write_text
 from sedmtl.runtime.documents import parse_json, sealed
 from sedmtl.runtime.errors import SedmtlError, pass_on_trouble
@@ -43,60 +44,81 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
     write_bytes(folder / "model.safetensors", content)
 
 
+class HeadVersionError(SedmtlError):
+    """The weights of a head are not those that its task has now; the network's may be."""
+
+
 def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
     """The card of a finished run, and its network in evaluation mode on the CPU.
 
     Raises:
         SedmtlError: The folder holds no finished run, or its files have changed or do not fit each
-            other.
+            other. Heads may be of an earlier version: they are not looked at.
     """
-    card, modules = load_modules(folder)
-    return card, modules[""]
+    card, weights = _load_weights(folder)
+    try:
+        return card, _filled(card.build_network, split_weights(weights))
+    except DAMAGE as error:
+        raise _damaged(folder, error) from error
 
 
-def load_heads(folder: Path) -> dict[str, nn.Module]:
+def load_heads(folder: Path, *, only_fitting: bool = False) -> dict[str, nn.Module]:
     """The heads of a finished run by name, of those tasks whose outputs are used; as `load_model`.
 
     Detection does without them.
+
+    Args:
+        folder: Of the run.
+        only_fitting: Leave out those whose weights are of an earlier version.
+
+    Raises:
+        HeadVersionError: The weights of one are, and it is not left out.
+        SedmtlError: As of `load_model`.
     """
-    _, modules = load_modules(folder)
-    del modules[""]
-    return modules
+    card, weights = _load_weights(folder)
+    heads = {}
+    for name in card.heads:
+        try:
+            heads[name] = _filled(partial(card.build_head, name), split_weights(weights, name))
+        except DAMAGE as error:
+            pass_on_trouble(error)
+            if only_fitting:
+                continue
+            raise HeadVersionError(
+                f"the head of --task {name} is of an earlier version of sedmtl: train the run "
+                f"{folder.name} again to use it"
+            ) from error
+    return heads
 
 
-def load_modules(folder: Path) -> tuple[ModelCard, dict[str, nn.Module]]:
-    """The card, the network under an empty name, and its heads; as `load_model`."""
+def _load_weights(folder: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     card, digest = _load_card(folder)
     try:
         content = read_bytes(folder / "model.safetensors")
         if digest not in (None, hashlib.sha256(content).hexdigest()):
             raise ValueError("its weights are not what was written")
         weights = load(content)
-        _check_weights(card, weights)
-        modules = _modules_of(card)
-        for name, module in modules.items():
-            module.load_state_dict(split_weights(weights, name))
+        if not all(value.isfinite().all() for value in weights.values()):
+            raise ValueError("its weights hold NaN or infinity")
+        if any(value.abs().max() > LARGEST_WEIGHT for value in weights.values() if value.numel()):
+            raise ValueError(f"its weights are not all within ±{LARGEST_WEIGHT:.0e}")
     except (*DAMAGE, SafetensorError) as error:
         raise _damaged(folder, error) from error
-    return card, {name: module.eval() for name, module in modules.items()}
+    return card, weights
 
 
-def _modules_of(card: ModelCard) -> dict[str, nn.Module]:
-    return {"": card.build_network(), **{name: card.build_head(name) for name in card.heads}}
+def _filled(build: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> nn.Module:
+    """What is built, with its weights.
 
-
-def _check_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> None:
-    """Before a network is built, which of wrong sizes may take all memory."""
+    They are compared before, since one of wrong sizes may take all memory.
+    """
     with torch.device("meta"):
-        modules = _modules_of(card)
-        expected = join_weights(modules.pop(""), modules)
-    wanted = {key: value.shape for key, value in expected.items()}
+        wanted = {key: value.shape for key, value in build().state_dict().items()}
     if {key: value.shape for key, value in weights.items()} != wanted:
-        raise ValueError("its weights are of another network, or of tasks of another version")
-    if not all(value.isfinite().all() for value in weights.values()):
-        raise ValueError("its weights hold NaN or infinity")
-    if any(value.abs().max() > LARGEST_WEIGHT for value in weights.values() if value.numel()):
-        raise ValueError(f"its weights are not all within ±{LARGEST_WEIGHT:.0e}")
+        raise ValueError("its weights are of another network")
+    module = build()
+    module.load_state_dict(weights)
+    return module.eval()
 
 
 def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | None:

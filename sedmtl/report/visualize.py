@@ -10,6 +10,7 @@ from pathlib import Path
 from sedmtl.config import Config
 from sedmtl.data import audio
 from sedmtl.events import Event
+from sedmtl.inference.checkpoint import HeadVersionError
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection, joined
 from sedmtl.inference.model_card import check_classes
@@ -79,7 +80,7 @@ def visualize(
     audio.probe(audio_path)  # its fault is the user's first
     names = [run_name] if compare_name is None else [run_name, compare_name]
     runs = [find_run(config.work_dir / "runs", name) for name in names]
-    detectors = [Detector.load(run, with_heads=True, encoder=config.encoder_path) for run in runs]
+    detectors = [_load(run, config.encoder_path) for run in runs]
     if len(detectors) > 1:
         _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)
@@ -97,6 +98,15 @@ def visualize(
         write_output(out_path, content, force=force)
     path = out_path or _write(config, audio_path, content, is_page)
     return path, runs[0], views[0].inspection
+
+
+def _load(run: Path, encoder: Path | None) -> Detector:
+    """With the heads of its tasks, where they are of this version."""
+    try:
+        return Detector.load(run, with_heads=True, encoder=encoder)
+    except HeadVersionError as error:
+        say(f"nothing is drawn of the tasks of {run.name}: {error}")
+        return Detector.load(run, encoder=encoder)
 
 
 def _with_ending(path: Path, is_page: bool) -> Path:

@@ -198,7 +198,8 @@ class TrainConfig:
         if RECONSTRUCT not in self.network.task_modules:
             foreign |= {"alpha"}
         shown = {key: value for key, value in values.items() if key not in {*foreign, "tasks"}}
-        flags = [f"--task={n}={w}" for n, w in self.tasks.items() if n != RECONSTRUCT]
+        others = {name: weight for name, weight in self.tasks.items() if name != RECONSTRUCT}
+        flags = option_words("tasks", others)
         flags += ["--remix"] if shown.pop("remix", None) else []
         if shown.pop("micro_batch", None):
             shown["batch_size"] = "auto"
@@ -212,6 +213,8 @@ def option_words(name: str, value: object) -> list[str]:
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [flag] * value
+    if name == "tasks" and isinstance(value, Mapping):
+        return [f"--task={task}={weight}" for task, weight in value.items()]
     return [flag, str(value)]
 
 

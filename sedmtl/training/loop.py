@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -225,8 +226,8 @@ class Trainer:
             **({} if self._bags is None else {"windows": self._bags.known}),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state.
+    def restore(self, state: dict[str, Any], path: Path = Path("last.pt")) -> None:
+        """Go back to a saved state, which was read from a path.
 
         Raises:
             SedmtlError: It is of another training, or has more epochs than the config.
@@ -247,7 +248,7 @@ class Trainer:
                 self._bags.known = state["windows"]
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise SedmtlError(
-                "last.pt is of another training than this: start the run anew with --force"
+                f"{path} is of another training than this: start the run anew with --force"
             ) from error
         if n_done > n_wanted:
             raise SedmtlError(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sedmtl.data.frame_times import frames_of
-from sedmtl.inference.checkpoint import load_modules
+from sedmtl.inference.checkpoint import load_heads, load_model
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.runs import find_run
 from sedmtl.inference.weights import join_weights, split_weights
@@ -69,8 +69,8 @@ def read_pretrained(runs_dir: Path, config: TrainConfig, store: Store) -> Pretra
             or is another network.
     """
     folder = find_run(runs_dir, config.parent_run)
-    card, modules = load_modules(folder)
-    weights = join_weights(modules.pop(""), modules)
+    card, network = load_model(folder)
+    weights = join_weights(network, load_heads(folder, only_fitting=True))
     digest = hashlib.sha256(read_bytes(folder / "model.safetensors")).hexdigest()
     found = Pretrained(folder.name, card, weights, digest, _read_seen(folder))
     _check_features(found, store)
@@ -156,6 +156,11 @@ def adopt_heads(
     for name, head in heads.items():
         if name not in start.card.heads:
             progress.say(f"the head of --task {name} begins anew: {start.name} has none")
+        elif not split_weights(start.weights, name):
+            progress.say(
+                f"the head of --task {name} begins anew: that of {start.name} is of an earlier "
+                "version of sedmtl"
+            )
         elif name == "scene" and start.card.scenes != sizes.scenes:
             progress.say(
                 f"the head of --task {name} begins anew: {start.name} tells "

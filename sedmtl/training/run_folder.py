@@ -16,7 +16,7 @@ from sedmtl.runtime.origin import Origin
 from sedmtl.runtime.outputs import Outputs
 from sedmtl.runtime.text import NAME_WANTED, is_name
 from sedmtl.store import CLIP_FACTS, Store
-from sedmtl.training.config import TrainConfig
+from sedmtl.training.config import TrainConfig, option_words
 from sedmtl.training.pretrained import SEEN_NAME
 from sedmtl.training.start import stored_arrays
 
@@ -163,7 +163,7 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
     """More epochs than before are fine, except with cosine, where they make it another run."""
     before, now = _origin_of(read_run(run)), _origin_of(settings)
     changed = [
-        f"{key} {before.decides.get(key)}, now {now.decides.get(key)}"
+        f"{_shown(key, before.decides)}, now {_shown(key, now.decides)}"
         for key in before.changes(now)
         if key != "epochs" or "schedule" not in before.changes(now)
     ]
@@ -172,3 +172,9 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
             f"{run} was trained with {'; '.join(changed)}: give this run another --name, or "
             "--force to replace it"
         )
+
+
+def _shown(key: str, settings: Mapping[str, Any]) -> str:
+    if key == "tasks":
+        return " ".join(option_words(key, settings.get(key, {}))) or "no --task"
+    return f"{key} {settings.get(key)}"

@@ -160,7 +160,7 @@ def _train(
     # The first process reads it for all: the others may be on machines without this folder.
     state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
     if state is not None:
-        trainer.restore(state)
+        trainer.restore(state, run / "last.pt")
     else:
         drawn = trainer.remixer.recordings if trainer.remixer else frozenset[str]()
         clips = trainer.split.training_folds

@@ -17,7 +17,7 @@ from sedmtl.data.clips import recording_path
 from sedmtl.evaluation.localisation import detected
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
-from sedmtl.inference.checkpoint import load_modules
+from sedmtl.inference.checkpoint import load_heads, load_model
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection
 from sedmtl.inference.task_predictions import TaskPredictions
@@ -214,8 +214,7 @@ def predict_tasks(path: Path, picks: Sequence[Pick]) -> list[TaskPredictions]:
 
 
 def _with_heads(folder: Path) -> Detector:
-    card, modules = load_modules(folder)
-    return Detector(card, modules.pop(""), heads=modules)
+    return Detector(*load_model(folder), heads=load_heads(folder))
 
 
 def read_recording(config: Config, pick: Pick) -> Stored:
