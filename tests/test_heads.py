@@ -114,7 +114,7 @@ def test_a_head_of_an_earlier_version_keeps_nothing_else_from_use(run, tmp_path,
 
 
 def test_other_tasks_are_named_as_options_when_a_run_is_resumed(made):
-    with pytest.raises(SedmtlError, match=r"with --task=denoise=0\.1 --task=separate=1\.0, now no"):
+    with pytest.raises(SedmtlError, match=r"--task=denoise=0\.1 --task=separate=1\.0, now no"):
         train(made, name="both", tasks={}, epochs=3, resume=True)
 
 
