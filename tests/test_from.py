@@ -204,8 +204,8 @@ def test_without_freezing_the_encoder_learns_from_where_it_was(taught):
 
 def test_the_other_run_is_read_once(taught, monkeypatch):
     n_read = []
-    read = pretrained.load_modules
-    monkeypatch.setattr(pretrained, "load_modules", lambda run: n_read.append(1) or read(run))
+    read = pretrained.load_model
+    monkeypatch.setattr(pretrained, "load_model", lambda run: n_read.append(1) or read(run))
     child(taught, "once")
     assert n_read == [1]
 
