@@ -163,7 +163,7 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
     """More epochs than before are fine, except with cosine, where they make it another run."""
     before, now = _origin_of(read_run(run)), _origin_of(settings)
     changed = [
-        f"{_shown(key, before.decides)}, now {_shown(key, now.decides)}"
+        _change(key, before.decides.get(key), now.decides.get(key))
         for key in before.changes(now)
         if key != "epochs" or "schedule" not in before.changes(now)
     ]
@@ -174,7 +174,8 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _shown(key: str, settings: Mapping[str, Any]) -> str:
-    if key == "tasks":
-        return " ".join(option_words(key, settings.get(key, {}))) or "no --task"
-    return f"{key} {settings.get(key)}"
+def _change(key: str, before: Any, now: Any) -> str:
+    if key != "tasks":
+        return f"{key} {before}, now {now}"
+    typed = [" ".join(option_words(key, tasks or {})) or "no --task" for tasks in (before, now)]
+    return ", now ".join(typed)
