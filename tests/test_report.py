@@ -33,6 +33,7 @@ from sedmtl.report import figures as plots
 from sedmtl.report.embedding import sound
 from sedmtl.report.figures.view import round_ticks
 from sedmtl.report.project import clips, learning, page
+from sedmtl.report.project.heads import predict_tasks
 from sedmtl.report.project.networks import MAX_DETAILED, Network, choose_detailed
 from sedmtl.store import EventTable, HeldOutScores, Store, read_scores
 from sedmtl.training.config import TrainConfig
@@ -363,7 +364,8 @@ def test_what_tasks_predict_is_shown_as_the_detector_has_it(copied):
     assert copied.run("train", "--fold", 1, *small, *tasks).exit_code == 0
     stores = {kind: copied.work / kind / "snr_20.h5" for kind in ("features", "mixtures")}
     best, _ = clips.choose(score_runs(copied.work / "runs", ["tasks"]))
-    found = clips.predict_tasks(stores["features"], best)
+    logmels = clips.read_stored(stores["features"], "logmel", best)
+    found = predict_tasks(stores["features"], best, logmels)
     detector = Detector.load(copied.work / "runs" / "tasks", with_heads=True)
     sounds = clips.read_stored(stores["mixtures"], "waveform", best)
     for tasks_of_clip, sound_of_clip in zip(found, sounds, strict=True):

@@ -17,6 +17,9 @@ from sedmtl.models.class_masks import at_frames
 
 Array = npt.NDArray[np.float32]
 
+N_SCENES = 3
+"""Classes of scenes that are named."""
+
 
 @dataclass(frozen=True)
 class TaskPredictions:
@@ -73,7 +76,7 @@ class TaskPredictions:
             scenes=parts[0].scenes,
         )
 
-    def likeliest_scenes(self, n_most: int) -> list[tuple[str, float]]:
+    def likeliest_scenes(self, n_most: int = N_SCENES) -> list[tuple[str, float]]:
         """Classes of scenes with their probabilities, the likeliest first; none if unknown."""
         if self.scene is None:
             return []

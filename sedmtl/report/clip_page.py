@@ -37,8 +37,6 @@ recording shows fewer classes."""
 LINE = 13
 """Letters of a line beside a map."""
 
-N_SCENES = 3
-
 KNOWN = {
     "frames": "which classes are active in each frame",
     "times": "when each event sounds",
@@ -94,7 +92,7 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
         padding_share=timeline.share(view, view.audio_end_s) if view.is_padded else None,
         is_part=clip.recording_s > view.audio_end_s + 0.05,
         tasks=tasks,
-        scenes=tasks.likeliest_scenes(N_SCENES),
+        scenes=tasks.likeliest_scenes(),
         known=[KNOWN[what] for what in view.known],
         curves=_curves(view),
         **timeline.axes(view),

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sedmtl.events import Event
+from sedmtl.inference.task_predictions import N_SCENES
 from sedmtl.report.figures.panels import Curves, Panel
 from sedmtl.report.figures.view import Scale, View, shorten, spectrum_scale
 
@@ -22,8 +23,6 @@ FIRST = 8
 
 N_MASKS = 2
 """Classes whose masks are drawn: those of panels 3 and 4."""
-
-N_SCENES = 3
 
 NOT_LEARNED = "this network has not learned it"
 

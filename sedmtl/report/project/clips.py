@@ -17,8 +17,6 @@ from sedmtl.data.clips import recording_path
 from sedmtl.evaluation.localisation import detected
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.events import Detection, Event
-from sedmtl.inference.checkpoint import load_heads, load_model
-from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection
 from sedmtl.inference.task_predictions import TaskPredictions
 from sedmtl.metrics.clip import by_class
@@ -189,32 +187,6 @@ def standardise(picks: Sequence[Pick], logmels: Sequence[Stored]) -> list[Stored
         pick.run.card.build_standardiser()(torch.from_numpy(logmel)).numpy()
         for pick, logmel in zip(picks, logmels, strict=True)
     ]
-
-
-def predict_tasks(path: Path, picks: Sequence[Pick]) -> list[TaskPredictions]:
-    """What the heads of each clip's run make of it; nothing of runs without heads.
-
-    Raises:
-        SedmtlError: As of `read_stored`; or a run is damaged.
-    """
-    network = picks[0].run.card.network
-    if not any(pick.run.card.heads for pick in picks):
-        return [TaskPredictions()] * len(picks)
-    read = {n: read_stored(path, n, picks) for n in dict.fromkeys(("logmel", *network.inputs))}
-    logmels = standardise(picks, read["logmel"])
-    folders = {pick.run.folder for pick in picks}
-    detectors = {folder: _with_heads(folder) for folder in folders}
-    found = []
-    for number, pick in enumerate(picks):
-        inputs = [torch.from_numpy(read[name][number])[None] for name in network.inputs]
-        output = detectors[pick.run.folder].network.activations(*inputs)
-        logmel = torch.from_numpy(logmels[number])[None]
-        found.append(TaskPredictions.of(pick.run.card, logmel, output))
-    return found
-
-
-def _with_heads(folder: Path) -> Detector:
-    return Detector(*load_model(folder), heads=load_heads(folder))
 
 
 def read_recording(config: Config, pick: Pick) -> Stored:

@@ -29,11 +29,11 @@ from sedmtl.report.project.clips import (
     Stored,
     choose,
     picture,
-    predict_tasks,
     read_recording,
     read_stored,
     standardise,
 )  # fmt: skip
+from sedmtl.report.project.heads import predict_tasks
 from sedmtl.report.project.heat import FULL_COLOUR, SURE, confusion_table, precision_table
 from sedmtl.report.project.learning import charts_of
 from sedmtl.report.project.networks import Network, Record, choose_detailed, networks_of
@@ -145,12 +145,13 @@ def _clips(config: Config, network: Network, picks: Sequence[Pick]) -> list[dict
     logmels: Sequence[Stored | None] = [None] * len(picks)
     tasks = [TaskPredictions()] * len(picks)
     try:
-        logmels = standardise(picks, read_stored(path, "logmel", picks))
+        stored = read_stored(path, "logmel", picks)
+        logmels = standardise(picks, stored)
     except SedmtlError as error:
         missing.append(f"No log-mel: {error}.")
     else:
         try:
-            tasks = predict_tasks(path, picks)
+            tasks = predict_tasks(path, picks, stored)
         except SedmtlError as error:
             missing.append(f"No predictions of tasks: {error}.")
     shown, sounds = [], _waveforms(config, run, picks)

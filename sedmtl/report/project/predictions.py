@@ -15,8 +15,6 @@ from sedmtl.report.figures.view import Scale, Values, View, spectrum_scale
 N_MASKS = 2
 """Classes whose masks are shown."""
 
-N_SCENES = 3
-
 
 def encoded_map(values: Values, scale: Scale, cmap: str) -> Markup:
     """Values (height, width), the top row first, as a picture in a page."""
@@ -37,5 +35,5 @@ def predicted(view: View, shown: Sequence[str]) -> dict[str, Any]:
             for title, values, scale, cmap in maps
         ],
         "curves": curves_of(view),
-        "scenes": tasks.likeliest_scenes(N_SCENES),
+        "scenes": tasks.likeliest_scenes(),
     }

@@ -1,0 +1,47 @@
+"""What the heads of runs make of stored clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sedmtl.inference.checkpoint import load_heads, load_model
+from sedmtl.inference.detector import Detector
+from sedmtl.inference.task_predictions import TaskPredictions
+from sedmtl.report.project.clips import Pick, Stored, read_stored, standardise
+
+
+def predict_tasks(
+    path: Path, picks: Sequence[Pick], logmels: Sequence[Stored]
+) -> list[TaskPredictions]:
+    """What the heads of each clip's run make of it; nothing of runs without heads.
+
+    Args:
+        path: The store of features.
+        picks: The clips.
+        logmels: Of each, as stored.
+
+    Raises:
+        SedmtlError: As of `read_stored`; or a run is damaged.
+    """
+    network = picks[0].run.card.network
+    if not any(pick.run.card.heads for pick in picks):
+        return [TaskPredictions()] * len(picks)
+    read = {"logmel": logmels}
+    read |= {name: read_stored(path, name, picks) for name in network.inputs if name not in read}
+    standardised = standardise(picks, logmels)
+    folders = {pick.run.folder for pick in picks}
+    detectors = {folder: _with_heads(folder) for folder in folders}
+    found = []
+    for number, pick in enumerate(picks):
+        inputs = [torch.from_numpy(read[name][number])[None] for name in network.inputs]
+        output = detectors[pick.run.folder].network.activations(*inputs)
+        logmel = torch.from_numpy(standardised[number])[None]
+        found.append(TaskPredictions.of(pick.run.card, logmel, output))
+    return found
+
+
+def _with_heads(folder: Path) -> Detector:
+    return Detector(*load_model(folder), heads=load_heads(folder))
