@@ -1,9 +1,9 @@
 """What frozen encoders are worth: networks on their frames, with few labelled clips of each class.
 
 The recordings are the mixtures of one event each of a project, as in `bench.review`, whose sample
-rate is at least that of the encoders. A held-out fold is scored; of the others, so many clips of
-each class are learned from, or all. Every figure is a line of the file of runs, and what is there
-is not measured again.
+rate is at least that of the encoders, or their event clips by themselves. A held-out fold is
+scored; of the others, so many clips of each class are learned from, or all. Every figure is a line
+of the file of runs, and what is there is not measured again.
 
     python -m bench.encoders --config data.yaml --runs FILE --encoder 'NAME={tflite: FILE, ...}'
 """
@@ -17,10 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import yaml
 
 import sedmtl
@@ -28,6 +29,7 @@ from bench.machine import commit, describe
 from bench.review import Recordings, label_some, write_project, write_recordings
 from bench.study import metrics_of
 from sedmtl.config import Config, load_config
+from sedmtl.data.corpora import load_events
 from sedmtl.data.reservation import reserve, validation_share
 from sedmtl.store import ClipTable, EventTable, RowArray, Rows, Store, StoreWriter
 
@@ -52,22 +54,62 @@ NETWORKS: dict[str, dict[str, Any]] = {
 FROM_SCRATCH = ("pooled", "pooled, longer")
 """Those that take no encoder."""
 
-OPTIONS: dict[str, dict[str, bool]] = {
-    "": {},
-    "balanced": {"balanced": True},
-    "class weights": {"class_weights": True},
+
+class Options(NamedTuple):
+    """What is varied beside the network.
+
+    Attributes:
+        train: Further arguments of `sedmtl.train`.
+        n_classes: The first ones are those to detect, by default all: clips of the others hold
+            none of them.
+        learns_others: Whether as many clips of each other class are learned from, too.
+    """
+
+    train: Mapping[str, bool] = {}
+    n_classes: int | None = None
+    learns_others: bool = False
+
+
+OPTIONS = {
+    "": Options(),
+    "balanced": Options({"balanced": True}),
+    "class weights": Options({"class_weights": True}),
+    "5 classes": Options(n_classes=5),
+    "5 classes, other sounds": Options(n_classes=5, learns_others=True),
 }
 COUNTS = ("5", "10", "20", "40", "all", "5 to 40")
-"""Clips of each class; `5 to 40` are as many of the first class, and 40 of the last: there, the
-options for rare classes are tried."""
+"""Clips of each class; `5 to 40` are as many of the first class, and 40 of the last."""
+
+RECORDINGS = ("mixtures", "event clips")
 
 METRICS = {"micro_p": "micro-P", "frame_ap_micro": "frame AP", "psds1": "PSDS1", "psds2": "PSDS2"}
 
-KEY = ("encoder", "network", "options", "n", "fold", "seed")
+KEY = ("recordings", "encoder", "network", "options", "n", "fold", "seed")
 Run = dict[str, Any]
 
 
-def chosen_rows(every: Recordings, names: Sequence[str], n: str, fold: int, seed: int) -> Rows:
+def cut_event_clips(config_path: Path, folder: Path, mixed: Recordings) -> Recordings:
+    """The event clips of mixtures as files of the same length; when their events are is unknown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mixture_of = {source: mixture for mixture, source in mixed.source.items()}
+    for clip in load_events(load_config(config_path)):
+        if clip.name in mixture_of and not (folder / clip.name).is_file():
+            rate = soundfile.info(clip.path).samplerate
+            waveform, _ = soundfile.read(clip.path, round(mixed.duration_s * rate))
+            soundfile.write(folder / clip.name, waveform, rate)
+    return Recordings(
+        folder,
+        mixed.duration_s,
+        {source: mixed.label[mixture] for source, mixture in mixture_of.items()},
+        {},
+        {source: mixed.fold[mixture] for source, mixture in mixture_of.items()},
+        {source: source for source in mixture_of},
+    )
+
+
+def chosen_rows(
+    every: Recordings, names: Sequence[str], n: str, options: Options, fold: int, seed: int
+) -> Rows:
     """The clips to learn from, by their rows in the store of all."""
     rng = np.random.default_rng([fold, seed])
     n_classes = len(every.classes)
@@ -75,6 +117,8 @@ def chosen_rows(every: Recordings, names: Sequence[str], n: str, fold: int, seed
     if " to " in n:
         fewest, most = (int(word) for word in n.split(" to "))
         wanted = np.geomspace(fewest, most, n_classes).round().astype(int).tolist()
+    if options.n_classes and not options.learns_others:
+        wanted[options.n_classes :] = [0] * (n_classes - options.n_classes)
     clean, _ = label_some(every, fold, max(wanted), 0.0, rng)
     left = dict(zip(every.classes, wanted, strict=True))
     rows = []
@@ -84,11 +128,13 @@ def chosen_rows(every: Recordings, names: Sequence[str], n: str, fold: int, seed
     return np.array(rows)
 
 
-def write_subset(path: Path, store: Store, every: Recordings, rows: Rows, fold: int) -> None:
+def write_subset(
+    path: Path, store: Store, every: Recordings, rows: Rows, fold: int, n_classes: int | None
+) -> None:
     """A feature store of some clips and the held-out fold, whose events alone are known."""
     held_out = np.flatnonzero(store.clips.fold == fold)
     taken = np.concatenate([rows, held_out])
-    clips = _some(store.clips, taken, len(rows))
+    clips = _some(store.clips, taken, len(rows), len(store.classes[:n_classes]))
     sources = [every.source[name] for name in clips.name]
     share = validation_share(len(taken), len(np.unique(clips.fold)))
     rng = np.random.default_rng(0)
@@ -97,6 +143,7 @@ def write_subset(path: Path, store: Store, every: Recordings, rows: Rows, fold: 
     notes = {key: store.attributes[key] for key in ("config", "encoder_file")
              if key in store.attributes}  # fmt: skip
     deciding = {k: v for k, v in store.attributes.items() if k not in (*made_here, *notes)}
+    deciding["classes"] = store.classes[:n_classes]
     arrays = {name: store.read(taken, name) for name in store.arrays}
     shapes = {name: RowArray(each.shape[1:], each.dtype) for name, each in arrays.items()}
     table = replace(clips, validation=validation)
@@ -105,15 +152,15 @@ def write_subset(path: Path, store: Store, every: Recordings, rows: Rows, fold: 
         writer.finish()
 
 
-def _some(clips: ClipTable, rows: Rows, n_weak: int) -> ClipTable:
-    """Some clips, the events of the first of them not being known."""
+def _some(clips: ClipTable, rows: Rows, n_weak: int, n_classes: int) -> ClipTable:
+    """Some clips with the first classes, the events of the first of them not being known."""
     events = clips.events.of_clips(rows)
-    known = np.flatnonzero(events.mixture >= n_weak)
+    known = np.flatnonzero((events.mixture >= n_weak) & (events.label < n_classes))
     columns = {name: getattr(events, name)[known]
                for name in ("mixture", "label", "onset_s", "offset_s", "snr_db")}  # fmt: skip
     return ClipTable(
         name=[clips.name[row] for row in rows],
-        target=clips.target[rows],
+        target=clips.target[rows, :n_classes],
         fold=clips.fold[rows],
         validation=np.zeros(len(rows), np.uint8),
         scene=[clips.scene[row] for row in rows],
@@ -143,7 +190,7 @@ def make_source(
     sections: dict[str, Any] = {"mixing": mixing, "features": front_end}
     truth = {name: [label] for name, label in every.label.items()}
     spent = os.times().user
-    path = write_project(folder, every, truth, list(every.label), **sections)
+    path = write_project(folder, every, truth, list(every.times), **sections)
     noted = folder / "cpu_min"
     if not noted.is_file():
         noted.write_text(str((os.times().user - spent) / 60))
@@ -158,6 +205,9 @@ class Experiment:
         self.project = load_config(asked.config)
         self.folder = self.project.work_dir / "encoders"
         self.every = write_recordings(asked.config, self.folder / "recordings")
+        if asked.recordings == "event clips":
+            self.folder = self.project.work_dir / "encoders_event_clips"
+            self.every = cut_event_clips(asked.config, self.folder / "recordings", self.every)
         lines = asked.runs.read_text().splitlines() if asked.runs.is_file() else []
         self.known = {tuple(run[key] for key in KEY) for run in map(json.loads, lines)}
 
@@ -165,11 +215,10 @@ class Experiment:
         """Everything with one encoder, or without."""
         asked = self.asked
         networks = [n for n in asked.network if (n in FROM_SCRATCH) == (section is None)]
-        keys = [
-            key
-            for key in product([encoder], networks, OPTIONS, asked.n, asked.fold, asked.seed)
-            if key not in self.known and (not key[2] or " to " in key[3])
-        ]
+        every_key = product(
+            [asked.recordings], [encoder], networks, asked.options, asked.n, asked.fold, asked.seed
+        )
+        keys = [key for key in every_key if key not in self.known]
         if not keys:
             return
         folder = self.folder / encoder.replace(" ", "_")
@@ -183,14 +232,17 @@ class Experiment:
 
     def _measure(self, source: Source, run: Run) -> Run:
         config, fold, seed = load_config(source.path), run["fold"], run["seed"]
-        here = source.path.parent / f"{run['n'].replace(' ', '_')}_fold{fold}_seed{seed}"
+        options = OPTIONS[run["options"]]
+        clips = f"{run['n']} {run['options'] if options.n_classes else ''}".strip()
+        here = source.path.parent / f"{clips.replace(' ', '_')}_fold{fold}_seed{seed}"
         subset = here / "work" / "features" / "clips.h5"
         with Store(config.work_dir / "features" / "clips.h5", "logmel") as store:
-            rows = chosen_rows(self.every, list(store.clips.name), run["n"], fold, seed)
-            write_subset(subset, store, self.every, rows, fold)
+            names = list(store.clips.name)
+            rows = chosen_rows(self.every, names, run["n"], options, fold, seed)
+            write_subset(subset, store, self.every, rows, fold, options.n_classes)
         project = config.model_copy(update={"workdir": (here / "work").absolute()})
         spent = os.times().user
-        arguments = {**PLAIN, **NETWORKS[run["network"]], **OPTIONS[run["options"]]}
+        arguments = {**PLAIN, **NETWORKS[run["network"]], **options.train}
         trained = sedmtl.train(project, fold=fold, seed=seed, resume=True, gpus=0, **arguments)
         cpu_min = (os.times().user - spent) / 60
         found = metrics_of(trained.path, subset)
@@ -212,19 +264,18 @@ def _known(value: float) -> float | None:
 def tables(runs: Sequence[Run]) -> str:
     """A table for each number of clips: means over folds and seeds, ± the deviation of seeds."""
     parts = []
-    for n in dict.fromkeys(
-        run["n"] for run in sorted(runs, key=lambda run: COUNTS.index(run["n"]))
-    ):
-        of_n = [run for run in runs if run["n"] == n]
-        titles = ["encoder", "network", "options", "runs", *METRICS.values(), "CPU minutes"]
-        clips = f"{n} clips of each class" if n != "all" else "All clips"
-        parts += ["", f"**{clips}**, {np.mean([run['n_train'] for run in of_n]):.0f} in all:", ""]
+    order = list(product(RECORDINGS, COUNTS))
+    for recordings, n in sorted({(run["recordings"], run["n"]) for run in runs}, key=order.index):
+        of_n = [run for run in runs if (run["recordings"], run["n"]) == (recordings, n)]
+        titles = [*KEY[1:4], "runs", *METRICS.values(), "clips", "CPU minutes"]
+        parts += ["", f"**{recordings}, {n} of each class:**", ""]
         parts += [f"| {' | '.join(titles)} |", f"|---|---|---|{'---:|' * (len(titles) - 3)}"]
-        for row in dict.fromkeys(tuple(run[key] for key in KEY[:3]) for run in of_n):
-            some = [run for run in of_n if tuple(run[key] for key in KEY[:3]) == row]
-            cells = [_cell(some, name) for name in METRICS]
-            minutes = np.mean([run["cpu_min"] for run in some])
-            parts.append(f"| {' | '.join([*row, str(len(some)), *cells, f'{minutes:.2f}'])} |")
+        for row in dict.fromkeys(tuple(run[key] for key in KEY[1:4]) for run in of_n):
+            some = [run for run in of_n if tuple(run[key] for key in KEY[1:4]) == row]
+            cells = [str(len(some)), *(_cell(some, name) for name in METRICS)]
+            means = [np.mean([run[name] for run in some]) for name in ("n_train", "cpu_min")]
+            cells += [f"{means[0]:.0f}", f"{means[1]:.2f}"]
+            parts.append(f"| {' | '.join([*row, *cells])} |")
     return "\n".join(parts[1:])
 
 
@@ -244,13 +295,16 @@ def main() -> None:
     add("--runs", type=Path, metavar="FILE", required=True)
     add("--encoder", action="append", default=[], metavar="NAME=YAML",
         help="a features.encoder, paths absolute; what takes none is always there")  # fmt: skip
+    add("--recordings", choices=RECORDINGS, default=RECORDINGS[0])
     add("--network", action="append", choices=list(NETWORKS), metavar="NAME")
+    add("--options", action="append", choices=list(OPTIONS), metavar="NAME")
     add("--n", action="append", choices=COUNTS, help="clips of each class")
     add("--fold", type=int, action="append")
     add("--seed", type=int, action="append")
     add("--table", action="store_true", help="train nothing")
     asked = parser.parse_args()
     asked.network, asked.n = asked.network or list(NETWORKS), asked.n or list(COUNTS)
+    asked.options = asked.options or [""]
     asked.fold, asked.seed = asked.fold or [1, 2, 3, 4], asked.seed or [0]
     if not asked.table:
         experiment = Experiment(asked)
