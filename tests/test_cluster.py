@@ -392,7 +392,7 @@ def test_a_port_that_says_nothing_is_one_sentence(monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(SedmtlError, match="says nothing; expected a Dask"):  # noqa: SIM117
+        with pytest.raises(SedmtlError, match="does not answer; expected a Dask"):  # noqa: SIM117
             with open_workers(1, address):
                 pass
 

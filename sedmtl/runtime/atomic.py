@@ -17,26 +17,26 @@ from sedmtl.runtime.regular import open_own, require_own
 from sedmtl.runtime.text import encoded
 
 POLL_S = 0.001
-"""Interval between attempts to lock a file that another process is writing (for milliseconds)."""
+"""Interval between attempts to lock a file; writers hold the lock for milliseconds."""
 
 PATIENCE_S = 8.0
-"""After which a lock is taken for one that is not released."""
+"""Time after which to give up waiting for a lock."""
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents; a `SedmtlError` if that is impossible."""
+    """Create a folder and its parents; raises a `SedmtlError` if that is impossible."""
     with explained(f"cannot write into {path}"):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file if it exists; a `SedmtlError` if that is impossible."""
+    """Remove a file if it exists; raises a `SedmtlError` if that is impossible."""
     with explained(f"cannot remove {path}"):
         path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as `write_bytes` does."""
+    """Write text atomically; see `write_bytes`."""
     write_bytes(path, encoded(text))
 
 
@@ -44,8 +44,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a hidden name, then rename it; creates its folder.
 
     Raises:
-        SedmtlError: The file cannot be written, or a link, a pipe or a device stands in its place
-            or in that of the hidden file; the old file, if any, is untouched.
+        SedmtlError: The file cannot be written, or its path or that of the hidden file is a link,
+            a pipe or a device; the old file, if any, is untouched.
     """
     with explained(f"cannot write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,12 +55,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def hidden_file(path: Path) -> Iterator[Path]:
-    """An empty hidden file beside a path, to be written in parts and then renamed to it.
+    """Yield an empty hidden file in a path's folder, to write in parts and then rename to the path.
 
-    No other process writes it meanwhile. If it is still there at the end, it is removed.
+    No other process can write it meanwhile. If it still exists at the end, it is removed.
 
     Raises:
-        SedmtlError: It cannot be written, by what is in the block either.
+        SedmtlError: The file cannot be written; any `OSError` in the block raises this, too.
     """
     partial = path.with_name(f".{path.name}.part")
     with explained(f"cannot write {path}"):
@@ -76,10 +76,10 @@ def hidden_file(path: Path) -> Iterator[Path]:
 
 
 def lock_soon(file: IO[bytes]) -> None:
-    """Lock an open file, which others lock for moments only.
+    """Lock an open file that other processes lock only briefly.
 
     Raises:
-        OSError: It was not to be had within `PATIENCE_S`.
+        OSError: The lock was not released within `PATIENCE_S`.
     """
     deadline = time.monotonic() + PATIENCE_S
     while not _try_to_lock(file):
@@ -111,11 +111,11 @@ def _replace(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _opened_alone(path: Path) -> Iterator[IO[bytes]]:
-    """Open an empty file that no other process or thread writes until it is closed or renamed."""
+    """Open and empty a file that no other process or thread can write until it is closed."""
     while True:
         with open_own(path, "ab") as file:
             lock_soon(file)
-            # Meanwhile its former owner may have renamed it.
+            # Its previous owner may have renamed it in the meantime.
             if _is_at(path, file):
                 file.truncate(0)
                 yield file

@@ -14,7 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def choose_device(n_gpus: int | None) -> torch.device:
-    """The device of a run, or of this process in it; by default a GPU if there is one.
+    """Choose the device of this process; by default a GPU if there is one.
 
     Raises:
         SedmtlError: More GPUs are requested than the machine has.
@@ -35,8 +35,8 @@ def choose_device(n_gpus: int | None) -> torch.device:
 def choose_precision(device: torch.device) -> Precision:
     """bfloat16 where the hardware supports it, float32 elsewhere.
 
-    On a CPU with AVX512-BF16 it made the training step 2.5 times as fast (channels last); without
-    AVX512-BF16 it is emulated and slower.
+    On a CPU with AVX512-BF16, bfloat16 made the training step 2.5 times as fast (channels last);
+    without AVX512-BF16 it is emulated and slower.
     """
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"

@@ -1,4 +1,4 @@
-"""Disk space that a stage needs, checked or reserved before it starts."""
+"""Check or reserve the disk space of a stage before it starts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sedmtl.runtime.regular import open_own
 
 
 def announce(what: str, n_bytes: int, folder: Path) -> None:
-    """Announce the bytes still to be written for '6,000 mixtures at 3 SNRs' into a folder.
+    """Announce how many bytes remain to be written, for example for '6,000 mixtures at 3 SNRs'.
 
     Raises:
-        SedmtlError: Fewer bytes are free; the folder need not exist yet.
+        SedmtlError: Less space is free where the folder is, or would be created.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     n_free = shutil.disk_usage(existing).free
@@ -32,7 +32,7 @@ def reserve(path: Path, n_bytes: int) -> None:
     """Reserve a file's space, so that a full disk is noticed before hours of work.
 
     Raises:
-        OSError: There is less; the file is removed.
+        OSError: There is not enough space; the file is removed.
     """
     if not hasattr(os, "posix_fallocate"):  # macOS
         return

@@ -1,4 +1,4 @@
-"""Several processes that train one network as one. With a single process, all of it is a no-op.
+"""Data-parallel training in several processes. With a single process, everything is a no-op.
 
 The global batch is split: process r of n takes clips r, r + n, r + 2n ... The step equals that of
 one process on the whole batch, because batch norm counts the clips of all processes and gradients
@@ -31,18 +31,18 @@ Rows = npt.NDArray[np.int64]
 Result = TypeVar("Result")
 
 PATIENCE_S = 5.0
-"""Time in which a launcher ends all processes after one has failed."""
+"""Upper bound of the time a launcher takes to end all processes after one has failed."""
 
 
 @contextmanager
 def session(n_gpus: int | None) -> Iterator[None]:
-    """Work with the processes that `torchrun` or `sedmtl train --gpus` started beside this one.
+    """Join the other processes that `torchrun` or `sedmtl train --gpus` started.
 
     They find each other through environment variables. Only the first prints, unless one fails:
     then only that one reports the error, and all exit.
 
     Args:
-        n_gpus: 0 for the CPU even if there are GPUs.
+        n_gpus: 0 selects the CPU even if there are GPUs.
     """
     if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         yield
@@ -72,7 +72,7 @@ def world_size() -> int:
 
 
 def device() -> torch.device:
-    """Device of this process, one of several."""
+    """Device of this process; call it only if there are several."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
@@ -102,11 +102,11 @@ def first(act: Callable[[], Result]) -> Result:
     result, failure = outcome
     if isinstance(failure, Exception):
         raise failure
-    return result  # type: ignore[return-value]  # what `act` gave
+    return result  # type: ignore[return-value]  # the result of `act`
 
 
 def join_batch_norm(network: nn.Module) -> nn.Module:
-    """Let batch norm count the clips of all processes; names and weights are kept."""
+    """Make batch norm use the clips of all processes; names and weights are kept."""
     if world_size() == 1:
         return network
     if device().type == "cuda":
@@ -120,7 +120,7 @@ def join_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def average_gradients(module: nn.Module) -> nn.Module:
-    """Let `backward` leave the mean of all processes' gradients in each of them."""
+    """Make `backward` average gradients over all processes."""
     if world_size() == 1:
         return module
     # Batch norm's statistics already agree, so no buffers need broadcasting.
@@ -130,15 +130,15 @@ def average_gradients(module: nn.Module) -> nn.Module:
 class JoinedBatchNorm(nn.BatchNorm2d):
     """`nn.SyncBatchNorm` for the CPU, which torch's version does not support.
 
-    With sums over the clips, frames and mel bins of all processes, n values per channel:
+    Statistics are sums over the clips, frames and mel bins of all processes, n values per channel:
     mean = sum(x) / n, variance = sum((x - mean)^2) / n. The running variance is the unbiased one,
     variance * n / (n - 1), as in `nn.BatchNorm2d`. Gradients flow through the sums, so each
-    process has its part of the whole batch's gradient.
+    process gets its part of the whole batch's gradient.
     """
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> JoinedBatchNorm:
-        """The same layer, joined; it shares its parameters, frozen or not."""
+        """Convert a layer; both share their parameters, frozen or not."""
         joined = cls(norm.num_features, norm.eps, norm.momentum)
         joined.load_state_dict(norm.state_dict())
         joined.weight, joined.bias = norm.weight, norm.bias
@@ -175,7 +175,7 @@ def _sum_of_all(tensor: Tensor) -> Tensor:
 
 
 def _own_gpu() -> int:
-    """Number of this process's GPU on its machine; refuses more processes than GPUs."""
+    """Index of this process's GPU on its machine; refuses more processes than GPUs."""
     own, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if own >= found:
         raise SedmtlError(
@@ -199,8 +199,8 @@ def _report_first_failure(store: Store, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):
         os._exit(130)
     if not is_first:
-        # The launcher ends all processes as soon as one exits, so wait to be ended until the other
-        # has printed its error.
+        # The launcher ends all processes as soon as one exits, so stay alive until the other
+        # process has printed its error.
         with suppress(KeyboardInterrupt):
             time.sleep(PATIENCE_S)
         os._exit(1)

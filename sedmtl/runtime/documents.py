@@ -1,7 +1,7 @@
-"""YAML and JSON from untrusted sources, as plain values, and the checksum inside our own files.
+"""Parsing of untrusted YAML and JSON into plain values, and the checksum inside our own files.
 
-Tags create no objects, aliases expand to a bounded number of values, and nothing is so deep or so
-long that walking or printing the values fails. Anything else is a `ValueError` with the reason.
+Tags create no objects, aliases expand to a bounded number of values, and documents too deep or too
+large to walk or print are refused: a `ValueError` gives the reason.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import yaml
 CHECKSUM = "sha256"
 """Key of the checksum in a document."""
 MAX_YAML = 1 << 20
-"""Characters of a YAML text: PyYAML takes about 2 s to parse that many."""
+"""Most characters in a YAML text: PyYAML takes about 2 s to parse that many."""
 MAX_VALUES = 1 << 20
-"""Values of a YAML text with its aliases expanded."""
+"""Most values in a YAML text with its aliases expanded."""
 MAX_BITS = 1024
-"""Bits of an integer; Python refuses to print more than 4,300 digits."""
+"""Most bits in an integer; Python refuses to print more than 4,300 digits."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str) -> Any:
-    """One YAML document; None if it is empty.
+    """Parse one YAML document; None if it is empty.
 
     Raises:
         ValueError: The text is not YAML, repeats a key, or is too long, too deep or too large.
@@ -58,7 +58,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """One JSON document.
+    """Parse one JSON document.
 
     Raises:
         ValueError: The text is not JSON, or is nested too deeply.
@@ -76,7 +76,7 @@ def _weigh(value: Any, known: dict[int, int]) -> int:
     if not isinstance(value, dict | list | tuple | set):
         return 1
     if id(value) not in known:
-        # Too many until counted: a value that contains itself never ends.
+        # Over the limit until counted: a value that contains itself would never end.
         known[id(value)] = MAX_VALUES + 1
         inner = [*value, *value.values()] if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_weigh(each, known) for each in inner)
@@ -86,16 +86,16 @@ def _weigh(value: Any, known: dict[int, int]) -> int:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values with their checksum appended.
+    """Return JSON values with their checksum appended.
 
-    It guards against accidents (a bad disk, a manual edit, an incomplete copy), not against
-    tampering: whoever can write the file can also update the checksum.
+    The checksum guards against accidents (a bad disk, a manual edit, an incomplete copy), not
+    against tampering: whoever can write the file can also update the checksum.
     """
     return {**content, CHECKSUM: _digest(content)}
 
 
 def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content without its checksum.
+    """Return the content without its checksum.
 
     Raises:
         ValueError: The checksum does not match.

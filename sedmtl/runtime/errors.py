@@ -14,18 +14,18 @@ from difflib import get_close_matches
 from sedmtl.runtime.text import counted
 
 TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES}
-"""Errors of this process and its rights, not of a file."""
+"""Errors that stem from the process's limits or permissions, not from a damaged file."""
 
 OUT_OF_MEMORY = (
     "out of memory",
     "t allocate memory",
     "t start new thread",
     "failed to map segment",
-    # Of Python's compiler and of pybind11, when an allocation fails:
+    # From Python's compiler and pybind11 when an allocation fails:
     "error return without exception set",
     "without setting an exception",
 )
-"""Texts of errors that there is no memory for arrays, threads, libraries, or code."""
+"""Parts of error messages raised when memory for arrays, threads, libraries or code runs out."""
 
 
 class SedmtlError(Exception):
@@ -34,7 +34,7 @@ class SedmtlError(Exception):
 
 @contextmanager
 def explained(failure: str, advice: str = "") -> Iterator[None]:
-    """Turn an `OSError` in the block into a sentence: the failure, the reason, the advice."""
+    """Turn an `OSError` in the block into a `SedmtlError`: the failure, the reason, the advice."""
     try:
         yield
     except OSError as error:
@@ -42,26 +42,26 @@ def explained(failure: str, advice: str = "") -> Iterator[None]:
 
 
 def all_but(failed: Sequence[SedmtlError], noun: str) -> SedmtlError:
-    """That some of many could not be written: the first reason, and the number of the others."""
+    """Combine the errors of files that could not be written: the first, and how many more."""
     more = f" (and {counted(len(failed) - 1, f'more {noun}')})" if failed[1:] else ""
     return SedmtlError(f"{failed[0]}{more}; all else is written")
 
 
 def pass_on_trouble(error: BaseException) -> None:
-    """Raise an error that says nothing of the file, so that nobody calls that damaged.
+    """Re-raise an error that does not concern the file, so that the file is not called damaged.
 
     Raises:
-        OSError: There are too many open files, there is no memory, or no permission.
+        OSError: There are too many open files, no memory is left, or permission is missing.
     """
     if isinstance(error, OSError) and error.errno in TROUBLE:
         raise error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the system or a GPU has no memory left, or a limit on it has been reached.
+    """Whether the system or a GPU has run out of memory, or a memory limit was reached.
 
-    There is no class for it: libraries, threads and torch each fail in their own words, and another
-    error may have come of that.
+    No exception class covers this: libraries, threads and torch each raise their own, and it may be
+    the cause of another error.
     """
     words = str(error) if isinstance(error, ImportError | RuntimeError | SystemError) else ""
     cause = error.__cause__ or error.__context__
@@ -73,7 +73,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of an error sentence: ``"did you mean 'seed'? Known here: onsets, seed"``."""
+    """End of an error message: ``"did you mean 'seed'? Known here: onsets, seed"``."""
     known = list(known)
     nearest = get_close_matches(word, known, n=1)
     question = f"did you mean '{nearest[0]}'? Known" if nearest else "known"

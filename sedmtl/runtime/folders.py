@@ -1,4 +1,4 @@
-"""What folders hold. One that cannot be read is an error: nothing in it is left out silently."""
+"""Folder listings. An unreadable folder is an error or is reported, never skipped silently."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ ADVICE = ": give yourself access to it, or move it away"
 
 
 def entries(folder: Path) -> list[Path]:
-    """The entries of a folder, sorted; none if there is no such folder.
+    """List a folder, sorted; empty if there is no such folder.
 
     Raises:
-        SedmtlError: It cannot be read.
+        SedmtlError: The folder cannot be read.
     """
     with explained(f"cannot read the folder {folder}", ADVICE):
         try:
@@ -25,7 +25,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; a `SedmtlError` if its folder cannot be searched."""
+    """Whether the file exists; raises a `SedmtlError` if its folder cannot be searched."""
     with explained(f"cannot read the folder {path.parent}", ADVICE):
         try:
             return stat.S_ISREG(path.stat().st_mode)
@@ -34,7 +34,7 @@ def is_file(path: Path) -> bool:
 
 
 def tree(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files below a folder, and those of its folders that cannot be read, both sorted.
+    """List the files below a folder, and the unreadable folders below it, both sorted.
 
     Hidden files and folders are left out; links to folders are not followed.
     """

@@ -1,4 +1,4 @@
-"""Memory that is free, of a GPU or of this process's part of the machine."""
+"""Free memory of a GPU, or of the machine within this process's limits."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of a device.
+    """Free memory of a device, in bytes.
 
-    On the CPU, what the system can give without swapping, within the limits of the control groups
-    (version 2) that a container or a scheduler has put this process into. Where the system does
-    not tell, half of all memory.
+    On the CPU, this is the memory available without swapping, within the limits of the control
+    groups (version 2) that a container or scheduler has put this process into. Where the system
+    does not report it, half of all memory.
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return min([_of_system(), *_of_groups()])
+    return min([_free_in_system(), *_free_in_groups()])
 
 
-def _of_system() -> int:
+def _free_in_system() -> int:
     try:
         lines = (PROC / "meminfo").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line[:13] == "MemAvailable:")
@@ -30,8 +30,8 @@ def _of_system() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def _of_groups() -> list[int]:
-    """What each group around this process leaves; file pages that can be dropped count as free."""
+def _free_in_groups() -> list[int]:
+    """Free bytes in each control group of this process; reclaimable file pages count as free."""
     try:
         names = (PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:

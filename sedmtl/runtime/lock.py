@@ -1,4 +1,4 @@
-"""One process at a time in a folder, or with a file."""
+"""Locks that let one process at a time use a folder or a file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NAME = ".sedmtl.lock"
 
 @contextmanager
 def locked_file(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
-    """Open a file to read it and to add to it, begun if needed, and lock it while the block lasts.
+    """Open a file for reading and appending, and try to lock it until the block ends.
 
     Yields:
-        The file, without a buffer, and whether it was free: no other process has it locked.
+        The unbuffered file, and whether it was locked; False if another process holds the lock.
 
     Raises:
-        SedmtlError: It cannot be written or locked.
+        SedmtlError: The file cannot be written or locked.
     """
     make_folder(path.parent)
     with explained(f"cannot write {path}"):

@@ -1,6 +1,6 @@
-"""What a file was made from, and whether it is still current.
+"""Records of what a file was made from, which show whether it is still current.
 
-A store, a run, the journal of a batch and a kept evaluation each carry this record.
+Stores, runs, journals of predictions and kept evaluations each carry one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Origin:
     """What something was made from, as JSON values by name.
 
     Attributes:
-        decides: Those that determine the content.
-        recorded: Those noted for readers, without effect.
+        decides: Values that determine the content.
+        recorded: Values noted for readers, without effect.
     """
 
     decides: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Origin:
 
 
 class Stamp(NamedTuple):
-    """Size and time of a file: they show a change without reading it."""
+    """Size and modification time of a file, which reveal a change without reading it."""
 
     size: int
     mtime_ns: int
@@ -78,7 +78,7 @@ class Stamp(NamedTuple):
 
 
 def stamp_of(paths: Iterable[Path]) -> str:
-    """One stamp for many files; a `SedmtlError` if one is missing."""
+    """Combine the stamps of many files; raises a `SedmtlError` if one is missing."""
     digest = hashlib.sha256()
     for path in paths:
         size, mtime_ns = Stamp.of(path)
@@ -91,11 +91,11 @@ def stamp_of(paths: Iterable[Path]) -> str:
 def check_settings(
     path: Path, made_with: Mapping[str, Any], wanted: Mapping[str, Any], remake: str
 ) -> None:
-    """Refuse a store that was made with other settings than `data.yaml` has.
+    """Refuse a store that was made with different settings from those in `data.yaml`.
 
     Raises:
         SedmtlError: The settings differ; the message names the first key, and the command to
-            `remake` the store. A key that the store lacks is not compared.
+            `remake` the store. Keys that the store lacks are not compared.
     """
     for key in wanted:
         before, now = (Origin({key: values.get(key)}) for values in (made_with, wanted))

@@ -1,11 +1,11 @@
-"""The files that commands write for the user, told from the user's own by a record beside them.
+"""Output files of commands, and a record that distinguishes them from the user's own files.
 
-The record is a hidden file in the folder of the outputs, with a line for each content that was
-written: the file's name below the folder, the SHA-256, and the recording that it is about, if
-several recordings could claim the name. A file whose content is not in the record was not written
-by us, or was edited since: it is the user's. The line is written before the file gets its name, so
-a kill in between leaves no file that seems to be the user's. Only lines are added, in one write
-each: processes that write into one folder do not disturb each other.
+The record is a hidden file in the output folder, with one line for each content written: the file's
+name relative to the folder, its SHA-256, and the recording it belongs to if several recordings
+could claim the name. A file whose content is not in the record was not written by us, or was edited
+since: it is the user's. The line is written before the file gets its name, so a kill in between
+leaves no file that seems to be the user's. The record only grows, by one write per line, so several
+processes can write into one folder.
 """
 
 from __future__ import annotations
@@ -37,17 +37,16 @@ from sedmtl.runtime.text import counted, encoded
 NAME = ".sedmtl.files"
 
 FOLDER = ""
-"""In place of the checksum of a folder."""
+"""Stands for a folder in place of a checksum."""
 
 
 class Outputs:
     """The outputs below a folder.
 
     Args:
-        folder: It need not exist.
-        of: The recording that they are about, if several could claim the same names.
-        force: Whether files that are the user's are overwritten, too; None if the command has no
-            such option.
+        folder: The output folder; it need not exist.
+        of: The recording they belong to, if several could claim the same names.
+        force: Whether to overwrite the user's files, too; None if the command has no such option.
     """
 
     def __init__(self, folder: Path, *, of: str = "", force: bool | None = None) -> None:
@@ -55,10 +54,10 @@ class Outputs:
         self._records: dict[Path, _Record] = {}
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Refuse to overwrite files of the user, before anything is computed.
+        """Refuse to overwrite the user's files, before anything is computed.
 
         Raises:
-            SedmtlError: There are such files, and no `force`.
+            SedmtlError: There are such files, and `force` is not set.
         """
         if self._force:
             return
@@ -75,19 +74,19 @@ class Outputs:
             )
 
     def is_free(self, path: Path) -> bool:
-        """Whether there is nothing, or what we wrote there, about the same recording."""
+        """Whether a path is unused, or holds what we wrote there for the same recording."""
         if not os.path.lexists(path):
             return True
-        # Another command may have been given a folder above or below this one.
+        # Another command may have written into a folder above or below this one.
         known = [self._record(folder).find(path) for folder in path.absolute().parents]
         found = [digests for of, digests in known if self._of in ("", of)]
         return any(found) and _digest(path) in set().union(*found)
 
     def write(self, path: Path, content: bytes | str) -> None:
-        """Write a file atomically; a device or a pipe that the user named gets the content.
+        """Write a file atomically, or write into a device or pipe that the user named.
 
         Raises:
-            SedmtlError: It is the user's, or cannot be written.
+            SedmtlError: The file is the user's, or cannot be written.
         """
         content = encoded(content) if isinstance(content, str) else content
         if is_special(path):
@@ -98,10 +97,10 @@ class Outputs:
         write_bytes(path, content)
 
     def take(self, path: Path, partial: Path) -> None:
-        """Give a `hidden_file` its name; a device or a pipe gets its content.
+        """Rename a `hidden_file` to `path`, or copy it into a device or pipe.
 
         Raises:
-            SedmtlError: As of `write`.
+            SedmtlError: As in `write`.
         """
         if is_special(path):
             with partial.open("rb") as file:
@@ -116,19 +115,19 @@ class Outputs:
             partial.replace(path)
 
     def known(self) -> list[Path]:
-        """All paths in the record of this folder, whether there are files or not."""
+        """All paths in the record of this folder, whether or not the files exist."""
         return [self.folder / name for name in self._own.names]
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder that is ours; nothing if it is."""
+        """Create a folder and record it as ours."""
         self._own.add(path, FOLDER, self._of)
         make_folder(path)
 
     def remove(self, path: Path) -> bool:
-        """Remove a file if it is ours; whether there is none now.
+        """Remove a file if it is ours; return whether the path is free now.
 
         Raises:
-            SedmtlError: It cannot be removed.
+            SedmtlError: The file cannot be removed.
         """
         if not self.is_free(path):
             return False
@@ -137,10 +136,10 @@ class Outputs:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes from this folder while names for new files are chosen in it.
+        """Lock this folder while names for new files are chosen in it.
 
         Raises:
-            SedmtlError: The folder cannot be written, or another process does not leave it.
+            SedmtlError: The folder cannot be written, or another process keeps it locked.
         """
         path = self.folder / NAME
         make_folder(self.folder)
@@ -149,7 +148,7 @@ class Outputs:
         with file:
             with explained(f"cannot lock {path}"):
                 lock_soon(file)
-            # Through this handle: on Windows no other can read the locked byte.
+            # Read through this handle: on Windows no other handle can read the locked byte.
             file.seek(0)
             self._records = {self.folder.absolute(): _Record(self.folder.absolute(), file)}
             yield
@@ -165,9 +164,9 @@ class Outputs:
 
 
 class _Record:
-    """The record of a folder; its lines, if they are not given, are read from its file.
+    """The record of a folder; its lines are read from its file unless they are given.
 
-    One that cannot be read claims nothing: it may be in a folder above, and another person's.
+    An unreadable record counts as empty: it may be another user's, in a folder above.
     """
 
     def __init__(self, folder: Path, lines: Iterable[bytes] | None = None) -> None:
@@ -183,18 +182,18 @@ class _Record:
 
     @property
     def names(self) -> list[str]:
-        """Of the outputs, below the folder."""
+        """Names of the outputs, relative to the folder."""
         return list(self._known)
 
     def find(self, path: Path) -> tuple[str, set[str]]:
-        """The recording that an output is about, and the checksums of all that it was."""
+        """The recording an output belongs to, and the checksums of all its versions."""
         return self._known.get(path.absolute().relative_to(self._folder).as_posix(), ("", set()))
 
     def add(self, path: Path, digest: str, of: str) -> None:
-        """Add a line, unless it is known.
+        """Add a line, unless the record has it already.
 
         Raises:
-            SedmtlError: It cannot be written.
+            SedmtlError: The record cannot be written.
         """
         known_of, digests = self.find(path)
         of = of or known_of
@@ -203,7 +202,7 @@ class _Record:
         name = path.absolute().relative_to(self._folder).as_posix()
         make_folder(self._folder)
         line = json.dumps({"name": name, "sha256": digest, "of": of}).encode() + b"\n"
-        # In /tmp it may be another person's: then what we write is not known as ours later.
+        # In /tmp the record may be another user's; then our output is not recognised as ours later.
         theirs = suppress(PermissionError)
         with explained(f"cannot write {self._path}"), theirs, open_own(self._path, "a+b") as file:
             # A full disk or a power failure may have cut the last line off.
@@ -215,7 +214,7 @@ class _Record:
 
     def _note(self, name: str, digest: str, of: str) -> None:
         known_of, digests = self._known.get(name, ("", set()))
-        # A name that went to another recording was free.
+        # A name passes to another recording only if it was free.
         self._known[name] = of, digests | {digest} if known_of == of else {digest}
 
 
@@ -230,7 +229,7 @@ def write_output(path: Path, content: bytes | str, *, force: bool | None) -> Non
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256 of a file; None if it is none, or cannot be read."""
+    """SHA-256 of a file; None for a link, or if the file cannot be read."""
     if path.is_symlink():
         return None
     if path.is_dir():
@@ -243,11 +242,11 @@ def _digest(path: Path) -> str | None:
 
 
 def _pour(path: Path, content: IO[bytes]) -> None:
-    """Write into a device, or into a pipe that somebody reads: one that nobody reads would hang."""
+    """Write into a device or pipe; a pipe without a reader raises an error instead of blocking."""
     with explained(f"cannot write {path}"):
         try:
             own = own_descriptor(path)
-            # Opened anew, a file that stdout was redirected to would be written from its beginning.
+            # Reopening a file that stdout is redirected to would overwrite its beginning.
             descriptor = os.open(path, os.O_WRONLY | NO_WAIT) if own is None else os.dup(own)
         except OSError as error:
             if error.errno == errno.ENXIO:

@@ -1,4 +1,4 @@
-"""This process: its signals, and its memory. Imports nothing from this package."""
+"""Signals and memory of this process. Imports nothing from this package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 GRACE_S = 0.5
-"""Time an interrupted command has to end by itself."""
+"""Time an interrupted command has to exit by itself."""
 
 EXIT_CODE = 130
 
@@ -36,11 +36,11 @@ def ending_soon(sentence: str) -> Iterator[None]:
     """End the process within about a second of Ctrl-C, whatever the block computes.
 
     Python raises KeyboardInterrupt between its own instructions, and the backward pass at the
-    paper's size is one instruction of many seconds on a CPU. An interruption leaves what a kill
-    leaves; every stage resumes from that.
+    paper's size is one instruction of many seconds on a CPU. Exiting here leaves the same state as
+    a kill; every stage resumes from that.
 
     Args:
-        sentence: Printed on stderr if the process has to be ended here.
+        sentence: Printed on stderr if the process does not exit by itself.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -65,7 +65,7 @@ def _watch(signals: socket.socket, ended: threading.Event, sentence: str) -> Non
     """Read each signal's number, which the system writes even while Python is busy."""
     while number := signals.recv(1):
         if number[0] == signal.SIGINT and not ended.wait(GRACE_S):
-            # Not through Python's streams, whose locks the main thread may hold. A progress bar may
+            # Bypasses Python's streams, whose locks the main thread may hold. A progress bar may
             # have hidden the cursor.
             cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
             os.write(2, f"{cursor}\n{sentence}\n".encode())
@@ -77,7 +77,7 @@ def restored_signals(*, sigterm_interrupts: bool = False) -> Iterator[None]:
     """Restore the handlers of the ending signals after the block; does nothing in another thread.
 
     Args:
-        sigterm_interrupts: Whether SIGTERM raises KeyboardInterrupt in the block, as Ctrl-C does.
+        sigterm_interrupts: Whether SIGTERM raises KeyboardInterrupt in the block, like Ctrl-C.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -31,21 +31,21 @@ QUIET_S = 5.0
 """Shortest interval between two progress lines in a log file."""
 
 CALIBRATION_S = 2.0
-"""Time to measure before estimating the rest: in less, the first items dominate."""
+"""Time to measure before estimating the remainder: before that, the first items dominate."""
 
 WORTH_TELLING_S = 10.0
 """Shorter remainders are not worth showing."""
 
 
 def plain(text: str) -> Text:
-    """A line that shows as it is: to rich, strings may hold markup and names of emojis."""
+    """Text to be shown literally: in a plain string, rich interprets markup and emoji names."""
     return Text(printable(text))
 
 
 def say(text: str) -> None:
     """Print one line for the user, above the bar if there is one.
 
-    A stderr that takes nothing, for example a log file on a full disk, does not end the work.
+    A failing stderr, for example a log file on a full disk, does not stop the work.
     """
     try:
         console.print(plain(text))
@@ -73,7 +73,7 @@ def progress(
         what: Short description.
         total: Number of units.
         done: Units that an earlier, interrupted attempt finished.
-        unit: What is counted, unless `what` says so.
+        unit: Name of the unit; empty if `what` already says it.
         log: Whether to write progress lines to a log file; False if the block writes its own.
 
     Yields:
@@ -116,7 +116,7 @@ def board() -> Iterator[Callable[[Sequence[str]], None]]:
 
 
 class _Meter:
-    """Counts the units that are done, and prints how long the rest takes."""
+    """Counts finished units and prints how long the remainder will take."""
 
     def __init__(self, what: str, total: int, done: int, unit: str, *, lines: bool) -> None:
         self._what, self._total, self._lines = what, total, lines
@@ -127,7 +127,6 @@ class _Meter:
         self._tenth = self._tenths()
 
     def advance(self, n: int) -> None:
-        """Count the units just finished."""
         self._done += n
         now = time.monotonic()
         self._estimate(now)
@@ -140,7 +139,7 @@ class _Meter:
     def _estimate(self, now: float) -> None:
         """Estimate once how long the work takes, after the first few units.
 
-        The first does not count: it includes imports, warm-up and the start of workers.
+        The first unit is excluded: it includes imports, warm-up and the start of workers.
         """
         n_done = self._done - self._before
         if not self._first:

@@ -1,7 +1,7 @@
-"""Regular files, in whose place anything may stand: a link, a pipe, a device.
+"""Safe opening of regular files whose paths may turn out to be links, pipes or devices.
 
-Nothing here waits for a pipe. Writing follows no link, and changes no file that has a second name:
-that may be a file of the user. Reading follows links.
+Nothing here blocks on a pipe. Writing follows no links, and changes no file that has a second name
+(a hard link), which may be the user's file. Reading follows links.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
 class IrregularError(OSError):
-    """Something else is in the place of a file; `strerror` says what."""
+    """A path is not a regular file; `strerror` says what it is."""
 
 
 def open_own(path: Path, mode: str, **how: Any) -> IO[Any]:
     """`open` for a file of ours that is written in place.
 
     Raises:
-        OSError: As `open`; an `IrregularError` if it is a link, a pipe or a device, or has a
-            second name.
+        OSError: As `open`; an `IrregularError` if the path is a link, a pipe or a device, or the
+            file has a second name.
     """
     return open(path, mode, opener=partial(_open, follow=False), **how)
 
@@ -36,25 +36,25 @@ def open_to_read(path: Path, mode: str = "rb", **how: Any) -> IO[Any]:
     """`open` for reading.
 
     Raises:
-        OSError: As `open`; an `IrregularError` if it is a pipe or a device.
+        OSError: As `open`; an `IrregularError` if the path is a pipe or a device.
     """
     return open(path, mode, opener=partial(_open, follow=True), **how)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; raises as `open_to_read` does."""
+    """Read a file; raises as `open_to_read` does."""
     with open_to_read(path) as file:
         content: bytes = file.read()
     return content
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8; raises as `open_to_read` does, or a `UnicodeDecodeError`."""
+    """Read a UTF-8 file; raises as `open_to_read` does, or a `UnicodeDecodeError`."""
     return read_bytes(path).decode()
 
 
 def own_descriptor(path: Path) -> int | None:
-    """The number of `/dev/stdout` and its like, which may be a file; None of another path."""
+    """File descriptor that a path such as `/dev/stdout` stands for; None for other paths."""
     names = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
     found = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", str(path))
     number = names.get(str(path)) or (found and found[1])
@@ -62,7 +62,7 @@ def own_descriptor(path: Path) -> int | None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether it is, or links to, a device or a pipe, where reading may block; or `/dev/stdout`."""
+    """Whether a path is (or links to) a device or a pipe, or is one such as `/dev/stdout`."""
     if own_descriptor(path) is not None:
         return True
     try:
@@ -73,17 +73,17 @@ def is_special(path: Path) -> bool:
 
 
 def require_own(path: Path, *, alone: bool = True) -> None:
-    """Raise what `open_own` raises if it cannot be written in place; nothing if it is not there.
+    """Raise what `open_own` would raise; a missing file passes.
 
     Args:
-        path: The file, to be opened by a library.
-        alone: Whether it must have no second name; False if it is to be replaced.
+        path: The file, which a library will open.
+        alone: Whether it must have no second name; False if it will be replaced.
     """
     _require(path, follow=False, alone=alone)
 
 
 def require_readable(path: Path) -> None:
-    """Raise what `open_to_read` raises for a pipe or a device, which a library is not to open."""
+    """Raise what `open_to_read` would raise for a pipe or device, before a library opens it."""
     _require(path, follow=True, alone=False)
 
 
@@ -96,7 +96,7 @@ def _require(path: Path, *, follow: bool, alone: bool) -> None:
 
 
 def _open(path: str, flags: int, *, follow: bool) -> int:
-    """For `open`: the descriptor of a file that has passed the check, emptied only then."""
+    """Opener for `open`: check the file, and only then truncate it if asked to."""
     _require(Path(path), follow=follow, alone=not follow)
     no_follow = 0 if follow else NO_FOLLOW
     descriptor = os.open(path, flags & ~os.O_TRUNC | no_follow | NO_WAIT, 0o666)

@@ -16,7 +16,7 @@ from sedmtl.runtime.regular import read_bytes
 
 
 class TableRow(dict[str, str]):
-    """The values of a row by column; `line` is that of the file where the row ends."""
+    """The values of a row by column; `line` is the line of the file where the row ends."""
 
     def __init__(self, values: Mapping[str, str], line: int) -> None:
         super().__init__(values)
@@ -43,14 +43,14 @@ def read_table(
 
 
 def table_text(path: Path, fallback: str | None = None) -> str:
-    """The text of a table in UTF-8, or in UTF-16 if it begins with a byte order mark.
+    """Read the text of a table in UTF-8, or in UTF-16 if it begins with a byte order mark.
 
     Args:
         path: The table.
-        fallback: The encoding that one in neither is read in, with a warning; None: an error.
+        fallback: Encoding to use, with a warning, if it is neither; None raises an error.
 
     Raises:
-        SedmtlError: It cannot be read.
+        SedmtlError: The table cannot be read.
     """
     try:
         content = read_bytes(path)
@@ -80,14 +80,14 @@ def table_text(path: Path, fallback: str | None = None) -> str:
 def parse_table(
     text: str, path: Path, columns: Sequence[str], delimiter: str, *, quoted: bool = True
 ) -> list[TableRow]:
-    """The rows of a table, as `read_table` describes it; there may be none.
+    """Parse the rows of a table as in `read_table`; there may be none.
 
     Args:
         text: The table.
-        path: For the error messages.
-        columns: That it must have.
-        delimiter: Between the values of a row.
-        quoted: Whether double quotes hold a value together; if not they are part of it.
+        path: Its file, for error messages.
+        columns: Columns that it must have.
+        delimiter: Separator of the values in a row.
+        quoted: Whether double quotes enclose values; otherwise they are part of the value.
     """
     file = io.StringIO(text, newline="")
     try:
@@ -114,7 +114,7 @@ def parse_table(
 
 
 def _other_separator(found: Sequence[str], delimiter: str) -> str:
-    """In words, the separator that the columns seem to have in place of the right one."""
+    """End of an error message that names the separator which the table seems to use instead."""
     names = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
     for other, name in names.items():
         if other != delimiter and len(found) == 1 and other in found[0]:

@@ -1,7 +1,7 @@
-"""Text from elsewhere - names of files and classes, answers of servers - made inert where it shows.
+"""Escaping of untrusted text, such as file and class names or server responses, for display.
 
-One function for each place that gives characters a meaning of their own: a line of a terminal, a
-cell of Markdown, a cell of a spreadsheet, the name of a file.
+One function for each place that gives characters a special meaning: a terminal line, a Markdown
+cell, a spreadsheet cell, a file name.
 """
 
 from __future__ import annotations
@@ -10,49 +10,49 @@ import re
 from collections.abc import Sequence
 
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What moves a terminal's cursor, colours or clears it, begins another line or reverses the
-direction of writing; and the halves of surrogate pairs that stand for bytes that are not UTF-8."""
+"""Characters that control a terminal, start a new line or reverse the writing direction, and the
+lone surrogates that stand for bytes that are not UTF-8."""
 
 MARKDOWN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown gives a meaning to; an underscore within a word has none."""
+"""Characters with a meaning in Markdown; an underscore within a word has none."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""First characters of a cell that make spreadsheets compute it (OWASP, "CSV Injection")."""
+"""First characters of a cell that spreadsheets evaluate as a formula (OWASP, "CSV Injection")."""
 
 
 NAME_WANTED = "a folder name of letters, digits, '_', '.', '+' and '-'"
 
 
 def is_name(text: str) -> bool:
-    """Whether data or a run can be called so: the name stands in names of files."""
+    """Whether text can name a data set or a run: it becomes part of file names."""
     return re.fullmatch(r"\w[\w.+-]*", text) is not None
 
 
 def printable(text: str) -> str:
-    r"""One line for a terminal: what would control it is spelt out, as in `\x1b`."""
+    r"""One line for a terminal, with control characters escaped, as in `\x1b`."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def encoded(text: str) -> bytes:
-    r"""UTF-8; the bytes of a name that is not UTF-8 are spelt out, as in `\udcff`."""
+    r"""Encode as UTF-8; bytes of a name that is not UTF-8 are escaped, as in `\udcff`."""
     return text.encode(errors="backslashreplace")
 
 
 def markdown_cell(text: str) -> str:
-    """Text in a table, a heading or an item of Markdown that shows as it is."""
+    """Text that appears literally in a Markdown table, heading or list item."""
     return MARKDOWN.sub(r"\\\g<0>", printable(text))
 
 
 def csv_cell(text: str) -> str:
-    """A cell that a spreadsheet takes for text or a number, never for a formula.
+    """A cell that a spreadsheet reads as text or a number, never as a formula.
 
-    An apostrophe goes before what would be one, as spreadsheets themselves do it.
+    A would-be formula gets a leading apostrophe, the spreadsheets' own convention.
     """
     return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
 
 
 def file_name(text: str) -> str:
-    """A name that any file system takes for a file or folder, not a path; perhaps too long."""
+    """A file or folder name, not a path, that any file system accepts unless it is too long."""
     return re.sub(r"[^\w.+() -]", "_", text).strip(". ") or "_"
 
 
@@ -63,7 +63,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], n_left: int = 1) -> list[str]:
-    """Rows of cells as lines: the first columns to the left, those of numbers to the right."""
+    """Format rows of cells as lines: the first `n_left` columns left-aligned, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

@@ -1,1 +1,1 @@
-"""Workers: local threads or the processes of a cluster, and how they return arrays."""
+"""Workers: local threads or cluster processes, and how they return arrays."""

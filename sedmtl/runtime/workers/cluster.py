@@ -1,7 +1,7 @@
 """The workers of a Dask cluster; the only module that uses Dask.
 
 Dask comes with the extra `sedmtl[dask]` and is imported when a scheduler is given. When a worker
-dies, Dask gives its items to another one.
+dies, Dask reassigns its items to another one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def open_workers(n_threads: int, scheduler: str | None) -> Iterator[Workers]:
 
     Raises:
         SedmtlError: Dask is missing, the scheduler cannot be reached or has no worker, a worker
-            has another version of sedmtl, or the cluster fails while the block runs.
+            has a different version of sedmtl, or the cluster fails while the block runs.
     """
     with threads(n_threads) if scheduler is None else _connect(scheduler) as workers:
         yield workers
@@ -50,8 +50,8 @@ def _connect(address: str) -> Iterator[Workers]:
             _check_versions(client, address)
         except (CancelledError, OSError) as error:
             raise _gone(address) from error
-        # Dask's own futures: those of `get_executor` never end if the scheduler is gone. Not pure,
-        # or Dask would return an earlier result for the same path.
+        # Dask's own futures: those of `get_executor` never finish if the scheduler is gone. Not
+        # pure, or Dask would return an earlier result for the same path.
         submit = partial(client.submit, _as_here, sedmtl.__version__, pure=False)
         try:
             yield Workers(submit, partial(_count_threads, client, address), apart=True)
@@ -75,7 +75,7 @@ def _dask() -> ModuleType:
         raise SedmtlError(
             f"--scheduler needs Dask ({error}): pip install 'sedmtl[dask]'"
         ) from error
-    # They log a lost connection with tracebacks; our error is one sentence.
+    # These log a lost connection with tracebacks; our error is one sentence.
     for name in ("distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed
@@ -90,16 +90,16 @@ def _open_client(distributed: ModuleType, address: str) -> Any:
         except Exception as error:  # raised below
             answers.put(error)
 
-    # In a thread, since Dask waits for ever for what takes a connection and then says nothing.
+    # In a thread: Dask waits forever for a server that accepts a connection but never answers.
     Thread(target=connect, daemon=True).start()
     try:
         answer = answers.get(timeout=CONNECT_S + 1)
     except Empty:
         raise SedmtlError(
-            f"--scheduler {address}: what listens there says nothing; expected a Dask scheduler"
+            f"--scheduler {address}: the server there does not answer; expected a Dask scheduler"
         ) from None
     if isinstance(answer, Exception):
-        # Of any kind: Dask takes the first bytes of an HTTP server for the length of an array.
+        # Any exception: Dask misreads the first bytes of an HTTP server as the length of an array.
         raise SedmtlError(
             f"--scheduler {address}: no Dask scheduler answers ({answer}); expected an address "
             "such as tcp://host:8786"
@@ -108,12 +108,12 @@ def _open_client(distributed: ModuleType, address: str) -> Any:
 
 
 def _check_versions(client: Any, address: str) -> None:
-    """Wait for a worker; the scheduler and all workers must have the sedmtl of this process."""
+    """Wait for a worker; check that scheduler and workers have this process's sedmtl version."""
     if not _count_threads(client, address):
         progress.say(f"waiting up to {WAIT_S:g} s for a worker of {address}")
     try:
-        # An item, not a query: an adaptive cluster starts workers only for items. And a built-in
-        # function: a worker without sedmtl dies when it receives one of ours.
+        # Submit an item: an adaptive cluster starts workers only for items, not for queries. Use a
+        # built-in function: a worker without sedmtl dies when it receives one of ours.
         client.submit(int, pure=False).result(timeout=WAIT_S)
         versions = {address: client.run_on_scheduler(_version)}
     except TimeoutError as error:
@@ -130,7 +130,7 @@ def _check_versions(client: Any, address: str) -> None:
 
 
 def _as_here(version: str, function: Callable[[Any], Any], item: Any) -> Any:
-    """On a worker, which may have come since the versions were compared."""
+    """Run on a worker; it may have joined after the versions were compared, so check again."""
     if sedmtl.__version__ != version:
         raise _differs("a worker", version, sedmtl.__version__)
     return function(item)

@@ -1,4 +1,4 @@
-"""Items of many iterables, in order, computed ahead by threads.
+"""Items of many iterables, computed ahead by threads and returned in order.
 
 Imports nothing from this package.
 """
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Lane = Queue[tuple[Item] | BaseException | None]
-"""The waiting items of one iterable; then its exception, or None at its end."""
+"""Queue of one iterable's items, which ends with its exception or None."""
 
 POLL_S = 0.1
 """Poll interval of a worker waiting for the consumer."""
@@ -33,10 +33,10 @@ def prefetch(
     Args:
         sources: The iterables.
         n_workers: How many iterables are read at once.
-        n_ahead: How many items of each may wait; then its thread waits, too.
+        n_ahead: How many items of each are computed ahead before its thread waits.
 
     Yields:
-        An iterator over the items, each with the number of its iterable, in order.
+        An iterator over the items in order, each with the index of its iterable.
     """
     stop = threading.Event()
 

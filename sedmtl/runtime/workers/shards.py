@@ -1,7 +1,7 @@
-"""Arrays from workers to the one process that writes the store, and the folder for them.
+"""Transfer of arrays from workers to the process that writes the store.
 
-Threads pass arrays in memory. The workers of a cluster write each block of rows to its own file, a
-shard, on the shared file system, and only its name goes through the scheduler. The bytes of the
+Threads pass arrays in memory. Cluster workers write each block of rows to a file of its own, a
+shard, on the shared file system, and send only its name through the scheduler. The bytes of the
 store are the same.
 """
 
@@ -31,9 +31,9 @@ SHARE = "every worker of a cluster must see this machine's files at the same pat
 
 @contextmanager
 def scratch_beside(store: Path) -> Iterator[Path]:
-    """A hidden folder beside a store, removed after the block or, after a kill, by the next run.
+    """Yield a hidden folder next to a store; removed at the end or, after a kill, by the next run.
 
-    The caller must hold the lock of the store's folder: folders of other runs are removed.
+    The caller must hold the lock of the store's folder, since folders of other runs are removed.
     """
     store = store.absolute()
     for abandoned in store.parent.glob(".*.scratch"):
@@ -49,10 +49,10 @@ def scratch_beside(store: Path) -> Iterator[Path]:
 def map_arrays(
     function: Callable[[Item], Arrays], items: Iterable[Item], workers: Workers, scratch: Path
 ) -> Iterator[Arrays]:
-    """`threads.map_in_order` for a function whose results are arrays by name.
+    """`threads.map_in_order` for a function that returns arrays by name.
 
-    If the workers are apart, function and items must be picklable, all workers must see `scratch`,
-    and at most two shards per thread wait there.
+    If the workers are other processes, function and items must be picklable, all workers must see
+    `scratch`, and at most two shards per thread wait there.
 
     Raises:
         SedmtlError: A worker cannot see the folder, or the disk is full.
@@ -66,10 +66,10 @@ def map_arrays(
 
 
 def _write_shard(item: Item, function: Callable[[Item], Arrays], folder: Path) -> str:
-    """On a worker: write the arrays to a file and return its name."""
+    """Run on a worker: write the arrays to a file and return its name."""
     keep_memory()
     arrays: dict[str, Any] = dict(function(item))
-    # A unique name: Dask may compute an item twice and forget the first result.
+    # A unique name: Dask may compute an item twice and discard the first result.
     shard = folder / f"{uuid4().hex}.npz"
     part = shard.with_suffix(".part")
     with explained(f"a worker cannot write {shard}", f"; {SHARE}"):

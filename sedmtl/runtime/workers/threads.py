@@ -1,8 +1,8 @@
-"""Parallel work on many items, in order, with few results in memory.
+"""Parallel work on many items, with results in order and few of them in memory.
 
-On this machine the workers are threads, not processes: decoding, resampling and array arithmetic
-all release the GIL, so two threads rendered 1.8 times as much as one on two cores, and nothing has
-to be copied. `cluster` provides workers on other machines. Imports nothing from this package.
+Local workers are threads, not processes: decoding, resampling and array arithmetic all release the
+GIL, so two threads on two cores rendered 1.8 times as much as one, and nothing has to be copied.
+`cluster` provides workers on other machines. Imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Workers(NamedTuple):
     """Threads, or the workers of a cluster.
 
     Attributes:
-        submit: Takes a function and an item; gives a future, of Python or of Dask.
-        n_threads: How many items are processed at once; called for every item, since the workers
-            of a cluster come and go.
-        apart: Whether they are other processes: functions, items and results are pickled, so
-            arrays are passed through files (`shards.map_arrays`).
+        submit: Takes a function and an item; returns a Python or Dask future.
+        n_threads: Returns how many items are processed at once; called for every item, since
+            cluster workers come and go.
+        apart: Whether the workers are other processes: functions, items and results are pickled,
+            so arrays are passed through files (`shards.map_arrays`).
     """
 
     submit: Callable[[Callable[[Any], Any], Any], Future[Any]]
@@ -35,13 +35,13 @@ class Workers(NamedTuple):
 
 
 def all_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def threads(n_threads: int) -> Iterator[Workers]:
-    """Threads of this process. Leaving the block cancels the items that have not started."""
+    """Yield threads of this process. Leaving the block cancels items that have not started."""
     executor = ThreadPoolExecutor(n_threads)
     try:
         yield Workers(executor.submit, lambda: n_threads, apart=False)
