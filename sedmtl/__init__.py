@@ -1,16 +1,16 @@
 """Weakly labelled sound event detection: mix, features, train, eval, visualize.
 
-`train` trains a network as the command of that name does, `load` opens a trained run, and
-`SedmtlError` is what they raise; everything else is reached through the command line
-(`sedmtl --help`) or by importing the module that holds the noun.
+`train` trains a network as the command of that name does, `load` opens a trained run, and both
+raise `SedmtlError`. For everything else use the command line (`sedmtl --help`), or import the
+module that holds it.
 """
 
 from __future__ import annotations
 
 import sys
 
-# For `python -m sedmtl`, Python looks for modules in the current folder first: a file of the
-# project that is called yaml.py would run.
+# `python -m sedmtl` puts the current folder first on the module path, where a project's own
+# yaml.py would be imported.
 if (
     sys.argv[:1] == ["-m"]
     and sys.orig_argv[-len(sys.argv)].endswith("sedmtl")
@@ -63,7 +63,7 @@ _HOMES = {
     "StopTraining": "training.run",
     "train": "training.interface",
 }
-"""Where the names are that are imported when they are used: torch takes seconds."""
+"""Modules of the names that are imported on first use: importing torch takes seconds."""
 
 
 def __getattr__(name: str) -> Any:
@@ -82,15 +82,15 @@ def load(
     """Open a trained run.
 
     Args:
-        run: A run folder, as `sedmtl train` writes it below `work/runs`; or, in the folder of a
-            `data.yaml`, the name of one. By default the project's newest finished run.
-        device: Where it computes, in PyTorch's words: `cpu`, `cuda`, `cuda:1`.
-        encoder: File of the frozen encoder, if the run has learned from its frames; by default the
-            one that a `data.yaml` in the current folder names.
+        run: A run folder, as `sedmtl train` writes it below `work/runs`; or, if the current folder
+            has a `data.yaml`, the name of a run. By default the project's newest finished run.
+        device: PyTorch device: `cpu`, `cuda`, `cuda:1`.
+        encoder: File of the frozen encoder, if the run was trained on its frames; by default the
+            one named by a `data.yaml` in the current folder.
 
     Raises:
-        SedmtlError: There is no such run, or it holds no finished network; of an unknown name, the
-            sentence has the nearest.
+        SedmtlError: There is no such run, or it holds no finished network; for an unknown name,
+            the message suggests the nearest one.
 
     Examples:
         >>> detector = sedmtl.load(run)

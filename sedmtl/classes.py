@@ -1,7 +1,7 @@
-"""Names of classes: one spelling for each.
+"""Class names: one spelling for each.
 
-The same letters can be stored in two ways, composed and decomposed; macOS decomposes the names of
-files. As different names they would silently be two classes.
+Unicode can store the same letters composed or decomposed, and macOS decomposes file names. Two
+such names would silently become two classes.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from sedmtl.runtime.progress import say
 
 LONG = 5
-"""Letters of a name from which on another letter, or one less, makes it a twin and not a word."""
+"""Shortest name in which a changed, added or missing letter suggests a misspelling."""
 
 
 def class_name(text: str) -> str:
-    """A name as read from a table, a folder or an option, composed (Unicode's NFC)."""
+    """Compose (Unicode NFC) a name that was read from a table, a folder or an option."""
     return unicodedata.normalize("NFC", text)
 
 
 def warn_of_twins(names: Iterable[str]) -> None:
-    """Warn of classes whose names are nearly the same; they are kept apart."""
+    """Warn about classes whose names are nearly the same; they stay separate."""
     found = twins(names)
     if found:
         more = f" (and {len(found) - 1} more such groups)" if found[1:] else ""
         say(
             f"warning: the names of the classes {' and '.join(map(repr, found[0]))}{more} are "
-            "nearly the same; they are kept apart: if they are one, give them one spelling"
+            "nearly the same; they are kept apart: if they are one class, give them one spelling"
         )
 
 
 def twins(names: Iterable[str]) -> list[list[str]]:
-    """Groups of names that differ in case, accents or separators, or in one letter or two.
+    """Group names that differ in case, accents or separators, or in one or two letters.
 
-    Numbered names, such as `site 1` and `site 2`, are no twins.
+    Numbered names, such as `site 1` and `site 2`, are not twins.
     """
     plain = {name: _plain(name) for name in sorted(set(names))}
     by_key: dict[str, list[str]] = {}
@@ -48,13 +48,13 @@ def twins(names: Iterable[str]) -> list[list[str]]:
 
 
 def _plain(name: str) -> str:
-    """Letters and digits alone, in lower case and without accents."""
+    """Reduce a name to lower-case letters and digits without accents."""
     letters = unicodedata.normalize("NFKD", name.casefold())
     return "".join(letter for letter in letters if letter.isalnum()) or name
 
 
 def _not_numbered(group: Sequence[str], plain: Mapping[str, str]) -> list[str]:
-    """Without the names that differ from one before them in their numbers alone."""
+    """Drop names that differ from an earlier one only in their numbers."""
     kept: list[str] = []
     for name in group:
         letters = re.sub(r"\d+", "", plain[name])

@@ -1,7 +1,7 @@
-"""Strong labels: which event sounds from when to when, and the TSV that carries them.
+"""Strong labels, the classes and times of events, and the TSV format for them.
 
-The TSV is the DCASE one: `filename onset offset event_label`, seconds, tab-separated. `label_files`
-reads it.
+The format is that of DCASE: `filename onset offset event_label`, in seconds, tab-separated.
+`label_files` reads it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Event(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """A sound event that a network found; its score is the highest frame score within."""
+    """A sound event that a network found; its score is the highest frame score within it."""
 
     label: str
     onset_s: float
@@ -32,7 +32,7 @@ class Detection(NamedTuple):
 
 
 def strong_label_text(labels: Mapping[str, Iterable[Event]]) -> str:
-    """The strong labels of many clips as the text of a TSV, one row an event.
+    """Format the strong labels of many clips as TSV, one row per event.
 
     A value with a tab, a line break or a double quote is quoted as in CSV.
     """

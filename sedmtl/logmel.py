@@ -34,8 +34,8 @@ def n_frames(n_samples: int, window: int, hop: int) -> int:
 def mel_filters(window: int, f_min: float, f_max: float, n_mels: int, sample_rate: int) -> Tensor:
     """Slaney mel filters of unit area: (window / 2 + 1, F).
 
-    torchaudio's last release was built for torch 2.11, so `slaney_filters` stands in for it. Both
-    give the same bytes, so features do not depend on which one is installed.
+    torchaudio's last release was built for torch 2.11; for other versions there is
+    `slaney_filters`. Both give the same bytes, so features do not depend on which one is used.
     """
     if melscale_fbanks is None:
         return slaney_filters(window, f_min, f_max, n_mels, sample_rate)
@@ -54,8 +54,8 @@ def slaney_filters(
 
     The mel scale (Slaney, Auditory Toolbox, 1998) is linear up to 1 kHz, which is 15 mel, and
     logarithmic above: 27 mel for a factor of 6.4. The operations and their order are
-    torchaudio's, in float32, so that the result is equal to the last bit; its rounding of half an
-    odd sample rate is kept for that reason.
+    torchaudio's, in float32, so that the results are bit-identical; its rounding of half an odd
+    sample rate is kept for that reason.
     """
     hz_per_mel, log_step = 200 / 3, math.log(6.4) / 27
 
@@ -71,7 +71,7 @@ def slaney_filters(
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram of the recipe.
+    """Log-mel spectrogram of the paper.
 
     Symmetric Hamming window, no centring, magnitude divided by the root of the window's energy,
     area-normalised Slaney mel filters on the magnitude (not the power), log(x + 1e-8).
@@ -117,7 +117,7 @@ class LogMel(nn.Module):
         self.filters: Tensor
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(B, N) in [-1, 1] -> (B, T, F) natural logarithm, float32."""
+        """(B, N) in [-1, 1] -> (B, T, F) natural logarithm of the mel magnitudes, float32."""
         return torch.log(self.mel(waveform) + FLOOR)
 
     def mel(self, waveform: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class LogMel(nn.Module):
         return mel
 
     def centres_hz(self) -> npt.NDArray[np.float32]:
-        """(F,) centre of gravity of each mel filter."""
+        """(F,) centre of gravity of each mel filter, in Hz."""
         hz = torch.linspace(0, self.sample_rate / 2, len(self.filters))
         centres: npt.NDArray[np.float32] = (hz @ self.filters / self.filters.sum(dim=0)).numpy()
         return centres
@@ -140,8 +140,8 @@ class Standardiser(nn.Module):
     """Z-score per mel bin, fitted on the training folds only.
 
     Args:
-        mean: (F,) of the log-mel.
-        std: (F,); a bin that never changes is only centred.
+        mean: (F,) mean of each log-mel bin.
+        std: (F,) standard deviation; a constant bin (0) is only centred.
     """
 
     def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike) -> None:
@@ -170,14 +170,14 @@ class Standardiser(nn.Module):
             mean = mean + shift * len(frames) / n_all
             n = n_all
         std = np.sqrt(scatter / n)
-        # Less than the values' own rounding is no deviation: what came would be divided by it.
+        # A deviation below the values' own rounding counts as 0, or dividing by it amplifies noise.
         rounding = np.finfo(block.dtype).eps * np.abs(mean)
         return cls(mean, np.where(std > rounding, std, 0.0))
 
     def forward(self, logmel: Tensor) -> Tensor:
-        """(…, F) -> (…, F), zero mean and unit variance a bin over the training folds."""
+        """(…, F) -> (…, F), zero mean and unit variance per bin over the training folds."""
         return (logmel - self.mean) / self.std
 
     def invert(self, standardised: Tensor) -> Tensor:
-        """(…, F) -> (…, F), back to the unit of the log-mel."""
+        """(…, F) -> (…, F), back to the scale of the log-mel."""
         return standardised * self.std + self.mean

@@ -191,7 +191,7 @@ def test_a_store_that_another_process_has_locked_is_not_called_damaged(
 )
 def test_a_file_of_the_user_in_place_of_a_store_stays(project, command, name, one_sentence):
     (project.work / name).write_text("mine")
-    one_sentence(project.run(*command), Path(name).name, "no store that sedmtl wrote")
+    one_sentence(project.run(*command), Path(name).name, "was not written by sedmtl")
     assert (project.work / name).read_text() == "mine"
 
 

@@ -1,6 +1,6 @@
 """The HDF5 stores passed between stages; the only package that uses HDF5.
 
-A store is complete or absent. Large arrays have one row per chunk, beside the tables of the clips.
+A store is complete or absent. It holds large arrays, one row per chunk, and the clip tables.
 """
 
 from sedmtl.store.encoder_card import NOT_STATED, EncoderCard

@@ -1,6 +1,6 @@
-"""An HDF5 file opened for reading, after a look at what it holds; no array has been read by then.
+"""Opening of HDF5 files, which are checked before any array is read.
 
-HDF5 itself would follow a file to other files, and give any array that it only claims to have.
+HDF5 itself would follow links into other files, and return arrays that a file only claims to have.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import require_own, require_readable
 
 MAX_OBJECTS = 64
-"""Groups and arrays of a file; ours have up to twenty."""
+"""Most groups and arrays in a file; ours have up to twenty."""
 
 MAX_RATIO, FREE_BYTES = 400, 256 << 20
-"""Compressed arrays may unpack to so many times the file's size, and in any case to so many bytes.
+"""Arrays may unpack to this multiple of the file's size, or to this many bytes if that is more.
 Deflate packs equal scores about 300 to one."""
 
 DAMAGE = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError)
@@ -33,16 +33,16 @@ FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 def open_file(
     path: Path, mode: Literal["r", "r+"] = "r", *, locking: bool | None = None
 ) -> h5py.File:
-    """Open a file that keeps to itself and holds what it claims to hold.
+    """Open a self-contained file that holds what it claims to hold.
 
-    It is locked as HDF5 does it, unless this process has it locked already (`locking` False).
+    HDF5 locks it, unless this process has locked it already (`locking` False).
 
     Raises:
-        SedmtlError: Another process has it locked.
-        OSError: It cannot be read, or is no HDF5.
-        ValueError, or another of `DAMAGE`: An array or attribute is
-            elsewhere (a link, external or virtual storage), is larger than its part of the file,
-            or is of no type of ours.
+        SedmtlError: Another process has locked it.
+        OSError: It cannot be read, or is not HDF5.
+        ValueError, or another of `DAMAGE`: An array or attribute is stored elsewhere (a link,
+            external or virtual storage), is larger than its part of the file, or has a type that
+            we do not write.
     """
     require_own(path) if mode == "r+" else require_readable(path)
     try:
@@ -73,7 +73,7 @@ def _check(file: h5py.File) -> None:
 
 
 def _objects(group: h5py.Group, place: str) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
-    """All groups and arrays below a group, by their paths."""
+    """All groups and arrays below a group, with their paths."""
     for key in group:
         name = f"{place}{key}"
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
@@ -85,7 +85,7 @@ def _objects(group: h5py.Group, place: str) -> Iterator[tuple[str, h5py.Group | 
 
 
 def _sizes(name: str, array: h5d.DatasetID) -> tuple[int, int]:
-    """Bytes of an array in the file, and in memory."""
+    """Bytes of an array in the file and in memory."""
     how = array.get_create_plist()
     if how.get_layout() == h5d.VIRTUAL or how.get_external_count():
         raise ValueError(f"its '{name}' is in another file")
@@ -114,7 +114,7 @@ def _size_of_attributes(place: str, item: h5py.Group | h5py.Dataset) -> int:
 
 
 def _size_of_type(name: str, kind: h5t.TypeID) -> int:
-    # What has no fixed width is elsewhere in the file, and may be there for many values at once.
+    # Variable-width values are stored elsewhere in the file, and many may share the same bytes.
     if kind.get_class() not in TYPES or (kind.get_class() == h5t.STRING and kind.is_variable_str()):
         raise ValueError(f"its '{name}' holds neither numbers nor strings of a fixed width")
     return int(kind.get_size())

@@ -1,7 +1,7 @@
-"""SHA-256 hashes of a store: of its settings, of its rows, of its whole content.
+"""SHA-256 hashes of a store's settings, rows and whole content.
 
 The config hash is known before the first row and shows whether an existing store is the one needed.
-The hash of a row is stored beside it and verified when the row is read. The data hash identifies
+The hash of each row is stored with it and verified when the row is read. The data hash identifies
 the content; later stages record it as their source.
 """
 
@@ -27,7 +27,7 @@ N_BYTES = 32
 def header_hash(
     shapes: Mapping[str, Sequence[Any]], clips: ClipTable, attributes: Attributes
 ) -> str:
-    """Hash everything but the content of the arrays; `shapes`: of a row, and type, of each."""
+    """Hash everything but the content of the arrays; `shapes`: row shape and type of each."""
     texts = [dict(sorted(shapes.items())), dict(sorted(attributes.items()))]
     digest = hashlib.sha256(json.dumps(texts, default=list).encode())
     _add_tables(digest, clips)

@@ -33,13 +33,13 @@ def data_name(snr_db: float) -> str:
 
 
 def other_snr_db(path: Path, attributes: Mapping[str, Any]) -> float | None:
-    """The SNR of a store's mixtures if it contradicts its name; None if they agree."""
+    """SNR of a store's mixtures if it contradicts the file name; None if they agree."""
     snr_db: float | None = attributes.get("snr_db")
     return None if snr_db is None or data_name(snr_db) == path.stem else snr_db
 
 
 def stores_in(folder: Path) -> dict[str, Path]:
-    """The finished stores of a folder by name, sorted by SNR.
+    """Finished stores in a folder by name, sorted by SNR.
 
     Raises:
         SedmtlError: The folder cannot be read.
@@ -62,16 +62,16 @@ def folds_of(path: Path) -> list[int]:
 
 
 def choose_store(folder: Path, name: str | None, made_by: str, planned: Sequence[str] = ()) -> Path:
-    """The store with that name, or the only one in the folder.
+    """Find the store with a name, or the only one in the folder.
 
     Args:
-        folder: Of the stores.
-        name: If one is asked for.
-        made_by: The command that makes them.
-        planned: Names of stores that need not be there; without a name, only if none is there.
+        folder: Folder of the stores.
+        name: Name of the store, if the user gave one.
+        made_by: The command that makes the stores.
+        planned: Names of stores that may not exist yet; without a name, used only if none exists.
 
     Raises:
-        SedmtlError: It does not exist, or there are several and no name was given.
+        SedmtlError: The store does not exist, or there are several and no name was given.
     """
     stores = stores_in(folder)
     if name or not stores:

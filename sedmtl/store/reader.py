@@ -31,7 +31,7 @@ MADE_BY = {
 """The command that makes a store with each array."""
 
 NEEDS = {"frames": ", once data.yaml names a features.encoder"}
-"""What an array takes besides."""
+"""Further condition for making an array."""
 
 FULL_SCALE = 32_767
 """The int16 value of amplitude 1."""
@@ -40,11 +40,11 @@ CLIP_FACTS = ("snr_db", "onsets", "event_corpus", "scene_corpus")
 """Attributes that describe the clips of a mixture store; stores of own clips have none of them."""
 
 Rows = npt.NDArray[np.int64]
-"""Numbers of rows."""
+"""Row indices."""
 
 
 def batches(rows: Rows, batch_size: int) -> Iterator[Rows]:
-    """The rows in order, `batch_size` at a time; the last batch may be smaller."""
+    """Yield the rows in order, `batch_size` at a time; the last batch may be smaller."""
     for first in range(0, len(rows), batch_size):
         yield rows[first : first + batch_size]
 
@@ -59,9 +59,9 @@ class Store:
     """
 
     def __init__(self, path: Path, *arrays: str) -> None:
-        """Open a store that must hold some of the arrays of `MADE_BY`.
+        """Open a store that must hold the given arrays, each one of `MADE_BY`.
 
-        The first one named is the default of all methods.
+        The first one is the default of all methods.
 
         Raises:
             SedmtlError: The file is missing or damaged, lacks one of them, or has another schema.
@@ -100,8 +100,8 @@ class Store:
                     f"{self.path} has no '{array}': make one that has it with '{MADE_BY[array]}'"
                     f"{NEEDS.get(array, '')}"
                 )
-        # A copy: h5py's own items hold its lock while they are gone through, and an error there
-        # would keep it until its traceback is gone.
+        # A copy: iterating over h5py's own items holds its lock, and an error in the loop would
+        # keep the lock as long as the traceback lives.
         self.attributes = {key: plain(value) for key, value in dict(self._file.attrs).items()}
         self.classes: tuple[str, ...] = tuple(self.attributes["classes"])
         self.clips = read_clips(self._file)
@@ -119,7 +119,7 @@ class Store:
         self._file.close()
 
     def __len__(self) -> int:
-        """Number of clips; of rows there are `clips.n_rows`."""
+        """Number of clips; the number of rows is `clips.n_rows`."""
         return len(self.clips.name)
 
     @property
@@ -133,7 +133,7 @@ class Store:
 
     @property
     def encoder(self) -> EncoderCard | None:
-        """The encoder of 'frames' (n, T', D), float16 by default; None if there are none."""
+        """Encoder of the array 'frames' (n, T', D), float16 by default; None without frames."""
         if "frames" not in self.arrays:
             return None
         try:
@@ -148,7 +148,7 @@ class Store:
 
     @property
     def row_arrays(self) -> dict[str, RowArray]:
-        """All arrays in the file, as the writer was told them."""
+        """Row shape and type of all arrays in the file."""
         return {name: RowArray(self.shape_of(name), self._file[name].dtype) for name in self.arrays}
 
     @property
@@ -162,7 +162,7 @@ class Store:
         return self._recorded("config")
 
     def _recorded(self, key: str) -> str:
-        """A note of the last request for this store."""
+        """A value recorded by the last request for this store."""
         known = Origin.read(origin_path(self.path))
         ours = known is not None and known.decides.get("store") == self.attributes["config_hash"]
         recorded = known.recorded if known is not None and ours else self.attributes
@@ -178,7 +178,7 @@ class Store:
     ) -> npt.NDArray[Any]:
         """Read rows of one of the arrays given to `Store`, in the order of `rows`.
 
-        Row by row: HDF5's index lists took 13 to 48 times as long.
+        Rows are read one by one: HDF5's index lists took 13 to 48 times as long.
 
         Raises:
             SedmtlError: The file is damaged.
@@ -231,10 +231,10 @@ class Store:
 
 
 def check_encoder(store: Store, encoder: EncoderCard | None) -> None:
-    """Refuse a store whose frames are of another encoder than a run's; None: it takes none.
+    """Refuse a store whose frames come from another encoder than a run's; None if it needs none.
 
     Raises:
-        SedmtlError: They are.
+        SedmtlError: The encoders differ, or the store has no frames.
     """
     found = store.encoder
     if encoder is not None and (found is None or not found.is_same(encoder)):
@@ -247,7 +247,7 @@ def check_encoder(store: Store, encoder: EncoderCard | None) -> None:
 
 
 def check_mixing(store: Store, mixing: Mapping[str, Any], remake: str) -> None:
-    """Refuse a store whose clips were mixed with another protocol than that of `data.yaml`.
+    """Refuse a store whose clips were mixed with settings other than those of `data.yaml`.
 
     Raises:
         SedmtlError: They differ; the message names the first key, and the command to `remake` it.

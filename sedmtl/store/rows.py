@@ -1,4 +1,4 @@
-"""The large arrays of a store: one row per chunk, and finite."""
+"""The large arrays of a store: one row per chunk, finite values only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RowArray(NamedTuple):
 
 
 def n_bytes_of(arrays: Mapping[str, RowArray], n_rows: int) -> int:
-    """What so many rows of some arrays take: in a store, or in memory."""
+    """Bytes that `n_rows` rows of some arrays take in a store or in memory."""
     sizes = (math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in arrays.values())
     return n_rows * sum(sizes)
 
@@ -43,7 +43,7 @@ def lay_out(
 
 
 def first_not_finite(rows: npt.NDArray[Any]) -> int | None:
-    """The first of rows (n, …) that holds NaN or infinity, if there is one."""
+    """Index of the first of rows (n, …) that holds NaN or infinity; None if all are finite."""
     finite = np.isfinite(rows)
     return None if finite.all() else int(np.argmin(finite.reshape(len(rows), -1).all(axis=1)))
 

@@ -46,9 +46,10 @@ class HeldOutScores:
         frame_edges_s: (T + 1,) edges of the frames.
         duration_s: Length of a row of `frame`.
         events: The strong labels, where known.
-        windows: Which clip each row of `frame` is a window of, and where; in frames of the scores.
-            None if each clip is a row.
-        window_score: (n_rows, C) clip scores of the windows, from the same network; likewise.
+        windows: Clip and position of each row of `frame`, in frames of the scores; None if each
+            clip is one row.
+        window_score: (n_rows, C) clip scores of the windows, from the same network; None if each
+            clip is one row.
     """
 
     classes: Sequence[str]

@@ -25,13 +25,13 @@ TEXTS = ("name", "scene", "source")
 
 
 MAX_CLASSES = 100_000
-"""Classes of a store; more of them are rather a wrong column of a table."""
+"""Most classes in a store; more are probably read from a wrong column of a table."""
 
 Labels = npt.NDArray[np.signedinteger[Any]]
 
 
 def check_n_classes(n_classes: int) -> None:
-    """Check a number of classes, before anything is allocated for each."""
+    """Refuse too many classes, before anything is allocated for each."""
     if n_classes > MAX_CLASSES:
         raise SedmtlError(
             f"expected at most {MAX_CLASSES:,} classes, found {n_classes:,}: check the labels of "
@@ -45,7 +45,7 @@ class EventTable:
 
     Attributes:
         mixture: (n,) the row of the clip.
-        label: (n,) index into the classes, in 16 bits as long as these suffice.
+        label: (n,) index into the classes, int16 if that suffices.
         snr_db: (n,) the realised SNR.
         source: (n,) names of the event clips.
     """
@@ -64,11 +64,11 @@ class EventTable:
         n_classes: int,
         source: Sequence[str] = (),
     ) -> Self:
-        """A table of clip, label, onset and offset, in order of clips; SNRs are not known (NaN)."""
+        """Make a table of (clip, label, onset, offset) rows, in order of clips; SNRs are NaN."""
         mixture, label, onset_s, offset_s = zip(*rows, strict=True) if rows else ((),) * 4
         return cls(
             np.array(mixture, np.int32),
-            # Stores of before there were 32 bits stay valid.
+            # int16 where possible, so that stores written before int32 was supported stay valid.
             np.array(label, np.int16 if n_classes - 1 <= np.iinfo(np.int16).max else np.int32),
             np.array(onset_s, np.float32),
             np.array(offset_s, np.float32),
@@ -82,7 +82,7 @@ class EventTable:
         return cls.of([], 0)
 
     def target(self, n_clips: int, n_classes: int) -> npt.NDArray[np.uint8]:
-        """(n_clips, n_classes) of 0 and 1: the weak labels that follow from the events."""
+        """Weak labels that follow from the events: (n_clips, n_classes) of 0 and 1."""
         target = np.zeros((n_clips, n_classes), np.uint8)
         target[self.mixture, self.label] = 1
         return target
@@ -91,10 +91,10 @@ class EventTable:
         return len(self.mixture)
 
     def check(self, n_clips: int, n_classes: int) -> None:
-        """Check that every event refers to these clips and classes.
+        """Check that every event refers to one of the clips and classes.
 
         Raises:
-            ValueError: One does not, or its times are invalid.
+            ValueError: An event does not, or its times are invalid.
         """
         if len({len(getattr(self, column)) for column in EVENT_COLUMNS}) > 1:
             raise ValueError("the columns of its events have different lengths")
@@ -153,24 +153,24 @@ class ClipTable:
     def rows_of(
         self, clips: npt.NDArray[np.integer]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows of some clips, and which of these clips each belongs to."""
+        """Rows of some clips, and for each row the index of its clip among these."""
         if self.windows is None:
             return np.asarray(clips, np.int64), np.arange(len(clips))
         return self.windows.rows_of(clips)
 
     def clips_of(self, rows: npt.NDArray[np.integer] | range) -> npt.NDArray[np.integer]:
-        """The clip of each of some rows."""
+        """The clip that each row belongs to."""
         return np.asarray(rows, int) if self.windows is None else self.windows.clip[rows]
 
     def name_of(self, row: int) -> str:
-        """Name of the clip of a row."""
+        """Name of the clip that a row belongs to."""
         return self.name[int(self.clips_of(np.array([row]))[0])]
 
 
 def annotation_of(events: EventTable) -> Annotation:
-    """The strong labels of a store for the metrics.
+    """Strong labels of a store, for the metrics.
 
-    Times are stored in float32, hence rounded to six decimals.
+    Times are stored as float32, and therefore rounded to six decimals here.
     """
     return Annotation(
         clip=events.mixture.astype(np.int64),
@@ -181,9 +181,9 @@ def annotation_of(events: EventTable) -> Annotation:
 
 
 def known_clips(target: npt.NDArray[np.uint8], events: EventTable) -> npt.NDArray[np.int64]:
-    """The clips whose strong labels are known: those with events, and those without any label.
+    """Clips whose strong labels are known: those with events, and those without any label.
 
-    Empty if no event is known at all: then clips without labels prove nothing either.
+    Empty if no event is known at all: then even clips without labels do not count as known.
     """
     if not len(events):
         return np.empty(0, np.int64)
@@ -284,7 +284,7 @@ def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def plain(value: Any) -> Any:
-    """An attribute as a plain Python value."""
+    """Convert an attribute to a plain Python value."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list):

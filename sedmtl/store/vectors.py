@@ -1,4 +1,4 @@
-"""The vectors of recordings in an HDF5 file, for other programs: `sedmtl embed`."""
+"""HDF5 file of the recordings' embedding vectors, for other programs: `sedmtl embed`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from sedmtl.store.tables import write_strings
 CHUNK_BYTES = 1 << 15
 
 SPARE_BYTES = 1 << 21
-"""Upper bound of what HDF5 itself adds: the rest of the last chunks, and their index."""
+"""Upper bound of HDF5's own overhead: partly filled last chunks, and the chunk index."""
 
 
 class VectorFile:
     """Vectors over time, one recording after the other.
 
-    `vector` (N, D); `onset_s`, `offset_s` (N,) between which each stands; `recording` (N,) its
-    recording's row in `name`; the attribute `source`, what made them and its licence.
+    Datasets: `vector` (N, D); `onset_s` and `offset_s` (N,), the time span of each; `recording`
+    (N,), the index of its recording in `name`. The attribute `source` names what made the vectors,
+    and its licence.
 
     Args:
         path: An empty file.
-        source: The attribute.
+        source: Value of the attribute.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -39,7 +40,7 @@ class VectorFile:
     def append(
         self, name: str, edges_s: npt.NDArray[np.float64], vector: npt.NDArray[np.floating]
     ) -> None:
-        """Add a recording: its name, where its vectors begin and end (T + 1,), and they (T, D).
+        """Add a recording: its name, the edges of its vectors (T + 1,), and the vectors (T, D).
 
         Raises:
             OSError: The disk is full.
@@ -61,11 +62,11 @@ class VectorFile:
         self._reserve(width * len(self._names))
         write_strings(self._file, "name", self._names)
         self._file.close()
-        # HDF5 cuts off what is left of the reserve.
+        # Reopening makes HDF5 truncate the unused part of the reserved space.
         open_file(self._path, "r+", locking=False).close()
 
     def _reserve(self, n_bytes: int) -> None:
-        # HDF5 crashes the process if the disk is full when it writes what it holds back.
+        # HDF5 crashes the process if the disk is full when it flushes its cache.
         reserve(self._path, self._file.id.get_filesize() + n_bytes + SPARE_BYTES)
 
     def _extend(self, column: str, values: npt.NDArray[Any]) -> None:

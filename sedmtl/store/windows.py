@@ -1,4 +1,4 @@
-"""The windows of recordings that are longer than a row of a store."""
+"""Table of the windows into which longer recordings are cut, one per row of a store."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class WindowTable:
     """The rows of a store whose clips are recordings of any length: their windows, in order.
 
     Attributes:
-        clip: (n_rows,) the clip of each row, rising.
-        start: (n_rows,) its first frame in the recording.
-        n_frames: (n_rows,) how many of its frames are of audio; the others are of padding.
+        clip: (n_rows,) the clip of each row, ascending.
+        start: (n_rows,) first frame of the row in the recording.
+        n_frames: (n_rows,) number of frames with audio; the others are padding.
         duration_s: (n_clips,) length of each recording.
     """
 
@@ -30,7 +30,7 @@ class WindowTable:
         """Check that every clip has windows, in order.
 
         Raises:
-            ValueError: One has not, or a number is impossible.
+            ValueError: A clip has none, they are out of order, or a number is impossible.
         """
         n_rows = len(self.clip)
         lengths = (len(self.start), len(self.n_frames), len(self.duration_s))
@@ -47,7 +47,7 @@ class WindowTable:
     def rows_of(
         self, clips: npt.NDArray[np.integer]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows of some clips, and which of these clips each is a window of."""
+        """Rows of some clips, and for each row the index of its clip among these."""
         first = np.searchsorted(self.clip, clips)
         n_each = np.searchsorted(self.clip, clips, "right") - first
         which = np.repeat(np.arange(len(clips)), n_each)
@@ -61,6 +61,6 @@ class WindowTable:
         return WindowTable(which.astype(np.int32), *columns)
 
     def pooled(self, n: int) -> WindowTable:
-        """The same windows in frames of which each covers `n`; starts are rounded down."""
+        """The same windows in frames that are `n` times as long; starts are rounded down."""
         n_frames = -(-self.n_frames // n)
         return replace(self, start=self.start // n, n_frames=n_frames)

@@ -1,8 +1,8 @@
 """Writing a store: complete or absent, and resumable.
 
 `StoreWriter` fills a hidden file in the same folder, one row per chunk, and renames it at the end.
-All space is allocated when that file is created, so an interruption leaves a valid file, and a
-counter beside it records how many rows are complete.
+All space is allocated when that file is created, so an interruption leaves a valid file; a second
+hidden file counts the complete rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sedmtl.store.rows import RowArray, check_finite, lay_out, n_bytes_of
 from sedmtl.store.tables import ClipTable, write_clips
 
 SCHEMA = 3
-"""Schema of the file: raise it when the same content would be stored as other bytes."""
+"""Schema of the file; raise it when the same content would be stored as different bytes."""
 
 TABLE_BYTES = 4_096
 """Upper bound of a row's size outside the large arrays: in the tables and in HDF5's chunk index."""
@@ -39,13 +39,13 @@ EMPTY_BYTES = 1 << 20
 
 
 def disk_bytes(arrays: Mapping[str, RowArray], n_rows: int) -> int:
-    """Disk space of a store with so many rows of some arrays."""
+    """Disk space of a store with `n_rows` rows of some arrays."""
     per_row = TABLE_BYTES + hashes.N_BYTES * len(arrays)
     return n_bytes_of(arrays, n_rows) + n_rows * per_row + EMPTY_BYTES
 
 
 def origin_path(store: Path) -> Path:
-    """The file beside a store that records what it was made from."""
+    """The hidden file next to a store that records what it was made from."""
     return store.with_name(f".{store.name}.origin")
 
 
@@ -59,17 +59,17 @@ class StoreWriter:
         path: The store.
         arrays: The large arrays by name.
         clips: The tables.
-        attributes: What determines the content, besides the arrays and the tables.
-        recorded: Notes for readers; a change of them leaves the store as it is.
-        stamp: Identifies the source files; kept beside the store, so that copies of the same files
-            give the same bytes. It is not compared if it is empty or if none is found there.
+        attributes: Everything that determines the content besides the arrays and the tables.
+        recorded: Notes for readers; changing them does not rebuild the store.
+        stamp: Identifies the source files; kept outside the store, so that copies of the same files
+            give the same bytes. It is not compared if it is empty or none was recorded.
 
     Raises:
-        SedmtlError: On entering `with` or later: the file cannot be written, or another process
-            writes it.
+        SedmtlError: On entering `with` or later: the file cannot be written, or another process is
+            writing it.
 
     Attributes:
-        is_there: Whether this store was already finished.
+        is_there: Whether this store already exists and is current.
         n_done: Rows written; all of them if the store already existed.
     """
 
@@ -124,7 +124,7 @@ class StoreWriter:
 
     @property
     def n_bytes(self) -> int:
-        """Disk space still to be claimed: 0 for a finished or resumable store."""
+        """Disk space still to be allocated; 0 for a finished or resumable store."""
         if self.is_there or self._n_resumable():
             return 0
         n_claimed = 512 * self._part.stat().st_blocks if self._part.is_file() else 0
@@ -144,7 +144,7 @@ class StoreWriter:
         for name, rows in arrays.items():
             check_finite(rows, name, lambda row: self._clips.name_of(first + row))
             self._file[name][first : first + n_new] = rows
-            # As stored: the type may differ from that of the input.
+            # Hash the values as stored: the type may differ from that of the input.
             stored = rows.astype(self._file[name].dtype, copy=False)
             self._file[f"sha256/{name}"][first : first + n_new] = hashes.row_hashes(stored)
         self._file.flush()
@@ -163,7 +163,7 @@ class StoreWriter:
             self._file = None
             require_own(self.path, alone=False)
             self._part.replace(self.path)
-            # After the store: an outdated record causes a rebuild, a premature one is trusted.
+            # After the store: an outdated record causes a rebuild, a premature one is believed.
             self._origin.write(origin_path(self.path))
             self._progress.unlink(missing_ok=True)
 
@@ -192,8 +192,8 @@ class StoreWriter:
         known = Origin.read(origin_path(self.path))
         if known is not None:
             return known.is_current(self._origin)
-        # The store was copied without its record, or a kill came before the record: then
-        # the counter is still there.
+        # Either the store was copied without its record, or a kill prevented the record, in which
+        # case the counter still exists.
         return not self._progress.exists()
 
     def _n_resumable(self) -> int:
@@ -217,7 +217,7 @@ class StoreWriter:
         self._progress.unlink(missing_ok=True)
         # HDF5 crashes the process if the disk is full when it closes a new file.
         disk_space.reserve(self._part, disk_bytes(self._arrays, self.n_rows))
-        # This version has checksums on all but the rows. So do later ones, but 1.10 refuses
+        # This version of the format checksums all but the rows. So do later ones, but 1.10 refuses
         # a file that a kill has left open.
         with h5py.File(self._part, "w", libver=("v108", "v108")) as file:
             for name, (shape, dtype) in self._arrays.items():
@@ -225,22 +225,22 @@ class StoreWriter:
                 lay_out(file, f"sha256/{name}", (self.n_rows, hashes.N_BYTES), np.uint8)
             write_clips(file, self._clips)
             for key, value in self._attributes.items():
-                file.attrs[key] = _of_one_width(value)
+                file.attrs[key] = _fixed_width(value)
         disk_space.reserve(self._part, self._part.stat().st_size)
 
 
 def announce(what: str, writers: Sequence[StoreWriter]) -> None:
-    """Say which stores are rebuilt, and what all that are missing take of the disk.
+    """Report which stores are rebuilt, and the disk space that the missing ones need.
 
     Raises:
-        SedmtlError: Less space is free, or a file in place of a store is none.
+        SedmtlError: Less space is free, or an existing file is not a store.
     """
     missing = [writer for writer in writers if not writer.is_there]
     for writer in writers:
         if writer.replaces:
             if _stored_config_hash(writer.path) is None:
                 raise SedmtlError(
-                    f"{writer.path} is no store that sedmtl wrote, or is damaged: move it away"
+                    f"{writer.path} is damaged or was not written by sedmtl: move it away"
                 )
             say(f"{writer.path} was made with other settings or audio: rebuilding it")
     if missing:
@@ -248,8 +248,8 @@ def announce(what: str, writers: Sequence[StoreWriter]) -> None:
         disk_space.announce(what, n_bytes, missing[0].path.parent)
 
 
-def _of_one_width(value: str | int | float | Sequence[str]) -> Any:
-    """Fixed-width strings: in HDF5's heap a flipped bit can make it hang."""
+def _fixed_width(value: str | int | float | Sequence[str]) -> Any:
+    """Encode strings with a fixed width: a flipped bit in HDF5's heap can make it hang."""
     if isinstance(value, int | float):
         return value
     return np.bytes_(value.encode()) if isinstance(value, str) else np.char.encode(value, "utf-8")
