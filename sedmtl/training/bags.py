@@ -1,7 +1,7 @@
-"""Recordings of several windows, as an epoch learns from them.
+"""Multi-window recordings as bags: which windows an epoch trains on.
 
-Their weak labels say that a class is somewhere in the recording: the highest clip score of its
-windows is what is compared with the label (`models.bag`).
+A weak label only says that a class occurs somewhere in the recording, so the label is compared
+with the highest clip score over the recording's windows (`models.bag`).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from sedmtl.runtime import distributed
 from sedmtl.store import Rows, WindowTable
 
 MAX_WINDOWS = 4
-"""Windows of a recording per step: their activations are what takes memory and time."""
+"""Maximum windows per recording in a step: their activations dominate memory and time."""
 
 
 class Bags:
-    """Draws windows, and remembers the scores of all.
+    """Samples windows of recordings and remembers their scores.
 
-    An epoch takes up to `MAX_WINDOWS` windows of a recording. For half of them, at most, these are
-    the windows that had the highest scores for the recording's classes when they were last drawn: a
-    label is taught where its event has been found. The others are drawn at random.
+    An epoch uses up to `MAX_WINDOWS` windows per recording. At most half of them are the windows
+    that scored highest for the recording's classes when last drawn, so that a label is learned
+    where its event was found. The rest are drawn at random.
 
     Args:
-        windows: Of the store.
+        windows: The store's window table.
         target: (n, C) labels of the recordings.
-        seed: Of the run.
-        device: Where scores are.
+        seed: The run's seed.
+        device: Device of the scores.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Bags:
         self._n_new = torch.zeros(n_rows, 1, device=device)
 
     def begin(self, epoch: int) -> None:
-        """Draw for an epoch from now on."""
+        """Start an epoch: draws depend on its number."""
         self._epoch = epoch
         self._new, self._n_new = torch.zeros_like(self._new), torch.zeros_like(self._n_new)
 
     def draw(self, clips: Rows) -> tuple[Rows, Rows]:
-        """Windows of recordings, which follow from seed, epoch, recording and what is known of it.
+        """Draw windows; determined by the seed, epoch, recording and its remembered scores.
 
         Returns:
-            (W,) rows, and of which of the clips each is.
+            (W,) rows, and for each the index of its recording in `clips`.
         """
         rows, which = self.windows.rows_of(clips)
         taken = np.ones(len(rows), bool)
@@ -66,7 +66,7 @@ class Bags:
         return rows[taken], which[taken]
 
     def _chosen(self, clip: int, rows: Rows) -> npt.NDArray[np.bool_]:
-        """Which windows of a long recording to learn from."""
+        """Mask of the windows of a long recording to train on."""
         rng = np.random.default_rng([self._seed, self._epoch, clip])
         labels = rng.permutation(np.flatnonzero(self._target[clip]))[: MAX_WINDOWS // 2]
         known = self.known[torch.from_numpy(rows)].numpy()[:, labels]
@@ -77,12 +77,12 @@ class Bags:
         return chosen
 
     def remember(self, rows: Tensor, clip: Tensor) -> None:
-        """Keep the clip scores (W, C) of windows for the epochs to come."""
+        """Keep the clip scores (W, C) of windows for later epochs."""
         self._new.index_add_(0, rows, clip.float())
         self._n_new.index_add_(0, rows, torch.ones_like(clip[:, :1], dtype=torch.float32))
 
     def end(self) -> None:
-        """What each process remembers of the epoch is known to all."""
+        """End an epoch: share the remembered scores among all processes."""
         scores, n_times = (distributed.add_up(each).cpu() for each in (self._new, self._n_new))
-        # The mean of a recording that was drawn several times, in whatever processes.
+        # Averaged where several draws, in any process, contained the window.
         self.known = torch.where(n_times > 0, scores / n_times, self.known)

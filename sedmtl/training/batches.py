@@ -1,7 +1,7 @@
-"""The clips of a store on a device, batch by batch, ready before they are asked for.
+"""Batches of a store's clips on a device, loaded ahead of time.
 
-On a GPU whose memory holds the whole store, all of it is copied there once. Otherwise a thread
-reads each batch while the one before it is computed with.
+If the whole store fits in GPU memory, it is copied there once. Otherwise a thread reads each batch
+while the previous one is being processed.
 """
 
 from __future__ import annotations
@@ -24,27 +24,28 @@ ReadTogether = Callable[[Rows], Mapping[str, Tensor]]
 Loaded = tuple[Rows, dict[str, Tensor]]
 
 RAW = "raw_logmel"
-"""Name of the log-mel as it was read in a batch that has another one."""
+"""Key of the unstandardised log-mel in a standardised batch."""
 
 SHARE = 0.5
-"""Share of a GPU's free memory that the store may take: activations need the rest."""
+"""Share of free GPU memory that the store may occupy; activations need the rest."""
 
 BLOCK = 256
-"""Clips per read when the whole store is copied."""
+"""Chunk size, in rows, when copying the whole store."""
 
 
 class Batch(NamedTuple):
-    """Clips on the device.
+    """A batch of clips on the device.
 
     Attributes:
-        rows: (B,), their rows in the store.
-        arrays: What was read of them by name: `logmel` is (B, T, F) float32; `frames`, if the store
-            has an encoder, (B, T', D) of the stored type, not standardised. Frame k stands for
-            `1 / Store.encoder.rate_hz` seconds from `k / rate_hz` on, whatever the log-mel's are.
-        target: (B, C) float32, the weak labels.
-        which: (W,) if the clips are recordings of several rows, of which there are W: the clip of
-            each. Then `rows` and `arrays` are of W rows.
-        weight: (B, C) of each label in the detection's loss; None: all count the same.
+        rows: (B,) rows in the store.
+        arrays: Arrays by name: `logmel` is (B, T, F) float32; `frames`, if the store has an
+            encoder, is (B, T', D) in the stored type, not standardised. Frame k covers
+            `1 / Store.encoder.rate_hz` seconds from `k / rate_hz`, independently of the log-mel's
+            frames.
+        target: (B, C) float32 weak labels.
+        which: (W,) for multi-window recordings: the index in the batch of each row's recording;
+            `rows` and `arrays` then have W rows. None if each clip is one row.
+        weight: (B, C) weight of each label in the detection loss; None weights all equally.
     """
 
     rows: Tensor
@@ -60,11 +61,11 @@ class Batch(NamedTuple):
 
     @property
     def raw_logmel(self) -> Tensor:
-        """The log-mel as it was read, where another one has taken its place."""
+        """The unstandardised log-mel, in a standardised batch."""
         return self.arrays[RAW]
 
     def standardised(self, standardisers: Mapping[str, nn.Module]) -> Batch:
-        """The batch with those of its arrays standardised that can be."""
+        """The batch with every array standardised that has a standardiser."""
         raw = {RAW: self.logmel} if "logmel" in self.arrays else {}
         return self._replace(arrays={**standardised(self.arrays, standardisers), **raw})
 
@@ -72,24 +73,24 @@ class Batch(NamedTuple):
 def standardised(
     arrays: Mapping[str, Tensor], standardisers: Mapping[str, nn.Module]
 ) -> dict[str, Tensor]:
-    """Arrays with those standardised that can be."""
+    """Standardise every array that has a standardiser."""
     return {n: standardisers[n](each) if n in standardisers else each for n, each in arrays.items()}
 
 
 class BatchLoader:
-    """The batches of a training loop.
+    """Loads the batches of a training loop.
 
     Args:
-        reads: By the name of an array: rows of the store -> (n, …).
-        target: (n, C) of all clips, 0 and 1.
+        reads: Reader of each array, by name: rows of the store -> (n, …).
+        target: (n, C) labels of all clips, 0 or 1.
+        device: Device of the batches.
+        resident: Whether to keep the whole store on the device.
         n_rows: Rows of the store.
-        device: Where the batches are wanted.
-        resident: Whether to keep the whole store there.
-        n_readers: Threads that read, and batches that they are ahead.
-        together: Makes several arrays at once, where nothing stays on the device.
+        n_readers: Reader threads, and number of batches prefetched.
+        together: Makes several arrays at once; used only if not `resident`.
 
     Attributes:
-        waited_s: Seconds that batches were not ready when they were asked for.
+        waited_s: Total seconds spent waiting for batches.
     """
 
     def __init__(
@@ -113,14 +114,14 @@ class BatchLoader:
         self._all = {n: self._read_all(e, size) for n, e in reads.items()} if resident else None
 
     def run(self, batches: Iterable[Rows], bags: Bags | None = None) -> Iterator[Batch]:
-        """Batches of clips, in order.
+        """Yield batches in order.
 
         Args:
-            batches: The clips of each.
-            bags: Draws their rows; by default each clip is a row.
+            batches: The clips of each batch.
+            bags: Draws the rows of each clip; by default each clip is a row.
 
         Raises:
-            SedmtlError: The store is damaged there.
+            SedmtlError: A row of the store is damaged.
         """
         if bags is None:
             for rows, arrays in self.read(batches):
@@ -133,18 +134,18 @@ class BatchLoader:
             yield Batch(rows, arrays, target, torch.from_numpy(which).to(self._device))
 
     def target_of(self, clips: Rows) -> Tensor:
-        """(n, C) uint8, the weak labels of clips."""
+        """(n, C) uint8 weak labels of clips."""
         return self._target[torch.from_numpy(clips).to(self._device)]
 
     def read(self, batches: Iterable[Rows]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """The rows of each batch and their arrays, on the device; raises as `run`."""
+        """Yield the rows of each batch and their arrays, on the device; raises like `run`."""
         if self._all is not None:
             for rows in batches:
                 on_device = torch.from_numpy(rows).to(self._device)
                 yield on_device, {n: each[on_device] for n, each in self._all.items()}
             return
         with threads(self._n_readers) as readers:
-            # Reading takes a small part of a step: further batches would only wait.
+            # Reading is fast compared with a step, so a longer queue would not help.
             read = map_in_order(self._load, batches, readers, n_ahead=self._n_readers)
             for rows, arrays in self._timed(read):
                 sent = {n: e.to(self._device, non_blocking=True) for n, e in arrays.items()}
@@ -163,7 +164,7 @@ class BatchLoader:
         arrays = {name: torch.as_tensor(read(rows)) for name, read in self._reads.items()}
         arrays |= self._together(rows)
         if self._device.type == "cuda":
-            # Only from pinned memory does a copy to the GPU not hold up what is queued there.
+            # Only copies from pinned memory run asynchronously with the GPU's queued work.
             arrays = {n: each if each.is_cuda else each.pin_memory() for n, each in arrays.items()}
         return rows, arrays
 
@@ -178,9 +179,9 @@ class BatchLoader:
 
 
 def fits(n_bytes: int, device: torch.device) -> bool:
-    """Whether a store of that size may stay on the device.
+    """Whether to keep a store of `n_bytes` on the device.
 
-    On the CPU none does: reading a row from the page cache is a hundredth of a training step.
+    Never on the CPU: reading from the page cache takes a hundredth of a training step.
     """
     if device.type != "cuda":
         return False

@@ -16,7 +16,7 @@ from sedmtl.training.config import SELECTIONS, Selection
 
 @dataclass
 class Best:
-    """The best epoch so far under one selection, and what it gave."""
+    """The best epoch so far under one selection, with its scores and weights."""
 
     epoch: int = 0
     micro_p: float = -1.0
@@ -30,13 +30,13 @@ def keep_best(
     held_out: npt.NDArray[np.float32] | None,
     weights: Mapping[str, Tensor],
 ) -> None:
-    """Replace what an epoch has improved on.
+    """Update the best epochs with a new epoch.
 
     Args:
-        best: The best so far, changed in place.
-        record: Of the epoch.
-        held_out: (n, C) its scores on the held-out fold; None without one.
-        weights: After it, of what is kept.
+        best: The best so far; changed in place.
+        record: The epoch's metrics.
+        held_out: (n, C) scores on the held-out fold; None if no fold is held out.
+        weights: Weights after the epoch.
     """
     for selection, part in SELECTIONS.items():
         if part not in record:

@@ -1,4 +1,4 @@
-"""Rare classes learned from as much as common ones: by the order of clips, or by weights."""
+"""Class balancing: by resampling clips, or by weighting the loss."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Targets = npt.NDArray[np.uint8]
 
 
 def balanced(rows: Rows, target: Targets, seed: int, epoch: int) -> Rows:
-    """The clips of an epoch, as many as there are, in which the classes take turns.
+    """Draw an epoch of `len(rows)` clips with every class equally often.
 
-    Each class that occurs, and the clips without any label as one more, gives one clip in turn,
-    which has the class and may have others. A class goes through its clips in random order, anew
-    each time it has been through them, and goes on in the next epoch where it was: over the
-    epochs, all its clips are drawn equally often.
+    The classes take turns (round robin), with unlabelled clips as one more class; a clip drawn for
+    one class may also have others. Each class passes through its clips in random order, reshuffled
+    after each pass, and the next epoch continues where this one stops: over the epochs, all clips
+    of a class are drawn equally often.
 
     Args:
-        rows: (n,) to draw from.
-        target: (…, C) of 0 and 1, of all rows of the store.
-        seed: Of the run.
-        epoch: From 1; the clips follow from it and the seed alone.
+        rows: (n,) rows to draw from.
+        target: (…, C) labels of all rows of the store, 0 or 1.
+        seed: The run's seed.
+        epoch: From 1; the epoch and the seed alone determine the clips.
     """
     groups = {
         number: rows[holds]
@@ -43,7 +43,7 @@ def balanced(rows: Rows, target: Targets, seed: int, epoch: int) -> Rows:
 
 
 def _stream(group: Rows, places: npt.NDArray[np.int64], seeds: list[int]) -> Rows:
-    """What lies at some places of an endless sequence of a group's clips, each pass reordered."""
+    """Elements at `places` of an endless sequence of passes over `group`, each reshuffled."""
     passes, at = np.divmod(places, len(group))
     chosen = [
         np.random.default_rng([*seeds, each]).permutation(group)[at[passes == each]]
@@ -53,9 +53,9 @@ def _stream(group: Rows, places: npt.NDArray[np.int64], seeds: list[int]) -> Row
 
 
 def chances(target: Targets) -> Chances:
-    """(n, C) labels of clips -> (n,) chances of drawing each that make the classes equally likely.
+    """(n, C) labels -> (n,) sampling probabilities of clips that make all classes equally likely.
 
-    Those of a clip of several classes add up; clips without a label are a class of their own.
+    A clip of several classes adds up its shares; unlabelled clips count as one more class.
     """
     holds = _groups_of(target)
     weights = (holds / np.maximum(holds.sum(axis=0), 1)).sum(axis=1)
@@ -63,20 +63,20 @@ def chances(target: Targets) -> Chances:
 
 
 def _groups_of(target: Targets) -> npt.NDArray[np.bool_]:
-    """(n, C) -> (n, C + 1): clips with each class, and those without any."""
+    """(n, C) -> (n, C + 1): membership in each class; the last column marks unlabelled clips."""
     return np.column_stack([target > 0, ~target.any(axis=1)])
 
 
 class ClassWeights(NamedTuple):
-    """Weights by which clips with and without a class count the same in the detection's loss.
+    """Weights that balance positive and negative clips of each class in the detection loss.
 
-    Of n clips, n_c with class c: n / (2 n_c) for those with it, n / (2 (n - n_c)) for those
-    without ("balanced" in scikit-learn, of each class by itself). The sum over the clips is n, as
-    it is without weights. A class that all clips or none have is not weighted.
+    With n clips, n_c of them of class c: n / (2 n_c) for positives and n / (2 (n - n_c)) for
+    negatives (scikit-learn's "balanced", per class). They sum to n over the clips, as without
+    weights. A class that all clips or none have gets weight 1.
 
     Attributes:
-        present: (C,) where a clip has the class.
-        absent: (C,) where it has not.
+        present: (C,) weights of positives.
+        absent: (C,) weights of negatives.
     """
 
     present: Tensor
@@ -84,7 +84,7 @@ class ClassWeights(NamedTuple):
 
     @classmethod
     def of(cls, target: Tensor) -> ClassWeights:
-        """From the labels (n, C) of the clips of an epoch: what is drawn twice counts twice."""
+        """Compute from the labels (n, C) of an epoch; a clip drawn twice counts twice."""
         n_clips, n_present = len(target), target.sum(dim=0, dtype=torch.float32)
         n_absent = n_clips - n_present
         varies = (n_present > 0) & (n_absent > 0)
@@ -92,5 +92,5 @@ class ClassWeights(NamedTuple):
         return cls(*(torch.where(varies, weight, 1.0) for weight in weights))
 
     def at(self, target: Tensor) -> Tensor:
-        """Of labels (B, C): (B, C)."""
+        """(B, C) weights for labels (B, C)."""
         return torch.where(target > 0, self.present, self.absent)

@@ -1,4 +1,4 @@
-"""Mixtures of the training clips of a store, drawn anew in every epoch."""
+"""New mixtures of a store's training clips in every epoch."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sedmtl.training.known import JOINS, Knowledge, Known, Read
 
 
 class ClipRemixer:
-    """Mixtures of the training clips of a store: their energies add, their labels unite.
+    """Mixes a store's training clips: energies add, labels are united.
 
     Args:
-        store: Of recordings that were not mixed.
+        store: A store of unmixed recordings.
         rows: Its training clips.
-        remix: How many clips are in a mixture.
+        remix: The range of clips per mixture.
         n_clips: Mixtures per epoch.
-        seed: Of the run.
-        device: Where batches are wanted.
-        knowledge: Makes the arrays of what is known of clips.
-        chances: Of drawing each training clip, if they are not equal.
+        seed: The run's seed.
+        device: Device of the batches.
+        knowledge: Makes the arrays of strong labels and scenes.
+        chances: Sampling probabilities of the training clips; None for uniform.
     """
 
     def __init__(
@@ -63,20 +63,20 @@ class ClipRemixer:
         return BatchLoader(reads, target, self._device, resident=False)
 
     def draw(self, epoch: int, number: int) -> Rows:
-        """The rows of the store that one mixture is made of."""
+        """Store rows of the clips in one mixture."""
         rng = np.random.default_rng([self._seed, epoch, number])
         n_wanted = min(int(rng.integers(*self._range, endpoint=True)), len(self._rows))
         return rng.choice(self._rows, n_wanted, replace=False, p=self._chances)
 
 
 def _join(read: Read, join: Callable[..., Known], drawn: Sequence[Rows], rows: Rows) -> Known:
-    """What is known of mixtures of clips; `rows` are numbers of mixtures, possibly none."""
+    """Join an array over the clips of each mixture; `rows` are mixture numbers, possibly empty."""
     return np.array([join(read(drawn[row]), axis=0) for row in rows]) if len(rows) else read(rows)
 
 
 def add_energies(logmels: Tensor) -> Tensor:
-    """(K, …) log-mels of K sounds -> (…), that of their sum divided by sqrt(K).
+    """(K, …) log-mels of K sounds -> (…) log-mel of their sum divided by sqrt(K).
 
-    Sounds that are not related add their energies. The division keeps the level of a clip.
+    Energies of uncorrelated sounds add. The division keeps the level of a single clip.
     """
     return (torch.logsumexp(2 * logmels, dim=0) - log(len(logmels))) / 2

@@ -1,4 +1,4 @@
-"""The configuration of a run: everything that decides it, beside the store it is trained on."""
+"""The configuration of a run: everything that determines it, except the feature store."""
 
 from __future__ import annotations
 
@@ -25,38 +25,37 @@ Selection = Literal["honest", "paper"]
 Supervision = Literal["weak", "strong"]
 Schedule = Literal["plateau", "cosine"]
 SELECTIONS: dict[Selection, str] = {"honest": "validation", "paper": "held_out"}
-"""The part whose micro-P chooses the epoch: `honest` is the validation-selected epoch, `paper` the
-test-selected one, which is what the paper reports."""
+"""The split part whose micro-P selects the epoch: `honest` is validation-selected, `paper`
+test-selected, which is what the paper reports."""
 
 FLAGS = {"freeze_encoder": "frozen", "class_weights": "weighted", "balanced": "balanced"}
-"""Options that are on or off, usually off, and the word of each in the run's name."""
+"""Boolean options, off by default, and the word that each adds to the run's name."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run, beside the store it is trained on.
+    """Everything that determines a run, except the feature store.
 
     Attributes:
         data: Name of the feature store.
-        fold: The held-out fold; 0 if none is held out.
-        network: The options of the network, which also say which network it is.
-        tasks: The auxiliary tasks that take part, with their weights: none is 0.
-        precision: What convolutions and dense layers are computed in; losses, batch norm's
-            statistics and the weights are float32.
-        schedule: The learning rate: `plateau` divides it by ten when validation stalls; `cosine`
-            warms up over 50 steps and falls to 0.
-        remix: The ranges of new mixtures in every epoch; None trains on the stored clips.
-        supervision: `strong` also trains on the known presence per frame, to measure what weak
-            labels lack.
-        micro_batch: Clips that go through the network at once, where memory does not hold a whole
-            batch; None for a whole batch.
-        parent: The run whose weights it begins with: a name or a path, the same in all folds of a
-            cross-validation but for `{fold}`; None for fresh weights.
-        freeze_encoder: Whether the encoder stays as it is in `parent`, batch norm's statistics
-            included.
-        class_weights: Whether the loss of the clip scores is weighted by the frequency of the
-            classes (`class_balance.ClassWeights`).
-        balanced: Whether every class is drawn about equally often.
+        fold: The held-out fold; 0 holds none out.
+        network: The network's options; their class identifies the network.
+        tasks: Auxiliary tasks with their weights, none of which is 0.
+        precision: Data type of convolutions and dense layers; losses, batch norm statistics and
+            weights are always float32.
+        schedule: Learning rate schedule: `plateau` divides the rate by ten when validation stalls;
+            `cosine` warms up over 50 steps and decays to 0.
+        remix: Ranges for drawing new mixtures every epoch; None trains on the stored clips.
+        supervision: `strong` also trains on per-frame labels, as an upper bound for weak labels.
+        micro_batch: Clips per forward pass, if a whole batch does not fit in memory; None for a
+            whole batch.
+        parent: The run whose weights initialise this one: a name or path, identical in all folds
+            of a cross-validation except for `{fold}`; None for fresh weights.
+        freeze_encoder: Whether to keep the encoder of `parent` fixed, including its batch norm
+            statistics.
+        class_weights: Whether to weight the clip loss by class frequency
+            (`class_balance.ClassWeights`).
+        balanced: Whether to draw every class about equally often.
     """
 
     data: str
@@ -79,14 +78,14 @@ class TrainConfig:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Read the plain values of a run: those of `plain`, of run.yaml, of the command line.
+        """Build from plain values, as in `plain`, run.yaml or the command line.
 
-        What is missing has its default; keys of other things are ignored, and so is the weight
-        `alpha` of a reconstruction that the network cannot make.
+        Missing values take their defaults. Unrelated keys are ignored, and so is `alpha` if the
+        network has no decoder.
 
         Raises:
-            SedmtlError: There is no network or task of that name, or a weight cannot be.
-            KeyError, TypeError, ValueError: A value is missing, or cannot be.
+            SedmtlError: A network or task does not exist, or a weight is invalid.
+            KeyError, TypeError, ValueError: A value is missing or invalid.
         """
         network = read_settings({"model": PAPERS, **values})
         paper, others = {RECONSTRUCT: values.get("alpha")}, values.get("tasks", {})
@@ -104,9 +103,9 @@ class TrainConfig:
         )
 
     def plain(self) -> dict[str, Any]:
-        """The values as files hold them: flat, with `alpha` for the reconstruction's weight.
+        """The values as stored in files: flat, with the reconstruction weight as `alpha`.
 
-        A network without the paper's options has them at their defaults, and alpha 0.
+        A network without the paper's options has their defaults, and alpha 0.
         """
         shown = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision")
         values = {name: getattr(self, name) for name in shown}
@@ -137,12 +136,12 @@ class TrainConfig:
 
     @property
     def alpha(self) -> Weight:
-        """Weight of the reconstruction; 0 if there is none."""
+        """Weight of the reconstruction task; 0 if it is off."""
         return self.tasks.get(RECONSTRUCT, 0.0)
 
     @property
     def name(self) -> str:
-        """Name of the run's folder, unless the user gives another."""
+        """Default name of the run's folder."""
         data, alpha = self.data.replace("_", ""), weight_text(self.alpha)
         others = [f"{n}{weight_text(w)}" for n, w in self.tasks.items() if n != RECONSTRUCT]
         first = f"{self.model}_{data}_fold{self.fold or 'none'}_alpha{alpha}_seed{self.seed}"
@@ -150,21 +149,21 @@ class TrainConfig:
 
     @property
     def parent_run(self) -> str:
-        """Name or path of the run whose weights it begins with."""
+        """Name or path of the run whose weights initialise this one."""
         return (self.parent or "").replace("{fold}", str(self.fold or "none"))
 
     @property
     def n_at_once(self) -> int:
-        """Clips that go through the network at once."""
+        """Clips per forward pass."""
         return self.micro_batch or self.batch_size
 
     def n_clips(self, n_stored: int) -> int:
-        """Clips learned from per epoch, with so many training clips in the store."""
+        """Training clips per epoch, given the number of training clips in the store."""
         return (self.remix and self.remix.mixtures_per_epoch) or n_stored
 
     @property
     def variant(self) -> list[str]:
-        """The words by which this run differs from one with the defaults of its network."""
+        """Words for the run's name: how it differs from the defaults."""
         is_as_mixed = self.remix is not None or self.data == "clips"
         if is_as_mixed and self.schedule == RECIPES["strong"]["schedule"]:
             words = ["strong", *(["remix"] if self.remix and self.data == "clips" else [])]
@@ -178,21 +177,21 @@ class TrainConfig:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """What the network is told beside weak labels; nothing if these are all.
+        """Supervision used in addition to weak labels; empty if there is none.
 
-        `frames`: which classes are active in each (`supervision`). `times`, `stems`: what targets
-        of tasks are made from.
+        `frames`: active classes per frame (`supervision`). `times`, `stems`: what task targets are
+        made from.
         """
         needs = {task_class(name).needs for name in self.tasks} - {"labels"}
         return (*["frames"] * (self.supervision == "strong"), *sorted(needs, reverse=True))
 
     @property
     def cross_validation(self) -> str:
-        """A key that the folds of one cross-validation share, and no other run has."""
+        """A key shared by exactly the folds of one cross-validation."""
         return json.dumps(replace(self, fold=0, micro_batch=None).plain(), sort_keys=True)
 
     def words(self) -> list[str]:
-        """The options of `sedmtl train` that ask for this run, for people to type."""
+        """The `sedmtl train` options that request this run, as a user would type them."""
         values = self.plain()
         foreign = plain_settings(self.network).keys() - asdict(self.network).keys() - {"model"}
         if RECONSTRUCT not in self.network.task_modules:
@@ -209,7 +208,7 @@ class TrainConfig:
 
 
 def option_words(name: str, value: object) -> list[str]:
-    """An option of `sedmtl train` as it is typed; a flag that is off is not."""
+    """An option of `sedmtl train` as typed; empty for a flag that is off."""
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [flag] * value
@@ -219,12 +218,12 @@ def option_words(name: str, value: object) -> list[str]:
 
 
 def weight_text(weight: Weight) -> str:
-    """A weight in names: the rule that finds it, or the number."""
+    """A weight as used in run names: the rule's name, or the number."""
     return weight if isinstance(weight, str) else f"{weight:g}"
 
 
 def build_network(config: TrainConfig, store: Store) -> nn.Module:
-    """The network for a store, with fresh weights from the seed."""
+    """Build the network for a store, with weights initialised from the seed."""
     n_frames, n_mels = store.row_shape
     torch.manual_seed(config.seed)
     return config.network.build(len(store.classes), n_frames, n_mels, frames_of(store))

@@ -1,6 +1,6 @@
-"""What training costs, measured on a little noise before it begins; and what of a batch fits.
+"""Time and memory of training, estimated on noise before it starts; choice of the micro-batch.
 
-Neither a store nor a corpus is needed: time and memory depend on sizes alone.
+No store or corpus is needed: time and memory depend on sizes alone.
 """
 
 from __future__ import annotations
@@ -34,37 +34,37 @@ from sedmtl.training.tasks import arrays_of, build_tasks
 from sedmtl.training.workload import Workload
 
 ENOUGH_S = 1.0
-"""A step that would take longer is not timed."""
+"""Steps expected to take longer are not timed."""
 
 N_SCENES = 10
-"""Stands for the number of classes of scenes, which hardly matters."""
+"""Assumed number of scene classes; it hardly affects the cost."""
 
 N_PRESENT = 3
-"""Stands for the number of classes of a clip, likewise."""
+"""Assumed number of classes per clip; likewise."""
 
 PART, FEW_FRAMES = 16, 16
-"""The first probe has this part of a clip's frames, but at least so many: a clip of the paper's
-network takes 3 s on two cores, and both time and memory grow with the frames. Of 16 frames they
-came out 2 to 13 % higher than of a whole clip's 311, processor time of one thread (2apae, gap,
-gwrp), and memory the same."""
+"""The first probe uses 1/PART of a clip's frames, but at least FEW_FRAMES: a whole clip takes the
+paper's network 3 s on two cores, and time and memory both scale with frames. Extrapolated from 16
+frames, the single-thread CPU time of a 311-frame clip was 2 to 13 % too high (2apae, gap, gwrp),
+and the memory correct."""
 
 PEAK = 1.9
-"""Peak memory of a step over what its backward pass needs, measured as a process's growth on a CPU:
-1.65 to 1.92 (pooled and crnn at batch 24, 2APAE of width 8 at batch 8; float32, bfloat16)."""
+"""Ratio of a step's peak memory to the tensors saved for backward, measured as process growth on a
+CPU: 1.65 to 1.92 (pooled and crnn at batch 24, 2APAE of width 8 at batch 8; float32, bfloat16)."""
 
 USABLE = 0.8
-"""Share of the free memory that training may take: the estimate is no measurement."""
+"""Share of free memory that training may use: the estimate is not exact."""
 
 
 class Cost(NamedTuple):
-    """What a window costs: a clip, or a part of a longer recording.
+    """Cost per window, which is a clip or a part of a longer recording.
 
     Attributes:
-        train_s: Seconds of training for each window.
-        score_s: Seconds of scoring for each window.
-        weight_bytes: Weights, gradients and the optimiser's state, of a GPU or of the machine; the
-            interpreter and its libraries (0.5 GB) come on top on the CPU.
-        window_bytes: Largest memory of each that goes through the network at once.
+        train_s: Training time per window.
+        score_s: Scoring time per window.
+        weight_bytes: Memory of weights, gradients and optimiser state. On the CPU, the interpreter
+            and its libraries need another 0.5 GB.
+        window_bytes: Peak memory per window in a forward pass.
     """
 
     train_s: float
@@ -73,21 +73,21 @@ class Cost(NamedTuple):
     window_bytes: int
 
     def epoch_s(self, config: TrainConfig, load: Workload) -> float:
-        """Seconds per epoch, with scoring."""
+        """Seconds per epoch, including scoring."""
         return config.n_clips(load.n_train) * self.train_s + load.n_scored * self.score_s
 
     def n_bytes(self, load: Workload, n_at_once: int) -> int:
-        """Largest memory with so many clips at once."""
+        """Peak memory with `n_at_once` clips per forward pass."""
         return self.weight_bytes + n_at_once * load.n_windows * self.window_bytes
 
 
 def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> Cost:
-    """Time steps of more and more frames, then clips, until one is long enough to trust.
+    """Time steps with more and more frames, then clips, until one is long enough to be reliable.
 
     Args:
-        config: What to train.
+        config: The run.
         load: Its sizes.
-        device: Where.
+        device: The device to measure.
     """
     rate = 0.0
     for share, trainer in _probes(config, load, device):
@@ -105,7 +105,7 @@ def measure_cost(config: TrainConfig, load: Workload, device: torch.device) -> C
 
 
 def _measure_memory(share: float, trainer: Trainer) -> tuple[int, int]:
-    """`Cost.weight_bytes` and `Cost.window_bytes`, from the first step, which is the slowest."""
+    """`Cost.weight_bytes` and `Cost.window_bytes`; also serves as the warm-up step."""
     window_bytes = round(PEAK * _n_bytes_saved(trainer) / share)
     n_weights = sum(p.numel() * p.element_size() for p in trainer.network.parameters())
     return 4 * n_weights, window_bytes  # weights, their gradients, Adam's two means
@@ -114,16 +114,16 @@ def _measure_memory(share: float, trainer: Trainer) -> tuple[int, int]:
 def choose_micro_batch(
     config: TrainConfig, load: Workload, device: torch.device, source_bytes: int = 0
 ) -> int | None:
-    """Clips at once, so that memory holds them; None for a whole batch.
+    """Choose the clips per forward pass that fit in memory; None for a whole batch.
 
-    The batch is halved until it fits, so that a little more or less free memory changes nothing.
-    Processes that train together take the measured step together; the first one decides for all.
+    The batch is halved until it fits, so that small changes in free memory do not matter. In
+    distributed training all processes run the measured step, and the first one decides.
 
     Args:
-        config: Of the run.
+        config: The run.
         load: Its sizes.
-        device: Of this process; on the CPU, those that train together share the memory.
-        source_bytes: As of `source_bytes`.
+        device: Device of this process; on the CPU, all processes share the memory.
+        source_bytes: As returned by `source_bytes`.
     """
     memory = _measure_memory(*next(_probes(config, load, device)))
     cost = Cost(0.0, 0.0, *memory)
@@ -131,7 +131,7 @@ def choose_micro_batch(
 
 
 def source_bytes(project: Config, config: TrainConfig, device: torch.device) -> int:
-    """What events and scenes take on a GPU that has room for them; nothing elsewhere.
+    """Bytes of decoded events and scenes that a GPU would hold; 0 elsewhere.
 
     Raises:
         SedmtlError: The corpora cannot be read.
@@ -145,8 +145,7 @@ def _fit(
     config: TrainConfig, load: Workload, device: torch.device, cost: Cost, source_bytes: int
 ) -> int | None:
     free = free_bytes(device)
-    # The store will be on a GPU that has room for it, then the sources of new mixtures: see
-    # `open_trainer`.
+    # A GPU with enough room keeps the store, then the sources of new mixtures; see `open_trainer`.
     store_bytes = resident_bytes(config, load.arrays, load.n_classes, load.n_rows)
     for n_bytes in (store_bytes, source_bytes):
         free -= n_bytes if n_bytes and fits(n_bytes, device) else 0
@@ -178,7 +177,7 @@ def _fit(
 def _probes(
     config: TrainConfig, load: Workload, device: torch.device
 ) -> Iterator[tuple[float, Trainer]]:
-    """Trainers on more and more noise, and how many clips of full length it stands for."""
+    """Yield trainers on growing amounts of noise, each with its size in full-length clips."""
     _, n_frames, _ = load.sizes
     shortest = min(n_frames, max(n_frames // PART, FEW_FRAMES))
     for n_some in dict.fromkeys((shortest, n_frames)):
@@ -193,7 +192,7 @@ def _probes(
 def _trainer(
     config: TrainConfig, load: Workload, n_clips: int, device: torch.device, share: float = 1.0
 ) -> Trainer:
-    """On noise; its clips have a share of the frames."""
+    """A trainer on noise; each clip has `share` of the frames."""
     inputs = load.noise(n_clips, share)
     n_frames, n_mels = inputs["logmel"].shape[1:]
     sizes = Sizes(load.n_classes, n_frames, n_mels, N_SCENES * ("",))
@@ -227,7 +226,7 @@ def _seconds_of_step(trainer: Trainer) -> float:
 
 
 def _n_bytes_saved(trainer: Trainer) -> int:
-    """Bytes that the backward pass of a step needs."""
+    """Bytes of tensors that a step saves for its backward pass."""
     weights = {p.untyped_storage().data_ptr() for p in trainer.network.parameters()}
     sizes: dict[int, int] = {}
 

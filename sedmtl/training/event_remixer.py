@@ -1,4 +1,4 @@
-"""Mixtures of the corpora's events and scenes, drawn and rendered anew in every epoch."""
+"""New mixtures of the corpora's events and scenes, drawn and rendered in every epoch."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from sedmtl.training.known import Knowledge
 
 
 class EventRemixer:
-    """Mixtures of events and scenes, by the rules of the plan.
+    """Mixes events with scenes by the rules of the plan.
 
     Args:
         sources: The decoded audio.
-        pool: What may be drawn.
-        project: The rules of mixing, and the front end.
+        pool: Events and scenes to draw from.
+        project: Its mixing and feature settings.
         remix: The ranges.
-        store: Has the classes, and the SNR where `remix` has no range.
+        store: Provides the classes, and the SNR if `remix` has no range for it.
         n_clips: Mixtures per epoch.
-        seed: Of the run.
-        device: Where batches are wanted. The sources stay there, and the mixing is done there, if
-            they take less than half of its free memory; never on the CPU, which maps the file.
-        knowledge: Makes the arrays of what is known of mixtures.
-        targets: The arrays of `features.targets` that are made as well.
-        chances: Of drawing each clip of the pool, if they are not equal.
+        seed: The run's seed.
+        device: Device of the batches. A GPU keeps the sources and does the mixing if they take
+            less than half of its free memory; otherwise the CPU mixes from the memory-mapped file.
+        knowledge: Makes the arrays of strong labels and scenes.
+        targets: Arrays of `features.targets` to make as well.
+        chances: Sampling probabilities of the pool's clips; None for uniform.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class EventRemixer:
         return draw(self._pool, self._lengths_s, *how)
 
     def _arrays(self, drawn: Sequence[Drawn]) -> dict[str, Tensor]:
-        """The log-mels (B, T, F) and the targets, clip by clip: it suits the processor's cache."""
+        """Log-mels (B, T, F) and targets, computed clip by clip for cache locality."""
         device, shapes = self._samples.device, target_arrays(self._n_slots, *self._row_shape)
-        if not drawn:  # one of several processes may have no clip of a batch
+        if not drawn:  # a process may get no clip of a batch
             empty = {name: (0, *shapes[name].row_shape) for name in self._targets}
             empty["logmel"] = (0, *self._row_shape)
             return {name: torch.empty(shape, device=device) for name, shape in empty.items()}
         if device.type == "cpu":
-            torch.set_num_threads(1)  # of this thread, one of several readers
+            torch.set_num_threads(1)  # this thread is one of several readers
         with torch.inference_mode():
             made = [self._arrays_of(each) for each in drawn]
             return {name: torch.stack([each[name] for each in made]) for name in made[0]}
@@ -115,11 +115,11 @@ class EventRemixer:
         return {"logmel": self._logmel(mixture[None])[0], **targets}
 
     def mix(self, drawn: Drawn) -> Tensor:
-        """(N,) amplitudes of a mixture: what `render.render` and a store's int16 make of it."""
+        """(N,) amplitudes of a mixture, equal to `render.render` after int16 storage."""
         return self.mix_with_events(drawn)[0]
 
     def mix_with_events(self, drawn: Drawn) -> tuple[Tensor, list[Placed]]:
-        """The same, with its events alone if there are targets to be made of them."""
+        """Like `mix`, with the isolated events as well if targets are made from them."""
         n_samples, rate = self._mixing.n_samples, self._mixing.sample_rate
         events = torch.zeros(n_samples, device=self._samples.device)
         placed = []
@@ -131,7 +131,7 @@ class EventRemixer:
             placed.append((Placed(self._label[event.clip.label], onset, segment), gain))
         scene = self._sources.scenes[drawn.scene.name]
         gain = 10 ** (drawn.snr_db / 20)
-        # Tensors: asking for a value would wait for a GPU.
+        # Kept as tensors: reading a value would synchronise with the GPU.
         peak = (gain * events.abs().amax()).clamp_min(scene.gain * FULL_SCALE)
         scale = FULL_SCALE / (2 * peak)
         samples = self._samples[scene.first : scene.first + n_samples]
@@ -145,10 +145,10 @@ class EventRemixer:
         return mixture, alone
 
     def _play(self, event: DrawnEvent) -> Tensor:
-        """(n,) samples of an event at its speed, interpolated linearly between the source's.
+        """(n,) samples of an event at its playback speed, by linear interpolation.
 
         At 0.86 and 1.16 times the speed and 32 kHz, images and aliases of a tone of 4, 8 and 12 kHz
-        are 32, 18 and 8 dB below it. It was measured like this; windowed sincs were not tried.
+        are 32, 18 and 8 dB below it. All results use this; windowed sincs were not tried.
         """
         source = self._sources.events[event.clip.name][event.part]
         segment = self._samples[source.first : source.first + source.n_samples]

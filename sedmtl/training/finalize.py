@@ -1,4 +1,4 @@
-"""What a finished training leaves: the network's card with its thresholds, and held-out scores."""
+"""The results of training: the model card with tuned thresholds, and held-out scores."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FEATURE_KEYS = ("window", "hop", "n_mels", "f_min", "f_max")
 
 
 def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores | None]:
-    """Tune the thresholds of the honest network on inner validation, and score the held-out fold.
+    """Tune the validation-selected network on inner validation, and score the held-out fold.
 
     Args:
-        trainer: After its last epoch.
-        store: What it was trained on.
+        trainer: A trainer after its last epoch.
+        store: The store it was trained on.
 
     Returns:
-        The card, and the scores; None if no fold is held out.
+        The card, and the scores (None if no fold is held out).
     """
     card = card_of(trainer, store)
     network = card.build_network()
@@ -40,7 +40,7 @@ def conclude(trainer: Trainer, store: Store) -> tuple[ModelCard, HeldOutScores |
 
 
 def _tune(detector: Detector, store: Store, rows: Rows) -> ModelCard:
-    """The card with the thresholds that suit the inner validation."""
+    """The card with thresholds and post-processing tuned on `rows`."""
     card, target = detector.card, store.clips.target[rows]
     lines, clip = score_recordings(detector, store, rows)
     tag_threshold = tune_tags(clip, target)
@@ -74,10 +74,10 @@ def _held_out_scores(trainer: Trainer, store: Store, detector: Detector) -> Held
 
 
 def card_of(trainer: Trainer, store: Store) -> ModelCard:
-    """All that a run knows of itself before its thresholds are tuned."""
+    """Build the model card of a run, with thresholds of 0.5 until they are tuned."""
     config, best = trainer.config, trainer.best["honest"]
     n_frames, n_mels = store.row_shape
-    # Earlier versions kept fewer heads: their best epoch is without, where a run of theirs goes on.
+    # A run resumed from an earlier version may lack heads in its best epoch.
     heads = tuple(name for name in trainer.heads if split_weights(best.weights, name))
     return ModelCard(
         network=config.network,
@@ -104,7 +104,7 @@ def card_of(trainer: Trainer, store: Store) -> ModelCard:
 
 
 def _standardisers_of(trainer: Trainer) -> dict[str, Any]:
-    """The standardisers as fields of a card."""
+    """The standardisers' statistics as card fields."""
     prefixes = {"logmel": "", "frames": "frames_"}
     return {
         f"{prefixes[name]}{statistic}": tuple(getattr(each, statistic).tolist())

@@ -1,4 +1,4 @@
-"""`sedmtl.train`: one run from Python, by the way that the command goes."""
+"""`sedmtl.train`: one run from Python, by the same path as the command."""
 
 from __future__ import annotations
 
@@ -46,41 +46,43 @@ def train(
     seed: int = 0, name: str | None = None, resume: bool = False, force: bool = False,
     gpus: int | None = None, on_epoch: OnEpoch | None = None, verbose: bool = False, **network: Any,
 ) -> Run:  # fmt: skip
-    """Train one network as `sedmtl train` does: its options are the arguments.
+    """Train one network, like `sedmtl train`; the arguments are its options.
 
-    After an interruption `resume=True` goes on as if there had been none. Errors name options.
+    `resume=True` continues an interrupted run with identical results. Errors name the options.
 
     Args:
-        config: The project, or its `data.yaml`; its features have been made.
+        config: The project, or its `data.yaml`; its features must exist.
         fold: The fold to hold out, from 1; None holds nothing out.
-        data: Name of the feature store, where there are several: `snr_10`, `clips`.
-        recipe: `paper` or `strong`: what is not given, from `model` to `remix`, but for `tasks`.
+        data: Name of the feature store, if there are several: `snr_10`, `clips`.
+        recipe: `paper` or `strong`: defaults of the arguments from `model` to `remix`, except
+            `tasks`.
         model: Name of the network.
-        alpha: Weight of the task `reconstruct`; `auto` and `dwa` find it.
-        tasks: Weights of auxiliary tasks by name, None for a task's own.
+        alpha: Weight of the task `reconstruct`, or the rule that sets it: `auto` or `dwa`.
+        tasks: Weights of auxiliary tasks by name; None for a task's default.
         epochs: Passes over the training clips.
-        batch_size: Clips per step; `auto`: the recipe's, in as many parts as memory needs.
+        batch_size: Clips per step; `auto`: the recipe's, split into parts that fit in memory.
         lr: Learning rate of Adam.
-        schedule: Of the learning rate: `plateau` or `cosine`.
+        schedule: Learning rate schedule: `plateau` or `cosine`.
         remix: Draw new mixtures in every epoch.
         supervision: `weak`; `strong` also trains on the known times of events.
         precision: `float32`, `bfloat16`; `auto` is bfloat16 where the hardware supports it.
-        from_run: Name or path of a run to begin with; its classes are matched by name.
-        freeze_encoder: Keep the encoder of `from_run` as it is.
-        class_weights: Of each class, clips with and without it weigh the same, by their scores.
+        from_run: Name or path of a run to start from; classes are matched by name.
+        freeze_encoder: Keep the encoder of `from_run` fixed.
+        class_weights: Weight the clip loss so that positives and negatives of a class count alike.
         balanced: Draw every class about equally often.
-        seed: Of the weights and of the order of clips.
-        name: Of the run folder.
-        resume: Go on with an interrupted run.
+        seed: Seed of the initial weights and the order of clips.
+        name: Name of the run folder.
+        resume: Continue an interrupted run.
         force: Delete the old run and start over.
-        gpus: 1 or 0; by default a GPU if there is one.
-        on_epoch: Called with each `Epoch`, once it is saved; on resume first with the past ones.
-            If it raises `StopTraining`, no epoch follows and the run is finished; others pass.
-        verbose: Print on stderr what the command prints.
-        **network: Options of the network: `width=16`.
+        gpus: 1 or 0; by default a GPU if available.
+        on_epoch: Called with each saved `Epoch`; on resume, first with the past ones. If it raises
+            `StopTraining`, training ends there and the run is finalized; others propagate.
+        verbose: Print the command's progress output to stderr.
+        **network: Options of the network, such as `width=16`.
 
     Raises:
-        SedmtlError: An argument or the data are unfit, the folder has another run, or it diverges.
+        SedmtlError: An argument or the data are invalid, the folder holds another run, or training
+            diverges.
     """
     project = config if isinstance(config, Config) else load_config(Path(config))
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule,
@@ -98,11 +100,7 @@ def train(
 
 
 def _check_network(model: str, options: Mapping[str, Any]) -> None:
-    """Refuse an option that the network does not have.
-
-    Raises:
-        SedmtlError: There is one.
-    """
+    """Raise `SedmtlError` for an option that the network does not have."""
     known = settings_class(model).defaults()
     for option in options:
         if option not in known:
@@ -110,11 +108,7 @@ def _check_network(model: str, options: Mapping[str, Any]) -> None:
 
 
 def _check(asked: Mapping[str, Any]) -> None:
-    """Refuse what the command line refuses.
-
-    Raises:
-        SedmtlError: An argument cannot be.
-    """
+    """Raise `SedmtlError` for an argument that the command line would refuse."""
     for name, value in asked.items():
         wanted = _wanted(name, value)
         if value is not None and wanted:
@@ -126,7 +120,7 @@ def _check(asked: Mapping[str, Any]) -> None:
 
 
 def _wanted(name: str, value: Any) -> str:
-    """What an argument should be; empty if it is that."""
+    """What a valid argument would be; empty if `value` is valid."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     fits, wanted = True, ""
     if name in CHOICES:

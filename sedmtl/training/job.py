@@ -1,4 +1,4 @@
-"""What another process is to train, and how: as a file, which `sedmtl train-job` reads."""
+"""Training jobs for other processes, as files that `sedmtl train-job` reads."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sedmtl.training.tensorboard import DrawClip
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to run, as against what to train.
+    """How to run the training, as opposed to what to train.
 
     Attributes:
         run_name: Name of the run folder, for a single run; by default the configuration's.
-        n_gpus: None for the GPU if there is one.
-        resume: Go on with an interrupted run. The runs of a grid always do.
-        force: Throw away what is in the run folder.
-        tensorboard: Write TensorBoard's event files, too.
-        fit_memory: Take a batch in parts where memory does not hold it whole.
-        data_yaml: Of the project.
-        debug: Show the traceback of an error of another process.
-        draw: Makes the pictures in TensorBoard's files.
-        on_epoch: Called with each epoch, of a run in this process.
+        n_gpus: Number of GPUs; None uses the GPU if there is one.
+        resume: Continue an interrupted run. Grid runs always do.
+        force: Discard the contents of the run folder.
+        tensorboard: Also write TensorBoard event files.
+        fit_memory: Split batches that do not fit in memory.
+        data_yaml: Path of the project's data.yaml.
+        debug: Show tracebacks of errors in other processes.
+        draw: Draws the pictures for TensorBoard.
+        on_epoch: Called with each epoch of a run in this process.
     """
 
     run_name: str | None = None
@@ -47,12 +47,12 @@ class TrainOptions:
 def job_commands(
     configs: Sequence[TrainConfig], options: TrainOptions
 ) -> Iterator[list[list[str]]]:
-    """Write a file for each run, which is there as long as the block lasts.
+    """Write a job file for each run; the files exist while the block runs.
 
     Yields:
-        What each process is to be started with, after the interpreter.
+        Command line arguments of each process, without the interpreter.
     """
-    # Functions are not passed on: the process has its own.
+    # Functions cannot be written to the file; the process has its own.
     names = {each.name for each in fields(options)} - {"draw", "on_epoch"}
     how = {name: getattr(options, name) for name in names}
     with TemporaryDirectory(prefix="sedmtl-") as folder:
@@ -61,12 +61,12 @@ def job_commands(
             path = Path(folder) / f"{number}.json"
             path.write_text(json.dumps({"config": config.plain(), "options": how}))
             debug = ["--debug"] if options.debug else []
-            # -P: Python takes no modules from the current folder, which is the user's.
+            # -P: no modules are imported from the current folder, which is the user's.
             commands.append(["-P", "-m", "sedmtl", "train-job", str(path), *debug])
         yield commands
 
 
 def read_job(path: Path, draw: DrawClip) -> tuple[TrainConfig, TrainOptions]:
-    """Read what `job_commands` wrote."""
+    """Read a job file written by `job_commands`."""
     job = json.loads(path.read_text())
     return TrainConfig.of(job["config"]), TrainOptions(**job["options"], draw=draw)

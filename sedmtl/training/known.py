@@ -1,7 +1,7 @@
-"""What is known of clips beside their weak labels, as arrays that batches have.
+"""Labels beyond the weak ones, as arrays for batches: strong labels and scenes.
 
-The presence of each class per frame (`--supervision strong`) is what weak labels lack: a network
-trained on it says how far they are from the best. The others are targets of auxiliary tasks.
+Training on the presence of each class per frame (`--supervision strong`) gives an upper bound for
+weak labels. The other arrays are targets of auxiliary tasks.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from sedmtl.store import (
 )
 
 ARRAYS = PRESENCE, POLYPHONY, SCENE = "presence", "polyphony", "scene"
-"""Names of the arrays: (B, C, T) of 0 and 1, where each class is active; (B, T), how many events
-are; (B,), the class of the scene."""
+"""Names of the arrays: (B, C, T) activity of each class, 0 or 1; (B, T) number of active events;
+(B,) scene class."""
 
 Known = npt.NDArray[np.integer]
 Read = Callable[[Rows], Known]
 
 JOINS: Mapping[str, Callable[..., Known]] = {PRESENCE: np.max, POLYPHONY: np.sum}
-"""What the mixture of several clips has."""
+"""How the arrays of several clips combine in their mixture."""
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Makes the arrays that a run asks for, of clips in a store or of new mixtures.
+    """Makes the arrays that a run needs, for clips of a store or for new mixtures.
 
     Attributes:
-        names: Of the arrays.
+        names: Names of the arrays.
         n_classes: C.
-        grid: Of the frames of the log-mel.
-        scenes: Classes of scenes.
-        scene_of: Which of them each scene is, by its name.
+        grid: Frame grid of the log-mel.
+        scenes: Scene classes.
+        scene_of: Index in `scenes` of each scene recording, by name.
     """
 
     names: tuple[str, ...]
@@ -64,16 +64,16 @@ class Knowledge:
     def of_store(
         cls, asked: Mapping[str, str], store: Store, rows: Rows, project: Config | None
     ) -> Knowledge:
-        """What is known of the clips of a store.
+        """Check that a store's clips have the labels needed, and prepare to read them.
 
         Args:
-            asked: The arrays, and the option that asks for each.
-            store: What is trained on.
-            rows: The clips that are learned from.
-            project: Has the corpus of the scenes.
+            asked: The arrays, each with the option that requires it.
+            store: The training store.
+            rows: The training clips.
+            project: Has the scene corpus.
 
         Raises:
-            SedmtlError: Something is not known of all of these clips.
+            SedmtlError: Some clips lack a label that is needed.
         """
         made = store.attributes
         grid = Grid.of(made["sample_rate"], made["n_samples"], made["window"], made["hop"])
@@ -88,12 +88,12 @@ class Knowledge:
     def of(
         self, events: EventTable, scenes: Sequence[str], windows: WindowTable | None = None
     ) -> dict[str, Read]:
-        """Readers of clips' rows by array.
+        """A reader of rows for each array.
 
         Args:
-            events: Of the clips.
-            scenes: Names of their scenes.
-            windows: The rows of the clips, if they have several.
+            events: Events of the clips.
+            scenes: Scene name of each clip.
+            windows: Window table, if clips have several rows.
         """
 
         def of_frames(make: Callable[[Annotation, int], Known], rows: Rows) -> Known:
@@ -128,16 +128,16 @@ class Knowledge:
 
 
 def at_frames(known: Tensor, n_scores: int) -> Tensor:
-    """What is known per log-mel frame (B, …, T) -> (B, …, n_scores): the most in a score's frames.
+    """Max-pool labels per log-mel frame (B, …, T) to the frames of scores (B, …, n_scores).
 
-    Presence in any of them, the most events in one.
+    This gives presence in any log-mel frame of a score frame, and the highest event count.
     """
     frames = known.unsqueeze(1) if known.ndim == 2 else known
     return F.adaptive_max_pool1d(frames, n_scores).reshape(*known.shape[:-1], n_scores)
 
 
 def known_arrays(n_classes: int, n_frames: int) -> dict[str, RowArray]:
-    """The arrays as rows, one for each clip."""
+    """Shape and type of a row of each array; one row per clip."""
     return {
         PRESENCE: RowArray((n_classes, n_frames), np.uint8),
         POLYPHONY: RowArray((n_frames,), np.uint8),
@@ -156,7 +156,7 @@ def _check_events(store: Store, rows: Rows, asking: str) -> None:
 
 
 def _read_scenes(store: Store, project: Config | None, asking: str) -> dict[str, str]:
-    """The class of each scene of a store, by its name."""
+    """Scene class of each scene recording of a store, by name."""
     names = set(store.clips.scene)
     if "" in names or project is None or project.corpus.scenes is None:
         raise SedmtlError(

@@ -1,8 +1,8 @@
 """The training loop: the paper's loss and optimiser, one epoch at a time, resumable exactly.
 
-It holds no user interface: `fit` yields a record an epoch and calls back for each clip seen. An
-epoch follows from the state before it, the seed and its number, so that going on from a saved
-state gives what an uninterrupted run gives.
+It has no user interface: `fit` yields a record per epoch and reports progress to a callback. An
+epoch depends only on the state before it, the seed and its number, so that a resumed run gives
+the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from sedmtl.training.tasks.task import Task
 CountClips = Callable[[int], None]
 
 STATE_OF = {"logmel": "standardiser", "frames": "frames_standardiser"}
-"""Names in the state of the standardisers of what networks take."""
+"""Keys of the standardisers in the saved state, by input array."""
 
 
 class Trainer:
-    """A network with its optimiser, the clips it learns from and the best it has been."""
+    """Trains a network: holds the optimiser, the data and the best epochs so far."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Trainer:
     ) -> None:
         for task, submodule in config.network.task_modules.items():
             if task not in config.tasks:
-                # It is not run, and processes that train together would wait for its gradients.
+                # It is not run, and distributed processes would wait for its gradients.
                 network.get_submodule(submodule).requires_grad_(False)
         network = distributed.join_batch_norm(network)
         for each in tasks.values():
@@ -96,10 +96,10 @@ class Trainer:
         self.waited_s = 0.0
 
     def fit(self, count: CountClips) -> Iterator[dict[str, Any]]:
-        """Train to the last epoch; yields a record an epoch: a line of `metrics.jsonl`.
+        """Train to the last epoch; yields a record per epoch, a line of `metrics.jsonl`.
 
         Raises:
-            SedmtlError: The loss is no longer finite, or the GPU ran out of memory.
+            SedmtlError: The loss is not finite, or memory runs out.
         """
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
             started, waited_s = time.monotonic(), self.waited_s
@@ -125,26 +125,26 @@ class Trainer:
 
     @property
     def heads(self) -> dict[str, nn.Module]:
-        """Those of tasks whose outputs are used: they are kept with the network."""
+        """Task heads that are saved with the network, by task."""
         return heads_of(dict(self._objective.heads.items()))
 
     @property
     def scenes(self) -> tuple[str, ...]:
-        """Classes of scenes, if it learns to tell them apart."""
+        """Scene classes, if scene classification is a task."""
         head = self.heads.get("scene")
         return head.scenes if isinstance(head, SceneHead) else ()
 
     @property
     def n_clips(self) -> int:
-        """Clips learned from per epoch."""
+        """Training clips per epoch."""
         return self.config.n_clips(len(self.split.train))
 
     def n_rows(self, clips: Rows) -> int:
-        """Rows of clips, all of which are scored."""
+        """Number of rows of clips; scoring uses all of them."""
         return len(clips) if self._bags is None else len(self._bags.windows.rows_of(clips)[0])
 
     def score(self, clips: Rows, count: CountClips = lambda _: None) -> npt.NDArray[np.float32]:
-        """Scores of clips: (n, C) in [0, 1]; no auxiliary task is run, `count` gets the rows."""
+        """(n, C) clip scores in [0, 1]; no task is run, and `count` receives the rows done."""
         if self._bags is None:
             return self._score_rows(clips, count).cpu().numpy()
         rows, which = self._bags.windows.rows_of(clips)
@@ -163,19 +163,19 @@ class Trainer:
                 output = self._objective.run(inputs, with_tasks=False)
                 scores[share] = output.clip.float()
                 count(len(batch))
-        # A row's scores are zero but in one process: their sum is exact, and in order.
+        # Each row is non-zero in one process only, so the sum is exact.
         return distributed.add_up(scores)
 
     def steps(self, clips: Rows, loader: BatchLoader | None = None) -> Iterator[tuple[int, Tensor]]:
-        """Learn from clips of a loader, by default the store's, a global batch at a time.
+        """Train on clips of a loader, by default the store's, one global batch per step.
 
-        A batch goes through the network in micro-batches, of which each process has its part. Their
-        gradients, weighted by their share of the clips, add up to those of the batch, except for
-        batch norm, which normalises each micro-batch by itself.
+        A batch is split into micro-batches, and these among processes. Their gradients, weighted
+        by their share of the clips, add up to the batch's gradient, except that batch norm
+        normalises each micro-batch separately.
 
         Yields:
-            The clips of the batch, and the losses (`Objective.parts`), summed over this process's
-            part of them, on the device.
+            The number of clips in the batch, and the losses (`Objective.parts`) summed over this
+            process's clips, on the device.
         """
         loader = loader or self.loader
         waited_s = loader.waited_s
@@ -200,11 +200,11 @@ class Trainer:
                 n_seen, losses = 0, torch.zeros_like(losses)
 
     def _add_gradients(self, clips: Batch, n_in_batch: int) -> Tensor:
-        """The losses of clips, summed; their part of the batch's gradient joins the others'."""
+        """Accumulate the gradient of a micro-batch; returns its losses, summed over clips."""
         weight = None if self._weights is None else self._weights.at(clips.target)
         loss = self._joint_objective(clips.standardised(self.standardisers)._replace(weight=weight))
-        # The mean over processes of these shares times gradients, summed over the micro-batches,
-        # is that of the whole batch.
+        # With this weight, the mean over processes, summed over micro-batches, is the gradient of
+        # the whole batch.
         share = distributed.world_size() * len(clips.target) / n_in_batch
         (share * loss[TOTAL]).backward()
         if self._bags is not None:
@@ -213,7 +213,7 @@ class Trainer:
         return len(clips.target) * torch.stack(parts)
 
     def state(self) -> dict[str, Any]:
-        """All that going on needs: tensors and plain Python values only."""
+        """State needed to resume: tensors and plain Python values only."""
         return {
             "network": self.network.state_dict(),
             **{STATE_OF[name]: each.state_dict() for name, each in self.standardisers.items()},
@@ -227,16 +227,16 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any], path: Path = Path("last.pt")) -> None:
-        """Go back to a saved state, which was read from a path.
+        """Restore a saved state; `path` is its file, for error messages.
 
         Raises:
-            SedmtlError: It is of another training, or has more epochs than the config.
+            SedmtlError: The state belongs to another run, or has more epochs than the config.
         """
         try:
             n_done, n_wanted = len(state["history"]), self.config.epochs
             self.network.load_state_dict(state["network"])
             for name, standardiser in self.standardisers.items():
-                if STATE_OF[name] in state:  # not in those of earlier versions
+                if STATE_OF[name] in state:  # missing in earlier versions
                     standardiser.load_state_dict(state[STATE_OF[name]])
             self._objective.weights.load_state_dict(state["uncertainty"])
             self._objective.heads.load_state_dict(state.get("tasks", {}))
@@ -257,7 +257,7 @@ class Trainer:
             )
 
     def set_training(self) -> None:
-        """Let all learn but what is frozen, which computes as it will in use."""
+        """Set training mode, but evaluation mode for frozen modules."""
         self.network.train()
         self._objective.heads.train()
         for module in self._frozen:
@@ -267,14 +267,14 @@ class Trainer:
         self.set_training()
         self._objective.follow(self.history)
         seeds = np.random.SeedSequence([self.config.seed, epoch, distributed.rank()])
-        # Dropout draws from torch's own generator, whose state is not saved with the run's.
+        # Dropout uses torch's global generator, whose state is not saved.
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         if self._bags is not None:
             self._bags.begin(epoch)
         loader, rows = self._clips_of(epoch)
         if self.config.class_weights:
             self._weights = ClassWeights.of(loader.target_of(rows))
-        # Summed on the device: asking for the loss at each step would wait for the GPU each time.
+        # Summed on the device: reading the loss at each step would synchronise with the GPU.
         sums = torch.zeros(len(self._objective.parts), device=self.device)
         for n_clips, losses in self.steps(rows, loader):
             sums += losses
@@ -291,7 +291,7 @@ class Trainer:
         return self._objective.record(mean)
 
     def _clips_of(self, epoch: int) -> tuple[BatchLoader, Rows]:
-        """What an epoch learns from, in order."""
+        """The loader of an epoch, and its clips in order."""
         if self.remixer is not None:
             return self.remixer.loader(epoch), np.arange(self.remixer.n_clips)
         train, seed = self.split.train, self.config.seed

@@ -1,4 +1,4 @@
-"""The multi-task loss (paper, equations 7 and 17), with given weights or learned ones."""
+"""The multi-task loss (paper, equations 7 and 17), with fixed or learned weights."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from sedmtl.training.weights import TaskWeights, Weight
 TOTAL, DETECTION = "total", "detection"
 
 CLIP = "clip"
-"""Not a loss: the clip scores (W, C) of the rows of recordings, to be remembered."""
+"""Not a loss: key of the clip scores (W, C) of multi-window recordings, for `Bags.remember`."""
 
 
 def detection_loss(
     clip: Tensor, target: Tensor, reduction: str, weight: Tensor | None = None
 ) -> Tensor:
-    """Binary cross-entropy of clip scores (B, C) and targets (B, C) of 0 and 1, a scalar."""
+    """Binary cross-entropy of scores (B, C, …) in [0, 1] and targets of 0 and 1."""
     clip = clip.float().clamp(0, 1)
-    # On a GPU a NaN in here would trip an assertion that ends the process; this way it comes out
-    # as a NaN loss, which the loop explains.
+    # On a GPU, a NaN in binary_cross_entropy trips a device assertion that ends the process. This
+    # way it becomes a NaN loss, which the loop reports.
     loss = F.binary_cross_entropy(clip.nan_to_num(0.5), target, weight, reduction=reduction)
     return loss + 0 * clip.detach().sum()
 
 
 def over_clips(loss: Tensor, which: Tensor | None) -> Tensor:
-    """The mean over clips of the means over their rows: (W, …) -> a scalar, which stays as it is.
+    """Mean over clips of the mean over their rows: (W, …) -> scalar; a scalar is returned as is.
 
     Every clip counts the same, however the batch is divided among processes.
     """
@@ -46,14 +46,14 @@ def over_clips(loss: Tensor, which: Tensor | None) -> Tensor:
 
 
 class Objective(nn.Module):
-    """A network together with its tasks and its loss: one module that holds all that learns.
+    """A network with its tasks and losses: one module that holds all trainable parameters.
 
     Args:
-        network: What is trained.
-        tasks: By name.
-        weights: Of each task, or the rule that finds it.
-        in_bfloat16: Whether to compute convolutions and dense layers in it.
-        inputs: Names of the arrays that the network takes.
+        network: The network to train.
+        tasks: Auxiliary tasks by name.
+        weights: Weight of each task, or the rule that sets it.
+        in_bfloat16: Whether to compute convolutions and dense layers in bfloat16.
+        inputs: Names of the network's input arrays.
     """
 
     def __init__(
@@ -74,19 +74,16 @@ class Objective(nn.Module):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the losses, in the order in which `forward` returns them."""
+        """Names of the losses, in the order of `forward`."""
         return (TOTAL, DETECTION, *self.tasks)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of a batch, scalars by name; what the network takes is standardised."""
+        """Scalar losses of a batch, by name; the network's inputs must be standardised."""
         return self.losses(self.run(batch.arrays, with_tasks=True), batch)
 
     def losses(self, output: SedOutput, batch: Batch) -> dict[str, Tensor]:
-        """The losses of what the network and the tasks made of a batch: those of `parts`.
-
-        Of recordings of several rows also their clip scores, as `CLIP`.
-        """
-        # One of several processes may have no clip of a batch: a sum over nothing is 0, a mean NaN.
+        """The losses `parts` of an output for a batch; for multi-window recordings also `CLIP`."""
+        # A process may get no clip of a batch: an empty sum is 0, an empty mean NaN.
         reduction = "mean" if len(batch.target) else "sum"
         clip, of_rows = output.clip, reduction
         scores: dict[str, Tensor] = {}
@@ -108,15 +105,15 @@ class Objective(nn.Module):
         return {TOTAL: self.weights(detection, losses), DETECTION: detection, **losses, **scores}
 
     def follow(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Set the weights that follow from the records of the epochs so far."""
+        """Update the weights that depend on the records of past epochs."""
         keys = {DETECTION: "detection_loss"} | {name: _loss_key(name) for name in self.tasks}
         before = [{name: each[key] for name, key in keys.items()} for each in history[-2:]]
         self.weights.follow(before, DETECTION)
 
     def record(self, losses: dict[str, float]) -> dict[str, float]:
-        """The mean losses of an epoch as `metrics.jsonl` has them, with the weights.
+        """Mean losses of an epoch with the task weights, under the keys of `metrics.jsonl`.
 
-        Learned weights are those after it.
+        Learned weights are those after the epoch.
         """
         alphas = self.weights.alphas()
         record = {
@@ -129,11 +126,11 @@ class Objective(nn.Module):
         return record | {f"{name}_alpha": alpha for name, alpha in alphas.items()}
 
     def run(self, arrays: Mapping[str, Tensor], *, with_tasks: bool) -> SedOutput:
-        """What the network computes of clips, with the tasks' predictions.
+        """Run the network, and its tasks if `with_tasks`.
 
         Args:
-            arrays: By name, standardised.
-            with_tasks: Whether the tasks take part.
+            arrays: Standardised arrays by name.
+            with_tasks: Whether to compute the tasks' predictions.
         """
         inputs = [arrays[name] for name in self._inputs]
         reconstruct = with_tasks and RECONSTRUCT in self.tasks
@@ -148,5 +145,5 @@ class Objective(nn.Module):
 
 
 def _loss_key(task: str) -> str:
-    """Name of a task's loss in the record of an epoch; the paper's task has the paper's word."""
+    """Key of a task's loss in an epoch's record; reconstruction keeps the paper's term."""
     return "reconstruction_loss" if task == RECONSTRUCT else f"{task}_loss"

@@ -1,4 +1,4 @@
-"""Too little memory to train with, as a sentence."""
+"""Out-of-memory errors as one-sentence messages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sedmtl.training.config import TrainConfig
 
 @contextmanager
 def enough_memory(config: TrainConfig) -> Iterator[None]:
-    """Turns too little memory, of a GPU or of the machine, into an error that names what to lower.
+    """Turn running out of memory, on a GPU or the host, into an error that suggests a remedy.
 
     Raises:
-        SedmtlError: There was not enough.
+        SedmtlError: Memory ran out.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The optimiser and its learning rate."""
+"""The optimiser and its learning rate schedule."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from sedmtl.training.config import TrainConfig
 
 WARM_UP = 50
-"""Steps over which the cosine schedule raises the rate."""
+"""Warm-up steps of the cosine schedule."""
 
 
 def build_optimiser(
     learned: Iterable[nn.Parameter], config: TrainConfig, device: torch.device
 ) -> torch.optim.Optimizer:
     """Adam, as in the paper."""
-    # One kernel for all weights; on the CPU Adam is a thousandth of a step.
+    # Fused: one kernel for all weights. On the CPU, Adam takes a thousandth of a step.
     return torch.optim.Adam(learned, lr=config.lr, fused=device.type == "cuda")
 
 
 def build_schedule(
     optimiser: torch.optim.Optimizer, config: TrainConfig, n_steps: int
 ) -> LRScheduler:
-    """What changes the learning rate: after each epoch (plateau) or each step (cosine).
+    """Build the learning rate schedule, stepped per epoch (plateau) or per step (cosine).
 
-    The paper lowers the rate when the held-out score stalls. Here the inner validation decides, or
-    the validation-selected epoch would depend on the held-out fold.
+    The paper lowers the rate when the held-out score stalls. Here inner validation decides;
+    otherwise the validation-selected epoch would depend on the held-out fold.
 
     Args:
-        optimiser: Has the rate.
-        config: Of the run.
-        n_steps: Per epoch.
+        optimiser: The optimiser to control.
+        config: The run.
+        n_steps: Steps per epoch.
     """
     if config.schedule == "plateau":
         return ReduceLROnPlateau(optimiser, mode="max", factor=0.1, patience=3, threshold=0.0)

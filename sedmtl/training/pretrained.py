@@ -1,7 +1,7 @@
-"""What a run takes from another one (`train --from`): weights, standardiser, and what they know.
+"""Starting from another run (`train --from`): its weights, standardiser and training recordings.
 
-Heads of classes that both have are kept by the classes' names. Which dimensions of a tensor belong
-to classes is found by building the network for two numbers of classes, without memory.
+Class outputs are matched by class name. Which dimensions of a tensor run over classes is found by
+building the network for two numbers of classes on the meta device.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from sedmtl.store import Rows, Store, check_encoder
 from sedmtl.training.config import TrainConfig, option_words
 
 SEEN_NAME = "trained_on.json"
-"""File of a run folder: the recordings that its weights have learned from, sorted."""
+"""File in a run folder: a sorted list of the recordings that its weights were trained on."""
 
 
 class Pretrained(NamedTuple):
-    """What a run begins with.
+    """A finished run whose weights initialise another.
 
     Attributes:
-        name: Of the run that it is taken from.
-        card: Its card.
-        weights: Its tensors, as `join_weights` names them.
-        digest: SHA-256 of the file of its weights.
-        seen: The recordings that they have learned from; None if it does not say.
+        name: Name of the run.
+        card: Its model card.
+        weights: Its tensors, named as in `join_weights`.
+        digest: SHA-256 of its weights file.
+        seen: Recordings that it was trained on; None if unknown.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Pretrained(NamedTuple):
 
 
 def parent_of(from_run: str | Path | None, work_dir: Path) -> str | None:
-    """What `TrainConfig.parent` says of the run to begin with: its name, or a path elsewhere."""
+    """`TrainConfig.parent` for a run: its name if it is in the project, otherwise its path."""
     if from_run is None:
         return None
     path = Path(str(from_run))
@@ -62,11 +62,11 @@ def parent_of(from_run: str | Path | None, work_dir: Path) -> str | None:
 
 
 def read_pretrained(runs_dir: Path, config: TrainConfig, store: Store) -> Pretrained:
-    """Read the run that a run begins with, and check that it fits.
+    """Read the parent run of a config, and check that it fits.
 
     Raises:
-        SedmtlError: It is not there, not finished, or damaged; it was trained on other features,
-            or is another network.
+        SedmtlError: The parent does not exist, is unfinished or damaged, was trained on other
+            features, or is another network.
     """
     folder = find_run(runs_dir, config.parent_run)
     card, network = load_model(folder)
@@ -106,18 +106,17 @@ def _check_network(start: Pretrained, config: TrainConfig) -> None:
 
 
 def adopt(network: nn.Module, start: Pretrained, config: TrainConfig, store: Store) -> None:
-    """Put the weights of another run into a fresh network, in place.
+    """Copy the weights of another run into a fresh network, in place.
 
     Args:
-        network: Built for the store's classes. What it has for classes that the other run did not
-            know stays as it is.
+        network: Built for the store's classes. Weights of classes that are new keep their values.
         start: The other run.
-        config: Of the new one.
-        store: What is trained on.
+        config: The new run.
+        store: Its training store.
 
     Raises:
-        SedmtlError: The other one has another number of frames and needs it, or other options that
-            change its tensors.
+        SedmtlError: The network depends on the number of frames and it differs, or other options
+            changed the shapes of tensors.
     """
     theirs, ours = start.card.classes, store.classes
     n_frames, n_mels = store.row_shape
@@ -141,16 +140,16 @@ def adopt_heads(
     classes: tuple[str, ...],
     sizes: Sizes,
 ) -> None:
-    """Put the heads of another run into those of the same tasks, in place, once `adopt` has fitted.
+    """Copy task heads of another run, in place, after `adopt`.
 
-    Those that begin anew are named with the reason.
+    Heads that keep their fresh weights are reported with the reason.
 
     Args:
-        heads: With fresh weights, by task; what they have for new classes stays as it is.
+        heads: Fresh heads by task; weights of new classes keep their values.
         start: The other run.
-        config: Of the new one.
-        classes: What is trained on.
-        sizes: What the heads were built with.
+        config: The new run.
+        classes: Its classes.
+        sizes: Sizes the heads were built with.
     """
     kept = []
     for name, head in heads.items():
@@ -186,7 +185,7 @@ def _copy(
     theirs: tuple[str, ...],
     ours: tuple[str, ...],
 ) -> str | None:
-    """Copy tensors in place, of each class those of the same; returns the first that cannot be."""
+    """Copy tensors in place, matching classes; returns the key of the first misfit, if any."""
     known = [label for label in ours if label in theirs]
     for key, tensor in module.state_dict().items():
         source = weights.get(key)
@@ -220,10 +219,10 @@ def _other_sizes(start: Pretrained, config: TrainConfig, n_frames: int, key: str
 
 
 def class_dims(build: Callable[[int], nn.Module]) -> dict[str, tuple[int, ...]]:
-    """The dimensions of a module's tensors that have an entry for each class, by tensor.
+    """Dimensions that run over classes, for each tensor of a module.
 
     Args:
-        build: Makes it for a number of classes.
+        build: Builds the module for a number of classes.
     """
     with torch.device("meta"):
         one, other = (build(n).state_dict() for n in (5, 6))
@@ -235,7 +234,7 @@ def class_dims(build: Callable[[int], nn.Module]) -> dict[str, tuple[int, ...]]:
 
 
 def recordings_of(store: Store, clips: Rows) -> list[set[str]]:
-    """The recordings that each of some clips consists of: own ones, or events and a scene."""
+    """Source recordings of each clip: the clip itself, or a mixture's events and scene."""
     table = store.clips
     if "snr_db" not in store.attributes:
         return [{table.name[clip]} for clip in clips]
@@ -247,7 +246,7 @@ def recordings_of(store: Store, clips: Rows) -> list[set[str]]:
 
 
 def count_seen(start: Pretrained, store: Store, fold: int) -> int | None:
-    """Held-out clips with a recording that the weights have learned from; None if not known."""
+    """Number of held-out clips with a recording the weights were trained on; None if unknown."""
     if start.seen is None:
         return None
     held_out = np.flatnonzero(store.clips.fold == fold)
@@ -257,14 +256,14 @@ def count_seen(start: Pretrained, store: Store, fold: int) -> int | None:
 def write_seen(
     run: Path, store: Store, clips: Rows, drawn: frozenset[str], start: Pretrained | None
 ) -> None:
-    """Keep what the weights of a run learn from, unless what they began with does not say.
+    """Save the recordings a run is trained on, unless those of its parent are unknown.
 
     Args:
         run: The run folder.
-        store: What is trained on.
-        clips: Of the training folds.
-        drawn: What new mixtures are made of.
-        start: What the run begins with.
+        store: The training store.
+        clips: Clips of the training folds.
+        drawn: Recordings that new mixtures are drawn from.
+        start: The parent run, if any.
     """
     before = frozenset[str]() if start is None else start.seen
     if before is not None:
@@ -274,11 +273,11 @@ def write_seen(
 
 
 def describe_seen(settings: Mapping[str, Any], name: str) -> str | None:
-    """Why a run's score is too good, because of what it began with; None if it is not.
+    """Warning that a run's score may be too high because of its initial weights; None if not.
 
     Args:
-        settings: Of its `run.yaml`.
-        name: Of the run.
+        settings: Settings of its `run.yaml`.
+        name: Name of the run.
     """
     if not settings.get("from") or not settings["fold"]:
         return None

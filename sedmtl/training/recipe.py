@@ -1,4 +1,4 @@
-"""Options of `train` that go together: the paper's, and those of the best detector measured."""
+"""Sets of `train` options: the paper's, and those of the best detector measured."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "cosine",
     },
 }
-"""What `--recipe` sets; an option that is given overrules it."""
+"""Option values that `--recipe` sets; explicit options override them."""
 
 
 def with_recipe(name: str, asked: Mapping[str, Any], remix: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain values of a recipe, for `TrainConfig.of`.
+    """Plain values of a recipe with overrides, for `TrainConfig.of`.
 
-    `remix_clips` among them tells whether remixing was asked for, and not only the recipe's: one's
-    own recordings are mixed with each other only then. On 280 clips of single sounds it made the
-    strong recipe worse (docs/method.md).
+    The value `remix_clips` tells whether remixing was requested explicitly: the user's own
+    recordings are remixed only then, as remixing 280 clips of single sounds made the strong recipe
+    worse (docs/method.md).
 
     Args:
-        name: Of the recipe.
-        asked: Values that overrule it; None stands for nothing asked.
+        name: Name of the recipe.
+        asked: Values that override the recipe; None leaves it.
         remix: The ranges of data.yaml, used if the recipe or `asked` remixes.
     """
     values = RECIPES[name] | {key: value for key, value in asked.items() if value is not None}

@@ -1,7 +1,7 @@
-"""New training mixtures in every epoch: of the corpora's events and scenes, or of one's own clips.
+"""New training mixtures in every epoch, from the corpora's events and scenes or from own clips.
 
-A mixture follows from seed, epoch and its number alone: workers, processes and resuming change
-nothing. What is held out, or is for inner validation, is never drawn.
+A mixture depends only on the seed, the epoch and its number, not on workers, processes or resuming.
+Held-out and validation clips are never drawn.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Remixer(Protocol):
     """Makes the clips of an epoch.
 
     Attributes:
-        n_clips: In every epoch.
-        digest: Of the audio that is drawn from, where it is not in the store.
-        recordings: What is drawn from beside the training clips, as `recordings_of` names it.
+        n_clips: Clips per epoch.
+        digest: Digest of the source audio, if it is not in the store; otherwise empty.
+        recordings: Source recordings other than the training clips, named as by `recordings_of`.
     """
 
     n_clips: int
@@ -43,7 +43,7 @@ class Remixer(Protocol):
     recordings: frozenset[str]
 
     def loader(self, epoch: int) -> BatchLoader:
-        """The clips of an epoch, which are its rows 0 to `n_clips` - 1."""
+        """A loader of an epoch's clips, with rows 0 to `n_clips` - 1."""
 
 
 def open_remixer(
@@ -55,16 +55,16 @@ def open_remixer(
     knowledge: Knowledge | None = None,
     targets: Sequence[str] = (),
 ) -> Remixer:
-    """The remixer of a store: from the corpora, or from the store's own clips if none were mixed.
+    """Open the remixer of a store: of the corpora, or of the store's clips if they are unmixed.
 
     Args:
-        project: Where the corpora are.
-        config: Of the run, with the ranges.
-        store: What is trained on.
+        project: Has the corpora.
+        config: The run, with the ranges.
+        store: The training store.
         split: Its parts.
-        device: Where the batches are wanted.
-        knowledge: What is known of the store's clips.
-        targets: The arrays of `features.targets` that tasks learn from.
+        device: Device of the batches.
+        knowledge: Makes the arrays of strong labels and scenes.
+        targets: Arrays of `features.targets` that tasks learn from.
 
     Raises:
         SedmtlError: The corpora are not those of the store, cannot be read, or leave nothing to
@@ -94,7 +94,7 @@ def open_remixer(
 
 
 def _check_plan(planned: Plan, store: Store) -> None:
-    """Refuse corpora that would give other mixtures: their folds would not be the store's."""
+    """Refuse corpora that would give other mixtures than the store's, hence other folds."""
     stored = store.clips
     same = (
         planned.classes == store.classes

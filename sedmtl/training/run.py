@@ -1,4 +1,4 @@
-"""A run as Python sees it: its folder, its epochs, its network."""
+"""A run in Python: its folder, epochs and network."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sedmtl.runtime.regular import read_text
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch of training came to: a line of `metrics.jsonl`.
+    """Results of an epoch: a line of `metrics.jsonl`.
 
     Attributes:
-        number: From 1.
-        n_epochs: Of the whole run.
-        lr: The learning rate at its beginning.
-        loss: Of the training clips: detection, and the auxiliary tasks with their weights.
-        validation: Clip metrics on inner validation, by which the epoch is chosen.
-        held_out: Clip metrics on the held-out fold; None if there is none. They are for reporting:
-            whoever stops or chooses by them reports too high a score.
-        seconds: It took.
+        number: Number of the epoch, from 1.
+        n_epochs: Epochs of the whole run.
+        lr: Learning rate at the start of the epoch.
+        loss: Mean training loss: detection plus weighted auxiliary tasks.
+        validation: Clip metrics on inner validation, which select the epoch.
+        held_out: Clip metrics on the held-out fold; None if there is none. For reporting only:
+            stopping or selecting by them inflates the reported score.
+        seconds: Duration of the epoch.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Epoch:
         """Read a line of `metrics.jsonl`.
 
         Raises:
-            KeyError, TypeError: It is none.
+            KeyError, TypeError: The record is malformed.
         """
         return cls(
             number=record["epoch"],
@@ -60,15 +60,15 @@ OnEpoch = Callable[[Epoch], object]
 
 
 class StopTraining(Exception):  # noqa: N818 - no error
-    """Raised by `on_epoch` to make the epoch that it was called with the last of its run.
+    """Raised by `on_epoch` to end the run after the epoch that it was called with.
 
-    The run is finished from what it has: thresholds are tuned, and the network is that of the best
-    epoch so far. `run.yaml` notes the epoch as `stopped_after`.
+    The run is finalized with the best epoch so far, including threshold tuning. `run.yaml` records
+    the epoch as `stopped_after`.
     """
 
 
 def is_last(record: Mapping[str, Any], n_epochs: int, on_epoch: OnEpoch | None) -> bool:
-    """Whether a run is to end with this line of `metrics.jsonl`, before its last epoch."""
+    """Call `on_epoch` with a line of `metrics.jsonl`; returns whether it stopped the run."""
     if on_epoch is None:
         return False
     try:
@@ -83,14 +83,14 @@ class Run:
     """A trained run.
 
     Attributes:
-        path: Its folder, which holds all that prediction needs.
+        path: Its folder, which contains everything needed for prediction.
     """
 
     path: Path
 
     @property
     def epochs(self) -> list[Epoch]:
-        """What each epoch came to.
+        """Results of each epoch.
 
         Raises:
             SedmtlError: The folder's files are missing or damaged.
@@ -106,11 +106,11 @@ class Run:
 
     @property
     def best(self) -> Epoch:
-        """The epoch whose network is kept: the best on inner validation, the first of equals."""
+        """The epoch whose network is kept: the first with the best validation micro-P."""
         return max(self.epochs, key=lambda epoch: epoch.validation.micro_p)
 
     def load(self, device: str = "cpu") -> Detector:
-        """The network of that epoch, ready to predict.
+        """Load the network of the best epoch for prediction.
 
         Raises:
             SedmtlError: The folder's files are missing or damaged.

@@ -1,4 +1,4 @@
-"""The run folder before training: new, resumed or emptied."""
+"""Preparing a run folder: new, resumed or emptied."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ RECORDED = ("epochs", "stopped_after", "torch_version", "sedmtl_version", "confi
 
 WRITTEN = ("model.safetensors", "last.pt", "metrics.jsonl", "model.json", "scores.h5",
            "localisation.json", "events.out.*", SEEN_NAME, "run.yaml")  # fmt: skip
-"""Files of a run, in the order of their removal. The weights, which mark the run as finished, go
-first and run.yaml goes last: after a kill in between, no other configuration can resume what is
-left."""
+"""Files of a run, in order of removal. The weights, which mark the run as finished, are removed
+first and run.yaml last, so that after a kill in between no other configuration can resume the
+remains."""
 
 LOG_NAME = "train.log"
-"""Output of a run that a grid trains in a process of its own."""
+"""Log of a grid run that is trained in a separate process."""
 
 
 def folders_of(work_dir: Path, configs: Sequence[TrainConfig], run_name: str | None) -> list[Path]:
-    """The run folders, which a single run may have another name for.
+    """The run folders; `run_name` replaces the default name of a single run.
 
     Raises:
-        SedmtlError: Several runs are given one name, or it is no name for a folder.
+        SedmtlError: Several runs are given one name, or it is not a valid folder name.
     """
     if run_name is not None and not is_name(run_name):
         raise SedmtlError(f"the name of a run should be {NAME_WANTED}, found {run_name!r}")
@@ -48,10 +48,10 @@ def folders_of(work_dir: Path, configs: Sequence[TrainConfig], run_name: str | N
 
 
 def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[str, Any]:
-    """The content of `run.yaml`: everything that decides the run, and what made it.
+    """The content of `run.yaml`: everything that determines the run, and versions.
 
     Raises:
-        SedmtlError: The store has a name that no run can have.
+        SedmtlError: The store's name cannot be part of a run's name.
     """
     try:
         check_data_name(config.data)
@@ -75,26 +75,26 @@ def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[st
 
 
 def known_settings(run: Path, *, force: bool) -> dict[str, Any] | None:
-    """What a run began with; None of a new one."""
+    """Settings of an existing run; None if it is new or `force`."""
     return read_run(run) if (run / "run.yaml").is_file() and not force else None
 
 
 def is_trained(run: Path, n_epochs: int) -> bool:
-    """Whether a run folder holds a finished run of so many epochs, which may have ended early."""
+    """Whether a run folder holds a finished run of at least `n_epochs`, even if stopped early."""
     is_run = is_finished(run) and (run / "run.yaml").is_file()
     return is_run and read_run(run)["epochs"] >= n_epochs
 
 
 def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
-    """Whether there is nothing left to train in a run folder; changes nothing.
+    """Whether a run is already complete; does not modify the folder.
 
     Args:
         run: The folder.
-        settings: As of `settings_of`.
-        resume: Go on with an interrupted run.
+        settings: As returned by `settings_of`.
+        resume: Continue an interrupted run.
 
     Raises:
-        SedmtlError: It holds another run, or one that was interrupted and is not to be resumed.
+        SedmtlError: The folder holds another run, or an interrupted one without `resume`.
     """
     if not (run / "run.yaml").is_file():
         return False
@@ -110,15 +110,15 @@ def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
 
 
 def check_corpora(run: Path, made_of: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that has learned from other corpora than there are now.
+    """Refuse to resume a run whose corpora have changed.
 
     Args:
         run: The folder.
-        made_of: The digest of `sources`, if mixtures are drawn from them, and the classes of
-            `scenes`, if it learns to tell them apart.
+        made_of: The current digest of `sources`, if mixtures are drawn from them, and the classes
+            of `scenes`, if scene classification is a task.
 
     Raises:
-        SedmtlError: It has.
+        SedmtlError: They have changed.
     """
     before = read_run(run) if (run / "run.yaml").is_file() else {}
     other = {key for key, now in made_of.items() if before.get(key, now) != now}
@@ -135,7 +135,7 @@ def check_corpora(run: Path, made_of: Mapping[str, Any]) -> None:
 
 
 def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
-    """Make a run folder ready; `force` removes the run that is there."""
+    """Prepare a run folder; `force` removes the existing run."""
     if force and run.is_dir():
         _empty(run)
     if not is_finished(run):  # a finished run keeps its run.yaml until it is finished again
@@ -143,7 +143,7 @@ def begin(run: Path, settings: Mapping[str, Any], *, force: bool) -> None:
 
 
 def _empty(run: Path) -> None:
-    """Remove the run from its folder; what others have put there stays."""
+    """Remove the run's files from its folder; other files stay."""
     for name in ("model.onnx", "encoder.onnx"):
         Outputs(run).remove(run / name)
     for name in WRITTEN:
@@ -154,13 +154,13 @@ def _empty(run: Path) -> None:
 def _origin_of(settings: Mapping[str, Any]) -> Origin:
     recorded = set(RECORDED)
     if settings.get("schedule") == "cosine":
-        recorded.remove("epochs")  # they decide the rate of every step
+        recorded.remove("epochs")  # they determine the learning rate of every step
     decides = {key: value for key, value in settings.items() if key not in recorded}
     return Origin(decides, {key: settings[key] for key in recorded if key in settings})
 
 
 def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
-    """More epochs than before are fine, except with cosine, where they make it another run."""
+    """Refuse changed settings. Epochs may increase, except with the cosine schedule."""
     before, now = _origin_of(read_run(run)), _origin_of(settings)
     changed = [
         _change(key, before.decides.get(key), now.decides.get(key))

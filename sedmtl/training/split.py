@@ -1,4 +1,4 @@
-"""Which clips of a feature store are trained on, and in which order."""
+"""Splits a feature store into training, validation and held-out clips."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from sedmtl.runtime.text import counted
 from sedmtl.store import ClipTable, Rows
 
 MIN_CLIPS = 5
-"""To train on, and to choose an epoch by with any trust."""
+"""Minimum for training, and for a reliable choice of the epoch."""
 
 
 NO_FOLD = 0
-"""In place of a held-out fold: everything is trained on, but for inner validation."""
+"""Fold number that holds nothing out: all clips but inner validation are trained on."""
 
 
 class Split(NamedTuple):
-    """Rows of a store by their use.
+    """Rows of a store by use.
 
     Attributes:
-        train: What the network learns from.
-        validation: An inner part of the training folds, to choose the epoch and the learning
-            rate by. The held-out fold has no say in them.
+        train: Rows that the network is trained on.
+        validation: Inner part of the training folds that selects the epoch and controls the
+            learning rate; the held-out fold influences neither.
         held_out: The fold that is reported.
     """
 
@@ -35,29 +35,29 @@ class Split(NamedTuple):
 
     @property
     def scored(self) -> dict[str, Rows]:
-        """The parts that are scored after each epoch; without a held-out fold, validation alone."""
+        """Non-empty parts to score after each epoch: validation, and the held-out fold if any."""
         parts = {"validation": self.validation, "held_out": self.held_out}
         return {part: rows for part, rows in parts.items() if len(rows)}
 
     @property
     def training_folds(self) -> Rows:
-        """Train and validation: all that is not held out."""
+        """Training and validation rows: everything that is not held out."""
         return np.sort(np.concatenate([self.train, self.validation]))
 
 
 def split_rows(clips: ClipTable, held_out: int) -> Split:
     """Split the rows of a store.
 
-    Inner validation is what the store reserved for it in the training folds. Where that holds no
-    label at all, it is the whole fold after the held-out one: folds share no recordings.
+    Inner validation is the part of the training folds that the store reserved for it. If that has
+    no labels, it is the whole fold after the held-out one, since folds share no recordings.
 
     Args:
-        clips: Of the store.
+        clips: Clips of the store.
         held_out: The fold to report, or `NO_FOLD`.
 
     Raises:
-        SedmtlError: That fold does not exist, the others leave too few clips, or a part has no
-            label: then no epoch could be chosen, or nothing learnt or reported.
+        SedmtlError: The fold does not exist, the others have too few clips, or a part has no
+            labels.
     """
     known = np.unique(clips.fold)
     if held_out not in (*known, NO_FOLD):
@@ -84,7 +84,7 @@ def split_rows(clips: ClipTable, held_out: int) -> Split:
 
 
 def _check_labels(split: Split, clips: ClipTable) -> None:
-    """Without a label, micro-P is NaN, which no epoch is better than."""
+    """Refuse parts without labels, whose micro-P would be NaN."""
     uses = ("to train on", "for inner validation", "held out")
     for rows, use in zip(split, uses, strict=True):
         if not clips.target[rows].any() and not (use == "held out" and not len(rows)):
@@ -95,7 +95,7 @@ def _check_labels(split: Split, clips: ClipTable) -> None:
 
 
 def weakness(split: Split, clips: ClipTable, classes: Sequence[str]) -> str | None:
-    """What makes the choice of an epoch uncertain, in a sentence; None if nothing does."""
+    """Warning that inner validation is too small to select the epoch reliably; None if not."""
     n_clips = len(split.validation)
     missing = np.flatnonzero(~clips.target[split.validation].any(axis=0))
     if len(missing):
@@ -113,5 +113,5 @@ def weakness(split: Split, clips: ClipTable, classes: Sequence[str]) -> str | No
 
 
 def shuffled(rows: Rows, seed: int, epoch: int) -> Rows:
-    """The rows in the order of an epoch, which follows from seed and epoch alone."""
+    """Shuffle rows for an epoch; the order depends only on the seed and the epoch."""
     return np.random.default_rng([seed, epoch]).permutation(rows)

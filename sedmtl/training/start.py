@@ -1,4 +1,4 @@
-"""A trainer at its beginning, from a feature store."""
+"""Builds a trainer from a feature store."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def open_trainer(
     project: Config | None = None,
     pretrained: Pretrained | None = None,
 ) -> Trainer:
-    """A trainer at its beginning: rows split, standardiser fitted, fresh weights.
+    """Build a trainer: split the rows, fit the standardisers, initialise the network.
 
     Args:
-        config: What to train.
-        store: What to train on.
-        device: Where.
+        config: The run.
+        store: The training store.
+        device: Device to train on.
         project: Has the corpora that `remix` draws from.
-        pretrained: Has weights to begin with, and their standardiser.
+        pretrained: Provides initial weights and standardisers.
 
     Raises:
-        SedmtlError: The fold or the network does not exist, or there is nothing to remix, or what
-            a task needs is not known, or the given weights do not fit.
+        SedmtlError: The fold or network does not exist, there is nothing to remix, a task lacks
+            the labels it needs, or the pretrained weights do not fit.
     """
     split = split_rows(store.clips, config.fold)
     network = build_network(config, store)
-    # The card has that of the log-mel, too, for pictures.
+    # The card always includes the log-mel's standardiser, for pictures.
     inputs = tuple(dict.fromkeys(("logmel", *config.network.inputs)))
     if pretrained is None:
         rows, _ = store.clips.rows_of(split.training_folds)
@@ -83,13 +83,13 @@ def open_trainer(
 def resident_bytes(
     config: TrainConfig, arrays: Mapping[str, RowArray], n_classes: int, n_rows: int
 ) -> int:
-    """What a run reads of its store, all of which a GPU that has room for it keeps.
+    """Bytes that a run reads from its store; a GPU with enough room keeps them all.
 
     Args:
-        config: Of the run.
-        arrays: Of the store.
+        config: The run.
+        arrays: The store's arrays.
         n_classes: C.
-        n_rows: Of the store.
+        n_rows: Rows of the store.
     """
     known = known_arrays(n_classes, arrays["logmel"].row_shape[0])
     names = (*config.network.inputs, *stored_arrays(config), *(known.keys() & _asked(config)))
@@ -98,16 +98,16 @@ def resident_bytes(
 
 
 def stored_arrays(config: TrainConfig) -> tuple[str, ...]:
-    """The arrays of the store that a run needs beside the log-mel: none if it makes them anew.
+    """Task target arrays that a run reads from its store; empty with `remix`, which makes them.
 
     Raises:
-        SedmtlError: A task does not exist, or needs more than recordings that were not mixed have.
+        SedmtlError: A task does not exist, or needs stems, which unmixed recordings do not have.
     """
     return () if config.remix else targets_of(config)
 
 
 def targets_of(config: TrainConfig) -> tuple[str, ...]:
-    """The arrays of `features.targets` that the tasks of a run learn from; raises likewise."""
+    """Arrays of `features.targets` that a run's tasks learn from; raises like `stored_arrays`."""
     names = tuple(name for name in arrays_of(config.tasks) if name in TARGETS)
     if names and config.data == "clips":
         task = next(name for name in config.tasks if task_class(name).needs == "stems")
@@ -119,10 +119,10 @@ def targets_of(config: TrainConfig) -> tuple[str, ...]:
 
 
 def check_targets(config: TrainConfig, store: Store) -> None:
-    """Refuse a store that lacks what the tasks learn from.
+    """Check that a store has the arrays that the tasks learn from.
 
     Raises:
-        SedmtlError: It does.
+        SedmtlError: It lacks one.
     """
     missing = set(stored_arrays(config)) - set(store.arrays)
     for task in config.tasks:
@@ -134,7 +134,7 @@ def check_targets(config: TrainConfig, store: Store) -> None:
 
 
 def _asked(config: TrainConfig) -> dict[str, str]:
-    """The arrays that are made of what is known of clips, and the option that asks for each."""
+    """Arrays needed beyond weak labels, each with the option that requires it."""
     asked = {array: f"--task {name}" for name in config.tasks for array in task_class(name).arrays}
     if config.supervision == "strong":
         asked[PRESENCE] = "--supervision strong"
@@ -142,5 +142,5 @@ def _asked(config: TrainConfig) -> dict[str, str]:
 
 
 def fit_standardiser(store: Store, rows: Rows, array: str) -> Standardiser:
-    """Of an array of a store, over the rows of the training folds."""
+    """Fit the standardiser of a store's array over some rows."""
     return Standardiser.fit(store.read(batch, array) for batch in batches(rows, 256))

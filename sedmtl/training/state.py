@@ -1,4 +1,4 @@
-"""The state of a training loop between two epochs, as a file."""
+"""Saves and loads the training state between epochs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sedmtl.runtime.regular import require_readable
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write the loop's state; the old one stays until the new one is whole."""
+    """Write the training state atomically."""
     content = io.BytesIO()
     torch.save(dict(state), content)
     write_bytes(folder / "last.pt", content.getvalue())
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read the loop's state, on the CPU; never runs code from it.
+    """Read the training state to the CPU, without executing code from the file.
 
     Raises:
         SedmtlError: The file is damaged.
@@ -34,13 +34,13 @@ def load_state(folder: Path) -> dict[str, Any]:
         with zipfile.ZipFile(folder / "last.pt") as archive:
             if sum(each.file_size for each in archive.infolist()) > n_bytes:
                 raise ValueError("it claims more than it has")
-            damaged = archive.testzip()  # torch compares no checksum
+            damaged = archive.testzip()  # torch does not verify checksums
         if damaged:
             raise ValueError(f"{damaged} is not what was written")
         state: dict[str, Any] = torch.load(
             folder / "last.pt", map_location="cpu", weights_only=True
         )
-    except Exception as error:  # torch documents no exception types here
+    except Exception as error:  # torch does not document which exceptions it raises
         pass_on_trouble(error)
         raise SedmtlError(
             f"{folder / 'last.pt'} is damaged: start the run anew with --force"

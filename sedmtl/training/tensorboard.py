@@ -1,6 +1,6 @@
 """TensorBoard event files: the numbers of `metrics.jsonl`, and a picture every few epochs.
 
-The only module that imports tensorboard, when it is asked for.
+The only module that imports tensorboard, and only on request.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from sedmtl.training.tasks import RECONSTRUCT
 Record = Mapping[str, Any]
 Add = Callable[[Record], None]
 DrawClip = Callable[[str, Inspection, FrameMeaning, Sequence[Event] | None, str], Any]
-"""Name of a network, its look at a clip, what its frame scores mean, the true events if they are
-known, title -> the picture."""
+"""Network name, inspection of a clip, meaning of its frame scores, true events if known, title ->
+figure."""
 
 FIGURE_EVERY = 5
-"""Epochs from picture to picture: 50 make ten, as many as TensorBoard shows of a run. One takes a
-second and 0.2 MB."""
+"""Epochs between pictures: 50 epochs make ten, the most that TensorBoard shows of a run. A picture
+takes a second and 0.2 MB."""
 
 SCREEN_DPI = 150
-"""Of the pictures, which are made for print."""
+"""Resolution of the pictures, which are designed for print."""
 
 
 def summary_writer() -> Any:
-    """TensorBoard's class that writes event files.
+    """TensorBoard's `SummaryWriter` class.
 
     Raises:
-        SedmtlError: It is not installed.
+        SedmtlError: TensorBoard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -56,16 +56,16 @@ def summary_writer() -> Any:
 
 @contextmanager
 def follow(run: Path, trainer: Trainer, store: Store, draw: DrawClip | None) -> Iterator[Add]:
-    """Write event files into a run folder while the block trains; one process does it for all.
+    """Write event files to a run folder while the block trains; only process 0 writes.
 
-    A step is an epoch. Epochs that the trainer has forgotten, because the process ended before its
-    state was saved, are taken back; those from before TensorBoard was asked for are added.
+    A step is an epoch. Epochs lost because the process ended before their state was saved are
+    purged; past epochs from before TensorBoard was enabled are added.
 
     Args:
         run: The folder.
-        trainer: Restored, if the run is resumed.
-        store: What it is trained on.
-        draw: Makes the pictures; None: nothing is written at all.
+        trainer: The trainer, already restored if the run is resumed.
+        store: Its training store.
+        draw: Draws the pictures; None writes nothing at all.
 
     Yields:
         A function to call with the record of each epoch, before the state is saved.
@@ -89,7 +89,7 @@ def follow(run: Path, trainer: Trainer, store: Store, draw: DrawClip | None) -> 
 
 
 def _add_scalars(writer: Any, record: Record) -> None:
-    """The numbers of an epoch under the names of `metrics.jsonl`, as `held_out/micro_p`."""
+    """Add the numbers of an epoch under their `metrics.jsonl` names, such as `held_out/micro_p`."""
     epoch = record["epoch"]
     for key, value in record.items():
         if isinstance(value, Mapping):
@@ -100,14 +100,13 @@ def _add_scalars(writer: Any, record: Record) -> None:
 
 
 def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store, draw: DrawClip) -> None:
-    """Figure 3 of a clip that is not trained on, as the network sees it now.
+    """Add the paper's figure 3 for a fixed clip that is not trained on, with current weights.
 
-    It is the first clip of the held-out fold that holds a class: always the same one. Without a
-    held-out fold it is one of inner validation.
+    This is the first labelled clip of the held-out fold or, without one, of inner validation.
     """
     (part, rows), epoch = list(trainer.split.scored.items())[-1], len(trainer.history)
     clip = int(rows[np.argmax(store.clips.target[rows].any(axis=1))])
-    truth = store.clips.events.of_clip(clip, store.classes) or None  # none is known
+    truth = store.clips.events.of_clip(clip, store.classes) or None  # no strong labels
     row = int(store.clips.rows_of(np.array([clip]))[0][0])  # the first window of a long recording
     title = f"{store.clips.name[clip]}, {part.replace('_', ' ')}, after epoch {epoch}"
     meaning = trainer.config.network.frame_meaning
@@ -117,7 +116,7 @@ def _add_figure(writer: Any, run_name: str, trainer: Trainer, store: Store, draw
 
 
 def _inspect(trainer: Trainer, store: Store, row: int) -> Inspection:
-    """Look into a stored clip with the weights of the moment, in float32."""
+    """Inspect a stored clip with the current weights, in float32."""
     names = dict.fromkeys(("logmel", *trainer.config.network.inputs))
     stored = {n: torch.from_numpy(store.read(range(row, row + 1), n)) for n in names}
     on_device = {name: each.to(trainer.device) for name, each in stored.items()}

@@ -1,4 +1,4 @@
-"""One run: a feature store -> a run folder."""
+"""Trains one run: a feature store -> a run folder."""
 
 from __future__ import annotations
 
@@ -56,27 +56,27 @@ from sedmtl.training.state import load_state, save_state
 from sedmtl.training.workload import Workload
 
 WEIGHT_COPIES = 11
-"""How many a run folder holds at most: the state has the weights, Adam's two means and two best
-epochs, twice while it is replaced; and the model."""
+"""Most copies of the weights that a run folder holds: the state has the weights, Adam's two moments
+and two best epochs, twice while it is being replaced; plus the model."""
 
 Start = tuple[Pretrained | None, dict[str, Any]]
-"""What a run begins with, and what run.yaml says of it."""
+"""The parent run, if any, and its entries in run.yaml."""
 
 
 def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Path:
     """Train one network with one fold held out, or none.
 
     Args:
-        project: Its data.yaml, which says where stores and runs are.
-        config: What to train.
-        options: How to run.
+        project: The project, which has the stores and runs.
+        config: The run.
+        options: How to run the training.
 
     Returns:
         The run folder.
 
     Raises:
-        SedmtlError: The fold does not exist, the run folder holds something else, a batch has
-            fewer clips than there are processes, or training diverges.
+        SedmtlError: The fold does not exist, the folder holds another run, a batch has fewer clips
+            than there are processes, or training diverges.
     """
     device = choose_device(options.n_gpus)
     if config.batch_size < distributed.world_size():
@@ -86,12 +86,12 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
         )
     (run,) = folders_of(project.work_dir, [config], options.run_name)
     store_path = project.work_dir / "features" / f"{config.data}.h5"
-    stored_arrays(config)  # which recordings have not is refused before their store is asked for
+    stored_arrays(config)  # refuse tasks that need stems of recordings before opening the store
     with enough_memory(config), Store(store_path, "logmel", *config.network.inputs) as store:
         check_targets(config, store)
         _check_features(store, project)
-        # Whatever is wrong with the request is found before there is a folder, and a finished run
-        # before its features are read.
+        # Check the request before creating a folder, and detect a finished run before reading
+        # its features.
         load = Workload.of_store(store, config.fold)
         if options.fit_memory:
             known = distributed.first(lambda: known_settings(run, force=options.force))
@@ -111,7 +111,7 @@ def train_one(project: Config, config: TrainConfig, options: TrainOptions) -> Pa
 
 
 def _check_features(store: Store, project: Config) -> None:
-    """Refuse features of other settings than those of data.yaml."""
+    """Refuse features made with other settings than those of data.yaml."""
     sizes = {"sample_rate": project.mixing.sample_rate, "n_samples": project.mixing.n_samples}
     wanted = {**project.features.logmel, **sizes}
     check_settings(store.path, store.attributes, wanted, "sedmtl features")
@@ -131,7 +131,7 @@ def _train(
     project: Config,
     start: Start | None,
 ) -> None:
-    """Train in a folder that no other command writes into; what it begins with may be known."""
+    """Train in a locked folder; `start` is the parent if it was read before locking."""
     force, resume = options.force, options.resume
     if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
         progress.say(f"{run} is finished already (--force trains it anew)")
@@ -157,7 +157,7 @@ def _train(
     # Before --force deletes anything.
     distributed.first(lambda: _ask_disk(run, config, settings["n_parameters"], store))
     distributed.first(lambda: begin(run, settings, force=force))
-    # The first process reads it for all: the others may be on machines without this folder.
+    # Process 0 reads it for all: the others may be on machines without this folder.
     state = distributed.first(lambda: load_state(run) if (run / "last.pt").is_file() else None)
     if state is not None:
         trainer.restore(state, run / "last.pt")
@@ -180,9 +180,9 @@ def _train(
 def _pretrained(
     run: Path, config: TrainConfig, store: Store, project: Config, *, force: bool
 ) -> Start:
-    """What the run begins with, and what run.yaml says of it; a run that goes on needs it no more.
+    """The parent run and its entries in run.yaml; process 0 reads for all.
 
-    The first process reads it for all.
+    A resumed run no longer needs its parent.
     """
     if config.parent is None:
         return None, {}
@@ -203,7 +203,6 @@ def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -
 
 
 def _announce(trainer: Trainer, n_parameters: int, device: torch.device) -> None:
-    """Print what is about to be trained."""
     config, split = trainer.config, trainer.split
     done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
     n_processes = distributed.world_size()
@@ -225,7 +224,7 @@ def _run_epochs(
     def ends(record: Mapping[str, Any]) -> bool:
         return is_last(record, n_epochs, on_epoch)
 
-    # What `on_epoch` remembers was lost with the process; a kill may have hidden the last epoch.
+    # Replay past epochs: `on_epoch` lost its state, and may not have been called with the last.
     if distributed.first(lambda: any(map(ends, trainer.history))):
         return
     started = time.monotonic()
@@ -244,7 +243,7 @@ def _save_epoch(run: Path, trainer: Trainer, add_to_curves: curves.Add) -> None:
     add_to_curves(trainer.history[-1])
     lines = [json.dumps(each) for each in trainer.history]
     write_text(run / "metrics.jsonl", "\n".join([*lines, ""]))
-    # Last: an epoch whose state is not there is trained again, and its line written again.
+    # Last: if the state is missing, the epoch is trained again and its line rewritten.
     save_state(run, trainer.state())
 
 
@@ -264,11 +263,11 @@ def _epoch_line(record: Mapping[str, Any], n_epochs: int, seconds: float) -> str
 
 
 def _finish(run: Path, settings: Mapping[str, Any], trainer: Trainer, store: Store) -> None:
-    """Write what others read: scores, card, and last of all the weights."""
+    """Write the results: scores, card and, last, the weights."""
     card, scores = conclude(trainer, store)
     if "from_sha256" in settings:
         card = replace(card, training={**card.training, "from_sha256": settings["from_sha256"]})
-    # Those of fewer epochs, which do not fit what is written now.
+    # Weights of fewer epochs, which would not match the files written next.
     remove_file(run / "model.safetensors")
     write_run(run, settings)
     if scores is not None:

@@ -1,7 +1,7 @@
-"""Thresholds, and median filter or boxes, from validation clips, so that scores can become events.
+"""Tunes thresholds and post-processing (median filter or boxes) on validation clips.
 
-Every distinct score is tried. What is chosen is stored with the run as a `PostProcessing`; the
-clips must be ones that the network was not trained on and that no result is reported on.
+Every distinct score is tried as a threshold. The choice is stored with the run as a
+`PostProcessing`. The clips must be neither trained nor reported on.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Values = npt.NDArray[np.float64]
 MEDIANS_S = (0.0, 0.2, 0.4, 0.8, 1.6)
 STEPS_S = (0.4, 0.8, 1.6)
 SHARE = 0.5
-"""Of an event and of its detection that the other must cover (GTC and DTC) to be found."""
+"""Overlap of an event and its detection that each must cover of the other (GTC and DTC)."""
 
 NEUTRAL = 0.5
-"""The threshold where validation holds no positive of any class."""
+"""Threshold if validation has no positives of any class."""
 
 
 class Best(NamedTuple):
-    """The best that a threshold does for one class.
+    """The best F1 of a class and its threshold.
 
     Attributes:
-        f1: NaN if there is nothing to find.
-        threshold: NaN if nothing is found.
+        f1: NaN if the class does not occur.
+        threshold: NaN if no threshold finds anything.
     """
 
     f1: float
@@ -44,10 +44,10 @@ class Best(NamedTuple):
 
 
 class Tuned(NamedTuple):
-    """How frame scores become events.
+    """Tuned post-processing.
 
     Attributes:
-        best: Of all that was tried.
+        best: The best overall.
         filtered: The best without boxes.
     """
 
@@ -62,26 +62,27 @@ def tune(
     edges_s: Values,
     hop_s: float,
 ) -> Tuned:
-    """Choose how frame scores become events.
+    """Tune the post-processing that turns frame scores into events.
 
-    Each class gets the threshold of its best F1; all share the median filter and the gating
-    (frame scores times clip score), or the boxes, with which the mean of these F1 over the classes
-    that occur is best. The median filter wins ties, then the shorter filter, then no gating.
+    Each class gets the threshold of its best F1. All classes share the median filter with or
+    without gating (frame scores times clip score), or the boxes, that maximise the mean of these F1
+    over the classes that occur. Ties go to the median filter, then the shorter filter, then no
+    gating.
 
-    With strong labels it is intersection F1 (Bilen et al., ICASSP 2020: DTC and GTC 0.5); with
-    weak labels alone the F1 of saying that a class is in a clip wherever one of its frames is
-    above the threshold. That says nothing about extents: boxes need strong labels to be chosen.
+    F1 is intersection F1 with strong labels (Bilen et al., ICASSP 2020: DTC and GTC 0.5), and
+    clip-level F1 of the highest frame score with weak labels only. The latter does not depend on
+    event extents, so boxes are tried only with strong labels.
 
     Args:
         lines: The frame scores of n clips.
-        target: (n, C) of 0 and 1, the weak labels.
+        target: (n, C) weak labels, 0 or 1.
         truth: The strong labels of all these clips, if known.
-        edges_s: (T + 1,) where the frames of a window begin and end.
+        edges_s: (T + 1,) frame boundaries of a window.
         hop_s: Length of a frame.
 
     Returns:
-        Thresholds in [0, 1), median or boxes, and gating. A class that does not occur, or that no
-        threshold finds, has the median of the other thresholds (0.5 if there is none).
+        Thresholds in [0, 1), median or boxes, and gating. A class that does not occur or is never
+        found gets the median of the other thresholds (0.5 if there are none).
     """
     settings = candidates(with_boxes=truth is not None)
     best = np.empty((len(settings), target.shape[1], len(Best._fields)))
@@ -106,51 +107,50 @@ def tune(
 
 
 def candidates(with_boxes: bool) -> list[PostProcessing]:
-    """What is tried, in the order in which ties are won; without thresholds."""
+    """Post-processings to try, without thresholds; earlier ones win ties."""
     medians = [
         PostProcessing((), median_s=median_s, gated=gated)
         for median_s in MEDIANS_S
         for gated in (False, True)
     ]
-    # Gating leaves the extent of a box alone. Without it F1 is 0.01 higher, PSDS2 0.02 lower.
+    # Gating does not change a box's extent. Without it F1 is 0.01 higher, PSDS2 0.02 lower.
     gated_boxes = [PostProcessing((), step_s=step_s, gated=True) for step_s in STEPS_S]
     return medians + gated_boxes if with_boxes else medians
 
 
 def tune_tags(clip: Scores, target: Targets) -> tuple[float, ...]:
-    """Choose the score above which a clip is tagged with a class: that of its best F1.
+    """Tune the clip score threshold of each class for its best F1.
 
     Args:
-        clip: (n, C) in [0, 1].
-        target: (n, C) of 0 and 1.
+        clip: (n, C) clip scores in [0, 1].
+        target: (n, C) weak labels, 0 or 1.
 
     Returns:
-        (C,) thresholds in [0, 1), completed as those of `tune`.
+        (C,) thresholds in [0, 1), with missing ones filled in as in `tune`.
     """
     columns = zip(clip.T, target.T, strict=True)
     return _complete(np.array([_best(_tag_sweep(t, s)).threshold for s, t in columns]))
 
 
 def _tag_sweep(target: npt.NDArray[np.integer], score: Scores) -> Sweep:
-    """Clips as events: what is found at every score (n,) as a threshold."""
+    """Clip-level sweep: true and false positives at every distinct score (n,) as a threshold."""
     order = np.argsort(-score, kind="stable")
     ranked = score[order]
-    last = np.append(ranked[1:] != ranked[:-1], True)  # of equal scores
+    last = np.append(ranked[1:] != ranked[:-1], True)  # the last of equal scores
     hits = np.cumsum(target[order], dtype=np.int64)
     misses = np.arange(1, len(order) + 1) - hits
     return Sweep(ranked[last], hits[last], misses[last], int(target.sum()))
 
 
 def _best(points: Sweep) -> Best:
-    """The best F1, and the threshold in the middle of where it holds.
+    """The best F1, and the midpoint of the widest range of thresholds that reach it.
 
-    An operating point (active from its score on) holds for all thresholds from the next lower
-    score up to, not including, its own. Where neighbouring points are equally good, they hold
-    together; of several such ranges the widest is taken. The lowest ends at 0.
+    An operating point holds for all thresholds from the next lower score (or 0) up to, but not
+    including, its own. The ranges of adjacent points with equal F1 are merged.
     """
     if not points.n_truths:
         return Best(np.nan, np.nan)
-    above = points.score > 0  # no threshold from 0 on makes a frame of score 0 active
+    above = points.score > 0  # a frame of score 0 is never active
     score = np.append(points.score[above].astype(np.float64), 0.0)
     tp, fp = points.tp[above], points.fp[above]
     f1 = 2 * tp / (tp + fp + points.n_truths)
@@ -163,7 +163,7 @@ def _best(points: Sweep) -> Best:
 
 
 def _complete(threshold: Values) -> tuple[float, ...]:
-    """The thresholds, the missing ones (NaN) being the median of the others."""
+    """Replace missing thresholds (NaN) with the median of the others."""
     known = threshold[~np.isnan(threshold)]
     fallback = np.median(known) if len(known) else NEUTRAL
     return tuple(np.where(np.isnan(threshold), fallback, threshold).tolist())

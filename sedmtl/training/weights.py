@@ -1,4 +1,4 @@
-"""The weights of auxiliary tasks beside the detection: given, or found by a rule."""
+"""Weights of auxiliary task losses relative to the detection loss: fixed, or set by a rule."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from sedmtl.inference.runs import WEIGHT_RULES
 from sedmtl.runtime.errors import SedmtlError
 
 Weight = float | Literal["auto", "dwa"]
-"""Of a task's loss beside the detection's, or the rule of `TaskWeights` that finds it."""
+"""Weight of a task's loss relative to the detection loss, or the rule in `TaskWeights` for it."""
 
 TEMPERATURE = 2.0
-"""Of `dwa`, as published: the higher, the more alike the weights."""
+"""Temperature of `dwa`, as published: higher values make the weights more equal."""
 
 LEAST = 1e-12
-"""Below it a loss counts as this."""
+"""Lower limit of losses in ratios."""
 
 FASTEST = 4.0
-"""Ratio of a loss to the one before that counts at most: one that was nearly 0 would rule all."""
+"""Upper limit of the ratio of successive losses, which a loss near 0 would make huge."""
 
 
 def read_weight(task: str, value: object) -> Weight:
-    """A weight from what a file, a command or a caller says.
+    """Read a weight from a file, command line or argument value.
 
     Raises:
-        SedmtlError: It is none.
+        SedmtlError: The value is not a weight.
     """
     if value in WEIGHT_RULES:
         return cast(Weight, value)
@@ -46,25 +46,25 @@ def read_weight(task: str, value: object) -> Weight:
 
 
 class TaskWeights(nn.Module):
-    """The weights of auxiliary tasks beside the detection: numbers, or found by one of two rules.
+    """Weights of task losses relative to the detection loss: fixed, or set by one of two rules.
 
-    `auto` follows Kendall, Gal and Cipolla (CVPR 2018): the detection and each such task have a
-    variance, and the loss is L / s + log(s) / 2 of the detection and c L / s + log(s) / 2 of each
-    task, where c is its `learned_scale`. What the paper calls alpha is the ratio of a task's weight
-    to the detection's.
+    `auto` follows Kendall, Gal and Cipolla (CVPR 2018): the detection and each `auto` task have a
+    learned variance s; the detection contributes L / s + log(s) / 2 to the loss, and a task
+    c L / s + log(s) / 2, where c is its `learned_scale`. The paper's alpha is the ratio of a task's
+    weight to the detection's.
 
     `dwa`, dynamic weight averaging, follows Liu, Johns and Davison (CVPR 2019): a task whose loss
-    falls slowly weighs more. Its weight in an epoch is exp(w / 2), where w is its mean loss of the
-    epoch before over that of the one before that; the detection has such a weight, too, and this
-    is a task's over the detection's. (As published, the weights also sum to the number of tasks. A
-    common factor of all losses changes no step of Adam.) In the first two epochs it is 1. The rule
-    was preferred to GradNorm, which balances gradients: that needs a backward pass through the
-    encoder for each task in each step, most of a step on a CPU, and gradients of gradients, which
-    processes that train together would have to exchange. This one costs nothing, and follows from
-    the record of the epochs, so that a resumed run has the same weights.
+    decreases slowly gets more weight. The detection and each `dwa` task get exp(w / 2), where w is
+    the ratio of their mean losses in the last two epochs; a task's weight is its value over the
+    detection's. (As published, the weights also sum to the number of tasks, but a common factor of
+    all losses does not change Adam's steps.) In the first two epochs it is 1. The rule was
+    preferred to GradNorm, which balances gradients: that needs a backward pass through the encoder
+    per task and step, most of a step on a CPU, and second-order gradients, which distributed
+    processes would have to exchange. `dwa` costs nothing and depends only on the record of past
+    epochs, so that a resumed run has the same weights.
 
     Args:
-        weights: Of each task, or its rule.
+        weights: Weight of each task, or its rule.
         scales: `learned_scale` of each task.
     """
 
@@ -78,11 +78,11 @@ class TaskWeights(nn.Module):
             self.log_variance = nn.Parameter(torch.zeros(1 + len(self._scales)))
 
     def follow(self, before: Sequence[Mapping[str, float]], detection: str) -> None:
-        """Set the weights of `dwa` for an epoch.
+        """Set the `dwa` weights for an epoch.
 
         Args:
-            before: The mean losses by name of each epoch so far.
-            detection: Name of the detection's.
+            before: Mean losses by name, of each past epoch.
+            detection: Name of the detection loss.
         """
         if len(before) >= 2:
             second_last, last = before[-2:]
@@ -92,7 +92,7 @@ class TaskWeights(nn.Module):
                 self._given[name] = exp((ratios[name] - ratios[detection]) / TEMPERATURE)
 
     def forward(self, detection: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
-        """The loss of the detection and those of the tasks, scalars -> one."""
+        """Combine the detection loss and the task losses (scalars) into the total loss."""
         total = detection
         if self._scales:
             weights = torch.exp(-self.log_variance)
@@ -105,7 +105,7 @@ class TaskWeights(nn.Module):
         return total
 
     def alphas(self) -> dict[str, float]:
-        """Weight of each task over that of the detection, as they are now."""
+        """Current weight of each task relative to the detection's."""
         alphas = dict(self._given)
         for i, (name, scale) in enumerate(self._scales.items(), start=1):
             ratio = torch.exp(self.log_variance[0] - self.log_variance[i]).detach()

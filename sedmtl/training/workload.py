@@ -1,4 +1,4 @@
-"""The sizes that the cost of a run follows from, known before anything is read."""
+"""The sizes that determine a run's cost, known before any features are read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from sedmtl.training.split import split_rows
 
 
 class Workload(NamedTuple):
-    """The sizes that the cost of a run follows from.
+    """The sizes that determine a run's cost.
 
     Attributes:
-        arrays: Of the feature store.
-        n_rows: Of the feature store.
-        n_train: Windows of recordings, or clips of one window, that are learned from per epoch.
-        n_scored: Those that are scored after each epoch.
-        n_windows: Largest number of windows of a recording that go through the network together.
-        frames: Of a frozen encoder, if there is one.
+        n_classes: C.
+        arrays: Arrays of the feature store.
+        n_rows: Rows of the feature store.
+        n_train: Training windows per epoch; a clip may be a single window.
+        n_scored: Windows scored after each epoch.
+        n_windows: Maximum windows per recording in a forward pass.
+        frames: Frames of a frozen encoder, if there is one.
     """
 
     n_classes: int
@@ -44,10 +45,10 @@ class Workload(NamedTuple):
         fold: int,
         frames: FrameInput | None = None,
     ) -> Workload:
-        """With a fold held out.
+        """Workload of a run on some clips with a fold held out.
 
         Raises:
-            SedmtlError: As of `split_rows`.
+            SedmtlError: As in `split_rows`.
         """
         split = split_rows(clips, fold)
         n_scored = sum(len(clips.rows_of(part)[0]) for part in split.scored.values())
@@ -57,7 +58,7 @@ class Workload(NamedTuple):
 
     @classmethod
     def of_store(cls, store: Store, fold: int) -> Workload:
-        """With a fold of a store held out; raises as `of_clips`."""
+        """Workload of a run on a store; raises like `of_clips`."""
         return cls.of_clips(
             store.clips, len(store.classes), store.row_arrays, fold, frames_of(store)
         )
@@ -69,7 +70,7 @@ class Workload(NamedTuple):
         return self.n_classes, n_frames, n_mels
 
     def noise(self, n_clips: int, share: float) -> dict[str, npt.NDArray[np.floating]]:
-        """In place of what networks take, by name: of clips with a share of the time steps."""
+        """Noise as network inputs, by name; each clip has `share` of the time steps."""
         rng = np.random.default_rng(0)
         inputs = {name: self.arrays[name] for name in ("logmel", "frames") if name in self.arrays}
         shapes = {

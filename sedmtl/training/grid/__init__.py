@@ -1,1 +1,1 @@
-"""Grids of runs: which, how long they take, and the processes that train them."""
+"""Grids of runs: planning, time estimates, and the processes that train them."""

@@ -1,4 +1,4 @@
-"""How long a grid takes, measured on a little noise with each kind of network."""
+"""Estimated training time of a grid, from timing each kind of network on noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sedmtl.training.workload import Workload
 
 
 def outlook(project: Config, configs: Sequence[TrainConfig], options: TrainOptions) -> list[str]:
-    """What `train --dry-run` prints: as of `forecast` and `describe`, and the missing data."""
+    """Lines of `train --dry-run`: the forecast (see `describe`), and data still to be made."""
     n_gpus, fit_memory = options.n_gpus, options.fit_memory
     how = {"force": options.force, "fit_memory": fit_memory}
     found = forecast(project, configs, choose_device(n_gpus), options.run_name, **how)
@@ -33,11 +33,12 @@ def outlook(project: Config, configs: Sequence[TrainConfig], options: TrainOptio
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left of one run.
+    """Estimate of what is left to do of one run.
 
     Attributes:
-        n_epochs_left: 0 of a finished run.
-        seconds: For those epochs.
+        config: The run.
+        n_epochs_left: Epochs left; 0 if it is finished.
+        seconds: Time for those epochs.
         n_bytes: Memory for weights and activations.
     """
 
@@ -56,18 +57,18 @@ def forecast(
     force: bool = False,
     fit_memory: bool = False,
 ) -> list[Forecast]:
-    """Count the epochs left of each run, and time each kind of network once.
+    """Count the epochs left in each run, and time each kind of network once.
 
     Args:
-        project: Its data.yaml. Stores that are not there yet are taken to be as it says.
+        project: The project; sizes of stores that do not exist yet follow from its settings.
         configs: The runs.
-        device: To train on.
+        device: Device to train on.
         run_name: Name of the folder of a single run.
         force: Whether the run folders will be emptied.
-        fit_memory: Whether a batch is taken in parts where memory does not hold it whole.
+        fit_memory: Whether to split batches that do not fit in memory.
 
     Raises:
-        SedmtlError: A fold or a network does not exist, or a grid is given one name.
+        SedmtlError: A fold or network does not exist, or several runs are given one name.
     """
     runs = folders_of(project.work_dir, configs, run_name)
     loads: dict[str, dict[int, Workload]] = {}
@@ -105,14 +106,14 @@ def _fitted(
     device: torch.device,
     micro_batches: dict[Hashable, int | None],
 ) -> TrainConfig:
-    """With the parts of a batch that training would choose, or once chose; each kind once."""
+    """The config with the micro-batch that training chose or would choose; cached per kind."""
     if known is not None:
         return replace(config, micro_batch=known.get("micro_batch"))
     parts = (tuple(config.tasks), config.freeze_encoder, config.batch_size)
     kind = (config.network, parts, load.sizes, load.n_windows)
     if kind not in micro_batches:
         n_bytes = 0
-        with suppress(SedmtlError):  # the corpora may not be there yet
+        with suppress(SedmtlError):  # the corpora may not exist yet
             n_bytes = source_bytes(project, config, device)
         micro_batches[kind] = choose_micro_batch(config, load, device, n_bytes)
     return replace(config, micro_batch=micro_batches[kind])
@@ -121,7 +122,7 @@ def _fitted(
 def describe(
     forecasts: Sequence[Forecast], n_gpus: int | None, *, fit_memory: bool = False
 ) -> list[str]:
-    """The plan as lines for people: a line a network, and the sum."""
+    """The forecast as readable lines: one per network, and the total."""
     lines, n_at_once = [], max(n_gpus or 1, 1)
     advice = "a smaller --width takes less" if fit_memory else "take --batch-size auto"
     free = free_bytes(choose_device(n_gpus))

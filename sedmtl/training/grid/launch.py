@@ -1,6 +1,6 @@
-"""Starting the processes of `sedmtl train --gpus N`: one run on all GPUs, or a run a GPU.
+"""Starts the processes of `sedmtl train --gpus N`: one run on all GPUs, or one run per GPU.
 
-What a process is to train is in a file (`training.job`).
+Each process reads its job from a file (`training.job`).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from sedmtl.training.run_folder import LOG_NAME
 
 
 def launch(command: Sequence[str], n_processes: int) -> None:
-    """Run a command of this Python in several processes that know of each other, to its end.
+    """Run a command of this Python in several distributed processes, and wait for them.
 
-    It does what `torchrun --standalone --nproc-per-node N` does, without its tables of tracebacks.
+    Like `torchrun --standalone --nproc-per-node N`, without its tables of tracebacks.
 
     Args:
-        command: What follows the interpreter: `-P -m sedmtl train-job FILE`.
-        n_processes: One a GPU.
+        command: Arguments of the interpreter: `-P -m sedmtl train-job FILE`.
+        n_processes: Number of processes, one per GPU.
 
     Raises:
-        SedmtlError: A process was ended from outside, or without a word.
+        SedmtlError: A process was killed, or failed without an error message of ours.
         SystemExit: A process failed and printed why.
-        KeyboardInterrupt: This process was asked to stop, and has stopped the others.
+        KeyboardInterrupt: This process was interrupted, and has stopped the others.
     """
-    with TemporaryDirectory() as logs:  # or the launcher leaves a folder behind each time
+    with TemporaryDirectory() as logs:  # otherwise the launcher leaves a folder behind
         _launch(command, n_processes, DefaultLogsSpecs(logs))
 
 
@@ -60,7 +60,7 @@ def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
     )
     logging.disable(logging.CRITICAL)
     try:
-        with restored_signals():  # the launcher leaves its own handlers behind
+        with restored_signals():  # the launcher does not restore the signal handlers
             elastic_launch(config, sys.executable)(*command)
     except SignalException:
         raise KeyboardInterrupt from None
@@ -77,7 +77,7 @@ def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
 
 
 def gpu_environments(n_gpus: int) -> list[dict[str, str]]:
-    """What lets each of several processes see a GPU of its own and its part of the cores."""
+    """Environment variables that give each process one GPU and its share of the cores."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [str(number) for number in range(n_gpus)]
     n_threads = os.environ.get("OMP_NUM_THREADS", str(max(1, all_cores() // n_gpus)))
@@ -91,15 +91,15 @@ def run_grid(
 ) -> dict[Path, str]:
     """Train many runs, as many at a time as there are environments.
 
-    What a run writes is in its folder's `train.log`. A terminal shows a line of counts and the
-    newest line of each running run; a log file gets the counts whenever a run has ended.
+    The output of a run goes to `train.log` in its folder. A terminal shows a line of counts and
+    the newest line of each active run; a log file gets the counts whenever a run ends.
 
     Args:
-        commands: What follows the interpreter, by run folder.
-        environments: One a slot.
+        commands: Arguments of the interpreter, by run folder.
+        environments: Environment variables of each slot.
 
     Returns:
-        Why runs failed, by run folder; the others are finished.
+        Reasons of failed runs, by run folder; the others are finished.
     """
     jobs = [
         Job(run.name, [sys.executable, *command], run / LOG_NAME)

@@ -1,4 +1,4 @@
-"""Which runs a command asks for: every combination of data, network, weight, seed and fold."""
+"""Plans the runs of a grid: every combination of data, network, weight, seed and fold."""
 
 from __future__ import annotations
 
@@ -28,25 +28,24 @@ def plan_runs(
     folds: Sequence[str],
     known_folds: Callable[[Path], list[int]] = folds_of,
 ) -> list[TrainConfig]:
-    """The configuration of each run, each once, folds innermost.
+    """Configurations of the runs, without duplicates, folds innermost.
 
-    A network without a decoder has no reconstruction to weigh: it is run once, with alpha 0. An
-    option or a task that only some of the networks have applies to those.
+    A network without a decoder is run once, with alpha 0. Options and tasks apply to the networks
+    that have them.
 
     Args:
-        common: What the runs have in common, as plain values: epochs, tasks and the like.
-        network: The options of networks that are given, by name.
+        common: Plain values that all runs share, such as epochs and tasks.
+        network: Given network options, by name.
         store_paths: Feature stores.
         models: Names of networks; `all` stands for the paper's five.
         alphas: Weights of the reconstruction: numbers, or `auto`.
         seeds: Seeds.
         folds: Held-out folds; `all` stands for those of the store, `none` holds nothing out.
-        known_folds: The folds of a store.
+        known_folds: Returns the folds of a store.
 
     Raises:
-        SedmtlError: A network does not exist, an option has an impossible value, an option or a
-            task is none of these networks', or two weights are so near that their runs would have
-            one name.
+        SedmtlError: A network does not exist, an option has an invalid value, none of the networks
+            has an option or task, or two weights are so close that their runs would share a name.
     """
     names = [name for word in models for name in (TABLE_IV if word == ALL else [word])]
     _check_options(network, names)
@@ -88,7 +87,6 @@ def _run(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def _check_options(given: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Refuse an option that none of the networks has."""
     for option in given:
         if not any(option in settings_class(name).defaults() for name in names):
             having = [name for name in MODELS if option in settings_class(name).defaults()]
@@ -99,13 +97,12 @@ def _check_options(given: Mapping[str, Any], names: Sequence[str]) -> None:
 
 
 def _tasks_for(model: str, tasks: Mapping[str, Weight]) -> dict[str, Weight]:
-    """Those of the tasks that a network can have."""
+    """The tasks that a network supports."""
     network = settings_class(model)
     return {name: weight for name, weight in tasks.items() if task_class(name).fits(network)}
 
 
 def _check_tasks(asked: Mapping[str, Weight], tasks: Mapping[str, Mapping[str, Weight]]) -> None:
-    """Refuse a task that none of the networks can have."""
     for name in asked:
         if not any(name in of_model for of_model in tasks.values()):
             having = [n for n in MODELS if task_class(name).fits(settings_class(n))]

@@ -1,4 +1,4 @@
-"""The sizes of a grid's runs: of their stores, or of what data.yaml will make of them."""
+"""Sizes of a grid's runs, from their stores or, for stores still to be made, from data.yaml."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from sedmtl.training.start import check_targets, stored_arrays
 from sedmtl.training.workload import Workload
 
 PAPER_CLASSES = 41
-"""Stands for the number of classes of a corpus that is not there yet: it hardly matters."""
+"""Assumed number of classes of a corpus that does not exist yet; it hardly affects the cost."""
 
 OWN = "clips"
-"""Name of the store of one's own recordings."""
+"""Name of the store of the user's own recordings."""
 
 
 def planned_data(project: Config) -> list[str]:
-    """Names of the feature stores that data.yaml describes, there or not."""
+    """Names of the feature stores that data.yaml describes, whether they exist or not."""
     if project.corpus.clips:
         return [OWN]
     return [data_name(snr_db) for snr_db in project.mixing.snrs_db]
 
 
 def planned_folds(project: Config, path: Path) -> list[int]:
-    """The folds of a feature store, there or not."""
+    """Folds of a feature store, whether it exists or not."""
     if path.is_file():
         return folds_of(path)
     if path.stem == OWN:
@@ -54,15 +54,15 @@ def planned_folds(project: Config, path: Path) -> list[int]:
 
 
 def workloads(project: Config, data: str, configs: Sequence[TrainConfig]) -> dict[int, Workload]:
-    """The sizes of runs by the fold they hold out, whether their store is there or not.
+    """Sizes of runs on a store by held-out fold, whether the store exists or not.
 
     Args:
-        project: Its data.yaml.
+        project: The project.
         data: Name of the store.
         configs: Runs on it.
 
     Raises:
-        SedmtlError: A fold does not exist, or leaves too little, or the store lacks what a task
+        SedmtlError: A fold does not exist or leaves too few clips, or the store lacks what a task
             needs.
     """
     path, folds = feature_path(project, data), {config.fold for config in configs}
@@ -82,7 +82,7 @@ def workloads(project: Config, data: str, configs: Sequence[TrainConfig]) -> dic
 
 
 def _clips_in_windows(project: Config) -> LabelledClips:
-    """The recordings of `corpus.clips` with their windows: one, if a file cannot be read."""
+    """The recordings of `corpus.clips` with their windows; unreadable files get one window."""
     clips = load_clips(project)
     probed = audio.probe_each(clips.paths)
     lengths_s = [getattr(found, "duration_s", 0.0) for found in probed]
@@ -90,7 +90,7 @@ def _clips_in_windows(project: Config) -> LabelledClips:
 
 
 def _parts(mixing: Mixing, fold: int) -> tuple[int, int]:
-    """The mixtures that are learned from, and those that are scored, with a fold held out."""
+    """Numbers of training and of scored mixtures, with a fold held out."""
     if not NO_FOLD <= fold <= mixing.folds:
         raise SedmtlError(f"there is no fold {fold}: data.yaml has {mixing.folds} folds")
     n_held_out = mixing.mixtures_per_fold * (fold != NO_FOLD)
@@ -100,7 +100,7 @@ def _parts(mixing: Mixing, fold: int) -> tuple[int, int]:
 
 
 def needed_data(project: Config, configs: Sequence[TrainConfig]) -> list[str]:
-    """What has to be made before runs can be trained, as a line if anything."""
+    """A line that lists the data still to be made before the runs can be trained, if any."""
     missing = [each for each in configs if not feature_path(project, each.data).is_file()]
     with_stems = {each.data for each in missing if stored_arrays(each)}
     features = {each.data: each.data in with_stems for each in missing}
@@ -161,9 +161,9 @@ def _feature_bytes(project: Config, name: str, *, stems: bool, with_frames: bool
 def _planned_rows(
     project: Config, *, with_frames: bool
 ) -> tuple[dict[str, RowArray], FrameInput | None]:
-    """All arrays that a feature store may have, and the frames of the encoder, if one is named.
+    """All arrays that a feature store may have, and the encoder's frames, if there is an encoder.
 
-    Its file is opened only for those who ask for frames.
+    The encoder's file is opened only if `with_frames`.
     """
     mixing, features = project.mixing, project.features
     encoder_path = project.encoder_path if with_frames else None
@@ -175,13 +175,13 @@ def _planned_rows(
 
 
 def feature_path(project: Config, data: str) -> Path:
-    """Where a feature store is, or will be."""
+    """Path of a feature store, whether it exists or not."""
     return project.work_dir / "features" / f"{data}.h5"
 
 
 def _n_classes(project: Config) -> int:
     if project.corpus.events is None or project.corpus.events.kind == "synthetic":
-        return PAPER_CLASSES  # which would be made to be counted
+        return PAPER_CLASSES  # counting would generate the synthetic corpus
     try:
         return len({clip.label for clip in load_events(project) if clip.usable})
     except SedmtlError:

@@ -1,6 +1,6 @@
-"""Commands side by side, one a slot. A leaf: it knows nothing of training.
+"""Runs commands in parallel, one per slot; independent of training.
 
-A slot is an environment, such as the GPU that a command may see.
+A slot is a set of environment variables, such as the GPU that a command may use.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sedmtl.runtime.process import restored_signals
 from sedmtl.runtime.regular import open_own, open_to_read
 
 POLL_S = 0.1
-"""Interval between two polls of the running commands."""
+"""Interval between polls of the running commands."""
 
 GRACE_S = 10.0
-"""Time that a stopped command has to end by itself."""
+"""Time for a terminated command to exit before it is killed."""
 
 
 @dataclass
@@ -29,9 +29,9 @@ class Job:
     """A command to run.
 
     Attributes:
-        log_path: Gets what the command writes, after what is there already.
+        log_path: File that the command's output is appended to.
         is_running: Whether it has started and not ended.
-        exit_code: Once it has ended; negative: ended by that signal.
+        exit_code: Exit code once it has ended; negative if a signal ended it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Job:
     exit_code: int | None = None
 
     def newest_line(self) -> str:
-        """The last line of the log, or nothing."""
+        """The last non-empty line of the log; empty if there is none."""
         try:
             with open_to_read(self.log_path) as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 2000))
@@ -56,18 +56,18 @@ def run_jobs(
     environments: Sequence[Mapping[str, str]],
     show: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run every job, in order, as slots become free; a failure leaves the others alone.
+    """Run all jobs, in order, as slots become free; a failure does not affect the others.
 
-    An exception here, be it Ctrl-C, or SIGTERM, stops the commands that run.
+    An exception, Ctrl-C or SIGTERM stops the running commands.
 
     Args:
-        jobs: What to run.
-        environments: Of each slot, beside that of this process; at most one job runs in each.
+        jobs: The jobs to run.
+        environments: Variables of each slot, added to this process's; one job at a time per slot.
         show: Called after every poll of the commands.
     """
     waiting, free = deque(jobs), deque(environments)
     busy: list[tuple[Job, subprocess.Popen[bytes], Mapping[str, str]]] = []
-    with restored_signals(sigterm_interrupts=True):  # what ends this process ends its commands
+    with restored_signals(sigterm_interrupts=True):  # stopping this process stops its commands
         try:
             while waiting or busy:
                 while waiting and free:
@@ -89,7 +89,7 @@ def _start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     job.log_path.parent.mkdir(parents=True, exist_ok=True)
     with explained(f"cannot write {job.log_path}"):
         log = open_own(job.log_path, "ab")
-    # In this process's group: what a closed terminal or a scheduler sends to it reaches all.
+    # In this process's group, so that signals from a closed terminal or a scheduler reach all.
     with log:
         process = subprocess.Popen(
             job.command,

@@ -1,4 +1,4 @@
-"""The runs that a command or a caller asks for: a recipe, what overrules it, and what they span."""
+"""The runs that a command or caller requests: a recipe with overrides, over a grid."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def requested_runs(
     *,
     dry_run: bool = False,
 ) -> list[TrainConfig]:
-    """The configuration of each run; see `plan_runs`.
+    """Configurations of the requested runs; see `plan_runs`.
 
     Args:
-        project: Has the stores, the runs to begin with, and the ranges of remixing.
-        recipe: Its name.
-        asked: Values that overrule it, None where nothing was asked: `tasks` with their weights,
-            `from` a run's name or path, `precision` possibly `auto`, and `batch_size` possibly
-            `auto`, which is the recipe's.
+        project: Has the stores, the runs to start from, and the ranges of remixing.
+        recipe: Name of the recipe.
+        asked: Values that override the recipe; None leaves it. `tasks` have weights, `from` is a
+            run's name or path, `precision` and `batch_size` may be `auto` (for the latter, the
+            recipe's).
         network: Options of networks, by name.
-        stores: Names of feature stores; none stands for the only one there is.
-        models: Names of networks; none stands for the recipe's.
-        alphas: Weights of the reconstruction; none stands for the recipe's.
+        stores: Names of feature stores; empty or None for the only one.
+        models: Names of networks; empty for the recipe's.
+        alphas: Weights of the reconstruction; empty for the recipe's.
         seeds: Seeds.
         folds: Held-out folds, `all` or `none`.
-        n_gpus: None for the GPU if there is one.
-        dry_run: Whether the stores may still have to be made.
+        n_gpus: Number of GPUs; None uses the GPU if there is one.
+        dry_run: Whether stores may still be missing.
 
     Raises:
-        SedmtlError: As of `plan_runs`; or there is no such store, there are fewer GPUs, or the
-            reconstruction has two weights.
+        SedmtlError: As in `plan_runs`; or a store does not exist, there are fewer GPUs, or the
+            reconstruction is given two weights.
     """
     if alphas and RECONSTRUCT in asked["tasks"]:
         raise SedmtlError(
@@ -78,6 +78,6 @@ def _common_values(
         "from": parent_of(asked["from"], project.work_dir),
         "batch_size": None if size in (None, AUTO) else int(size),
     }
-    if asked["precision"] == AUTO:  # the first process chooses for all
+    if asked["precision"] == AUTO:  # process 0 decides for all
         values["precision"] = distributed.first(lambda: choose_precision(device))
     return with_recipe(recipe, values, project.remix.model_dump(mode="json"))

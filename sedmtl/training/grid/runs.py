@@ -1,4 +1,4 @@
-"""The runs that a command asks for: here one after the other, or in processes on several GPUs."""
+"""Trains the requested runs: one after another here, or in processes on several GPUs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from sedmtl.training.train import train_one
 def train_all(project: Config, configs: Sequence[TrainConfig], options: TrainOptions) -> list[Path]:
     """Train every run; finished ones are skipped.
 
-    Several GPUs share one run, or train one run of a grid each.
+    Several GPUs share a single run, or train one run of a grid each.
 
     Returns:
-        The run folders; none if other processes trained a single run, and so named it.
+        The run folders; empty if other processes trained a single run, as they print its folder.
 
     Raises:
-        SedmtlError: A run could not be trained. Those of a grid that could are finished first.
+        SedmtlError: A run failed. The other runs of a grid are trained first.
     """
     choose_device(options.n_gpus)
     if options.tensorboard:
-        summary_writer()  # it is there, before there is a folder
+        summary_writer()  # fail before a folder is made if tensorboard is missing
     n_gpus = options.n_gpus or 0
     if len(configs) == 1:
         if n_gpus < 2 or distributed.world_size() > 1:
@@ -50,7 +50,7 @@ def train_all(project: Config, configs: Sequence[TrainConfig], options: TrainOpt
     runs = folders_of(project.work_dir, configs, options.run_name)
     for data in {config.data for config in configs}:
         with Store(project.work_dir / "features" / f"{data}.h5", "logmel"):
-            pass  # it is there, and whole enough to open
+            pass  # fail early if a store is missing or damaged
     options = replace(options, resume=True)
     of_runs = dict(zip(runs, configs, strict=True))
     if n_gpus > 1:
@@ -66,7 +66,7 @@ def train_all(project: Config, configs: Sequence[TrainConfig], options: TrainOpt
 def _one_after_the_other(
     project: Config, of_runs: Mapping[Path, TrainConfig], options: TrainOptions
 ) -> dict[Path, str]:
-    """Train a grid in this process; returns why runs failed."""
+    """Train a grid in this process; returns the reasons of failed runs."""
     failed: dict[Path, str] = {}
     started, n_trained, n_runs = time.monotonic(), 0, len(of_runs)
     for number, (run, config) in enumerate(of_runs.items(), start=1):
@@ -84,7 +84,7 @@ def _one_after_the_other(
 
 
 def _side_by_side(of_runs: Mapping[Path, TrainConfig], options: TrainOptions) -> dict[Path, str]:
-    """Train a grid with one process per GPU; returns why runs failed."""
+    """Train a grid with one process per GPU; returns the reasons of failed runs."""
     n_gpus = min(options.n_gpus or 1, len(of_runs))
     progress.say(f"{len(of_runs)} runs, {n_gpus} at a time; each one writes its own train.log")
     with job_commands(list(of_runs.values()), replace(options, n_gpus=1)) as commands:

@@ -1,4 +1,4 @@
-"""Auxiliary tasks: what a network learns beside the clip scores. A file and a line for each."""
+"""Auxiliary tasks, which a network learns in addition to detection. One file and line per task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TASKS: dict[str, type[Task]] = {
 }
 
 RECONSTRUCT = "reconstruct"
-"""The paper's auxiliary task; `alpha` is its weight, in the files and on the command line."""
+"""The paper's auxiliary task; files and the command line call its weight `alpha`."""
 
 
 def task_class(name: str) -> type[Task]:
@@ -43,25 +43,25 @@ def task_class(name: str) -> type[Task]:
 
 
 def build_tasks(names: Iterable[str], network: NetworkSettings, sizes: Sizes) -> dict[str, Task]:
-    """Tasks by name, with fresh weights; raises as `task_class`."""
+    """Build tasks by name, with fresh parameters; raises like `task_class`."""
     return {name: task_class(name)(network, sizes) for name in names}
 
 
 def heads_of(tasks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Of tasks those heads that a run keeps with its network, since their outputs are used."""
+    """Heads of tasks that are saved with the network because their outputs are used."""
     return {name: task.get_submodule("head") for name, task in tasks.items() if name in HEADS}
 
 
 def arrays_of(names: Iterable[str]) -> tuple[str, ...]:
-    """The arrays that tasks need beside the log-mel; raises as `task_class`."""
+    """Arrays that tasks need in addition to the log-mel; raises like `task_class`."""
     return tuple(dict.fromkeys(array for name in names for array in task_class(name).arrays))
 
 
 def read_tasks(words: Iterable[str]) -> dict[str, Weight]:
-    """Tasks as the command line has them, `NAME` or `NAME=WEIGHT`.
+    """Read tasks from the command line: `NAME` or `NAME=WEIGHT`.
 
     Raises:
-        SedmtlError: A task does not exist or is given twice, or a weight cannot be.
+        SedmtlError: A task does not exist or is given twice, or a weight is invalid.
     """
     weights: dict[str, object] = {}
     for word in words:
@@ -73,10 +73,10 @@ def read_tasks(words: Iterable[str]) -> dict[str, Weight]:
 
 
 def weigh_tasks(weights: Mapping[str, object]) -> dict[str, Weight]:
-    """Tasks in the order of `TASKS`, each with its weight; that of None is the task's own.
+    """Tasks with their weights, in the order of `TASKS`; None takes the task's default weight.
 
     Raises:
-        SedmtlError: A task does not exist, or a weight cannot be.
+        SedmtlError: A task does not exist, or a weight is invalid.
     """
     own = {name: task_class(name).weight for name in weights}
     return {

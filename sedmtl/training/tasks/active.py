@@ -1,4 +1,4 @@
-"""Whether any event sounds in each frame, of whatever class."""
+"""Sound activity per frame: whether any event of any class is active."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sedmtl.training.tasks.task import Need, Task
 
 
 class Active(Task):
-    """Binary cross-entropy of activity and the known events."""
+    """Binary cross-entropy with the activity of the labelled events."""
 
     needs: ClassVar[Need] = "times"
     arrays: ClassVar[tuple[str, ...]] = (POLYPHONY,)
@@ -32,7 +32,7 @@ class Active(Task):
         return logits
 
     def target(self, batch: Batch) -> Tensor:
-        """(B, T) of 0 and 1, for the frames of the log-mel."""
+        """(B, T) activity per log-mel frame, 0 or 1."""
         return (batch.arrays[POLYPHONY] > 0).float()
 
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:

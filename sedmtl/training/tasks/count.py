@@ -1,4 +1,4 @@
-"""How many events sound in each frame."""
+"""Polyphony: the number of active events per frame."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from sedmtl.training.known import POLYPHONY, at_frames
 from sedmtl.training.tasks.task import Need, Task, reduced
 
 LEAST = 1e-6
-"""Of an expected number: its logarithm is finite."""
+"""Offset of the expected count, which keeps its logarithm finite."""
 
 
 class Count(Task):
-    """The expected number of events, under half the deviance of the Poisson distribution.
+    """Poisson regression of the event count; the loss is half the Poisson deviance.
 
-    The mean of a Poisson distribution is a number from 0 without an upper limit, as that of events
-    is: no highest count has to be chosen, as for classes of counts, and two where there is one is
-    a graver error than nine where there are eight, unlike for squares. The expected deviance is
-    least where the prediction is the mean count. It is the negative log-likelihood less its lowest
-    value, so that it is 0 at best, which weights that follow losses rely on.
+    Unlike classification of counts, this needs no maximum count; unlike squared error, it treats
+    predicting two for one as a larger error than nine for eight. The expected deviance is minimal
+    at the mean count. It is the negative log-likelihood minus its minimum, so that the best loss is
+    0, which the weighting rules rely on.
     """
 
     needs: ClassVar[Need] = "times"
@@ -36,16 +35,16 @@ class Count(Task):
         self.head = CountHead(network.n_channels)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, T), from 0."""
+        """(B, T) expected counts, non-negative."""
         expected: Tensor = self.head(output)
         return expected
 
     def target(self, batch: Batch) -> Tensor:
-        """(B, T), events in each frame of the log-mel."""
+        """(B, T) counts per log-mel frame."""
         return batch.arrays[POLYPHONY].float()
 
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
-        """K log(k / m) - k + m of k events where m are expected."""
+        """Half the Poisson deviance: k log(k / m) - k + m for a count k and its expectation m."""
         count, expected = at_frames(target, predicted.shape[-1]), predicted + LEAST
         loss = torch.xlogy(count, count) - count * expected.log() - count + expected
         return reduced(loss, reduction)

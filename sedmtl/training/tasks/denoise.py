@@ -1,4 +1,4 @@
-"""The log-mel of the events without their scene, from the noisy one."""
+"""Denoising: the log-mel of the events without the scene, from the mixture's."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ from sedmtl.training.batches import Batch
 from sedmtl.training.tasks.task import Need, Task, mean_where, reduced
 
 AUDIBLE = 60 / DB
-"""Bins at most so far below the loudest of a mixture are heard; 60 dB, in units of the log-mel."""
-
+"""Bins down to 60 dB below a mixture's loudest bin count as audible; in units of the log-mel."""
 
 SILENT = 0.1
 """Weight of silent bins."""
 
 EXACT = 0.1
-"""Distances far below it, 0.9 dB, have no slope: that of a root is infinite at 0."""
+"""Smooths the root at 0, where its gradient is infinite, for distances well below 0.9 dB."""
 
 
 class Denoise(Task):
-    """Log-spectral distance to the events over audible bins, and a tenth of that over silent ones.
+    """Log-spectral distance to the clean events over audible bins, plus 0.1 times that over silent.
 
-    It is the distance that `eval --denoise` measures, of each clip: of squares, the few clips with
-    the most noise would be most of the loss, and clear ones would lose more than they gain.
+    This is the distance that `eval --denoise` reports, per clip. With mean squares, the few
+    noisiest clips would dominate the loss, and clear ones would lose more than they gain.
 
-    The logarithm of silence is a floor far below any sound (-18.4). So silence lies 60 dB below the
-    loudest bin of the mixture, and anything below that is silent enough.
+    The log-mel of silence is a floor far below any sound (-18.4). Therefore silence is defined as
+    60 dB below the mixture's loudest bin, and any lower prediction has no error.
 
-    It does not share the decoder of `reconstruct`, which is to draw what the encoding holds, while
-    this one sees the input beside it.
+    The decoder of `reconstruct` is not shared: it must draw only on the encoding, whereas this one
+    also sees the input.
     """
 
     needs: ClassVar[Need] = "stems"
@@ -51,16 +50,16 @@ class Denoise(Task):
         self.head = Denoiser(network)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, T, F), what is taken from the log-mel."""
+        """(B, T, F) attenuation to subtract from the log-mel."""
         attenuation: Tensor = self.head(output)
         return attenuation
 
     def target(self, batch: Batch) -> Tensor:
-        """(B, 2, T, F), the log-mels of the mixture and of its events."""
+        """(B, 2, T, F) log-mels of the mixture and of its clean events."""
         return torch.stack([batch.raw_logmel, batch.arrays[CLEAN]], dim=1)
 
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
-        """As above, of each clip (B,)."""
+        """The distance of each clip (B,), then reduced."""
         mixture, clean = target.unbind(dim=1)
         limit = mixture.amax(dim=(1, 2), keepdim=True) - AUDIBLE
         is_audible = clean > limit
@@ -71,5 +70,5 @@ class Denoise(Task):
 
 
 def _distance(where: Tensor, differences: Tensor) -> Tensor:
-    """(B,) root mean squares of differences (B, T, F) where they count, less what is exact."""
+    """(B,) smoothed root mean squares of differences (B, T, F) over `where`."""
     return (mean_where(where, differences.square()) + EXACT**2).sqrt() - EXACT

@@ -1,4 +1,4 @@
-"""The paper's auxiliary task: the log-mel from the shared encoding (section III-B, equation 5)."""
+"""The paper's auxiliary task: reconstruct the log-mel (section III-B, equation 5)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from sedmtl.training.tasks.task import Task
 
 
 class Reconstruct(Task):
-    """Mean squared error of the network's own decoder; the task itself learns nothing."""
+    """Mean squared error of the network's decoder; the task has no parameters of its own."""
 
     weight: ClassVar[float] = 0.001
 
     @classmethod
     def fits(cls, network: type[NetworkSettings]) -> bool:
-        """Whether the network has the decoder."""
+        """Whether the network has a decoder."""
         return "reconstruct" in network.task_modules
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, T, F), what the decoder made."""
+        """(B, T, F) output of the decoder."""
         return output.tasks["reconstruct"]
 
     def target(self, batch: Batch) -> Tensor:
-        """(B, T, F), what the network was given: the standardised log-mel."""
+        """(B, T, F) standardised log-mel, the network's input."""
         return batch.logmel
 
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The class of a mixture's background, where the corpus of scenes names it."""
+"""Scene classification: the class of a mixture's background, if the scene corpus has classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sedmtl.training.tasks.task import Task
 
 
 class Scene(Task):
-    """Cross-entropy of the classes of scenes: one label for each clip."""
+    """Cross-entropy over scene classes, with one label per clip."""
 
     arrays: ClassVar[tuple[str, ...]] = (SCENE,)
     learned_scale: ClassVar[float] = 1.0
@@ -26,12 +26,12 @@ class Scene(Task):
         self.head = SceneHead(network.n_channels, sizes.scenes)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, S) logits of the classes of scenes."""
+        """(B, S) logits of scene classes."""
         logits: Tensor = self.head(output)
         return logits
 
     def target(self, batch: Batch) -> Tensor:
-        """(B,) indices."""
+        """(B,) indices of scene classes."""
         return batch.arrays[SCENE].long()
 
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""A mask for each class, which applied to the mixture leaves the events of the class."""
+"""Source separation: a mask per class that extracts the class's events from the mixture."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sedmtl.training.batches import Batch
 from sedmtl.training.tasks.task import Need, Task, mean_where, reduced
 
 TOLERANCE = 1e-3
-"""Errors 30 dB below what they are compared with are small enough (Wisdom et al., NeurIPS 2020)."""
+"""Relative error that is small enough, -30 dB (Wisdom et al., NeurIPS 2020)."""
 
 
 class Stems(NamedTuple):
-    """The classes that sound in clips, one row each, of which there are n.
+    """The n pairs of clip and present class, with their target magnitudes.
 
     Attributes:
-        mixture: (B, T', F) magnitudes, in the frames of the masks.
-        clip: (n,) the clip of each.
-        label: (n,) its class.
-        alone: (n, T', F) its magnitudes.
+        mixture: (B, T', F) magnitudes of the mixtures, at the frame rate of the masks.
+        clip: (n,) clip of each pair.
+        label: (n,) class of each pair.
+        alone: (n, T', F) magnitudes of the class alone.
     """
 
     mixture: Tensor
@@ -38,15 +38,15 @@ class Stems(NamedTuple):
 
 
 class Separate(Task):
-    """The logarithm of the squared error of magnitudes, over the energy of what should be there.
+    """Log of the squared magnitude error of each class, relative to the energy of its target.
 
-    As the masks are used, so they are learned: the classes that sound in a clip are given and share
-    its bins. The error of each is measured like its SI-SDR, in decibels, and so that a quiet source
-    counts as much as a loud one: ln(1 + error / (energy * `TOLERANCE`)) of its mean squares.
+    Masks are trained as they are used: the present classes are given and share each bin. Like
+    SI-SDR, the error is logarithmic and relative, so that a quiet source counts as much as a loud
+    one: ln(1 + error / (energy * `TOLERANCE`)).
 
-    Classes that are silent must stay so. Their error is what masks of all classes together leave
-    them, over the energy of the mixture. A clip's loss is the mean over the classes that sound in
-    it, plus the mean over those that do not, however many classes there are.
+    Absent classes must stay silent: their error is the energy that they get when all classes share
+    the bins, relative to the energy of the mixture. A clip's loss is the mean over its present
+    classes plus the mean over its absent ones.
     """
 
     needs: ClassVar[Need] = "stems"
@@ -59,12 +59,12 @@ class Separate(Task):
         self.head = ClassMasks(network, sizes.n_classes)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, C, T', F) in [0, 1], the masks."""
+        """(B, C, T', F) masks in [0, 1]."""
         masks: Tensor = self.head(output)
         return masks
 
     def target(self, batch: Batch) -> Stems:
-        """The classes of the targets, and the mixtures."""
+        """Magnitudes of the mixtures and of each present class."""
         present = batch.target > 0  # (B, C)
         clip, label = present.nonzero(as_tuple=True)
         slot = present.cumsum(dim=1)[clip, label] - 1
@@ -72,10 +72,10 @@ class Separate(Task):
         return Stems(_at_masks(mixture), clip, label, _at_masks(alone))
 
     def loss(self, predicted: Tensor, target: Stems, reduction: str) -> Tensor:
-        """As above, of each clip (B,)."""
+        """The loss of each clip (B,), then reduced."""
         mixture, clip, label, alone = target
         odds = odds_of(predicted[clip, label])
-        given = torch.ones_like(mixture).index_add(0, clip, odds)  # 1 is of the rest
+        given = torch.ones_like(mixture).index_add(0, clip, odds)  # 1 stands for the remainder
         errors = _energy(odds / given[clip] * mixture[clip] - alone)
         energies = _energy(alone)
         leaks = torch.einsum("bctf,btf->bc", share(predicted).square(), mixture.square())
@@ -88,8 +88,8 @@ class Separate(Task):
 
 
 def _at_masks(mels: Tensor) -> Tensor:
-    """Magnitudes (n, T, F) in the frames of the masks."""
-    return F.avg_pool2d(mels.unsqueeze(1), (STRIDE, 1)).squeeze(1)  # of no clip, too
+    """Average magnitudes (n, T, F) to the frame rate of the masks; n may be 0."""
+    return F.avg_pool2d(mels.unsqueeze(1), (STRIDE, 1)).squeeze(1)
 
 
 def _energy(magnitudes: Tensor) -> Tensor:

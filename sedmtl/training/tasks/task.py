@@ -1,4 +1,4 @@
-"""What an auxiliary task is."""
+"""The interface of auxiliary tasks."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
 
 Need = Literal["labels", "times", "stems"]
-"""What a target is made from: labels of whole clips; when each event sounds; the events alone."""
+"""What targets are made from: clip labels, event times, or the isolated audio of events."""
 
 
 class Task(nn.Module, ABC):
-    """One auxiliary task: what it adds to the network, its target, its loss.
+    """An auxiliary task: its parameters, target and loss.
 
-    What a task adds is its own parameters: they read the network's output, they are trained with
-    the network, and detection does without them.
+    A task's own parameters read the network's output and are trained with the network; detection
+    does not need them.
 
     Attributes:
-        needs: What the target is made from. A run with more than labels is no longer weakly
-            supervised, and is marked.
-        weight: Of the loss, where the task is asked for without one.
+        needs: What the target is made from. A run that uses more than labels is no longer weakly
+            supervised, and is marked as such.
+        weight: Default weight of the loss.
         reads_stages: Whether it reads `SedOutput.stages`.
-        arrays: Arrays that the target needs beside the log-mel: of the feature store, or of
-            `training.known`.
-        learned_scale: Factor of the loss where its weight is learned: 1/2 for a regression, 1 for
-            a classification (Kendall, Gal and Cipolla, CVPR 2018).
+        arrays: Arrays that the target needs in addition to the log-mel: of the feature store, or
+            of `training.known`.
+        learned_scale: Factor of the loss if its weight is learned: 1/2 for regression, 1 for
+            classification (Kendall, Gal and Cipolla, CVPR 2018).
     """
 
     needs: ClassVar[Need] = "labels"
@@ -40,48 +40,48 @@ class Task(nn.Module, ABC):
     learned_scale: ClassVar[float] = 0.5
 
     def __init__(self, network: NetworkSettings, sizes: Sizes) -> None:  # noqa: ARG002
-        """Make the task's own parameters.
+        """Create the task's parameters.
 
         Args:
-            network: Of the network that the task is added to.
-            sizes: Of what it is trained on.
+            network: Settings of the network that the task is added to.
+            sizes: Sizes of the training data.
         """
         super().__init__()
 
     @classmethod
     def fits(cls, network: type[NetworkSettings]) -> bool:
-        """Whether a network can have the task: it encodes what the task reads."""
+        """Whether a network supports the task, by having the encoding that it reads."""
         if cls.reads_stages:
             return bool(network.stage_factors)
         return bool(network.encoder_modules)
 
     @abstractmethod
     def forward(self, output: SedOutput) -> Tensor:
-        """The task's prediction from what the network computed."""
+        """Predict from the network's output."""
 
     @abstractmethod
     def target(self, batch: Batch) -> Any:
-        """What the prediction should be, in a form that `loss` takes."""
+        """The target of the prediction, in the form that `loss` takes."""
 
     @abstractmethod
     def loss(self, predicted: Tensor, target: Any, reduction: str) -> Tensor:
-        """The loss, a scalar unless `reduction` is `none`; it is never below 0.
+        """The non-negative loss; a scalar unless `reduction` is `none`.
 
         Args:
-            predicted: In float32.
-            target: As `target` returns it.
-            reduction: `mean`, or `sum` of a batch without clips. `none` of recordings in several
-                rows: a tensor (W, …), of which the mean is taken.
+            predicted: The prediction, in float32.
+            target: As returned by `target`.
+            reduction: `mean`, `sum` for an empty batch, or `none` for multi-window recordings,
+                which returns a tensor (W, …).
         """
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
-    """A loss by element as `Task.loss` returns it."""
+    """Reduce an elementwise loss as `Task.loss` should return it."""
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
 def mean_where(where: Tensor, values: Tensor) -> Tensor:
-    """The mean of each clip's values where they count: (B, …), (B, …) -> (B,); 0 of none."""
+    """Mean of each clip's values over a mask: (B, …), (B, …) -> (B,); 0 where the mask is empty."""
     return (values * where).flatten(1).sum(dim=1) / where.flatten(1).sum(dim=1).clamp_min(1)
