@@ -22,7 +22,7 @@ DILATIONS = (1, 2, 4)
 
 @dataclass(frozen=True)
 class AtrousSettings(NetworkSettings):
-    """The options of Atrous; its first convolution has twice as many channels as `width`."""
+    """The options of Atrous; its first convolution has twice `width` channels."""
 
     encoder_modules: ClassVar[tuple[str, ...]] = ("convs", "norms")
 

@@ -85,7 +85,7 @@ class TwoStepAttentionAutoEncoder(nn.Module):
         Args:
             logmel: (B, T, F), standardised.
             reconstruct: Whether to run the decoder, which costs as much as the encoder.
-            with_stages: Whether to give the stages of the encoder.
+            with_stages: Whether to return the encoder's stages.
         """
         encoded, stages = encode(self.encoder, logmel, with_stages=with_stages)  # (B, D, T, F)
         class_map = self.class_conv(encoded)  # (B, C, T, F)

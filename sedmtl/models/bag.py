@@ -1,7 +1,7 @@
-"""From the windows of a recording to the recording: a class is in it if it is in any of them.
+"""Pools window scores to recordings: a class is present if it is present in any window.
 
-That is what a weak label says of a recording of any length. Training, evaluation and the tags of
-`predict` use this rule.
+This matches the meaning of a weak label for recordings of any length. Training, evaluation and the
+tags of `predict` use this rule.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def highest(clip: Tensor, which: Tensor, n_bags: int) -> Tensor:
-    """Clip scores of windows (W, C) -> of the recordings they are of (n_bags, C).
+    """Clip scores of windows (W, C) -> scores of their recordings (n_bags, C).
 
     Args:
-        clip: In [0, 1].
+        clip: Window scores in [0, 1].
         which: (W,) the recording of each window, from 0; each has at least one.
         n_bags: Number of recordings.
     """

@@ -27,7 +27,7 @@ class ConvBlock(nn.Module):
         self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(n_out)
         self.bn2 = nn.BatchNorm2d(n_out)
-        self.activation: nn.Module = nn.ReLU(inplace=True)  # 240 MB less of crnn at batch 24
+        self.activation: nn.Module = nn.ReLU(inplace=True)  # saves 240 MB for crnn at batch 24
         self.pool = nn.AvgPool2d(3, stride=1, padding=1) if pool else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class ConvBlock(nn.Module):
 
 
 def stack_blocks(n_channels: Sequence[int], *, pool: bool = True) -> nn.Sequential:
-    """Blocks from each number of channels to the next."""
+    """Stack blocks with the given numbers of channels."""
     pairs = pairwise(n_channels)
     return nn.Sequential(*(ConvBlock(n_in, n_out, pool=pool) for n_in, n_out in pairs))
 
@@ -47,9 +47,10 @@ def stack_blocks(n_channels: Sequence[int], *, pool: bool = True) -> nn.Sequenti
 def encode(
     encoder: nn.Sequential, logmel: Tensor, *, with_stages: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """(B, T, F) -> what an encoder makes of it; the log-mel and its blocks' outputs but the last.
+    """(B, T, F) -> the encoding, and stages: the log-mel and the outputs of all but the last block.
 
-    The latter only on request: in the paper's network they are as large as the encoding.
+    The blocks' outputs are kept only on request: in the paper's network they are as large as the
+    encoding.
     """
     x = logmel.unsqueeze(1)
     stages = [x]

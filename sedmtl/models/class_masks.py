@@ -1,4 +1,4 @@
-"""A mask for each class: how much of each bin is of its events."""
+"""Separation masks: the share of each time-frequency bin that belongs to each class."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from sedmtl.models.settings import NetworkSettings
 from sedmtl.models.skip_decoder import SkipDecoder, enlarge
 
 STRIDE = 2
-"""Frames of the log-mel for each frame of the masks: half the cost of their decoder and loss."""
+"""Log-mel frames per mask frame; 2 halves the cost of the decoder and the loss."""
 
 
 class ClassMasks(nn.Module):
-    """When a class sounds is the detector's to say, which bins are of any event the decoder's.
+    """Computes a mask per class from the detector's presences and a decoder.
 
-    A mask is the product of both, and of what the encoding says of the class in each band: their
-    logits add up. Where frame scores are no presences it is without them.
+    The detector tells when a class is active, the decoder which bins belong to any event, and the
+    encoding which bands belong to the class. The logits of the latter two are added, and the mask
+    is their sigmoid times the presence, which is omitted if frame scores mean something else.
 
-    Masks do not teach the presences. Where they did, the held-out frame AP of one fold at 0 / 10 /
-    20 dB was 0.459 / 0.653 / 0.700, without 0.499 / 0.665 / 0.701, and they separated as well.
+    Gradients of masks do not reach the presences. When they did, the held-out frame AP of one fold
+    at 0 / 10 / 20 dB was 0.459 / 0.653 / 0.700, compared with 0.499 / 0.665 / 0.701 without, and
+    separation was equally good.
 
     Args:
-        network: Of the network whose output it reads.
+        network: Settings of the network whose output it reads.
         n_classes: C.
     """
 
@@ -38,7 +40,7 @@ class ClassMasks(nn.Module):
         initialise(self)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, C, T // `STRIDE`, F) in [0, 1], of magnitudes; of each class as if there was none."""
+        """(B, C, T // `STRIDE`, F) magnitude masks in [0, 1], independent of the other classes."""
         fine = self.fine(self.decoder(output))  # (B, 1, T // STRIDE, F)
         assert output.encoded is not None
         masks = torch.sigmoid((fine + enlarge(self.coarse(output.encoded), fine)).float())
@@ -49,27 +51,27 @@ class ClassMasks(nn.Module):
 
 
 def share(masks: Tensor) -> Tensor:
-    """Divide each bin among K classes that sound and the rest: (…, K, T, F) in [0, 1], likewise.
+    """Divide each bin among K active classes and the remainder: (…, K, T, F) -> same shape.
 
-    Odds of each class against the rest are divided by the sum of all odds, that of the rest, which
-    is 1, included. So one class alone keeps its mask, and the sum is never above 1.
+    The odds of each class are divided by the sum of all odds, with 1 for the remainder. A single
+    class thus keeps its mask, and the masks never sum to more than 1.
     """
     odds = odds_of(masks)
     return odds / (1 + odds.sum(dim=-3, keepdim=True))
 
 
 def odds_of(masks: Tensor) -> Tensor:
-    """Of each mask against all else, finite."""
+    """Odds of each mask against everything else; always finite."""
     masks = masks.clamp(0, 1 - SURE)
     return masks / (1 - masks)
 
 
 SURE = 1e-4
-"""No mask is closer to 1 than this."""
+"""Masks are clipped to this distance from 1."""
 
 
 def at_frames(masks: Tensor, n_frames: int) -> Tensor:
-    """Masks (B, C, T // `STRIDE`, F) -> (B, C, T, F); what is left over repeats its neighbour."""
+    """Masks (B, C, T // `STRIDE`, F) -> (B, C, T, F); leftover frames repeat the last one."""
     repeated = masks.repeat_interleave(STRIDE, dim=2)
     padded: Tensor = F.pad(repeated, (0, 0, 0, n_frames - repeated.shape[2]), mode="replicate")
     return padded

@@ -1,7 +1,7 @@
 """CRNN: pooled convolutions down to one band, and a bidirectional GRU over frames.
 
-The family of CDur (Dinkel, Wu and Yu, TASLP 2021) and of the DESED baseline: the GRU sees the
-whole clip from each frame, but no mel bands are left to attend to.
+Of the same family as CDur (Dinkel, Wu and Yu, TASLP 2021) and the DESED baseline: each frame has
+the context of the whole clip, but no mel bands remain to attend to.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class CrnnSettings(JoiningSettings):
 
 
 class Crnn(nn.Module):
-    """Pooled convolutions, a GRU in both directions, pooling over time.
+    """Pooled convolutions, a bidirectional GRU, and pooling over time.
 
     Args:
         n_classes: C.
         n_mels: F.
         settings: Its options.
-        joined: Takes frames beside the log-mel, for the GRU.
+        joined: Projects an encoder's frames as additional input of the GRU.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Crnn(nn.Module):
     ) -> SedOutput:
         """Score a standardised batch (B, T, F); `reconstruct` is ignored without a decoder.
 
-        Frames (B, T', D), standardised, are given if they are joined.
+        Standardised encoder frames (B, T', D) are required if they are joined.
         """
         encoded, stages = encode(self.encoder, logmel, with_stages=with_stages)  # (B, D, T', F')
         sequence = encoded.mean(dim=-1).transpose(1, 2).float()  # (B, T', D)
         if frames is not None:
             joined = self.joined(frames, sequence.shape[1], N_POOLED)  # (B, D, T')
             sequence = torch.cat([sequence, joined.transpose(1, 2)], dim=-1)
-        with torch.autocast(logmel.device.type, enabled=False):  # a GRU of bfloat16 drifts
+        with torch.autocast(logmel.device.type, enabled=False):  # a GRU drifts in bfloat16
             features = self.dropout(self.gru(sequence)[0])  # (B, T', 2 D)
             evidence = self.class_layer(features).transpose(1, 2)  # (B, C, T')
             frame, (clip, over_time) = self.time_pooling(

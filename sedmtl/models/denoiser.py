@@ -1,4 +1,4 @@
-"""The denoiser: how much of each bin of the log-mel is not of the events."""
+"""The denoiser: how much of each log-mel bin belongs to the scene rather than the events."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sedmtl.models.settings import NetworkSettings
 from sedmtl.models.skip_decoder import SkipDecoder
 
 BELOW = 5
-"""One frame of so many lies below the scene's level. Three events of 2 s leave four of 10 s."""
+"""The scene's level is the quantile 1/BELOW over time. Three events of 2 s leave 4 of 10 s."""
 
 
 class Denoiser(nn.Module):
-    """A mask on the log-mel: what it takes away, which is never below 0.
+    """Computes a non-negative attenuation of the log-mel.
 
-    So the finest detail of the events' log-mel is that of the input, and a pooled encoder need not
-    carry it. How much is to be taken away follows from how far a bin is above the scene's level in
-    its mel bin, which the head is given: over the clip, a low quantile.
+    The fine detail of the result thus comes from the input, and a pooled encoder need not carry it.
+    As the attenuation depends on how far a bin is above the scene's level, the head also gets the
+    level of each mel bin: a low quantile over the clip.
 
     Args:
-        network: Of the network whose output it reads.
+        network: Settings of the network whose output it reads.
     """
 
     def __init__(self, network: NetworkSettings) -> None:
@@ -37,7 +37,7 @@ class Denoiser(nn.Module):
         initialise(self)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, T, F) in units of the natural log-mel: the log-mel less this is the events'."""
+        """(B, T, F) attenuation in natural log units; the log-mel minus it is the events'."""
         logmel = output.stages[0]
         scene = logmel.kthvalue(1 + logmel.shape[2] // BELOW, dim=2, keepdim=True).values
         levels = torch.cat([logmel, logmel - scene], dim=1)

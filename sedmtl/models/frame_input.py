@@ -1,7 +1,7 @@
-"""The frames of a frozen encoder as networks take them: how many values, and when.
+"""Frames of a frozen encoder as network input: their size and timing.
 
-They have a rate of their own. What networks give is over the frames of the log-mel, as that of all
-networks: nothing behind a network needs to know what it listened to.
+They have their own rate, but the output of all networks is over the frames of the log-mel, so that
+later stages need not know the network's inputs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sedmtl.runtime.errors import SedmtlError
 
 
 class FrameInput(NamedTuple):
-    """Frames (B, T', D) beside the log-mel (B, T, F) of the same clips.
+    """Size and timing of encoder frames (B, T', D) relative to the log-mel (B, T, F) of a clip.
 
     Attributes:
         n_dims: D.
-        first: Where the first frame of the log-mel begins, counted in frames of the encoder.
-        step: Length of a frame of the log-mel, likewise.
+        first: Start of the first log-mel frame, in encoder frames.
+        step: Length of a log-mel frame, in encoder frames.
     """
 
     n_dims: int
@@ -28,15 +28,16 @@ class FrameInput(NamedTuple):
     step: float
 
     def resample(self, values: Tensor, n_out: int, n_pooled: int = 1) -> Tensor:
-        """(B, D, T') over the encoder's frames -> (B, D, n_out) over those of the log-mel.
+        """Resample (B, D, T') at the encoder's frames to (B, D, n_out) at the log-mel's.
 
-        Linear between the encoder's centres, its ends repeated; where the new frames are longer,
-        the mean around their centres with a triangle of their length. Constants stay.
+        Interpolates linearly between the centres of encoder frames, with the ends repeated. If the
+        new frames are longer, averages with a triangular window of their length. Constants are
+        preserved.
 
         Args:
-            values: What is over time.
-            n_out: Number of new frames, which begin with the log-mel.
-            n_pooled: Frames of the log-mel in each.
+            values: Values over time.
+            n_out: Number of new frames, starting where the log-mel starts.
+            n_pooled: Log-mel frames per new frame.
         """
         step, n_in = self.step * n_pooled, values.shape[-1]
         number = torch.arange(n_out, device=values.device, dtype=torch.float32)
@@ -47,9 +48,9 @@ class FrameInput(NamedTuple):
         return values @ weight.T.to(values.dtype)
 
     def nearest(self, values: Tensor, n_out: int) -> Tensor:
-        """(B, D, T') -> (B, D, n_out): each value at the nearest frame of the log-mel.
+        """(B, D, T') -> (B, D, n_out): add each value to the nearest log-mel frame.
 
-        Their sum stays, also of those beyond the log-mel's ends.
+        The sum over time is preserved, including values beyond the ends of the log-mel.
         """
         centre = torch.arange(values.shape[-1], device=values.device) + 0.5
         place = ((centre - self.first) / self.step - 0.5).round().clamp(0, n_out - 1)
@@ -57,19 +58,19 @@ class FrameInput(NamedTuple):
         return values @ (place[:, None] == number).to(values.dtype)
 
     def n_around(self, n_logmel: int) -> int:
-        """The odd number of the encoder's frames that is next to some frames of the log-mel."""
+        """Odd number of encoder frames closest in length to `n_logmel` log-mel frames."""
         return 1 + 2 * round(max(n_logmel * self.step - 1, 0) / 2)
 
 
 class JoinedFrames(nn.Module):
-    """Frames at the time steps of a network: a linear layer with a ReLU, resampled.
+    """Projects encoder frames (linear layer and ReLU) and resamples them to a network's frames.
 
-    As the DESED baseline joins pretrained embeddings to its convolutions' output.
+    The DESED baseline joins pretrained embeddings to its convolutional features in the same way.
 
     Args:
-        frames: What comes in.
-        n_channels: P, what goes out.
-        dropout: Share of them that is dropped in training.
+        frames: Size and timing of the encoder frames.
+        n_channels: P, the number of output channels.
+        dropout: Dropout rate of the output.
     """
 
     def __init__(self, frames: FrameInput, n_channels: int, dropout: float) -> None:
@@ -79,13 +80,13 @@ class JoinedFrames(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, frames: Tensor, n_out: int, n_pooled: int) -> Tensor:
-        """(B, T', D), standardised -> (B, P, n_out), each for `n_pooled` frames of the log-mel."""
+        """Standardised (B, T', D) -> (B, P, n_out), each frame for `n_pooled` log-mel frames."""
         projected = self.dropout(self.layer(frames).relu()).transpose(1, 2)  # (B, P, T')
         return self._input.resample(projected.float(), n_out, n_pooled)
 
 
 def needed(frames: FrameInput | None) -> FrameInput:
-    """The frames, without which there is nothing to build.
+    """Return `frames` for a network that requires them.
 
     Raises:
         SedmtlError: There are none.

@@ -1,6 +1,6 @@
 """GRU: a small bidirectional recurrent layer on the frames of a frozen encoder.
 
-Unlike the probe, it can relate a frame to those before and after it.
+Unlike the probe, it uses the temporal context of each frame.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class GruSettings(FrameSettings):
 
     @property
     def n_channels(self) -> int:
-        """Units of both directions."""
+        """Units in both directions together."""
         return 2 * self.width
 
 
 class Gru(nn.Module):
-    """A GRU in both directions, presence of each class in each frame, pooling over time.
+    """A bidirectional GRU, presence of each class per frame, and pooling over time.
 
     Args:
         n_classes: C.
-        n_frames: T of the log-mel, which the scores are over.
-        frames: What comes in.
+        n_frames: T of the log-mel and of the scores.
+        frames: Size and timing of the encoder frames.
         settings: Its options.
     """
 
@@ -57,7 +57,7 @@ class Gru(nn.Module):
 
     def forward(self, frames: Tensor, *, reconstruct: bool = True) -> SedOutput:
         """Score a standardised batch (B, T', D); `reconstruct` is ignored without a decoder."""
-        with torch.autocast(frames.device.type, enabled=False):  # a GRU of bfloat16 drifts
+        with torch.autocast(frames.device.type, enabled=False):  # a GRU drifts in bfloat16
             features = self.dropout(self.gru(self.dropout(frames.float()))[0])  # (B, T', 2 H)
         output: SedOutput = self.head(features)
         encoded = self.head.at_logmel_frames(features.transpose(1, 2))

@@ -1,4 +1,4 @@
-"""Small heads on the shared encoder, for tasks beside the detection."""
+"""Small heads on the shared encoder, for auxiliary tasks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sedmtl.runtime.errors import SedmtlError
 
 
 class Sizes(NamedTuple):
-    """What the size of a head follows from, beside the network.
+    """Sizes of the data that a head is built for.
 
     Attributes:
         n_classes: C.
         n_frames: T of the log-mel.
         n_mels: F.
-        scenes: Classes of backgrounds, if they are known.
+        scenes: Scene classes, if known.
     """
 
     n_classes: int
@@ -33,7 +33,7 @@ class Sizes(NamedTuple):
 
 
 class FrameHead(nn.Module):
-    """A number for each frame: a linear layer on the encoding's mean over mel bins.
+    """A value per frame: a linear layer on the encoding's mean over mel bins.
 
     Args:
         n_channels: D of the encoding.
@@ -44,22 +44,22 @@ class FrameHead(nn.Module):
         self.layer = nn.Conv1d(n_channels, 1, 1)
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, T), T as of the frame scores."""
+        """(B, T) values, with T as in the frame scores."""
         over_mels = _encoded(output).mean(dim=-1)  # (B, D, T')
         return at_logmel_frames(self.layer(over_mels), output.frame.shape[-1])[:, 0]
 
 
 class CountHead(FrameHead):
-    """A number from 0 for each frame."""
+    """A non-negative value per frame."""
 
     def forward(self, output: SedOutput) -> Tensor:
-        """(B, T), how many events are expected."""
-        # Of the exponential, the usual link, a wild step early in training might overflow.
+        """(B, T) expected numbers of events."""
+        # Softplus, as the usual exponential link might overflow early in training.
         return F.softplus(super().forward(output).float())
 
 
 class SceneHead(nn.Module):
-    """A logit of each class of scenes for each clip: a linear layer on the encoding's mean.
+    """Logits of scene classes per clip: a linear layer on the encoding's mean.
 
     Args:
         n_channels: D of the encoding.
@@ -90,9 +90,9 @@ HEADS: Mapping[str, Callable[[NetworkSettings, Sizes], nn.Module]] = {
     "active": lambda network, _: FrameHead(network.n_channels),
     "scene": lambda network, sizes: SceneHead(network.n_channels, sizes.scenes),
 }
-"""By the names of their tasks the heads that a run keeps, since their outputs are used."""
+"""Builders of the heads that a run saves because their outputs are used, by task name."""
 
 
 def build_head(name: str, network: NetworkSettings, sizes: Sizes) -> nn.Module:
-    """A head with fresh weights."""
+    """Build a head with fresh weights."""
     return HEADS[name](network, sizes)

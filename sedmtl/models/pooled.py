@@ -1,8 +1,8 @@
-"""Pooled: the paper's blocks with pooling after them, and evidence that adds up over what is left.
+"""Pooled: the paper's blocks, each followed by pooling, and evidence summed over mel bands.
 
-The paper's encoder keeps every frame and mel bin to its last block. This one averages both away
-early, for an eightieth of the arithmetic, but keeps some mel bands: the evidence of each explains
-a score over frequency, the pooling over time explains it over time.
+The paper's encoder keeps every frame and mel bin up to its last block. This one pools both early,
+which takes an eightieth of the arithmetic, but keeps some mel bands: their evidence explains a
+score over frequency, and the pooling weights explain it over time.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from sedmtl.models.time_pooling import PoolingForm, TimePooling, at_logmel_frame
 from sedmtl.runtime.errors import SedmtlError
 
 Pools = tuple[tuple[int, int], ...]
-"""Frames and mel bins that are averaged after each block."""
+"""Pooling factors over frames and mel bins after each block."""
 
 N_POOLED = 2
-"""Frames of the log-mel in each of the network's."""
+"""Log-mel frames per frame of the network."""
 
 MIN_FRAMES, MIN_MELS = 4, 4
-"""The least that pooling leaves something of."""
+"""Smallest input that pooling does not reduce to nothing."""
 
 
 def pools_of(n_mels: int) -> Pools:
-    """The pools for F mel bins: frames twice as long, at least 4 bands from 16 bins on."""
+    """Pooling factors for F mel bins: half the frames, and at least 4 bands from 16 bins up."""
     return ((N_POOLED, max(1, min(4, n_mels // 16))), (1, 2), (1, 2), (1, 1))
 
 
 def n_bands_of(n_mels: int) -> int:
-    """Mel bands that pooling leaves of F mel bins."""
+    """Number of mel bands that remain of F mel bins after pooling."""
     return n_mels // math.prod(factor for _, factor in pools_of(n_mels))
 
 
 @dataclass(frozen=True)
 class CheapSettings(NetworkSettings):
-    """The options that all cheap networks share, whether they read the log-mel or frames."""
+    """The options that all cheap networks share, on the log-mel or on encoder frames."""
 
     width: int = 16
     """Channels of the first block, whose maps of all frames and mel bins fill the memory."""
@@ -70,7 +70,7 @@ class CheapSettings(NetworkSettings):
 
     @property
     def frame_meaning(self) -> FrameMeaning:
-        """Every form of pooling starts from presence per frame."""
+        """All forms of time pooling start from presence per frame."""
         return "presence"
 
 
@@ -85,11 +85,11 @@ class JoiningSettings(CheapSettings):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The log-mel, and the frames if they are joined."""
+        """The log-mel, and the encoder's frames if they are joined."""
         return ("logmel", "frames") if self.join_frames else ("logmel",)
 
     def joined(self, frames: FrameInput | None) -> JoinedFrames | None:
-        """The part of the network that takes the frames, if it does."""
+        """The submodule that projects encoder frames, if they are joined."""
         if not self.join_frames:
             return None
         return JoinedFrames(needed(frames), 8 * self.width, self.dropout)
@@ -111,10 +111,10 @@ class PooledSettings(JoiningSettings):
 
 
 def check_sizes(n_frames: int, n_mels: int) -> None:
-    """Check that pooling leaves something.
+    """Check that the input is large enough to be pooled.
 
     Raises:
-        SedmtlError: It does not.
+        SedmtlError: It is not.
     """
     if n_frames < MIN_FRAMES or n_mels < MIN_MELS:
         raise SedmtlError(
@@ -126,14 +126,13 @@ def check_sizes(n_frames: int, n_mels: int) -> None:
 class Pooled(nn.Module):
     """Pooled encoder, evidence per mel band, pooling over time, and a decoder.
 
-    Its `mel_attention` is the softmax of the bands' evidence: which of them speaks most for the
-    class.
+    Its `mel_attention` is the softmax of the bands' evidence for a class.
 
     Args:
         n_classes: C.
         n_mels: F.
         settings: Its options.
-        joined: Takes frames beside the log-mel, as evidence of one more band.
+        joined: Projects an encoder's frames, whose evidence is added like another band's.
     """
 
     def __init__(
@@ -168,14 +167,14 @@ class Pooled(nn.Module):
 
         Args:
             logmel: (B, T, F), standardised.
-            frames: (B, T', D), likewise, if they are joined.
+            frames: (B, T', D), standardised, if they are joined.
             reconstruct: Whether to run the decoder.
-            with_stages: Whether to give the stages of the encoder.
+            with_stages: Whether to return the encoder's stages.
         """
         encoded, stages = encode(self.encoder, logmel, with_stages=with_stages)  # (B, D, T', F')
         class_map = self.class_map(encoded)  # (B, C, T', F')
-        # Together a linear layer over all bands. Weights that the network computes for the bands,
-        # as in the paper, cost 0.03 of micro-P and 0.10 of PSDS2 at 10 dB (docs/method.md).
+        # In effect a linear layer over all bands. Attention over bands, as in the paper, lowers
+        # micro-P by 0.03 and PSDS2 by 0.10 at 10 dB (docs/method.md).
         evidence = class_map.sum(dim=-1)  # (B, C, T')
         features = encoded.transpose(1, 2).flatten(2).transpose(1, 2)  # (B, D F', T')
         if frames is not None:
@@ -196,7 +195,7 @@ class Pooled(nn.Module):
         )
 
     def _decode(self, encoded: Tensor, logmel: Tensor) -> Tensor:
-        """(B, D, T', F') -> (B, T, F); what pooling left over repeats its neighbour."""
+        """(B, D, T', F') -> (B, T, F); frames and bins cut off by pooling repeat the last one."""
         decoded = self.decoder(encoded)
         (n_frames, n_mels), (n_left, n_right) = logmel.shape[1:], decoded.shape[2:]
         padding = (0, n_mels - n_right, 0, n_frames - n_left)
@@ -205,9 +204,9 @@ class Pooled(nn.Module):
 
 
 class BandLayer(nn.Module):
-    """A linear layer for each class and mel band: (B, D, T, F) -> (B, C, T, F).
+    """A linear layer per class and mel band: (B, D, T, F) -> (B, C, T, F).
 
-    Unlike a 1x1 convolution, which has one for all bands, it knows what a band is evidence of.
+    Unlike a 1x1 convolution, it has separate weights for each band.
     """
 
     def __init__(self, n_channels: int, n_classes: int, n_bands: int) -> None:
@@ -223,7 +222,7 @@ class BandLayer(nn.Module):
 
 
 def pooled_blocks(channels: list[int], pools: Pools, dropout: float) -> nn.Sequential:
-    """Blocks from each number of channels to the next, each pooled and followed by dropout."""
+    """Blocks with the given numbers of channels, each followed by pooling and dropout."""
     layers: list[nn.Module] = []
     for (n_in, n_out), pool in zip(pairwise(channels), pools, strict=True):
         layers += [ConvBlock(n_in, n_out, pool=False), nn.AvgPool2d(pool), nn.Dropout(dropout)]
@@ -231,7 +230,7 @@ def pooled_blocks(channels: list[int], pools: Pools, dropout: float) -> nn.Seque
 
 
 def unpooling_blocks(channels: list[int], pools: Pools) -> nn.Sequential:
-    """The way back: each pool repeated, then a block; the last one ends without a ReLU."""
+    """The inverse of `pooled_blocks`: upsampling, then a block; the last has no final ReLU."""
     layers: list[nn.Module] = []
     for (n_in, n_out), pool in zip(pairwise(channels), pools, strict=True):
         block = ConvBlock(n_in, n_out, pool=False)

@@ -1,4 +1,4 @@
-"""Global pooling of a map per class to a score per class: average, maximum, weighted rank.
+"""Global pooling of class maps to class scores: average, maximum and weighted rank.
 
 The paper compares against these (section II-C). GWRP is by Kolesnikov and Lampert, with the rank
 weight of Kong et al. (TASLP 2019).

@@ -1,7 +1,7 @@
 """Probe: a linear layer on each frame of a frozen encoder, and pooling over time.
 
-It has so few weights that a handful of clips per class can teach them, and it measures what the
-encoder knows: all that it does is to weigh the encoder's values.
+It has so few weights that a handful of clips per class are enough to train it. Since it only weighs
+the encoder's features, it measures what the encoder represents.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sedmtl.models.pooled import CheapSettings
 from sedmtl.models.time_pooling import PoolingForm, TimePooling
 
 N_AROUND = 14
-"""Frames of the log-mel that `local` averages over, as in pooled: 0.45 s at 32 ms."""
+"""Log-mel frames averaged by `local`, as in pooled: 0.45 s at 32 ms."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FrameSettings(CheapSettings):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The frames alone."""
+        """Only the encoder's frames."""
         return ("frames",)
 
 
@@ -48,19 +48,20 @@ class ProbeSettings(FrameSettings):
     def build(
         self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None
     ) -> nn.Module:
-        """The network with weights of 0, from which it learns as from any others."""
+        """The network, with its weights initialised to 0."""
         return Probe(n_classes, n_frames, needed(frames), self)
 
 
 class Probe(nn.Module):
-    """Presence of each class in each frame, pooled over time.
+    """Presence of each class per frame, pooled over time.
 
-    The weights begin at 0: a dimension that never varied in training keeps its 0, whatever comes.
+    The weights are initialised to 0, so that a dimension that is constant in training keeps weight
+    0 and never affects predictions.
 
     Args:
         n_classes: C.
-        n_frames: T of the log-mel, which the scores are over.
-        frames: What comes in.
+        n_frames: T of the log-mel and of the scores.
+        frames: Size and timing of the encoder frames.
         settings: Its options.
     """
 
@@ -79,14 +80,14 @@ class Probe(nn.Module):
 
 
 class FrameHead(nn.Module):
-    """Features of the encoder's frames -> scores over the frames of the log-mel.
+    """Maps features at the encoder's frames to scores at the log-mel's frames.
 
     Args:
         n_features: D.
         n_classes: C.
         n_frames: T.
-        frames: What the features are over.
-        settings: How they are pooled.
+        frames: Timing of the encoder frames.
+        settings: The network's options.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class FrameHead(nn.Module):
         self.time_pooling = TimePooling(n_features, n_classes, settings.time_pooling, n_around)
 
     def forward(self, features: Tensor) -> SedOutput:
-        """(B, T', D) -> what all networks give, but for `encoded`."""
+        """(B, T', D) -> the usual output, except `encoded`."""
         evidence = self.layer(features).float().transpose(1, 2)  # (B, C, T')
         features = features.transpose(1, 2)  # (B, D, T')
         presence, (clip, weights) = self.time_pooling(evidence.sigmoid(), features)
@@ -117,10 +118,10 @@ class FrameHead(nn.Module):
         )
 
     def _attention(self, weights: Tensor) -> Tensor:
-        """Weights (B, C, T') that sum to 1 -> (B, C, T) that do.
+        """Resample weights (B, C, T') to (B, C, T) so that they still sum to 1.
 
-        A weight of one frame alone, as the maximum's, can lie beyond the log-mel's outermost
-        centres, where nothing of it is left: the nearest frame has it then.
+        A weight on a single frame, as with the maximum, can lie beyond the outermost log-mel
+        centres and vanish; the nearest log-mel frame gets it then.
         """
         over_time = self.at_logmel_frames(weights)
         total = over_time.sum(dim=-1, keepdim=True)

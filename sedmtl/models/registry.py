@@ -32,7 +32,7 @@ TABLE_IV = MODELS[:5]
 """The networks that the paper compares."""
 
 PAPERS = "2apae"
-"""The paper's network. Every run's record has its options, even if the run's network lacks them."""
+"""The paper's network; the record of every run has its options, whatever the run's network."""
 
 
 def settings_class(name: str) -> type[NetworkSettings]:
@@ -55,7 +55,7 @@ def name_of(settings: NetworkSettings) -> str:
 
 
 def read_settings(values: Mapping[str, Any]) -> NetworkSettings:
-    """Read the settings from a run's record; missing options have their defaults.
+    """Read the settings from a run's record; missing options take their defaults.
 
     Args:
         values: `model`, and options by name; other keys are ignored.
@@ -94,12 +94,12 @@ def build_model(
         n_frames: T.
         n_mels: F.
         width: Channels of the first block; by default those of the network's settings.
-        frames: Of a frozen encoder, for a network that takes them.
+        frames: Frames of a frozen encoder, for a network that takes them.
         options: The network's own options: the fields of its settings.
 
     Returns:
-        A module whose `forward` maps standardised log-mels (B, T, F), or what else the settings'
-        `inputs` name, to a `SedOutput`.
+        A module whose `forward` maps the settings' `inputs`, usually standardised log-mels
+        (B, T, F), to a `SedOutput`.
 
     Raises:
         SedmtlError: There is no such network, or it has no such option or value.

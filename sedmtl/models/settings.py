@@ -31,10 +31,10 @@ class NetworkSettings(ABC):
         task_modules: The auxiliary tasks that the network itself computes, and the submodule of
             each; the submodule of a task that is not trained is frozen.
         encoder_modules: The submodules that make `SedOutput.encoded`, which `--freeze-encoder`
-            keeps as they are; none if the network has no encoding of its own.
-        stage_factors: Channels of each of `SedOutput.stages` but the first over `width`; none
-            if the network gives no stages.
-        added: Options that came later: files leave them out where they have their default.
+            keeps fixed; empty if the network has no encoder of its own.
+        stage_factors: Channels of `SedOutput.stages` after the first, in multiples of `width`;
+            empty if the network has no stages.
+        added: Options added in later versions, which files omit at their default.
     """
 
     task_modules: ClassVar[Mapping[str, str]] = {}
@@ -49,7 +49,7 @@ class NetworkSettings(ABC):
         """Check every value against the type of its field.
 
         Raises:
-            ValueError: A value has the wrong type, or is none of the field's choices.
+            ValueError: A value has the wrong type, or is not one of the field's choices.
         """
         kinds = get_type_hints(type(self))
         for name in self.defaults():
@@ -79,14 +79,14 @@ class NetworkSettings(ABC):
             n_classes: C.
             n_frames: T.
             n_mels: F.
-            frames: What the `inputs` have of frames; not needed where they are the log-mel alone.
+            frames: The encoder frames among the `inputs`, if any.
         """
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What `forward` takes, in this order, all standardised.
+        """Standardised inputs of `forward`, in order.
 
-        `logmel` (B, T, F), and `frames` (B, T', D) of a frozen encoder, T' and D of its own.
+        `logmel` is (B, T, F), and `frames` (B, T', D), with T' and D of a frozen encoder.
         """
         return ("logmel",)
 
@@ -107,7 +107,7 @@ class NetworkSettings(ABC):
 
     @property
     def stage_channels(self) -> tuple[int, ...]:
-        """Channels of each of `SedOutput.stages` but the first, the log-mel."""
+        """Channels of `SedOutput.stages` after the first, which is the log-mel."""
         return tuple(factor * self.width for factor in self.stage_factors)
 
     @property

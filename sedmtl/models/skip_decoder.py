@@ -1,7 +1,7 @@
-"""From the encoding back to the grid of the log-mel, with what the encoder knew of its detail.
+"""Decodes the encoding to the grid of the log-mel, with skip connections.
 
-A pooled encoding says what sounds in a band for a while; the outputs of earlier blocks say in which
-frames and mel bins (Ronneberger, Fischer and Brox, U-Net, MICCAI 2015).
+A pooled encoding tells which sounds are in a band, coarsely in time; the outputs of earlier blocks
+locate them in frames and mel bins (Ronneberger, Fischer and Brox, U-Net, MICCAI 2015).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from sedmtl.runtime.errors import SedmtlError
 
 
 class SkipDecoder(nn.Module):
-    """A level for each stage of the encoder, the coarsest first.
+    """One level per stage of the encoder, the coarsest first.
 
     Args:
-        network: Of the network whose `SedOutput` it reads.
-        n_averaged: Frames of the log-mel for each frame of the result.
+        network: Settings of the network whose `SedOutput` it reads.
+        n_averaged: Log-mel frames per frame of the result.
 
     Raises:
-        SedmtlError: The network gives no stages.
+        SedmtlError: The network has no stages.
 
     Attributes:
-        n_channels: D of what comes out: those of the finest stage.
+        n_channels: D of the result, as in the finest stage.
     """
 
     def __init__(self, network: NetworkSettings, n_averaged: int = 1) -> None:
@@ -53,15 +53,15 @@ class SkipDecoder(nn.Module):
 
 
 class Level(nn.Module):
-    """What comes from below, enlarged to the size of a stage, the stage, and its mean over time.
+    """Combines the coarser level, upsampled to a stage's size, the stage, and its mean over time.
 
-    The mean tells the steady part of a scene, which no few frames do: in each mel bin, how far
-    a frame is above it. All are convolved and added, not concatenated: the convolution of what is
-    coarse is then done where it is small.
+    The mean represents the stationary part of a scene, which short contexts do not show, so that
+    frames can be compared with it in each mel bin. All three are convolved and added instead of
+    concatenated, so that the coarse level is convolved before upsampling.
 
     Args:
-        n_below: Channels from below.
-        n_stage: Channels of the stage, and of the result.
+        n_below: Channels of the coarser level.
+        n_stage: Channels of the stage and of the result.
     """
 
     def __init__(self, n_below: int, n_stage: int) -> None:

@@ -1,4 +1,4 @@
-"""Cheap networks' second step: from presence per frame to presence per clip, in five forms."""
+"""Time pooling of the cheap networks: from presence per frame to presence per clip."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ N_AROUND = 7
 
 
 class TimePooling(nn.Module):
-    """Presence of a class in a clip from its presence in each frame; no form knows positions.
+    """Pools presence per frame to presence per clip; all forms are position-independent.
 
     Args:
-        n_features: D, of each frame.
+        n_features: D of each frame.
         n_classes: C.
-        form: Which pooling.
+        form: Form of pooling.
         n_around: Frames averaged by `local`, odd.
     """
 
@@ -70,8 +70,8 @@ class TimePooling(nn.Module):
 def at_logmel_frames(scores: Tensor, n_frames: int) -> Tensor:
     """Scores of pooled frames (B, C, T') -> (B, C, n_frames), linear between their centres.
 
-    A pooled frame lies in the middle of the `n_frames // T'` log-mel frames that it was computed
-    from; what pooling left over at the end repeats the last score.
+    A pooled frame is centred on the `n_frames // T'` log-mel frames that it was computed from;
+    frames cut off by pooling at the end repeat the last score.
     """
     stride = n_frames // scores.shape[-1]
     fine = F.interpolate(scores, scale_factor=stride, mode="linear", align_corners=False)
