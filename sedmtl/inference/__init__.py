@@ -1,1 +1,1 @@
-"""A trained network at work: audio in, events, maps, sources and exports out."""
+"""Inference: audio in; events, maps, separated sources and exports out."""

@@ -1,8 +1,9 @@
 """Frame scores -> boxes: events whose extent does not depend on the detection threshold.
 
-The idea of sound event bounding boxes (Ebbers, Germain, Wichern and Le Roux, Interspeech 2024):
-find where a score changes, then give everything between an onset and an offset one confidence. How
-pauses are told from dips, and the confidence, are our own; docs/localisation.md has the numbers.
+Follows sound event bounding boxes (Ebbers, Germain, Wichern and Le Roux, Interspeech 2024): find
+where a score changes, then assign one confidence to everything between an onset and an offset. The
+rule that separates pauses from dips and the confidence are our own; see docs/localisation.md for
+results.
 """
 
 from __future__ import annotations
@@ -14,35 +15,35 @@ Scores = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.int64]
 
 UNIT = 2**36
-"""Scores are summed as whole numbers of 1 / UNIT: equal steps are equal wherever they are, in up to
-67 million frames."""
+"""Scores are summed as integer multiples of 1 / UNIT, so that equal steps compare equal anywhere in
+up to 67 million frames."""
 
 PAUSE = 0.05
-"""Of the score on both sides, to which it must fall between two boxes. 0.1 to 0.3 have the same F1
-on validation, and a PSDS2 up to 0.05 lower."""
+"""Fraction of the neighbouring scores to which the score must fall between two boxes. 0.1 to 0.3
+give the same validation F1, and a PSDS2 up to 0.05 lower."""
 
 
 def boxes(frame: Scores, n_frames: int, pause: float = PAUSE) -> npt.NDArray[np.float32]:
-    """Frame scores in which every box has its one confidence, and all else is 0.
+    """Replace frame scores by boxes: each box has one confidence, and everything else is 0.
 
-    The step at a frame's edge is the sum of the `n_frames` after it minus that of those before it,
-    with silence beyond the recording. Its local maxima are candidate onsets, its local minima
-    candidate offsets. Events are parted where the mean score between candidates falls to `pause`
-    times what it is in both neighbours; of the candidates on the way up or down, the greatest step
-    counts. The confidence is the highest mean over half of `n_frames`, a shorter box being filled
-    up with silence.
+    The step at a frame edge is the sum of the `n_frames` scores after it minus the sum of those
+    before it, with zeros beyond the recording. Its local maxima are candidate onsets, its local
+    minima candidate offsets. Events are separated where the mean score between candidates falls to
+    `pause` times that of both neighbours; among the candidates of a rise or fall, the one with the
+    largest step is used. The confidence is the highest mean over half of `n_frames`, with shorter
+    boxes padded with zeros.
 
     Args:
-        frame: (…, T) in [0, 1], whole recordings.
+        frame: (…, T) scores in [0, 1] of whole recordings.
         n_frames: Length of each side of the step filter; at least 1.
-        pause: In [0, 1].
+        pause: Relative score of a pause, in [0, 1].
 
     Returns:
-        (…, T). Boxes of a row are at least one frame apart.
+        (…, T) scores. Boxes of a row are at least one frame apart.
     """
     found = np.zeros(frame.shape, np.float32)
     for at in np.ndindex(frame.shape[:-1]):
-        # From 0 to each edge: (T + 1,).
+        # Cumulative sum up to each edge: (T + 1,).
         parts = np.rint(frame[at].astype(np.float64) * UNIT).astype(np.int64)
         total = np.concatenate([[0], np.cumsum(parts)])
         for start, end in _extents(total, n_frames, pause):
@@ -57,7 +58,7 @@ def _extents(total: Indices, n_frames: int, pause: float) -> list[tuple[int, int
     step = after - 2 * total + total[np.maximum(edge - n_frames, 0)]
     onset, offset = _candidates(step)
     edges = np.stack([onset, offset], axis=1).ravel()
-    mean = np.diff(total[edges]) / np.diff(edges)  # of an event, the gap after it, an event, …
+    mean = np.diff(total[edges]) / np.diff(edges)  # alternates: event, gap, event, …
     found = []
     for first, peak, last in _parted(mean[::2].tolist(), [*mean[1::2].tolist(), 0.0], pause):
         rises, falls = onset[first : peak + 1], offset[peak : last + 1]
@@ -66,9 +67,9 @@ def _extents(total: Indices, n_frames: int, pause: float) -> list[tuple[int, int
 
 
 def _candidates(step: Indices) -> tuple[Indices, Indices]:
-    """Candidate onsets and offsets, in turn; of equal steps side by side, the inner ends.
+    """Alternating candidate onsets and offsets; a plateau of equal steps gives its inner end.
 
-    A filter longer than an event is level before and after it, up to its very edges.
+    The output of a filter longer than an event is flat before and after it, up to its edges.
     """
     padded = np.concatenate([[0], step, [0]])
     first = np.flatnonzero(np.append(True, padded[1:] != padded[:-1]))
@@ -79,10 +80,10 @@ def _candidates(step: Indices) -> tuple[Indices, Indices]:
 
 
 def _parted(event: list[float], gap: list[float], pause: float) -> list[tuple[int, int, int]]:
-    """Which candidates belong together, by the mean scores of events and of the gaps after them.
+    """Group candidates into boxes by the mean scores of events and of the gaps after them.
 
     Returns:
-        For each box, its first candidate, the highest one, and the last before its pause.
+        For each box: its first candidate, the highest-scoring one, and the last before a pause.
     """
     found: list[tuple[int, int, int]] = []
     first, peak, inside, low = 0, 0, False, 0.0
@@ -101,7 +102,7 @@ def _parted(event: list[float], gap: list[float], pause: float) -> list[tuple[in
 
 
 def _confidence(total: Indices, n_frames: int) -> float:
-    """The highest mean over some frames of a box, from its sums up to each edge."""
+    """The highest mean over `n_frames` of a box, from its cumulative sums."""
     n_frames_inside = min(n_frames, len(total) - 1)
     highest = (total[n_frames_inside:] - total[:-n_frames_inside]).max()
     return float(highest) / n_frames / UNIT

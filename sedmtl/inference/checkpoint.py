@@ -1,4 +1,4 @@
-"""A trained network in its run folder: `model.json` and `model.safetensors`."""
+"""Saves and loads the network of a run: `model.json` and `model.safetensors`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from sedmtl.runtime.regular import read_bytes, read_text
 SCHEMA = 2
 
 LARGEST_WEIGHT = 1e9
-"""Training ends far below it. Beyond it a network may overflow where a sigmoid hides it, and score
-every sound as none."""
+"""Limit of absolute weights, far above those of trained networks. With larger ones a network may
+overflow unnoticed behind a sigmoid, and score every sound as absent."""
 
 
 def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
-    """Write `model.json`, then `model.safetensors`, whose digest is in it."""
+    """Write `model.json`, which includes the weights' digest, then `model.safetensors`."""
     content = save({key: value.contiguous() for key, value in weights.items()})
     data = {
         "schema": SCHEMA,
@@ -45,15 +45,16 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
 
 
 class HeadVersionError(SedmtlError):
-    """The weights of a head are not those that its task has now; the network's may be."""
+    """The weights of a task head are of an earlier version; the network may still load."""
 
 
 def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
-    """The card of a finished run, and its network in evaluation mode on the CPU.
+    """Load the card of a finished run, and its network in evaluation mode on the CPU.
+
+    Heads are not checked, and may be of an earlier version.
 
     Raises:
-        SedmtlError: The folder holds no finished run, or its files have changed or do not fit each
-            other. Heads may be of an earlier version: they are not looked at.
+        SedmtlError: The folder holds no finished run, or its files were changed or do not match.
     """
     card, weights = _load_weights(folder)
     try:
@@ -63,17 +64,17 @@ def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
 
 
 def load_heads(folder: Path, *, only_fitting: bool = False) -> dict[str, nn.Module]:
-    """The heads of a finished run by name, of those tasks whose outputs are used; as `load_model`.
+    """Load the saved task heads of a finished run, by task, in evaluation mode on the CPU.
 
-    Detection does without them.
+    Detection does not need them.
 
     Args:
-        folder: Of the run.
-        only_fitting: Leave out those whose weights are of an earlier version.
+        folder: The run folder.
+        only_fitting: Skip heads whose weights are of an earlier version.
 
     Raises:
-        HeadVersionError: The weights of one are, and it is not left out.
-        SedmtlError: As of `load_model`.
+        HeadVersionError: A head is of an earlier version, and `only_fitting` is off.
+        SedmtlError: As in `load_model`.
     """
     card, weights = _load_weights(folder)
     heads = {}
@@ -108,9 +109,9 @@ def _load_weights(folder: Path) -> tuple[ModelCard, dict[str, Tensor]]:
 
 
 def _filled(build: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> nn.Module:
-    """What is built, with its weights.
+    """Build a module and load its weights.
 
-    They are compared before, since one of wrong sizes may take all memory.
+    Shapes are compared first, on the meta device, since wrong sizes might exhaust memory.
     """
     with torch.device("meta"):
         wanted = {key: value.shape for key, value in build().state_dict().items()}
@@ -122,10 +123,10 @@ def _filled(build: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> nn
 
 
 def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | None:
-    """The encoder that a run has learned from, from the user's file; None if there is none.
+    """Open the user's file of a run's frozen encoder; None if the run has no such encoder.
 
     Raises:
-        SedmtlError: No file is given, or it is another one than the run's.
+        SedmtlError: The file is missing, or is not the run's encoder.
     """
     if card.encoder is None:
         return None
@@ -140,7 +141,7 @@ def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | 
 
 
 def load_card(folder: Path) -> ModelCard:
-    """The card of a finished run, without its weights.
+    """Load the card of a finished run, without its weights.
 
     Raises:
         SedmtlError: The folder holds no finished run, or its card is damaged.
@@ -149,7 +150,7 @@ def load_card(folder: Path) -> ModelCard:
 
 
 def _load_card(folder: Path) -> tuple[ModelCard, str | None]:
-    """The card, and the digest of the weights: None in a run of before there was one."""
+    """The card, and the digest of the weights, which is None in early versions."""
     if not is_finished(folder):
         raise SedmtlError(f"{folder} holds no trained network: train one with 'sedmtl train'")
     try:

@@ -1,4 +1,4 @@
-"""A trained network with the front end it was trained on: audio in, scores and maps out."""
+"""The detector: a trained network with its front end; audio in, events, scores and maps out."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ Array = npt.NDArray[np.float32]
 
 
 class Detector:
-    """Predicts on audio of any rate, channels and level, from a run folder alone.
+    """Predicts on audio of any sample rate, channel count and level, from a run folder alone.
 
-    What training did to the audio is done here: channels averaged, resampled, cut or padded with
-    silence to the length of a clip, scaled to the same peak. A sound is an audio file, or a
-    waveform (N,) or (N, channels) with its sample rate in Hz.
+    Audio is prepared as for training: channels averaged, resampled, cut or padded with silence to
+    the clip length, and scaled to the same peak. A sound is an audio file, or a waveform (N,) or
+    (N, channels) with its sample rate in Hz.
 
     Attributes:
         card: Model card of the run: classes, front end, sizes.
-        device: Where it computes.
-        network: What it computes with.
+        device: Device of the network.
+        network: The network with its front end.
     """
 
     def __init__(
@@ -77,20 +77,20 @@ class Detector:
     ) -> Self:
         """Open the folder of a finished run.
 
-        Weights whose channels are last in memory are faster, and the last bits of the output differ
-        from those of PyTorch's default layout.
+        Channels-last weights are faster; the output differs from PyTorch's default layout in the
+        last bits.
 
         Args:
             run: The folder.
-            device: Where to compute.
-            channels_last: Of the weights.
-            with_heads: Whether `activations` is to run the heads of tasks.
-            encoder: The file of the frozen encoder, if the run has learned from its frames. No
-                other file is opened than this one.
+            device: Device to compute on.
+            channels_last: Memory layout of the weights.
+            with_heads: Whether to run the task heads as well, in `activations` and `inspect`.
+            encoder: File of the frozen encoder, if the run was trained on its frames. No other
+                encoder file is opened.
 
         Raises:
-            SedmtlError: The folder holds no finished run, or a damaged one; or its encoder is not
-                given, or is another file.
+            SedmtlError: The folder holds no finished run or a damaged one, or its encoder is not
+                given or is another file.
         """
         card, network = load_model(Path(run))
         heads = load_heads(Path(run)) if with_heads and card.heads else {}
@@ -104,7 +104,7 @@ class Detector:
 
     @property
     def duration_s(self) -> float:
-        """Length of the clips that the network was trained on."""
+        """Length in seconds of the clips that the network was trained on."""
         return self.card.duration_s
 
     @overload
@@ -132,16 +132,17 @@ class Detector:
 
         Args:
             sound: A file, a waveform, or a list of files. For many files, `predict_many` reads
-                ahead, goes on where one is broken, and gives each as soon as it is done.
-            sample_rate: Of a waveform, in Hz.
-            settings: How frame scores become events; by default as the run tuned it.
+                ahead, skips broken ones, and yields each result as soon as it is ready.
+            sample_rate: Sample rate of a waveform, in Hz.
+            settings: Post-processing; by default as tuned for the run.
 
         Returns:
-            What was found; of a list, in its order, without frame scores.
+            The prediction; for a list, predictions in its order, without frame scores.
 
         Raises:
-            SedmtlError: Audio cannot be read, or a waveform has no rate. The headers of a list are
-                read first, so that a missing file is found before hours of work.
+            SedmtlError: Audio cannot be read, or a waveform has no rate. The headers of all files
+                in a list are checked first, so that a missing file is reported before hours of
+                work.
         """
         card, settings = self.card, settings or self.card.postprocessing
         if isinstance(sound, Sequence) and not isinstance(sound, str):
@@ -162,31 +163,31 @@ class Detector:
         *,
         settings: PostProcessing | None = None,
     ) -> Iterator[Detection]:
-        """Find the events of audio that is still coming in, each as soon as it is final.
+        """Find the events of a live stream, each as soon as it is final.
 
-        The events are those that `predict` finds in the whole recording, whatever the blocks,
-        because both go the same way: windows of the clip length, each scaled to the same peak by
-        itself, scored as soon as they are complete. So the peak of what is still to come is never
-        needed. A network's batches make last bits of difference: here a window is scored alone.
+        The events equal those that `predict` finds in the whole recording, however it is split into
+        blocks: both use windows of the clip length that are scaled to the same peak individually.
+        Only the last bits may differ, since windows are scored one by one here, not in batches.
 
-        An event comes at most a clip length, a gap (`settings.gap_s`), half a median filter and two
-        frames after its end, and the lag of the resampler, 18 ms from 48 to 32 kHz; on average half
-        a clip length earlier. One that has not ended is not given. Memory does not grow.
+        The latency after the end of an event is at most a clip length plus `settings.gap_s`, half a
+        median filter, two frames and the resampler's delay (18 ms from 48 to 32 kHz); on average it
+        is half a clip length less. Events that have not ended are not yielded. Memory use is
+        constant.
 
         Args:
-            blocks: The recording in its order, in blocks of any length, (n,) or (n, channels),
-                samples from -1 to 1. They are copied: one array may be filled again and again.
-            sample_rate: Of the blocks, in Hz.
-            settings: How frame scores become events, without boxes; by default as the run tuned
-                it: `card.streaming` if `card.postprocessing` has boxes.
+            blocks: Consecutive blocks of any length, (n,) or (n, channels), with samples from -1
+                to 1. They are copied, so that a buffer can be reused.
+            sample_rate: Sample rate of the blocks, in Hz.
+            settings: Post-processing without boxes; by default as tuned for the run:
+                `card.streaming` if `card.postprocessing` has boxes.
 
         Yields:
-            Events, those that become final together by onset. What is left comes when the blocks
-            end.
+            Events; those that become final together are sorted by onset. The remaining events
+            follow when the blocks end.
 
         Raises:
-            SedmtlError: A block has another shape, or a sample that is no number; the blocks hold
-                no audio; or the settings ask for boxes, which need the whole recording.
+            SedmtlError: A block has another shape or a non-finite sample, the blocks hold no audio,
+                or the settings ask for boxes, which need the whole recording.
         """
         card = self.card
         settings = settings or card.streaming or card.postprocessing
@@ -200,14 +201,14 @@ class Detector:
         return stream_events(audio_blocks, self.network.score_windows, card, settings)
 
     def embed(self, sound: Sound, sample_rate: int | None = None) -> Embedding:
-        """The encoder's output for a recording of any length, in float32.
+        """Compute the encoder's output for a recording of any length, in float32.
 
-        Windows are cut, scaled and cross-faded as for `predict`, and frames are those of its frame
-        scores: `card.grid.hop_s` seconds each. A network that pools time (pooled, crnn) gives two
-        or so of them the same. D is `card.network.n_channels`.
+        Windows are cut, scaled and cross-faded as in `predict`, and the frames are those of its
+        frame scores, `card.grid.hop_s` seconds each. With a network that pools time (pooled, crnn),
+        about two adjacent frames share a value. D is `card.network.n_channels`.
 
         Raises:
-            SedmtlError: The audio cannot be read, or has no rate; or the network is a probe, which
+            SedmtlError: The audio cannot be read or has no rate, or the network is a probe, which
                 has no encoding of its own.
         """
         check_encodes(self.card)
@@ -232,19 +233,19 @@ class Detector:
     ) -> Generator[tuple[int, Prediction | SedmtlError], None, None]:
         """Find the events of many recordings of any length.
 
-        Threads read ahead, and batches hold windows of several recordings: that is faster where
-        recordings are short, and fills a GPU. Close the iterator (`contextlib.closing`) to stop the
-        threads before its end.
+        Threads read ahead, and batches combine windows of several recordings, which is faster for
+        short recordings and fills a GPU. Close the iterator (`contextlib.closing`) to stop the
+        threads early.
 
         Args:
             paths: Audio files.
-            settings: How frame scores become events; by default as the run tuned it.
-            batch_size: Windows at a time.
-            n_workers: Recordings that are read at once.
-            advance: Called with the number of seconds of audio just scored.
+            settings: Post-processing; by default as tuned for the run.
+            batch_size: Windows per batch.
+            n_workers: Recordings read in parallel.
+            advance: Progress callback; gets the seconds of audio just scored.
 
         Yields:
-            The number of each recording, in order, with what was found or why it cannot be read.
+            The index of each recording, in order, with its prediction or the error from reading it.
         """
         card, settings = self.card, settings or self.card.postprocessing
         blocks = (audio.stream(path, card.sample_rate) for path in paths_of(paths))
@@ -257,7 +258,7 @@ class Detector:
     def inspect(
         self, sound: Sound, sample_rate: int | None = None, *, start_s: float = 0.0
     ) -> Inspection:
-        """Look into one clip: `duration_s` of audio from `start_s` on, in float32.
+        """Inspect one clip, `duration_s` of audio from `start_s`, in float32.
 
         Raises:
             SedmtlError: The audio cannot be read, ends before `start_s`, or has no rate.

@@ -1,4 +1,4 @@
-"""`sedmtl embed`: recordings -> the vectors of an encoder or of a run, in a file."""
+"""`sedmtl embed`: writes embeddings of recordings, from an encoder or a run, to a file."""
 
 from __future__ import annotations
 
@@ -35,22 +35,23 @@ def embed(
     onnx_path: Path | None = None,
     force: bool = False,
 ) -> tuple[list[Path], SedmtlError | None]:
-    """Write the vectors over time of every recording in files and folders.
+    """Write the embeddings over time of every recording in files and folders.
 
     Args:
-        config: Names the encoder, unless there is a run or an ONNX file.
+        config: Has the encoder, unless a run or an ONNX file is given.
         paths: Audio files and folders.
-        out_path: `.h5`, `.npy` (with a table beside it) or `.parquet`.
-        run_name: A run, whose encoder is used.
-        onnx_path: A file that says all of itself, as one of `sedmtl export --encoder`.
-        force: Whether files that are the user's are overwritten.
+        out_path: `.h5`, `.npy` (with a table next to it) or `.parquet`.
+        run_name: A run whose encoder is used.
+        onnx_path: An encoder file with complete metadata, as from `sedmtl export --encoder`.
+        force: Whether to overwrite the user's files.
 
     Returns:
-        The files, and what to end with if recordings cannot be read; the others are in the files.
+        The files, and an error to end with if some recordings cannot be read; the files hold the
+        others.
 
     Raises:
-        SedmtlError: There is no recording or nothing that makes vectors, or the file has another
-            ending or cannot be written.
+        SedmtlError: There is no recording or no encoder, or the file has an unknown extension or
+            cannot be written.
     """
     if out_path.suffix not in ENDINGS:
         raise SedmtlError(
@@ -76,10 +77,10 @@ def embed(
 def _fill(
     writer: Writer, to_vectors: Embed, sources: Sequence[Source], n_workers: int
 ) -> list[SedmtlError]:
-    """Write the vectors of recordings; returns why some have none.
+    """Write the vectors of recordings; returns the errors of those that failed.
 
     Raises:
-        SedmtlError: None of them has any.
+        SedmtlError: All of them failed.
     """
     errors: list[SedmtlError] = []
     bar = progress.progress("embedding", len(sources), unit="recordings")
@@ -106,7 +107,7 @@ def _attempt(to_vectors: Embed, source: Source) -> Embedding | SedmtlError:
 
 
 def embed_file(encoder: Encoder, path: Path) -> Embedding:
-    """The frames of an encoder over a recording of any length, at its own level.
+    """Compute an encoder's frames over a recording of any length, without rescaling it.
 
     Raises:
         SedmtlError: The recording cannot be read, or the encoder fails on it.
@@ -120,7 +121,7 @@ def embed_file(encoder: Encoder, path: Path) -> Embedding:
 
 
 def _choose(config: Config, run_name: str | None, onnx_path: Path | None) -> tuple[Embed, str]:
-    """What makes vectors, and what it is called."""
+    """The embedding function and its description."""
     section = config.features.encoder
     if run_name is not None:
         run = find_run(config.work_dir / "runs", run_name)
@@ -142,7 +143,7 @@ def _choose(config: Config, run_name: str | None, onnx_path: Path | None) -> tup
 
 
 def _open_stating(path: Path) -> Encoder:
-    """An encoder that says of itself what data.yaml would have to say."""
+    """Open an encoder whose metadata replaces the settings in data.yaml."""
     try:
         return Encoder.open(EncoderFile(onnx=path), path)
     except SedmtlError as error:

@@ -1,4 +1,4 @@
-"""What a network's encoder makes of a recording: features for other classifiers and for search."""
+"""Embeddings of recordings: encoder output as features for other classifiers or for search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sedmtl.inference.windows import CrossFade, cut
 Values = npt.NDArray[np.float32]
 
 BATCH_SIZE = 8
-"""Windows at a time."""
+"""Windows per batch."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Embedding:
     """The encoder's output over a recording, averaged over mel bins.
 
     Attributes:
-        frame: (T, D) over time, D channels of the encoder.
-        frame_edges_s: (T + 1,) where frames begin and end in the recording.
+        frame: (T, D) over time, with D encoder channels.
+        frame_edges_s: (T + 1,) frame boundaries in the recording, in seconds.
     """
 
     frame: Values
@@ -33,7 +33,7 @@ class Embedding:
 
     @property
     def clip(self) -> Values:
-        """(D,) the mean over the frames: one embedding of the whole recording."""
+        """(D,) mean over the frames: one embedding of the whole recording."""
         mean: Values = self.frame.mean(axis=0)
         return mean
 
@@ -42,9 +42,9 @@ def embed(blocks: Iterable[Audio], encode: Callable[[Audio], Values], grid: Grid
     """Embed a recording of any length, window by window.
 
     Args:
-        blocks: Mono at the network's rate.
+        blocks: Mono audio at the network's rate.
         encode: Conformed waveforms (B, n_samples) -> (B, D, T).
-        grid: Where windows and frames lie.
+        grid: Grid of windows and frames.
     """
     parts, join = [], None
     every = cut(blocks, grid)

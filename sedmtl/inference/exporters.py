@@ -1,10 +1,11 @@
-"""What was found in recordings, as the text of files that other tools open.
+"""Formats predictions as text for other tools.
 
-Text only: nothing here touches a file. To write another format, add its function to `FORMATS`.
+These functions only return text; they write no files. To add a format, add its function to
+`FORMATS`.
 
-Plain text has no way to quote, and its readers go line by line. So a line break, tab or other
-control character in a name or label becomes a space in every format but CSV and JSON, which keep
-it; half of a surrogate pair (a file name that is not Unicode) becomes a question mark in all.
+Plain-text formats have no quoting and are read line by line. Line breaks, tabs and other control
+characters in names and labels therefore become spaces in every format except CSV and JSON, which
+keep them. Lone surrogates (from file names that are not valid Unicode) become question marks.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # the help lists the formats, and must not import torch
     from sedmtl.inference.prediction import Prediction
 
 SCHEMA = 1
-"""Of the JSON; its next number means that a reader of this one would go wrong."""
+"""Version of the JSON; raised whenever existing readers would misread it."""
 
 EVENT_COLUMNS = (*COLUMNS, "score")
 TAG_COLUMNS = ("filename", "event_label", "score", "events")
@@ -37,28 +38,28 @@ Cells = Iterable[Sequence[str]]
 
 
 def tsv_text(*predictions: Prediction) -> str:
-    """One table of all events: `filename onset offset event_label score`.
+    """A TSV table of all events: `filename onset offset event_label score`.
 
-    The DCASE TSV (`label_files` reads it) with a fifth column; times to the
-    millisecond. A value with a double quote is quoted as in CSV.
+    The DCASE format, which `label_files` reads, with a fifth column; times to the millisecond.
+    Values with double quotes are quoted as in CSV.
     """
     return _tsv([EVENT_COLUMNS, *_event_rows(predictions)])
 
 
 def csv_text(*predictions: Prediction) -> str:
-    """The columns of the TSV as RFC 4180 has it: commas, quotes where needed, CR LF.
+    """The TSV's columns as CSV (RFC 4180): commas, quotes if needed, CR LF.
 
-    A name that spreadsheets would compute as a formula begins with an apostrophe.
+    Names that a spreadsheet would evaluate as formulas are prefixed with an apostrophe.
     """
     rows = ([csv_cell(value) for value in row] for row in _event_rows(predictions))
     return _encodable(_table([EVENT_COLUMNS, *rows]))
 
 
 def tag_text(*predictions: Prediction) -> str:
-    """One TSV of all tags: `filename event_label score events`, the last a number.
+    """A TSV table of all tags: `filename event_label score events`, the last being a count.
 
-    A tag is a class whose clip score is above its threshold. It need not have an event: those are
-    found in frame scores, with thresholds of their own.
+    A tag is a class whose clip score is above its threshold. It need not have events, which are
+    found in frame scores with separate thresholds.
     """
     rows = list[Sequence[str]]()
     for prediction in predictions:
@@ -71,7 +72,7 @@ def tag_text(*predictions: Prediction) -> str:
 
 
 def json_text(prediction: Prediction) -> str:
-    """An object with `schema`, `filename`, `duration_s`, `events` and, if asked for, `tags`."""
+    """A JSON object with `schema`, `filename`, `duration_s`, `events` and, if requested, `tags`."""
     content = {
         "schema": SCHEMA,
         "filename": prediction.filename,
@@ -86,8 +87,8 @@ def json_text(prediction: Prediction) -> str:
 def audacity_text(prediction: Prediction) -> str:
     """A label track for Audacity's File > Import > Labels.
 
-    Onset, offset, label, with tabs between and no header (Audacity Manual, "Importing and
-    Exporting Labels", standard format); several classes may overlap.
+    Tab-separated onset, offset and label, without a header (Audacity Manual, "Importing and
+    Exporting Labels", standard format); classes may overlap.
     """
     return "".join(
         f"{event.onset_s:.6f}\t{event.offset_s:.6f}\t{_one_line(event.label)}\n"
@@ -96,10 +97,10 @@ def audacity_text(prediction: Prediction) -> str:
 
 
 def raven_text(prediction: Prediction) -> str:
-    """A selection table for Raven: a box in the spectrogram for each event.
+    """A selection table for Raven, with a spectrogram box per event.
 
-    The columns that Raven needs (Raven Pro User's Manual, chapter 6), then two of our own. The
-    network says nothing of frequency: every box is as high as the network's range.
+    The columns that Raven requires (Raven Pro User's Manual, chapter 6), then two of our own. The
+    network does not predict frequencies, so every box spans the network's whole range.
     """
     low_hz, high_hz = prediction.band_hz
     rows = [
@@ -111,7 +112,7 @@ def raven_text(prediction: Prediction) -> str:
 
 
 class Format(NamedTuple):
-    """A kind of file: how its name ends, and its text for one prediction."""
+    """A file format: its suffix, and a function that formats one prediction."""
 
     suffix: str
     text: Callable[[Prediction], str]
@@ -124,7 +125,7 @@ FORMATS: Mapping[str, Format] = {
     "audacity": Format(".txt", audacity_text),
     "raven": Format(".selections.txt", raven_text),
 }
-"""By the name that a user types. `tsv_text` and `csv_text` also take many recordings."""
+"""Formats by the names that users type. `tsv_text` and `csv_text` also take many recordings."""
 
 
 def _event_rows(predictions: Iterable[Prediction]) -> Cells:

@@ -1,4 +1,4 @@
-"""Which network a run folder holds: trained anew under the same name, it is another one."""
+"""Identifies the network of a run: a run retrained under the same name is another network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from sedmtl.runtime.regular import read_bytes
 
 NAMED = re.compile(r"(.+)@[0-9a-f]{8}")
-"""As of `network_name`."""
+"""Pattern of `network_name`."""
 
 
 def digest_of(run: Path) -> str:
@@ -19,11 +19,11 @@ def digest_of(run: Path) -> str:
 
 
 def network_name(run: Path) -> str:
-    """The name of a finished run and the beginning of its digest: `final@5c1d09ab`."""
+    """The name of a finished run with a prefix of its digest: `final@5c1d09ab`."""
     return f"{run.name}@{digest_of(run)[:8]}"
 
 
 def run_of(network: str) -> str:
-    """The name of the run in that of a network; what is none, such as a tool's, stays."""
+    """The run's name in a network's name; other names, such as a tool's, are returned as is."""
     found = NAMED.fullmatch(network)
     return found[1] if found else network

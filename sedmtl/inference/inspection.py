@@ -1,4 +1,4 @@
-"""What a network says about one clip, with the maps that led to it."""
+"""Inspection of one clip: scores, attention and other maps of a network."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a network says about one clip, and what it looked at.
+    """A network's scores for one clip, and what it attends to.
 
     Attributes:
-        classes: Names of the C classes, in the order of every axis of classes.
+        classes: Names of the C classes, in the order of all class axes.
         clip: (C,) in [0, 1], presence in the clip.
-        frame: (C, T') in [0, 1], over time; `SedOutput.frame` says what it is of each network.
+        frame: (C, T') in [0, 1], scores over time; see `SedOutput.frame` for their meaning.
         mel_attention: (C, T', F), sums to 1 over mel bins; None if the network has none.
         time_attention: (C, T'), sums to 1 over frames; None if the network has none.
-        logmel: (T, F), the standardised log-mel that the network was given.
-        reconstruction: (T, F), the decoder's version of it; None if none was trained.
-        frame_edges_s: (T' + 1,) where frame scores begin and end in the file, in seconds.
-        logmel_edges_s: (T + 1,) of the log-mel's frames; the same unless the network pools time.
+        logmel: (T, F), the network's standardised log-mel input.
+        reconstruction: (T, F), the decoder's output; None if no decoder was trained.
+        frame_edges_s: (T' + 1,) boundaries of score frames in the file, in seconds.
+        logmel_edges_s: (T + 1,) boundaries of log-mel frames; the same unless time is pooled.
         mel_hz: (F,) centre frequencies of the mel bins.
-        duration_s: How much of the clip is audio; the rest, if any, is padding.
-        tasks: What the run's auxiliary tasks predict, if their heads were loaded.
+        duration_s: Length of the audio in the clip; the rest is padding.
+        tasks: Predictions of auxiliary tasks whose heads were loaded.
     """
 
     classes: tuple[str, ...]
@@ -54,9 +54,9 @@ class Inspection:
         cls, card: ModelCard, logmel: Tensor, output: SedOutput,
         start_s: float = 0.0, duration_s: float | None = None,
     ) -> Self:  # fmt: skip
-        """What a network says of a batch's only clip and its standardised log-mel (1, T, F).
+        """Build from the output for a batch of one clip and its standardised log-mel (1, T, F).
 
-        The clip begins `start_s` into its file; by default all of it is audio.
+        The clip starts at `start_s` in its file; by default it has no padding.
         """
         return cls(
             classes=card.classes,
@@ -74,19 +74,19 @@ class Inspection:
         )
 
     def at_logmel_frames(self, values: Array) -> Array:
-        """Values of frame scores (T', …), each repeated over its frames of the log-mel: (T, …)."""
+        """Repeat values at score frames (T', …) to log-mel frames (T, …)."""
         return repeated(values, 0, len(self.logmel_edges_s) - 1)
 
     def ranking(self) -> list[tuple[str, float]]:
-        """The classes with their clip scores, the most likely first."""
+        """Classes and clip scores, highest first."""
         order = np.argsort(-self.clip, kind="stable")
         return [(self.classes[i], float(self.clip[i])) for i in order]
 
 
 def joined(parts: Sequence[Inspection]) -> Inspection:
-    """Clips that follow each other, each from the end of the frame scores of the one before.
+    """Join consecutive clips, each starting where the frame scores of the previous one end.
 
-    A clip score is the highest of them; attention over time sums to 1 in each clip.
+    Clip scores are the maximum over clips; attention over time sums to 1 within each clip.
     """
     first, last = parts[0], parts[-1]
     if last is first:
@@ -112,14 +112,14 @@ def joined(parts: Sequence[Inspection]) -> Inspection:
 
 
 def _edges(edges_s: npt.NDArray[np.float64], n_frames: int) -> npt.NDArray[np.float64]:
-    """As many edges as frames need, which go on as they begin."""
+    """Extend equidistant edges to `n_frames` frames."""
     hop_s = edges_s[1] - edges_s[0]
     longer: npt.NDArray[np.float64] = edges_s[0] + hop_s * np.arange(n_frames + 1)
     return longer
 
 
 def _spread(weights: Tensor | None, *sizes: int) -> Array | None:
-    """Weights (1, C, …) of a network that pools, on a grid of these sizes; they sum to 1 again."""
+    """Expand pooled attention weights (1, C, …) to a grid of these sizes; they still sum to 1."""
     if weights is None:
         return None
     coarse = fine = _first(weights)
@@ -129,7 +129,7 @@ def _spread(weights: Tensor | None, *sizes: int) -> Array | None:
 
 
 def repeated(values: Array, axis: int, size: int) -> Array:
-    """Values of a pooled axis, repeated over what each stands for; the last also over the rest."""
+    """Repeat values of a pooled axis to its full size; the last one also fills the remainder."""
     n_values = values.shape[axis]
     index = np.minimum(np.arange(size) // (size // n_values), n_values - 1)
     each: Array = values.take(index, axis=axis)

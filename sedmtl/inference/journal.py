@@ -1,8 +1,8 @@
-"""The journal of a batch: what was found in each recording, a line as soon as it is done.
+"""The journal of a prediction batch: one line per finished recording, for resuming.
 
-An interrupted batch goes on from it. Each line has the hash of what decides its result: lines of
-other settings stay, and are there when these settings return. A heading says what a hash stands
-for. Lines are only added; of a line that a kill left half written, the half is cut off.
+Each line has the hash of everything that determines its result. Lines of other settings are kept
+and reused when those settings return. A header line lists what a hash stands for. Lines are only
+appended; a partial line left by a kill is truncated.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ SCHEMA = 5
 
 
 class Journal:
-    """A journal that is written when there is something to add; a context manager.
+    """A journal, created when the first line is added; a context manager.
 
-    Its `basis` is what decides the results: plain values by what they are called.
+    Args:
+        path: Path of the file.
+        basis: Plain values that determine the results, by display name.
 
     Raises:
-        SedmtlError: A file in its place is no journal, or cannot be read.
+        SedmtlError: The file is not a journal, or cannot be read.
 
     Attributes:
-        changed: What is not as in the last lines of the journal, if it has none of this basis.
+        changed: Names of values that differ from the last ones used, if the journal has no lines
+            for this basis.
     """
 
     def __init__(self, path: Path, basis: Mapping[str, Any]) -> None:
@@ -53,18 +56,23 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Each line was flushed: what closing can fail at has been said.
+        # Each line was flushed, so errors have already been reported.
         with suppress(OSError):
             if self._file is not None:
                 self._file.close()
 
     def find(self, path: Path) -> Prediction | None:
-        """What was found in a file; None if it is not known, or the file has changed since."""
+        """The prediction for a file; None if it is unknown, or the file has changed since."""
         stamp, found = self._entries.get(_key(path), (None, None))
         return found if stamp == Stamp.of(path) else None
 
     def add(self, path: Path, stamp: Stamp, found: Prediction) -> None:
-        """Write what was found, but for frames, in a file that had a stamp when it was read.
+        """Append the prediction for a file, without frames.
+
+        Args:
+            path: The file.
+            stamp: Its stamp when it was read.
+            found: The prediction.
 
         Raises:
             SedmtlError: It cannot be written.
@@ -79,10 +87,10 @@ class Journal:
             file.flush()
 
     def _read(self, file: IO[bytes]) -> None:
-        """Take up the lines of this basis; those that are not whole are passed over.
+        """Read the lines of this basis, skipping damaged ones.
 
         Raises:
-            SedmtlError: The first line is not one of ours.
+            SedmtlError: The first line is not a journal header.
         """
         last: Origin | None = None
         for number, line in enumerate(file):
@@ -95,21 +103,21 @@ class Journal:
             if "schema" in content:
                 last = Origin(content)
             elif content.get("basis") == self._origin.hash:
-                with suppress(LookupError, TypeError, ValueError):  # the line is not one of ours
+                with suppress(LookupError, TypeError, ValueError):  # malformed content
                     self._entries[str(content["path"])] = _entry(content)
         self._has_heading = last is not None and last.is_current(self._origin)
         if last is not None and not (self._has_heading or self._entries):
             self.changed = last.changes(self._origin)
 
     def _open(self) -> IO[bytes]:
-        """Open the journal, whose last line then is whole, under a heading of this basis."""
+        """Open the journal for appending, with a complete last line and a header of this basis."""
         heading = _line(self._origin.decides)
         if not self._has_heading and not Stamp.of(self.path).size > 0:
-            write_bytes(self.path, heading)  # the first line, which shows that it is ours
+            write_bytes(self.path, heading)  # the first line identifies the file as ours
             self._has_heading = True
         file = open_own(self.path, "a+b")
         file.seek(0)
-        # What a kill has left behind the last line break.
+        # Remove a partial line left by a kill.
         file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
         file.write(b"" if self._has_heading else heading)
         return file
@@ -124,7 +132,7 @@ def _line(content: Mapping[str, Any]) -> bytes:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """The object on a line; nothing if the line is not whole."""
+    """The object on a line; empty if the line is incomplete or damaged."""
     try:
         content = parse_json(line) if line.endswith(b"\n") else None
         return unsealed(content) if isinstance(content, dict) else {}
@@ -133,7 +141,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _entry(content: Mapping[str, Any]) -> tuple[Stamp, Prediction]:
-    """What a line says; raises what wrong values raise."""
+    """Parse a line's content; raises LookupError, TypeError or ValueError if it is malformed."""
     events = [
         Detection(str(label), float(onset_s), float(offset_s), float(score))
         for label, onset_s, offset_s, score in content["events"]

@@ -1,7 +1,7 @@
-"""Masks applied to audio: an STFT of its own, at any sample rate.
+"""Applies masks to audio by an STFT at any sample rate.
 
-Its window is the network's and its hop a quarter of it, which any mask leaves free of steps. No
-mask knows more than the mixture's magnitudes: phases are the mixture's.
+The window is as long as the network's, and the hop a quarter of it, so that masks cause no
+discontinuities. Masks only change magnitudes; phases are the mixture's.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sedmtl.inference.model_card import ModelCard
 
 
 class MaskedStft:
-    """The STFT that the masks of a network are applied in, at any sample rate.
+    """An STFT for applying a network's masks at any sample rate.
 
-    Its window is as long as the network's in seconds, to a multiple of 4 samples.
+    Its window is as long as the network's in seconds, rounded to a multiple of 4 samples.
 
     Args:
-        card: Of the network.
-        device: Where to compute.
-        sample_rate: Of what is taken apart; by default the network's.
+        card: The network's model card.
+        device: Device to compute on.
+        sample_rate: Sample rate of the audio; by default the network's.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class MaskedStft:
             window = 4 * max(1, round(network_window * self._ratio / 4))
         self._hop = window // 4
         self._mask_grid = card.grid
-        # Its root, once before and once after: a mask's steps from frame to frame are faded.
+        # Square-root Hann for both analysis and synthesis: changes of the mask are cross-faded.
         self._taper = torch.hann_window(window, device=device).sqrt()
         self._layout: dict[str, Any] = {
             "n_fft": window, "hop_length": self._hop, "window": self._taper, "center": True,
         }  # fmt: skip
         filters = card.build_logmel().filters.to(device)  # (n_bins, F)
-        # Each FFT bin takes the mean of the mel bins that hear it. Those that none hears, below
-        # f_min and above f_max, take 0: they are left to the rest.
+        # Each FFT bin gets the weighted mean of the mel bins that cover it. Bins below f_min and
+        # above f_max are covered by none and get 0: they go to the remainder.
         total = filters.sum(dim=1, keepdim=True)
         mel_to_fft = torch.where(total > 0, filters / total, 0).T
         bins = torch.arange(window // 2 + 1, device=device)
@@ -56,13 +56,13 @@ class MaskedStft:
         """Apply masks to a clip.
 
         Args:
-            waveform: (…, N), of which the mask's frames begin with the first sample. Before the
-                first and after the last frame's centre the mask stays as it is there.
+            waveform: (…, N); the mask's first frame starts at the first sample. The mask is held
+                constant before the first and after the last frame's centre.
             mask: (K, T, F) in [0, 1].
 
         Returns:
-            (K, …, N). Of masks that sum to 1 these sum to the waveform, but below `f_min` and above
-            `f_max`.
+            (K, …, N) waveforms. If the masks sum to 1, they sum to the input, except below `f_min`
+            and above `f_max`.
         """
         spectrum = self.analyse(waveform)
         spread = self.spread(mask, spectrum.shape[-1])
@@ -71,14 +71,14 @@ class MaskedStft:
         return self.synthesise(spectrum * spread, waveform.shape[-1])
 
     def separate_ideally(self, wanted: Audio, rest: Audio) -> Audio:
-        """Apply the ideal ratio mask, which nobody knows who does not know the sources.
+        """Apply the ideal ratio mask, an oracle that needs the true sources.
 
-        The mask is the wanted power over the sum of both powers (Wang, Narayanan and Wang, TASLP
-        2014, with an exponent of 1), in every bin of the STFT.
+        The mask is the target's share of the total power in every STFT bin (Wang, Narayanan and
+        Wang, TASLP 2014, with an exponent of 1).
 
         Args:
-            wanted: (K, N).
-            rest: (K, N), what else there is in the mixture.
+            wanted: (K, N) target sources.
+            rest: (K, N) the remainder of each mixture.
         """
         spectra = self.analyse(wanted), self.analyse(rest)
         powers = [spectrum.real.square() + spectrum.imag.square() for spectrum in spectra]
@@ -98,12 +98,12 @@ class MaskedStft:
         return separated
 
     def spread(self, mask: Tensor, n_frames: int) -> Tensor:
-        """Masks (K, T, F) on the frames and bins of the STFT: (K, n_bins, n_frames).
+        """Interpolate masks (K, T, F) to the STFT's bins and frames (K, n_bins, n_frames).
 
-        Linear between the centres of the mask's frames.
+        Linear in time between the centres of the mask's frames.
         """
         hop = self._hop / self._ratio
-        centre = torch.arange(n_frames, device=mask.device) * hop  # in the network's samples
+        centre = torch.arange(n_frames, device=mask.device) * hop  # in samples of the network
         last = mask.shape[-2] - 1
         position = ((centre - self._mask_grid.window / 2) / self._mask_grid.hop).clamp(0, last)
         before = position.floor().long()
@@ -114,7 +114,7 @@ class MaskedStft:
 
 
 def _at_bins(per_bin: Tensor, position: Tensor) -> Tensor:
-    """(F, n_bins) at positions (n,) between the bins, linearly; 0 beyond the last bin."""
+    """Interpolate (F, n_bins) linearly at bin positions (n,); 0 beyond the last bin."""
     last = per_bin.shape[1] - 1
     before = position.floor().clamp_max(last).long()
     after = (before + 1).clamp_max(last)

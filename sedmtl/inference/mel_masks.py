@@ -1,4 +1,4 @@
-"""Masks of the classes on the network's grid of frames and mel bins, from what it computed."""
+"""Separation masks per class on the network's grid of frames and mel bins."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from sedmtl.models import SedOutput
 from sedmtl.models.class_masks import at_frames
 
 AROUND = (31, 9)
-"""Frames and mel bins that a class map is averaged over, odd."""
+"""Size of the averaging window over frames and mel bins, odd."""
 
 
 def mel_masks(output: SedOutput, card: ModelCard) -> Tensor:
-    """How much of each bin is each class: (B, C, T, F) in [0, 1].
+    """Masks (B, C, T, F) in [0, 1]: the share of each class in each bin.
 
-    If the run has learned the task `separate` and its head was loaded: what that gives.
+    With the head of the task `separate`, these are its masks. Without it, networks whose frame
+    scores are presences (such as 2APAE with the local second step) use those, equal in all mel
+    bins. Other networks use the class map as a probability (softmax for Atrous, sigmoid otherwise),
+    averaged over neighbouring bins.
 
-    Without the task, where frame scores are presences (2APAE's local second step), those, the same
-    in all mel bins. Elsewhere the class map, as a probability (of Atrous over the classes, of the
-    others a sigmoid) averaged over the bins around.
-
-    Chosen on inner validation by the mean SI-SDR improvement. Over 16 runs (the five networks on
-    real recordings at 0, 10 and 20 dB, and 2APAE on the built-in corpus): the averaged map 1.6 dB,
-    the map as it is -0.5, frame scores -4.4. Of the local second step at 10 dB: presences 8.1 dB,
-    times the attention over mel bins -13.8, times the class map 0.7. The attention says where the
-    evidence is, which are few bins, not where the sound is.
+    Chosen on inner validation by mean SI-SDR improvement. Over 16 runs (the five networks on real
+    recordings at 0, 10 and 20 dB, and 2APAE on the built-in corpus): averaged map 1.6 dB, map
+    without averaging -0.5, frame scores -4.4. For the local second step at 10 dB: presences 8.1 dB,
+    times the attention over mel bins -13.8, times the class map 0.7. The attention marks the few
+    bins with evidence, not the extent of the sound.
     """
     if "separate" in output.tasks:
         return at_frames(output.tasks["separate"], card.n_frames)

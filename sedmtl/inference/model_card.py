@@ -1,4 +1,4 @@
-"""What a trained network says of itself: all that prediction needs beside the weights."""
+"""The model card: everything that prediction needs besides the weights."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EncoderCard
 
 MAX_SIZE = 1 << 25
-"""Of what a card counts; more than these are a wrong number."""
+"""Limit of sizes in a card; larger ones indicate damage."""
 
 OF_HEADS = ("heads", "scenes")
-"""Fields of a card that only a run with heads has."""
+"""Card fields of runs with heads only."""
 
 OF_ENCODER = ("encoder", "frames_mean", "frames_std")
-"""Fields of a card that only a network which takes frames has."""
+"""Card fields of networks on encoder frames only."""
 
 MAX_LOGMEL = 1e3
-"""Of a standardiser; the log-mel of float32 audio lies between -18.5 and 100."""
+"""Limit of a standardiser's values; log-mels of float32 audio lie between -18.5 and 100."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,25 @@ class ModelCard:
     """The content of `model.json`.
 
     Attributes:
-        network: Its options, which also say which network it is.
+        network: The network's options; their class identifies the network.
         n_frames: T of a clip's log-mel.
-        classes: In the order of the scores.
+        n_mels: F.
+        classes: Class names, in the order of the scores.
+        sample_rate: In Hz.
         n_samples: Length of a clip at `sample_rate`.
-        features: Arguments of `LogMel` beside the sample rate.
-        mean: (F,) of the standardiser; likewise `std`.
-        postprocessing: How frame scores become events: tuned on inner validation.
-        tag_threshold: (C,) above which a clip score says that the class is there; likewise.
-        training: Where the weights come from, for people: recipe, epoch, validation score.
-        streaming: If `postprocessing` has boxes, the best with a median filter, for
-            `Detector.stream`. Earlier versions did not tune it.
-        heads: The heads that were kept, by the names of their tasks.
-        scenes: Classes of scenes that the head `scene` tells apart; none without it.
-        encoder: That makes the frames which the network takes; None if it takes none.
-        frames_mean: (D,) of the frames' standardiser; likewise `frames_std`.
+        features: Arguments of `LogMel` other than the sample rate.
+        mean: (F,) mean of the standardiser.
+        std: (F,) standard deviation of the standardiser.
+        postprocessing: Post-processing of frame scores, tuned on inner validation.
+        tag_threshold: (C,) clip score thresholds, tuned on inner validation.
+        training: Origin of the weights, for information: recipe, epoch, validation score.
+        streaming: If `postprocessing` has boxes, the best settings with a median filter, for
+            `Detector.stream`; None in earlier versions.
+        heads: Task names of the saved heads.
+        scenes: Scene classes of the head `scene`; empty without it.
+        encoder: The frozen encoder whose frames the network takes, if any.
+        frames_mean: (D,) mean of the frames' standardiser.
+        frames_std: (D,) standard deviation of the frames' standardiser.
     """
 
     network: NetworkSettings
@@ -84,22 +88,22 @@ class ModelCard:
 
     @property
     def reconstructs(self) -> bool:
-        """Whether there is a decoder, and it was trained."""
+        """Whether there is a trained decoder."""
         return "reconstruct" in self.network.task_modules and self.training["alpha"] != 0
 
     @property
     def duration_s(self) -> float:
-        """Length of a clip."""
+        """Length of a clip in seconds."""
         return self.n_samples / self.sample_rate
 
     @property
     def grid(self) -> Grid:
-        """The T' frame scores of a clip, each of `time_stride` frames of the log-mel."""
+        """Grid of the T' frame scores of a clip, each over `time_stride` log-mel frames."""
         return self._grid(self.network.time_stride)
 
     @property
     def logmel_grid(self) -> Grid:
-        """The T frames of a clip's log-mel."""
+        """Grid of the T log-mel frames of a clip."""
         return self._grid(1)
 
     def _grid(self, n_pooled: int) -> Grid:
@@ -107,54 +111,54 @@ class ModelCard:
         return Grid.of(self.sample_rate, self.n_samples, window, hop, n_pooled)
 
     def tagged(self, clip: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-        """Which of the clip scores (…, C) are above their thresholds, in float32."""
+        """(…, C) whether clip scores are above their thresholds, compared in float32."""
         threshold = np.array(self.tag_threshold, np.float32)
         tagged: npt.NDArray[np.bool_] = clip.astype(np.float32) > threshold
         return tagged
 
     def tags(self, clip: npt.NDArray[np.floating]) -> list[tuple[str, float]]:
-        """Labels and clip scores (C,) of the classes above their thresholds, the highest first."""
+        """Labels and clip scores of the classes above their thresholds, highest first."""
         scores = zip(self.classes, clip.tolist(), self.tagged(clip), strict=True)
         tags = [(label, score) for label, score, is_tagged in scores if is_tagged]
         return sorted(tags, key=lambda tag: -tag[1])
 
     def plain(self) -> dict[str, Any]:
-        """The card as plain values, the network's options flat among them."""
+        """The card as plain values, with the network's options at the top level."""
         values = asdict(self)
         del values["network"]
-        # What is not there is left out, as in files of earlier versions.
+        # Absent parts are omitted, as in earlier versions.
         values = {key: each for key, each in values.items() if each or key not in OF_HEADS}
         if self.encoder is None:
             values = {key: each for key, each in values.items() if key not in OF_ENCODER}
         return {**plain_settings(self.network), **values}
 
     def build_network(self) -> nn.Module:
-        """The network with fresh weights."""
+        """Build the network with fresh weights."""
         frames = frame_input(self.encoder, self.logmel_grid)
         return self.network.build(len(self.classes), self.n_frames, self.n_mels, frames)
 
     def build_head(self, name: str) -> nn.Module:
-        """A head of the network with fresh weights."""
+        """Build a head of the network with fresh weights."""
         sizes = Sizes(len(self.classes), self.n_frames, self.n_mels, self.scenes)
         return build_head(name, self.network, sizes)
 
     def build_logmel(self) -> LogMel:
-        """The front end that the network was trained on."""
+        """Build the front end that the network was trained on."""
         return LogMel(self.sample_rate, **self.features)  # type: ignore[arg-type]
 
     def build_standardiser(self, array: str = "logmel") -> Standardiser:
-        """That of an input, likewise."""
+        """Build the standardiser of an input."""
         if array == "frames":
             return Standardiser(self.frames_mean, self.frames_std)
         return Standardiser(self.mean, self.std)
 
 
 def read_card(data: Mapping[str, Any]) -> ModelCard:
-    """A card from the plain values that `ModelCard.plain` makes of one.
+    """Read a card from the values that `ModelCard.plain` returns.
 
     Raises:
-        SedmtlError: The post-processing makes no sense.
-        KeyError, TypeError, ValueError: The values are no card, or do not fit each other.
+        SedmtlError: The post-processing is invalid.
+        KeyError, TypeError, ValueError: The values are not a card, or are inconsistent.
     """
     if not isinstance(data["classes"], list):
         raise TypeError("its classes are no list")
@@ -176,10 +180,10 @@ def read_card(data: Mapping[str, Any]) -> ModelCard:
 
 
 def check_classes(asked: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Read names of classes, each item one name or several with commas between; none twice.
+    """Read class names, without duplicates; an item may list several, separated by commas.
 
     Raises:
-        SedmtlError: A name is unknown; the nearest are listed.
+        SedmtlError: A name is unknown; the closest are listed.
     """
     spelt = {class_name(label): label for label in known}
     items = [class_name(item) for item in asked]
@@ -197,7 +201,7 @@ def check_classes(asked: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _check(card: ModelCard) -> None:
-    """Raise a ValueError that says which of its sizes do not fit each other."""
+    """Raise a ValueError that names what is invalid or inconsistent."""
     window, hop, n_classes = card.features["window"], card.features["hop"], len(card.classes)
     sizes = [card.network.width, card.n_frames, card.n_mels, card.sample_rate, card.n_samples]
     settings = [card.postprocessing, *([card.streaming] if card.streaming else [])]

@@ -1,9 +1,9 @@
-"""A trained network as one ONNX graph, for places that have neither sedmtl nor PyTorch.
+"""Exports a trained network as one ONNX graph, for use without sedmtl or PyTorch.
 
-Waveform in, scores out: the scaling to a peak, the front end and the standardiser are in the graph,
-the decoder is not. What is done before (channels averaged, resampled, cut or padded to the clip
-length) and after (post-processing) is not; what they need to know is in the metadata. onnxscript is
-imported when it is used, here and in `onnx_encoder`.
+Waveform in, scores out: the graph includes peak scaling, the front end and the standardiser, but
+not the decoder. Earlier steps (averaging channels, resampling, cutting or padding to the clip
+length) and post-processing are not included; the metadata has their parameters. onnxscript is
+imported only when needed, here and in `onnx_encoder`.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from sedmtl.runtime.outputs import check_output, write_output
 from sedmtl.store import EncoderCard
 
 OPSET = 18
-"""The exporter's own, so that nothing is converted; STFT is there from 17 on."""
+"""The exporter's native version, which avoids conversions; STFT exists since 17."""
 
 
 def export_encoder(
     config: Config, run_name: str, out_path: Path | None = None, *, force: bool | None = None
 ) -> Path:
-    """Write the convolutional encoder of a run as a file that `features.encoder` takes.
+    """Write the convolutional encoder of a run as a file for `features.encoder`.
 
-    By default the file is `encoder.onnx` in the run folder. It says of itself what data.yaml would
-    have to say.
+    By default the file is `encoder.onnx` in the run folder. Its metadata has all settings that
+    data.yaml would otherwise need.
 
     Raises:
-        SedmtlError: As of `export`, or the run itself listens through an encoder.
+        SedmtlError: As in `export`, or the run itself uses a frozen encoder.
     """
     run = find_run(config.work_dir / "runs", run_name)
     path = out_path or run / "encoder.onnx"
@@ -79,14 +79,15 @@ def export(
     masks: bool = False,
     force: bool | None = None,
 ) -> Path:
-    """Write the network of a run as one ONNX file, on the CPU whatever it was trained on.
+    """Write the network of a run as one ONNX file; runs on the CPU.
 
-    By default the file is `model.onnx` in the run folder. A frozen encoder is in it if it can be.
+    By default the file is `model.onnx` in the run folder. It includes the frozen encoder if
+    possible.
 
     Raises:
-        SedmtlError: There is no such run, it has no masks to be exported, its encoder is not where
-            data.yaml says, onnxscript is not installed, or the file cannot be written, or is the
-            user's and not to be overwritten by `force`.
+        SedmtlError: The run does not exist or has no masks to export, its encoder is not where
+            data.yaml says, onnxscript is not installed, or the file cannot be written or is the
+            user's and `force` is off.
     """
     run = find_run(config.work_dir / "runs", run_name)
     path = out_path or run / "model.onnx"
@@ -101,14 +102,14 @@ def export(
     encoder = load_encoder(run, card, config.encoder_path) if _has_room(card) else None
     write_output(path, build_graph(card, network, run.resolve().name, head, encoder), force=force)
     if card.encoder is not None:
-        progress.say(_of_encoder(path, card, card.encoder, is_inside=encoder is not None))
+        progress.say(_encoder_note(path, card, card.encoder, is_inside=encoder is not None))
     return path
 
 
 def _has_room(card: ModelCard) -> bool:
-    """Whether the encoder of a run can be in the graph: in ONNX, at the rate of what goes in.
+    """Whether the graph can include a run's encoder: it must be ONNX, at the input's sample rate.
 
-    The resampler is not in the graph, and a log-mel beside the frames is of the clip's own rate.
+    The graph has no resampler, and a log-mel input requires the clip's own rate.
     """
     encoder = card.encoder
     if encoder is None or encoder.runtime != "onnx":
@@ -116,8 +117,8 @@ def _has_room(card: ModelCard) -> bool:
     return encoder.sample_rate == card.sample_rate or "logmel" not in card.network.inputs
 
 
-def _of_encoder(path: Path, card: ModelCard, encoder: EncoderCard, *, is_inside: bool) -> str:
-    """What there is to know of a file and the encoder that its run listens through."""
+def _encoder_note(path: Path, card: ModelCard, encoder: EncoderCard, *, is_inside: bool) -> str:
+    """A message about how the exported file relates to the run's encoder."""
     what = f"{encoder.name} (SHA-256 {encoder.sha256[:12]}…, licence: {encoder.licence})"
     if is_inside:
         rate = encoder.sample_rate
@@ -136,24 +137,25 @@ def build_graph(
     masks: nn.Module | None = None,
     encoder: Encoder | None = None,
 ) -> bytes:
-    """Export a network, in float32 whatever it was trained in.
+    """Export a network, always in float32.
 
-    Input `waveform` (B, n_samples) float32, mono, at the sample rate of the metadata; outputs
-    `clip` (B, C) and `frame` (B, C, T) in [0, 1], and with the head of `separate` also `mask`
-    (B, C, T, F), by which magnitudes of the mixture are multiplied. B is free.
+    The input is `waveform` (B, n_samples) float32, mono, at the sample rate in the metadata. The
+    outputs are `clip` (B, C) and `frame` (B, C, T) in [0, 1], and with the head of `separate` also
+    `mask` (B, C, T, F), to multiply the mixture's magnitudes by. B is dynamic.
 
-    A network that takes frames has its encoder in the graph if it is given, and otherwise the input
-    `frames` (B, T', D), in place of `waveform` or, if it takes a log-mel, too, beside it.
+    If a network takes encoder frames, the graph includes `encoder` if given; otherwise it has an
+    input `frames` (B, T', D) instead of `waveform`, or in addition to it if the network also takes
+    the log-mel.
 
-    The scores are those of the detector in float32 but for rounding: of ten trained networks within
-    1e-5, or 2.3e-4 where the second step is local. That one takes logits of values near 1, and in
-    PyTorch, too, float32 is 1.2e-4 away from float64 there.
+    The scores equal the detector's in float32 except for rounding: within 1e-5 for ten trained
+    networks, or 2.3e-4 with a local second step. That step computes logits of values near 1, where
+    PyTorch's float32 also differs from float64 by 1.2e-4.
 
     Returns:
-        The content of an ONNX file that needs no other beside it.
+        The content of a self-contained ONNX file.
 
     Raises:
-        SedmtlError: onnxscript is not installed, or the encoder cannot be brought into the graph.
+        SedmtlError: onnxscript is not installed, or the encoder cannot be included.
     """
     outputs = ["clip", "frame", *(["mask"] if masks is not None else [])]
     scorer: Scorer
@@ -187,14 +189,14 @@ def to_onnx(
     """Export a module.
 
     Args:
-        module: What is exported.
-        inputs: Names and shapes of what it takes, but for the first axis, which is free.
-        outputs: Names of what it gives.
-        metadata: Of the file.
-        encoder: Of whose frames there are `EncoderFrames` in the module.
+        module: The module.
+        inputs: Names and shapes of its inputs, without the first axis, which is dynamic.
+        outputs: Names of its outputs.
+        metadata: Metadata of the file.
+        encoder: The encoder of the module's `EncoderFrames`, if it has one.
 
     Raises:
-        SedmtlError: onnxscript is not installed, or the encoder cannot be brought into the graph.
+        SedmtlError: onnxscript is not installed, or the encoder cannot be included.
     """
     try:
         from onnxscript.optimizer import fold_constants_ir, remove_unused_nodes
@@ -206,23 +208,23 @@ def to_onnx(
     with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
-            # One clip would fix B if weights are channels-last.
+            # With a single clip, B would become static for channels-last weights.
             tuple(torch.zeros(2, *shape) for shape in inputs.values()),
             dynamo=True,
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
             dynamic_shapes={name: {0: batch} for name in inputs},
-            # It takes 1e-8 for 0: the floor of the log-mel would go, and silence would be NaN.
+            # The optimiser treats 1e-8 as 0: without the log-mel's floor, silence would be NaN.
             optimize=False,
             verbose=False,
         )
     assert program is not None
-    # Without this onnxruntime warns of constants that it cannot fold.
+    # Otherwise onnxruntime warns about constants that it cannot fold.
     fold_constants_ir(program.model)
     remove_unused_nodes(program.model)
     for node in program.model.graph:
-        node.metadata_props.clear()  # stack traces, with the paths of this machine
+        node.metadata_props.clear()  # stack traces with local paths
     if encoder is not None:
         with _quiet_exporter():
             put_in(program.model, read_graph(encoder))
@@ -234,7 +236,7 @@ def to_onnx(
 def _metadata(
     card: ModelCard, run_name: str, sample_rate: int, *, is_inside: bool
 ) -> dict[str, str]:
-    """What the scores mean: strings as they are, all else as JSON."""
+    """Metadata for interpreting the scores: strings as is, everything else as JSON."""
     values: dict[str, Any] = {
         "sedmtl_version": sedmtl.__version__,
         "run": run_name,
@@ -257,14 +259,14 @@ def _metadata(
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter from warning of missing torchvision, and of what it calls and converts."""
+    """Silence the exporter's warnings about torchvision, deprecated calls and conversions."""
     names = ("torch.onnx._internal.exporter._registration", "onnxscript.version_converter")
     levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
     for logger in levels:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # Of its own parts, deprecated ones and, in torch 2.14, how it takes a GRU's weights.
+            # About its own deprecated parts and, in torch 2.14, its handling of GRU weights.
             for category in (FutureWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
             yield

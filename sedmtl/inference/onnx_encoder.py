@@ -1,7 +1,7 @@
-"""A frozen encoder of ONNX inside an exported graph: audio in, the frames that networks take out.
+"""Embeds a frozen ONNX encoder in an exported graph: audio in, frames for the network out.
 
-What is around the encoder is a module of PyTorch, which leaves one node in its place; the graph of
-the user's file then takes the place of that node, for one window after the other.
+The steps around the encoder are a PyTorch module that is exported with a placeholder node, which
+is then replaced by a Scan over windows of the graph in the user's file.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from sedmtl.features.encoder.spectrogram import LOGARITHMS, EncoderSpectrogram
 from sedmtl.runtime.errors import SedmtlError
 
 DOMAIN, PLACE = "sedmtl", "Encoder"
-"""Of the node that stands for the encoder."""
+"""Domain and operator of the placeholder node for the encoder."""
 
 
 class EncoderFrames(nn.Module):
-    """Clips of a length -> the frames of `Encoder.frames`.
+    """Computes `Encoder.frames` of clips of a fixed length.
 
     Args:
-        encoder: Of ONNX.
+        encoder: An ONNX encoder.
         n_samples: N of a clip at the encoder's rate.
-        duration_s: Its length.
+        duration_s: Length of a clip.
     """
 
     def __init__(self, encoder: Encoder, n_samples: int, duration_s: float) -> None:
@@ -40,7 +40,7 @@ class EncoderFrames(nn.Module):
         self.logmel = nn.Identity() if logmel is None else _Spectrogram(logmel)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(B, N), scaled as a clip is -> (B, T', D) in float32, rounded as a store does."""
+        """Peak-scaled (B, N) -> (B, T', D) in float32, rounded as in a store."""
         values = self._arranged(self._windows(waveform))  # (B * W, …)
         shape = (values.shape[0], *self._of_window)
         name = f"{DOMAIN}::{PLACE}"
@@ -56,7 +56,7 @@ class EncoderFrames(nn.Module):
         return stored
 
     def _windows(self, waveform: Tensor) -> Tensor:
-        """(B, N) -> (B * W, window), as `Framing.windows` cuts them."""
+        """(B, N) -> (B * W, window), cut as by `Framing.windows`."""
         framing = self._framing
         span = framing.span(framing.n_windows(self._n_frames))
         after = span - framing.n_before - self._n_samples
@@ -64,7 +64,7 @@ class EncoderFrames(nn.Module):
         return padded.unfold(1, framing.window, framing.hop).reshape(-1, framing.window)
 
     def _arranged(self, windows: Tensor) -> Tensor:
-        """Windows (n, window) -> what the graph takes of each, (n, …)."""
+        """Windows (n, window) -> inputs of the encoder's graph (n, …)."""
         values: Tensor = self.logmel(windows)
         if self._layout.is_mel_first:
             values = values.transpose(1, 2)
@@ -92,21 +92,20 @@ class _Spectrogram(nn.Module):
         spectrum = torch.fft.rfft(waveforms.unfold(1, self._n_fft, how.hop) * self.taper)
         power = spectrum.real.square() + spectrum.imag.square()
         mel = (power if how.power == 2 else power.sqrt()) @ self.filters
-        level = torch.log(mel + how.floor) * of_natural(how.log, how.power)
+        level = torch.log(mel + how.floor) * log_factor(how.log, how.power)
         return (level - how.mean) / how.std
 
 
-def of_natural(log: str, power: int) -> float:
-    """By what the natural logarithm is multiplied."""
+def log_factor(log: str, power: int) -> float:
+    """Factor from the natural logarithm to the encoder's logarithm."""
     logarithm, factor = LOGARITHMS[log]
     return factor * (2 / power if log == "db" else 1.0) * float(logarithm(math.e))
 
 
 def read_graph(encoder: Encoder) -> Any:
-    """The graph of an encoder's file from its input to its output, in onnxscript's IR.
+    """Read an encoder's graph into onnxscript's IR.
 
-    Its weights are with it, wherever they are on disk, its functions are written out, and its
-    output is in float32, whatever the file computes in.
+    External weights are loaded, functions are inlined, and the output is cast to float32.
     """
     from onnx_ir import DataType, TensorType, external_data, load, node
     from onnx_ir.passes import Sequential, common
@@ -115,7 +114,7 @@ def read_graph(encoder: Encoder) -> Any:
     external_data.load_to_model(model)
     graph = model.graph
     for part in (graph.opset_imports, *(each.opset_imports for each in model.functions.values())):
-        if "ai.onnx" in part:  # another name of "", which nodes lose as they are read
+        if "ai.onnx" in part:  # an alias of "", to which nodes are normalised on reading
             part[""] = part.pop("ai.onnx")
     values = [*graph.outputs, *(value for each in graph for value in each.outputs)]
     output = next(value for value in values if value.name == encoder.graph.output)
@@ -131,19 +130,19 @@ def read_graph(encoder: Encoder) -> Any:
         common.ClearMetadataAndDocStringPass(),
     )
     found = Sequential(*passes)(model).model
-    found.graph.inputs[0].shape = None  # of one window, whatever the file says of several
+    found.graph.inputs[0].shape = None  # a single window, whatever batch the file declares
     return found
 
 
 def put_in(model: Any, encoder: Any) -> None:
-    """Put the graph of an encoder in the place that `EncoderFrames` has left.
+    """Replace the placeholder of `EncoderFrames` by the encoder's graph, in place.
 
     Args:
-        model: In onnxscript's IR, with operators at least as new as the encoder's; it is changed.
-        encoder: Of `read_graph`.
+        model: A model in onnxscript's IR, with an opset at least as new as the encoder's.
+        encoder: As returned by `read_graph`.
 
     Raises:
-        SedmtlError: The encoder cannot be brought to the same version of the operators.
+        SedmtlError: The encoder cannot be converted to the same opset.
     """
     from onnx_ir import AttrGraph, AttrInt64, Node, convenience
     from onnx_ir.passes import common

@@ -1,8 +1,7 @@
-"""Frame scores -> events: median filter or boxes, threshold, gaps filled, short events dropped.
+"""Frame scores -> events: median filter or boxes, threshold, gap filling, minimum duration.
 
-Scores may come in pieces of any length: what is found does not depend on where a recording is
-cut, and with a median filter memory does not grow with it. What the settings are is decided in
-`training.tuning`.
+Scores may come in chunks of any length: the events do not depend on where a recording is split,
+and with a median filter memory use is constant. `training.tuning` chooses the settings.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ Scores = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-6
-"""In frames: 0.3 s are three hops of 0.1 s, although 0.3 / 0.1 is less than 3 in floats."""
+"""In frames: makes 0.3 s three hops of 0.1 s, although 0.3 / 0.1 < 3 in floating point."""
 
 FOREVER = 2**40
-"""Frames that no recording has: whatever is longer is as long, and fits an integer."""
+"""Upper limit of lengths in frames, beyond any recording, so that they fit an integer."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,16 @@ class PostProcessing:
     """How frame scores become events; plain values, stored with the run.
 
     Attributes:
-        threshold: (C,) a frame is active where its score is above, strictly.
-        low: In [0, 1]. An event also takes in the frames beside it with scores above
-            `low * threshold`; 1: none.
-        median_s: Length of the median filter along time; 0: none.
-        step_s: Length of each side of the step filter that finds boxes, which then take the place
-            of the median filter; 0: no boxes.
-        gap_s: Pauses of a class up to this long are filled.
-        min_duration_s: Events shorter than this are dropped, after filling.
-        gated: Whether the frame scores are those of the network times its clip score. The scores
-            that are passed to this module have been multiplied already.
+        threshold: (C,) a frame is active if its score is strictly above.
+        low: Hysteresis in [0, 1]: an event extends to adjacent frames with scores above
+            `low * threshold`; 1 for none.
+        median_s: Length of the median filter over time; 0 for none.
+        step_s: Length of each side of the step filter that finds boxes, which replace the median
+            filter; 0 for no boxes.
+        gap_s: Gaps within a class up to this length are filled.
+        min_duration_s: Events shorter than this are dropped, after gap filling.
+        gated: Whether frame scores are multiplied by the clip score. Scores passed to the functions
+            below, except `gate`, have already been multiplied.
 
     Raises:
         SedmtlError: `low` is not in [0, 1], or a length is negative.
@@ -69,30 +68,27 @@ class PostProcessing:
 
 
 def gate(frame: Scores, clip: Scores, settings: PostProcessing) -> npt.NDArray[np.float32]:
-    """Frame scores (…, T), times the clip scores (…) if the settings are gated."""
+    """Frame scores (…, T), multiplied by the clip scores (…) if the settings are gated."""
     scores = frame.astype(np.float32, copy=False)
     return scores * clip[..., None].astype(np.float32, copy=False) if settings.gated else scores
 
 
 def shape(frame: Scores, settings: PostProcessing, hop_s: float) -> Scores:
-    """The scores that thresholds are applied to: median filter or boxes of whole recordings.
-
-    (…, T) -> (…, T).
-    """
+    """Apply the median filter or boxes to whole recordings: (…, T) -> (…, T)."""
     if settings.step_s:
         return boxes(frame, max(1, round(settings.step_s / hop_s)))
     return median_filter(frame, odd_frames(settings.median_s, hop_s))
 
 
 def odd_frames(median_s: float, hop_s: float) -> int:
-    """The odd number of frames nearest to a length (the greater of two); at least 1."""
+    """The odd number of frames closest to a length (ties go up); at least 1."""
     return 2 * math.floor(median_s / hop_s / 2 + TOLERANCE) + 1
 
 
 def median_filter(frame: Scores, n_frames: int) -> Scores:
-    """Median of an odd number of frames along time, with zeros before and after.
+    """Median filter over an odd number of frames, zero-padded: (…, T) -> (…, T).
 
-    The same values as `scipy.signal.medfilt` on each row: (…, T) -> (…, T) of the same type.
+    Equal to `scipy.signal.medfilt` on each row; the type is preserved.
     """
     half = n_frames // 2
     padding = [(0, 0)] * (frame.ndim - 1) + [(half, half)]
@@ -100,14 +96,14 @@ def median_filter(frame: Scores, n_frames: int) -> Scores:
 
 
 def _inner_median(frame: Scores, n_frames: int) -> Scores:
-    """Medians of all windows that lie within: (…, T) -> (…, T - n_frames + 1), or none."""
+    """Medians of all complete windows: (…, T) -> (…, T - n_frames + 1), or empty."""
     if n_frames == 1:
         return frame
     half, n_inner = n_frames // 2, max(0, frame.shape[-1] - n_frames + 1)
     if not n_inner or not frame.size:
         return frame[..., :n_inner]
-    # In one dimension scipy is 10 times as fast as in two (25 frames); windows across the ends of
-    # rows are thrown away.
+    # scipy is 10 times as fast in one dimension as in two (25 frames); windows that cross row
+    # boundaries are discarded.
     medians = ndimage.median_filter(frame.ravel(), n_frames).reshape(frame.shape)
     return medians[..., half : half + n_inner]
 
@@ -119,23 +115,23 @@ def segment(
     hop_s: float,
     first_edge_s: float = 0.0,
 ) -> list[Detection]:
-    """The events of a whole recording with frame scores (C, T), by onset and then class."""
+    """The events of a whole recording with frame scores (C, T), sorted by onset, then class."""
     segmenter = Segmenter(settings, classes, hop_s, first_edge_s)
     runs = segmenter._next_runs(frame)
     return segmenter._events(runs.and_then(segmenter._last_runs()))
 
 
 class Segmenter:
-    """Finds the events of one recording whose frame scores come in pieces.
+    """Finds the events of one recording whose frame scores come in chunks.
 
-    Frame k covers `first_edge_s` + [k, k + 1) * `hop_s`. The order of things: median filter or
-    boxes; runs of frames above `low * threshold`, kept if their highest score is above the
-    threshold; gaps filled; short events dropped. All of it is done in whole frames, so that
-    rounding cannot make it depend on the pieces.
+    Frame k covers `first_edge_s` + [k, k + 1) * `hop_s`. The steps are: median filter or boxes;
+    runs of frames above `low * threshold`, kept if their highest score is above the threshold; gap
+    filling; dropping short events. All work in whole frames, so that rounding cannot depend on the
+    chunks.
 
-    Between pieces it holds, for each class, the run that reaches the last frame, the last event
-    that might still be joined with a later one, and the frames that the median filter waits for.
-    Boxes wait for all frames: 18 MB an hour for 41 classes at 31 frames/s.
+    Between chunks it holds, per class, the run that reaches the last frame, the last event that
+    might still be joined with a later one, and the context of the median filter. Boxes need all
+    frames: 18 MB per hour for 41 classes at 31 frames/s.
     """
 
     def __init__(
@@ -159,23 +155,23 @@ class Segmenter:
         self._open = self._pending = _Runs.none()
 
     def push(self, frame: Scores) -> list[Detection]:
-        """Take the scores (C, t) of the next frames, t >= 0.
+        """Add the scores (C, t) of the next frames, t >= 0.
 
         Returns:
-            The events that no later frame can change, by onset and then in the order of the
-            classes. The next piece may give events of other classes that began before.
+            The events that no later frame can change, sorted by onset, then class. Later chunks
+            may return events of other classes with earlier onsets.
 
         Raises:
-            SedmtlError: There are not as many rows as thresholds.
+            SedmtlError: The numbers of rows and thresholds differ.
         """
         return self._events(self._next_runs(frame))
 
     def finish(self) -> list[Detection]:
-        """End the recording: the events that are left."""
+        """End the recording; returns the remaining events."""
         return self._events(self._last_runs())
 
     def _next_runs(self, frame: Scores, is_last: bool = False) -> _Runs:
-        """Take the next frames (C, t); gives the runs that no later frame can change."""
+        """Process the next frames (C, t); returns the runs that no later frame can change."""
         if frame.ndim != 2 or len(frame) != len(self._threshold):
             raise SedmtlError(
                 f"expected scores of {len(self._threshold)} classes (C, t), one for each "
@@ -197,7 +193,7 @@ class Segmenter:
         return runs.and_then(self._settle(last, never))
 
     def _filter(self, frame: Scores, is_last: bool) -> Scores:
-        """The frames that the filter can judge now: (C, t) -> (C, t')."""
+        """The frames whose filtered scores are now known: (C, t) -> (C, t')."""
         if self._boxes:
             self._waiting.append(frame)
             return self._boxes(np.concatenate(self._waiting, axis=1)) if is_last else frame[:, :0]
@@ -207,12 +203,12 @@ class Segmenter:
         return filtered
 
     def _runs(self, filtered: Scores) -> _Runs:
-        """The runs above the low threshold in the next frames; moves the frontier."""
+        """Find the runs above the low threshold in the next frames; advances the frontier."""
         n_classes, n_frames = filtered.shape
         active = np.zeros((n_classes, n_frames + 2), np.bool_)
         active[:, 1:-1] = filtered > self._low[:, None]
-        label, at = np.nonzero(active[:, 1:] != active[:, :-1])  # begins and ends in turn
-        # Each row ends with a value that is in no run, so that all ends are within the array.
+        label, at = np.nonzero(active[:, 1:] != active[:, :-1])  # alternating starts and ends
+        # Each row is padded with a value outside all runs, so that ends stay within the array.
         flat = np.pad(filtered, [(0, 0), (0, 1)]).ravel()
         peak = np.maximum.reduceat(flat, label * (n_frames + 1) + at)[::2].astype(np.float64)
         at += self._frontier
@@ -220,9 +216,9 @@ class Segmenter:
         return _Runs(label[::2], at[::2], at[1::2], peak)
 
     def _settle(self, closed: _Runs, next_start: Indices) -> _Runs:
-        """Keep runs that have ended, and let go of those that no later run can join.
+        """Keep completed runs above the threshold and fill gaps; returns those that are final.
 
-        The next run of each class can begin in `next_start` (C,).
+        The next run of each class can start at `next_start` (C,) at the earliest.
         """
         accepted = closed.of(closed.peak > self._threshold[closed.label])
         joined = self._pending.and_then(accepted).joined(self._max_gap)
@@ -241,7 +237,7 @@ class Segmenter:
 
 
 class _Runs(NamedTuple):
-    """Runs of frames by class and then time: four arrays of one length, `end` exclusive."""
+    """Runs of frames sorted by class, then time: four arrays of equal length, `end` exclusive."""
 
     label: Indices
     start: Indices
@@ -257,13 +253,13 @@ class _Runs(NamedTuple):
         return _Runs(self.label[mask], self.start[mask], self.end[mask], self.peak[mask])
 
     def and_then(self, later: _Runs) -> _Runs:
-        """These and, in each class, later ones."""
+        """Append later runs, within each class."""
         order = np.argsort(np.concatenate([self.label, later.label]), kind="stable")
         pairs = zip(self, later, strict=True)
         return _Runs(*(np.concatenate(pair)[order] for pair in pairs))
 
     def joined(self, max_gap: int) -> _Runs:
-        """With those of a class made one that are at most so many frames apart."""
+        """Join runs of a class that are at most `max_gap` frames apart."""
         if not len(self.label):
             return self
         is_first = np.ones(len(self.label), np.bool_)

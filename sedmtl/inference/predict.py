@@ -1,4 +1,4 @@
-"""`sedmtl predict`: audio files and folders -> events, as tables and as files of other tools."""
+"""`sedmtl predict`: audio files and folders -> events, as tables and in formats of other tools."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from sedmtl.runtime.workers.cluster import open_workers
 
 Result = Prediction | SedmtlError
 PredictMany = Callable[..., Generator[tuple[int, Result], None, None]]
-"""`Detector.predict_many` here or on a cluster; takes paths and `advance`."""
+"""`Detector.predict_many`, local or on a cluster; takes paths and `advance`."""
 
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What a batch gives.
+    """The result of a batch.
 
     Attributes:
-        table: All events as a TSV.
+        table: All events as TSV.
         summary: Lines for the user.
-        error: To end with if recordings have failed.
+        error: Error to end with if recordings have failed.
     """
 
     table: str
@@ -56,11 +56,11 @@ class PredictResult:
 
 
 def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> PredictResult:
-    """Find the events of every recording in files and folders that no earlier attempt has done.
+    """Find the events of all recordings in files and folders, resuming an interrupted batch.
 
     Raises:
-        SedmtlError: There is no recording or no run, nothing can be written, a file is the user's,
-            or the only recording is broken.
+        SedmtlError: There is no recording or run, output cannot be written or would overwrite a
+            user's file, or the only recording is broken.
     """
     options = replace(options, encoder=options.encoder or config.encoder_path)
     sources = find_sources(paths)
@@ -106,12 +106,12 @@ def find_events(
     journal_path: Path,
     options: PredictOptions,
 ) -> list[Result]:
-    """What a network finds in each recording, or why it is broken; the journal knows the rest.
+    """The prediction or error of each recording, taken from the journal if it is there.
 
-    Of the options those count that say how to compute.
+    Only the computing options (batch size, workers, devices, encoder) are used.
 
     Raises:
-        SedmtlError: The journal or the network cannot be read, or the journal not be written.
+        SedmtlError: The journal or network cannot be read, or the journal cannot be written.
     """
     with Journal(journal_path, _basis(run, settings)) as journal:
         if journal.changed:
@@ -123,11 +123,11 @@ def find_events(
 
 @dataclass(frozen=True)
 class _Plan:
-    """The recordings, and the files that are written.
+    """The recordings and output files of a batch.
 
     Attributes:
-        tags: Path of the table of tags; None if it is not asked for.
-        files: By suffix, a file for each recording.
+        tags: Path of the table of tags; None if not requested.
+        files: Files by suffix, one per recording.
     """
 
     sources: Sequence[Source]
@@ -146,7 +146,7 @@ class _Plan:
 
     @property
     def paths(self) -> list[Path]:
-        """The tables and the files of the recordings."""
+        """All output files."""
         tables = [self.events, *([self.tags] if self.tags else [])]
         return [*tables, *chain.from_iterable(self.files.values())]
 
@@ -155,7 +155,7 @@ class _Plan:
 def _open_predictor(
     run: Path, settings: PostProcessing, options: PredictOptions
 ) -> Iterator[PredictMany]:
-    """Load the network of a run, here or on a cluster."""
+    """Load the network of a run, locally or on a cluster."""
     how: dict[str, Any] = {"settings": settings, "batch_size": options.batch_size}
     if options.scheduler is None:
         device = choose_device(options.n_gpus)
@@ -167,7 +167,7 @@ def _open_predictor(
 
 
 def _doubt(card: ModelCard) -> str:
-    """What to know of a network whose frame scores need not be presences."""
+    """A caution about networks whose frame scores need not be presences."""
     if card.network.frame_meaning != "signed":
         return ""
     return (
@@ -177,7 +177,7 @@ def _doubt(card: ModelCard) -> str:
 
 
 def _basis(run: Path, settings: PostProcessing) -> dict[str, Any]:
-    """What decides the results, by what it is called where it has changed."""
+    """Values that determine the results, by display name."""
     return {
         "run": run.name,
         "network": digest_of(run),
@@ -187,7 +187,7 @@ def _basis(run: Path, settings: PostProcessing) -> dict[str, Any]:
 
 
 def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal) -> list[Result]:
-    """What was found in each recording, now or by an earlier attempt, or why it is broken."""
+    """The prediction or error of each recording, from the journal or computed now."""
     results: dict[Path, Result] = {
         source.path: found for source in sources if (found := journal.find(source.path))
     }
@@ -201,7 +201,7 @@ def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal
     ):
         for number, result in predictions:
             path, stamp = todo[number], stamps[number]
-            # A file that is gone was read from the one that was opened.
+            # A deleted file was still read consistently through its open handle.
             if isinstance(result, Prediction) and path.exists() and Stamp.of(path) != stamp:
                 result = SedmtlError(f"{path} has changed while it was read: predict it again")
             if isinstance(result, Prediction):
@@ -211,15 +211,15 @@ def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal
 
 
 def seconds_of(paths: Sequence[Path]) -> int:
-    """Seconds of audio in files, by their headers; those that cannot be read have none."""
+    """Total seconds of audio in files, from their headers; unreadable files count as 0."""
     infos = audio.probe_each(paths)
     return int(sum(info.duration_s for info in infos if isinstance(info, audio.AudioInfo)))
 
 
 def _write(outputs: Outputs, plan: _Plan, predictions: Mapping[int, Prediction]) -> str:
-    """Write the tables and the files of the recordings; returns the table of all events.
+    """Write the tables and the files of recordings; returns the table of all events.
 
-    Of recordings that have failed, no file of an earlier attempt stays: the tables lack them, too.
+    Files of failed recordings from earlier attempts are removed, as the tables lack them too.
     """
     if plan.tags:
         outputs.write(plan.tags, tag_text(*predictions.values()))
@@ -233,7 +233,7 @@ def _write(outputs: Outputs, plan: _Plan, predictions: Mapping[int, Prediction])
                     outputs.write(path, format_.text(predictions[number]))
                 else:
                     outputs.remove(path)
-            except SedmtlError as error:  # its name may be too long; the others have theirs
+            except SedmtlError as error:  # e.g. a name that is too long; write the others
                 failed.append(error)
     progress.say(f"written into {outputs.folder}")
     if failed:

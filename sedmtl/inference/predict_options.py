@@ -1,4 +1,4 @@
-"""What the command line of `sedmtl predict` asks for."""
+"""The options of `sedmtl predict`."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from sedmtl.inference.snippets import Snippets
 from sedmtl.runtime.progress import say
 
 CHANGES = ("low", "median_s", "gap_s", "min_duration_s")
-"""Options that take the place of fields of a `PostProcessing`."""
+"""Options that override fields of `PostProcessing`."""
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Options; what is None is as the run has it.
+    """The options; None leaves a value as the run has it.
 
     Attributes:
-        run_name: By default the newest finished run.
-        out_dir: By default `work/predictions`.
-        formats: In which each recording gets a file of its own: names in `exporters.FORMATS`.
-        tags: Whether to write which classes each recording holds, too.
-        classes: To look for, also several with commas; by default all.
-        thresholds: In place of the run's, each of a class, or of all that have none of their own if
-            the name is empty.
-        thresholds_of: The network whose scores they were fitted to; empty if nobody knows.
-        snippets: Which events are cut out as sound files; None: none.
-        low: The share of the threshold above which an event goes on; None: the run's. So the
-            lengths; a median filter takes the place of the run's boxes.
-        batch_size: Windows at a time.
-        n_gpus: 1 or 0; by default one if there is one.
-        n_workers: Recordings that are read at once.
-        scheduler: Of a Dask cluster, whose workers take a recording each.
-        encoder: File of the frozen encoder, if the run has learned from its frames; by default that
+        run_name: Name of the run; by default the newest finished one.
+        out_dir: Output folder; by default `work/predictions`.
+        formats: Formats of per-recording files: names in `exporters.FORMATS`.
+        tags: Whether to write the table of tags as well.
+        classes: Classes to report, possibly several separated by commas; by default all.
+        thresholds: Thresholds by class that override the run's; an empty name stands for all other
+            classes.
+        thresholds_of: The network whose scores the thresholds were fitted to; empty if unknown.
+        snippets: Events to cut out as sound files; None for none.
+        low: Hysteresis as a share of the threshold.
+        median_s: Length of the median filter, which replaces the run's boxes.
+        gap_s: Longest gap that is filled.
+        min_duration_s: Shortest event that is kept.
+        batch_size: Windows per batch.
+        n_gpus: 1 or 0; by default a GPU if available.
+        n_workers: Recordings read in parallel.
+        scheduler: Address of a Dask cluster, whose workers process one recording each at a time.
+        encoder: File of the frozen encoder, if the run was trained on its frames; by default that
             of data.yaml.
-        force: Whether files that are the user's are overwritten, too.
+        force: Whether to overwrite the user's files.
     """
 
     run_name: str | None = None
@@ -63,10 +65,10 @@ class PredictOptions:
     force: bool = False
 
     def warn_of_other_thresholds(self, run: Path) -> None:
-        """Say where thresholds were fitted to other scores than those that they are used on."""
+        """Warn if the thresholds were fitted to other scores than they are applied to."""
         if not self.thresholds_of:
             return
-        # Files of earlier versions name the run alone: which network of that name, nobody knows.
+        # Files of earlier versions have only the run's name, which does not identify the network.
         if self.thresholds_of not in (run.name, network_name(run)):
             say(
                 f"warning: the thresholds are for scores of {self.thresholds_of}, found "
@@ -79,21 +81,21 @@ class PredictOptions:
             )
 
     def settings_of(self, card: ModelCard) -> PostProcessing:
-        """The post-processing of a run, but for what is said here.
+        """The post-processing of a run with these options applied.
 
-        A filter in place of boxes begins with the thresholds that were tuned for a filter.
+        If a median filter replaces boxes, the thresholds tuned for a filter are used.
 
         Raises:
-            SedmtlError: A threshold is of another class.
+            SedmtlError: A threshold is given for an unknown class.
         """
         filtered = card.streaming if self.median_s is not None else None
         return self.adjust(filtered or card.postprocessing, card.classes)
 
     def adjust(self, settings: PostProcessing, classes: Sequence[str]) -> PostProcessing:
-        """The post-processing of a run of such classes, but for what is said here.
+        """Apply these options to post-processing settings for some classes.
 
         Raises:
-            SedmtlError: A threshold is of another class.
+            SedmtlError: A threshold is given for an unknown class.
         """
         asked: dict[str, Any] = {name: getattr(self, name) for name in CHANGES}
         given: dict[str, float] = {}

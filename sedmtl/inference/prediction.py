@@ -1,7 +1,7 @@
-"""From the scored windows of recordings to predictions.
+"""Turns scored windows of recordings into predictions.
 
-`windows` cuts recordings and joins their scores, `postprocess` defines events. Memory grows neither
-with the length of a recording nor, except for what was found, with the number of recordings.
+`windows` cuts recordings and joins their scores, `postprocess` finds events. Memory use does not
+grow with the length of a recording nor, except for the predictions, with their number.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from sedmtl.inference.windows import CrossFade, Scores, Window, cut
 from sedmtl.runtime.errors import SedmtlError
 
 BATCH_SIZE = 8
-"""Windows at a time."""
+"""Windows per batch."""
 
 Scorer = Callable[[Audio], tuple[Scores, Scores]]
 """Conformed waveforms (B, n_samples) -> clip scores (B, C), frame scores (B, C, T)."""
 
 Item = tuple[int, Window | SedmtlError]
-"""The number of a recording, with its next window or the error that ends it."""
+"""The index of a recording, with its next window or the error that ends it."""
 
 
 @dataclass(frozen=True)
 class Prediction:
     """What a network found in a recording.
 
-    `Detector.predict` keeps the scores, 0.3 MB per minute at paper size. Of many recordings only
-    what was found is kept: there `frame` has no frames.
+    `Detector.predict` of a single recording keeps the frame scores, 0.3 MB per minute at paper
+    size. For many recordings they are dropped, and `frame` has no frames.
 
     Attributes:
         duration_s: Length of the recording.
-        events: By onset; none ends after the recording.
-        tags: Labels and clip scores of the classes in the recording, the highest first; None if
-            they are not to be written.
-        classes: Names of the C classes, in the order of every axis of classes.
+        events: Events sorted by onset; none ends after the recording.
+        tags: Labels and clip scores of the classes in the recording, highest first; None if they
+            are not to be written.
+        classes: Names of the C classes, in the order of all class axes.
         clip: (C,) in [0, 1], the highest clip score over the windows.
-        frame: (C, T) over time; each window's times its clip score if the post-processing of the
-            run is gated, and 0 where the recording is silent, as are clip scores.
-        frame_edges_s: (T + 1,) where frames begin and end, as of a `Grid`.
-        filename: The recording's name in tables; `sedmtl predict` adds it.
-        band_hz: Lowest and highest frequency of the network's input; likewise.
+        frame: (C, T) scores over time, multiplied by each window's clip score if the run's
+            post-processing is gated; these and clip scores are 0 where the recording is silent.
+        frame_edges_s: (T + 1,) frame boundaries, as in `Grid`.
+        filename: The recording's name in tables; set by `sedmtl predict`.
+        band_hz: Lowest and highest frequency of the network's input; set by `sedmtl predict`.
     """
 
     duration_s: float
@@ -66,7 +66,7 @@ class Prediction:
 
 
 def windows_of(blocks: Iterable[Audio], card: ModelCard) -> Iterator[Window | SedmtlError]:
-    """The windows of a recording, and the error that ends them if there is one."""
+    """Yield the windows of a recording, and finally the error if reading fails."""
     try:
         yield from cut(blocks, card.grid)
     except SedmtlError as error:
@@ -83,13 +83,21 @@ def predict_each(
     keeps_frames: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[tuple[int, Prediction | SedmtlError]]:
-    """Turn the windows of one recording after the other into predictions.
+    """Turn the windows of consecutive recordings into predictions.
 
-    Batches hold windows of several recordings. Predictions keep their frame scores if asked to;
-    `advance` is called with the number of seconds of audio just scored.
+    Batches combine windows of several recordings.
+
+    Args:
+        items: Windows or errors, by recording.
+        score: Scores a batch of windows.
+        card: Model card of the network.
+        settings: Post-processing.
+        batch_size: Windows per batch.
+        keeps_frames: Whether predictions keep their frame scores.
+        advance: Progress callback; gets the seconds of audio just scored.
 
     Yields:
-        The number of each recording, in order, with what was found or why it cannot be read.
+        The index of each recording, in order, with its prediction or the error from reading it.
     """
     new_track = partial(_Track, card, settings, keeps_frames)
     n_samples, track, events = 0, new_track(), list[Detection]()
@@ -111,7 +119,7 @@ def predict_each(
 def _score_each(
     items: Iterable[Item], score: Scorer, batch_size: int
 ) -> Iterator[tuple[int, tuple[Window, Scores, Scores] | SedmtlError]]:
-    """Score windows in batches; errors keep their place among them."""
+    """Score windows in batches; errors keep their position among them."""
     items = iter(items)
     while batch := list(islice(items, batch_size)):
         waveforms = [item.waveform for _, item in batch if isinstance(item, Window)]
@@ -123,7 +131,7 @@ def _score_each(
 def stream_events(
     blocks: Iterable[Audio], score: Scorer, card: ModelCard, settings: PostProcessing
 ) -> Iterator[Detection]:
-    """The events of one recording, mono at the network's rate, each as soon as it is final."""
+    """Yield the events of one recording (mono, at the network's rate) as soon as they are final."""
     track = _Track(card, settings, keeps_frames=False)
     for window in cut(blocks, card.grid):
         clip, frame = score(window.waveform[None])
@@ -131,7 +139,7 @@ def stream_events(
 
 
 class _Track:
-    """One recording on its way through the network; `end` samples were scored."""
+    """State of one recording being predicted; `end` samples have been scored."""
 
     def __init__(self, card: ModelCard, settings: PostProcessing, keeps_frames: bool) -> None:
         self.end = 0
@@ -143,12 +151,12 @@ class _Track:
         self._keeps_frames = keeps_frames
 
     def add(self, window: Window, clip: Scores, frame: Scores) -> list[Detection]:
-        """Take the next window with its clip scores (C,) and frame scores (C, T).
+        """Add the next window with its clip scores (C,) and frame scores (C, T).
 
         Returns:
             The events that no later window can change; none ends after the recording.
         """
-        if window.is_silent:  # what was scaled to the peak of a clip is dither
+        if window.is_silent:  # scaling has amplified dither only
             clip, frame = np.zeros_like(clip), np.zeros_like(frame)
         self.end, self._clip = window.end, np.maximum(self._clip, clip)
         gated = gate(frame[:, : window.n_frames], clip, self._settings)
@@ -162,7 +170,7 @@ class _Track:
         ]
 
     def finish(self, events: Iterable[Detection]) -> Prediction:
-        """What was found in the recording, whose events `add` has returned."""
+        """The prediction of the recording, with the events that `add` has returned."""
         frame = np.concatenate(self._kept, axis=1)
         return Prediction(
             self.end / self._card.sample_rate,
@@ -175,7 +183,7 @@ class _Track:
         )
 
     def _take(self, frame: Scores) -> list[Detection]:
-        """Take frame scores (C, t) that are final."""
+        """Pass final frame scores (C, t) to the segmenter."""
         if self._keeps_frames:
             self._kept.append(frame)
         return self._segmenter.push(frame)

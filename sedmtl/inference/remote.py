@@ -1,8 +1,7 @@
-"""Predictions on many recordings by the workers of a Dask cluster.
+"""Predicts on many recordings with a Dask cluster.
 
-A worker has one recording at a time, which another can repeat if it dies. Its batches and its
-number of threads differ from those of this machine, by which scores at paper size differed by
-2.4e-7 at most.
+A worker processes one recording at a time, which another can repeat if it dies. Batches and thread
+counts differ from those of local prediction, which changes scores at paper size by at most 2.4e-7.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ def predict_remotely(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> Generator[tuple[int, Prediction | SedmtlError], None, None]:
-    """Do what `Detector.predict_many` does, on the workers of a cluster.
+    """Like `Detector.predict_many`, on the workers of a cluster.
 
-    They see the folder of the run and the file of its encoder as well. `n_gpus` is 1 or 0 for each;
-    None: one if it has one.
+    Workers must have access to the run folder and the encoder's file. `n_gpus` is 1 or 0 per
+    worker; None uses a GPU if the worker has one.
     """
     work = partial(
         _predict_one, run=run.absolute(), digest=digest_of(run), n_gpus=n_gpus,
         encoder=encoder and encoder.absolute(), settings=settings, batch_size=batch_size,
     )  # fmt: skip
     done_s = 0.0
-    # The workers may be in another folder.
+    # Absolute paths: workers may have another working directory.
     found_in_order = map_in_order(work, [path.absolute() for path in paths], workers)
     for number, found in enumerate(found_in_order):
         if isinstance(found, Prediction):
@@ -57,7 +56,7 @@ def _predict_one(
     path: Path, run: Path, digest: str, n_gpus: int | None, encoder: Path | None,
     settings: PostProcessing, batch_size: int,
 ) -> Prediction | SedmtlError:  # fmt: skip
-    """On a worker, in one thread: the cluster decides how many recordings it has at once."""
+    """Predict on a worker, in one thread, since the cluster may run several tasks per worker."""
     torch.set_num_threads(1)
     detector = _load(run, digest, n_gpus, encoder, encoder and state_of(encoder))
     ((_, found),) = detector.predict_many([path], settings, batch_size=batch_size)
@@ -68,7 +67,7 @@ def _predict_one(
 def _load(
     run: Path, digest: str, n_gpus: int | None, encoder: Path | None, _: State | None
 ) -> Detector:
-    """Once in each process, and again if the run or the encoder has changed."""
+    """Load the detector, once per process and again if the run or encoder has changed."""
     if digest_of(run) != digest:
         raise SedmtlError(f"a worker finds another network in {run}: {SHARE}")
     return Detector.load(run, choose_device(n_gpus), encoder=encoder)

@@ -1,19 +1,19 @@
-"""Runs: their folders, and what their run.yaml says.
+"""Run folders, and the settings in their run.yaml.
 
-    run.yaml           the recipe, resolved, and the store it read
-    metrics.jsonl      one line an epoch
-    last.pt            the loop's state; read with `weights_only`, so it cannot run code
-    model.safetensors  weights of the epoch that the inner validation chose
+    run.yaml           the resolved settings, and the store that was read
+    metrics.jsonl      one line per epoch
+    last.pt            the training state; read with `weights_only`, so it cannot run code
+    model.safetensors  weights of the validation-selected epoch
     model.json         all else that prediction needs: classes, front end, standardiser, sizes
     scores.h5          held-out scores under both selections, written by `store`
-    trained_on.json    the recordings that its weights have learned from, for `train --from`
-    train.log          what the run said, if it was trained in a process of a grid
-    events.out.*       TensorBoard's event files, if they were asked for
-    localisation.json  what `eval` measured, to be taken up by the next one
-    model.onnx         what `export` made of it
-    encoder.onnx       what `export --encoder` did
+    trained_on.json    the recordings that the weights were trained on, for `train --from`
+    train.log          output of the run, if it was trained as part of a grid
+    events.out.*       TensorBoard event files, if requested
+    localisation.json  cached results of `eval`
+    model.onnx         written by `export`
+    encoder.onnx       written by `export --encoder`
 
-Of what training writes, `model.safetensors` appears last and marks the run as finished.
+Training writes `model.safetensors` last, which marks the run as finished.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ REQUIRED: Mapping[str, type | tuple[type, ...]] = {
     "reconstruction": str, "alpha": (float, int, str), "width": int, "epochs": int, "seed": int,
     "n_parameters": int,
 }  # fmt: skip
-"""What a `run.yaml` must say for others to speak of the run."""
+"""Required keys of `run.yaml`, with their types."""
 
 WEIGHT_RULES = ("auto", "dwa")
-"""What `alpha` may be beside a number: a rule that finds it."""
+"""Values of `alpha` other than a number: rules that set it."""
 
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
           RuntimeError, MemoryError)  # fmt: skip
-"""What files of a run that nobody wrote can end in."""
+"""Errors that corrupt run files can raise."""
 
 
 def write_run(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise a ValueError if they lack what others say of a run."""
+    """Raise a ValueError if settings are missing or invalid."""
     for key, kind in REQUIRED.items():
         if not isinstance(settings.get(key), kind):
             raise ValueError(f"no {key}")
@@ -86,7 +86,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def check_data_name(data: str) -> None:
-    """Raise a ValueError if no run can have a store's name, which stands in names of files."""
+    """Raise a ValueError if a store's name cannot be used in file names of runs."""
     if not is_name(data):
         raise ValueError(f"no data are called {data}")
     if data.startswith("snr_"):
@@ -94,7 +94,7 @@ def check_data_name(data: str) -> None:
 
 
 def n_epochs_done(run: Path) -> int:
-    """Epochs that a run has behind it, by its `metrics.jsonl`; 0 if that says nothing."""
+    """Number of finished epochs according to `metrics.jsonl`; 0 if it is missing or damaged."""
     try:
         lines = read_text(run / "metrics.jsonl").splitlines()
         return max(0, int(parse_json(lines[-1])["epoch"]))
@@ -103,7 +103,7 @@ def n_epochs_done(run: Path) -> int:
 
 
 def is_finished(run: Path) -> bool:
-    """Whether the folder holds a run that was trained to its end."""
+    """Whether the folder holds a finished run."""
     return is_file(run / "model.safetensors")
 
 
@@ -137,5 +137,5 @@ def find_run(runs_dir: Path, name: str | None) -> Path:
 
 
 def unsealed_if_sealed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the seal, which runs of before there was one do not have."""
+    """Verify and remove the checksum, which early versions do not have."""
     return unsealed(data) if CHECKSUM in data else dict(data)

@@ -1,4 +1,4 @@
-"""A trained network behind what prediction does before it, as one module: what is exported."""
+"""A trained network with its preprocessing as one module, for export."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sedmtl.models import SedOutput
 
 
 class Scorer(nn.Module):
-    """A network behind its standardisers.
+    """A network with its standardisers.
 
     Args:
-        card: Of the run.
+        card: Model card of the run.
         network: Its network.
-        masks: Its head of the task `separate`, if masks are to be given.
+        masks: Its head of the task `separate`, if masks are to be exported.
     """
 
     def __init__(self, card: ModelCard, network: nn.Module, masks: nn.Module | None = None) -> None:
@@ -30,9 +30,9 @@ class Scorer(nn.Module):
         self.standardisers = nn.ModuleDict({name: card.build_standardiser(name) for name in names})
 
     def score(self, made: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """What the network takes, by name -> clip scores (B, C), frame scores (B, C, T).
+        """Network inputs by name -> clip scores (B, C), frame scores (B, C, T).
 
-        With masks also these, (B, C, T, F).
+        With a head for masks, these follow: (B, C, T, F).
         """
         values = [self.standardisers[name](made[name]) for name in self.card.network.inputs]
         if self.masks is None:
@@ -44,13 +44,14 @@ class Scorer(nn.Module):
 
 
 class ClipScorer(Scorer):
-    """A network behind its front end.
+    """A network with its front end.
 
     Args:
-        card: Of the run.
+        card: Model card of the run.
         network: Its network.
-        masks: Its head of the task `separate`, if masks are to be given.
-        encoder: Clips (B, n_samples), scaled, -> frames (B, T', D), if the network takes them.
+        masks: Its head of the task `separate`, if masks are to be exported.
+        encoder: Maps peak-scaled clips (B, n_samples) to frames (B, T', D), if the network takes
+            frames.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class ClipScorer(Scorer):
         self.encoder = encoder
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
-        """(B, n_samples) of any level -> as `score`."""
+        """Waveforms (B, n_samples) at any level -> outputs as in `score`."""
         scaled = _scaled(waveform)
         made = {"logmel": self.logmel(scaled)} if "logmel" in self.card.network.inputs else {}
         if self.encoder is not None:
@@ -73,16 +74,16 @@ class ClipScorer(Scorer):
 
 
 class HeadScorer(Scorer):
-    """A network whose encoder is somewhere else: frames come in."""
+    """A network that takes the frames of an external encoder."""
 
     def forward(self, frames: Tensor, waveform: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, T', D), and (B, n_samples) if the network also takes the log-mel -> as `score`."""
+        """Frames (B, T', D), and waveforms if the network takes the log-mel -> as in `score`."""
         logmel = {} if waveform is None else {"logmel": self.logmel(_scaled(waveform))}
         return self.score({"frames": frames, **logmel})
 
 
 class ClipEncoder(nn.Module):
-    """The encoder of a network behind its front end: waveforms in, vectors over time out."""
+    """The encoder of a network with its front end: waveforms in, embeddings over time out."""
 
     def __init__(self, card: ModelCard, network: nn.Module) -> None:
         super().__init__()
@@ -91,13 +92,13 @@ class ClipEncoder(nn.Module):
         self.network = network
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(B, n_samples) of any level -> (B, T', D), averaged over mel bins."""
+        """Waveforms (B, n_samples) at any level -> (B, T', D), averaged over mel bins."""
         logmel = self.standardiser(self.logmel(_scaled(waveform)))
         encoded: Tensor = self.network(logmel, reconstruct=False).encoded  # (B, D, T', F')
         return encoded.mean(dim=-1).transpose(1, 2)
 
 
 def _scaled(waveform: Tensor) -> Tensor:
-    """As `audio.conform` does it: silence stays silence, and nothing overflows."""
+    """Scale to the peak like `audio.conform`: silence stays silent, and nothing overflows."""
     peak = waveform.abs().amax(dim=-1, keepdim=True)
     return waveform / torch.where(peak > 0, peak, 1.0) * PEAK

@@ -1,4 +1,4 @@
-"""`sedmtl separate`: an audio file -> a WAV file for each class in it, and one for the rest."""
+"""`sedmtl separate`: an audio file -> a WAV file per detected class, and one for the remainder."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from sedmtl.runtime.outputs import Outputs
 from sedmtl.runtime.text import file_name
 
 FULL_SCALE = 1 << 15
-"""The amplitude 1 in a 16-bit file, one more than the highest value."""
+"""Amplitude 1 in a 16-bit file, one more than the highest value."""
 BYTES = 2
-"""Of a sample."""
+"""Bytes per sample."""
 REST = "rest"
 REST_NUMBER = -1
-"""In place of a class's."""
+"""Number of the remainder among the classes."""
 
 Samples = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class Separated:
-    """What was written with a run: scores and files of classes, likeliest first, and the rest."""
+    """Result of a separation: scores and files of classes, highest first, and the remainder."""
 
     run: Path
     sources: list[tuple[float, Path]]
@@ -55,22 +55,22 @@ def separate(
     out_dir: Path | None = None,
     classes: Sequence[str] = (),
 ) -> Separated:
-    """Take a recording of any length apart.
+    """Separate a recording of any length into sounds.
 
-    The files have the channels, the sample rate and the length of the recording, and 16 bits;
-    sample by sample they sum to the recording, in 16 bits. Of a 16-bit file these are its very
-    samples.
-    The network hears the mean of the channels at its own rate.
+    The files have the recording's channels, sample rate and length, and 16 bits. Their samples sum
+    exactly to the recording in 16 bits, which for a 16-bit file is the original. The network's
+    input is the mean of the channels at its own rate.
 
     Args:
-        config: Says where runs and results are.
-        path: Any audio file.
-        run_name: By default the newest finished run.
-        out_dir: By default `work/separated`; `sources.free_path` names the folder in it.
-        classes: To take out, also several with commas; by default those that are detected.
+        config: Has the folders of runs and results.
+        path: An audio file.
+        run_name: Name of the run; by default the newest finished one.
+        out_dir: Output folder; by default `work/separated`. `sources.free_path` names a subfolder.
+        classes: Classes to extract, possibly several separated by commas; by default those
+            detected.
 
     Raises:
-        SedmtlError: There is no run, no such class, or no sound in the recording.
+        SedmtlError: There is no such run or class, or the recording is silent.
     """
     info = audio.probe(path)
     run = find_run(config.work_dir / "runs", run_name)
@@ -110,10 +110,10 @@ def separate(
 def _write(
     outputs: Outputs, folder: Path, tracks: _Tracks, sample_rate: int, labels: Sequence[str]
 ) -> dict[int, Path]:
-    """Write the files; those of classes that an earlier attempt found and this one did not go.
+    """Write the files, and remove those of classes that only an earlier call extracted.
 
     Returns:
-        The files by number of the class, and that of the rest.
+        Files by class number, including the remainder.
     """
     if tracks.n_clipped:
         progress.say(
@@ -137,7 +137,7 @@ def _write(
 
 
 def file_names(labels: Iterable[str]) -> list[str]:
-    """A name a label that any file system takes: none twice, none that of the rest."""
+    """A unique, portable file name per label, different from the remainder's."""
     taken, names = {REST}, []
     for label in labels:
         name = file_name(label)
@@ -149,12 +149,12 @@ def file_names(labels: Iterable[str]) -> list[str]:
 
 
 class _Tracks(ExitStack):
-    """The sounds of one recording in 16 bits, growing piece by piece in files without a name.
+    """The separated sounds of one recording in 16 bits, written piece by piece to unnamed files.
 
     Attributes:
-        n_samples: So far, of each channel.
-        n_clipped: Samples of the recording or the rest beyond 16 bits.
-        is_silent: Whether the recording was nothing but zeros so far.
+        n_samples: Samples so far, per channel.
+        n_clipped: Clipped samples of the recording or the remainder.
+        is_silent: Whether all samples were 0 so far.
     """
 
     def __init__(self, folder: Path, n_channels: int) -> None:
@@ -166,11 +166,11 @@ class _Tracks(ExitStack):
 
     @property
     def numbers(self) -> list[int]:
-        """Of the classes that were taken out."""
+        """Numbers of the extracted classes."""
         return [number for number in self._files if number != REST_NUMBER]
 
     def add(self, piece: Piece) -> None:
-        """Take the next piece."""
+        """Append the next piece."""
         mixture = _quantise(piece.mixture)
         rest = mixture.astype(np.int32)
         for number in np.flatnonzero(piece.detected | piece.sources.any(axis=(1, 2))):
@@ -197,10 +197,10 @@ class _Tracks(ExitStack):
             if number not in self._files:
                 file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
                 self._files[number] = self.enter_context(file)
-            # What is skipped is zero.
+            # Skipped parts of the file read as zeros.
             self._files[number].seek(BYTES * self.n_samples * self._n_channels)
             self._files[number].write(samples.T.tobytes())
-            self._files[number].flush()  # or it fails where the file is closed
+            self._files[number].flush()  # otherwise errors would appear on closing
 
 
 def _quantise(waveform: audio.Audio) -> Samples:

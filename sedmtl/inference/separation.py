@@ -1,10 +1,10 @@
-"""Recordings taken apart: a sound for each class that is detected, by time-frequency masks.
+"""Separates recordings into one sound per detected class, by time-frequency masks.
 
-What is taken apart may be more than the network hears: all channels of a file, at its own sample
-rate. The masks lie in seconds and Hz, and bins above those that the network hears go to the rest.
+The separated audio may have more channels and a higher sample rate than the network's input. Masks
+are mapped in seconds and Hz, and bins above the network's range go to the remainder.
 
-Recordings go window by window, as in `prediction`; what neighbouring windows make of the audio they
-share passes from one to the other. Memory does not grow with the length of the recording.
+Recordings are processed in windows, as in `prediction`, with cross-fades where windows overlap.
+Memory use does not grow with the length of the recording.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Marks = npt.NDArray[np.bool_]
 
 
 class Recording(NamedTuple):
-    """What is taken apart, where that is more than the network hears: the file itself.
+    """The audio to separate, if it differs from the network's input.
 
     Attributes:
-        blocks: (D, n) of D channels.
+        blocks: (D, n) blocks of D channels.
         n_channels: D.
-        sample_rate: Of the blocks.
+        sample_rate: Sample rate of the blocks, in Hz.
     """
 
     blocks: Iterable[Audio]
@@ -46,13 +46,14 @@ class Recording(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of a recording, taken apart; the next one begins where it ends.
+    """A separated piece of a recording; the next one starts where it ends.
 
     Attributes:
-        mixture: (…, n), as it was read.
-        sources: (C, …, n), zero where a class is not detected; the rest is missing from their sum.
+        mixture: (…, n) the original audio.
+        sources: (C, …, n) sounds of the classes, 0 where a class is not detected; the mixture minus
+            their sum is the remainder.
         clip: (C,) scores of the last window.
-        detected: (C,) bool, the classes that were separated from that window.
+        detected: (C,) bool, the classes separated in that window.
     """
 
     mixture: Audio
@@ -62,11 +63,11 @@ class Piece(NamedTuple):
 
 
 class Separator:
-    """Takes clips apart with the masks of one network.
+    """Separates clips with the masks of one network.
 
     Args:
-        detector: Has the network.
-        sample_rate: Of what is taken apart; by default the network's.
+        detector: Provides the network.
+        sample_rate: Sample rate of the audio to separate; by default the network's.
     """
 
     def __init__(self, detector: Detector, sample_rate: int | None = None) -> None:
@@ -80,21 +81,21 @@ class Separator:
         self.stft = MaskedStft(detector.card, detector.device, sample_rate)
 
     def listen(self, clip: Audio) -> tuple[Scores, Tensor]:
-        """A conformed clip (n_samples,) -> scores (C,), masks (C, T, F) that know no others."""
+        """A conformed clip (n_samples,) -> scores (C,), independent masks (C, T, F)."""
         output = self._network.activations(*self._network.inputs(clip[None]))
         scores: Scores = output.clip[0].cpu().numpy()
         return scores, mel_masks(output, self.card)[0]
 
     def detected(self, clip: Scores) -> Marks:
-        """Which classes (C,) are above the thresholds that the run tuned."""
+        """(C,) whether classes are above the run's tuned thresholds."""
         return self.card.tagged(clip)
 
     def separate(self, waveform: Audio, mask: Tensor, classes: Marks) -> Audio:
-        """Take some classes (C,) out of a clip (…, N) at any level, with its masks (C, T, F).
+        """Extract some classes (C,) from a clip (…, N) at any level, with its masks (C, T, F).
 
         Returns:
-            (C, …, N), zero but for the chosen classes, which share each bin. What is missing to the
-            waveform is the rest.
+            (C, …, N) sounds, 0 except for the chosen classes, which share each bin. The waveform
+            minus their sum is the remainder.
         """
         sources = np.zeros((len(classes), *waveform.shape), np.float32)
         if classes.any():
@@ -109,13 +110,13 @@ def take_apart(
     wanted: Sequence[int] | None,
     recording: Recording | None = None,
 ) -> Iterator[Piece]:
-    """Take a recording apart, piece by piece.
+    """Separate a recording, piece by piece.
 
     Args:
-        separator: Of a run, for the sample rate of what is taken apart.
-        blocks: What the network hears: mono and at its rate, in pieces of any length.
-        wanted: Indices of the classes to take out; if none: in each window those detected.
-        recording: What is taken apart; by default what the network hears.
+        separator: A separator for the sample rate of the audio to separate.
+        blocks: The network's input: mono, at its rate, in blocks of any length.
+        wanted: Indices of the classes to extract; if empty, those detected in each window.
+        recording: The audio to separate; by default the network's input.
     """
     grid, n_classes = separator.card.grid, len(separator.card.classes)
     if recording is None:
@@ -125,8 +126,8 @@ def take_apart(
         ahead, behind = iter(blocks), iter(recording.blocks)
         ratio, n_channels = Fraction(recording.sample_rate, grid.sample_rate), recording.n_channels
     raw, n_shared = _Raw(behind), grid.n_samples - grid.stride * grid.hop
-    # The mixture is a row of its own, faded from itself to itself. Where windows begin and end
-    # between two samples of the recording, they may share one less.
+    # The mixture is passed through the cross-fade as an extra row, unchanged. If window boundaries
+    # fall between samples of the recording, windows may share one sample less.
     join = CrossFade((n_classes + 1) * n_channels, int(n_shared * ratio) - (ratio != 1))
     for window in cut(ahead, grid):
         begin = int(window.start * grid.hop * ratio)
@@ -143,7 +144,7 @@ def take_apart(
 
 
 class _Raw:
-    """The samples of a recording, of which only those are held that are still asked for."""
+    """A buffer of a recording's samples that holds only those still needed."""
 
     def __init__(self, blocks: Iterator[Audio]) -> None:
         self._blocks = blocks
@@ -152,7 +153,7 @@ class _Raw:
     def take(self, begin: int, end: int | None) -> Audio:
         """Samples (…, n) from `begin` to `end`, or to the last one.
 
-        Neither may go back to before an earlier `begin`.
+        `begin` must not decrease between calls.
         """
         self._held, self._start = self._held[..., begin - self._start :], begin
         waiting = [self._held]

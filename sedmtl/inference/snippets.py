@@ -1,6 +1,6 @@
-"""Detected events as sound files, to listen to: `snippets/CLASS/SCORE_FILE_ONSET_CLASS.wav`.
+"""Cuts detected events out as sound files: `snippets/CLASS/SCORE_FILE_ONSET_CLASS.wav`.
 
-Sorted by name, those of a class are sorted by score.
+Sorting a class's files by name sorts them by score.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from sedmtl.runtime.text import counted, file_name
 FOLDER = "snippets"
 
 LONGEST_S = 60.0
-"""Of an event in a snippet: so memory does not grow with an hour of rain."""
+"""Longest part of an event in a snippet, which bounds memory use (for an hour of rain)."""
 
 N_BYTES = (120, 60)
-"""Of the names of recording and class in a file's name, which file systems limit to 255 bytes."""
+"""Longest recording and class names in a file name, which file systems limit to 255 bytes."""
 
 
 @dataclass(frozen=True)
 class Snippets:
-    """Which snippets are cut.
+    """Which snippets to cut.
 
     Attributes:
-        context_s: Sound before and after the event.
-        per_class: At most so many of each class, those with the highest scores; None: all.
+        context_s: Seconds of audio before and after the event.
+        per_class: Maximum number per class, highest scores first; None for all.
         ending: `wav` or `flac`.
     """
 
@@ -44,17 +44,17 @@ class Snippets:
 
 
 Found = tuple[Path, Prediction]
-"""A recording and what was found in it."""
+"""A recording and its prediction."""
 
 Chosen = tuple[Path, str, Detection]
-"""The recording, its name and the event of a snippet."""
+"""A snippet's recording, the recording's name, and the event."""
 
 
 def write_snippets(outputs: Outputs, found: Sequence[Found], how: Snippets) -> None:
-    """Cut the events of recordings; snippets of earlier calls that are not among them go.
+    """Cut the events of recordings, and remove other snippets from earlier calls.
 
     Raises:
-        SedmtlError: Some could not be written, for the reason of the first; the others are.
+        SedmtlError: Some could not be written, with the first reason; the others were.
     """
     folder = outputs.folder / FOLDER
     chosen = _chosen(found, how.per_class)
@@ -79,7 +79,7 @@ def write_snippets(outputs: Outputs, found: Sequence[Found], how: Snippets) -> N
 
 
 def _contents(chosen: Sequence[Chosen], how: Snippets) -> Iterator[bytes | SedmtlError]:
-    """The snippets as files, or why one cannot be cut; each recording is gone through once."""
+    """Yield the file content or error of each snippet; each recording is read once."""
     for recording, group in groupby(chosen, key=lambda each: each[0]):
         parts = [_part(event, how.context_s) for *_, event in group]
         n_done = 0
@@ -89,7 +89,7 @@ def _contents(chosen: Sequence[Chosen], how: Snippets) -> Iterator[bytes | Sedmt
                     n_done += 1
                     yield content
             except SedmtlError as error:
-                # Of a file that is damaged there, other parts may be whole.
+                # Other parts of a damaged file may be readable.
                 n_done += 1
                 yield error
 
@@ -100,7 +100,7 @@ def _part(event: Detection, context_s: float) -> audio.Part:
 
 
 def _chosen(found: Iterable[Found], per_class: int | None) -> list[Chosen]:
-    """The recording, its name and the event of each snippet, by recording and onset."""
+    """The snippets to cut, sorted by recording and onset."""
     events = [
         (path, prediction.filename, event)
         for path, prediction in found
@@ -120,7 +120,7 @@ def _chosen(found: Iterable[Found], per_class: int | None) -> list[Chosen]:
 
 
 def _paths(folder: Path, events: Iterable[tuple[str, Detection]], ending: str) -> list[Path]:
-    """A file for each event, whatever its recording and class are called; none twice."""
+    """A unique, portable file path for each event."""
     paths: list[Path] = []
     taken = Counter[str]()
     for name, event in events:

@@ -1,4 +1,4 @@
-"""What callers give a detector to listen to, as mono audio at the network's rate."""
+"""Converts a caller's sounds to mono audio at the network's rate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def blocks_of(sound: Sound, rate: int | None, sample_rate: int) -> Iterator[Audi
     """A whole sound in blocks (n,) at `sample_rate`.
 
     Raises:
-        SedmtlError: As `mono`.
+        SedmtlError: As in `mono`.
     """
     if isinstance(sound, str | Path):
         return audio.stream(Path(sound), sample_rate)
@@ -39,10 +39,10 @@ def mono(
 
     Args:
         sound: The file or waveform.
-        rate: Of a waveform, in Hz.
-        sample_rate: Wanted, in Hz.
-        start_s: Where to begin.
-        duration_s: How long at most.
+        rate: Sample rate of a waveform, in Hz.
+        sample_rate: Sample rate of the result, in Hz.
+        start_s: Start of the excerpt.
+        duration_s: Maximum length of the excerpt.
 
     Raises:
         SedmtlError: The audio cannot be read or ends before `start_s`, or a waveform has no rate.
@@ -65,10 +65,10 @@ def mono(
 
 
 def incoming(blocks: Iterable[npt.ArrayLike], rate: int, sample_rate: int) -> Iterator[Audio]:
-    """Blocks (n,) or (n, channels) at `rate`, as they come, mono at `sample_rate`; copies.
+    """Convert incoming blocks (n,) or (n, channels) at `rate` to mono at `sample_rate`; copies.
 
     Raises:
-        SedmtlError: A block has another shape, or a sample that is no number, or there is no audio.
+        SedmtlError: A block has another shape or a non-finite sample, or there is no audio.
     """
     return audio.resample_blocks(_averaged(blocks, rate), rate, sample_rate, "the stream")
 
@@ -90,10 +90,10 @@ def _averaged(blocks: Iterable[npt.ArrayLike], rate: int) -> Iterator[Audio]:
 
 
 def paths_of(sounds: Iterable[str | Path]) -> list[Path]:
-    """The files of a list.
+    """The paths in a list of sounds.
 
     Raises:
-        SedmtlError: It holds something else.
+        SedmtlError: The list has an item that is not a path.
     """
     for sound in sounds:
         if not isinstance(sound, str | Path):

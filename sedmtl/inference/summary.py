@@ -1,4 +1,4 @@
-"""What was found, in a screenful: by class, and by recording and class."""
+"""A one-screen summary of predictions: by class, and by recording and class."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sedmtl.inference.prediction import Prediction
 from sedmtl.runtime.text import aligned, counted
 
 MOST = 40
-"""Rows of a table."""
+"""Maximum rows of a table."""
 
 LONGEST = (34, 20)
-"""Letters of a recording and of a class: with the numbers, 80 columns."""
+"""Maximum characters of recording and class names: with the numbers, 80 columns."""
 
 HEADS = ("events", "seconds", "score")
 
 
 def summary(predictions: Sequence[Prediction]) -> list[str]:
-    """Lines of at most 80 columns: how many events, their seconds, and the highest score.
+    """Lines of at most 80 columns: number of events, their total length, and the highest score.
 
-    Recordings without events are counted. Rows beyond `MOST` are left out, and counted.
+    Recordings without events and rows beyond `MOST` are only counted.
     """
     found = {each.filename: _by_class(each.events) for each in predictions if each.events}
     length = timedelta(seconds=round(sum(each.duration_s for each in predictions)))
@@ -40,7 +40,7 @@ def summary(predictions: Sequence[Prediction]) -> list[str]:
 
 
 def _by_class(events: Iterable[Detection]) -> dict[str, list[Detection]]:
-    """The classes with the most events first."""
+    """Events by class, classes with the most events first."""
     found = defaultdict[str, list[Detection]](list)
     for event in events:
         found[event.label].append(event)
@@ -79,7 +79,7 @@ def _numbers(events: Sequence[Detection]) -> tuple[str, str, str]:
 
 
 def _tag_note(predictions: Iterable[Prediction]) -> list[str]:
-    """How tags, if they are asked for, differ from the classes of events."""
+    """How tags, if requested, differ from the classes of events."""
     pairs = [
         ({label for label, _ in each.tags}, {event.label for event in each.events})
         for each in predictions
@@ -97,7 +97,7 @@ def _tag_note(predictions: Iterable[Prediction]) -> list[str]:
 
 
 def _start(text: str, n_letters: int) -> str:
-    """A path, whose end tells more than its start."""
+    """Truncate a path at the start, as its end is more informative."""
     return text if len(text) <= n_letters else f"…{text[1 - n_letters :]}"
 
 

@@ -1,4 +1,4 @@
-"""What the heads of a run's tasks predict for a clip; `inspection` has it beside the detection."""
+"""Predictions of a run's task heads for a clip, as part of an `Inspection`."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from sedmtl.models.class_masks import at_frames
 Array = npt.NDArray[np.float32]
 
 N_SCENES = 3
-"""Classes of scenes that are named."""
+"""Number of scene classes to show."""
 
 
 @dataclass(frozen=True)
 class TaskPredictions:
-    """The predictions of auxiliary tasks, each None if the run has not learned the task.
+    """The predictions of auxiliary tasks; None for tasks that the run was not trained on.
 
     Attributes:
-        denoised: (T, F), the standardised log-mel of the events without their scene.
-        masks: (C, T, F) in [0, 1], how much of each bin is of each class.
-        count: (T'), from 0, how many events are expected in each frame.
-        active: (T') in [0, 1], the probability that any event sounds.
-        scene: (S,), the probability of each class of scenes; they sum to 1.
-        scenes: Their names.
+        denoised: (T, F) standardised log-mel of the events without the scene.
+        masks: (C, T, F) in [0, 1], the share of each class in each bin.
+        count: (T',) expected number of events per frame.
+        active: (T',) in [0, 1], the probability of any event per frame.
+        scene: (S,) probabilities of scene classes, which sum to 1.
+        scenes: Names of the scene classes.
     """
 
     denoised: Array | None = None
@@ -43,9 +43,9 @@ class TaskPredictions:
 
     @classmethod
     def of(cls, card: ModelCard, logmel: Tensor, output: SedOutput) -> Self:
-        """What heads gave for a batch's only clip and its standardised log-mel (1, T, F)."""
+        """Read the heads' output for a batch of one clip and its standardised log-mel (1, T, F)."""
         std = torch.tensor(card.std, device=logmel.device)
-        # What the denoiser takes away is in units of the log-mel.
+        # The denoiser's attenuation is in units of the log-mel before standardisation.
         readers: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]] = {
             "denoise": ("denoised", lambda taken: logmel - taken / std),
             "separate": ("masks", lambda masks: at_frames(masks, card.n_frames)),
@@ -62,9 +62,9 @@ class TaskPredictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Self], n_each: int) -> Self:
-        """Of clips that follow each other, by `n_each` frames of the log-mel from one to the next.
+        """Join consecutive clips that are `n_each` log-mel frames apart.
 
-        The probabilities of scenes are averaged.
+        Scene probabilities are averaged.
         """
         scenes = [part.scene for part in parts if part.scene is not None]
         return cls(
@@ -77,7 +77,7 @@ class TaskPredictions:
         )
 
     def likeliest_scenes(self, n_most: int = N_SCENES) -> list[tuple[str, float]]:
-        """Classes of scenes with their probabilities, the likeliest first; none if unknown."""
+        """Scene classes with their probabilities, highest first; empty if unknown."""
         if self.scene is None:
             return []
         order = np.argsort(-self.scene, kind="stable")[:n_most]
@@ -85,9 +85,9 @@ class TaskPredictions:
 
 
 def along(axis: int, parts: Sequence[Any], name: str, n_kept: int | None = None) -> Array | None:
-    """An array of each part one behind the other, of all but the last the first `n_kept`.
+    """Concatenate an array of each part along an axis; None if the parts do not have it.
 
-    By default all; None if the parts have none.
+    All parts except the last are cut to `n_kept` entries, if given.
     """
     arrays = [getattr(part, name) for part in parts]
     if arrays[0] is None:

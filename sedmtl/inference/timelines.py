@@ -1,4 +1,4 @@
-"""Frame scores of stored recordings from beginning to end, joined as `predict` joins them."""
+"""Frame scores of whole stored recordings, joined across windows as in `predict`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sedmtl.store import Store, WindowTable
 
 Scores = npt.NDArray[np.floating]
 Lines = Scores | Sequence[Scores]
-"""Scores of n recordings: (n, …, T), or n arrays (…, t) where they differ in length."""
+"""Scores of n recordings: (n, …, T), or n arrays (…, t) if they differ in length."""
 
 
 @dataclass(frozen=True)
 class Timelines:
-    """Frame scores of recordings, as the network gave them for each window.
+    """A network's scores for each window of some recordings.
 
     Attributes:
-        frame: (n_rows, C, T) in [0, 1].
-        clip: (n_rows, C) in [0, 1].
-        windows: The rows of each recording; None: one row each.
-        n_shared: Frames that neighbouring windows share.
+        frame: (n_rows, C, T) frame scores in [0, 1].
+        clip: (n_rows, C) clip scores in [0, 1].
+        windows: The rows of each recording; None if each has one row.
+        n_shared: Frames that adjacent windows share.
     """
 
     frame: npt.NDArray[np.floating]
@@ -37,7 +37,7 @@ class Timelines:
     n_shared: int = 0
 
     def of_clips(self, clips: npt.NDArray[np.integer]) -> Timelines:
-        """Those of some recordings, in the order given."""
+        """The timelines of some recordings, in the given order."""
         if self.windows is None:
             return Timelines(self.frame[clips], self.clip[clips], None)
         rows, _ = self.windows.rows_of(clips)
@@ -45,14 +45,14 @@ class Timelines:
         return Timelines(self.frame[rows], self.clip[rows], windows, self.n_shared)
 
     def joined(self, settings: PostProcessing | None = None) -> Lines:
-        """(C, t) of each recording, in order; gated if the settings are."""
+        """Join windows to frame scores (C, t) of each recording; gated if the settings are."""
         frame = self.frame if settings is None else gate(self.frame, self.clip, settings)
         if self.windows is None:
             return frame
         start, clip = self.windows.start, self.windows.clip
         first = np.flatnonzero(np.diff(clip, prepend=-1)).tolist()
         ends = [*first[1:], len(frame)]
-        # Where a network pools time, starts are rounded down: some windows share a frame less.
+        # If a network pools time, starts are rounded down, and some windows share a frame less.
         steps = np.diff(start)[np.diff(clip) == 0]
         n_shared = min(self.n_shared, frame.shape[-1] - int(steps.max(initial=0)))
         return [
@@ -64,7 +64,7 @@ class Timelines:
 def score_recordings(
     detector: Detector, store: Store, clips: npt.NDArray[np.integer]
 ) -> tuple[Timelines, npt.NDArray[np.float32]]:
-    """Score recordings of a store: over time, and each as a whole (n, C)."""
+    """Score recordings of a store; returns timelines and clip scores (n, C) of recordings."""
     rows, which = store.clips.rows_of(clips)
     clip, frame = detector.network.score(store.read, rows)
     if store.clips.windows is None:
@@ -75,14 +75,14 @@ def score_recordings(
 
 
 def shaped(lines: Lines, settings: PostProcessing, hop_s: float) -> Lines:
-    """`postprocess.shape` of every recording."""
+    """Apply `postprocess.shape` to every recording."""
     if isinstance(lines, np.ndarray):
         return shape(lines, settings, hop_s)
     return [shape(line, settings, hop_s) for line in lines]
 
 
 def peaks(lines: Lines) -> Scores:
-    """The highest score of every recording: (n, T) -> (n,), likewise of single recordings."""
+    """The highest score of every recording: (n, T), or n arrays (t,) -> (n,)."""
     if isinstance(lines, np.ndarray):
         highest_each: Scores = lines.max(axis=-1)
         return highest_each
@@ -90,5 +90,5 @@ def peaks(lines: Lines) -> Scores:
 
 
 def of_class(lines: Lines, label: int) -> Lines:
-    """The scores of one class: (n, C, T) -> (n, T), likewise of single recordings."""
+    """The scores of one class: (n, C, T) -> (n, T), or n arrays (C, t) -> n arrays (t,)."""
     return lines[:, label] if isinstance(lines, np.ndarray) else [line[label] for line in lines]

@@ -21,22 +21,22 @@ from sedmtl.store import Rows, batches
 Array = npt.NDArray[np.float32]
 
 STORED_BATCH_SIZE = 24
-"""Stored log-mels at a time."""
+"""Stored clips per batch."""
 
 
 class TrainedNetwork:
-    """Computes on clips of the length, rate and level that the network was trained on.
+    """Runs a network on clips of the length, rate and level that it was trained on.
 
     Args:
-        card: Of the run.
-        network: With its weights.
-        device: Where to compute.
-        channels_last: Of the weights in memory.
-        heads: Of tasks, by name; they are run if they are given.
-        encoder: Frozen, if the network takes its frames.
+        card: Model card of the run.
+        network: The network with its weights.
+        device: Device to compute on.
+        channels_last: Memory layout of the weights.
+        heads: Task heads to run, by task.
+        encoder: The frozen encoder, if the network takes its frames.
 
     Attributes:
-        standardisers: Of the log-mel and of what else the network takes, by name.
+        standardisers: Standardisers of the log-mel and of the network's inputs, by name.
     """
 
     def __init__(
@@ -56,26 +56,26 @@ class TrainedNetwork:
         self._front_end = FrontEnd(card.build_logmel().to(device), encoder)
         names = {"logmel", *card.network.inputs}
         self.standardisers = {name: card.build_standardiser(name).to(device) for name in names}
-        # Scored as it was trained, where the hardware can.
+        # Use the training precision if the hardware supports it.
         trained_in, computed_in = card.training["precision"], choose_precision(device)
         self._in_bfloat16 = trained_in == computed_in == "bfloat16"
 
     def logmel(self, waveforms: Array) -> Tensor:
-        """(B, n_samples) at the network's rate, not rescaled -> (B, T, F) natural logarithm."""
+        """Waveforms (B, n_samples) at the network's rate, not rescaled -> log-mels (B, T, F)."""
         return self._front_end.make("logmel", waveforms)
 
     def inputs(self, waveforms: Array) -> tuple[Tensor, ...]:
-        """What the network takes (`card.network.inputs`) of clips (B, n_samples), conformed."""
+        """The network's inputs (`card.network.inputs`) for conformed clips (B, n_samples)."""
         return tuple(self._front_end.make(name, waveforms) for name in self._card.network.inputs)
 
     def activations(self, *inputs: Tensor, reconstruct: bool = False) -> SedOutput:
-        """All that the network computes of its inputs, not standardised, in float32.
+        """Run the network on unstandardised inputs, in float32.
 
-        Most take one, log-mels (B, T, F). The decoder, if it runs, gives standardised ones. So do
-        the heads of tasks run if they were loaded: `SedOutput.tasks` has what they give.
+        Most networks take one input, log-mels (B, T, F). The decoder, if it runs, returns
+        standardised log-mels. Loaded task heads are run as well, with outputs in `SedOutput.tasks`.
 
         Raises:
-            SedmtlError: The network overflows: its scores would be of nothing.
+            SedmtlError: The network overflows, which makes its scores meaningless.
         """
         stages = {"with_stages": True} if self._heads and self._card.network.stage_channels else {}
         with torch.inference_mode():
@@ -84,7 +84,7 @@ class TrainedNetwork:
             output: SedOutput = self._network(*standardised, reconstruct=reconstruct, **stages)
             made = {name: head(output) for name, head in self._heads.items()}
             output = output._replace(tasks={**output.tasks, **made})
-        # Sigmoids hide an overflow of the class map.
+        # Sigmoids would hide an overflow of the class map.
         if not all(each.isfinite().all() for each in (output.clip, output.frame, output.class_map)):
             raise SedmtlError(
                 "the network's output is NaN or infinity: its weights are too large to compute "
@@ -93,7 +93,7 @@ class TrainedNetwork:
         return output
 
     def score_windows(self, waveforms: Array) -> tuple[Array, Array]:
-        """Score clips (B, n_samples) that went through `audio.conform`.
+        """Score clips (B, n_samples) that were conformed (`audio.conform`).
 
         Returns:
             Clip scores (B, C) and frame scores (B, C, T), float32 in [0, 1].
@@ -103,7 +103,7 @@ class TrainedNetwork:
     def score(
         self, read: Callable[[Rows, str], npt.NDArray[Any]], rows: Rows
     ) -> tuple[Array, Array]:
-        """Score stored clips: `read` gives an array of rows by its name, as `Store.read` does.
+        """Score stored clips; `read` returns an array of rows by name, like `Store.read`.
 
         Returns:
             Clip scores (n, C) and frame scores (n, C, T), float32 in [0, 1].

@@ -1,4 +1,4 @@
-"""Files of vectors over time, to which one recording after the other is added."""
+"""Files of embeddings over time, written one recording at a time."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ Frames = npt.NDArray[np.floating[Any]]
 ENDINGS = (".h5", ".npy", ".parquet")
 
 ROWS_TOGETHER = 8_192
-"""Vectors that are in one group of rows of Parquet at least, but for the last."""
+"""Minimum vectors per Parquet row group, except the last."""
 
 
 class Writer(Protocol):
-    """What writes a kind of file."""
+    """Writes one kind of file."""
 
     def append(self, name: str, edges_s: Times, vector: Frames) -> None:
-        """Add a recording: its name, where its vectors begin and end (T + 1,), and they (T, D)."""
+        """Add a recording: its name, the time boundaries (T + 1,) and the vectors (T, D)."""
 
     def close(self) -> None:
-        """Complete and close what is written."""
+        """Complete and close the file."""
 
 
 def paths_of(path: Path) -> list[Path]:
-    """The files that are written for a path: a `.npy` has a table beside it."""
+    """The files that are written for a path: a `.npy` is accompanied by a table."""
     return [path, path.with_suffix(".tsv")] if path.suffix == ".npy" else [path]
 
 
 def open_writer(kind: str, paths: Sequence[Path], source: str) -> Writer:
-    """What writes a kind of file.
+    """Open a writer for a kind of file.
 
     Args:
         kind: One of `ENDINGS`.
-        paths: Empty files, in place of `paths_of`.
-        source: What makes the vectors, and its licence.
+        paths: Empty files, in the order of `paths_of`.
+        source: Description of the encoder and its licence.
 
     Raises:
         SedmtlError: A library is missing.
@@ -55,7 +55,7 @@ def open_writer(kind: str, paths: Sequence[Path], source: str) -> Writer:
 
 
 class NpyWriter:
-    """An array (N, D) of NumPy, and a table of which recording and when each row is."""
+    """A NumPy array (N, D), and a table with the recording and times of each row."""
 
     def __init__(self, array: Path, table: Path) -> None:
         self._array, self._table = array.open("r+b"), table.open("r+b")
@@ -74,13 +74,13 @@ class NpyWriter:
             self._table.write(f"{cell}\t{onset_s:.3f}\t{offset_s:.3f}\n".encode())
 
     def close(self) -> None:
-        """Say how many rows there are, and close the files."""
+        """Write the final number of rows, and close the files."""
         with self._array, self._table:
             self._array.seek(0)
             self._write_header()
 
     def _write_header(self) -> None:
-        # NumPy leaves room in it for the first axis to grow.
+        # NumPy reserves space in the header for a longer first axis.
         header = np.lib.format.header_data_from_array_1_0(self._like)
         header["shape"] = (self._n_rows, *self._like.shape[1:])
         np.lib.format.write_array_header_1_0(self._array, header)
@@ -118,7 +118,7 @@ class ParquetWriter:
             self._write()
 
     def close(self) -> None:
-        """Write what is held, and close the file."""
+        """Write the remaining rows, and close the file."""
         if self._held:
             self._write()
         if self._writer is not None:

@@ -1,4 +1,4 @@
-"""The weights of a run: those of its network, and of the heads that were kept, in one mapping."""
+"""The weights of a run: those of its network and of its saved heads, in one mapping."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 HEADS = "heads."
-"""Before the names of the weights of heads."""
+"""Prefix of the names of head weights."""
 
 
 def join_weights(network: nn.Module, heads: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """The weights of a network and its heads under the names that a run keeps them by."""
+    """The weights of a network and its heads, under the names used in run files."""
     named = {HEADS + name + ".": head for name, head in heads.items()}
     return dict(network.state_dict()) | {
         prefix + key: value
@@ -21,7 +21,7 @@ def join_weights(network: nn.Module, heads: Mapping[str, nn.Module]) -> dict[str
 
 
 def split_weights(weights: Mapping[str, Tensor], head: str = "") -> dict[str, Tensor]:
-    """Of what `join_weights` made those of one head; without a name, those of the network."""
+    """Undo `join_weights`: the weights of one head, or of the network if none is named."""
     if not head:
         return {key: value for key, value in weights.items() if not key.startswith(HEADS)}
     prefix = HEADS + head + "."

@@ -1,7 +1,7 @@
-"""A recording of any length as windows of a network's clip length, and their scores as one.
+"""Cuts recordings of any length into windows of the clip length, and joins the windows' scores.
 
-Neighbouring windows share about a second (`data.grid`), over which the scores pass from one to the
-other. Arrays in, arrays out: nothing here knows of files or networks.
+Adjacent windows share about a second (`data.grid`), over which their scores are cross-faded. Arrays
+in, arrays out: this module is independent of files and networks.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Scores = npt.NDArray[np.float32]
 
 
 class Window(NamedTuple):
-    """A part of a recording, ready for the network.
+    """A window of a recording, ready for the network.
 
     Attributes:
         start: Its first frame in the recording.
-        n_frames: How many of its frames are of audio; fewer than the network's if it is padded.
+        n_frames: Number of frames with audio; fewer than the network's if it is padded.
         waveform: (n_samples,), peak 0.5.
-        end: Samples of the recording that it reaches; all of them if it is the last.
-        is_last: Whether the recording ends with it.
-        is_silent: Whether its audio was too quiet, before it was scaled, to hold anything.
+        end: Its last sample in the recording, exclusive; the recording's length if it is the last.
+        is_last: Whether it is the last window.
+        is_silent: Whether its audio, before scaling, was too quiet to contain anything.
     """
 
     start: int
@@ -39,14 +39,15 @@ class Window(NamedTuple):
 
 
 def cut(blocks: Iterable[Audio], grid: Grid) -> Iterator[Window]:
-    """Cut a recording, in pieces of any length, into windows; at most two and a piece are held.
+    """Cut a recording, in blocks of any length, into windows; holds at most two and a block.
 
-    A window comes as soon as the recording is a hop longer than it. The last one is moved back so
-    that it ends where the recording ends, to less than a hop. A recording that is shorter than a
-    window is padded with silence.
+    A window is yielded once a further hop of audio has arrived. The last one is moved back so that
+    it ends within a hop of the recording's end. A recording shorter than a window is padded with
+    silence.
     """
     shift = grid.stride * grid.hop
-    # `held` begins with frame `start`, whose window `is_out` or not yet; `waiting` comes after it.
+    # `held` starts at frame `start`; `is_out` tells whether that window was yielded. `waiting`
+    # follows it.
     start, held, is_out = 0, np.zeros(0, np.float32), False
     waiting, n_held = [held], 0
     for block in blocks:
@@ -75,12 +76,12 @@ def _window(held: Audio, start: int, grid: Grid) -> Window:
 
 
 class CrossFade:
-    """Joins the frame scores of a recording's windows.
+    """Joins the frame scores of a recording's windows by linear cross-fades.
 
-    Over the last `n_shared` frames before a window takes over, its weight grows linearly and that
-    of what came before falls, so that weights sum to one: a constant stays that constant. Frames
-    come out as soon as no later window reaches them: all but the last `n_shared` at once, since the
-    last window, which is moved back over more frames than it needs, changes no more of them.
+    Over `n_shared` frames, the weight of the new window rises linearly while that of the previous
+    one falls; weights sum to one, so constants are preserved. Frames are returned as soon as no
+    later window can change them, which is at once for all but the last `n_shared`, since the last
+    window, although moved back over more frames, changes no more than these.
     """
 
     def __init__(self, n_classes: int, n_shared: int) -> None:
@@ -88,12 +89,12 @@ class CrossFade:
         self._held = np.zeros((n_classes, 0), np.float32)
 
     def push(self, start: int, frame: Scores) -> Scores:
-        """Take the next window's scores (C, t), which reach as far as the last one's at least.
+        """Add the next window's scores (C, t), which must not end before the previous one's.
 
-        Its first frame lies at least `n_shared` frames before the end of the last window.
+        Its first frame must be at least `n_shared` frames before the end of the previous window.
 
         Returns:
-            (C, t') scores of the next frames.
+            (C, t') scores of the next final frames.
         """
         assert start <= self._start, "windows share fewer frames than they should"
         frame, n_held = frame[:, self._start - start :], self._held.shape[1]
@@ -106,7 +107,7 @@ class CrossFade:
         return done
 
     def finish(self) -> Scores:
-        """(C, t) scores of the frames that are left."""
+        """(C, t) scores of the remaining frames."""
         return self._held
 
 
@@ -116,13 +117,13 @@ def join(
     n_frames: npt.NDArray[np.integer],
     n_shared: int,
 ) -> npt.NDArray[np.floating]:
-    """Frame scores of all windows of a recording (W, C, T) -> (C, t).
+    """Join the frame scores of all windows of a recording: (W, C, T) -> (C, t).
 
     Args:
-        frame: Of each window.
-        start: (W,) its first frame in the recording.
-        n_frames: (W,) how many of its frames are of audio.
-        n_shared: Frames that neighbouring windows share.
+        frame: Scores of each window.
+        start: (W,) first frame of each window in the recording.
+        n_frames: (W,) number of frames with audio in each window.
+        n_shared: Frames that adjacent windows share.
     """
     fade = CrossFade(frame.shape[1], n_shared)
     each = zip(frame, start.tolist(), n_frames.tolist(), strict=True)
