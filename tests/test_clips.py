@@ -97,7 +97,7 @@ def test_a_folder_of_negatives_holds_none_of_the_classes(clips, column):
 @pytest.mark.parametrize(
     ("folder", "found"),
     [
-        ("elsewhere", "that it is elsewhere"),
+        ("elsewhere", "a folder elsewhere"),
         ("recordings/none", "no such folder; paths in data.yaml are relative to that file"),
         ("recordings/empty", "no audio in it"),
     ],

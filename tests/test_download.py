@@ -276,7 +276,7 @@ def test_a_download_that_was_given_up_goes_on_where_it_was(world, monkeypatch, o
     monkeypatch.setattr(transfer, "N_TRIES", 1)
     world.publish("tau2019", f"{TAU}.audio.1.zip")
     world.server.replies = [Reply(cut_at=50)]
-    one_sentence(world.download("tau2019"), "gave up", "the same command goes on there")
+    one_sentence(world.download("tau2019"), "gave up", "the same command resumes there")
     assert not world.park.exists()
     done(world.download("tau2019"))
     assert world.server.ranges == [None, "bytes=50-"]
@@ -372,7 +372,7 @@ def test_a_size_that_was_only_estimated_is_no_condition(world):
     [
         (zipped({"../evil": b"1"}), "does not stay in the folder"),
         (zipped({"zeros": bytes(19_000)}), "expected at most"),
-        (zipped({"a": b"1" * 100})[:-30], "no whole ZIP file"),
+        (zipped({"a": b"1" * 100})[:-30], "not a complete ZIP file"),
         (zipped({str(n): b"" for n in range(1021)}), "at most 1,020 files"),
     ],
     ids=["path", "bomb", "cut", "files"],

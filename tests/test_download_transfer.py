@@ -176,7 +176,7 @@ def test_a_server_that_asks_for_hours_is_not_waited_for(server, fetching):
 
 def test_after_failures_in_a_row_it_gives_up_and_keeps_what_has_come(server, fetching):
     server.replies = [Reply(cut_at=500), *[Reply(status=503)] * 50]
-    with pytest.raises(UnreachableError, match=r"503.* 8 times in a row; what has come is kept"):
+    with pytest.raises(UnreachableError, match=r"503.* 8 times in a row; the partial file is kept"):
         fetching.run()
     assert fetching.waits == [1, 2, 4, 8, 16, 32, 64]
     assert fetching.part.read_bytes() == CONTENT[:500]
@@ -333,7 +333,9 @@ def test_a_server_that_drips_is_left_and_what_came_is_kept(server, tmp_path, dro
 
 def test_a_server_that_only_drips_is_given_up(server, fetching, drop):
     server.replies = [Reply(drip=drop(0))] * 50
-    with pytest.raises(UnreachableError, match=f"{SLOW}, 8 times in a row; what has come is kept"):
+    with pytest.raises(
+        UnreachableError, match=f"{SLOW}, 8 times in a row; the partial file is kept"
+    ):
         fetching.run()
     assert len(server.requests) == transfer.N_TRIES
 

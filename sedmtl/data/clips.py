@@ -30,7 +30,7 @@ from sedmtl.store import ClipTable, EventTable, check_n_classes
 
 @dataclass(frozen=True)
 class LabelledClips(ClipTable):
-    """The recordings of the CSV, in its order; `classes`: all labels that occur, sorted."""
+    """The recordings of the CSV, in its order; `classes` are all labels that occur, sorted."""
 
     paths: Sequence[Path]
     classes: tuple[str, ...]
@@ -49,10 +49,10 @@ class LabelledClips(ClipTable):
         )
 
     def within(self, durations_s: Sequence[float]) -> Self:
-        """The same recordings with events cut to the recordings' durations.
+        """The same recordings, with events cut to the recordings' durations.
 
-        A label that ends after its recording is cut, because people round times. One that begins
-        after it belongs to another recording or has another unit.
+        A label that ends after its recording is cut, because people round times. A label that
+        begins after it is an error: it belongs to another recording or uses another unit.
 
         Raises:
             SedmtlError: An event begins after the end of its recording.
@@ -76,16 +76,17 @@ class LabelledClips(ClipTable):
 def load_clips(config: Config) -> LabelledClips:
     """Read the table of `corpus.clips`; no audio is opened.
 
-    Labels are separated by ';'. A file without labels holds none of the classes; likewise those
-    below `negatives` that the table does not list, which come last. Files cut from
-    one recording name it in the column `recording` or `group`: they share a fold and an inner
-    validation. Without a column `fold`, folds follow from the names and the seed of `mixing`.
+    Labels are separated by ';'. A file without labels holds none of the classes, and neither do
+    files below `negatives` that the table does not list, which come last. Files cut from one
+    recording name it in the column `recording` or `group`: they share a fold, and are all or none
+    in inner validation. Without a column `fold`, folds follow from the names and the seed of
+    `mixing`.
 
     Raises:
-        SedmtlError: The table lacks a column or a filename, repeats one, has no label at all, a
-            fold that is not a number from 1 to 255, a recording in two folds, or a file outside
-            the root; `negatives` is outside it, too, or holds no audio; or the strong labels name
-            other files, or contradict the weak ones.
+        SedmtlError: The table lacks a column or a filename, repeats a filename, has no label at
+            all, a fold that is not a number from 1 to 255, a recording in two folds, or a file
+            outside the root; `negatives` is outside the root or holds no audio; or the strong
+            labels name files that the table does not list, or contradict the weak labels.
     """
     settings, table, root = place_of_clips(config)
     rows: Sequence[Row] = read_table(table, ("filename", "labels"), unique="filename")
@@ -111,7 +112,7 @@ def load_clips(config: Config) -> LabelledClips:
 
 
 def recording_path(config: Config, name: str) -> Path:
-    """The file of a recording by its name in the table of `corpus.clips`.
+    """Path of a recording, given its name in the table of `corpus.clips`.
 
     Raises:
         SedmtlError: There is no such table, or the file is outside the root.
@@ -121,10 +122,10 @@ def recording_path(config: Config, name: str) -> Path:
 
 
 def place_of_clips(config: Config) -> tuple[Clips, Path, Path]:
-    """The settings of `corpus.clips`, its table, and the folder of its recordings.
+    """Settings of `corpus.clips`, path of its table, and folder of its recordings.
 
     Raises:
-        SedmtlError: There are none.
+        SedmtlError: `data.yaml` has no `corpus.clips`.
     """
     settings = config.corpus.clips
     if settings is None:
@@ -134,9 +135,9 @@ def place_of_clips(config: Config) -> tuple[Clips, Path, Path]:
 
 
 def _negatives(folder: Path, root: Path, rows: Sequence[Row], seed: int) -> list[dict[str, str]]:
-    """Rows of a table for the recordings in a folder below the root that have none.
+    """Make table rows for the recordings in a folder below the root that have none.
 
-    If the table gives folds, these are spread over them by their names.
+    If the table gives folds, the new rows are assigned to them by name.
     """
     place, base = (Path(os.path.normpath(each.absolute())) for each in (folder, root))
     found, unreadable = search(folder)
@@ -144,9 +145,9 @@ def _negatives(folder: Path, root: Path, rows: Sequence[Row], seed: int) -> list
     if not folder.is_dir():
         fault = "no such folder; paths in data.yaml are relative to that file"
     elif not place.is_relative_to(base):
-        fault = "that it is elsewhere"
+        fault = "a folder elsewhere"
     elif unreadable:
-        fault = f"that {unreadable[0]} cannot be read"
+        fault = f"the unreadable folder {unreadable[0]}"
     if fault:
         raise SedmtlError(
             f"corpus.clips.negatives: expected {folder} to be a folder of recordings below {root} "
@@ -167,10 +168,11 @@ def _negatives(folder: Path, root: Path, rows: Sequence[Row], seed: int) -> list
 def _parts(
     rows: Sequence[Row], target: npt.NDArray[np.uint8], table: Path, mixing: Mixing
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """The fold of each row, and whether it is for inner validation.
+    """The fold of each row, and whether it is reserved for inner validation.
 
-    If folds are given but recordings are not, only whole folds are sure to be disjoint. Then no row
-    is reserved, and training uses the fold after the held-out one. That needs three folds.
+    If folds are given but recordings are not, only whole folds are known to be disjoint. Then no
+    row is reserved, and training validates on the fold after the held-out one, which needs three
+    folds.
     """
     folds = [row.get("fold", "") for row in rows]
     recordings = groups_of(rows)
@@ -209,7 +211,7 @@ def _strong_labels(
     index: Mapping[str, int],
     target: npt.NDArray[np.uint8],
 ) -> EventTable:
-    """The events of label files, in order of clips."""
+    """Read the events of label files, in order of clips."""
     labels, unknown = by_recording(read_strong_labels(path), names, path)
     if unknown:
         raise SedmtlError(

@@ -1,4 +1,4 @@
-"""New mixtures of a training pool, by the rules of the plan; no audio is read."""
+"""Random new mixtures of a training pool, by the rules of the plan; no audio is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sedmtl.data.plan import PlannedEvent, Pool, choose_onsets
 from sedmtl.runtime.errors import SedmtlError
 
 Chances = npt.NDArray[np.float64]
-"""(n,) of drawing each of n clips; they sum to 1."""
+"""(n,) probability of drawing each of n clips; they sum to 1."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class DrawnEvent(PlannedEvent):
     """An event of a new mixture.
 
     Attributes:
-        part: Which part of its clip it is, by number.
-        speed: How many times as fast it is played.
+        part: Index of the part of its clip.
+        speed: Playback speed relative to the recording.
     """
 
     part: int
@@ -40,10 +40,10 @@ class Drawn(NamedTuple):
 
 
 def join_pools(pools: Iterable[Pool]) -> Pool:
-    """The pool of all training folds.
+    """Join the pools of all training folds.
 
     Raises:
-        SedmtlError: It has no clip or no scene.
+        SedmtlError: They have no clip or no scene.
     """
     clips, scenes = zip(*((pool.clips, pool.scenes) for pool in pools), strict=True)
     joined = Pool(sum(clips, ()), sum(scenes, ()))
@@ -67,17 +67,17 @@ def draw(
 ) -> Drawn:
     """Draw one mixture.
 
-    Every scene of the pool is equally likely, and every clip unless chances are given; a clip is
-    in a mixture once, unless the pool has fewer clips than the mixture events.
+    Every scene of the pool is equally likely, and so is every clip unless `chances` are given. A
+    clip occurs at most once per mixture, unless the mixture has more events than the pool clips.
 
     Args:
-        pool: What to draw from.
-        lengths_s: Of the parts of each clip, by its name.
-        mixing: The rules of onsets and overlap.
-        remix: The ranges of SNR and number of events.
-        snr_db: Where `remix` gives no range.
-        rng: Of this mixture.
-        chances: Of drawing each clip of the pool, if they are not equal.
+        pool: Clips and scenes to draw from.
+        lengths_s: Lengths of the parts of each clip, by clip name.
+        mixing: The rules for onsets and overlap.
+        remix: The ranges of SNR, number of events and speed.
+        snr_db: SNR if `remix` gives no range.
+        rng: Generator of this mixture.
+        chances: Probability of each clip of the pool; by default all are equal.
     """
     fewest, most = remix.events_per_mixture or (mixing.events_per_mixture,) * 2
     n_events = int(rng.integers(fewest, most, endpoint=True))
@@ -89,7 +89,7 @@ def draw(
     clips = [pool.clips[i] for i in chosen]
     parts = [int(rng.integers(len(lengths_s[clip.name]))) for clip in clips]
     speeds = rng.uniform(*remix.speed, len(clips)).tolist()
-    # An event that is played slowly ends at `event_s` as any other.
+    # A slowed-down event is cut at `event_s`, like any other.
     as_played_s = [
         min(lengths_s[clip.name][part] / speed, mixing.event_s)
         for clip, part, speed in zip(clips, parts, speeds, strict=True)

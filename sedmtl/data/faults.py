@@ -1,4 +1,4 @@
-"""Recordings whose fault only decoding shows, remembered so that they are not tried every time."""
+"""A record of recordings that failed to decode, so that they are not decoded again every time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class UnreadableRecordingError(SedmtlError):
 
 
 class Faults:
-    """What is known of the recordings of a table.
+    """The recordings of a table that could not be decoded.
 
     Args:
-        path: Where it is kept; what stands there and is not ours to read counts as nothing.
+        path: File of the record; an unreadable one counts as empty.
         clips: The table.
     """
 
@@ -30,7 +30,7 @@ class Faults:
         self._path, self._clips = path, clips
 
     def known(self) -> dict[int, str]:
-        """Why rows could not be read, of those whose files have not changed since."""
+        """Errors by row, for files that have not changed since."""
         try:
             kept = parse_json(read_bytes(self._path))
             found = {}
@@ -46,7 +46,7 @@ class Faults:
             return {}
 
     def keep(self, errors: Mapping[int, SedmtlError]) -> None:
-        """Remember these, and those known."""
+        """Add errors, by row, to the record."""
         found = {**self.known(), **{row: str(error) for row, error in errors.items()}}
         kept = {
             self._clips.name[row]: [*Stamp.of(self._clips.paths[row]), text]

@@ -1,6 +1,6 @@
-"""The folds of one's own recordings: from their names, or balanced by class.
+"""Folds of custom recordings, assigned by name or balanced by class.
 
-Files of one group, cut from one recording or made at one place, are never in two folds.
+Files of one group, such as those cut from one recording or made at one place, share a fold.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from sedmtl.runtime.outputs import write_output
 from sedmtl.runtime.tables import read_table
 
 HIGHEST = 255
-"""The highest number of a fold."""
+"""Highest fold number."""
 
 Folds = npt.NDArray[np.uint8]
 
 
 def groups_of(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """The group of each row: its column `recording`, else `group`, else the file's name."""
+    """The group of each row: its `recording`, else its `group`, else its file name."""
     return [class_name(row.get("recording") or row.get("group") or row["filename"]) for row in rows]
 
 
 def labels_of_rows(rows: Sequence[Mapping[str, str]]) -> tuple[list[list[str]], tuple[str, ...]]:
-    """The column `labels` of each row, separated by ';', and all classes that occur, sorted."""
+    """Parse the column `labels` (separated by ';') of each row; also return all classes, sorted."""
     labels = [
         [class_name(label.strip()) for label in row["labels"].split(";") if label.strip()]
         for row in rows
@@ -41,7 +41,7 @@ def labels_of_rows(rows: Sequence[Mapping[str, str]]) -> tuple[list[list[str]], 
 
 
 def target_of(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """(n, C) of 0 and 1: which classes each row has."""
+    """Multi-hot labels of each row: (n, C) of 0 and 1."""
     index = {label: i for i, label in enumerate(classes)}
     target = np.zeros((len(labels), len(classes)), np.uint8)
     for row, each in enumerate(labels):
@@ -50,10 +50,9 @@ def target_of(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> npt.ND
 
 
 def folds_by_name(groups: Sequence[str], n_folds: int, seed: int) -> Folds:
-    """The fold of each row by a hash of its group: no other row has a say in it.
+    """Assign each row a fold by a hash of its group, independently of all other rows.
 
-    Recordings that are added later leave the old ones where they are. The folds are as even as
-    chance makes them.
+    Adding recordings does not move existing ones. Fold sizes are random.
 
     Returns:
         (n,) from 1.
@@ -64,10 +63,10 @@ def folds_by_name(groups: Sequence[str], n_folds: int, seed: int) -> Folds:
 
 
 def given_folds(texts: Sequence[str], groups: Sequence[str], table: Path) -> Folds:
-    """The column `fold`, where 0 stands for an empty one; no group may be in two.
+    """Parse the column `fold`, one fold per group; 0 for groups without one.
 
     Raises:
-        SedmtlError: A fold is no number from 1 to 255, or a group has two.
+        SedmtlError: A fold is not a number from 1 to 255, or a group has two.
     """
     home: dict[str, int] = {}
     for text, group in zip(texts, groups, strict=True):
@@ -89,24 +88,24 @@ def given_folds(texts: Sequence[str], groups: Sequence[str], table: Path) -> Fol
 def balanced_folds(
     target: npt.NDArray[np.uint8], groups: Sequence[str], n_folds: int, known: Folds
 ) -> Folds:
-    """Give each row without a fold one, so that each class is spread evenly over the folds.
+    """Assign a fold to each row without one, so that each class is spread evenly over the folds.
 
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011) of groups: the
-    rarest class is served first, its largest group first, and each group goes to the fold that
-    lacks most of the class, then to the one that lacks most clips.
+    rarest class comes first, and in it the largest group; each group goes to the fold that lacks
+    most clips of the class and, among equals, most clips in total.
 
     Args:
         target: (n, C) of 0 and 1.
-        groups: (n,) of the rows.
+        groups: (n,) group of each row.
         n_folds: Number of folds.
-        known: (n,) the folds that rows have already; 0 for those that have none.
+        known: (n,) folds already assigned; 0 for rows without one.
 
     Returns:
-        (n,) from 1; all known ones are as they were.
+        (n,) from 1; known folds are unchanged.
     """
-    # Sorted names: the order of the rows decides nothing.
+    # np.unique sorts the names, so the order of the rows does not matter.
     names, first, group = np.unique(groups, return_index=True, return_inverse=True)
-    holds = np.hstack([target > 0, np.ones((len(target), 1), bool)])  # the last: any clip
+    holds = np.hstack([target > 0, np.ones((len(target), 1), bool)])  # last column: all clips
     n_clips = np.zeros((len(names), holds.shape[1]), int)
     np.add.at(n_clips, group, holds)
     fold = known[first].astype(int)
@@ -125,18 +124,18 @@ def balanced_folds(
 
 
 def write_folds(table: Path, n_folds: int, out: Path, *, force: bool) -> Folds:
-    """Copy a table of recordings with a column `fold` for every row.
+    """Copy a table of recordings and fill its column `fold`.
 
-    Folds that the table has stay, and so do those of an earlier copy for the same file names. A
-    table without recordings or groups gets a column `recording`, each file being one: otherwise
-    inner validation would be a whole fold (`data.clips.load_clips`).
+    Folds in the table are kept, and so are those of an earlier copy for the same file names. A
+    table without recordings or groups gets a column `recording` with the file names: otherwise
+    inner validation would take a whole fold (`data.clips.load_clips`).
 
     Returns:
         (n,) the folds.
 
     Raises:
-        SedmtlError: The table cannot be read, has fewer groups than folds, or folds that cannot
-            be; or a file of the user would be overwritten.
+        SedmtlError: The table cannot be read, has fewer groups than folds, or invalid folds; or a
+            file of the user would be overwritten.
     """
     rows = read_table(table, ("filename", "labels"), unique="filename")
     groups = groups_of(rows)

@@ -1,4 +1,4 @@
-"""Where the frames of a frozen encoder lie beside those of a log-mel."""
+"""Alignment of a frozen encoder's frames with those of a log-mel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sedmtl.store import EncoderCard, Store
 
 
 def frame_input(encoder: EncoderCard | None, logmel: Grid) -> FrameInput | None:
-    """What networks need to know of an encoder's frames; None if there is none."""
+    """What networks need to know about an encoder's frames; None without an encoder."""
     if encoder is None:
         return None
     rate_hz = encoder.rate_hz
@@ -16,11 +16,11 @@ def frame_input(encoder: EncoderCard | None, logmel: Grid) -> FrameInput | None:
 
 
 def frames_of(store: Store) -> FrameInput | None:
-    """Of a feature store, opened for its log-mel."""
+    """`frame_input` of a feature store that is opened for its log-mel."""
     return None if store.encoder is None else frame_input(store.encoder, logmel_grid(store))
 
 
 def logmel_grid(store: Store) -> Grid:
-    """The frames of the log-mel of a feature store."""
+    """Frame grid of the log-mel of a feature store."""
     made, (n_frames, _) = store.attributes, store.shape_of("logmel")
     return Grid(made["sample_rate"], made["n_samples"], n_frames, made["window"], made["hop"])

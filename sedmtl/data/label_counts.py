@@ -1,4 +1,4 @@
-"""How many of one's own recordings hold each class, in which folds."""
+"""Counts of custom recordings per class and fold."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from sedmtl.runtime.text import aligned, counted
 from sedmtl.store import ClipTable
 
 MOST = 100
-"""Classes that a table has at most."""
+"""Most classes in a table."""
 
 FEW = 10
-"""A class with fewer recordings is named: some folds will have too few to learn or to score it."""
+"""Classes with fewer recordings are warned about: some folds have too few to train or score."""
 
 
 def table_of_classes(
     clips: ClipTable, classes: Sequence[str], lengths_s: Sequence[float] | None = None
 ) -> list[str]:
-    """Lines of a table: recordings, seconds where known, and recordings in each fold.
+    """Format a table of recordings, seconds where known, and recordings in each fold, per class.
 
-    Of more than `MOST` classes, those with the fewest recordings are shown.
+    If there are more than `MOST` classes, those with the fewest recordings are shown.
 
     Args:
         clips: The recordings.
         classes: C names.
-        lengths_s: (n,) of the recordings.
+        lengths_s: (n,) lengths of the recordings.
     """
     folds = np.unique(clips.fold)
     heads = ["class", "recordings", *(["seconds"] if lengths_s is not None else [])]
@@ -49,7 +49,7 @@ def table_of_classes(
 
 
 def rare_classes(clips: ClipTable, classes: Sequence[str]) -> str | None:
-    """A warning that names the classes with few recordings; None if there are none."""
+    """Warning that names the classes with few recordings; None if there are none."""
     counts = (clips.target > 0).sum(axis=0)
     rare = [f"{classes[i]} ({counts[i]})" for i in np.argsort(counts) if counts[i] < FEW]
     if not rare:

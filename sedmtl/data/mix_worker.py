@@ -1,6 +1,6 @@
-"""What the workers of `sedmtl mix` do: decode the event clips once, then render the mixtures.
+"""Work of the `sedmtl mix` workers: decode the event clips once, then render the mixtures.
 
-The audio of the events goes to one file, which threads and the workers of a cluster can read.
+The audio of the events goes into one file, which both threads and cluster workers can read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class EventSlice(NamedTuple):
     """Position of an event's audio in an `EventFile`, in samples, and its levels.
 
     Attributes:
-        level: As in `render.EventAudio`, like `snr_offset_db`.
+        level: As in `render.EventAudio`.
+        snr_offset_db: As in `render.EventAudio`.
     """
 
     first: int
@@ -39,7 +40,7 @@ class EventSlice(NamedTuple):
 class EventFile:
     """The decoded audio of all events: float32, one after the other.
 
-    3,710 events of 2 s are 0.95 GB, better kept on disk and in the page cache than in the heap.
+    3,710 events of 2 s take 0.95 GB, better kept on disk and in the page cache than on the heap.
     """
 
     path: Path
@@ -50,7 +51,7 @@ class EventFile:
             file.write(samples.data)
 
     def read(self, segment: EventSlice) -> EventAudio:
-        """The audio of one event.
+        """Read the audio of one event.
 
         Raises:
             SedmtlError: The file is too short.
@@ -63,10 +64,10 @@ class EventFile:
 
 
 class MixtureSpec(NamedTuple):
-    """What one mixture is made of; small, since it is sent to a worker.
+    """The parts of one mixture; small, since it is sent to a worker.
 
     Attributes:
-        onsets: Where each event begins, in samples.
+        onsets: Onset of each event, in samples.
     """
 
     scene_path: Path
@@ -94,7 +95,7 @@ def decode_events(clips: Sequence[EventClip], mixing: Mixing) -> Arrays:
 
 
 def decode_event(clip: EventClip, mixing: Mixing) -> EventAudio:
-    """Decode and resample the first `event_s` seconds of a clip; raises as `decode_events`."""
+    """Decode, resample and cut a clip to its first `event_s` seconds; raises as `decode_events`."""
     return cut_event(decode_clip(clip, mixing), 0, mixing)
 
 
@@ -108,10 +109,10 @@ def decode_clip(clip: EventClip, mixing: Mixing) -> EventAudio:
 
 
 def cut_event(whole: EventAudio, start: int, mixing: Mixing) -> EventAudio:
-    """The `event_s` seconds of a clip that begin at a sample, with their level."""
+    """Cut `event_s` seconds, starting at sample `start`, and determine their level."""
     segment = whole.segment[start : start + mixing.n_event_samples]
     heard = audio.rms(segment) if mixing.snr_over == "segment" else 0.0
-    # A silent segment has no level; that of its file keeps the mixture finite.
+    # A silent segment has no level; its file's level keeps the mixture finite.
     return EventAudio(segment, heard or whole.level)
 
 

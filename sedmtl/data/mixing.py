@@ -46,10 +46,10 @@ from sedmtl.store import (
 )
 
 BLOCK = 4
-"""Mixtures rendered, or clips decoded, per block: enough to keep a thread busy, but small."""
+"""Mixtures rendered or clips decoded per block: enough to keep a thread busy, small in memory."""
 
 MANY = 50_000
-"""Mixtures whose planning takes a second or more: it is announced."""
+"""Number of mixtures from which planning takes a second or more and is announced."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class MixOptions:
     """Options of the command line.
 
     Attributes:
-        stems: Whether to store events and scene separately, too, and each event alone.
+        stems: Whether to also store the event part, the scene part and each event separately.
         n_wavs: How many mixtures to export as WAV files.
         n_workers: Number of threads.
         scheduler: Address of a Dask cluster to use instead of threads.
@@ -72,7 +72,7 @@ class MixOptions:
 
 @dataclass(frozen=True)
 class _Job:
-    """One run: what is mixed, by whom, and in which folder for what does not stay."""
+    """One run: what to mix, the workers, and the folder for temporary files."""
 
     config: Config
     options: MixOptions
@@ -82,17 +82,17 @@ class _Job:
 
     @property
     def segments(self) -> EventFile:
-        """The audio of the events."""
+        """The file with the audio of the events."""
         return EventFile(self.scratch / "events.f32")
 
 
 def mix(config: Config, options: MixOptions) -> list[Path]:
-    """Plan the mixtures, render them at every SNR, write one store per SNR.
+    """Plan the mixtures, render them at every SNR, and write one store per SNR.
 
     Returns:
         The stores, in order of the SNRs.
     """
-    for snr_db in options.snrs_db:  # which no schema validates
+    for snr_db in options.snrs_db:  # not validated by the schema
         if not -100 <= snr_db <= 100:
             raise SedmtlError(f"--snr: expected -100 to 100 dB, found {snr_db:g}")
     paths = [mixture_path(config.work_dir, snr_db) for snr_db in options.snrs_db]
@@ -133,7 +133,7 @@ def plan_project(config: Config) -> Plan:
 def _write_stores(paths: Sequence[Path], job: _Job) -> None:
     """Render in one pass over the mixtures: each scene is read once for all SNRs."""
     folder, planned, snrs_db = paths[0].parent, job.planned, job.options.snrs_db
-    # Before reading the audio: a file that changes meanwhile has another stamp next time.
+    # Before reading the audio: a file that changes in the meantime has another stamp next time.
     clips = [event.clip.path for mixture in planned.mixtures for event in mixture.events]
     scenes = [mixture.scene.path for mixture in planned.mixtures]
     stamp = stamp_of(dict.fromkeys([*clips, *scenes]))
@@ -162,7 +162,7 @@ def _read_events(job: _Job, folder: Path) -> dict[str, EventSlice]:
     """Decode every clip of the plan once into one file; return its slices by clip name."""
     mixing = job.config.mixing
     used = {event.clip.name: event.clip for m in job.planned.mixtures for event in m.events}
-    # The workers of a cluster may run in another folder.
+    # Cluster workers may run in another folder.
     clips = [replace(clip, path=clip.path.absolute()) for clip in used.values()]
     blocks = [clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)]
     segments: list[EventSlice] = []
@@ -253,21 +253,21 @@ def _writer(
 
 
 def _remove_wavs(path: Path) -> None:
-    """Remove the WAV files of an earlier plan beside a store, and their folder if it is empty."""
+    """Remove the WAV files that an earlier plan exported, and their folder if it is empty."""
     folder, wavs = path.with_suffix(""), Outputs(path.parent)
     found = [each for each in folder.glob("mix_*.wav") if MIXTURE_NAME.fullmatch(each.name)]
     theirs = [each for each in found if not wavs.remove(each)]
     if theirs:
         progress.say(
             f"warning: {theirs[0]} was not written by sedmtl or has been changed since, so it "
-            f"stays ({len(theirs)} of {len(found)} files), but it is no mixture of {path.name}"
+            f"stays ({len(theirs)} of {len(found)} files), but it is not a mixture of {path.name}"
         )
     with suppress(OSError):  # it has other files, or does not exist
         folder.rmdir()
 
 
 def _write_wavs(path: Path, wavs: Outputs, sample_rate: int, n_wavs: int) -> None:
-    """Export the first mixtures of a store as WAV files to a folder beside it."""
+    """Export the first mixtures of a store as WAV files to a folder next to it."""
     with Store(path, "waveform") as store:
         for row in range(min(n_wavs, len(store))):
             wav_path = path.with_suffix("") / store.clips.name[row]

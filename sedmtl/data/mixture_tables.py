@@ -1,4 +1,4 @@
-"""What a store says of planned mixtures: its clips, and their events."""
+"""The store's tables of planned mixtures: clips and events."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sedmtl.store import ClipTable, EventTable
 
 
 def clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -> ClipTable:
-    """The clips of a store at one SNR.
+    """Make the clip table of a store at one SNR.
 
     Args:
         planned: The mixtures.
-        events: The audio of each event, by the name of its clip.
-        snr_db: Of the store.
+        events: The audio of each event, by clip name.
+        snr_db: Nominal SNR of the store.
     """
     mixtures = planned.mixtures
     offset_db = {name: event.snr_offset_db for name, event in events.items()}
@@ -35,7 +35,7 @@ def clip_table(planned: Plan, events: Mapping[str, EventSlice], snr_db: float) -
 
 
 def event_table(mixtures: Sequence[Sequence[PlannedEvent]], classes: Sequence[str]) -> EventTable:
-    """The events of mixtures as a store has them, without their realised SNRs (NaN)."""
+    """Make the event table of mixtures, without realised SNRs (NaN)."""
     index = {label: i for i, label in enumerate(classes)}
     rows = [
         (i, index[event.clip.label], event.onset_s, event.offset_s)

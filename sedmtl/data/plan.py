@@ -1,4 +1,4 @@
-"""The plan: fold, scene, events and onsets of every mixture, decided before reading any audio."""
+"""The plan: fold, scene, events and onsets of every mixture, drawn before any audio is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sedmtl.events import Event
 from sedmtl.runtime.errors import SedmtlError
 
 MIXTURE_NAME = re.compile(r"mix_\d+\.wav")
-"""Pattern of the mixtures' names."""
+"""Pattern of mixture names."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class PlannedEvent:
 
 @dataclass(frozen=True)
 class PlannedMixture:
-    """One mixture: its fold (from 1), its scene, its events in order of onset.
+    """One mixture: its fold (from 1), its scene, and its events in order of onset.
 
     Attributes:
-        validation: Whether it is in the inner validation part of its fold, which shares no
-            recording of an event with the rest.
+        validation: Whether it belongs to the inner validation part of its fold, which shares no
+            event recording with the rest.
     """
 
     name: str
@@ -55,9 +55,9 @@ class PlannedMixture:
 
 @dataclass(frozen=True)
 class Pool:
-    """What the training mixtures of a fold may be made of.
+    """Clips and scenes available for the training mixtures of a fold.
 
-    It holds no recording and no scene of the fold's inner validation.
+    Recordings and scenes of the fold's inner validation are excluded.
     """
 
     clips: tuple[EventClip, ...]
@@ -69,7 +69,7 @@ class Plan:
     """All mixtures of all folds; the same at every SNR.
 
     Attributes:
-        pools: Of each fold, from 1.
+        pools: The pool of each fold, in order of folds.
     """
 
     classes: tuple[str, ...]
@@ -77,7 +77,7 @@ class Plan:
     pools: tuple[Pool, ...]
 
     def strong_labels(self) -> dict[str, list[Event]]:
-        """The strong labels of every mixture, by its name."""
+        """The strong labels of every mixture, by mixture name."""
         return {mixture.name: [e.truth for e in mixture.events] for mixture in self.mixtures}
 
     def text(self) -> str:
@@ -113,14 +113,14 @@ def plan(
     """Decide every mixture.
 
     Args:
-        clips: The event clips; unusable ones only take part in the assignment of folds.
+        clips: The event clips; unusable ones only count in the assignment of folds.
         scenes: The scenes.
         durations_s: Length of each usable clip by its name; an event is the first
             `mixing.event_s` seconds of its clip.
         mixing: The protocol.
         rng: Draws folds, scenes, order, random onsets and reserved recordings, each from a
-            separate stream: the same events meet the same scenes whether onsets are fixed or
-            random.
+            separate stream, so that events and scenes are paired identically whether onsets are
+            fixed or random.
 
     Raises:
         SedmtlError: There are fewer scenes, or fewer recordings, than the protocol needs.
@@ -154,10 +154,10 @@ def plan(
 
 
 def n_validation(mixing: Mixing) -> int:
-    """Mixtures per fold for inner validation; 0 if one mixture would exceed a fifth."""
+    """Mixtures per fold for inner validation; 0 if a single mixture would exceed a fifth."""
     n_mixtures = mixing.mixtures_per_fold
     share = validation_share(mixing.folds * n_mixtures, mixing.folds)
-    # A tenth of 30 is 3, despite rounding.
+    # A tenth of 30 must be 3, despite rounding.
     n = int(share * n_mixtures + 1e-9)
     return max(1, n) if n_mixtures * LARGEST_SHARE >= 1 else 0
 
@@ -182,7 +182,7 @@ def _usable_by_fold(
 def _reserve(
     usable_by_fold: Sequence[Sequence[EventClip]], classes: Sequence[str], rng: np.random.Generator
 ) -> set[str]:
-    """The recordings reserved for the mixtures of inner validation."""
+    """Choose the recordings reserved for inner validation."""
     rows = [(fold, clip) for fold, usable in enumerate(usable_by_fold, 1) for clip in usable]
     fold = np.array([fold for fold, _ in rows], np.uint8)
     target = target_of([[clip.label] for _, clip in rows], classes)
@@ -194,10 +194,10 @@ def _reserve(
 def assign_folds(
     recordings: Sequence[str], n_folds: int, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Give every row a fold from 1 so that no recording is in two.
+    """Assign every row a fold from 1 so that no recording is in two folds.
 
-    The recordings are shuffled and numbered, and fold is `n % n_folds + 1`. If every row is a
-    separate recording, as in FSDKaggle2018, this is the recipe's rule.
+    The recordings are shuffled and numbered; number n goes to fold `n % n_folds + 1`. If every row
+    is a separate recording, as in FSDKaggle2018, this is the paper's rule.
 
     Returns:
         (n_rows,) uint8.
@@ -214,7 +214,7 @@ def _place(
     mixing: Mixing,
     rng: np.random.Generator,
 ) -> tuple[PlannedEvent, ...]:
-    """Give each event its time by the rule of `mixing.onsets`, in order of onset."""
+    """Place events by the rule of `mixing.onsets`; returns them in order of onset."""
     lengths_s = [min(durations_s[clip.name], mixing.event_s) for clip in clips]
     onsets_s = choose_onsets(lengths_s, mixing, rng)
     placed = [
@@ -227,9 +227,9 @@ def _place(
 def choose_onsets(
     lengths_s: Sequence[float], mixing: Mixing, rng: np.random.Generator
 ) -> Sequence[float]:
-    """An onset for each event, by the rule of `mixing.onsets`.
+    """Choose an onset for each event, by the rule of `mixing.onsets`.
 
-    Fewer events than there are fixed onsets take some of these at random.
+    If there are fewer events than fixed onsets, the onsets are drawn from these at random.
     """
     if mixing.onsets == "random":
         return _random_onsets(lengths_s, mixing, rng)
@@ -242,9 +242,9 @@ def choose_onsets(
 def _random_onsets(
     lengths_s: Sequence[float], mixing: Mixing, rng: np.random.Generator
 ) -> list[float]:
-    """Uniform onsets in whole milliseconds, apart from each other unless overlap is allowed.
+    """Draw uniform onsets in whole milliseconds; events are disjoint unless overlap is allowed.
 
-    Without overlap the free time is cut at uniform points and the events are placed at the cuts,
+    Without overlap, the free time is cut at uniform points and the events are placed at the cuts,
     which makes every arrangement in this order equally likely. Each event occupies whole
     milliseconds; if that leaves too little room, the last events are placed back to back.
     """

@@ -1,4 +1,4 @@
-"""One mixture from the audio of its events and its scene, at each SNR; no input or output."""
+"""Rendering of one mixture from the audio of its events and scene, at each SNR; no I/O."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sedmtl.data.audio import Audio, cut_or_repeat, rms
 from sedmtl.store import FULL_SCALE
 
 PROTOCOL = 1
-"""Raise it when the same plan would be rendered to other samples: stores are then rebuilt."""
+"""Raise it when the same plan would be rendered to different samples: stores are then rebuilt."""
 
 
 class EventAudio(NamedTuple):
     """The audio of an event, and the level used to scale it.
 
     Attributes:
-        segment: (n,) float32, a part of the clip: in stores its first `event_s` seconds.
-        level: The RMS that the SNR refers to: of the whole file (`snr_over: file`) or of the
+        segment: (n,) float32, a part of the clip; in stores its first `event_s` seconds.
+        level: The RMS that the SNR refers to: that of the whole file (`snr_over: file`) or of the
             segment (`snr_over: segment`).
     """
 
@@ -30,7 +30,7 @@ class EventAudio(NamedTuple):
 
     @property
     def snr_offset_db(self) -> float:
-        """How far the realised SNR is above the nominal one; -inf for a silent segment.
+        """Realised minus nominal SNR; -inf for a silent segment.
 
         The realised SNR is the RMS of the segment over the RMS of the whole scene.
         """
@@ -45,8 +45,8 @@ class Rendered:
     Attributes:
         waveform: (n_samples,) int16; amplitude = value / 32767.
         event_part: (n_samples,) float32, contribution of the events, before rounding.
-        segments: Of each event, from its onset on, at any level.
-        gain: What makes a segment its contribution to the waveform.
+        segments: Audio of each event from its onset, before scaling.
+        gain: Factor that scales a segment to its contribution to the waveform.
     """
 
     waveform: npt.NDArray[np.int16]
@@ -58,11 +58,10 @@ class Rendered:
     def stems(self) -> npt.NDArray[np.int16]:
         """(2, n_samples): events, scene. They sum to the waveform exactly."""
         events = np.rint(self.event_part).astype(np.int16)
-        # The scene's stem is the difference, so that the stems sum to the mixture exactly.
         return np.stack([events, self.waveform - events])
 
     def event_stems(self, n_samples: int) -> npt.NDArray[np.int16]:
-        """(K, n_samples): each event alone, from its onset on; zeros follow its end."""
+        """(K, n_samples): each event alone, starting at its onset and padded with zeros."""
         stems = np.zeros((len(self.segments), n_samples), np.int16)
         for stem, segment in zip(stems, self.segments, strict=True):
             stem[: len(segment)] = np.rint(segment * self.gain)
@@ -76,15 +75,15 @@ def render(
     n_samples: int,
     snrs_db: Sequence[float],
 ) -> Iterator[Rendered]:
-    """Make one mixture at each SNR.
+    """Render one mixture at each SNR.
 
     The scene is scaled to RMS 1 and each event to RMS 10^(snr/20); the mixture is
     (events + scene) / (2 max(|events|, |scene|)), so that nothing clips.
 
     Args:
-        events: None with a level of 0.
-        onsets: Where each begins, in samples.
-        scene: Not silent; cut, or repeated if it is too short.
+        events: The events, with levels above 0.
+        onsets: Onset of each event, in samples.
+        scene: A scene that is not silent; cut, or repeated if it is too short.
         n_samples: Length of the mixture.
         snrs_db: The nominal SNRs.
     """
@@ -103,7 +102,7 @@ def render(
         scale = FULL_SCALE / (2 * max(gain * event_peak, scene_peak))
         event_gain = np.float32(gain * scale)
         event_part = unit_events * event_gain
-        # In place: arrays of 10 s do not fit into the processor's cache, so each new one is slow.
+        # In place: arrays of 10 s exceed the processor's cache, so each new one is slow.
         mixture = scene * np.float32(scale)
         mixture += event_part
         waveform = np.rint(mixture, out=mixture).astype(np.int16)

@@ -1,9 +1,9 @@
-"""Recordings reserved for inner validation: stratified by class, none shared with training.
+"""Choice of recordings for inner validation: stratified by class, none shared with training.
 
 A recording is reserved as a whole, with all clips that were cut from it. The rule is a greedy
-form of iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011): classes are
-served rarest first, because a rare class leaves the least choice. scikit-learn's
-StratifiedGroupKFold takes one class per clip only.
+form of iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011): the rarest
+class comes first, because it leaves the least choice. scikit-learn's StratifiedGroupKFold supports
+only one class per clip.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SHARE = 0.1
 """Share of the training clips used for inner validation."""
 
 FEW, LARGEST_SHARE = 24, 0.2
-"""A tenth of a small set is too few clips to rank: then validation has 24, but at most a fifth."""
+"""A tenth of a small set is too few clips to rank: then validation gets 24, but at most a fifth."""
 
 MIN_FOLDS = 2
-"""Folds in which a class is reserved: one of them remains, whichever fold is held out."""
+"""Folds in which each class is reserved, so that one remains whichever fold is held out."""
 
 
 def validation_share(n_clips: int, n_folds: int) -> float:
-    """The share of each fold's clips used for inner validation, one fold being held out."""
+    """Share of each fold's clips used for inner validation, with one fold held out."""
     n_training = n_clips * (n_folds - 1) / n_folds
     return min(max(SHARE, FEW / n_training), LARGEST_SHARE)
 
@@ -38,22 +38,22 @@ def reserve(
 ) -> npt.NDArray[np.bool_]:
     """Choose the clips whose recordings are reserved.
 
-    Each class gives about `share` of its clips, but at least one recording in two folds if it
-    can. In each fold, each class, the clips without any label and the fold as a whole keep at least
-    one recording for training.
+    About `share` of each class's clips are reserved, but if possible at least one recording in each
+    of two folds. In each fold, each class, the clips without any label and the fold as a whole keep
+    at least one recording for training.
 
     Args:
         target: (n, C) of 0 and 1.
         recordings: (n,) names; a recording must lie in one fold.
         fold: (n,) from 1.
         share: Share of the clips to reserve, in [0, 1].
-        rng: Decides between equally suitable recordings; the order of the rows does not.
+        rng: Chooses between equally suitable recordings; the order of the rows has no effect.
 
     Returns:
         (n,) whether the clip is reserved.
     """
     unlabelled = ~target.any(axis=1, keepdims=True)
-    # The last column counts all clips: it fills the folds that have too few.
+    # The last column counts all clips and fills the folds that have too few.
     holds = np.hstack([target > 0, unlabelled, np.ones_like(unlabelled)])
     names, first, recording = np.unique(recordings, return_index=True, return_inverse=True)
     n_clips = np.zeros((len(names), holds.shape[1]), int)
@@ -67,10 +67,10 @@ def reserve(
 
 
 class _Reservation:
-    """What is reserved so far.
+    """The recordings reserved so far.
 
     Args:
-        n_clips: (R, C) clips of each recording that hold each class.
+        n_clips: (R, C) number of clips of each recording that hold each class.
         home: (R,) fold of each recording, from 0.
     """
 
@@ -87,7 +87,7 @@ class _Reservation:
     def fill(
         self, column: int, order: npt.NDArray[np.int_], share: float, n_folds_wanted: int
     ) -> None:
-        """Reserve recordings of a class until it has its share, and is in enough folds."""
+        """Reserve recordings of a class until it reaches its share and is in enough folds."""
         n_wanted = share * self._n_in_fold[:, column].sum()
         queues: list[list[int]] = [[] for _ in self._n_kept]
         for recording in order[self._n_clips[order, column] > 0]:
@@ -104,18 +104,18 @@ class _Reservation:
             )
             recording = queues[fold].pop()
             n_then = n_reserved.sum() + self._n_clips[recording, column]
-            # A recording of many clips may overshoot more than its absence falls short.
+            # A recording of many clips may overshoot by more than the current shortfall.
             comes_nearer = n_then - n_wanted <= n_wanted - n_reserved.sum()
             if comes_nearer or (lacks_folds and not n_reserved[fold]):
                 self._reserve(recording)
 
     def _n_ahead(self, fold: int, column: int, share: float) -> tuple[float, float]:
-        """By how many clips a fold exceeds its share: of the class, and in total."""
+        """Clips by which a fold exceeds its share of the class, and of all clips."""
         ahead = self._n_reserved[fold] - share * self._n_in_fold[fold]
         return float(ahead[column]), float(ahead[-1])
 
     def _reserve(self, recording: int) -> None:
-        """Reserve a recording, unless it is the last one for training of its class and fold."""
+        """Reserve a recording, unless one of its classes would lose its last in this fold."""
         fold, is_held = self._home[recording], self._n_clips[recording] > 0
         if self._n_kept[fold, is_held].min() > 1:
             self.reserved[recording] = True

@@ -1,4 +1,4 @@
-"""Which scenes the mixtures of each fold have."""
+"""Distribution of the scenes over the folds and their mixtures."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class SceneShare(NamedTuple):
     """The scenes of one fold; no scene is in two folds.
 
     Attributes:
-        of_mixtures: One for each mixture, in order.
-        own: All, each once: also those that no mixture needs.
+        of_mixtures: The scene of each mixture, in order.
+        own: All scenes of the fold, each once, including those that no mixture uses.
     """
 
     of_mixtures: list[Scene]
     own: list[Scene]
 
     def without(self, scenes: Iterable[Scene]) -> tuple[Scene, ...]:
-        """The fold's own scenes but these."""
+        """The fold's own scenes except the given ones."""
         names = {scene.name for scene in scenes}
         return tuple(scene for scene in self.own if scene.name not in names)
 
@@ -35,9 +35,9 @@ class SceneShare(NamedTuple):
 def share_scenes(
     scenes: Sequence[Scene], mixing: Mixing, rng: np.random.Generator
 ) -> list[SceneShare]:
-    """Share the scenes, shuffled, among the folds.
+    """Shuffle the scenes and divide them among the folds.
 
-    Each is used by one mixture, or with `reuse_scenes` by several of one fold.
+    Each scene is used by one mixture or, with `reuse_scenes`, by several of one fold.
 
     Raises:
         SedmtlError: There are fewer scenes than the protocol needs.
@@ -46,7 +46,7 @@ def share_scenes(
         shares = owned = _share_locations(scenes, mixing.folds, rng)
     else:
         order = shuffled(scenes, rng)
-        # Without reuse the folds take the shuffled scenes in order, as the recipe does.
+        # Without reuse the folds take the shuffled scenes in order, as in the paper.
         size = len(scenes) // mixing.folds
         if not mixing.reuse_scenes:
             size = min(size, mixing.mixtures_per_fold)
@@ -62,10 +62,10 @@ def share_scenes(
 
 
 def choose_validation(scenes: Sequence[Scene], n_wanted: int) -> list[bool]:
-    """Which mixtures of a fold, given their scenes, are for inner validation.
+    """Choose the mixtures of a fold for inner validation, given the scene of each.
 
-    They are all mixtures of some scenes, so that training has none of these scenes. If every scene
-    is used more often than `n_wanted`, they are the last mixtures of the fold.
+    All mixtures of a scene are chosen together, so that training never sees it. If every scene is
+    used more often than `n_wanted`, the last mixtures of the fold are chosen.
     """
     uses = Counter(scene.name for scene in scenes)
     chosen: set[str] = set()
@@ -87,7 +87,7 @@ def shuffled(items: Sequence[Item], rng: np.random.Generator) -> list[Item]:
 def repeated(
     items: Sequence[Item], n_wanted: int, rng: np.random.Generator, first: Sequence[Item] = ()
 ) -> list[Item]:
-    """`first`, then all items in one random order after another, until there are enough."""
+    """`first`, followed by all items in new random orders until there are `n_wanted`."""
     chosen = list(first)
     while len(chosen) < n_wanted:
         chosen += shuffled(items, rng)

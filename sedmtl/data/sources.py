@@ -1,4 +1,4 @@
-"""The audio that training draws new mixtures from: decoded once, into one memory-mapped file."""
+"""Audio from which training draws new mixtures, decoded once into a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import FULL_SCALE
 
 PROTOCOL = 2
-"""Raise it when the same audio would be decoded to other samples: the file is then made anew."""
+"""Raise it when the same audio would be decoded to different samples: the file is then rebuilt."""
 
 STEP_S = 0.1
-"""Seconds between the beginnings of two parts of a clip."""
+"""Seconds between the starts of two consecutive parts of a clip."""
 
 LEAST_LEVEL = 0.5
-"""Least RMS of a part of a clip, as a share of the whole clip's: what is quieter may be a pause."""
+"""Lowest RMS of a part, relative to that of its whole clip: a quieter part may be a pause."""
 
 Samples = npt.NDArray[np.int16]
 Item = TypeVar("Item")
 
 
 class Source(NamedTuple):
-    """The audio of an event, which is a part of its clip, or of a scene.
+    """The audio of a scene, or of an event, which is a part of its clip.
 
     Attributes:
         first: First sample in the file.
         n_samples: Length.
-        gain: Samples times gain have level 1: the RMS of a scene, the level of an event that SNRs
-            refer to (`render.EventAudio`).
+        gain: Factor that scales the samples to level 1: the RMS of a scene, or the level of an
+            event that SNRs refer to (`render.EventAudio`).
     """
 
     first: int
@@ -62,10 +62,10 @@ class Sources:
     """All events and scenes of the pools of a plan.
 
     Attributes:
-        samples: (N,) in the file. Each clip and scene is scaled to the peak of int16.
-        events: By the name of their clip, the parts of it that may be drawn.
-        scenes: By name, each as long as a mixture.
-        digest: SHA-256 of what a mixture can depend on.
+        samples: (N,) content of the file; each clip and scene is scaled to the int16 range.
+        events: The parts of each clip that may be drawn, by clip name.
+        scenes: The scenes by name, each as long as a mixture.
+        digest: SHA-256 of everything that a mixture can depend on.
     """
 
     samples: Samples
@@ -75,38 +75,38 @@ class Sources:
 
 
 def planned_bytes(config: Config, planned: Plan, event_part: EventPart) -> int:
-    """What the samples of `open_sources` take, from the headers of the files.
+    """Size of the samples of `open_sources`, from the headers of the audio files.
 
     Raises:
         SedmtlError: A file cannot be read.
     """
-    return _Sounds(*_of_pools(planned), config.mixing).n_bytes(event_part)
+    return _Sounds(*_pooled(planned), config.mixing).n_bytes(event_part)
 
 
-def _of_pools(planned: Plan) -> tuple[list[EventClip], list[Scene]]:
-    """All event clips and scenes, each once."""
+def _pooled(planned: Plan) -> tuple[list[EventClip], list[Scene]]:
+    """All event clips and scenes of the pools, each once."""
     clips = {clip.name: clip for pool in planned.pools for clip in pool.clips}
     scenes = {scene.name: scene for pool in planned.pools for scene in pool.scenes}
     return list(clips.values()), list(scenes.values())
 
 
 def open_sources(config: Config, planned: Plan, event_part: EventPart = "any") -> Sources:
-    """Open the sources of a plan; decode them first unless the file is current.
+    """Open the sources of a plan, decoding them first unless the file is current.
 
     Args:
         config: The project.
         planned: Its plan.
-        event_part: Which parts of an event clip may be drawn.
+        event_part: Parts of an event clip that may be drawn.
 
     Raises:
         SedmtlError: A file cannot be read or is silent, or the disk is too small.
     """
     folder = config.work_dir / "sources"
-    sounds = _Sounds(*_of_pools(planned), config.mixing)
+    sounds = _Sounds(*_pooled(planned), config.mixing)
     origin = _origin(sounds, event_part)
     sources = _read(folder, origin)
     if sources is None:
-        # Processes that train together, or runs side by side, all come here: one decodes.
+        # Parallel processes and runs may all get here, but only one decodes.
         with folder_lock(folder, "sedmtl train --remix", wait=True):
             sources = _read(folder, origin)
             if sources is None:
@@ -128,7 +128,7 @@ def _origin(sounds: _Sounds, event_part: EventPart) -> Origin:
 
 
 def _read(folder: Path, origin: Origin) -> Sources | None:
-    """What `_write` wrote; None if it is missing, damaged or made from something else."""
+    """Read what `_write` wrote; None if it is missing, damaged or made from something else."""
     try:
         index = parse_json(read_bytes(folder / "index.json"))
         if not Origin(index["origin"]).is_current(origin):
@@ -138,9 +138,9 @@ def _read(folder: Path, origin: Origin) -> Sources | None:
             for kind in ("events", "scenes")
         )
         require_readable(folder / "audio.int16")
-        # Copy on write: torch wants memory that it could write into.
+        # Copy on write: torch expects writable memory.
         samples = np.memmap(folder / "audio.int16", np.int16, "c")
-        # Read once, a gigabyte per second, it is also in the page cache when it is drawn from.
+        # Hashing, at a gigabyte per second, also loads the file into the page cache.
         digest = hashlib.sha256(samples.data)
         if _finish(digest, index) != index["digest"]:
             return None
@@ -156,7 +156,7 @@ class _Sounds(NamedTuple):
     mixing: Mixing
 
     def n_bytes(self, event_part: EventPart) -> int:
-        """Of all of them as they are kept."""
+        """Size of all of them in the file."""
         longest_s = self.mixing.event_s if event_part == "first" else np.inf
         infos = audio.probe_all([clip.path for clip in self.clips])
         events_s = sum(min(info.duration_s, longest_s) for info in infos)
@@ -190,7 +190,7 @@ def _write(folder: Path, sounds: _Sounds, event_part: EventPart, origin: Origin)
                     index[kind][name] = [(first + part.first, *part[1:]) for part in parts]
                     first += len(samples)
                     advance(1)
-        # The index goes last: without it, the audio counts as missing.
+        # The index is written last: without it, the audio counts as missing.
         (folder / "index.json").unlink(missing_ok=True)
         require_own(folder / "audio.int16", alone=False)
         partial_path.replace(folder / "audio.int16")
@@ -201,7 +201,7 @@ def _write(folder: Path, sounds: _Sounds, event_part: EventPart, origin: Origin)
 
 
 def _finish(digest: Any, index: Mapping[str, Any]) -> str:
-    """The digest of the samples, and of where and how loud each source is."""
+    """Finish the digest: samples, and position and gain of each source."""
     digest.update(json.dumps([index["events"], index["scenes"]]).encode())
     return str(digest.hexdigest())
 
@@ -217,7 +217,7 @@ def _each(
 def _decode_event(
     clip: EventClip, mixing: Mixing, event_part: EventPart
 ) -> tuple[Samples, list[Source]]:
-    """The samples of a clip as they are kept, and the parts of it that may be drawn."""
+    """Samples of a clip as stored, and the parts of it that may be drawn."""
     whole = decode_clip(clip, mixing)
     starts = _starts(whole, mixing) if event_part == "any" else [0]
     events = [cut_event(whole, start, mixing) for start in starts]
@@ -230,7 +230,7 @@ def _decode_event(
 
 
 def _starts(whole: EventAudio, mixing: Mixing) -> list[int]:
-    """Where a part of `event_s` seconds may begin: where it is not much quieter than the whole."""
+    """Starts of the parts of `event_s` seconds that are not much quieter than the whole clip."""
     waveform = whole.segment
     n_samples, step = mixing.n_event_samples, round(STEP_S * mixing.sample_rate)
     starts = np.arange(0, max(1, len(waveform) - n_samples + 1), max(1, step))
@@ -247,7 +247,7 @@ def _decode_scene(mixing: Mixing, scene: Scene) -> tuple[Samples, list[Source]]:
 
 
 def _quantise(waveform: audio.Audio) -> tuple[Samples, float]:
-    """Scaled to the peak of int16, and the scale that undoes it; 0 for silence."""
+    """Scale to the int16 range; returns the samples and the scale that undoes it, 0 for silence."""
     peak = float(np.abs(waveform).max())
     if peak < audio.QUIETEST:
         return np.zeros(len(waveform), np.int16), 0.0

@@ -1,8 +1,7 @@
-"""Whether an audio file is complete according to its container.
+"""Completeness checks of audio files against their container headers.
 
 libsndfile silently returns shorter audio for a truncated file or an Ogg file with damaged pages.
-This module checks against the container's header. FLAC is not checked, because its decoder does so,
-nor MP3, whose header states no length.
+FLAC is not checked here, because its decoder does so, nor is MP3, whose header states no length.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 from sedmtl.runtime.errors import SedmtlError
 
 MAX_CHUNKS = 1_000
-"""Chunks searched for the samples; a file with more of them is not checked further."""
+"""Most chunks searched for the samples; a file with more is not checked further."""
 
 OPEN_ENDED = (1 << 31, 1 << 32)
 """Sizes near these are placeholders: a program that writes to a pipe cannot go back to its header.
@@ -23,7 +22,7 @@ FFmpeg writes 2^32 - 1, SoX 2^31 - 4096, arecord 2^31; 0 is used, too."""
 
 PAGE = struct.Struct("<4sBBqIIIB")
 """Header of an Ogg page (RFC 3533, section 6): pattern, version, type, position, serial number,
-number, checksum, number of segments; their lengths follow."""
+page number, checksum, number of segments; the segment lengths follow."""
 CHECKSUM = slice(22, 26)
 
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -34,8 +33,8 @@ class Chunks(NamedTuple):
     """Layout of a chunked container.
 
     Attributes:
-        first: Where the first chunk begins.
-        header: Name and size.
+        first: Byte at which the first chunk begins.
+        header: Format of a chunk's name and size.
         samples: Name of the chunk that holds the samples.
         n_inside: Bytes of the chunk's header that are included in its size.
         multiple: Chunks start at multiples of this number of bytes.
@@ -81,10 +80,10 @@ def check_whole(path: Path) -> None:
 
 
 def _check_samples(file: BinaryIO, path: Path, chunks: Chunks) -> None:
-    """Find the chunk of the samples and compare its size with that of the file."""
+    """Find the chunk with the samples and compare its size with that of the file."""
     at, long_size, n_bytes = chunks.first, None, file.seek(0, 2)
     for _ in range(MAX_CHUNKS):
-        file.seek(min(at, n_bytes))  # a broken size may lie beyond what any file can have
+        file.seek(min(at, n_bytes))  # a corrupt size may exceed any possible offset
         header = file.read(chunks.header.size)
         if len(header) < chunks.header.size:
             return
@@ -109,8 +108,8 @@ def _check_size(file: BinaryIO, path: Path, start: int, size: int) -> None:
 
 
 def _check_pages(file: BinaryIO, path: Path) -> None:
-    """Compare every page of an Ogg file with its checksum and its number."""
-    at, numbers = file.seek(0), dict[int, int]()  # of the last page of each stream
+    """Check the checksum and number of every page of an Ogg file."""
+    at, numbers = file.seek(0), dict[int, int]()  # number of the last page of each stream
     while fixed := file.read(PAGE.size):
         if len(fixed) == PAGE.size and not fixed.startswith(b"OggS"):
             raise SedmtlError(
@@ -130,10 +129,10 @@ def _check_pages(file: BinaryIO, path: Path) -> None:
 
 
 def ogg_checksum(data: bytes) -> int:
-    """The checksum of an Ogg page: CRC-32 with polynomial 0x04C11DB7 from 0 (RFC 3533, section 6).
+    """Checksum of an Ogg page: CRC-32 with polynomial 0x04C11DB7 from 0 (RFC 3533, section 6).
 
-    It processes the most significant bit first. zlib uses the same polynomial, but the least
-    significant bit first and inverted: the same number with its bits reversed.
+    Ogg processes the most significant bit first. zlib uses the same polynomial, but inverted and
+    with the least significant bit first, which gives the same number with its bits reversed.
     """
     mirrored = zlib.crc32(data.translate(REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""Parts of audio files as files of their own: same rate, same channels, same level."""
+"""Parts of audio files as separate files: same rate, same channels, same level."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from sedmtl.data.audio.files import AudioInfo, Forward, libsndfile_name, probe
 from sedmtl.runtime.errors import SedmtlError
 
 WIDE = ("20", "24", "32", "FLOAT", "DOUBLE")
-"""In libsndfile's names of sample formats with more than 16 bits."""
+"""Parts of libsndfile's names for sample formats with more than 16 bits."""
 
 Samples = npt.NDArray[np.float32]
 
 
 class Part(NamedTuple):
-    """A part of a file; one that begins before the file begins with it."""
+    """A part of a file; a negative start counts as the start of the file."""
 
     start_s: float
     duration_s: float
 
 
 def excerpts(path: Path, parts: Iterable[Part], ending: str) -> Iterator[bytes]:
-    """Parts of an audio file, each as much of it as there is, as WAV or FLAC.
+    """Encode parts of an audio file as WAV or FLAC; a part ends with the file at the latest.
 
-    The file is opened once, and read forward. Samples of up to 24 bits are kept exactly: 16 bits of
-    files that have no more, otherwise 24. One louder than full scale, which only floats can be,
-    makes the part quieter as a whole.
+    The file is opened once and read forward. Samples of up to 24 bits are kept exactly: files of
+    16 bits or fewer give 16 bits, others 24. A part with float samples beyond full scale is
+    attenuated as a whole.
 
     Args:
         path: The file.
-        parts: By where they begin; they may overlap.
+        parts: Parts in order of their starts; they may overlap.
         ending: `wav` or `flac`.
 
     Raises:
-        SedmtlError: The file cannot be read, ends before a part, or FLAC cannot hold it.
+        SedmtlError: The file cannot be read or ends before a part, or FLAC cannot hold a part.
     """
     info, at_s = probe(path), 0.0
     try:
@@ -73,7 +73,7 @@ def _encode(path: Path, samples: Samples, info: AudioInfo, n_bits: int, ending: 
     levels = np.round(samples.astype(np.float64) * scale).clip(-scale, scale - 1).astype(np.int32)
     content = io.BytesIO()
     try:
-        # libsndfile takes the high bits.
+        # libsndfile uses the high bits of int32 samples.
         soundfile.write(
             content,
             levels << (32 - n_bits),

@@ -1,4 +1,4 @@
-"""Audio files: which a folder holds, their validated headers, and their samples."""
+"""Audio files: finding them in a folder, validating their headers, and reading their samples."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ EXTENSIONS = frozenset(
 """Extensions of the audio files in a folder: the formats that soundfile reads."""
 
 UNKNOWN = (1 << 63) - 1
-"""What soundfile reports as the length of a FLAC that was written to a pipe; it cannot read such a
-file to the end."""
+"""Length that soundfile reports for a FLAC file written to a pipe, which it cannot read to the
+end."""
 
 MIN_RATE = 1_000
-"""In Hz. A header with a lower rate is probably wrong: 1 Hz would turn a second into hours."""
+"""Lowest sample rate, in Hz. A lower one in a header is probably wrong: 1 Hz would turn a second
+into hours."""
 
 WAV_BYTES = (1 << 32) - 1
-"""Of the longest WAV file."""
+"""Size of the longest possible WAV file."""
 
 BLOCK = 1 << 16
-"""Samples of all channels read at a time: 1.4 s of mono at 48 kHz."""
+"""Samples, over all channels, read at a time: 1.4 s of mono at 48 kHz."""
 
 
 class AudioInfo(NamedTuple):
-    """What the header of an audio file states."""
+    """Length and format from the header of an audio file."""
 
     n_samples: int
     sample_rate: int
@@ -54,11 +55,11 @@ class AudioInfo(NamedTuple):
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The audio files below a folder, in a fixed order; hidden ones are left out.
+    """List the audio files below a folder, sorted, without hidden ones.
 
     Raises:
-        SedmtlError: A folder in it cannot be read, or a name is not UTF-8, so no table or store can
-            hold it.
+        SedmtlError: A sub-folder cannot be read, or a name is not UTF-8, so that no table or store
+            could hold it.
     """
     files, unreadable = search(folder)
     if unreadable:
@@ -67,9 +68,9 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def search(folder: Path) -> tuple[list[Path], list[Path]]:
-    """`files_below`, and the folders that cannot be read."""
+    """List the audio files below a folder, as `files_below`, and its unreadable sub-folders."""
     paths, unreadable = folders.tree(folder)
-    # A dangling link counts: its recording is missing. Reading a pipe would block.
+    # A dangling link counts, since its recording is missing. Reading a pipe would block.
     files = [path for path in paths if path.suffix.lower() in EXTENSIONS and not is_special(path)]
     for path in files:
         try:
@@ -113,7 +114,7 @@ def probe(path: Path) -> AudioInfo:
 
 
 def probe_each(paths: Sequence[Path]) -> list[AudioInfo | SedmtlError]:
-    """Read many headers; an unusable file gives its error instead."""
+    """Read many headers; for an unusable file, the error is returned instead."""
 
     def attempt(path: Path) -> AudioInfo | SedmtlError:
         try:
@@ -129,7 +130,7 @@ def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
     """Read many headers, so that a broken file is found before hours of work.
 
     Raises:
-        SedmtlError: Names the first unusable file and counts the others.
+        SedmtlError: A file is unusable; the message names the first and counts the others.
     """
     results = probe_each(paths)
     errors = [result for result in results if isinstance(result, SedmtlError)]
@@ -139,7 +140,7 @@ def probe_all(paths: Sequence[Path]) -> list[AudioInfo]:
 
 
 def as_one(errors: Sequence[SedmtlError], n_files: int) -> SedmtlError:
-    """The first of some errors, with the number of the others."""
+    """Combine errors: the first one, and how many more."""
     others = f" (and {len(errors) - 1} more of {n_files} files)" if errors[1:] else ""
     return SedmtlError(f"{errors[0]}{others}")
 
@@ -164,13 +165,13 @@ def read(
 def stream(
     path: Path, sample_rate: int, *, start_s: float = 0.0, duration_s: float | None = None
 ) -> Iterator[Audio]:
-    """Read a file of any length in blocks; together they equal the result of `read`.
+    """Read a file of any length in blocks that together equal the result of `read`.
 
     Yields:
-        (n,) float32, in order; memory stays at a few megabytes for any length.
+        (n,) float32, in order; memory use stays at a few megabytes for any length.
 
     Raises:
-        SedmtlError: As `read`.
+        SedmtlError: As in `read`.
     """
     info = probe(path)
     blocks = _part(path, info, start_s, duration_s)
@@ -178,16 +179,16 @@ def stream(
 
 
 def stream_channels(path: Path) -> Iterator[Audio]:
-    """Read a file of any length in blocks (channels, n), at its own sample rate; as `stream`."""
+    """Read a file like `stream`, but in blocks (channels, n) at its own sample rate."""
     info = probe(path)
     yield from _blocks(path, info, 0, info.n_samples, channels)
 
 
 def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> bytes:
-    """A 16-bit WAV file, in memory: on a full disk libsndfile may write half a one unnoticed.
+    """Encode a 16-bit WAV file in memory: on a full disk libsndfile may silently truncate a file.
 
     Raises:
-        SedmtlError: A WAV file cannot hold it.
+        SedmtlError: A WAV file cannot hold the waveform.
     """
     content = io.BytesIO()
     try:
@@ -198,10 +199,10 @@ def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> byte
 
 
 def wav_header(n_samples: int, n_channels: int, sample_rate: int) -> bytes:
-    """What a 16-bit WAV file begins with; the samples follow, those of a moment together.
+    """Header of a 16-bit WAV file; the samples follow, with channels interleaved.
 
     Raises:
-        SedmtlError: A WAV file cannot hold so many.
+        SedmtlError: A WAV file cannot hold so many samples.
     """
     n_bytes, per_moment = 2 * n_samples * n_channels, 2 * n_channels
     if n_bytes + 36 > WAV_BYTES:
@@ -218,7 +219,7 @@ def wav_header(n_samples: int, n_channels: int, sample_rate: int) -> bytes:
 
 
 def _part(path: Path, info: AudioInfo, start_s: float, duration_s: float | None) -> Iterator[Audio]:
-    """Samples of a file from a time on, mono, at the original rate."""
+    """Samples of a file from `start_s`, mono, at the original rate."""
     if not 0 <= start_s < info.duration_s:
         raise SedmtlError(
             f"{path} is {info.duration_s:.2f} s long: nothing starts at {start_s:g} s"
@@ -237,7 +238,7 @@ def _blocks(
     n_samples: int,
     take: Callable[[npt.NDArray[np.float32], int, int, str], Audio] = average,
 ) -> Iterator[Audio]:
-    """Samples of a file starting at `first`, at the original rate, as `take` takes them."""
+    """Samples of a file from `first`, at the original rate, converted by `take`."""
     at, end = first, first + n_samples
     n_at_a_time = max(1, BLOCK // info.n_channels)
     try:
@@ -261,26 +262,26 @@ def _blocks(
 
 
 class Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """An audio file that soundfile does not seek in after each block that it reads."""
+    """An audio file that soundfile reads without seeking after each block."""
 
     def skip(self, n_samples: int) -> None:
-        """Leave out so many samples of each channel."""
+        """Skip a number of samples per channel."""
         if self.format != "MP3":
             self.seek(n_samples, soundfile.SEEK_CUR)
             return
-        # Its frames need those before them: what follows a seek is not what decoding from the
-        # beginning gives, and libmpg123 complains on stderr.
+        # MP3 frames depend on preceding ones: after a seek the samples differ from those of
+        # continuous decoding, and libmpg123 complains on stderr.
         n_at_a_time = max(1, BLOCK // self.channels)
         for begin in range(0, n_samples, n_at_a_time):
             self.read(min(n_at_a_time, n_samples - begin), dtype="float32")
 
     def seekable(self) -> bool:
-        """Whether soundfile sets the position itself, to where reading has left it."""
+        """False, so that soundfile does not seek to where reading has left off anyway."""
         return False
 
 
 def libsndfile_name(path: Path) -> Path | bytes:
-    """What soundfile opens: of a name that is not UTF-8, the bytes."""
+    """File name for soundfile; as bytes, since it may not be UTF-8."""
     return path if os.name == "nt" else os.fsencode(path)
 
 
@@ -295,6 +296,6 @@ def _unreadable(path: Path, error: soundfile.LibsndfileError) -> SedmtlError:
 
 
 def _reason_of(error: soundfile.LibsndfileError) -> str:
-    """The message of libsndfile, without prefix and full stop."""
+    """Message of libsndfile without its prefix and full stop."""
     text: str = error.error_string
     return text.removeprefix("Error : ").rstrip(".")

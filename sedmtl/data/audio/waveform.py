@@ -1,4 +1,4 @@
-"""Mono float32 waveforms: averaging channels, resampling, and the length and level of a clip."""
+"""Mono float32 waveforms: channel averaging, resampling, and the length and level of clips."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sedmtl.runtime.errors import SedmtlError
 Audio = npt.NDArray[np.float32]
 
 PEAK = 0.5
-"""Peak of a clip after `conform`. The recipe divides a mixture by twice the greater peak of its two
+"""Peak of a clip after `conform`. The paper divides a mixture by twice the greater peak of its two
 parts, so this is the level of the mixtures that networks are trained on."""
 
 LOUDEST = 1e12
 """Highest amplitude of a sample, where 1 is full scale. Integers written as floats reach 2e9; the
-squares and sums of samples beyond this one would overflow float32."""
+squares and sums of samples beyond this limit would overflow float32."""
 
 SILENT = 1e-4
 """Peak, where 1 is full scale, below which a recording holds nothing to detect: -80 dBFS. The
@@ -34,7 +34,7 @@ def to_mono(samples: npt.NDArray[np.float32], rate: int, sample_rate: int, *, wh
     """Average channels and resample: (N,) or (N, channels) at `rate` -> (N',) at `sample_rate`.
 
     Raises:
-        SedmtlError: A sample is NaN, infinite or beyond `LOUDEST`, or too few are left at
+        SedmtlError: A sample is NaN, infinite or beyond `LOUDEST`, or none is left at
             `sample_rate`; the message begins with `where`.
     """
     return resample(average(samples, 0, rate, where), rate, sample_rate, where)
@@ -53,9 +53,9 @@ def resample(mono: Audio, rate: int, sample_rate: int, where: str) -> Audio:
 def resample_blocks(
     blocks: Iterable[Audio], rate: int, sample_rate: int, where: str
 ) -> Iterator[Audio]:
-    """Resample a waveform in blocks: together, the very samples of `resample`.
+    """Resample a waveform in blocks; together they have exactly the samples of `resample`.
 
-    The filter makes what comes out lag behind: 18 ms from 48 to 32 kHz, 116 ms from 8 to 16 kHz.
+    The filter delays the output by 18 ms from 48 to 32 kHz, and by 116 ms from 8 to 16 kHz.
     """
     if rate == sample_rate:
         yield from blocks
@@ -73,7 +73,7 @@ def resample_blocks(
 
 
 def average(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> Audio:
-    """Average the channels of samples; `first` is the number of preceding samples."""
+    """Check samples and average their channels; `first` is the number of preceding samples."""
     check(samples, first, rate, where)
     return _mean_of_channels(samples)
 
@@ -85,7 +85,7 @@ def channels(samples: npt.NDArray[np.float32], first: int, rate: int, where: str
 
 
 def check(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -> None:
-    """Refuse samples that are no audio; `first` is the number of preceding samples."""
+    """Refuse invalid samples; `first` is the number of preceding samples."""
     if not max(samples.max(), -samples.min()) <= LOUDEST:  # NaN compares as false, too
         fits = (np.abs(samples) <= LOUDEST).reshape(len(samples), -1).all(axis=1)
         at = int(np.argmin(fits))
@@ -98,7 +98,7 @@ def check(samples: npt.NDArray[np.float32], first: int, rate: int, where: str) -
 
 
 def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
-    """(N,) or (N, channels) -> (N,): channel by channel, which took a fifth of `mean`'s time."""
+    """(N,) or (N, channels) -> (N,), channel by channel, which took a fifth of `mean`'s time."""
     if samples.ndim == 1:
         return np.ascontiguousarray(samples, dtype=np.float32)
     mono = samples[:, 0].astype(np.float32)
@@ -109,7 +109,7 @@ def _mean_of_channels(samples: npt.NDArray[np.float32]) -> Audio:
 
 
 def _too_short(where: str, n_samples: int, rate: int, sample_rate: int) -> SedmtlError:
-    """The error for a waveform without a sample at the target rate."""
+    """Error for a waveform without a sample at the target rate."""
     return SedmtlError(
         f"{where} is too short: expected at least one sample at {sample_rate} Hz, found "
         f"{n_samples} at {rate} Hz"
@@ -134,7 +134,7 @@ def conform(waveform: Audio, n_samples: int) -> Audio:
     """
     clip = cut_or_pad(waveform, n_samples)
     peak = float(np.abs(clip).max())
-    # Divide first: PEAK / peak overflows if the peak is a denormal number.
+    # Divide first: PEAK / peak would overflow for a denormal peak.
     return clip / np.float32(peak) * np.float32(PEAK) if peak > 0 else clip
 
 

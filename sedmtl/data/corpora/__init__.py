@@ -2,7 +2,7 @@
 
 An adapter turns a published or custom folder layout into `EventClip`s or `Scene`s. It reads names
 and tables, never audio. `EVENT_ADAPTERS` and `SCENE_ADAPTERS` are the registry: to support another
-layout, write a module with one such function, and register it here and in `config`.
+layout, write a module with such a function, and register it here and in `config`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def events(settings: Folder, config: Config) -> Sequence[EventClip]:
 
     Raises:
         SedmtlError: The folder is missing or has no sub-folder, a sub-folder has no audio, or an
-            audio file is outside the sub-folders, where it has no class.
+            audio file is not in a sub-folder and so has no class.
     """
     root = config.locate(settings.root)
     clips = [
@@ -34,8 +34,8 @@ def events(settings: Folder, config: Config) -> Sequence[EventClip]:
 def scenes(settings: Folder, config: Config) -> Sequence[Scene]:
     """Every audio file below `root/KIND/`; each file counts as a separate location.
 
-    Files in `root` itself are scenes of the kind 'scene', so a flat folder of background
-    recordings works, too; its sub-folders may be empty.
+    Files in `root` itself are scenes of the kind 'scene', so that a flat folder of background
+    recordings works, too; then its sub-folders may be empty.
     """
     root = config.locate(settings.root)
     paths = files_below(root) if root.is_dir() else []

@@ -1,4 +1,4 @@
-"""Event clips and scenes, and the folder and the table of a corpus."""
+"""Event clips and scenes, and how to find them in the folder and table of a corpus."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class EventClip:
     """A recording of one sound event.
 
     Attributes:
-        name: What the corpus calls it; unique in the corpus, free of machine paths.
+        name: Its name in the corpus; unique, without absolute paths.
         recording: The original recording it was cut from; clips of one recording share a fold.
         usable: Whether it may be mixed; an unusable clip is still assigned to a fold, as in the
-            paper's recipe.
+            paper.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Scene:
     """A background recording.
 
     Attributes:
-        name: What the corpus calls it; unique in the corpus, free of machine paths.
+        name: Its name in the corpus; unique, without absolute paths.
         location: Where it was recorded; scenes of one location can be kept in one fold.
     """
 
@@ -68,9 +68,9 @@ def listed_files(
     delimiter: str = ",",
     fits: Callable[[Row], bool] = lambda _: True,
 ) -> list[tuple[Row, Path]]:
-    """The rows of a table with the files below `root` that they name, sorted by name.
+    """Read the rows of a table and the paths of the files below `root` they name, sorted by name.
 
-    Each row must have values in `columns`, whose first holds the names, and fit.
+    Each row must have values in all `columns`, the first of which holds the names, and pass `fits`.
 
     Raises:
         SedmtlError: The table or a column is missing, a row is not as `expected`, or a file has
@@ -85,10 +85,10 @@ def listed_files(
 
 
 def file_below(root: Path, name: str, table: Path) -> Path:
-    """The file that a row of a table names.
+    """Path of a file that a table row names.
 
     Raises:
-        SedmtlError: It is outside the folder: a table must not make the program read other files.
+        SedmtlError: The file is outside the folder: a table must not make us read other files.
     """
     way = Path(os.path.normpath(name))
     if way.is_absolute() or ".." in way.parts or "\0" in name:

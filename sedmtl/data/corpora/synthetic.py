@@ -34,7 +34,7 @@ def scenes(settings: Synthetic, config: Config) -> Sequence[Scene]:
 
 
 def _written(kind: str, settings: Synthetic, config: Config, *durations_s: float) -> Folder:
-    """The complete folder, whose name encodes all settings of its content."""
+    """The complete folder; its name encodes all settings that determine its content."""
     name = f"{kind}_seed{settings.seed}_{settings.clips_per_class}"
     name += "".join(f"_{duration_s:g}s" for duration_s in durations_s)
     root = config.locate(settings.root).resolve() / name
@@ -48,7 +48,7 @@ def _written(kind: str, settings: Synthetic, config: Config, *durations_s: float
 
 
 def _write(root: Path, kind: str, settings: Synthetic, *durations_s: float) -> None:
-    # Here, for it needs scipy.signal, which takes a quarter of the start of most commands.
+    # Imported here: scipy.signal would take a quarter of the start-up time of most commands.
     from sedmtl.data.corpora import synthesis
 
     makers: Makers = synthesis.EVENTS if kind == "events" else synthesis.SCENES

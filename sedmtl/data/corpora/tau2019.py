@@ -1,7 +1,7 @@
 """TAU Urban Acoustic Scenes 2019, development set, as published on Zenodo (record 2589280).
 
-Layout: `meta.csv` (tab-separated: filename, scene_label, identifier, source_label) beside
-`audio/*.wav`. The identifier names city and location.
+Layout: `audio/*.wav` and `meta.csv` (tab-separated: filename, scene_label, identifier,
+source_label). The identifier names city and location.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Published corpora: what there is, how it comes here, and whether it is still whole."""
+"""Published corpora: catalogue, download, unpacking and verification."""

@@ -1,8 +1,8 @@
-"""The public corpora of the paper: their archives, sizes, checksums and licences. A leaf.
+"""The public corpora of the paper: archives, sizes, checksums and licences. A leaf module.
 
 The figures are those of the Zenodo records. The MD5 sums of TAU Urban Acoustic Scenes 2019 come
-from two public sources that agree, those of FSDKaggle2018 from one; a file that does not fit is an
-error that names both sums.
+from two public sources that agree, those of FSDKaggle2018 from one; a mismatch is an error that
+names both sums.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 SLACK = 2
-"""What is not published is estimated; up to so many times the estimate is let pass."""
+"""Tolerance of sizes that are not published: up to this multiple of our estimate is accepted."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Archive:
     """A ZIP file of a corpus.
 
     Attributes:
-        name: Also that of the local file, whatever a server calls it.
-        md5: As published, in hexadecimal digits.
-        exact: Whether its size is published, and not estimated.
+        name: File name, also of the local copy, whatever a server calls it.
+        md5: Published MD5 sum, in hexadecimal digits.
+        exact: Whether the size is published rather than estimated.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Archive:
 
     @property
     def max_bytes(self) -> int:
-        """More than this is not that file."""
+        """Largest acceptable size."""
         return self.n_bytes if self.exact else SLACK * self.n_bytes
 
 
@@ -41,12 +41,12 @@ class Corpus:
     """A corpus as `sedmtl download` knows it.
 
     Attributes:
-        name: As in `kind` of data.yaml, and on the command line.
-        folder: Where it is unpacked, below the target folder; what data.yaml has as `root`.
+        name: Name on the command line and as `kind` in data.yaml.
+        folder: Folder it is unpacked to, below the target folder; the `root` in data.yaml.
         record: Number of the Zenodo record.
-        n_unpacked_bytes: Of all its files together, estimated.
-        n_files: Its recordings; a few tables come on top.
-        archives: Those that are needed; tables first.
+        n_unpacked_bytes: Estimated size of all its files together.
+        n_files: Number of recordings, without a few tables.
+        archives: The archives that are needed, tables first.
     """
 
     name: str
@@ -60,21 +60,21 @@ class Corpus:
 
     @property
     def n_bytes(self) -> int:
-        """Of all its archives together."""
+        """Size of all its archives together."""
         return sum(archive.n_bytes for archive in self.archives)
 
     @property
     def exact(self) -> bool:
-        """Whether `n_bytes` is published, and not estimated."""
+        """Whether `n_bytes` is published rather than estimated."""
         return all(archive.exact for archive in self.archives)
 
     @property
     def page(self) -> str:
-        """The address of the record, for people."""
+        """Address of the record's web page."""
         return f"https://doi.org/10.5281/zenodo.{self.record}"
 
     def url(self, archive: Archive, mirror: str | None = None) -> str:
-        """Where an archive is: in the record, or under its name below the mirror's address."""
+        """Address of an archive: in the record, or under its name below the mirror's address."""
         if mirror is not None:
             return f"{mirror.rstrip('/')}/{quote(archive.name)}"
         return f"https://zenodo.org/records/{self.record}/files/{quote(archive.name)}?download=1"
@@ -118,7 +118,7 @@ CORPORA: Mapping[str, Corpus] = {
             "Noncommercial; the column 'license' of its table says which",
             n_unpacked_bytes=5_800_000_000,  # 18 h at 44.1 kHz, 16 bits, one channel
             n_files=9_473,
-            archives=(  # sizes estimated: some 4.6 GiB are 20 h, of which these are 18
+            archives=(  # sizes estimated: about 4.6 GiB for 20 h, of which these are 18 h
                 Archive(
                     "FSDKaggle2018.meta.zip", "f16828ac8be0e5285b9175a12f90d784", 500_000, False
                 ),
@@ -149,4 +149,4 @@ CORPORA: Mapping[str, Corpus] = {
         ),
     )
 }
-"""Every corpus by its name."""
+"""Every corpus by name."""

@@ -1,7 +1,7 @@
-"""The requests of a download: who is followed where, and for how long.
+"""HTTP requests of a download: which redirects to follow, and when to give up on a slow server.
 
-A server that sends too little in a minute is hung up on, be it in the middle of a header: a
-timeout alone, which counts from byte to byte, would let one byte a second go on for years.
+A server that sends too little in a minute is disconnected, even in the middle of a header: a
+timeout alone, which restarts with every byte, would tolerate one byte per second for years.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from urllib.request import (
 CHUNK = 1 << 20
 
 TIMEOUT_S = 30.0
-"""A server that sends nothing for so long has lost us; it is also how late a stop may come."""
+"""Time without data after which a connection counts as lost; a stop may take effect this late."""
 
 WATCHED_S = 60.0
-"""How long a server is watched before it is judged, again and again."""
+"""Interval at which a server's throughput is checked."""
 
 LEAST_BYTES = 60_000
-"""What has to come in that time, once there is an answer: 1 kB a second, or 27 days for 2.4 GB."""
+"""Fewest bytes to receive in each interval: 1 kB per second, or 27 days for 2.4 GB."""
 
 
 class Connection:
-    """One request and its answer, watched until the block ends.
+    """One request and its response, watched until the block ends.
 
     Attributes:
-        is_too_slow: Whether it was hung up on.
+        is_too_slow: Whether the server was disconnected for being too slow.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         for each in self._sockets:
-            if each.fileno() >= 0:  # urllib leaves an answer open whose redirection is no address
+            if each.fileno() >= 0:  # urllib leaves a response with an invalid redirect open
                 os.close(each.detach())
 
     def open(self, request: Request) -> Any:
@@ -64,7 +64,7 @@ class Connection:
         return opener.open(request, timeout=TIMEOUT_S)
 
     def read(self, answer: Any) -> bytes:
-        """What has come of an answer, without waiting for a whole chunk; nothing at its end."""
+        """Read the available bytes of a response, at most a chunk; empty at its end."""
         chunk = bytes(answer.read1(CHUNK))
         self._n_bytes += len(chunk)
         return chunk
@@ -75,14 +75,14 @@ class Connection:
             if self._n_bytes < n_before + LEAST_BYTES:
                 self.is_too_slow = True
                 for each in self._sockets:
-                    with suppress(OSError):  # it is closed already
-                        # Not its own method: that of TLS would have the rest read undeciphered.
+                    with suppress(OSError):  # already closed
+                        # Not the socket's own method: for TLS, the rest would be read undecrypted.
                         socket.socket.shutdown(each, socket.SHUT_RDWR)
             n_before = self._n_bytes
 
 
 class _Plain(HTTPConnection):
-    """Adds its socket to a list."""
+    """An HTTP connection that adds its socket to a list."""
 
     def __init__(self, sockets: list[socket.socket], host: str, **how: Any) -> None:
         super().__init__(host, **how)
@@ -94,7 +94,7 @@ class _Plain(HTTPConnection):
 
 
 class _Secure(_Plain, HTTPSConnection):
-    """The same over TLS, whose handshake is within the timeout."""
+    """The same over TLS, with the handshake within the timeout."""
 
 
 class _Handler(HTTPHandler, HTTPSHandler):
@@ -112,12 +112,12 @@ class _Handler(HTTPHandler, HTTPSHandler):
 
 
 class _StaySecure(HTTPRedirectHandler):
-    """Follows redirections from https to https, and from http within the same host."""
+    """Follows redirects from https to https, and from http within the same host."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
-        """The next request; an `HTTPError` if it would lead elsewhere."""
+        """The next request; raises an `HTTPError` if it would lead elsewhere."""
         here, there = urlsplit(req.full_url), urlsplit(newurl)
         if here.scheme == "https":
             reason = "" if there.scheme == "https" else "it leads from https to something else"

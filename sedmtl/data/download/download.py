@@ -21,10 +21,10 @@ from sedmtl.runtime.lock import folder_lock
 from sedmtl.runtime.progress import duration, say, size_text
 
 N_CONNECTIONS = 2
-"""Archives processed at once, so also the number of them on the disk."""
+"""Archives processed at once, and so also the most archives on disk."""
 
 N_TABLES = 1000
-"""Files that an archive may hold besides its recordings."""
+"""Most files in an archive besides its recordings."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class DownloadOptions:
     """Options of the command line.
 
     Attributes:
-        to_dir: Receives one folder per corpus.
-        mirror: Address of the archives instead of Zenodo.
-        from_dir: Folder of the archives instead of a server.
+        to_dir: Folder for the corpora, each in its own sub-folder.
+        mirror: Address to download the archives from instead of Zenodo.
+        from_dir: Folder of archives to use instead of a server.
     """
 
     to_dir: Path
@@ -54,7 +54,7 @@ class _Job:
 
     @property
     def part(self) -> Path:
-        """Where the archive is downloaded to."""
+        """File that the archive is downloaded to."""
         return self.options.to_dir / f".{self.archive.name}.part"
 
     @property
@@ -64,7 +64,7 @@ class _Job:
 
     @property
     def local_path(self) -> Path | None:
-        """The archive if it need not be downloaded: the user's, or one that was kept."""
+        """Path of the archive if it need not be downloaded: the user's own, or a kept one."""
         path = (self.options.from_dir or self.options.to_dir) / self.archive.name
         return path if self.options.from_dir or path.exists() else None
 
@@ -74,7 +74,7 @@ class StoppedError(Exception):
 
 
 def describe(corpus: Corpus) -> list[str]:
-    """What a user should know before downloading a corpus, line by line."""
+    """Lines on what a user should know before downloading a corpus."""
     about = "" if corpus.exact else "about "
     return [
         f"{corpus.name}: {corpus.role}",
@@ -92,8 +92,8 @@ def download(corpora: Sequence[Corpus], options: DownloadOptions) -> list[Path]:
         The folder of each.
 
     Raises:
-        SedmtlError: The licence is not accepted, another download uses the folder, the disk is
-            too small, or an archive cannot be downloaded; the others are complete then.
+        SedmtlError: The licence is not accepted, another download uses the folder, disk space is
+            insufficient, or an archive cannot be downloaded; then the others are complete.
     """
     for line in (line for corpus in corpora for line in describe(corpus)):
         say(line)
@@ -118,7 +118,7 @@ def download(corpora: Sequence[Corpus], options: DownloadOptions) -> list[Path]:
 
 
 def _check_space(jobs: Sequence[_Job], options: DownloadOptions) -> None:
-    """Refuse what does not fit: archives (two at a time, or all if kept) and files."""
+    """Check the disk space for archives (two at a time, or all if kept) and files."""
     missing = [max(0, job.archive.n_bytes - job.n_done) for job in jobs if job.local_path is None]
     archives = sum(missing if options.keep_archives else nlargest(N_CONNECTIONS, missing))
     manifests = {job.manifest.path: job.manifest for job in jobs}.values()
@@ -143,7 +143,7 @@ class _Work:
         self.stop = threading.Event()
 
     def run(self) -> None:
-        """Process all; an archive that fails leaves the others alone, a lost server does not."""
+        """Process all archives; one failure does not stop the others, a lost server does."""
         errors: list[SedmtlError] = []
         with ThreadPoolExecutor(N_CONNECTIONS) as pool, self.meter.shown():
             futures = [pool.submit(self._do, job) for job in self.jobs]
@@ -187,7 +187,7 @@ class _Work:
             self.meter.end(archive.name)
 
     def _obtain(self, job: _Job) -> Path:
-        """The path of the archive, here and verified."""
+        """Path of the archive, once it is here and verified."""
         archive = job.archive
         if path := job.local_path:
             if not path.is_file():
@@ -205,7 +205,7 @@ class _Work:
         return job.part
 
     def _fetch(self, job: _Job) -> None:
-        """Download an archive; start over once if its parts do not fit together."""
+        """Download an archive; start over once if a resumed download has the wrong checksum."""
         archive, part = job.archive, job.part
         url = job.manifest.corpus.url(archive, job.options.mirror)
         remote = Remote(url, archive.n_bytes if archive.exact else None, archive.max_bytes)

@@ -1,7 +1,7 @@
-"""The manifest of a corpus: every file that its archives brought, with size and CRC-32.
+"""The manifest of a corpus: every file of its archives, with size and CRC-32.
 
-It lies beside the corpus. It grows by an archive as soon as that is unpacked, so an interrupted
-download resumes from it, and `sedmtl verify` compares the files with it.
+It is stored next to the corpus. Each archive is added once it is unpacked, so an interrupted
+download resumes from the manifest, and `sedmtl verify` compares the files with it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """The state of a corpus: files unpacked, files unchanged since, and the others."""
+    """The state of a corpus: number of files unpacked, number unchanged, and the problems."""
 
     corpus: Corpus
     n_files: int
@@ -49,7 +49,7 @@ class Manifest:
     """The manifest of a corpus in a folder. Threads may share it.
 
     Raises:
-        SedmtlError: A file with its name exists but is no manifest.
+        SedmtlError: A file of that name exists but is not a manifest.
     """
 
     def __init__(self, corpus: Corpus, to_dir: Path) -> None:
@@ -86,9 +86,9 @@ class Manifest:
         return entries is not None and not any(map(self._find_problem, entries))
 
     def check(self, archive: Archive, advance: Callable[[int], None]) -> list[Problem]:
-        """Read every file of an archive and compare it; `advance` is called after each.
+        """Read and compare every file of an archive; `advance` is called after each.
 
-        One problem stands for a whole archive that was never unpacked.
+        An archive that was never unpacked counts as one problem.
         """
         entries = self.entries(archive)
         if entries is None:
@@ -139,13 +139,13 @@ class Manifest:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SedmtlError(
-                f"{self.path} is no manifest of {self.corpus.name} ({error!r}): move it away, and "
-                "the corpus is unpacked again"
+                f"{self.path} is no manifest of {self.corpus.name} ({error!r}): move it away to "
+                "unpack the corpus again"
             ) from error
 
 
 def verify(corpora: Sequence[Corpus], to_dir: Path) -> list[Report]:
-    """Read every file of the corpora, by default all with a manifest, and compare it.
+    """Read and compare every file of the corpora, by default of all that have a manifest.
 
     Raises:
         SedmtlError: A corpus has no manifest, or a file cannot be read.
@@ -173,7 +173,7 @@ def _check(manifest: Manifest) -> Report:
 
 
 def verify_table(reports: Sequence[Report]) -> list[str]:
-    """One line per missing or changed file, and one per corpus with the counts."""
+    """Format one line per missing or changed file, and one per corpus with the counts."""
     lines = [f"{problem.what} {problem.name}" for report in reports for problem in report.problems]
     rows: list[tuple[str, ...]] = [("corpus", "files", "fine", "missing", "changed")]
     for report in reports:
@@ -184,7 +184,7 @@ def verify_table(reports: Sequence[Report]) -> list[str]:
 
 
 def require_fine(reports: Sequence[Report]) -> None:
-    """Raise a `SedmtlError` that says how to repair missing or changed files, if there are any."""
+    """Raise a `SedmtlError` with the remedy if files are missing or changed."""
     broken = [report.corpus.name for report in reports if report.problems]
     if broken:
         raise SedmtlError(
@@ -194,7 +194,7 @@ def require_fine(reports: Sequence[Report]) -> None:
 
 
 def md5_of(path: Path, advance: Callable[[int], None]) -> str:
-    """The MD5 sum of a file in hexadecimal digits; `advance` gets the bytes just read."""
+    """MD5 sum of a file in hexadecimal digits; `advance` gets the number of bytes just read."""
     digest = hashlib.md5(usedforsecurity=False)
     for chunk in _chunks(path):
         digest.update(chunk)
@@ -203,7 +203,7 @@ def md5_of(path: Path, advance: Callable[[int], None]) -> str:
 
 
 def crc32_of(path: Path) -> int:
-    """The CRC-32 of a file, as ZIP archives state it."""
+    """CRC-32 of a file, as stated in ZIP archives."""
     crc32 = 0
     for chunk in _chunks(path):
         crc32 = zlib.crc32(chunk, crc32)

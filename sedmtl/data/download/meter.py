@@ -23,7 +23,8 @@ from sedmtl.runtime.text import printable
 class Meter:
     """Bars in a terminal, one for everything and one per archive; a few lines in a log file.
 
-    Threads may share it. `total` and `done` are bytes to download, and of an earlier attempt.
+    Threads may share it. `total` is the number of bytes to download, `done` how many of them an
+    earlier attempt downloaded.
     """
 
     def __init__(self, n_archives: int, total: int, done: int) -> None:
@@ -56,7 +57,7 @@ class Meter:
             yield
 
     def begin(self, name: str, n_bytes: int, done: int) -> None:
-        """Start an archive, of which `done` bytes are already here."""
+        """Start an archive that already has `done` bytes."""
         with self._lock:
             bar = self._bars.add_task(f"  {name}", total=n_bytes, completed=done, phase="")
             self._archives[name] = bar
@@ -71,7 +72,7 @@ class Meter:
             self._logged = self._done // 10**6
 
     def enter(self, name: str, phase: str) -> None:
-        """Name what is done with an archive: 'unpacking'; empty while it is downloaded."""
+        """Set the phase of an archive, such as 'unpacking'; empty while it is downloaded."""
         self._bars.update(self._archives[name], phase=printable(phase))
 
     def end(self, name: str) -> None:

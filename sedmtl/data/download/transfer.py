@@ -1,9 +1,8 @@
-"""A file from a web server, piece by piece, until it is all there. Knows nothing of corpora.
+"""Resumable download of a file from a web server. Knows nothing about corpora.
 
-Of the standard library: what is hard is to go on in the middle of a file after a cut, and that
-the retries of HTTP libraries, which repeat requests and not what was read of them, do not do.
-Certificates are checked, proxies are those of the environment; `connection` has the rest of what a
-request may do.
+It uses the standard library: the hard part is to resume in the middle of a file after a lost
+connection, and the retries of HTTP libraries repeat whole requests instead. Certificates are
+checked and proxies are taken from the environment; `connection` has the other rules of a request.
 """
 
 from __future__ import annotations
@@ -28,34 +27,34 @@ from sedmtl.runtime.progress import duration
 from sedmtl.runtime.regular import open_own
 
 N_TRIES = 8
-"""Failures in a row before giving up: somewhat over two minutes of waiting."""
+"""Consecutive failures before giving up: just over two minutes of waiting."""
 
 PROGRESS_BYTES = 1 << 20
-"""An answer that brought so much is not counted as one of them."""
+"""A response that delivered this much resets the count of failures."""
 
 FIRST_WAIT_S = 1.0
-"""Doubled after each failure."""
+"""Wait after the first failure; doubled after each further one."""
 
 LONGEST_WAIT_S = 3600.0
-"""A server that asks for more (Retry-After) is not waited for."""
+"""Longest wait; a server that asks for more (Retry-After) is given up on."""
 
 MAX_REASON = 200
-"""Letters that are shown of a reason."""
+"""Most characters of a reason that are shown."""
 
 NUMBER = "[0-9]{1,18}"
-"""Bytes, as servers count them; Python refuses to read numbers of thousands of digits."""
+"""Pattern of a byte count in a header; Python refuses to parse numbers of thousands of digits."""
 
 Advance = Callable[[int], None]
 Wait = Callable[[float, str], None]
 
 
 class UnreachableError(SedmtlError):
-    """The server does not answer, or not any more: others need not be asked of it, either."""
+    """The server does not respond or stopped responding: its other files are not tried, either."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """What to fetch: its size, if known, and how much is written at most."""
+    """A file to fetch, its size if known, and the most bytes to write."""
 
     url: str
     n_bytes: int | None
@@ -63,7 +62,7 @@ class Remote:
 
 
 class _PassingError(Exception):
-    """What may pass; `pause_s`: how long the server asks to wait, if it does."""
+    """A temporary failure; `pause_s` is how long the server asks to wait, if it does."""
 
     def __init__(self, reason: str, pause_s: float | None = None) -> None:
         super().__init__(reason)
@@ -71,24 +70,25 @@ class _PassingError(Exception):
 
 
 def fetch(remote: Remote, part: Path, advance: Advance, wait: Wait) -> bool:
-    """Fetch what is missing of a file.
+    """Fetch the missing part of a file.
 
-    Cut connections, timeouts, 429 and 5xx are tried again after a pause that doubles, or as long
-    as the server asks for; the next request is for the rest (RFC 9110, section 14). A server that
-    ignores it sends all, which replaces what is there.
+    Lost connections, timeouts, 429 and 5xx are retried after a pause that doubles, or that the
+    server asks for; the next request is for the remaining bytes (RFC 9110, section 14). If a
+    server ignores the range and sends the whole file, it replaces the partial one.
 
     Args:
         remote: The file.
-        part: Where it is written; what is there is kept.
-        advance: Called with the bytes just written, negative if thrown away; may raise to end it.
-        wait: Called to wait so many seconds, and why; may raise, too.
+        part: Path to write to; an existing partial file is continued.
+        advance: Called with the number of bytes just written, negative if discarded; may raise to
+            stop.
+        wait: Called with a number of seconds to wait and the reason; may raise to stop.
 
     Returns:
-        Whether it may have been pieced together: what was there before was kept.
+        Whether the file may be pieced together from several responses.
 
     Raises:
-        UnreachableError: The server fails again and again.
-        SedmtlError: It refuses, it has another file, or the file cannot be written.
+        UnreachableError: The server fails repeatedly.
+        SedmtlError: The server refuses or has another file, or the file cannot be written.
     """
     pieced, failures, reached = False, 0, _size(part)
     while True:
@@ -103,8 +103,8 @@ def fetch(remote: Remote, part: Path, advance: Advance, wait: Wait) -> bool:
             if failures == N_TRIES or pause_s > LONGEST_WAIT_S:
                 asks = f"; it asks to wait {duration(pause_s)}" if trouble.pause_s else ""
                 raise UnreachableError(
-                    f"gave up on {remote.url}: {trouble}, {failures} times in a row{asks}; what "
-                    "has come is kept, and the same command goes on there"
+                    f"gave up on {remote.url}: {trouble}, {failures} times in a row{asks}; the "
+                    "partial file is kept, and the same command resumes there"
                 ) from trouble
             wait(pause_s, str(trouble))
 
@@ -116,7 +116,7 @@ def _pause_s(trouble: _PassingError, failures: int) -> float:
 
 
 def _receive(remote: Remote, part: Path, advance: Advance) -> None:
-    """One request, if one is needed; returns with the file complete."""
+    """Send one request if needed; returns once the file is complete."""
     if _size(part) == remote.n_bytes:
         return
     with Connection() as connection:
@@ -125,7 +125,7 @@ def _receive(remote: Remote, part: Path, advance: Advance) -> None:
         except _PassingError:
             if not connection.is_too_slow:
                 raise
-    if connection.is_too_slow:  # hung up on, which looks like an end or an error
+    if connection.is_too_slow:  # disconnecting looks like an end or an error
         raise _PassingError(f"the server sends less than {LEAST_BYTES:,} bytes in a minute")
 
 
@@ -139,12 +139,12 @@ def _exchange(remote: Remote, part: Path, advance: Advance, connection: Connecti
     except HTTPError as error:
         with error:
             if error.code == 416 and _total(error.headers) == have:
-                return  # it was complete when an earlier attempt ended
+                return  # an earlier attempt had completed it
             if error.code == 416:
                 _discard(part, have, advance)
             raise _judge(error, remote.url) from error
     except (InvalidURL, ValueError) as error:
-        raise SedmtlError(f"{remote.url} is, or leads to, no address: {_short(error)}") from error
+        raise SedmtlError(f"{remote.url} is or leads to an invalid URL: {_short(error)}") from error
     except (OSError, HTTPException) as error:
         raise _judge_connection(error, remote.url) from error
     with answer:
@@ -162,7 +162,7 @@ def _exchange(remote: Remote, part: Path, advance: Advance, connection: Connecti
 
 
 def _extent(answer: Any, have: int) -> tuple[int, int | None]:
-    """At which byte of the file an answer begins, and how many the file has, if it says."""
+    """First byte of the file in a response, and the size of the file if stated."""
     if answer.status == 206:
         begins = re.match(rf"bytes ({NUMBER})-", answer.headers.get("Content-Range", ""))
         return (int(begins[1]) if begins else have), _total(answer.headers)
@@ -234,12 +234,12 @@ def _name(reason: object) -> str:
 
 
 def _short(reason: object) -> str:
-    """What a server or the system says, as part of a sentence."""
+    """A message of the server or the system, shortened to one line."""
     return " ".join(str(reason).split())[:MAX_REASON]
 
 
 def _retry_after_s(headers: Message) -> float | None:
-    """How long to wait: seconds, or a date, which is compared with the server's own."""
+    """Seconds to wait: as stated, or from a date compared with the server's own clock."""
     asked = headers.get("Retry-After", "")
     if asked.isdecimal():
         return min(float(asked), 1e9)

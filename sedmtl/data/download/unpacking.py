@@ -1,7 +1,7 @@
-"""A ZIP file becomes a folder, or is refused. Knows nothing of corpora.
+"""Safe unpacking of a ZIP file into a folder. Knows nothing about corpora.
 
-Every name and all limits are checked before anything is written. Each file is written under a
-hidden name and gets its own when its size and CRC-32 are those that the archive states.
+All names and limits are checked before anything is written. Each file is written under a hidden
+name and renamed once its size and CRC-32 match the archive's.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import open_own
 
 MAX_RATIO = 100
-"""Unpacked over packed. Audio reaches 2, tables of labels 20; bombs start at 1000."""
+"""Highest ratio of unpacked to packed size. Audio reaches 2, label tables 20; ZIP bombs start at
+1000."""
 
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file as the archive states it; its name is relative to the folder."""
+    """A file as described in the archive; its name is relative to the folder."""
 
     name: str
     n_bytes: int
@@ -34,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may become at most."""
+    """Upper bounds of an archive's unpacked content."""
 
     n_bytes: int
     n_files: int
@@ -43,19 +44,19 @@ class Limits:
 def unpack(
     archive: Path, folder: Path, limits: Limits, advance: Callable[[int], None]
 ) -> list[Entry]:
-    """Unpack all files of an archive; those of the same names are replaced.
+    """Unpack all files of an archive, replacing existing ones.
 
-    A first folder inside the archive that has the name of `folder` is that folder.
+    A top-level folder of the archive with the same name as `folder` is merged into it.
 
     Args:
         archive: A ZIP file.
-        folder: Where to; made if it is not there.
-        limits: Beside `MAX_RATIO`.
-        advance: Called with the bytes just written; may raise to end it.
+        folder: Target folder, created if needed.
+        limits: Limits in addition to `MAX_RATIO`.
+        advance: Called with the number of bytes just written; may raise to stop.
 
     Raises:
-        SedmtlError: The archive is broken, leads out of the folder, holds something that is no
-            plain file, or more than the limits allow; or the disk cannot take it.
+        SedmtlError: The archive is damaged, leads out of the folder, holds something other than
+            regular files, or exceeds the limits; or the files cannot be written.
     """
     try:
         with ZipFile(archive) as opened:
@@ -64,7 +65,7 @@ def unpack(
             for name, member in names.items():
                 _write(opened, member, folder / name, advance)
     except (BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        raise SedmtlError(f"{archive} is no whole ZIP file: {error}") from error
+        raise SedmtlError(f"{archive} is not a complete ZIP file: {error}") from error
     except OSError as error:
         where = error.filename or folder
         raise SedmtlError(f"cannot unpack {archive}: {error.strerror} ({where})") from error
@@ -72,13 +73,13 @@ def unpack(
 
 
 def _names(members: Sequence[ZipInfo], top: str, archive: Path) -> dict[str, ZipInfo]:
-    """The files by their names below the folder."""
+    """Members by their names relative to the folder; refuses unsafe ones."""
     names: dict[str, ZipInfo] = {}
     for member in members:
-        stored = member.orig_filename  # zipfile itself cuts a name at a zero byte
+        stored = member.orig_filename  # zipfile truncates a name at a zero byte
         parts = PurePosixPath(stored).parts
         name = str(PurePosixPath(*(parts[1:] if parts[:1] == (top,) and parts[1:] else parts)))
-        # No separators, drives and control characters of any system.
+        # No separators, drive letters or control characters of any system.
         is_plain = stored.isprintable() and not set(stored) & set("\\:")
         reason = ""
         if not parts or ".." in parts or stored.startswith("/") or not is_plain:
