@@ -131,7 +131,7 @@ def test_the_words_of_the_command_are_printed_if_they_are_wanted(featured, capfd
         ({"data": "snr_30"}, "no store 'snr_30'"),
         ({"name": "../elsewhere"}, "the name of a run should be a folder name"),
         ({"tasks": {"rain": 1.0}}, "no task is called 'rain'"),
-        ({"freeze_encoder": True}, "freeze_encoder needs from_run"),
+        ({"freeze_encoder": True}, "--freeze-encoder needs --from"),
         ({"from_run": "nobody"}, "no run 'nobody'"),
         ({"gpus": 2}, "gpus should be 0 or 1"),
     ],

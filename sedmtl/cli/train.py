@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -12,8 +12,7 @@ from sedmtl.cli import options, output
 from sedmtl.cli.settings_options import takes_network_options
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.text import NAME_WANTED, is_name
-
-AUTO = "auto"
+from sedmtl.training import choices
 
 # An option of each part of the help.
 what = partial(typer.Option, rich_help_panel="What to train (repeatable options span a grid)")
@@ -38,14 +37,14 @@ def _alpha(text: str) -> str:
 
 
 def _batch_size(text: str | None) -> str | None:
-    if text not in (None, AUTO) and not (text.isdecimal() and int(text)):
+    if text not in (None, choices.AUTO) and not (text.isdecimal() and int(text)):
         raise typer.BadParameter("should be a number from 1, or 'auto'")
     return text
 
 
 def _rate(rate: float | None) -> float | None:
-    if rate is not None and not 0 < rate < float("inf"):
-        raise typer.BadParameter("should be a number above 0")
+    if rate is not None and not choices.is_rate(rate):
+        raise typer.BadParameter(f"should be {choices.RATE_WANTED}")
     return rate
 
 
@@ -112,10 +111,14 @@ Tasks = Annotated[
 ]
 Seeds = Annotated[
     list[int],
-    what("--seed", min=0, help=f"Seed of the weights and of the order of clips. {options.AGAIN}"),
+    what(
+        "--seed",
+        min=choices.LOWEST["seed"],
+        help=f"Seed of the weights and of the order of clips. {options.AGAIN}",
+    ),
 ]
 RecipeName = Annotated[
-    Literal["paper", "strong"],
+    choices.Recipe,
     how(
         "--recipe",
         help="paper: as published. strong: the best detector that we measured, at a fraction of "
@@ -131,12 +134,16 @@ Remix = Annotated[
     ),
 ]
 Supervision = Annotated[
-    Literal["weak", "strong"],
+    choices.Supervision,
     how(help="strong: also train on the known times of events, to see what weak labels lack."),
 ]
 Epochs = Annotated[
     int | None,
-    how("--epochs", min=1, help="Passes over the training clips. Default: 50, or the recipe's."),
+    how(
+        "--epochs",
+        min=choices.LOWEST["epochs"],
+        help="Passes over the training clips. Default: 50, or the recipe's.",
+    ),
 ]
 BatchSize = Annotated[
     str | None,
@@ -154,14 +161,14 @@ Rate = Annotated[
     how("--lr", callback=_rate, help="Learning rate of Adam. Default: 0.001, or the recipe's."),
 ]
 Schedule = Annotated[
-    Literal["plateau", "cosine"] | None,
+    choices.Schedule | None,
     how(
         help="Of the learning rate. plateau: a tenth when validation stalls; cosine: 50 steps of "
         "warm-up, then down to 0. Default: plateau, or the recipe's."
     ),
 ]
 Precision = Annotated[
-    Literal["auto", "float32", "bfloat16"],
+    choices.Precision,
     how(help="auto: bfloat16 where the hardware supports it."),
 ]
 From = Annotated[
@@ -210,7 +217,7 @@ Gpus = Annotated[
     int | None,
     where(
         "--gpus",
-        min=0,
+        min=choices.LOWEST["gpus"],
         help="Default: a GPU if there is one; 0 uses the CPU. Several share the batches of one "
         "run, or train one run of a grid each. Across machines: torchrun -m sedmtl train, without "
         "--gpus.",
@@ -271,8 +278,6 @@ def command(
     from sedmtl.training.job import TrainOptions
     from sedmtl.training.tasks import read_tasks
 
-    if freeze_encoder and not from_run:
-        raise typer.BadParameter("--freeze-encoder needs --from, the run that has the encoder")
     with distributed.session(gpus):
         project = options.load_project(config)
         asked = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule,
@@ -282,7 +287,8 @@ def command(
         stores = [*(data or []), *map(data_name, snr or [])]
         grid = (stores, model or [], alpha or [], seed, fold)
         runs = requested_runs(project, recipe, asked, network, *grid, gpus, dry_run=dry_run)
-        how = TrainOptions(name, gpus, resume, force, tensorboard, batch_size == AUTO, str(config),
-                           options.is_debugging(context), draw_held_out)  # fmt: skip
+        fit_memory, debug = batch_size == choices.AUTO, options.is_debugging(context)
+        how = TrainOptions(name, gpus, resume, force, tensorboard, fit_memory, str(config), debug,
+                           draw_held_out)  # fmt: skip
         made: Any = outlook(project, runs, how) if dry_run else train_all(project, runs, how)
         output.echo(made if distributed.rank() == 0 else [])

@@ -17,13 +17,12 @@ from sedmtl.models.registry import PAPERS, name_of, plain_settings, read_setting
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.runtime.devices import Precision
 from sedmtl.store import Store
+from sedmtl.training.choices import Schedule, Supervision
 from sedmtl.training.recipe import RECIPES
 from sedmtl.training.tasks import RECONSTRUCT, task_class, weigh_tasks
 from sedmtl.training.weights import Weight
 
 Selection = Literal["honest", "paper"]
-Supervision = Literal["weak", "strong"]
-Schedule = Literal["plateau", "cosine"]
 SELECTIONS: dict[Selection, str] = {"honest": "validation", "paper": "held_out"}
 """The split part whose micro-P selects the epoch: `honest` is validation-selected, `paper`
 test-selected, which is what the paper reports."""

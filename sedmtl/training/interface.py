@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sedmtl.config import Config, load_config
 from sedmtl.models.registry import MODELS, settings_class
 from sedmtl.runtime import distributed, progress
-from sedmtl.runtime.devices import Precision
 from sedmtl.runtime.errors import SedmtlError, suggest
-from sedmtl.training.config import Schedule, Supervision
+from sedmtl.training import choices
+from sedmtl.training.choices import Precision, Recipe, Schedule, Supervision
 from sedmtl.training.grid.plan import NONE
-from sedmtl.training.grid.request import AUTO, requested_runs
+from sedmtl.training.grid.request import requested_runs
 from sedmtl.training.grid.runs import train_all
 from sedmtl.training.job import TrainOptions
 from sedmtl.training.recipe import RECIPES
@@ -23,16 +22,13 @@ from sedmtl.training.run import OnEpoch, Run
 from sedmtl.training.tasks import weigh_tasks
 from sedmtl.training.weights import Weight
 
-Recipe = Literal["paper", "strong"]
-
 CHOICES: dict[str, Iterable[str]] = {
-    "recipe": RECIPES,
+    "recipe": get_args(Recipe),
     "model": MODELS,
     "schedule": get_args(Schedule),
     "supervision": get_args(Supervision),
-    "precision": (AUTO, *get_args(Precision)),
+    "precision": get_args(Precision),
 }
-LOWEST = {"fold": 1, "epochs": 1, "batch_size": 1, "seed": 0, "gpus": 0}
 
 
 def train(
@@ -41,7 +37,7 @@ def train(
     tasks: Mapping[str, Weight | None] | None = None, epochs: int | None = None,
     batch_size: int | Literal["auto"] | None = None, lr: float | None = None,
     schedule: Schedule | None = None, remix: bool | None = None, supervision: Supervision = "weak",
-    precision: Precision | Literal["auto"] = "auto", from_run: str | Path | None = None,
+    precision: Precision = "auto", from_run: str | Path | None = None,
     freeze_encoder: bool = False, class_weights: bool = False, balanced: bool = False,
     seed: int = 0, name: str | None = None, resume: bool = False, force: bool = False,
     gpus: int | None = None, on_epoch: OnEpoch | None = None, verbose: bool = False, **network: Any,
@@ -94,7 +90,7 @@ def train(
     with distributed.session(gpus), nullcontext() if verbose else progress.silence():
         grid = ([data], [model] if model else [], [] if alpha is None else [alpha], [seed])
         runs = requested_runs(project, recipe, given, network, *grid, [str(fold or NONE)], gpus)
-        fit_memory = batch_size == AUTO
+        fit_memory = batch_size == choices.AUTO
         how = TrainOptions(name, gpus, resume, force, fit_memory=fit_memory, on_epoch=on_epoch)
         return Run(*train_all(project, runs, how))
 
@@ -113,8 +109,6 @@ def _check(asked: Mapping[str, Any]) -> None:
         wanted = _wanted(name, value)
         if value is not None and wanted:
             raise SedmtlError(f"{name} should be {wanted}, found {value!r}")
-    if asked["freeze_encoder"] and asked["from"] is None:
-        raise SedmtlError("freeze_encoder needs from_run, the run that has the encoder")
     if (asked["gpus"] or 0) > 1:
         raise SedmtlError("gpus should be 0 or 1: several GPUs take 'sedmtl train' or torchrun")
 
@@ -125,9 +119,9 @@ def _wanted(name: str, value: Any) -> str:
     fits, wanted = True, ""
     if name in CHOICES:
         fits, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
-    elif name in LOWEST and (name, value) != ("batch_size", AUTO):
-        fits = is_number and isinstance(value, int) and value >= LOWEST[name]
-        wanted = f"a whole number from {LOWEST[name]}"
+    elif name in choices.LOWEST and (name, value) != ("batch_size", choices.AUTO):
+        fits = is_number and isinstance(value, int) and value >= choices.LOWEST[name]
+        wanted = f"a whole number from {choices.LOWEST[name]}"
     elif name == "lr":
-        fits, wanted = is_number and 0 < value < inf, "a number above 0"
+        fits, wanted = is_number and choices.is_rate(value), choices.RATE_WANTED
     return "" if fits else wanted

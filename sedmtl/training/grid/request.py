@@ -11,14 +11,13 @@ from sedmtl.runtime import distributed
 from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import choose_store
+from sedmtl.training.choices import AUTO
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.plan import plan_runs
 from sedmtl.training.grid.planned import planned_data, planned_folds
 from sedmtl.training.pretrained import parent_of
 from sedmtl.training.recipe import with_recipe
 from sedmtl.training.tasks import RECONSTRUCT
-
-AUTO = "auto"
 
 
 def requested_runs(
@@ -53,9 +52,11 @@ def requested_runs(
         dry_run: Whether stores may still be missing.
 
     Raises:
-        SedmtlError: As in `plan_runs`; or a store does not exist, there are fewer GPUs, or the
-            reconstruction is given two weights.
+        SedmtlError: As in `plan_runs`; or a store does not exist, there are fewer GPUs, the
+            reconstruction is given two weights, or an encoder is to be frozen and none is given.
     """
+    if asked["freeze_encoder"] and asked["from"] is None:
+        raise SedmtlError("--freeze-encoder needs --from, the run that has the encoder")
     if alphas and RECONSTRUCT in asked["tasks"]:
         raise SedmtlError(
             f"--alpha is the weight of --task {RECONSTRUCT}: expected one of the two, found both"

@@ -1,0 +1,23 @@
+"""What `train` may be asked for, by command and from Python alike; without torch, for the help."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Literal
+
+AUTO = "auto"
+"""Of the precision: what the hardware supports; of the batch size: the recipe's, in parts."""
+
+Recipe = Literal["paper", "strong"]
+Schedule = Literal["plateau", "cosine"]
+Supervision = Literal["weak", "strong"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+LOWEST = {"fold": 1, "epochs": 1, "batch_size": 1, "seed": 0, "gpus": 0}
+
+RATE_WANTED = "a number above 0"
+
+
+def is_rate(value: float) -> bool:
+    """Whether a number can be a learning rate."""
+    return 0 < value < inf
