@@ -17,7 +17,7 @@ from sedmtl.config import load_config
 from sedmtl.data.audio import conform
 from sedmtl.evaluation import denoising
 from sedmtl.evaluation.stems import read_fold
-from sedmtl.inference.checkpoint import load_heads, load_model, save_model
+from sedmtl.inference.checkpoint import load_model, read_checkpoint, save_model
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.mel_masks import mel_masks
 from sedmtl.inference.onnx import build_graph, export
@@ -67,7 +67,7 @@ def stems(made, run):
 def test_the_heads_are_in_the_model_file_and_detection_does_without_them(run, stems):
     weights = load_file(run / "model.safetensors")
     card, network = load_model(run)
-    heads = load_heads(run)
+    heads = read_checkpoint(run).heads()
     assert card.heads == tuple(heads) == ("denoise", "separate")
     assert {key.partition(".")[0] for key in weights} - {"heads"} == {
         key.partition(".")[0] for key in network.state_dict()
@@ -92,7 +92,7 @@ def test_a_run_without_such_tasks_has_the_files_of_before(trained):
     run = next((trained.work / "runs").iterdir())
     assert "heads" not in json.loads((run / "model.json").read_text())
     assert not any(key.startswith("heads") for key in load_file(run / "model.safetensors"))
-    assert load_heads(run) == {}
+    assert read_checkpoint(run).heads() == {}
 
 
 def test_a_head_of_an_earlier_version_keeps_nothing_else_from_use(run, tmp_path, capfd):
@@ -107,7 +107,7 @@ def test_a_head_of_an_earlier_version_keeps_nothing_else_from_use(run, tmp_path,
     Detector.load(copied)
     with pytest.raises(SedmtlError, match=r"head of --task denoise is of an earlier version"):
         Detector.load(copied, with_heads=True)
-    assert list(load_heads(copied, only_fitting=True)) == ["separate"]
+    assert list(read_checkpoint(copied).heads(only_fitting=True)) == ["separate"]
     shown = visualize._load(copied, None)
     assert "nothing is drawn of the tasks of early" in " ".join(capfd.readouterr().err.split())
     assert shown.card.heads == card.heads
@@ -188,7 +188,7 @@ def test_events_that_are_measured_are_those_of_the_features(trained, stems):
 @pytest.mark.slow
 def test_the_exported_masks_are_those_of_separation(run, stems):
     card, network = load_model(run)
-    content = build_graph(card, network, "both", load_heads(run)["separate"])
+    content = build_graph(card, network, "both", read_checkpoint(run).heads()["separate"])
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     waveforms = np.stack([stems.mixture, 0.1 * stems.mixture])  # of any level
     clip, frame, mask = session.run(None, {"waveform": waveforms})

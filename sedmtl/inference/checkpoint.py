@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -48,55 +49,69 @@ class HeadVersionError(SedmtlError):
     """The weights of a task head are of an earlier version; the network may still load."""
 
 
-def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
-    """Load the card of a finished run, and its network in evaluation mode on the CPU.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The card and weights of a finished run.
 
-    Heads are not checked, and may be of an earlier version.
-
-    Raises:
-        SedmtlError: The folder holds no finished run, or its files were changed or do not match.
-    """
-    card, weights = _load_weights(folder)
-    try:
-        return card, _filled(card.build_network, split_weights(weights))
-    except DAMAGE as error:
-        raise _damaged(folder, error) from error
-
-
-def load_heads(folder: Path, *, only_fitting: bool = False) -> dict[str, nn.Module]:
-    """Load the saved task heads of a finished run, by task, in evaluation mode on the CPU.
-
-    Detection does not need them.
-
-    Args:
+    Attributes:
         folder: The run folder.
-        only_fitting: Skip heads whose weights are of an earlier version.
+        card: The model card.
+        weights: The tensors, named as in `join_weights`.
+        digest: SHA-256 of their file.
+    """
+
+    folder: Path
+    card: ModelCard
+    weights: Mapping[str, Tensor]
+    digest: str
+
+    def network(self) -> nn.Module:
+        """Build the network in evaluation mode on the CPU; heads are not checked.
+
+        Raises:
+            SedmtlError: The weights do not match the card.
+        """
+        try:
+            return _filled(self.card.build_network, split_weights(self.weights))
+        except DAMAGE as error:
+            raise _damaged(self.folder, error) from error
+
+    def heads(self, *, only_fitting: bool = False) -> dict[str, nn.Module]:
+        """Build the saved task heads, by task, which detection does not need.
+
+        Args:
+            only_fitting: Skip heads whose weights are of an earlier version.
+
+        Raises:
+            HeadVersionError: A head is of an earlier version, and `only_fitting` is off.
+        """
+        heads = {}
+        for name in self.card.heads:
+            build = partial(self.card.build_head, name)
+            try:
+                heads[name] = _filled(build, split_weights(self.weights, name))
+            except DAMAGE as error:
+                pass_on_trouble(error)
+                if only_fitting:
+                    continue
+                raise HeadVersionError(
+                    f"the head of --task {name} is of an earlier version of sedmtl: train the run "
+                    f"{self.folder.name} again to use it"
+                ) from error
+        return heads
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read the card and weights of a finished run.
 
     Raises:
-        HeadVersionError: A head is of an earlier version, and `only_fitting` is off.
-        SedmtlError: As in `load_model`.
+        SedmtlError: The folder holds no finished run, or its files were changed.
     """
-    card, weights = _load_weights(folder)
-    heads = {}
-    for name in card.heads:
-        try:
-            heads[name] = _filled(partial(card.build_head, name), split_weights(weights, name))
-        except DAMAGE as error:
-            pass_on_trouble(error)
-            if only_fitting:
-                continue
-            raise HeadVersionError(
-                f"the head of --task {name} is of an earlier version of sedmtl: train the run "
-                f"{folder.name} again to use it"
-            ) from error
-    return heads
-
-
-def _load_weights(folder: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     card, digest = _load_card(folder)
     try:
         content = read_bytes(folder / "model.safetensors")
-        if digest not in (None, hashlib.sha256(content).hexdigest()):
+        found = hashlib.sha256(content).hexdigest()
+        if digest not in (None, found):
             raise ValueError("its weights are not what was written")
         weights = load(content)
         if not all(value.isfinite().all() for value in weights.values()):
@@ -105,7 +120,13 @@ def _load_weights(folder: Path) -> tuple[ModelCard, dict[str, Tensor]]:
             raise ValueError(f"its weights are not all within ±{LARGEST_WEIGHT:.0e}")
     except (*DAMAGE, SafetensorError) as error:
         raise _damaged(folder, error) from error
-    return card, weights
+    return Checkpoint(folder, card, weights, found)
+
+
+def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
+    """Card and network of a finished run; raises as `read_checkpoint` and `network` do."""
+    saved = read_checkpoint(folder)
+    return saved.card, saved.network()
 
 
 def _filled(build: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> nn.Module:

@@ -17,7 +17,7 @@ from torch import nn
 from sedmtl.data import audio
 from sedmtl.events import Detection
 from sedmtl.features.encoder import Encoder
-from sedmtl.inference.checkpoint import load_encoder, load_heads, load_model
+from sedmtl.inference.checkpoint import load_encoder, read_checkpoint
 from sedmtl.inference.embedding import Embedding, embed
 from sedmtl.inference.inspection import Inspection, repeated
 from sedmtl.inference.model_card import ModelCard
@@ -92,8 +92,9 @@ class Detector:
             SedmtlError: The folder holds no finished run or a damaged one, or its encoder is not
                 given or is another file.
         """
-        card, network = load_model(Path(run))
-        heads = load_heads(Path(run)) if with_heads and card.heads else {}
+        saved = read_checkpoint(Path(run))
+        card, network = saved.card, saved.network()
+        heads = saved.heads() if with_heads else {}
         opened = load_encoder(Path(run), card, None if encoder is None else Path(encoder))
         return cls(card, network, device, channels_last=channels_last, heads=heads, encoder=opened)
 

@@ -23,7 +23,7 @@ from torch import nn
 import sedmtl
 from sedmtl.config import Config
 from sedmtl.features.encoder import Encoder
-from sedmtl.inference.checkpoint import load_encoder, load_heads, load_model
+from sedmtl.inference.checkpoint import Checkpoint, load_encoder, read_checkpoint
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.onnx_encoder import EncoderFrames, put_in, read_graph
 from sedmtl.inference.runs import find_run
@@ -48,25 +48,23 @@ def export_encoder(
     Raises:
         SedmtlError: As in `export`, or the run itself uses a frozen encoder.
     """
-    run = find_run(config.work_dir / "runs", run_name)
-    path = out_path or run / "encoder.onnx"
-    check_output(path, force=force)
-    card, network = load_model(run)
+    saved, path = _begin(config, run_name, out_path, "encoder.onnx", force=force)
+    card, folder = saved.card, saved.folder
     if card.encoder is not None:
         raise SedmtlError(
-            f"--encoder: the run {run.name} listens through {card.encoder.name}: expected a run "
+            f"--encoder: the run {folder.name} listens through {card.encoder.name}: expected a run "
             "with an encoder of its own, such as of pooled or 2apae"
         )
     stated = {
         "sedmtl_version": sedmtl.__version__,
-        "run": run.resolve().name,
+        "run": folder.resolve().name,
         "sample_rate": str(card.sample_rate),
         "window_s": repr(card.duration_s),
         "input": "waveform",
         "axes": "TD",
     }
     inputs = {"waveform": (card.n_samples,)}
-    content = to_onnx(ClipEncoder(card, network), inputs, ["vectors"], stated)
+    content = to_onnx(ClipEncoder(card, saved.network()), inputs, ["vectors"], stated)
     write_output(path, content, force=force)
     return path
 
@@ -89,21 +87,30 @@ def export(
             data.yaml says, onnxscript is not installed, or the file cannot be written or is the
             user's and `force` is off.
     """
-    run = find_run(config.work_dir / "runs", run_name)
-    path = out_path or run / "model.onnx"
-    check_output(path, force=force)
-    card, network = load_model(run)
+    saved, path = _begin(config, run_name, out_path, "model.onnx", force=force)
+    card, folder = saved.card, saved.folder
     if masks and "separate" not in card.heads:
         raise SedmtlError(
-            f"--masks: the run {run.name} has learned no masks: expected one that was trained with "
-            "--task separate"
+            f"--masks: the run {folder.name} has learned no masks: expected one that was trained "
+            "with --task separate"
         )
-    head = load_heads(run)["separate"] if masks else None
-    encoder = load_encoder(run, card, config.encoder_path) if _has_room(card) else None
-    write_output(path, build_graph(card, network, run.resolve().name, head, encoder), force=force)
+    head = saved.heads()["separate"] if masks else None
+    encoder = load_encoder(folder, card, config.encoder_path) if _has_room(card) else None
+    content = build_graph(card, saved.network(), folder.resolve().name, head, encoder)
+    write_output(path, content, force=force)
     if card.encoder is not None:
         progress.say(_encoder_note(path, card, card.encoder, is_inside=encoder is not None))
     return path
+
+
+def _begin(
+    config: Config, run_name: str, out_path: Path | None, name: str, *, force: bool | None
+) -> tuple[Checkpoint, Path]:
+    """The run, and the file to be written, which by default has a name in the run's folder."""
+    folder = find_run(config.work_dir / "runs", run_name)
+    path = out_path or folder / name
+    check_output(path, force=force)
+    return read_checkpoint(folder), path
 
 
 def _has_room(card: ModelCard) -> bool:

@@ -6,7 +6,6 @@ building the network for two numbers of classes on the meta device.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sedmtl.data.frame_times import frames_of
-from sedmtl.inference.checkpoint import load_heads, load_model
+from sedmtl.inference.checkpoint import read_checkpoint
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.runs import find_run
 from sedmtl.inference.weights import join_weights, split_weights
@@ -27,7 +26,7 @@ from sedmtl.runtime import progress
 from sedmtl.runtime.atomic import write_text
 from sedmtl.runtime.documents import parse_json, sealed, unsealed
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.regular import read_bytes, read_text
+from sedmtl.runtime.regular import read_text
 from sedmtl.store import Rows, Store, check_encoder
 from sedmtl.training.config import TrainConfig, option_words
 
@@ -69,10 +68,9 @@ def read_pretrained(runs_dir: Path, config: TrainConfig, store: Store) -> Pretra
             features, or is another network.
     """
     folder = find_run(runs_dir, config.parent_run)
-    card, network = load_model(folder)
-    weights = join_weights(network, load_heads(folder, only_fitting=True))
-    digest = hashlib.sha256(read_bytes(folder / "model.safetensors")).hexdigest()
-    found = Pretrained(folder.name, card, weights, digest, _read_seen(folder))
+    saved = read_checkpoint(folder)
+    weights = join_weights(saved.network(), saved.heads(only_fitting=True))
+    found = Pretrained(folder.name, saved.card, weights, saved.digest, _read_seen(folder))
     _check_features(found, store)
     _check_network(found, config)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sedmtl.inference.checkpoint import load_heads, load_model
+from sedmtl.inference.checkpoint import read_checkpoint
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.task_predictions import TaskPredictions
 from sedmtl.report.project.clips import Pick, Stored, read_stored, standardise
@@ -33,7 +33,11 @@ def predict_tasks(
     read |= {name: read_stored(path, name, picks) for name in network.inputs if name not in read}
     standardised = standardise(picks, logmels)
     folders = {pick.run.folder for pick in picks}
-    detectors = {folder: _with_heads(folder) for folder in folders}
+    saved = {folder: read_checkpoint(folder) for folder in folders}
+    detectors = {
+        folder: Detector(each.card, each.network(), heads=each.heads())
+        for folder, each in saved.items()
+    }
     found = []
     for number, pick in enumerate(picks):
         inputs = [torch.from_numpy(read[name][number])[None] for name in network.inputs]
@@ -41,7 +45,3 @@ def predict_tasks(
         logmel = torch.from_numpy(standardised[number])[None]
         found.append(TaskPredictions.of(pick.run.card, logmel, output))
     return found
-
-
-def _with_heads(folder: Path) -> Detector:
-    return Detector(*load_model(folder), heads=load_heads(folder))
