@@ -15,7 +15,7 @@ from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.models.autoencoder import TwoStepAttentionSettings
 from sedmtl.runtime.documents import CHECKSUM, sealed
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.training import state
+from sedmtl.training import run_folder, state
 
 
 @pytest.fixture
@@ -219,6 +219,13 @@ def test_a_recipe_that_cannot_be_is_damaged(tmp_path, change):
     runs.write_run(tmp_path, {**RECIPE, **change})
     with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
         runs.read_run(tmp_path)
+
+
+def test_other_features_are_refused_in_words_that_a_user_knows(tmp_path):
+    before, now = ({**RECIPE, "store_digest": letter * 64} for letter in "ab")
+    runs.write_run(tmp_path, before)
+    with pytest.raises(SedmtlError, match="trained with log-mels of SHA-256 aaaaaaaa, now bbbbbbb"):
+        run_folder.is_done(tmp_path, now, resume=True)
 
 
 @pytest.mark.parametrize("data", ["snr_-5", "snr_2.5", "snr_1e-05", "clips"])

@@ -233,7 +233,7 @@ def test_a_run_in_parts_says_so_is_recorded_and_goes_on_in_the_same_parts(
     assert more.exit_code == 0, more.output
     assert read_run(featured.work / "runs" / "parts")["micro_batch"] == 5
     whole = featured.run("train", "--fold", 2, "--name", "parts", *SMALL)
-    one_sentence(whole, "micro_batch 5, now None")
+    one_sentence(whole, "--batch-size auto, of which at once 5, now none")
 
 
 def test_without_a_store_the_cost_follows_from_data_yaml(featured, tmp_path, one_sentence):

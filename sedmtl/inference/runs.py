@@ -93,11 +93,19 @@ def check_data_name(data: str) -> None:
         float(data.removeprefix("snr_"))
 
 
+def read_records(run: Path) -> list[Any]:
+    """Read `metrics.jsonl`: a record per epoch.
+
+    Raises:
+        OSError, ValueError: It is missing, or no JSON.
+    """
+    return [parse_json(line) for line in read_text(run / "metrics.jsonl").splitlines()]
+
+
 def n_epochs_done(run: Path) -> int:
     """Number of finished epochs according to `metrics.jsonl`; 0 if it is missing or damaged."""
     try:
-        lines = read_text(run / "metrics.jsonl").splitlines()
-        return max(0, int(parse_json(lines[-1])["epoch"]))
+        return max(0, int(read_records(run)[-1]["epoch"]))
     except DAMAGE:
         return 0
 

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sedmtl.inference.detector import Detector
-from sedmtl.inference.runs import read_run
+from sedmtl.inference.runs import read_records, read_run
 from sedmtl.metrics.clip import ClipMetrics
-from sedmtl.runtime.documents import parse_json
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.runtime.regular import read_text
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,7 @@ class Run:
         """
         n_epochs = read_run(self.path)["epochs"]
         try:
-            lines = read_text(self.path / "metrics.jsonl").splitlines()
-            return [Epoch.of(parse_json(line), n_epochs) for line in lines]
+            return [Epoch.of(record, n_epochs) for record in read_records(self.path)]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise SedmtlError(
                 f"{self.path / 'metrics.jsonl'} is missing or damaged: train the run again"

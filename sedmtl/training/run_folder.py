@@ -30,6 +30,14 @@ WRITTEN = ("model.safetensors", "last.pt", "metrics.jsonl", "model.json", "score
 first and run.yaml last, so that after a kill in between no other configuration can resume the
 remains."""
 
+IN_WORDS = {
+    "store_digest": "log-mels of SHA-256",
+    "targets_digest": "stems of SHA-256",
+    "frames_digest": "encoder frames of SHA-256",
+    "micro_batch": "--batch-size auto, of which at once",
+}
+"""Settings whose names no user knows."""
+
 LOG_NAME = "train.log"
 """Log of a grid run that is trained in a separate process."""
 
@@ -175,7 +183,10 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _change(key: str, before: Any, now: Any) -> str:
-    if key != "tasks":
-        return f"{key} {before}, now {now}"
-    typed = [" ".join(option_words(key, tasks or {})) or "no --task" for tasks in (before, now)]
-    return ", now ".join(typed)
+    """What has changed, in the words of the command."""
+    if key == "tasks":
+        typed = [" ".join(option_words(key, each or {})) or "no --task" for each in (before, now)]
+        return ", now ".join(typed)
+    n_shown = 8 if key.endswith("_digest") else None
+    shown = [str("none" if each is None else each)[:n_shown] for each in (before, now)]
+    return f"{IN_WORDS.get(key, key)} {shown[0]}, now {shown[1]}"

@@ -11,10 +11,9 @@ import numpy as np
 
 from sedmtl.evaluation.differences import names_of
 from sedmtl.evaluation.rows import Row, ScoredData, ScoredRun, by_data
+from sedmtl.inference.runs import read_records
 from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
-from sedmtl.runtime.documents import parse_json
-from sedmtl.runtime.regular import read_text
 
 MAX_DETAILED = 3
 """Up to this many networks are all shown in detail; of more, the best on each store."""
@@ -62,7 +61,7 @@ def networks_of(rows: Sequence[Row]) -> list[Network]:
     """The networks chosen by validation, with the records of their runs."""
     validated = [row for row in rows if row.is_validated]
     return [
-        Network(name, row, [_read_records(run.folder) for run in row.runs])
+        Network(name, row, [_epochs_of(run.folder) for run in row.runs])
         for row, name in zip(validated, names_of(validated), strict=True)
     ]
 
@@ -76,11 +75,10 @@ def choose_detailed(networks: Sequence[Network]) -> list[Network]:
     ]
 
 
-def _read_records(folder: Path) -> list[Record]:
+def _epochs_of(folder: Path) -> list[Record]:
     """The epochs of a run; empty if its records are missing or damaged."""
     try:
-        lines = read_text(folder / "metrics.jsonl").splitlines()
-        records = [parse_json(line) for line in lines]
+        records = read_records(folder)
     except (OSError, ValueError):
         return []
     return records if all(map(_is_record, records)) else []
