@@ -23,7 +23,7 @@ from sedmtl.training import known
 from sedmtl.training.batches import Batch
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid.plan import plan_runs
-from sedmtl.training.known import POLYPHONY, SCENE, Knowledge, at_frames
+from sedmtl.training.known import POLYPHONY, SCENE, Knowledge, at_scores
 from sedmtl.training.losses import over_clips
 from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks import TASKS, read_tasks, task_class
@@ -221,9 +221,9 @@ def test_every_network_has_every_head_at_its_own_frame_rate(model, n_frames):
 
 def test_what_is_known_of_frames_is_pooled_like_the_scores():
     count = torch.tensor([[0.0, 1, 2, 0, 3, 3]])
-    assert at_frames(count, 3).tolist() == [[1, 2, 3]]
-    assert at_frames(count[:, None], 3).tolist() == [[[1, 2, 3]]]
-    assert at_frames(count[:0], 3).shape == (0, 3)
+    assert at_scores(count, 3).tolist() == [[1, 2, 3]]
+    assert at_scores(count[:, None], 3).tolist() == [[[1, 2, 3]]]
+    assert at_scores(count[:0], 3).shape == (0, 3)
 
 
 @pytest.mark.parametrize("remix", [None, {"mixtures_per_epoch": 12}])

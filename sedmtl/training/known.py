@@ -127,7 +127,7 @@ class Knowledge:
         return count
 
 
-def at_frames(known: Tensor, n_scores: int) -> Tensor:
+def at_scores(known: Tensor, n_scores: int) -> Tensor:
     """Max-pool labels per log-mel frame (B, …, T) to the frames of scores (B, …, n_scores).
 
     This gives presence in any log-mel frame of a score frame, and the highest event count.

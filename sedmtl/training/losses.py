@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sedmtl.models import SedOutput
 from sedmtl.models.bag import highest
 from sedmtl.training.batches import Batch
-from sedmtl.training.known import PRESENCE, at_frames
+from sedmtl.training.known import PRESENCE, at_scores
 from sedmtl.training.tasks import RECONSTRUCT
 from sedmtl.training.tasks.task import Task
 from sedmtl.training.weights import TaskWeights, Weight
@@ -92,7 +92,7 @@ class Objective(nn.Module):
             of_rows, scores = "none", {CLIP: output.clip.detach()}
         detection = detection_loss(clip, batch.target, reduction, batch.weight)
         if PRESENCE in batch.arrays:
-            presence = at_frames(batch.arrays[PRESENCE].float(), output.frame.shape[-1])
+            presence = at_scores(batch.arrays[PRESENCE].float(), output.frame.shape[-1])
             detection = detection + over_clips(
                 detection_loss(output.frame, presence, of_rows), batch.which
             )

@@ -11,7 +11,7 @@ from sedmtl.models import SedOutput
 from sedmtl.models.heads import FrameHead, Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
-from sedmtl.training.known import POLYPHONY, at_frames
+from sedmtl.training.known import POLYPHONY, at_scores
 from sedmtl.training.tasks.task import Need, Task
 
 
@@ -37,5 +37,5 @@ class Active(Task):
 
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
         """Binary cross-entropy."""
-        active = at_frames(target, predicted.shape[-1])
+        active = at_scores(target, predicted.shape[-1])
         return F.binary_cross_entropy_with_logits(predicted, active, reduction=reduction)

@@ -11,7 +11,7 @@ from sedmtl.models import SedOutput
 from sedmtl.models.heads import CountHead, Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
-from sedmtl.training.known import POLYPHONY, at_frames
+from sedmtl.training.known import POLYPHONY, at_scores
 from sedmtl.training.tasks.task import Need, Task, reduced
 
 LEAST = 1e-6
@@ -45,6 +45,6 @@ class Count(Task):
 
     def loss(self, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:
         """Half the Poisson deviance: k log(k / m) - k + m for a count k and its expectation m."""
-        count, expected = at_frames(target, predicted.shape[-1]), predicted + LEAST
+        count, expected = at_scores(target, predicted.shape[-1]), predicted + LEAST
         loss = torch.xlogy(count, count) - count * expected.log() - count + expected
         return reduced(loss, reduction)
