@@ -1,8 +1,8 @@
 """The command line: one module of this folder per command.
 
-A command's module holds its options and a function `command`, whose docstring is its help; it is
-listed in `COMMANDS`. Slow imports (torch and everything that needs it) are inside that function, so
-that `--help` is fast.
+A command's module holds its options and a function `command`, whose docstring is its help, and is
+listed in `COMMANDS`. Slow imports (torch and everything that needs it) are inside that function, to
+keep `--help` fast.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COMMANDS = {
     "Correct labels": ("review", "relabel"),
     "Maintain": ("check",),
 }
-"""The modules of the commands, by their heading in `--help`."""
+"""The commands' modules, by their heading in `--help`."""
 
 SUMMARY = "Weakly labelled sound event detection: mix → features → train → eval → visualize."
 
@@ -44,7 +44,7 @@ INTERRUPTED = "interrupted: rerun the same command to resume it (train needs --r
 
 
 class Commands(TyperGroup):
-    """Turns errors into one sentence on stderr and an exit code."""
+    """A group of commands that turns errors into one sentence on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit with 1 for errors of input, 130 for an interruption."""
@@ -96,7 +96,7 @@ def _explain(error: Exception) -> str:
 
 
 def _keep_traceback(error: Exception) -> str:
-    """Write the traceback to a new temporary file, or to stderr if that fails; say where it is."""
+    """Write the traceback to a temporary file, or to stderr if that fails; return where it is."""
     if is_out_of_memory(error):
         return ""
     from sedmtl.runtime.progress import say
@@ -107,7 +107,7 @@ def _keep_traceback(error: Exception) -> str:
         descriptor, path = tempfile.mkstemp(".log", "sedmtl-crash-")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(head + text)
-    except OSError:  # for example, on a full disk, which may be all that is wrong
+    except OSError:  # such as a full disk, which may be the error itself
         for line in [] if isinstance(error, OSError) else text.splitlines():
             say(line)
         return ""
@@ -175,19 +175,19 @@ for panel, names in COMMANDS.items():
     for name in names:
         module = import_module(f"sedmtl.cli.{name}")
         app.command(name, rich_help_panel=panel)(_takes_debug(module.command))
-# The command of the processes that `train` starts.
+# For the processes that `train` starts.
 app.command("train-job", hidden=True)(_takes_debug(train_job.command))
 
 
 def _open_standard_streams() -> None:
-    """Where one is closed, the next file that is opened would receive what is meant for it."""
+    """Open closed ones as /dev/null, or the next opened file would receive their output."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
 
 
 def run() -> None:
-    """Entry point of `sedmtl`; also handles what goes wrong before the command starts."""
+    """Entry point of `sedmtl`; also reports errors from before the command starts."""
     _open_standard_streams()
     try:
         Path.cwd()  # without one, torch would crash the process
@@ -201,7 +201,7 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         sys.exit(EXIT_CODE)
-    except (MemoryError, OSError, SedmtlError) as error:  # before any command, or of --help
+    except (MemoryError, OSError, SedmtlError) as error:  # before a command, or in --help
         if "--debug" in sys.argv:
             raise
         explanation = error if isinstance(error, SedmtlError) else _explain(error)

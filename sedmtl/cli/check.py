@@ -9,13 +9,15 @@ import typer
 
 from sedmtl.cli import output
 
-WorkDir = Annotated[Path, typer.Argument(metavar="[WORK]", help="The workdir of a data.yaml.")]
+WorkDir = Annotated[
+    Path, typer.Argument(metavar="[WORK]", help="The work folder: workdir in data.yaml.")
+]
 
 
 def command(work: WorkDir = Path("work")) -> None:
     """Find damaged, outdated or unfinished stores and runs in a work folder.
 
-    Reads every file completely and prints the commands that fix problems, and how many of your own
+    Reads every file completely. Prints the commands that fix problems, and how many of your own
     recordings each class and each fold has.
     """
     from sedmtl.report.integrity import check, judge, recordings, table

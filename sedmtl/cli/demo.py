@@ -11,11 +11,11 @@ import typer
 
 from sedmtl.cli import options, output
 
-DemoDir = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder to make.")]
+DemoDir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")]
 
 
 def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> None:
-    """Make a small project on the built-in corpus, from mixtures to a picture: a few minutes."""
+    """Make a small project on the built-in corpus, from mixtures to a picture, in a few minutes."""
     from sedmtl.cli.demo_project import demo
 
     made = demo(folder, options.count_workers(workers))

@@ -26,9 +26,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "paper": {"width": 8, "epochs": 8, "batch_size": 4, "lr": 2e-3},
     "strong": {"epochs": 15, "alpha": "0.001"},
 }
-"""The two runs, and what overrules their recipes: at full size the paper's would take hours.
-
-The strong one comes last, because commands use the newest run by default.
+"""The recipes of the two runs, and the settings that override them: at full size the paper's would
+take hours. The strong one comes last, because commands use the newest run by default.
 """
 
 DATA_YAML = """\
@@ -64,8 +63,7 @@ class Demo:
 def demo(folder: Path, n_workers: int) -> Demo:
     """Mix, make features, train two networks, evaluate and draw them, below `folder`.
 
-    Existing results are kept, so a second run takes seconds. An edited `data.yaml` is used as it
-    is.
+    Keeps existing results, so a second run takes seconds, and an existing `data.yaml`.
     """
     config_path = folder / "data.yaml"
     if not config_path.exists():
@@ -85,7 +83,7 @@ def demo(folder: Path, n_workers: int) -> Demo:
 
 
 def _train_both(config: Config, data: str) -> list[Path]:
-    """Train the network of each recipe on the same fold; the run folders, in that order."""
+    """Train one network per recipe on the same fold; return the run folders in that order."""
     shared = {"fold": 1, "data": data, "precision": choose_precision(choose_device(None))}
     remix = config.remix.model_dump(mode="json")
     return [

@@ -25,7 +25,7 @@ Mirror = Annotated[
         "--mirror",
         callback=_mirror,
         metavar="URL",
-        help="Fetch the archives from here instead.",
+        help="Fetch the archives from this address instead.",
     ),
 ]
 ArchivesDir = Annotated[

@@ -11,19 +11,23 @@ from sedmtl.cli import options, output
 
 OutPath = Annotated[
     Path,
-    typer.Option("--out", metavar="FILE", help="Ends in .h5, .npy (and a .tsv) or .parquet."),
+    typer.Option(
+        "--out", metavar="FILE", help="The output: .h5, .npy (with a .tsv beside it) or .parquet."
+    ),
 ]
 Run = Annotated[
     str | None,
     typer.Option(
         "--run",
         metavar="RUN",
-        help="Name or path of a run, whose encoder to use; default: the encoder of data.yaml.",
+        help="Use the encoder of this run (name or path); default: the encoder of data.yaml.",
     ),
 ]
 OnnxPath = Annotated[
     Path | None,
-    typer.Option("--onnx", metavar="FILE", help="An encoder of 'sedmtl export --encoder'."),
+    typer.Option(
+        "--onnx", metavar="FILE", help="Use an encoder that 'sedmtl export --encoder' wrote."
+    ),
 ]
 
 
@@ -35,7 +39,7 @@ def command(
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Write the vectors over time that an encoder, or a run, makes of recordings."""
+    """Write the vectors over time that a frozen encoder, or a run, computes for recordings."""
     from sedmtl.inference.embed import embed
 
     if run and onnx:

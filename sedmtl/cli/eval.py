@@ -23,10 +23,15 @@ JsonPath = Annotated[
 PerClass = Annotated[bool, typer.Option("--per-class", help="Also show the metrics of each class.")]
 Denoise = Annotated[
     bool,
-    typer.Option("--denoise", help="Also compare decoders with the events without the scene."),
+    typer.Option(
+        "--denoise", help="Also compare reconstructions with the events without the scene."
+    ),
 ]
 Separation = Annotated[
-    bool, typer.Option("--separation", help="Also compare masks with the events of each class.")
+    bool,
+    typer.Option(
+        "--separation", help="Also compare separated sounds with the events of each class."
+    ),
 ]
 
 
@@ -40,7 +45,7 @@ def command(
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Score runs on their held-out folds: which sounds, and when where that is known."""
+    """Score runs on their held-out folds: which sounds, and when, if event times are known."""
     from sedmtl.evaluation.evaluate import evaluate
     from sedmtl.report.figures import draw_score_curves
 

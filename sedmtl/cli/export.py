@@ -19,12 +19,13 @@ OnnxPath = Annotated[
 Encoder = Annotated[
     bool,
     typer.Option(
-        "--encoder", help="Only the run's own encoder, as a file for features.encoder of data.yaml."
+        "--encoder", help="Export only the run's encoder, for features.encoder in data.yaml."
     ),
 ]
 
 Masks = Annotated[
-    bool, typer.Option("--masks", help="Also the masks of classes, if the run has learned them.")
+    bool,
+    typer.Option("--masks", help="Also export the classes' masks, if the run has learned them."),
 ]
 
 

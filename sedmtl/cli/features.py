@@ -10,7 +10,7 @@ from sedmtl.cli import options, output
 
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Stop at a recording of yours that cannot be read."),
+    typer.Option("--strict", help="Stop at the first of your recordings that cannot be read."),
 ]
 
 

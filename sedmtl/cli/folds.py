@@ -13,12 +13,14 @@ Csv = Annotated[Path, typer.Argument(help="A table with the columns filename and
 Number = Annotated[int, typer.Option("--folds", min=2, max=255, help="Number of folds.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="CSV", help="The copy; default: TABLE_folds.csv beside it."),
+    typer.Option(
+        "--out", metavar="CSV", help="The copy; default: TABLE_folds.csv beside the table."
+    ),
 ]
 
 
 def command(table: Csv, folds: Number = 4, out: Out = None, force: options.Force = False) -> None:
-    """Copy a table of recordings with a column fold, balanced by class.
+    """Copy a table of recordings and add a column fold, balanced by class.
 
     Files with the same value in a column recording or group stay together. Run it again when you
     have added recordings to the table: the folds of an earlier copy stay as they are.

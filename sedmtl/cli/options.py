@@ -38,8 +38,8 @@ Scheduler = Annotated[
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Work on the Dask cluster of this scheduler, tcp://host:8786; its workers must see "
-        "the same files. Needs sedmtl's extra dask.",
+        help="Run on the Dask cluster of this scheduler, tcp://host:8786; its workers must see the "
+        "same files. Needs sedmtl's extra dask.",
     ),
 ]
 Snrs = Annotated[
@@ -62,9 +62,7 @@ Run = Annotated[
 ]
 
 # predict, embed.
-AudioPaths = Annotated[
-    list[Path], typer.Argument(metavar="AUDIO", help="Audio files, and folders of them.")
-]
+AudioPaths = Annotated[list[Path], typer.Argument(metavar="AUDIO", help="Audio files and folders.")]
 
 # predict, visualize.
 EncoderPath = Annotated[
@@ -72,7 +70,7 @@ EncoderPath = Annotated[
     typer.Option(
         "--encoder",
         metavar="FILE",
-        help="The frozen encoder that the run listens through; default: that of data.yaml.",
+        help="The file of the run's frozen encoder; default: that of data.yaml.",
     ),
 ]
 
@@ -80,7 +78,7 @@ EncoderPath = Annotated[
 Force = Annotated[
     bool,
     typer.Option(
-        "--force", help="Overwrite files that sedmtl did not write or that were changed since."
+        "--force", help="Overwrite files that sedmtl did not write, or that were edited since."
     ),
 ]
 
@@ -88,7 +86,7 @@ Force = Annotated[
 Reviews = Annotated[
     Path | None,
     typer.Option(
-        "--reviews", metavar="TSV", help="The verdicts; default: reviews.tsv beside data.yaml."
+        "--reviews", metavar="TSV", help="Table of verdicts; default: reviews.tsv beside data.yaml."
     ),
 ]
 
@@ -97,9 +95,7 @@ CorpusNames = Annotated[
     list[str] | None,
     typer.Argument(parser=_corpus, metavar="[NAME]...", help=f"{', '.join(CORPORA)}."),
 ]
-DataDir = Annotated[
-    Path, typer.Option("--to", metavar="DIR", help="The folder that holds the corpora.")
-]
+DataDir = Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of the corpora.")]
 
 
 def load_project(path: Path) -> Config:
@@ -110,9 +106,9 @@ def load_project(path: Path) -> Config:
 
 
 def load_project_if_any(path: Path, encoder: Path | None = None) -> Config:
-    """For commands that need a run but no project: without a data.yaml, the current folder.
+    """The project of a `data.yaml`, or the current folder if there is none.
 
-    An `encoder` takes the place of the file that data.yaml names.
+    For commands that need a run but no project. An `encoder` replaces the file in data.yaml.
     """
     from sedmtl.config import load_config, load_config_if_any
 
@@ -127,19 +123,19 @@ def check_readable(option: str, path: Path) -> None:
     """Check that the file of an option can be opened.
 
     Raises:
-        SedmtlError: It cannot; the sentence names the option.
+        SedmtlError: It cannot; the error names the option.
     """
     with explained(f"{option}: cannot read {path}"):
         open_to_read(path).close()
 
 
 def reviews_beside(config: Path) -> Path:
-    """Where the verdicts of a project are."""
+    """The default path of a project's verdicts."""
     return config.with_name("reviews.tsv")
 
 
 def count_workers(asked: int | None, scheduler: str | None = None) -> int:
-    """How many threads to use on this machine.
+    """The number of threads to use on this machine.
 
     Raises:
         SedmtlError: Both threads and a cluster are requested.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def echo(lines: Iterable[object]) -> None:
-    """Print one line each."""
+    """Print each item on a line."""
     text = "\n".join(printable(str(line)) for line in lines)
     if text:
         with _stdout():
@@ -54,14 +54,14 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
 
 
 def _width(table: Table) -> int:
-    """Columns of a terminal that the table takes: its cells, and two between them."""
+    """Width of a table in a terminal: its cells, and two characters between them."""
     columns = zip(table.columns, *table.rows, strict=True)
     return sum(2 + max(map(len, column)) for column in columns) - 2
 
 
 @contextmanager
 def _stdout() -> Iterator[None]:
-    """Explain why stdout takes nothing, unless its reader, such as `head`, has closed it.
+    """Explain why stdout cannot be written, unless its reader, such as `head`, has closed it.
 
     Raises:
         SedmtlError: For example, it is a file on a full disk.

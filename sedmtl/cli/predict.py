@@ -11,7 +11,7 @@ import typer
 from sedmtl.cli import options, output
 from sedmtl.inference.exporters import FORMATS
 
-# An option of each part of the help.
+# One kind of option per panel of the help.
 EVENTS = "What counts as an event (default: as tuned on the run's inner validation)"
 event = partial(typer.Option, rich_help_panel=EVENTS)
 snippet = partial(typer.Option, rich_help_panel="Snippets: events as sound files, to listen to")
@@ -52,8 +52,8 @@ Tags = Annotated[
     bool,
     typer.Option(
         "--tags",
-        help="Also write tags.tsv: the classes in each recording, by clip scores and thresholds of "
-        "their own, which --threshold does not change.",
+        help="Also write tags.tsv: the classes in each recording, by clip scores. Tags have "
+        "their own thresholds, which --threshold does not change.",
     ),
 ]
 Classes = Annotated[
@@ -81,7 +81,7 @@ ThresholdTable = Annotated[
     event(
         "--thresholds",
         metavar="TSV",
-        help="Thresholds of classes that 'sedmtl relabel' wrote; --threshold goes before them.",
+        help="Thresholds of classes that 'sedmtl relabel' wrote; --threshold overrides them.",
     ),
 ]
 Hysteresis = Annotated[
@@ -91,8 +91,8 @@ Hysteresis = Annotated[
         min=0,
         max=1,
         metavar="SHARE",
-        help="An event continues while its score is above this share of the threshold; boxes "
-        "have one score each.",
+        help="An event continues while its score is above this share of the threshold; no effect "
+        "on boxes, which have one score each.",
     ),
 ]
 Median = Annotated[
@@ -102,7 +102,7 @@ Median = Annotated[
         min=0,
         max=60,
         metavar="S",
-        help="Length of the median filter, in seconds; in place of boxes.",
+        help="Length of the median filter, in seconds; replaces boxes.",
     ),
 ]
 Gap = Annotated[
@@ -114,7 +114,8 @@ MinDuration = Annotated[
     event("--min-duration", min=0, metavar="S", help="Drop events shorter than this, in seconds."),
 ]
 AreSnippets = Annotated[
-    bool, snippet("--snippets", help="Cut each event to snippets/CLASS/SCORE_FILE_ONSET_CLASS.wav.")
+    bool,
+    snippet("--snippets", help="Write each event to snippets/CLASS/SCORE_FILE_ONSET_CLASS.wav."),
 ]
 Context = Annotated[
     float | None,
@@ -132,7 +133,7 @@ PerClass = Annotated[
         "--per-class",
         min=1,
         metavar="N",
-        help="Only the N events of each class with the highest scores.",
+        help="Cut only the N highest-scoring events of each class.",
     ),
 ]
 SnippetFormat = Annotated[

@@ -15,8 +15,8 @@ MinPrecision = Annotated[
         min=0,
         max=1,
         metavar="SHARE",
-        help="Choose the lowest threshold of each class above which its events are surely that "
-        "precise; default: the threshold of its best F1.",
+        help="For each class, choose the lowest threshold whose precision is confidently above "
+        "this share; default: the threshold of its best F1.",
     ),
 ]
 

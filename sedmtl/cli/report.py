@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Write one page about all finished runs: tables, curves, classes, the best and worst clips.
 
-    The page needs nothing but a browser: no network, no other file.
+    The page works offline and needs no other file.
     """
     from sedmtl.report.project.page import report
 

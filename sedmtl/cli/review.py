@@ -24,7 +24,7 @@ Runs = Annotated[
     typer.Option(
         "--run",
         metavar="RUN",
-        help="The first run proposes, all vote; default: the newest finished one, for labelled "
+        help="The first run proposes, all vote; default: the newest finished one, or for labelled "
         f"recordings the newest of each fold. {options.AGAIN}",
     ),
 ]
@@ -34,13 +34,17 @@ ByOption = Annotated[
         "--by",
         help="uncertain: near thresholds, or scores disagree; suspicious: labels that are probably "
         "wrong; class: N of each class over all scores, to fit thresholds; new: at random. "
-        "Default: uncertain, for labelled recordings suspicious.",
+        "Default: uncertain, or suspicious for labelled recordings.",
     ),
 ]
 Number = Annotated[
     int | None,
     typer.Option(
-        "--n", min=1, max=1000, metavar="N", help="Snippets; default: 50, with --by class 20."
+        "--n",
+        min=1,
+        max=1000,
+        metavar="N",
+        help="Number of snippets; default: 50, or 20 per class with --by class.",
     ),
 ]
 Classes = Annotated[
@@ -52,19 +56,24 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="FILE",
-        help="Review the events in this file or folder, not a run's: events.tsv, Audacity, Raven, "
-        "BirdNET.",
+        help="Review the events in this file or folder instead of a run's: events.tsv, Audacity, "
+        "Raven, BirdNET.",
     ),
 ]
 Context = Annotated[
     float,
     typer.Option(
-        "--context", min=0, max=30, metavar="S", help="Shown beside an event, in seconds."
+        "--context",
+        min=0,
+        max=30,
+        metavar="S",
+        help="Sound shown on each side of an event, in seconds.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn at random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random choice.")]
 Reviewer = Annotated[
-    str | None, typer.Option("--reviewer", metavar="NAME", help="Who listens; default: the user.")
+    str | None,
+    typer.Option("--reviewer", metavar="NAME", help="Name of the listener; default: the user."),
 ]
 Serve = Annotated[
     bool,
@@ -75,7 +84,7 @@ Serve = Annotated[
 Merge = Annotated[
     Path | None,
     typer.Option(
-        "--merge", metavar="TSV", help="Only add the verdicts that a page without a server saved."
+        "--merge", metavar="TSV", help="Only add the verdicts that the page without a server saved."
     ),
 ]
 
@@ -96,9 +105,9 @@ def command(
     workers: options.Workers = None,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Listen to the snippets that are most worth hearing, and say what they are.
+    """Listen to the snippets that are most worth hearing, and judge them.
 
-    Verdicts go to reviews.tsv; `sedmtl relabel` makes labels and thresholds of them.
+    Verdicts go to reviews.tsv; `sedmtl relabel` turns them into labels and thresholds.
     """
     import os
 

@@ -22,8 +22,8 @@ SourcesDir = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Where to write the recording's folder, AUDIO, or AUDIO-2 if another recording of "
-        "that name has it; default: work/separated.",
+        help="Where to write the recording's folder: AUDIO, or AUDIO-2 if another recording "
+        "already has that name; default: work/separated.",
     ),
 ]
 

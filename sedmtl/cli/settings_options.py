@@ -1,7 +1,7 @@
-"""The options of `train` that belong to networks, read from their settings' source.
+"""Network options of `train`, read from the source of the networks' settings.
 
-An option is declared once, as a field of a settings class: type, default, and the text below the
-field as help. Networks import torch, which is too slow for `--help`, so the modules are parsed here
+An option is declared once, as a field of a settings class: its type, default, and the docstring
+below it as help. Networks import torch, which is too slow for `--help`, so their modules are parsed
 instead of imported.
 """
 
@@ -27,7 +27,7 @@ class SettingsOption(NamedTuple):
     """An option: a field of a settings class.
 
     Attributes:
-        default: As text, with the networks that have another one.
+        default: As text, followed by the networks that have another default.
     """
 
     name: str
@@ -50,10 +50,10 @@ def network_options() -> list[SettingsOption]:
 
 
 def takes_network_options(panel: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the options of networks to a command, which receives those given as `network`.
+    """Add the options of networks to a command, which receives the given ones as `network`.
 
     Args:
-        panel: Their part of the help.
+        panel: Their panel in the help.
     """
     return functools.partial(_with_options, declared=network_options(), panel=panel)
 
@@ -125,7 +125,7 @@ def _kind(module: str, annotation: ast.expr) -> Any:
 
 
 def _find(path: str) -> tuple[str, Any]:
-    """The module that defines a dotted name, and its class or value."""
+    """The module that defines a dotted name, and its class node or value node."""
     module, _, name = path.rpartition(".")
     source = Path(sedmtl.__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
     for node in ast.parse(source.read_text(encoding="utf-8")).body:

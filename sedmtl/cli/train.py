@@ -14,7 +14,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.text import NAME_WANTED, is_name
 from sedmtl.training import choices
 
-# An option of each part of the help.
+# One kind of option per panel of the help.
 what = partial(typer.Option, rich_help_panel="What to train (repeatable options span a grid)")
 how = partial(typer.Option, rich_help_panel="How to train")
 where = partial(typer.Option, rich_help_panel="Where and with what")
@@ -60,8 +60,8 @@ Folds = Annotated[
         "--fold",
         parser=_fold,
         metavar="N|all|none",
-        help="The fold to hold out, from 1; none trains the final network on all of them, without "
-        f"a score. {options.AGAIN}",
+        help="Fold to hold out, from 1; none trains the final network on all folds, without a "
+        f"score. {options.AGAIN}",
     ),
 ]
 Models = Annotated[
@@ -79,7 +79,7 @@ StoreSnrs = Annotated[
     what(
         "--snr",
         metavar="DB",
-        help=f"SNR of the feature store, where there are several. {options.AGAIN}",
+        help=f"SNR of the feature store, if there are several. {options.AGAIN}",
     ),
 ]
 StoreNames = Annotated[
@@ -94,8 +94,8 @@ Alphas = Annotated[
         "--alpha",
         parser=_alpha,
         metavar="X|auto|dwa",
-        help="Weight of --task reconstruct; auto and dwa find it. Default: 0.001, or the recipe's. "
-        f"{options.AGAIN}",
+        help="Weight of --task reconstruct; auto and dwa adapt it. Default: 0.001, or the "
+        f"recipe's. {options.AGAIN}",
     ),
 ]
 Tasks = Annotated[
@@ -122,20 +122,20 @@ RecipeName = Annotated[
     how(
         "--recipe",
         help="paper: as published. strong: the best detector that we measured, at a fraction of "
-        "the cost: pooled network, new mixtures in every epoch. Other options overrule it.",
+        "the cost: pooled network, new mixtures in every epoch. Other options override it.",
     ),
 ]
 Remix = Annotated[
     bool | None,
     how(
         "--remix/--no-remix",
-        help="Draw new mixtures of the training folds' recordings in every epoch; see remix in "
-        "data.yaml. Default: no, or the recipe's.",
+        help="Mix the training folds' recordings anew in every epoch; see remix in data.yaml. "
+        "Default: no, or the recipe's.",
     ),
 ]
 Supervision = Annotated[
     choices.Supervision,
-    how(help="strong: also train on the known times of events, to see what weak labels lack."),
+    how(help="strong: also train on the known times of events, to measure what weak labels lack."),
 ]
 Epochs = Annotated[
     int | None,
@@ -151,9 +151,9 @@ BatchSize = Annotated[
         "--batch-size",
         callback=_batch_size,
         metavar="N|auto",
-        help="Clips per step. auto: the recipe's, taken in as many parts as memory needs, whose "
-        "gradients add up (batch norm normalises each part by itself). Default: 24, or the "
-        "recipe's.",
+        help="Clips per step. auto: the recipe's batch, split into as many parts as memory needs; "
+        "their gradients add up, but batch norm normalises each part by itself. Default: 24, or "
+        "the recipe's.",
     ),
 ]
 Rate = Annotated[
@@ -163,8 +163,8 @@ Rate = Annotated[
 Schedule = Annotated[
     choices.Schedule | None,
     how(
-        help="Of the learning rate. plateau: a tenth when validation stalls; cosine: 50 steps of "
-        "warm-up, then down to 0. Default: plateau, or the recipe's."
+        help="Learning rate over time. plateau: divided by 10 when validation stalls; cosine: 50 "
+        "steps of warm-up, then down to 0. Default: plateau, or the recipe's."
     ),
 ]
 Precision = Annotated[
@@ -176,31 +176,31 @@ From = Annotated[
     how(
         "--from",
         metavar="RUN",
-        help="Begin with the weights and standardiser of this run (name or path; {fold} stands for "
-        "the fold), of the same network and features. Classes are matched by name.",
+        help="Start from the weights and standardiser of this run (name or path; {fold} stands for "
+        "the fold), which has the same network and features. Classes are matched by name.",
     ),
 ]
 FreezeEncoder = Annotated[
     bool,
     how(
         "--freeze-encoder",
-        help="Keep the encoder of --from as it is, batch norm's statistics included.",
+        help="Keep the encoder of --from unchanged, including the statistics of batch norm.",
     ),
 ]
 ClassWeights = Annotated[
     bool,
     how(
         "--class-weights",
-        help="Weigh the loss of the clip scores so that, of each class, clips with it and clips "
-        "without it count the same.",
+        help="Weight the loss of the clip scores so that clips with and without a class count the "
+        "same.",
     ),
 ]
 Balanced = Annotated[
     bool,
     how(
         "--balanced",
-        help="Draw every class about equally often: classes take turns (with --remix: are equally "
-        "likely). Clips without labels are a class of their own.",
+        help="Draw every class about equally often: classes take turns (with --remix, they are "
+        "equally likely). Clips without labels count as one more class.",
     ),
 ]
 Resume = Annotated[bool, where("--resume", help="Resume an interrupted run; a grid always does.")]
@@ -209,8 +209,8 @@ DryRun = Annotated[
     bool,
     where(
         "--dry-run",
-        help="Train nothing; list the runs, their time and memory, and what has to be made first. "
-        "Needs no store.",
+        help="Only list the runs, their time and memory, and the data to make first. Needs no "
+        "store.",
     ),
 ]
 Gpus = Annotated[
@@ -218,14 +218,14 @@ Gpus = Annotated[
     where(
         "--gpus",
         min=choices.LOWEST["gpus"],
-        help="Default: a GPU if there is one; 0 uses the CPU. Several share the batches of one "
-        "run, or train one run of a grid each. Across machines: torchrun -m sedmtl train, without "
-        "--gpus.",
+        help="Default: a GPU if there is one; 0 uses the CPU. Several GPUs share the batches of "
+        "one run, or train one run of a grid each. On several machines: torchrun -m sedmtl train, "
+        "without --gpus.",
     ),
 ]
 RunName = Annotated[
     str | None,
-    where("--name", callback=_run_name, help="Name of the run folder; for a single run."),
+    where("--name", callback=_run_name, help="Name of the run folder; only for a single run."),
 ]
 TensorBoard = Annotated[
     bool, where("--tensorboard", help="Also write TensorBoard's event files into the run folder.")
@@ -266,7 +266,7 @@ def command(
 ) -> None:
     """Train a network with one fold held out, or none, or a grid of networks.
 
-    A grid is every combination of the repeatable options; finished runs are skipped, interrupted
+    A grid is every combination of the repeatable options. Finished runs are skipped, interrupted
     ones resumed.
     """
     from sedmtl.report.held_out_figure import draw_held_out

@@ -14,9 +14,7 @@ Compare = Annotated[
 ]
 Start = Annotated[
     float,
-    typer.Option(
-        "--start", min=0, metavar="S", help="Where the clip begins in the file, in seconds."
-    ),
+    typer.Option("--start", min=0, metavar="S", help="Start of the clip in the file, in seconds."),
 ]
 Classes = Annotated[
     list[str] | None,
@@ -43,8 +41,8 @@ PicturePath = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Default: work/figures/AUDIO.png, or AUDIO-2.png if another recording of that name "
-        "has it. Also pdf, svg or html.",
+        help="A png, pdf, svg or html file; default: work/figures/AUDIO.png, or AUDIO-2.png if "
+        "another recording already has that name.",
     ),
 ]
 
