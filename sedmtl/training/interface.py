@@ -50,8 +50,7 @@ def train(
         config: The project, or its `data.yaml`; its features must exist.
         fold: The fold to hold out, from 1; None holds nothing out.
         data: Name of the feature store, if there are several: `snr_10`, `clips`.
-        recipe: `paper` or `strong`: defaults of the arguments from `model` to `remix`, except
-            `tasks`.
+        recipe: `paper` or `strong`: defaults of `model` to `remix`, except `tasks`.
         model: Name of the network.
         alpha: Weight of the task `reconstruct`, or the rule that sets it: `auto` or `dwa`.
         tasks: Weights of auxiliary tasks by name; None for a task's default.
@@ -77,8 +76,7 @@ def train(
         **network: Options of the network, such as `width=16`.
 
     Raises:
-        SedmtlError: An argument or the data are invalid, the folder holds another run, or training
-            diverges.
+        SedmtlError: Arguments or data are invalid, the folder has another run, training diverges.
     """
     project = config if isinstance(config, Config) else load_config(Path(config))
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "schedule": schedule,
