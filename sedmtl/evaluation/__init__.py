@@ -1,1 +1,1 @@
-"""From held-out scores to results averaged over folds, and their tables."""
+"""Evaluation: held-out scores -> results averaged over folds, and their tables."""

@@ -1,4 +1,4 @@
-"""From the scores of many runs to averages over folds, under both selections; and to JSON."""
+"""Averages the scores of many runs over folds, under both selections, and converts them to JSON."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ N_DRAWS = 500
 
 
 def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
-    """Average the folds of each network: one row per selection, inner validation first.
+    """Average the folds of each network: one row per selection, validation-selected first.
 
-    Runs of one network that hold out the same fold, under other names, have rows of their own.
+    Runs of a network that hold out the same fold under different names get separate rows.
     """
     groups: dict[str, list[ScoredRun]] = {}
     for run in sorted(runs, key=lambda run: run.fold):
-        # Equal for all folds of one cross-validation, whatever versions trained them.
+        # Equal for all folds of a cross-validation, even if trained by different versions.
         digests = (run.recipe.get("store_digest"), run.recipe.get("frames_digest"))
         network = (run.config.cross_validation, *digests, run.data)
         groups.setdefault(repr(network), []).append(run)
@@ -47,7 +47,7 @@ def tabulate(runs: Sequence[ScoredRun]) -> list[Row]:
 
 
 def _rows_of(group: Sequence[ScoredRun]) -> list[list[ScoredRun]]:
-    """The runs of a network: in one row, or in more where a fold was held out more than once."""
+    """Split a network's runs into rows, more than one if a fold was held out more than once."""
     rows: list[list[ScoredRun]] = []
     for run in sorted(group, key=lambda run: run.given_name):
         free = (row for row in rows if run.fold not in {other.fold for other in row})
@@ -103,7 +103,7 @@ def _average(group: Sequence[ScoredRun], selection: str) -> Row:
 
 
 def _over(folds: Sequence[float], draws: Sequence[Values] | None = None) -> Average:
-    """Average a metric, from its value in each fold and in (n_draws,) draws of each."""
+    """Average a metric over folds, from its value and (n_draws,) bootstrap draws of each."""
     std = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
     drawn = None if draws is None else interval(np.mean(draws, axis=0))
     return Average(float(np.mean(folds)), std, drawn)
@@ -118,14 +118,14 @@ def _mean_where_known(folds: Sequence[Mapping[str, npt.ArrayLike]]) -> dict[str,
 
 
 def _counts(folds: Sequence[HeldOutScores]) -> dict[str, npt.NDArray[np.int64]]:
-    """Clips and recordings of each class in the held-out folds, which share no recordings."""
+    """Positive clips and recordings per class, summed over folds, which share no recordings."""
     positives = np.zeros(len(folds[0].classes), np.int64)
     recordings = np.zeros_like(positives)
     for fold in folds:
         positives += fold.target.sum(axis=0, dtype=np.int64)
         pairs = zip(fold.events.label.tolist(), fold.events.source, strict=True)
         found = {(label, source) for label, source in pairs if source}
-        if not found:  # recordings that were not mixed
+        if not found:  # unmixed recordings
             positive = np.argwhere(fold.target).tolist()
             found = {(label, fold.name[clip]) for clip, label in positive}
         np.add.at(recordings, [label for label, _ in found], 1)
@@ -151,7 +151,7 @@ def _separation(
 
 
 def as_json(rows: Sequence[Row]) -> dict[str, Any]:
-    """The rows as `eval --json` writes them; undefined values are null."""
+    """The rows in the format of `eval --json`; undefined values are null."""
     return {"schema": SCHEMA, "rows": [_or_null(_json_row(row)) for row in rows]}
 
 

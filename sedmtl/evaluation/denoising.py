@@ -37,8 +37,8 @@ class Distances(NamedTuple):
 
     Attributes:
         noisy: From the network's input, which a denoiser has to beat.
-        decoded: From the output of the task `denoise` if the run has learned it, otherwise of the
-            decoder.
+        decoded: From the output of the task `denoise` if the run was trained on it, otherwise of
+            the decoder.
         mean: From the training clips' mean spectrum, which ignores the clip.
         decoded_to_noisy: From the decoder's output to the network's input, its training target.
     """
@@ -99,7 +99,7 @@ def measure(detector: Detector, fold: Iterable[Stems]) -> Denoising:
 def compare(
     clip: Spectrograms, mean: npt.NDArray[np.floating], std: npt.NDArray[np.floating]
 ) -> Values:
-    """The distances of one clip, given mean and standard deviation (F,) of those in training.
+    """The distances of one clip, given the mean and standard deviation (F,) of training log-mels.
 
     Returns:
         (4, 4): fields of `Denoising` by fields of `Distances`.
@@ -120,14 +120,14 @@ def _distances(spectra: tuple[Spectra, ...], where: Bins, unit: float | Spectra)
 
 
 def _spectrograms(detector: Detector, stems: Stems) -> Spectrograms:
-    # A mixture's peak normalisation scales its stems, too, so levels match.
+    # Peak normalisation scales a mixture's stems by the same factor, so levels match.
     clean, noisy = (detector.network.logmel(x[None]) for x in (stems.events, stems.mixture))
     decoded = _decoded(detector, noisy)
     return Spectrograms(*(batch[0].cpu().numpy() for batch in (clean, noisy, decoded)))
 
 
 def _decoded(detector: Detector, noisy: Tensor) -> Tensor:
-    """(B, T, F), what the task `denoise` leaves, or else the decoder's output."""
+    """(B, T, F) denoised log-mel of the task `denoise`, or else the decoder's output."""
     is_denoiser = "denoise" in detector.card.heads
     output = detector.network.activations(noisy, reconstruct=not is_denoiser)
     if is_denoiser:

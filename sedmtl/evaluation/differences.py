@@ -1,4 +1,4 @@
-"""What tells networks apart: the settings in which they differ, and names made of these."""
+"""The settings in which networks differ, and names made from them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sedmtl.training.tasks import RECONSTRUCT
 
 SPECIAL = {"data", "fold", "alpha", "remix", "from", "freeze_encoder", "micro_batch", "tasks",
            "supervision"}  # fmt: skip
-"""Settings of a run that are shown in another form than `run.yaml` has them, or not."""
+"""Settings that are shown in another form than in `run.yaml`, or not at all."""
 
 
 def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """What tells networks apart beside model and width: each value that differs, a text per row.
+    """Settings other than model and width that differ between networks, as text per row.
 
-    A setting that only some of the networks have differs only if these have several values of it.
+    A setting that only some networks have counts as different only if its values differ among them.
     """
     facts = [_facts(row) for row in rows]
     found = {}
@@ -30,7 +30,7 @@ def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def names_of(rows: Sequence[Row]) -> list[str]:
-    """Names of networks: model and width, and in what they differ from others with the same."""
+    """Names of networks: model and width, plus settings that distinguish networks with the same."""
     names = {}
     for _, group in by_data(rows):
         for name in dict.fromkeys(row.name for row in group):
@@ -43,7 +43,7 @@ def names_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _facts(row: Row) -> dict[str, str]:
-    """The settings of a network by the names of their columns, as texts."""
+    """The settings of a network as text, by column name."""
     run, config = row.runs[0], row.runs[0].config
     plain = config.plain()
     options = asdict(config.network)

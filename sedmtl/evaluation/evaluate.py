@@ -1,4 +1,4 @@
-"""`sedmtl eval`: from finished runs to tables."""
+"""`sedmtl eval`: finished runs -> tables of results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from sedmtl.store import HeldOutScores, Store, check_encoder, read_scores, store
 
 
 class Evaluated(NamedTuple):
-    """The tables that `eval` shows, and the rows behind its figures."""
+    """The tables and the rows behind them."""
 
     tables: list[Table]
     rows: list[Row]
@@ -67,16 +67,15 @@ def evaluate(
     Args:
         config: The project.
         names: Names of runs.
-        json_path: Another file to write the rows to.
-        on: As for `score_runs`.
+        json_path: An additional file to write the rows to.
+        on: As in `score_runs`.
         per_class: Add a table of classes for each network.
-        denoise: Compare decoders with the events without the scene.
-        separation: Compare masks with the events of each class.
-        force: Overwrite files that are the user's, too.
+        denoise: Evaluate decoders against the clean events.
+        separation: Evaluate masks against the stems of each class.
+        force: Overwrite the user's files as well.
 
     Raises:
-        SedmtlError: As for `score_runs`, or there are no stems to measure against, or a file is
-            the user's.
+        SedmtlError: As in `score_runs`, or there are no stems, or a file is the user's.
     """
     folder = config.work_dir / "eval"
     json_paths = [folder / "eval.json", *([json_path] if json_path else [])]
@@ -98,10 +97,10 @@ def evaluate(
 
 
 def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> list[ScoredRun]:
-    """Score the named runs, or all finished ones, as they are or on another store.
+    """Score the named runs, or all finished ones, on their own data or on the store `on`.
 
     Raises:
-        SedmtlError: A run does not exist or is not finished, there are no runs, or the other store
+        SedmtlError: A run does not exist or is not finished, there are no runs, or the store `on`
             follows another plan.
     """
     named = [find_run(runs_dir, name) for name in names]
@@ -133,7 +132,7 @@ def score_runs(runs_dir: Path, names: Sequence[str], on: Path | None = None) -> 
 
 
 def outdated_runs(work_dir: Path, runs: Sequence[ScoredRun]) -> list[str]:
-    """Names of the runs whose features have changed since."""
+    """Names of the runs whose features have changed since they were trained."""
     now: dict[str, str] = {}
     for name, path in stores_in(work_dir / "features").items():
         with suppress(SedmtlError), Store(path, "logmel") as store:

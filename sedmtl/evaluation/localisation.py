@@ -35,11 +35,11 @@ class Localisation(NamedTuple):
     """The localisation metrics of one held-out fold.
 
     Attributes:
-        psds1: Scenario 1: precise timing. Threshold-free, like `psds2`.
-        psds2: Scenario 2: do not confuse classes.
-        collar: Event-based: onset within 0.2 s, offset within 0.2 s or 20 % of the event.
-        segment: In segments of 1 s.
-        intersection: Half of each detection within truths, half of each truth within detections.
+        psds1: PSDS scenario 1: precise timing. Threshold-free, like `psds2`.
+        psds2: PSDS scenario 2: no confusion of classes.
+        collar: Event-based metrics: onset within 0.2 s, offset within 0.2 s or 20 % of the event.
+        segment: Segment-based metrics with segments of 1 s.
+        intersection: Intersection-based metrics with DTC and GTC of 0.5.
         frame: Metrics of the raw frame scores, neither filtered nor gated.
         n_clips: Clips with known strong labels; the others are ignored.
     """
@@ -53,7 +53,7 @@ class Localisation(NamedTuple):
     n_clips: int
 
     def values(self) -> dict[str, float]:
-        """The metrics averaged over folds, by their names in tables and JSON."""
+        """The metrics to average over folds, by their keys in JSON."""
         values = {"psds1": self.psds1.value, "psds2": self.psds2.value}
         for name in ("collar", "segment", "intersection"):
             keys = ["f1_micro", "f1_macro"]
@@ -75,7 +75,7 @@ class Localisation(NamedTuple):
 
 
 def measure(scores: HeldOutScores, settings: PostProcessing) -> Localisation | None:
-    """All metrics of a run's held-out fold; None if strong labels are unknown."""
+    """Compute all metrics of a run's held-out fold; None if strong labels are unknown."""
     rows = known_clips(scores.target, scores.events)
     if not len(rows):
         return None
@@ -114,7 +114,7 @@ def timelines(scores: HeldOutScores, rows: npt.NDArray[np.integer]) -> Timelines
 
 
 def detected(scores: HeldOutScores, row: int, settings: PostProcessing) -> list[Detection]:
-    """The events that a run's post-processing finds in a clip, by onset and then class."""
+    """The events that a run's post-processing finds in a clip, sorted by onset, then class."""
     (gated,) = timelines(scores, np.array([row])).joined(settings)
     return _events(gated, settings, scores, float(scores.durations_s[row]))
 

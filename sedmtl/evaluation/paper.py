@@ -31,21 +31,21 @@ TABLE_IV = {
     "atrous": _by_snr((0.7391, 0.7586, 0.9279), (0.6740, 0.7404, 0.9211), (0.5714, 0.6341, 0.9014)),
     "2apae": _by_snr((0.7829, 0.7645, 0.9390), (0.7603, 0.7486, 0.9343), (0.6986, 0.6892, 0.9177)),
 }
-"""By network and SNR."""
+"""Results by network and SNR."""
 
 TABLE_V = {
     0.0: _by_snr((0.7772, 0.7648, 0.9389), (0.7430, 0.7383, 0.9299), (0.6937, 0.6807, 0.9144)),
     0.001: TABLE_IV["2apae"],
     0.01: _by_snr((0.7637, 0.7464, 0.9333), (0.7428, 0.7278, 0.9277), (0.6792, 0.6689, 0.9114)),
 }
-"""2APAE, by alpha and SNR."""
+"""Results of 2APAE by alpha and SNR."""
 
 MISPRINT = "The paper's AUC of GAP at 10 dB repeats its macro-P: a misprint."
 """A note on one cell of table IV, which is shown as printed."""
 
 
 def reported(model: str, alpha: float | str, snr_db: float | None) -> Reported | None:
-    """The paper's results for a network at an SNR; None if it has none."""
+    """The paper's results for a network at an SNR, if it has any."""
     if model == "2apae":
         by_snr = TABLE_V.get(alpha) if isinstance(alpha, float) else None
     else:

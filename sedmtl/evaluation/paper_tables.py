@@ -1,4 +1,4 @@
-"""Tables IV and V of the paper, beside ours."""
+"""Tables IV and V of the paper next to our results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What result tables are made of: scored runs, and networks averaged over folds."""
+"""The content of result tables: scored runs, and networks averaged over folds."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ScoredData(NamedTuple):
 
     Attributes:
         store: Name of the store that the network was trained on.
-        onsets: Rule of the onsets in the scored store; None if nothing was mixed.
-        on: The scored store, if it is not the one trained on.
-        folds: The held-out folds, short.
-        n_clips: Held-out clips.
-        digest: Of their names and labels.
+        onsets: Onset rule of the scored store; None for unmixed recordings.
+        on: The scored store, if it is not the training store.
+        folds: The held-out folds, abbreviated.
+        n_clips: Number of held-out clips.
+        digest: Digest of their names and labels.
     """
 
     store: str
@@ -52,7 +52,7 @@ class ScoredData(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The data in the titles of tables."""
+        """Description of the data for table titles."""
         scored = f", scored on {self.on}" if self.on else ""
         onsets = f", {self.onsets} onsets" if self.onsets else ""
         several = "s" * (not self.folds.isdecimal())
@@ -61,7 +61,7 @@ class ScoredData(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """The store and its rule in file names."""
+        """The store and its onset rule, for file names."""
         if self.on:
             return f"{self.store}_on_{self.onsets or 'another'}"
         return f"{self.store}_random" if self.onsets == "random" else self.store
@@ -77,7 +77,7 @@ class ScoredRun:
         card: Its `model.json`.
         scores: Scores on the held-out fold.
         facts: Attributes of the scored store.
-        on: The scored store, if it is not the one trained on.
+        on: The scored store, if it is not the training store.
         localisation: Localisation metrics, if strong labels are known.
         denoising: Measurements of its decoder, if requested and if it has one.
         separability: Measurements of its masks, if requested.
@@ -100,7 +100,7 @@ class ScoredRun:
 
     @property
     def config(self) -> TrainConfig:
-        """The settings of the training."""
+        """The training configuration."""
         return TrainConfig.of(self.recipe)
 
     @property
@@ -110,12 +110,12 @@ class ScoredRun:
 
     @property
     def given_name(self) -> str:
-        """The name that the user gave to it; empty if it has the usual one."""
+        """The name given by the user; empty if it is the default."""
         return "" if self.name == self.config.name else self.name
 
     @property
     def snr_db(self) -> float | None:
-        """SNR of the mixtures; None for recordings that were not mixed."""
+        """SNR of the mixtures; None for unmixed recordings."""
         snr_db: float | None = self.recipe.get("snr_db")
         return snr_db
 
@@ -131,7 +131,7 @@ class Average(NamedTuple):
     Attributes:
         mean: Mean over folds; NaN if undefined.
         std: Standard deviation over folds; None for a single fold.
-        interval: 95 % interval from 500 draws of the clips of each fold; None without draws.
+        interval: 95 % interval from 500 bootstrap draws of each fold's clips; None without draws.
     """
 
     mean: float
@@ -152,12 +152,13 @@ class Row:
         measured: Localisation metrics of every fold; empty if the strong labels of a fold are
             unknown, or the network is not kept.
         per_class: (C,) metrics of each class, averaged over the folds where they exist.
-        counts: (C,) `positives`, the held-out clips that have the class, and `recordings`: how many
-            recordings its events, or these clips, come from.
-        n_classes_scored: Classes with a positive in the held-out fold (least over the folds).
+        counts: (C,) `positives`, the number of held-out clips with the class, and `recordings`, the
+            number of source recordings of its events or clips.
+        n_classes_scored: Classes with a positive in the held-out fold (minimum over folds).
         prior_micro_p: Baseline: predicting the class frequencies of the training clips.
+        prior_macro_p: The same for macro-P.
         denoising: Mean over the measured folds, for a network that is kept.
-        separation: Likewise: means over sources, and over the sources of each class (C,).
+        separation: Likewise; means over sources, and over the sources of each class (C,).
     """
 
     runs: tuple[ScoredRun, ...]
@@ -174,12 +175,12 @@ class Row:
 
     @property
     def is_validated(self) -> bool:
-        """Whether its epochs were chosen on inner validation; only those networks are kept."""
+        """Whether it is validation-selected; only these networks are kept."""
         return self.selection == "honest"
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """The common settings of the runs (`run.yaml`)."""
+        """The runs' common settings (`run.yaml`)."""
         return self.runs[0].recipe
 
     @cached_property
@@ -201,7 +202,7 @@ class Row:
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """The chosen epoch of each fold."""
+        """The selected epoch of each fold."""
         return tuple(run.scores.epoch[self.selection] for run in self.runs)
 
     @property
@@ -216,13 +217,13 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Model and width, with a mark if it knows more than weak labels."""
+        """Model and width, with a mark if it was trained with more than weak labels."""
         mark = KNOWS_MORE * bool(self.known)
         return f"{self.recipe['model']}/{self.recipe['width']}{mark}"
 
     @property
     def known(self) -> tuple[str, ...]:
-        """What it was told beside weak labels, as `TrainConfig.known`."""
+        """Supervision used in addition to weak labels, as in `TrainConfig.known`."""
         return self.runs[0].config.known
 
     @property
@@ -236,7 +237,7 @@ class Row:
 
     @property
     def is_of_paper_data(self) -> bool:
-        """Whether the corpora have the layout of the paper's."""
+        """Whether the corpora are of the same kinds as the paper's."""
         facts = self.runs[0].facts
         kinds = (facts.get("event_corpus"), facts.get("scene_corpus"))
         return kinds == ("fsdkaggle2018", "tau2019")

@@ -22,7 +22,7 @@ from sedmtl.runtime.errors import SedmtlError
 Decibels = npt.NDArray[np.float64]
 
 LEAST_DB, SILENT = -100.0, 1e-30
-"""A leak that is no more than this is none; the energy in place of 0."""
+"""Lower limit of the leak in dB; energy used in place of 0."""
 
 KINDS = ("mixture", "told", "heard", "times", "ideal")
 
@@ -38,9 +38,8 @@ class Separability(NamedTuple):
         times: (n,) of oracle timing: the mixture between the true onsets and offsets, unmasked.
         ideal: (n,) of the ideal ratio mask, the upper limit for any mask.
         n_overlapped: Number of sources left out.
-        leak: (m,) of each mixture with a measured source, the energy in dB, relative to the
-            mixture's, of what the masks of all classes give to those that are not in it; NaN of one
-            that has all classes.
+        leak: (m,) for each mixture with a measured source: the energy that the masks of all classes
+            assign to absent classes, in dB relative to the mixture; NaN if no class is absent.
     """
 
     label: npt.NDArray[np.int64]
@@ -53,7 +52,7 @@ class Separability(NamedTuple):
     leak: Decibels
 
     def values(self) -> dict[str, float]:
-        """Means over sources, and the share of sources that were detected."""
+        """Means over sources, the share of detected sources, and the mean leak."""
         means = {name: _mean(getattr(self, name)) for name in KINDS}
         found = float(np.mean(~np.isnan(self.heard)))
         return means | {"found": found, "leak": _mean(self.leak)}
@@ -79,7 +78,7 @@ class Sources(NamedTuple):
         label: (K,) the class of each source.
         stem: (K, N) the reference of each source.
         active: (K, N) bool, where each source is active.
-        n_overlapped: Number of further sources, which another class overlaps.
+        n_overlapped: Number of further sources that overlap with another class.
     """
 
     present: npt.NDArray[np.bool_]
@@ -138,7 +137,7 @@ def measure(separator: Separator, fold: Iterable[Stems]) -> Separability:
 
 
 def _measure_clip(separator: Separator, mixture: Audio, sources: Sources) -> tuple[Decibels, float]:
-    """One row for each of `KINDS`, one column for each of the K sources; and the leak."""
+    """A row per kind in `KINDS` with a column per source (K), and the leak."""
     clip, mask = separator.listen(conform(mixture, len(mixture)))
     told = separator.separate(mixture, mask, sources.present)
     heard = separator.separate(mixture, mask, separator.detected(clip))

@@ -34,7 +34,7 @@ SOURCES = {
     "timing": "times",
     "ideal": "ideal",
 }
-"""Columns of the tables of sources, and the fields of `Separability` they show."""
+"""Columns of the source tables, and the fields of `Separability` that they show."""
 SEPARATION_LEGEND = (
     "SI-SDR in dB, mean over sources; a source is one class in one held-out mixture. mixture: of "
     "the mixture itself; the other columns are improvements over it.",

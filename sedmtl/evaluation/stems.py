@@ -14,7 +14,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import EventTable, HeldOutScores, Store
 
 WHEN = ("mixture", "label", "onset_s", "offset_s")
-"""The columns of a table of events that hold classes and times."""
+"""Columns of an event table with the mixture, class and times."""
 
 
 class Stems(NamedTuple):
@@ -23,7 +23,7 @@ class Stems(NamedTuple):
     Attributes:
         mixture: (N,) float32: exactly the events plus the scene.
         events: (N,) float32: all events without the scene.
-        truth: Classes and times; the mixture is row 0.
+        truth: Classes and times of the events, with the mixture as row 0.
     """
 
     mixture: Audio

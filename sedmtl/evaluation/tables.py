@@ -1,4 +1,4 @@
-"""Results as tables of text, for the terminal, Markdown and HTML. Pure."""
+"""Results as text tables, for the terminal, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOCALISATION = {
     "intersection": "intersection_f1_macro",
     "frame AP": "frame_ap_micro",
 }
-"""Columns of the localisation tables, and the metrics they show."""
+"""Columns of the localisation tables, and the metrics that they show."""
 LOCALISATION_LEGEND = (
     "Epoch chosen by validation; ± standard deviation over folds.",
     "Over all thresholds: PSDS1 (exact times), PSDS2 (unconfused classes), frame AP (micro).",
@@ -50,7 +50,7 @@ CLASSES_LOCALISATION = {
     "intersection": "intersection_f1",
     "frame AP": "frame_ap",
 }
-"""Columns of the tables of classes, and the metrics they show."""
+"""Columns of the class tables, and the metrics that they show."""
 CLASSES_LEGEND = (
     "positives: held-out clips that hold the class. recordings: how many different recordings the "
     "class was cut from for these clips; with few, its scores are uncertain however many clips.",
@@ -59,11 +59,11 @@ CLASSES_LEGEND = (
 
 @dataclass(frozen=True)
 class Table:
-    """A table: title, names of columns, rows of cells, notes below.
+    """A table: title, column names, rows of cells, and notes below.
 
     Attributes:
-        n_left: Number of left-aligned columns of words; the others are numbers.
-        n_apart: Number of columns after the first that tell networks apart.
+        n_left: Number of left-aligned text columns; the others are numbers.
+        n_apart: Number of columns after the first that distinguish networks.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Table:
     n_apart: int = 0
 
     def narrow(self) -> Table:
-        """The table with what tells networks apart below their names, not in columns."""
+        """The table with distinguishing settings below the networks' names, not in columns."""
         end, rows, told = 1 + self.n_apart, [], list[str]()
         names = self.columns[1:end]
         for cells in self.rows:
@@ -114,15 +114,15 @@ def network_tables(
     legend: Sequence[str],
     n_left: int = 0,
 ) -> list[Table]:
-    """One table per scored clips, with the lines of each network that has any.
+    """One table per set of scored clips, with the lines of each network that has any.
 
     Args:
-        rows: The networks; the two selections of one follow each other, and share its name.
-        about: Ends the titles, unless empty.
-        columns: Those after the network and what tells it apart.
-        lines_of: The cells of a network in these columns.
-        legend: Below the last table.
-        n_left: Of `columns`, those of words.
+        rows: The networks; both selections of a network are adjacent and share its name.
+        about: Suffix of the titles, unless empty.
+        columns: Columns after the network and its distinguishing settings.
+        lines_of: Returns the cells of a network in these columns.
+        legend: Notes below the last table.
+        n_left: Number of text columns among `columns`.
     """
     tables = []
     for data, group in by_data(row for row in rows if lines_of(row)):
@@ -147,11 +147,11 @@ def with_legend(tables: Sequence[Table], legend: Sequence[str]) -> list[Table]:
 
 
 def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Table]:
-    """One table per scored clips: every network under both selections, and the baseline.
+    """One table per set of scored clips: every network under both selections, and the baseline.
 
     Args:
         rows: The networks.
-        outdated: Names of runs whose features have changed since.
+        outdated: Names of runs whose features have changed since training.
     """
     parameters = dict.fromkeys(f"{row.name} {row.recipe['n_parameters']:,}" for row in rows)
     notes = [*LEGEND, f"Parameters: {', '.join(parameters)}."]
@@ -171,7 +171,7 @@ def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Tab
 
 
 def _known(rows: Sequence[Row]) -> list[str]:
-    """What each mark means; nothing if no network has one."""
+    """A note that explains the marks; empty if no network has one."""
     told = dict.fromkeys(f"{row.name}: {', '.join(row.known)}" for row in rows if row.known)
     if not told:
         return []
@@ -190,7 +190,7 @@ def _result_lines(row: Row) -> list[Cells]:
 
 
 def _baselines(rows: Sequence[Row], n_apart: int) -> list[Cells]:
-    """A line for each set of class frequencies: those of the clips that a network trained on."""
+    """A line for each distinct baseline, which depends on a network's training clips."""
     found = dict.fromkeys((row.prior_micro_p, row.prior_macro_p) for row in rows)
     values = [[short(micro_p), short(macro_p), short(0.5)] for micro_p, macro_p in found]
     return [["baseline", *[""] * n_apart, "frequencies", *each, ""] for each in values]
@@ -213,7 +213,7 @@ def _localisation_lines(row: Row) -> list[Cells]:
 
 
 def class_tables(rows: Sequence[Row]) -> list[Table]:
-    """Two tables per network chosen by validation: clip metrics of each class, and localisation."""
+    """Two tables per validation-selected network: clip and localisation metrics by class."""
     validated = [row for row in rows if row.is_validated]
     tables = []
     for row, name in zip(validated, names_of(validated), strict=True):
@@ -237,9 +237,9 @@ def class_table(
     before: Cells = (),
     counts: Sequence[Cells] = (),
 ) -> Table:
-    """A line per class of a network, with those columns whose metric (C,) it has.
+    """A line per class of a network, with the columns whose metric (C,) it has.
 
-    `before` and `counts` are further columns, before these.
+    `before` and `counts` are names and values of additional columns before these.
     """
     shown = {name: metrics[key] for name, key in columns.items() if key in metrics}
     lines = [
@@ -250,7 +250,7 @@ def class_table(
 
 
 def short(value: float, sign: str = "") -> str:
-    """Three decimals without the leading zero; a dash for NaN."""
+    """Format with three decimals, without the leading zero; a dash for NaN."""
     if math.isnan(value):
         return "-"
     return f"{value:{sign}.3f}".replace("0.", ".", 1)

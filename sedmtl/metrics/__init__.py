@@ -1,1 +1,1 @@
-"""Metrics by family: of clips, frames, segments and events, at one threshold or at all."""
+"""Metric families for clips, frames, segments and events, at one threshold or at all."""

@@ -1,7 +1,7 @@
 """Annotations: events of many clips as arrays, the common input of the localisation metrics.
 
-Times are seconds; the metrics compare them as whole microseconds, the rounding to six decimals of
-the field's tools, so that sums are exact and ties are ties.
+Times are in seconds. The metrics compare them as integer microseconds, the six decimals that the
+field's tools round to, so that sums and ties are exact.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Annotation:
         return microseconds(self.offset_s)
 
     def group(self, n_classes: int) -> Whole:
-        """A number for each pair of clip and class, rising with clip and then class."""
+        """A number for each pair of clip and class, increasing with clip, then class."""
         return self.clip * n_classes + self.label
 
     def take(self, rows: Whole | Mask) -> Annotation:
@@ -57,7 +57,7 @@ class Annotation:
         )
 
     def shifted(self, by_s: Seconds) -> Annotation:
-        """The events later by (n_events,) seconds."""
+        """The events delayed by (n_events,) seconds."""
         return Annotation(self.clip, self.label, self.onset_s + by_s, self.offset_s + by_s)
 
     def of_classes_in(self, truth: Annotation) -> Annotation:
@@ -69,7 +69,7 @@ class Annotation:
         if not len(self):
             return self
         events = self.take(np.lexsort((self.onset_s, self.label, self.clip)))
-        # Groups follow each other on one time line, too far apart to touch.
+        # Groups are concatenated on one time line, too far apart to touch.
         span_us = events.offset_us.max() + 2
         group = events.group(int(events.label.max()) + 1)
         reached_us = np.maximum.accumulate(group * span_us + events.offset_us)
@@ -82,7 +82,7 @@ class Annotation:
 
 
 def microseconds(time_s: npt.ArrayLike) -> Whole:
-    """The nearest whole microseconds."""
+    """Round to integer microseconds."""
     return np.rint(np.asarray(time_s, np.float64) * 1e6).astype(np.int64)
 
 

@@ -1,7 +1,7 @@
 """Confidence intervals of the clip metrics: bootstrap over clips.
 
-Scores are sorted once and a draw is a weight per clip, so that 1,000 draws of 2,000 clips and 41
-classes take seconds.
+Scores are sorted only once, and a draw is a set of clip weights, so that 1,000 draws of 2,000 clips
+and 41 classes take seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sedmtl.metrics.ranking import Scores
 Weights = npt.NDArray[np.int32]
 
 CHUNK = 50
-"""Draws at a time: 50 x 82,000 pairs of clip and class are 16 MB per array."""
+"""Draws per chunk: 50 x 82,000 pairs of clip and class are 16 MB per array."""
 
 
 class Draws(NamedTuple):
@@ -30,7 +30,7 @@ class Draws(NamedTuple):
 
 
 def bootstrap(target: Targets, score: Scores, n_draws: int, rng: np.random.Generator) -> Draws:
-    """The clip metrics on draws of n clips with replacement, from labels and scores (n, C)."""
+    """Clip metrics on draws of n clips with replacement, from labels and scores (n, C)."""
     n, draws = len(target), []
     for left in range(n_draws, 0, -CHUNK):
         weights = rng.multinomial(n, np.full(n, 1 / n), size=min(CHUNK, left))
@@ -39,7 +39,7 @@ def bootstrap(target: Targets, score: Scores, n_draws: int, rng: np.random.Gener
 
 
 def interval(values: Values, share: float = 0.95) -> tuple[float, float]:
-    """The middle `share` of the draws; NaN if there is none."""
+    """The central interval with `share` of the draws; NaN if all draws are NaN."""
     if np.isnan(values).all():
         return np.nan, np.nan
     tail = (1 - share) / 2
@@ -48,7 +48,7 @@ def interval(values: Values, share: float = 0.95) -> tuple[float, float]:
 
 
 def _score_draws(target: Targets, score: Scores, weights: Weights) -> Draws:
-    """The metrics where each clip counts as often as it was drawn, (n_draws, n)."""
+    """The metrics with each clip weighted by how often it was drawn, (n_draws, n)."""
     n, n_classes = target.shape
     clips = np.arange(n)
     micro_p, _ = _weighted(target.ravel(), score.ravel(), clips.repeat(n_classes), weights)
@@ -67,14 +67,14 @@ def _weighted(
     Args:
         truth: (n,) of 0 and 1.
         score: (n,).
-        clip: (n,) to which clip each belongs.
+        clip: (n,) clip of each entry.
         weights: (n_draws, n_clips).
 
     Returns:
-        Two arrays (n_draws,), NaN where a draw has no positive (or, for the area, no negative).
+        Two arrays (n_draws,); NaN if a draw has no positive (or, for the area, no negative).
     """
     order = np.argsort(-score, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))  # of groups of ties
+    starts = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))  # of tied groups
     ends = np.append(starts[1:], len(order))
     n_positives = np.add.reduceat(truth[order].astype(np.int64), starts)
     found = n_positives > 0
@@ -90,7 +90,7 @@ def _weighted(
     before, after = taken[:, starts[found]], taken[:, ends[found]]
     n_hits = hits[:, -1].astype(np.float64)
     n_misses = taken[:, -1] - n_hits
-    # Misses above a positive; those of equal score count half.
+    # Negatives ranked above a positive; tied ones count half.
     above = (after - hits + before - hits + new_hits) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = (new_hits * (hits / np.maximum(after, 1))).sum(axis=1) / n_hits

@@ -24,8 +24,8 @@ class ClipMetrics(NamedTuple):
 
     Attributes:
         micro_p: Average precision over all pairs of clip and class; NaN without any positive.
-        macro_p: Mean of the classes' average precision, over the classes that have one.
-        auc: Mean of the classes' area under the ROC curve, likewise.
+        macro_p: Mean of the classes' average precision, over classes with a positive.
+        auc: Mean of the classes' area under the ROC curve, over classes where it is defined.
         n_classes_scored: Number of classes with a positive; the others have no average precision.
     """
 
@@ -53,7 +53,7 @@ def evaluate(target: Targets, score: Scores, of_classes: ByClass | None = None) 
     Args:
         target: (n, C) of 0 and 1.
         score: (n, C), any scale on which more means more likely; comparable between classes.
-        of_classes: The metrics of each class, if they are known already.
+        of_classes: The metrics of each class, if already computed.
     """
     ap, auc = of_classes or by_class(target, score)
     scored = ~np.isnan(ap)
@@ -77,12 +77,12 @@ def by_class(target: Targets, score: Scores) -> ByClass:
 
 
 def _rising(truth: Targets, score: Scores) -> tuple[Scores, Scores]:
-    """The scores of positives, and those of all, both rising."""
+    """The scores of positives and those of all, both ascending."""
     return np.sort(score[truth > 0]), np.sort(score)
 
 
 def mean_where_known(values: Sequence[Values] | Values) -> Values:
-    """Mean over the first axis of the values that are not NaN; NaN where there is none."""
+    """Mean over the first axis, ignoring NaN; NaN where all are NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanmean(values, axis=0))

@@ -1,7 +1,7 @@
-"""Collar metrics: detections whose onset and offset are near those of a truth.
+"""Collar metrics: detections whose onset and offset are close to those of a truth.
 
-Mesaros, Heittola and Virtanen, Metrics for polyphonic sound event detection, Applied Sciences 2016;
-the counts are those of sed_scores_eval, the micro error rate is that of sed_eval.
+Mesaros, Heittola and Virtanen, Metrics for polyphonic sound event detection, Applied Sciences 2016.
+The counts equal those of sed_scores_eval, the micro error rate that of sed_eval.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def evaluate(
     offset_s: float | None = 0.2,
     offset_share: float = 0.2,
 ) -> EventMetrics:
-    """Count by a maximum one-to-one matching of truths and detections.
+    """Count hits by a maximum one-to-one matching of truths and detections.
 
-    A pair may match if its classes are the same, its onsets at most `onset_s` apart, and its
-    offsets at most `offset_s` or `offset_share` of the truth's length apart, whichever is more.
+    A pair may match if its classes are the same, its onsets are at most `onset_s` apart, and its
+    offsets at most `offset_s` or `offset_share` of the truth's length apart, whichever is larger.
     In the micro error rate, an unmatched truth and an unmatched detection of another class within
     the same collars are one substitution, found greedily in order of onset.
 
@@ -54,8 +54,8 @@ def evaluate(
 
 
 def _near(truth: Annotation, detected: Annotation, onset_us: int) -> tuple[Whole, Whole]:
-    """I and j of all pairs of a clip within the onset collar; sorted by i, then by j's onset."""
-    # Clips follow each other on one time line, further apart than the collar.
+    """All pairs (i, j) of a clip within the onset collar, sorted by i, then by j's onset."""
+    # Clips are concatenated on one time line, further apart than the collar.
     latest_us = max(truth.onset_us.max(initial=0), detected.onset_us.max(initial=0))
     span_us = latest_us + onset_us + 1
     at_us = truth.clip * span_us + truth.onset_us
@@ -67,7 +67,7 @@ def _match(i: Whole, j: Whole, shape: tuple[int, int]) -> tuple[Whole, Whole]:
     """The pairs of a maximum matching."""
     if not len(i):
         return i, j
-    index = i.astype(np.int32), j.astype(np.int32)  # scipy 1.13 matches with no other
+    index = i.astype(np.int32), j.astype(np.int32)  # the only type that scipy 1.13 accepts
     edges = csr_array((np.ones(len(i), bool), index), shape=shape)
     partner = maximum_bipartite_matching(edges, perm_type="column").astype(np.int64)
     hit = np.flatnonzero(partner >= 0)
@@ -75,7 +75,7 @@ def _match(i: Whole, j: Whole, shape: tuple[int, int]) -> tuple[Whole, Whole]:
 
 
 def _match_greedily(i: Whole, j: Whole, hit: Whole, matched: Whole) -> int:
-    """Number of further pairs, each the first whose truth and detection are both unmatched."""
+    """Number of further pairs, matched greedily in the given order."""
     used_truths, used_detections = set(hit.tolist()), set(matched.tolist())
     for truth, detection in zip(i.tolist(), j.tolist(), strict=True):
         if truth not in used_truths and detection not in used_detections:

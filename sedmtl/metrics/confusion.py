@@ -1,7 +1,7 @@
-"""Confusion between the classes of clips with several labels.
+"""Confusion between classes for multi-label clips.
 
-A false tag cannot be attributed to one of a clip's true classes. Measured instead: how much more
-often an absent class is tagged in clips that have another class than in clips that have neither.
+A false tag cannot be attributed to one of a clip's true classes. Instead, this measures how much
+more often an absent class is tagged in clips with another class than in clips with neither.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class Confusion(NamedTuple):
     """How often each class is tagged, by true class: (C, C) each, [true, tagged].
 
     Attributes:
-        n_tagged: Off the diagonal: number of clips that have the true class, lack the other, and
-            are tagged with the other. On it: clips that have the class and are tagged with it.
-        n_clips: Number of clips with the true class and without the other, tagged or not.
-        n_tagged_without: Clips that have neither class and are tagged with the other; on the
-            diagonal those that lack the class.
-        n_clips_without: Clips that have neither class, tagged or not.
+        n_tagged: Off the diagonal: clips with the true class and without the other that are tagged
+            with the other. On it: clips with the class that are tagged with it.
+        n_clips: Clips with the true class and without the other, tagged or not.
+        n_tagged_without: Clips with neither class that are tagged with the other; on the diagonal,
+            tagged clips without the class.
+        n_clips_without: Clips with neither class, tagged or not.
     """
 
     n_tagged: Whole
@@ -33,12 +33,12 @@ class Confusion(NamedTuple):
 
     @property
     def rate(self) -> Values:
-        """Share tagged with the true class present; on the diagonal its recall; NaN if no clip."""
+        """Share tagged with the true class present (diagonal: its recall); NaN without clips."""
         return _share(self.n_tagged, self.n_clips)
 
     @property
     def base_rate(self) -> Values:
-        """Share tagged with the true class absent; NaN if no clip."""
+        """Share tagged with the true class absent; NaN without clips."""
         return _share(self.n_tagged_without, self.n_clips_without)
 
     @property
@@ -49,10 +49,11 @@ class Confusion(NamedTuple):
         return excess
 
     def sureness(self) -> Values:
-        """The excess in its standard errors; NaN on the diagonal.
+        """The excess in units of its standard error; NaN on the diagonal.
 
-        By Agresti and Caffo (The American Statistician, 2000): one clip of either outcome is added
-        to each share, which gives small counts and shares of 0 and 1 a standard error.
+        Following Agresti and Caffo (The American Statistician, 2000), one clip of either outcome is
+        added to each share, which makes the standard error valid for small counts and extreme
+        shares.
         """
         with_it, without = self.n_clips + 2, self.n_clips_without + 2
         p, q = (self.n_tagged + 1) / with_it, (self.n_tagged_without + 1) / without
@@ -67,7 +68,7 @@ def evaluate(target: npt.NDArray[np.integer], tagged: Mask) -> Confusion:
     absent, tags = 1 - there, tagged.astype(np.int64)
     false = tags * absent
     n_tagged, n_clips = there.T @ false, there.T @ absent
-    # A class has no false tags among its own clips: the diagonal holds the recall instead.
+    # A class cannot have false tags in its own clips, so the diagonal holds its recall instead.
     np.fill_diagonal(n_tagged, (there * tags).sum(axis=0))
     np.fill_diagonal(n_clips, there.sum(axis=0))
     return Confusion(n_tagged, n_clips, absent.T @ false, absent.T @ absent)

@@ -10,16 +10,16 @@ from sedmtl.metrics.annotation import Values, Whole
 
 
 class EventMetrics(NamedTuple):
-    """Agreement of detected with true events, over the classes that have a truth.
+    """Agreement of detections with truths, over the classes that have a truth.
 
     Attributes:
         f1_micro: F1 of the summed counts.
         f1_macro: Mean of the classes' F1.
         error_rate_micro: Substitutions, deletions and insertions over truths; NaN for the
             intersection criterion, which has no one-to-one matches.
-        error_rate_macro: Mean of the classes' deletions and insertions over truths; likewise.
-        f1: (C,) F1 of each class; NaN where a class has no truth, 0 where it has no hit.
-        n_classes_scored: Number of classes with a truth; without any, all else is NaN.
+        error_rate_macro: Mean of the classes' deletions and insertions over truths; NaN likewise.
+        f1: (C,) F1 of each class; NaN if it has no truth, 0 if it has no hit.
+        n_classes_scored: Number of classes with a truth; if 0, the metrics are NaN.
     """
 
     f1_micro: float
@@ -31,7 +31,7 @@ class EventMetrics(NamedTuple):
 
 
 def count(n_classes: int, *labels: Whole) -> list[Whole]:
-    """The number of events of each class (C,), for each array of labels."""
+    """Count the events of each class (C,), for each array of labels."""
     return [np.bincount(each, minlength=n_classes) for each in labels]
 
 
@@ -40,15 +40,15 @@ def summarise(
 ) -> EventMetrics:
     """F1 and error rates from the counts of each class.
 
-    A substitution is a miss of one class and a false alarm of another that count as one error
+    A substitution is a miss of one class and a false alarm of another, counted as one error
     (Mesaros, Heittola and Virtanen, Metrics for polyphonic sound event detection, Applied Sciences
-    2016), so the error rate of a single class has none.
+    2016); the error rate of a single class has none.
 
     Args:
         tp: (C,) true positives.
         fp: (C,) false positives; 0 for classes without a truth.
         n_truths: (C,) true events.
-        n_substitutions: Of all classes together; None if the criterion defines no error rate.
+        n_substitutions: Substitutions over all classes; None if the error rate is undefined.
     """
     scored = n_truths > 0
     if not scored.any():

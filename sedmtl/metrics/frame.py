@@ -1,4 +1,4 @@
-"""Frame metrics: average precision of the frame scores, against truths cut into frames."""
+"""Frame metrics: average precision of frame scores against framewise labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sedmtl.metrics.ranking import Scores, average_precision
 
 
 class FrameMetrics(NamedTuple):
-    """How well frame scores rank the frames.
+    """How well frame scores rank frames.
 
     Attributes:
-        ap_micro: Average precision over all frames of the classes with a positive one.
-        ap_macro: Mean of the classes' average precision.
-        n_classes_scored: Number of classes with a positive frame; without any, all else is NaN.
-        ap: (C,) average precision of each class; NaN where it has no positive frame.
+        ap_micro: Average precision over all frames of the classes with a positive frame.
+        ap_macro: Mean of these classes' average precision.
+        n_classes_scored: Number of classes with a positive frame; if 0, the metrics are NaN.
+        ap: (C,) average precision of each class; NaN if it has no positive frame.
     """
 
     ap_micro: float
@@ -27,7 +27,7 @@ class FrameMetrics(NamedTuple):
 
 
 def targets(truth: Annotation, n_clips: int, n_classes: int, edges_s: Seconds) -> Mask:
-    """Mark the frames whose centre lies in a truth, onset <= centre < offset: (n_clips, C, T).
+    """Mark frames whose centre lies in a truth, onset <= centre < offset: (n_clips, C, T).
 
     Frame t lasts from edge t to edge t + 1 of `edges_s` (T + 1,).
     """
@@ -44,14 +44,14 @@ def targets(truth: Annotation, n_clips: int, n_classes: int, edges_s: Seconds) -
 def evaluate(target: Mask, frame: Scores) -> FrameMetrics:
     """Score all frames of a held-out fold at once: (n, C, T), comparable between classes.
 
-    Frames with the score -inf, between the recordings of a time line, are left out.
+    Frames with the score -inf, the gaps between packed recordings, are ignored.
     """
     target = target & (frame > -np.inf)
     scored: Mask = np.any(target, axis=(0, 2))
     ap = np.full(len(scored), np.nan)
     if not scored.any():
         return FrameMetrics(np.nan, np.nan, 0, ap)
-    # Class by class, so that one copy serves both; float16 is slow to sort.
+    # One copy serves both averages. It is not float16, which is slow to sort.
     score = np.empty(
         (scored.sum(), frame.shape[0] * frame.shape[2]), np.result_type(frame, np.float32)
     )

@@ -1,7 +1,7 @@
-"""Intersection metrics: the overlap of detections and truths.
+"""Intersection metrics: the overlap of detections and truths, at one threshold.
 
-Bilen et al., A framework for the robust evaluation of sound event detection, ICASSP 2020; at one
-threshold. `sweep` counts the same at all of them.
+Bilen et al., A framework for the robust evaluation of sound event detection, ICASSP 2020. `sweep`
+computes the same counts at all thresholds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sedmtl.metrics.counts import EventMetrics, count, summarise
 def evaluate(
     truth: Annotation, detected: Annotation, n_classes: int, dtc: float = 0.5, gtc: float = 0.5
 ) -> EventMetrics:
-    """Count by the detection and the ground truth tolerance criteria.
+    """Count by the detection and ground truth tolerance criteria.
 
-    A detection passes if truths of its class cover at least `dtc` of its length; else it is a false
-    positive. A truth is found if detections that passed cover at least `gtc` of its length. Shares
-    are compared in whole microseconds.
+    A detection passes if truths of its class cover at least `dtc` of its length; otherwise it is a
+    false positive. A truth is found if passing detections cover at least `gtc` of its length.
+    Lengths are compared in integer microseconds.
 
     Args:
         truth: The true events; overlapping ones of a class count as one.

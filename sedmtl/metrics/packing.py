@@ -1,7 +1,7 @@
-"""Recordings of different lengths on few time lines of one length, as the metrics take them.
+"""Packs recordings of different lengths into few time lines of equal length, for the metrics.
 
-Padding each to the longest would take its memory for all. Between two recordings of a time line,
-and at its end, frames have the score -inf: these are never active.
+This saves the memory of padding each to the longest. Gaps between recordings and at the end of a
+time line have the score -inf, which is never active.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Scores = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Packing:
-    """Where recordings lie.
+    """Positions of recordings on time lines.
 
     Attributes:
-        line: (n,) the time line of each recording.
+        line: (n,) time line of each recording.
         first: (n,) its first frame there.
-        n_frames: (n,) how many it has.
-        edges_s: (T + 1,) where the frames of a time line begin and end.
+        n_frames: (n,) its number of frames.
+        edges_s: (T + 1,) frame boundaries of a time line.
     """
 
     line: Whole
@@ -37,15 +37,15 @@ class Packing:
 
     @classmethod
     def of(cls, n_frames: Sequence[int], edges_s: Seconds) -> Self:
-        """Pack recordings of so many frames; equal ones have a time line each.
+        """Pack recordings; if all have the same length, each has its own time line.
 
         Args:
-            n_frames: (n,) of each recording.
-            edges_s: (t + 1,) edges of the frames of one of them, all equally long.
+            n_frames: (n,) frames of each recording.
+            edges_s: (t + 1,) equidistant frame boundaries of one of them.
         """
         lengths = np.array(n_frames, np.int64)
         hop_s = float(edges_s[-1] - edges_s[0]) / (len(edges_s) - 1)
-        # A truth may begin before the first frame, and end after the last.
+        # A truth may start before the first frame and end after the last.
         n_between = math.ceil(edges_s[0] / hop_s) + 2
         n_longest = int(lengths.max(initial=1))
         line, first = np.zeros_like(lengths), np.zeros_like(lengths)
@@ -60,13 +60,13 @@ class Packing:
         return cls(line, first, lengths, edges_s)
 
     def annotation(self, events: Annotation) -> Annotation:
-        """The events of the recordings, on the time lines."""
+        """Move the events of recordings to the time lines."""
         starts_s = self.edges_s[self.first] - self.edges_s[0]
         moved = events.shifted(starts_s[events.clip])
         return replace(moved, clip=self.line[events.clip])
 
     def frames(self, lines: Scores | Sequence[Scores]) -> Scores:
-        """Scores of each recording (…, t) -> of the time lines (n_lines, …, T)."""
+        """Scores of recordings (…, t) -> scores of time lines (n_lines, …, T)."""
         if isinstance(lines, np.ndarray) and not self.first.any():
             return lines
         shape = (int(self.line.max(initial=-1)) + 1, *lines[0].shape[:-1], len(self.edges_s) - 1)

@@ -19,15 +19,15 @@ SECONDS_PER_HOUR = 3600
 
 
 class Scenario(NamedTuple):
-    """The criteria of an application.
+    """Evaluation criteria of a scenario.
 
     Attributes:
         dtc: Detection tolerance criterion: the share of a detection that truths must cover.
         gtc: Ground truth tolerance criterion: the share of a truth that detections must cover.
         cttc: Cross-trigger tolerance criterion: the share of a failing detection that truths of
-            another class must cover to be a cross trigger; None to count none.
+            another class must cover for a cross trigger; None counts none.
         alpha_ct: Weight of the cross triggers in the effective false positive rate.
-        alpha_st: Weight of the spread over classes in the effective true positive rate.
+        alpha_st: Weight of the standard deviation over classes in the effective true positive rate.
         e_max: The effective false positive rate per hour at which the curve is cut.
     """
 
@@ -50,12 +50,12 @@ class Psds(NamedTuple):
     """A polyphonic sound detection score and its curve.
 
     Attributes:
-        value: The area under the curve over `e_max`: 0 to 1.
-        efpr: (n_points,) effective false positives per hour, rising from 0 to `e_max`.
-        etpr: (n_points,) effective true positive rate from there to the next point; it may fall
-            where `alpha_st` is not 0.
-        per_class: (C,) the area under the curve of each class alone; NaN where it has no truth.
-        n_classes_scored: Number of classes with a truth; without any, the value is NaN.
+        value: The area under the curve divided by `e_max`: 0 to 1.
+        efpr: (n_points,) effective false positives per hour, increasing from 0 to `e_max`.
+        etpr: (n_points,) effective true positive rate from each point to the next; it may decrease
+            if `alpha_st` is not 0.
+        per_class: (C,) the area under the curve of each class alone; NaN if it has no truth.
+        n_classes_scored: Number of classes with a truth; if 0, the value is NaN.
     """
 
     value: float
@@ -66,7 +66,7 @@ class Psds(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """The best true positive rate of a class up to each effective false positive rate, rising."""
+    """The best true positive rate of a class up to each effective false positive rate."""
 
     efpr: Values
     tpr: Values
@@ -83,9 +83,9 @@ def evaluate(
 
     Args:
         truth: The true events; overlapping ones of a class count as one.
-        frame: (n, C, T) the scores.
-        edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
-        durations_s: (n,) the length of each clip, with or without events.
+        frame: (n, C, T) frame scores.
+        edges_s: (T + 1,) frame boundaries: frame t lasts from edge t to edge t + 1.
+        durations_s: (n,) length of each clip, with or without events.
         scenario: The criteria.
     """
     edges_us = microseconds(edges_s)
@@ -101,7 +101,7 @@ def evaluate(
 
 
 def _area(efpr: Values, tpr: Values, e_max: float) -> float:
-    """The area under a staircase, over `e_max`."""
+    """The area under a step function, divided by `e_max`."""
     return float((tpr * np.diff(efpr, append=e_max)).sum() / e_max)
 
 
@@ -130,7 +130,7 @@ def _curves(
 def _cross_trigger_rate(
     steps: Steps, others: list[tuple[Coverage, float]], edges_us: Whole, scenario: Scenario
 ) -> tuple[Points, Values]:
-    """The operating points of a class and their weighted rate of cross triggers per second."""
+    """The operating points of a class, and its weighted cross triggers per second at each."""
     changed = (steps.tp != 0) | (steps.fp != 0)
     crosses = []
     if scenario.cttc is not None:
@@ -146,7 +146,7 @@ def _cross_trigger_rate(
 
 
 def _staircase(efpr: Values, tpr: Values, e_max: float) -> _Curve:
-    """Keep the points at which the best true positive rate rises; the first is at no alarm."""
+    """Keep points at which the best true positive rate increases, starting at no false alarm."""
     within = efpr <= e_max
     efpr, tpr = np.append(0, efpr[within]), np.append(0, tpr[within])
     order = np.lexsort((-tpr, efpr))

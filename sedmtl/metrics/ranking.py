@@ -1,8 +1,8 @@
-"""How well scores rank positives above the rest: average precision, area under the ROC curve.
+"""Ranking metrics: average precision and area under the ROC curve.
 
-The definitions are scikit-learn's. At paper size it would sort 25 million frames with their labels,
-and of three classes and some clips it spends milliseconds on looking at its arguments; here only
-the scores of positives are thresholds that count, so the scores are sorted alone.
+The definitions are scikit-learn's. At paper size, scikit-learn would sort 25 million frames with
+their labels, and for small inputs it spends milliseconds on validating arguments. Since only the
+scores of positives matter as thresholds, scores are sorted here without labels.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ Scores = npt.NDArray[np.floating]
 
 
 def average_precision(positives: Scores, scores: Scores) -> float:
-    """Mean of the precision at each positive, from their scores and those of all, both rising.
+    """Mean of the precision at each positive, from the scores of positives and of all, ascending.
 
-    NaN without a positive, or where a score is NaN.
+    NaN without a positive, or if a score is NaN.
     """
     if not len(positives) or np.isnan(scores[-1]):
         return np.nan
     n_hits = len(positives) - np.searchsorted(positives, positives)
     n_taken = len(scores) - np.searchsorted(scores, positives)
-    # Positives of equal score share a threshold, whose precision each of them adds.
+    # Tied positives share a threshold and each add its precision.
     return float((n_hits / n_taken).mean())
 
 
 def roc_area(positives: Scores, scores: Scores) -> float:
-    """Share of pairs of a positive and a negative in the right order, from the same; ties half.
+    """Share of correctly ordered pairs of a positive and a negative; ties count half.
 
-    NaN without a positive or a negative, or where a score is NaN.
+    Takes the same input as `average_precision`. NaN without a positive or a negative, or if a score
+    is NaN.
     """
     n_negatives = len(scores) - len(positives)
     if not len(positives) or not n_negatives or np.isnan(scores[-1]):

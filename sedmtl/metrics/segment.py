@@ -1,7 +1,7 @@
 """Segment metrics: which classes are active in each second.
 
-Mesaros, Heittola and Virtanen, Metrics for polyphonic sound event detection, Applied Sciences 2016;
-the values are those of sed_eval over the classes that have a truth.
+Mesaros, Heittola and Virtanen, Metrics for polyphonic sound event detection, Applied Sciences 2016.
+The values equal those of sed_eval over the classes that have a truth.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def evaluate(
 ) -> EventMetrics:
     """Compare truths and detections segment by segment.
 
-    A class is active in a segment if an event of it overlaps the segment at all. In the micro error
-    rate a missed class and a false one in the same segment are one substitution.
+    A class is active in a segment if one of its events overlaps the segment at all. In the micro
+    error rate, a missed and a false class in the same segment are one substitution.
 
     Args:
         truth: The true events; overlapping ones of a class count as one.
         detected: The detections; those of classes without a truth are dropped.
         n_classes: C.
-        durations_s: (n_clips,) the length of each clip; events are cut at the end of its last
-            segment, which is a whole one.
+        durations_s: (n_clips,) length of each clip, rounded up to whole segments; events are cut at
+            the end of the last one.
         segment_s: Length of a segment.
     """
     segment_us = int(microseconds(segment_s))

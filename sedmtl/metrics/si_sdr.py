@@ -1,7 +1,6 @@
-"""SI-SDR: the share of the wanted signal in an estimate, whatever its level.
+"""SI-SDR: scale-invariant signal-to-distortion ratio.
 
-The definition of Le Roux, Wisdom, Erdogan and Hershey: "SDR - half-baked or well done?" (ICASSP
-2019).
+Le Roux, Wisdom, Erdogan and Hershey, "SDR - half-baked or well done?" (ICASSP 2019).
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ Waveforms = npt.NDArray[np.floating]
 
 
 def si_sdr(reference: Waveforms, estimate: Waveforms) -> npt.NDArray[np.float64]:
-    """Scale-invariant signal-to-distortion ratio.
+    """Compute the scale-invariant signal-to-distortion ratio of waveforms (…, N).
 
-    The ratio of the energies of the estimate's projection onto the reference and of the rest.
-    Means are not subtracted.
+    This is the energy of the estimate's projection onto the reference over the energy of the
+    residual. Means are not subtracted.
 
     Returns:
-        (…) in dB, from (…, N) each: inf for a multiple of the reference, -inf for an estimate
-        orthogonal to it; NaN where either is silent.
+        (…) in dB: inf for a multiple of the reference, -inf for an estimate orthogonal to it, NaN
+        if either is silent.
     """
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,10 +1,10 @@
-"""Counts of the intersection criterion at every threshold, for the frame scores of one class.
+"""Counts by the intersection criterion at every threshold, for the frame scores of one class.
 
-Ebbers, Haeb-Umbach and Serizel, Threshold independent evaluation of sound event detection scores,
-ICASSP 2022, is the idea; here frames are activated one by one instead, the highest score of each
-clip first. A frame joins the run of active frames on its left and the one on its right, and only
-these three can change a count. Changes are whole numbers, so sorting them by score and adding them
-up gives the exact count at each distinct score, ties included.
+The idea is from Ebbers, Haeb-Umbach and Serizel, Threshold independent evaluation of sound event
+detection scores, ICASSP 2022. Here, frames are activated one by one, the highest score of each clip
+first. A frame joins the runs of active frames on its left and right, and only these three runs can
+change a count. Changes are integers, so sorting them by score and accumulating them gives the exact
+count at each distinct score, ties included.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Scores = npt.NDArray[np.floating]
 
 
 class Sweep(NamedTuple):
-    """The counts of one class as the threshold falls.
+    """The counts of one class as the threshold decreases.
 
-    Detections are the runs of frames whose score is at least the threshold.
+    Detections are runs of frames whose scores are at least the threshold.
 
     Attributes:
-        score: (n_points,) the thresholds at which a count changes, falling; above the first, all
+        score: (n_points,) thresholds at which a count changes, descending; above the first, all
             counts are 0.
-        tp: (n_points,) truths found at that threshold.
+        tp: (n_points,) truths found at each threshold.
         fp: (n_points,) detections that fail the detection tolerance criterion.
-        n_truths: Truths in all clips.
+        n_truths: Number of truths in all clips.
     """
 
     score: Values
@@ -47,8 +47,8 @@ def sweep(
     Args:
         truth: The true events of all classes; overlapping ones of a class count as one.
         label: Index of the class.
-        frame: (n, T) its scores.
-        edges_s: (T + 1,) frame t lasts from edge t to edge t + 1.
+        frame: (n, T) frame scores of the class.
+        edges_s: (T + 1,) frame boundaries: frame t lasts from edge t to edge t + 1.
         dtc: Detection tolerance criterion, as in `intersection.evaluate`.
         gtc: Ground truth tolerance criterion.
     """
@@ -59,16 +59,16 @@ def sweep(
 
 
 class Steps(NamedTuple):
-    """The effects of activating the frames of each clip, the highest score first.
+    """Effects of activating the frames of each clip, the highest score first.
 
     Attributes:
-        score: (n, T) the score of the frame that is activated, falling along T.
-        begin: (3, n, T) the edge at which three runs begin: the new one, and those at the left and
-            the right of the frame that it replaces. They are empty where there is none.
-        end: (3, n, T) where they end.
-        fails: (3, n, T) whether they fail the detection tolerance criterion; no empty run does.
-        tp: (n, T) change of the true positives.
-        fp: (n, T) change of the false positives.
+        score: (n, T) score of the activated frame, descending along T.
+        begin: (3, n, T) start edges of three runs: the new one, and those that it replaces on the
+            left and right of the frame, which may be empty.
+        end: (3, n, T) end edges of these runs.
+        fails: (3, n, T) whether they fail the detection tolerance criterion; empty runs do not.
+        tp: (n, T) change in true positives.
+        fp: (n, T) change in false positives.
     """
 
     score: Scores
@@ -80,7 +80,7 @@ class Steps(NamedTuple):
 
 
 def activate(truth: Annotation, frame: Scores, edges_us: Whole, dtc: float, gtc: float) -> Steps:
-    """Activate the frames (n, T) of all clips, and follow the counts against merged truths."""
+    """Activate the frames (n, T) of all clips, tracking the counts against merged truths."""
     order = np.argsort(-frame.astype(np.float64), axis=1, kind="stable")
     begin, end = _runs(order)
     coverage = cover(truth, edges_us)
@@ -99,14 +99,14 @@ def activate(truth: Annotation, frame: Scores, edges_us: Whole, dtc: float, gtc:
 
 
 class Coverage(NamedTuple):
-    """Time covered by the truths of a class before each edge (m, T + 1), in m clips, rising."""
+    """Cumulative time covered by truths of a class before each edge (m, T + 1), in m clips."""
 
     clip: Whole
     until_us: Whole
 
 
 def cover(truth: Annotation, edges_us: Whole) -> Coverage:
-    """Add up the truths of one class, merged."""
+    """Compute the coverage by the merged truths of one class."""
     clip, row = np.unique(truth.clip, return_inverse=True)
     until_us = np.zeros((len(clip), len(edges_us)), np.int64)
     onset_us, offset_us = truth.onset_us[:, None], truth.offset_us[:, None]
@@ -115,12 +115,12 @@ def cover(truth: Annotation, edges_us: Whole) -> Coverage:
 
 
 def cross_triggers(steps: Steps, coverage: Coverage, edges_us: Whole, cttc: float) -> Changes:
-    """Follow the failing detections of a class that trigger on another: changes (m, T).
+    """Changes (m, T) in the cross triggers of a class's failing detections on another class.
 
     Args:
-        steps: Of this class.
-        coverage: By the other class, in m clips.
-        edges_us: (T + 1,).
+        steps: Steps of this class.
+        coverage: Coverage by the other class, in m clips.
+        edges_us: (T + 1,) frame boundaries.
         cttc: The share of a failing detection that truths of the other class must cover.
     """
     begin, end = steps.begin[:, coverage.clip], steps.end[:, coverage.clip]
@@ -130,15 +130,15 @@ def cross_triggers(steps: Steps, coverage: Coverage, edges_us: Whole, cttc: floa
 
 
 class Points:
-    """The operating points: the distinct scores (n_points,) at which a count changes, falling.
+    """Operating points: the distinct scores (n_points,) at which a count changes, descending.
 
     Args:
-        changed: (n, T) the steps at which one does.
-        score: (n, T) of the steps.
+        changed: (n, T) whether a step changes a count.
+        score: (n, T) scores of the steps.
     """
 
     def __init__(self, changed: Mask, score: Scores) -> None:
-        # Frames between the recordings of a time line (`metrics.packing`) are never active.
+        # Gaps between packed recordings (`metrics.packing`) are never active.
         self.changed = changed & (score > -np.inf)
         falling, index = np.unique(-score[self.changed].astype(np.float64), return_inverse=True)
         self.score: Values = -falling
@@ -146,14 +146,14 @@ class Points:
         self.index[self.changed] = index
 
     def total(self, change: Changes, clips: Whole | slice = slice(None)) -> Whole:
-        """Add changes (m, T) in m clips, 0 at other steps, up to the count at each point."""
+        """Accumulate changes (m, T) in m clips to the count at each point."""
         hit = (change != 0) & self.changed[clips]
         totals = np.bincount(self.index[clips][hit], change[hit], len(self.score))
         return np.cumsum(totals).astype(np.int64)
 
 
 def _runs(order: Whole) -> tuple[Whole, Whole]:
-    """First and last edge of the runs that each step joins and replaces: twice (3, n, T)."""
+    """Start and end edges of the runs that each step creates and replaces: (3, n, T) each."""
     n, n_frames = order.shape
     rows = np.arange(n)
     edges = np.arange(n_frames + 1)
@@ -169,13 +169,13 @@ def _runs(order: Whole) -> tuple[Whole, Whole]:
 
 
 def _between(until_us: Whole, begin: Whole, end: Whole) -> Whole:
-    """Covered time from one edge to another: (3, m, T), from (m, T + 1)."""
+    """Covered time between edges: (3, m, T), from cumulative (m, T + 1)."""
     rows = np.arange(len(until_us))[:, None]
     return until_us[rows, end] - until_us[rows, begin]
 
 
 def _change(run: Changes) -> Changes:
-    """The value of the new run minus those of the two that it replaces: (3, m, T) -> (m, T)."""
+    """The new run's value minus those of the two that it replaces: (3, m, T) -> (m, T)."""
     change: Changes = run[0] - run[1] - run[2]
     return change
 
@@ -183,7 +183,7 @@ def _change(run: Changes) -> Changes:
 def _found(
     truth: Annotation, begin: Whole, end: Whole, fails: Mask, edges_us: Whole, gtc: float
 ) -> Changes:
-    """Changes of the true positives: (n, T)."""
+    """Changes in true positives: (n, T)."""
     onset_us, offset_us = truth.onset_us[:, None], truth.offset_us[:, None]
     shared_us = np.clip(edges_us[end[:, truth.clip]], onset_us, offset_us)
     shared_us -= np.clip(edges_us[begin[:, truth.clip]], onset_us, offset_us)

@@ -1,1 +1,1 @@
-"""Review: what to listen to, the page to listen on, and what follows from the verdicts."""
+"""Review: choosing snippets, the listening page, and applying the verdicts."""

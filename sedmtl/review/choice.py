@@ -1,6 +1,6 @@
-"""Which snippets are worth listening to: arrays in, an order out.
+"""Ranks snippets by how useful a review would be: arrays in, an order out.
 
-Nothing here opens a file or asks a person, so a simulated listener can be put in the place of one.
+This module opens no files and asks nobody, so that a simulated listener can be used as well.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Indices = npt.NDArray[np.int64]
 By = Literal["uncertain", "class", "new", "suspicious"]
 
 N_BANDS = 10
-"""Bands of scores, each a tenth wide: few enough to hear some of each, and the same in every pool,
-so that verdicts of several days fit together."""
+"""Number of score bands, each a tenth wide: few enough to hear some snippets of each, and the same
+in every pool, so that verdicts of different days can be combined."""
 
 FLOOR = 1e-4
-"""Of scores and of their distance from 1, before logits: a network's 0 is not for ever."""
+"""Scores are clipped to this distance from 0 and 1 before logits are taken."""
 
 UNLABELLED = (
     "suspicious labels are those of labelled recordings: leave out the audio files, so that the "
@@ -39,12 +39,11 @@ class Pool:
     """All snippets that could be reviewed.
 
     Attributes:
-        snippets: (n,).
-        votes: (n, V) logits of scores minus those of their thresholds: positive if a score says
-            that the class is there. One vote for each network and kind of score (clip, frame).
-            NaN: no vote.
-        weak: (n,) 1 if the recording is labelled with the class, 0 if it is labelled without, -1 if
-            nobody has labelled it.
+        snippets: (n,) snippets.
+        votes: (n, V) logits of scores minus those of their thresholds, positive if the score
+            indicates the class. One vote per network and kind of score (clip, frame); NaN for none.
+        weak: (n,) 1 if the recording is labelled with the class, 0 if it is labelled without it, -1
+            if it is unlabelled.
     """
 
     snippets: Sequence[Snippet]
@@ -52,13 +51,13 @@ class Pool:
     weak: npt.NDArray[np.int8]
 
     def labelled(self, labels: Mapping[str, Collection[str]]) -> Pool:
-        """The same with these weak labels of the recordings."""
+        """The pool with these weak labels of the recordings."""
         weak = [each.label in labels[each.filename] for each in self.snippets]
         return replace(self, weak=np.array(weak, np.int8))
 
     @property
     def score(self) -> Values:
-        """(n,) in [0, 1]."""
+        """(n,) scores in [0, 1]."""
         return np.array([each.score for each in self.snippets], float)
 
     def without(self, filenames: Collection[str]) -> Pool:
@@ -68,7 +67,7 @@ class Pool:
 
     @property
     def label(self) -> Indices:
-        """(n,) numbers of the classes in sorted order."""
+        """(n,) indices of the classes in sorted order."""
         return np.unique([each.label for each in self.snippets], return_inverse=True)[1]
 
 
@@ -81,27 +80,27 @@ def choose(
     done: Collection[tuple[str, ...]] = (),
     classes: Collection[str] = (),
 ) -> Indices:
-    """The snippets to hear next, the most important first.
+    """Choose the snippets to review next, the most useful first.
 
-    * `uncertain`: the votes, as probabilities, have a mean near 0.5, because scores are near their
-      thresholds, or because clip and frame scores or the networks disagree; classes take turns.
-    * `suspicious`: the weak label is most probably wrong (`wrongness`).
-    * `class`: `n` of each class, equally many from each band of scores, drawn at random.
+    * `uncertain`: the mean vote, as a probability, is close to 0.5, because scores are close to
+      their thresholds, or clip and frame scores or networks disagree; classes take turns.
+    * `suspicious`: the weak label is most likely wrong (`wrongness`).
+    * `class`: `n` per class, drawn at random in equal numbers from all score bands.
     * `new`: drawn at random from all.
 
     Args:
-        pool: What there is.
-        by: One of these.
-        n: How many; fewer if there are not so many.
-        rng: For draws and ties.
-        done: Keys of snippets that are not asked about again.
-        classes: If any are given, the others are left out.
+        pool: The snippets to choose from.
+        by: The criterion, as above.
+        n: Maximum number of snippets.
+        rng: Random generator for draws and ties.
+        done: Keys of snippets to leave out.
+        classes: Classes to choose from; empty for all.
 
     Returns:
         (at most n, or n times the number of classes) rows of the pool.
 
     Raises:
-        SedmtlError: Nothing is labelled, so that no label can be suspicious.
+        SedmtlError: `by` is `suspicious`, and no recording is labelled.
     """
     if by == "suspicious" and not (pool.weak >= 0).any():
         raise SedmtlError(UNLABELLED)
@@ -109,7 +108,7 @@ def choose(
     open_ = [
         each.key not in done and (not classes or each.label in classes) for each in pool.snippets
     ]
-    rows = rng.permutation(np.flatnonzero(open_))  # ties are left to chance
+    rows = rng.permutation(np.flatnonzero(open_))  # breaks ties at random
     if by == "new":
         return rows[:n]
     if by == "suspicious":
@@ -120,37 +119,37 @@ def choose(
         band = bands(pool.score)
         turn = _turns(group[rows] * N_BANDS + band[rows])
         rows = rows[np.argsort(turn, kind="stable")]
-        # The order must not tell the score.
+        # Shuffled, so that the order does not reveal the score.
         return rng.permutation(rows[_turns(group[rows]) < n])
     rows = rows[np.argsort(np.abs(presence(pool.votes)[rows] - 0.5), kind="stable")]
     return rows[np.argsort(_turns(group[rows]), kind="stable")][:n]
 
 
 def bands(score: Values) -> Indices:
-    """(n,) the band of each score, from 0 to `N_BANDS` - 1."""
+    """(n,) band of each score, from 0 to `N_BANDS` - 1."""
     return np.minimum((score * N_BANDS).astype(np.int64), N_BANDS - 1)
 
 
 def logit(score: npt.ArrayLike) -> Values:
-    """Log odds of scores in [0, 1], those near the ends brought to `FLOOR`."""
+    """Log odds of scores in [0, 1], clipped by `FLOOR`."""
     odds: Values = special.logit(np.clip(np.asarray(score, float), FLOOR, 1 - FLOOR))
     return odds
 
 
 def presence(votes: Values) -> Values:
-    """(n,) probability that the class is there: the mean over votes (n, V) as probabilities."""
+    """(n,) probability of the class: the mean over votes (n, V) as probabilities."""
     probability: Values = np.nanmean(special.expit(votes), axis=1)
     return probability
 
 
 def wrongness(pool: Pool) -> Values:
-    """(n,) log odds that the weak label is wrong, but for a constant; -inf where there is none.
+    """(n,) log odds that the weak label is wrong, up to a constant; -inf without a label.
 
-    Within a class, mean votes of recordings with and without the label are taken as two normal
-    distributions of one variance; medians and absolute deviations, which the wrong labels hardly
-    move, stand for means and variance. The prior says that as many labels are missing as are wrong:
-    where few recordings have a class, a missing label is less probable than a wrong one. A class
-    that the network cannot tell apart gives its labels no doubt.
+    Within a class, the mean votes of recordings with and without the label are modelled as two
+    normal distributions of equal variance. Their parameters are estimated by medians and absolute
+    deviations, which are robust to wrong labels. The prior assumes equal numbers of missing and
+    wrong labels, so that for a rare class a missing label is less likely than a wrong one. Labels
+    of a class that the network cannot discriminate get no evidence of being wrong.
     """
     doubt = np.full(len(pool.weak), -np.inf)
     vote = np.nanmean(pool.votes, axis=1)
@@ -170,7 +169,7 @@ def wrongness(pool: Pool) -> Values:
 
 
 def _turns(group: npt.NDArray[np.integer]) -> Indices:
-    """(n,) how many of the same group stand before each."""
+    """(n,) number of earlier elements of the same group."""
     order = np.argsort(group, kind="stable")
     ranked = group[order]
     first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(group) else group

@@ -1,4 +1,4 @@
-"""What a listener gets of a snippet: its sound with context, log-mel, and scores over time."""
+"""Prepares a snippet for a listener: its sound with context, log-mel, and scores over time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Scores(NamedTuple):
     """Scores of the snippet's class over time.
 
     Attributes:
-        first_s: Where the first frame begins in the recording.
+        first_s: Start of the first frame in the recording.
         hop_s: Length of a frame.
-        values: (T,) in [0, 1]; none of a class that the network does not know.
-        threshold: Above which the network finds an event; None likewise.
+        values: (T,) in [0, 1]; empty for a class that the network does not know.
+        threshold: The network's event threshold; None for a class that it does not know.
     """
 
     first_s: float
@@ -36,13 +36,17 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A snippet to hear and see.
+    """A snippet to listen to and look at.
 
     Attributes:
-        start_s: Begin of what is shown of the recording; `end_s`: its end.
-        sound: An audio file as an address.
-        picture: The log-mel as an address; it covers `picture_s`.
-        event_s: Onset and offset of what the network proposes; None if it proposes nothing.
+        snippet: The question.
+        start_s: Start of the excerpt in the recording.
+        end_s: End of the excerpt in the recording.
+        sound: The audio as a data URI.
+        picture: The log-mel as a data URI.
+        picture_s: Time range of the picture.
+        scores: Scores of the class in the excerpt.
+        event_s: Onset and offset of the proposed event; None if there is none.
     """
 
     snippet: Snippet
@@ -58,9 +62,8 @@ class Exhibit:
 def exhibit(snippet: Snippet, path: Path, detector: Detector, context_s: float) -> Exhibit:
     """Cut a snippet from its recording.
 
-    The network hears at least as much as a clip of its training; of an event `context_s` on either
-    side are shown, of a recording that is asked about as a whole all. Longer ones are cut to
-    `MAX_WHOLE_S`.
+    The network's input is at least a clip long. The excerpt is the event with `context_s` on either
+    side, or the whole recording if the question is about that, cut to `MAX_WHOLE_S`.
 
     Raises:
         SedmtlError: The recording cannot be read.
@@ -108,7 +111,7 @@ def _shown(snippet: Snippet, duration_s: float, context_s: float) -> tuple[float
 def _picture(
     detector: Detector, shown: audio.Audio, start_s: float
 ) -> tuple[Markup, tuple[float, float]]:
-    """The log-mel of a waveform, one pixel per value, and where it begins and ends."""
+    """The log-mel of a waveform, one pixel per value, and its time range."""
     card = detector.card
     n_samples = max(len(shown), int(card.features["window"]))
     clip = audio.conform(shown, n_samples)[None]

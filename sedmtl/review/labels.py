@@ -1,15 +1,15 @@
-"""What verdicts about snippets say of the labels of recordings.
+"""Derives corrected labels of recordings from verdicts on snippets.
 
 * `yes`, or `other` with another class: the recording has that class.
-* `no` or `other` about a whole recording: it does not have the class that was asked about.
-* `no` or `other` about an event says only that the class is not there. The label goes when all
-  proposals of the class by one network in that recording have been refused.
-* `unsure` says nothing, and a proposal that was left open may be anything.
+* `no` or `other` on a whole recording: it does not have the class in question.
+* `no` or `other` on an event only means that the class is absent there. The label is removed once
+  all proposals of the class by one network in that recording have been rejected.
+* `unsure` and proposals without a verdict carry no information.
 
-Where verdicts contradict each other, the later one holds. A recording that had no labels gets them
-when all proposals of one network in it have been judged; what that network did not propose is
-taken as absent. Likewise its events are then known, for the strong labels, if each of its labels
-has one: metrics take a recording that has strong labels as completely annotated.
+If verdicts contradict each other, the later one holds. An unlabelled recording gets labels once all
+proposals of one network in it have been judged; classes that this network did not propose count as
+absent. Its events then become strong labels as well, if every label has at least one, since metrics
+treat a recording with strong labels as completely annotated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Labels = Mapping[str, Sequence[str]]
 
 
 class Change(NamedTuple):
-    """A label that a recording gets or loses."""
+    """A label added to or removed from a recording."""
 
     filename: str
     label: str
@@ -35,13 +35,14 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Corrected:
-    """Labels after the verdicts.
+    """Labels after applying the verdicts.
 
     Attributes:
-        labels: Of each recording; new ones last. Those that did not change are as they were.
-        changes: What is not as before.
-        events: All events of each recording where they are completely known.
-        n_partly_heard: Recordings without labels that have open or unsure proposals and get none.
+        labels: Labels of each recording, new recordings last.
+        changes: Labels added or removed.
+        events: All events of each recording for which they are completely known.
+        n_partly_heard: Number of unlabelled recordings that get no labels, as some proposals have
+            no verdict or are unsure.
     """
 
     labels: dict[str, list[str]]
@@ -54,8 +55,8 @@ def correct(labels: Labels, reviews: Sequence[Review]) -> Corrected:
     """Correct weak labels.
 
     Args:
-        labels: Of each recording, by its name.
-        reviews: Standing verdicts in the order in which they were given, under the same names.
+        labels: Labels of each recording, by name.
+        reviews: Standing verdicts in chronological order, with the same names.
     """
     by_file: dict[str, list[Review]] = defaultdict(list)
     for review in reviews:
@@ -80,7 +81,7 @@ def correct(labels: Labels, reviews: Sequence[Review]) -> Corrected:
 
 
 def _presence(heard: Sequence[Review]) -> dict[str, bool]:
-    """Of the classes that verdicts about one recording decide, whether it has them."""
+    """Presence of the classes that the verdicts on one recording decide."""
     decided: dict[str, tuple[int, bool]] = {}
     refused: dict[tuple[str, str], int] = defaultdict(int)
     for number, review in enumerate(heard):
@@ -96,7 +97,7 @@ def _presence(heard: Sequence[Review]) -> dict[str, bool]:
 
 
 def _is_complete(heard: Iterable[Review]) -> bool:
-    """Whether all proposals of one network in a recording have been judged."""
+    """Whether all proposals of some network in a recording have been judged."""
     judged: dict[str, int] = defaultdict(int)
     for review in heard:
         snippet = review.snippet
@@ -107,7 +108,7 @@ def _is_complete(heard: Iterable[Review]) -> bool:
 
 
 def _events(heard: Iterable[Review], labels: Collection[str]) -> list[Event]:
-    """The events of the labels whose times were heard, by onset."""
+    """Confirmed events of these labels, sorted by onset."""
     found = {
         Event(each.heard_label, each.heard_onset_s, each.heard_offset_s)
         for each in heard

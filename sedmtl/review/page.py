@@ -1,4 +1,4 @@
-"""The page to listen on: one HTML file with all snippets, for a server or without one."""
+"""The listening page: one HTML file with all snippets, for use with or without a server."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ WHY = {
     "new": "drawn at random",
     "suspicious": "whose labels are probably wrong",
 }
-"""How snippets were chosen, for the listener."""
+"""How the snippets were chosen, as shown to the listener."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What one page asks.
+    """The content of one page.
 
     Attributes:
-        name: Under which a browser keeps its verdicts; of this session alone.
+        name: Unique key under which the browser stores the verdicts.
         by: How the snippets were chosen.
-        classes: What an event may be.
-        reviewer: Who listens.
+        exhibits: The snippets.
+        classes: Classes that the listener can choose from.
+        reviewer: Name of the listener.
     """
 
     name: str
@@ -42,11 +43,11 @@ class Session:
 
 
 def review_page(session: Session, given: Iterable[Review] = ()) -> str:
-    """HTML that needs no other file and no network.
+    """Render the page as self-contained HTML.
 
     Args:
-        session: What it asks.
-        given: Verdicts on its snippets that are in the table already, undone ones included.
+        session: Content of the page.
+        given: Verdicts on its snippets that are already in the table, including undone ones.
     """
     number = {each.snippet.key: i for i, each in enumerate(session.exhibits)}
     log = [
@@ -76,11 +77,11 @@ def review_page(session: Session, given: Iterable[Review] = ()) -> str:
 
 
 def _snippet(exhibit: Exhibit, reviewer: str) -> dict[str, Any]:
-    """The input of the script for one snippet."""
+    """The script's input for one snippet."""
     snippet, scores = exhibit.snippet, exhibit.scores
     row = cells(Review(snippet, "unsure", "", None, None, reviewer, ""))
     return {
-        # Of the line in the table: what stands before the verdict and after what was heard.
+        # Parts of the table's line before the verdict and after the heard event.
         "head": table_line(row[:4]),
         "tail": table_line(row[8:15]),
         "file": printable(snippet.filename),

@@ -1,9 +1,9 @@
-"""The snippets that could be reviewed: from held-out scores of runs, or from events in any files.
+"""Collects the snippets that could be reviewed: from held-out scores of runs, or events in files.
 
-Labelled recordings are asked about as a whole, whether they have each class; their scores are those
-of runs that did not train on them. Only in recordings longer than `MAX_WHOLE_S`, and in files that
-nobody has labelled, the questions are about proposed events: those above half of their thresholds,
-so that there is something to hear on both sides of a threshold.
+For labelled recordings, the question is whether the whole recording has a class, with scores of
+runs that were not trained on it. For recordings longer than `MAX_WHOLE_S` and for unlabelled files,
+it is about proposed events: those above half of their thresholds, so that snippets on both sides of
+a threshold can be heard.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import HeldOutScores, read_scores
 
 SHARE = 0.5
-"""Of a threshold, above which events are proposed."""
+"""Share of a threshold above which events are proposed."""
 
 MAX_WHOLE_S = 60.0
-"""Longest recording that a question is about as a whole: nobody hears more to answer one."""
+"""Longest recording that is reviewed as a whole; nobody listens longer to answer a question."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A run and its scores on its held-out fold; `network` as of `network_name`."""
+    """A run and its scores on its held-out fold; `network` is its `network_name`."""
 
     folder: Path
     network: str
@@ -56,10 +56,10 @@ class _Candidate(NamedTuple):
 
 
 def find_scored(runs_dir: Path, names: Sequence[str]) -> list[Scored]:
-    """The runs whose held-out scores are reviewed.
+    """Find the runs whose held-out scores are reviewed.
 
-    Without names these are, of the finished runs on own recordings with the classes of the newest
-    one, the newest for each held-out fold.
+    By default, these are the newest finished runs on own recordings for each held-out fold, with
+    the same classes as the newest of all.
 
     Raises:
         SedmtlError: There is none, or one cannot be read or has other classes.
@@ -89,7 +89,7 @@ def find_scored(runs_dir: Path, names: Sequence[str]) -> list[Scored]:
 
 
 def check_same_classes(runs: Sequence[tuple[str, ModelCard]]) -> None:
-    """Raise a `SedmtlError` if the networks do not know the same classes."""
+    """Raise a `SedmtlError` if the networks have different classes."""
     for name, card in runs[1:]:
         if set(card.classes) != set(runs[0][1].classes):
             raise SedmtlError(
@@ -99,15 +99,15 @@ def check_same_classes(runs: Sequence[tuple[str, ModelCard]]) -> None:
 
 
 def proposing(settings: PostProcessing) -> PostProcessing:
-    """The post-processing that proposes events."""
+    """The post-processing with which events are proposed."""
     return replace(settings, threshold=tuple(SHARE * each for each in settings.threshold))
 
 
 def held_out(runs: Sequence[Scored]) -> Pool:
     """All pairs of recording and class in the held-out folds of runs.
 
-    Each run that has a recording in its held-out fold has two votes on a pair: the clip score and
-    the highest frame score, after post-processing; the latter only if frame scores are presences.
+    Each run with the recording in its held-out fold has two votes on a pair: its clip score and its
+    highest frame score after post-processing, the latter unless its frame scores are signed.
     """
     merged: dict[tuple[str, ...], _Candidate] = {}
     for run in runs:
@@ -122,11 +122,11 @@ def held_out(runs: Sequence[Scored]) -> Pool:
 def predicted(
     runs: Sequence[tuple[str, ModelCard]], found: Sequence[Mapping[str, Prediction]]
 ) -> Pool:
-    """The events that the first run proposes; each run votes on them.
+    """The events that the first run proposes, with votes of all runs.
 
     Args:
-        runs: Names of networks, and their cards; the first proposes.
-        found: What each run found with its `proposing` settings, by recording.
+        runs: Names of networks with their cards; the first one proposes.
+        found: Predictions of each run with its `proposing` settings, by recording.
     """
     votes_of = [
         {name: _votes(card, prediction) for name, prediction in of_run.items()}
@@ -142,9 +142,9 @@ def predicted(
 
 
 def listed(name: str, found: Mapping[str, Sequence[Detection]]) -> Pool:
-    """Events of another tool or of a person, by recording; `name` stands for its run.
+    """Events of another tool or a person, by recording; `name` is used in place of a run.
 
-    Its scores vote as if 0.5 were its threshold; an event without a score has 1 and no opinion.
+    Scores vote with a threshold of 0.5; events without a score get 1 and a neutral vote.
     """
     candidates = []
     for filename, events in found.items():
@@ -156,16 +156,16 @@ def listed(name: str, found: Mapping[str, Sequence[Detection]]) -> Pool:
 
 
 class _Votes(NamedTuple):
-    """What a run found in a recording, and its thresholds by class."""
+    """A run's events and clip score votes in a recording, and its thresholds, by class."""
 
     events: Sequence[Detection]
     clip: Mapping[str, float]
     threshold: Mapping[str, float]
 
     def on(self, event: Detection) -> tuple[float, float]:
-        """The vote of the frame scores on an event and that of the recording's clip score.
+        """The votes on an event of the frame scores and of the clip score.
 
-        A network that proposes no such event votes with what it proposes from.
+        A network that does not propose the event votes with the score at which it would.
         """
         threshold = self.threshold[event.label]
         score = max(
@@ -227,7 +227,7 @@ def _vote(score: float, threshold: float) -> float:
 
 
 def _pool(candidates: Sequence[_Candidate]) -> Pool:
-    """The candidates as arrays, each with the number of proposals in its band."""
+    """Convert candidates to a pool, adding the number of proposals in the band of each."""
     band = bands(np.array([each.snippet.score for each in candidates], float)).tolist()
     places = [(each.snippet.label, number) for each, number in zip(candidates, band, strict=True)]
     n_alike = Counter(places)

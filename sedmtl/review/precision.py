@@ -1,8 +1,8 @@
-"""How many of the events above a threshold are right, as far as they were heard.
+"""Estimates the precision of events above a threshold from verdicts on some of them.
 
-Where the heard events were drawn from bands of scores, each stands for all proposals of its band.
-Only verdicts on snippets that were drawn at random within their band count (`--by class` and
-`new`): uncertain and suspicious ones are worse than the rest of their band.
+If the reviewed events were drawn from score bands, each represents all proposals of its band. Only
+verdicts on snippets drawn at random within their band count (`--by class` and `new`), since
+uncertain and suspicious snippets are not representative of their band.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ from sedmtl.review.verdicts import Review
 Values = npt.NDArray[np.float64]
 
 Z = 1.959964
-"""Of a 95 % interval."""
+"""Normal quantile of a 95 % interval."""
 
 AT_RANDOM = ("class", "new")
-"""Ways of choosing that draw at random within a band."""
+"""Criteria that draw at random within a band."""
 
 MIN_HEARD = 10
-"""Verdicts of a class, below which its threshold stays: an interval of fewer is 50 points wide."""
+"""Minimum verdicts to change a class's threshold; with fewer, an interval is 50 points wide."""
 
 
 class Estimate(NamedTuple):
     """The precision of a class above a threshold.
 
     Attributes:
-        precision: Share of the events above the threshold that are right.
-        low: Begin of the 95 % interval; `high`: its end.
-        n_heard: Verdicts above the threshold.
+        threshold: The threshold.
+        precision: Share of the events above the threshold that are correct.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the 95 % interval.
+        n_heard: Number of verdicts above the threshold.
     """
 
     threshold: float
@@ -47,23 +49,23 @@ class Estimate(NamedTuple):
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
-    """95 % interval of a share of n (Wilson, JASA 1927); n need not be whole, 0 gives [0, 1]."""
+    """95 % interval of a share of n (Wilson, JASA 1927); n may be fractional, 0 gives [0, 1]."""
     centre = (share * n + Z**2 / 2) / (n + Z**2)
     half = Z / (n + Z**2) * math.sqrt(share * (1 - share) * n + Z**2 / 4)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def estimate(threshold: float, score: Values, right: Values, weight: Values) -> Estimate:
-    """The precision above a threshold, strictly.
+    """Estimate the precision strictly above a threshold.
 
     The interval is Wilson's for the effective number of verdicts under unequal weights, (Σw)²/Σw²
     (Kish, Survey Sampling, 1965).
 
     Args:
         threshold: In [0, 1).
-        score: (n,) of the heard events.
+        score: (n,) scores of the reviewed events.
         right: (n,) 1 if the event is of the class, 0 if not.
-        weight: (n,) how many proposals each stands for.
+        weight: (n,) number of proposals that each represents.
     """
     above = score > threshold
     w = weight[above]
@@ -77,17 +79,18 @@ def estimate(threshold: float, score: Values, right: Values, weight: Values) -> 
 def refit(
     score: Values, right: Values, weight: Values, min_precision: float | None = None
 ) -> Estimate | None:
-    """The threshold of a class from what was heard of it.
+    """Fit the threshold of a class to verdicts.
 
-    Every threshold between two heard scores is tried. Without `min_precision` the best F1 wins,
-    where all right proposals, heard or not, are what could be found; with it, the lowest threshold
-    whose interval lies at or above it. Ties go to the higher threshold.
+    Every threshold between two reviewed scores is tried. Without `min_precision`, the one with the
+    best F1 is chosen, where recall is relative to all correct proposals, reviewed or not; with it,
+    the lowest one whose whole interval is at least `min_precision`. Ties go to the higher
+    threshold.
 
     Returns:
-        None if no threshold fits.
+        The estimate at the chosen threshold; None if no threshold qualifies.
     """
     ranked = np.unique(score)
-    lowest = max(float(ranked[0]) - 0.001, 0.0)  # nothing below it was heard
+    lowest = max(float(ranked[0]) - 0.001, 0.0)  # no lower score was reviewed
     tried = [lowest, *((ranked[:-1] + ranked[1:]) / 2).tolist()]
     found = [estimate(threshold, score, right, weight) for threshold in tried]
     if min_precision is not None:
@@ -106,11 +109,11 @@ def refit(
 def refit_classes(
     reviews: Iterable[Review], network: str, min_precision: float | None = None
 ) -> dict[str, tuple[Estimate | None, int]]:
-    """`refit` for each class that was heard among the events which a network proposed.
+    """Apply `refit` to each class with verdicts on events that a network proposed.
 
     Returns:
-        By class, sorted: its threshold, None if no threshold fits or fewer than `MIN_HEARD` were
-        heard; and how many were heard.
+        For each class, in sorted order: the estimate, None if no threshold qualifies or there are
+        fewer than `MIN_HEARD` verdicts; and the number of verdicts.
     """
     heard: dict[str, list[Review]] = {}
     for review in reviews:
@@ -130,10 +133,10 @@ def refit_classes(
 
 
 def _arrays(reviews: Sequence[Review]) -> tuple[Values, Values, Values]:
-    """Scores, whether they are right, and how many proposals each stands for."""
+    """The arguments `score`, `right` and `weight` of `estimate`."""
     score = np.array([each.snippet.score for each in reviews])
     right = np.array([float(each.verdict == "yes") for each in reviews])
-    # Bands of several pools, such as of other recordings, are told apart by their sizes.
+    # Equal bands of different pools, such as of other recordings, are distinguished by their sizes.
     n_all = [each.snippet.of_band for each in reviews]
     band = list(zip(bands(score).tolist(), n_all, strict=True))
     n_heard = Counter(band)

@@ -1,4 +1,4 @@
-"""`sedmtl relabel`: verdicts -> corrected tables beside the old ones, and thresholds of classes."""
+"""`sedmtl relabel`: verdicts -> corrected tables next to the old ones, and class thresholds."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Relabelled:
-    """What follows from verdicts, before anything is written.
+    """The outcome of verdicts, before anything is written.
 
     Attributes:
-        lines: For the user: labels that change, and thresholds.
-        texts: New files by their paths.
-        outdated: Thresholds of earlier verdicts, which are no longer sure.
+        lines: Lines for the user: changed labels and thresholds.
+        texts: Contents of new files, by path.
+        outdated: Threshold files that the verdicts no longer support.
     """
 
     lines: Sequence[str]
@@ -47,7 +47,7 @@ class Relabelled:
     outdated: Sequence[Path] = ()
 
     def write(self, *, force: bool | None) -> list[Path]:
-        """Write the files, none if one of them is the user's; returns their paths.
+        """Write the files, or none if one of them is the user's; returns their paths.
 
         Raises:
             SedmtlError: A file is the user's or cannot be written.
@@ -64,13 +64,13 @@ class Relabelled:
 
 
 def relabel(config: Config, table: Path, *, min_precision: float | None = None) -> Relabelled:
-    """What follows from a table of verdicts.
+    """Compute corrected labels and thresholds from a table of verdicts.
 
     Args:
         config: The project; its `corpus.clips`, if any, are corrected.
         table: The verdicts.
-        min_precision: Each class gets the lowest threshold above which its events are at least that
-            precise, at the lower end of the interval; None: that of its best F1.
+        min_precision: Give each class the lowest threshold at which the lower end of the precision
+            interval reaches this; None for the threshold of its best F1.
 
     Raises:
         SedmtlError: A table cannot be read.
@@ -99,9 +99,9 @@ def relabel(config: Config, table: Path, *, min_precision: float | None = None) 
 
 
 def _networks(reviews: Sequence[Review]) -> dict[str, str]:
-    """Of each run its network, of one that was trained anew the one that was heard last.
+    """The network of each run; for a retrained run, the one reviewed last.
 
-    Tables of earlier versions name only the run, which counts where no verdict names a network.
+    Tables of earlier versions have only the run's name, used if no verdict names a network.
     """
     names = [each.snippet.run for each in reviews]
     networks = {run_of(name): name for name in names}
@@ -109,7 +109,7 @@ def _networks(reviews: Sequence[Review]) -> dict[str, str]:
 
 
 def threshold_text(network: str, estimates: Mapping[str, Estimate]) -> str:
-    """Thresholds of classes as a TSV, which `predict --thresholds` reads."""
+    """Class thresholds as TSV for `predict --thresholds`."""
     rows = [
         (label, f"{each.threshold:.4f}", f"{each.precision:.3f}", f"{each.low:.3f}",
          f"{each.high:.3f}", str(each.n_heard), network)
@@ -119,12 +119,12 @@ def threshold_text(network: str, estimates: Mapping[str, Estimate]) -> str:
 
 
 def read_thresholds(path: Path) -> tuple[list[tuple[str, float]], str]:
-    """The classes and thresholds of a table that `relabel` wrote, and the network they are for.
+    """Read the class thresholds of a table from `relabel`, and the network they are for.
 
-    Tables of earlier versions do not name it: it is then empty.
+    The network is empty for tables of earlier versions.
 
     Raises:
-        SedmtlError: The table cannot be read, or a threshold is none.
+        SedmtlError: The table cannot be read, or has an invalid threshold.
     """
     found, network = [], ""
     for row in read_table(path, THRESHOLD_COLUMNS[:2], "\t", unique="event_label"):
@@ -143,7 +143,7 @@ def read_thresholds(path: Path) -> tuple[list[tuple[str, float]], str]:
 
 
 def in_words(estimate: Estimate) -> str:
-    """`0.62: 94 % of events are right, 88–97, by 120 verdicts`."""
+    """Format an estimate: `0.62: 94 % of events are right, 88–97, by 120 verdicts`."""
     percent = [round(100 * each) for each in (estimate.precision, estimate.low, estimate.high)]
     return (
         f"{estimate.threshold:.2f}: {percent[0]} % of events are right, "
@@ -152,7 +152,7 @@ def in_words(estimate: Estimate) -> str:
 
 
 def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str], dict[Path, str]]:
-    """The changes as lines, and the new `corpus.clips.csv` and `strong` by their paths."""
+    """The changes as lines, and the new `corpus.clips.csv` and `strong` files by path."""
     settings, table, root = place_of_clips(config)
     rows = read_table(table, ("filename", "labels"), unique="filename")
     names = [row["filename"] for row in rows]
@@ -194,19 +194,19 @@ def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str
 def _of_table(
     reviews: Iterable[Review], names: Sequence[str], table: Path, root: Path, here: Path
 ) -> tuple[list[Review], int]:
-    """The verdicts about recordings in the table or below its root, by the table's names.
+    """The verdicts on recordings in the table or below its root, under the table's names.
 
-    Also gives the number of recordings that are neither: those that are there below the folder of
-    data.yaml, or by their whole paths, are none of the table, whatever they are called.
+    Also returns the number of other recordings. Names that are existing paths relative to the
+    folder of data.yaml, or absolute ones, are not matched with names in the table.
 
     Raises:
-        SedmtlError: The name of a recording fits several of the table.
+        SedmtlError: The name of a recording matches several in the table.
     """
     by_name: dict[str, list[Review]] = defaultdict(list)
     for review in reviews:
         by_name[review.snippet.filename].append(review)
     known = set(map(path_parts, names))
-    # First these: of siteA/1.wav and siteB/1.wav only one may be in the table.
+    # Handle these first: of siteA/1.wav and siteB/1.wav, only one may be in the table.
     added = [name for name in by_name if path_parts(name) not in known and _is_below(root, name)]
     found = {name: by_name.pop(name) for name in added}
     others = [name for name in by_name if path_parts(name) not in known and is_file(here / name)]
@@ -228,7 +228,7 @@ def _is_below(root: Path, name: str) -> bool:
 
 
 def _clips_text(rows: Sequence[Row], corrected: Corrected) -> str:
-    """The table with corrected labels; new recordings have no other columns."""
+    """The table with corrected labels; other columns are empty for new recordings."""
     by_name = {row["filename"]: row for row in rows}
     columns = list(rows[0])
     table = [
@@ -240,9 +240,9 @@ def _clips_text(rows: Sequence[Row], corrected: Corrected) -> str:
 
 
 def _strong_labels(strong: Path | None, corrected: Corrected) -> dict[str, list[Event]]:
-    """The strong labels that were there, less removed labels, and those that are verified now.
+    """The previous strong labels, without those of removed labels, plus the verified events.
 
-    Where a recording had events of a class, these stay: a network may have proposed only some.
+    If a recording had events of a class, these are kept, as a network may have proposed only some.
     """
     known = by_recording(read_strong_labels(strong), corrected.labels, strong)[0] if strong else {}
     events = dict(corrected.events)
@@ -290,7 +290,7 @@ def _threshold_lines(
 
 
 def _beside(path: Path) -> Path:
-    """`clips_reviewed.csv` beside `clips.csv`, and beside that `clips_reviewed2.csv`."""
+    """The next path: `clips.csv` -> `clips_reviewed.csv` -> `clips_reviewed2.csv`."""
     stem, mark, number = path.stem.partition("_reviewed")
     again = str(int(number or 1) + 1) if mark and (number or "1").isdecimal() else ""
     return path.with_name(f"{stem if again else path.stem}_reviewed{again}{path.suffix}")

@@ -1,4 +1,4 @@
-"""`sedmtl review`: recordings -> a page with the snippets that are most worth hearing."""
+"""`sedmtl review`: recordings -> a page with the snippets most worth reviewing."""
 
 from __future__ import annotations
 
@@ -46,17 +46,19 @@ from sedmtl.runtime.text import counted
 
 @dataclass(frozen=True)
 class ReviewOptions:
-    """What the command line says.
+    """Options of the command.
 
     Attributes:
-        run_names: The first proposes, all vote; by default the newest finished run, or for labelled
-            recordings the newest of each held-out fold.
-        n: Number of snippets; of each class with `class`.
-        classes: By default all.
-        labels: A file of events, or a folder of such files, that are reviewed in place of a run's.
-        context_s: Shown before and after each event.
-        seed: Of what is drawn at random.
-        n_workers: Recordings that are read at once.
+        run_names: Runs; the first proposes, all vote. By default the newest finished run, or for
+            labelled recordings the newest of each held-out fold.
+        by: Criterion of `choose`.
+        n: Number of snippets; per class with `class`.
+        classes: Classes to review; by default all.
+        context_s: Seconds shown before and after each event.
+        seed: Seed of random draws.
+        reviewer: Name of the listener.
+        labels: A file of events, or a folder of such files, to review instead of a run's events.
+        n_workers: Recordings read in parallel.
     """
 
     run_names: Sequence[str]
@@ -73,10 +75,10 @@ class ReviewOptions:
 def prepare(
     config: Config, paths: Sequence[Path], table: ReviewTable, options: ReviewOptions
 ) -> Session:
-    """Choose snippets and cut them; without paths, of the recordings of `corpus.clips`.
+    """Choose and cut snippets; without paths, from the recordings of `corpus.clips`.
 
     Raises:
-        SedmtlError: There is no run or recording to choose from, or nothing is left to hear.
+        SedmtlError: There is no run or recording to choose from, or nothing is left to review.
     """
     find = _listed if options.labels else _predicted if paths else _labelled
     pool, files, runs = find(config, paths, options)
@@ -98,14 +100,14 @@ def prepare(
 
 
 def write_page(config: Config, session: Session) -> Path:
-    """Write the page to where it works without a server."""
+    """Write the page to a file for use without a server."""
     path = config.work_dir / "review" / "page.html"
     write_output(path, review_page(session), force=None)
     return path
 
 
 def open_server(session: Session, table: ReviewTable) -> ReviewServer:
-    """A server of the page whose verdicts go to the table."""
+    """Open a server for the page; verdicts are written to the table."""
     snippets = {each.snippet.key: each.snippet for each in session.exhibits}
 
     def take(lines: list[str]) -> None:
@@ -124,7 +126,7 @@ def open_server(session: Session, table: ReviewTable) -> ReviewServer:
 
 
 def merge(table: ReviewTable, path: Path) -> int:
-    """Add the lines of another table that this one lacks; returns how many.
+    """Add the lines of another table that this one lacks; returns their number.
 
     Raises:
         SedmtlError: The other table cannot be read.
@@ -133,7 +135,7 @@ def merge(table: ReviewTable, path: Path) -> int:
 
 
 Found = tuple[Pool, dict[str, Path], dict[str, Path]]
-"""A pool, the recordings by their names in it, and the folders of runs by those of networks."""
+"""A pool, paths of recordings by name, and run folders by network name."""
 
 
 def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Found:
@@ -148,7 +150,7 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     if gone:
         n_gone = counted(len(gone), "recording")
         say(f"left out, no longer in corpus.clips: {n_gone}, such as {min(gone)}")
-    # Not those that the runs were trained with: they may have been corrected since.
+    # Current labels, which may have been corrected since the runs were trained.
     labels = {
         name: {clips.classes[i] for i in np.flatnonzero(row)}
         for name, row in zip(clips.name, clips.target, strict=True)
@@ -161,7 +163,7 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
 
 
 def _tell_unscored(pool: Pool, files: Collection[str]) -> None:
-    """Say how many of the labelled recordings none of the runs has held out."""
+    """Report how many labelled recordings are in no run's held-out fold."""
     n_unscored = len(set(files).difference(each.filename for each in pool.snippets))
     if n_unscored:
         say(
@@ -220,11 +222,12 @@ def _listed(config: Config, paths: Sequence[Path], options: ReviewOptions) -> Fo
 
 
 def _sources(config: Config, paths: Sequence[Path]) -> list[Source]:
-    """The recordings that were asked for; those of `corpus.clips` by the names in its table.
+    """Find the requested recordings, with unambiguous names.
 
-    These are the paths below its root. Others have their paths below the folder of data.yaml, or
-    their whole paths if they lie elsewhere or that path is one below the root, too: so a name means
-    the same recording whatever else is reviewed.
+    Recordings below the root of `corpus.clips` are named as in its table, by their path relative to
+    the root. Others are named by their path relative to the folder of data.yaml, or by their
+    absolute path if they are elsewhere or the relative path also exists below the root. A name thus
+    always means the same recording.
     """
     here = _plain(config.locate(Path()))
     root = here if config.corpus.clips is None else _plain(place_of_clips(config)[2])
@@ -250,10 +253,10 @@ def _cut(
     context_s: float,
     encoder: Path | None,
 ) -> Iterator[Exhibit]:
-    """The exhibits of the recordings that can be read.
+    """Yield the exhibits of readable recordings.
 
     Raises:
-        SedmtlError: None can.
+        SedmtlError: None can be read.
     """
     load = cache(partial(Detector.load, encoder=encoder))
     errors = []

@@ -1,9 +1,9 @@
-"""The page of a review, served to this machine alone; verdicts are in the table when it answers.
+"""Serves the listening page to this machine only; verdicts are saved before they are confirmed.
 
-Nobody else gets in: it listens on the loopback address; every address begins with a random token,
-so other users of the machine and other pages in the browser cannot guess it; a request for another
-host is refused, so a name that an attacker makes point here is of no use (DNS rebinding); a verdict
-must have a type that browsers let other pages send only after asking. No file is ever served.
+Access is restricted: the server listens on the loopback address only; every URL contains a random
+token that other users of the machine and other pages in the browser cannot guess; requests for
+another host name are refused (DNS rebinding); and verdicts must have a content type that browsers
+let other pages send only after a preflight request. No files are served.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from sedmtl.runtime.errors import SedmtlError, explained
 HOST = "127.0.0.1"
 PORT = 8765
 N_PORTS = 50
-"""Ports that are tried, from `PORT` on."""
+"""Number of ports to try, starting at `PORT`."""
 
 MAX_BODY = 1 << 20
-"""Bytes of verdicts at a time: some thousands."""
+"""Maximum bytes of verdicts per request: some thousand verdicts."""
 
 TYPE = "text/tab-separated-values"
 
 PATIENCE_S = 30.0
-"""For the rest of a request."""
+"""Timeout for receiving a request."""
 
 
 class Site(NamedTuple):
-    """What is served: the page as it is now, and where lines of verdicts go.
+    """The content of the server: renders the current page, and accepts lines of verdicts.
 
-    `take` raises a ValueError for lines that it refuses, and a SedmtlError if it cannot write.
+    `take` raises a ValueError for invalid lines, and a SedmtlError if it cannot write.
     """
 
     page: Callable[[], str]
@@ -54,7 +54,7 @@ class ReviewServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    # On Windows it would take a port from another server.
+    # On Windows, reuse would take over another server's port.
     allow_reuse_address = os.name != "nt"
 
     def __init__(self, site: Site) -> None:
@@ -76,7 +76,7 @@ class ReviewServer(ThreadingHTTPServer):
         raise OSError(errno.EADDRINUSE, f"ports {PORT} to {PORT + N_PORTS - 1} are all in use")
 
     def server_bind(self) -> None:
-        """Without the look-up of a name, which may take seconds."""
+        """Bind without the host name look-up, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
@@ -87,11 +87,11 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> set[str]:
-        """What a browser on this machine calls it."""
+        """Values of the Host header in requests from this machine."""
         return {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print a defect; a browser that goes away is none."""
+        """Print unexpected errors, but not lost connections."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, page, "text/html; charset=utf-8")
 
     def do_POST(self) -> None:
-        """Take verdicts, one on each line."""
+        """Accept verdicts, one per line."""
         if not self._is_allowed("reviews"):
             return
         length = self.headers.get("Content-Length", "")
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._take(self.rfile.read(int(length)), int(length))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are no news."""
+        """Do not log requests."""
 
     def _take(self, body: bytes, length: int) -> None:
         try:
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NO_CONTENT)
 
     def _is_allowed(self, place: str) -> bool:
-        """Whether the request is for this host, from our page, with the token; else refuse it."""
+        """Check the request's host, origin and token; refuse it if one is wrong."""
         hosts, origin = self.server.hosts, self.headers.get("Origin")
         if self.headers.get("Host") not in hosts:
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, b"this server has another name")

@@ -1,8 +1,8 @@
-"""What listeners said of snippets: one table, `reviews.tsv`, to which lines are only added.
+"""The table of verdicts on snippets, `reviews.tsv`, to which lines are only appended.
 
-A verdict is on the disk before it is confirmed. Of several lines about one snippet the latest one
-holds; `undo` is a line as well and takes back the one before it. The last column is a time of fixed
-form, so a line that a kill cut off is told from one that only lacks its line break.
+A verdict is on disk before it is confirmed. Of several lines on one snippet, the latest holds;
+`undo` is also a line and reverts the one before it. The last column is a timestamp of fixed format,
+which distinguishes a line truncated by a kill from one that only lacks its line break.
 """
 
 from __future__ import annotations
@@ -30,21 +30,23 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 Answer = Literal["yes", "no", "unsure", "other", "undo"]
-"""`other`: not this class but `heard_label`. `undo`: the verdict before it does not count."""
+"""`other`: not this class but `heard_label`. `undo`: reverts the previous verdict."""
 
 
 class Snippet(NamedTuple):
-    """A question to a listener: is this class here?
+    """A question to a listener: is this class present here?
 
     Attributes:
-        filename: The recording, as tables call it.
-        onset_s: None, as `offset_s`, if the question is about the whole recording.
-        score: The network's, in [0, 1].
-        run: The network that proposed it, as of `network_name`, or the tool.
+        filename: Name of the recording in tables.
+        label: The class.
+        onset_s: Onset of the event; None if the question is about the whole recording.
+        offset_s: Offset of the event; None likewise.
+        score: The network's score, in [0, 1].
+        run: The network that proposed it (`network_name`), or the tool.
         by: How it was chosen.
         of_recording: Number of proposals in the recording, of all classes.
         of_class: Number of proposals of this class in the recording.
-        of_band: Number of proposals of this class in the same band of scores, in all recordings.
+        of_band: Number of proposals of this class in the same score band, in all recordings.
     """
 
     filename: str
@@ -60,7 +62,7 @@ class Snippet(NamedTuple):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells snippets apart: the recording, the times and the class."""
+        """Identity of the snippet: the recording, the times and the class."""
         return (
             _plain(self.filename),
             _time(self.onset_s),
@@ -74,9 +76,12 @@ class Review:
     """One line of the table.
 
     Attributes:
-        heard_label: Which class it is, if the verdict is `yes` or `other`; else empty.
-        heard_onset_s: Where the event begins according to the listener; None, as `heard_offset_s`,
-            if that is not known.
+        snippet: The question.
+        verdict: The answer.
+        heard_label: The actual class, if the verdict is `yes` or `other`; otherwise empty.
+        heard_onset_s: Onset according to the listener; None if unknown.
+        heard_offset_s: Offset according to the listener; None if unknown.
+        reviewer: Name of the listener.
         time: UTC, to the millisecond: `2026-11-30T10:53:31.000Z`.
     """
 
@@ -90,10 +95,10 @@ class Review:
 
 
 class ReviewTable:
-    """The table, opened to add lines; no other process can meanwhile.
+    """The table, opened for appending with exclusive access.
 
     Raises:
-        SedmtlError: It cannot be written, is of another version, or another process has it.
+        SedmtlError: It cannot be written, or is of another version.
 
     Attributes:
         reviews: All lines.
@@ -108,10 +113,10 @@ class ReviewTable:
             self._append(b"\n" if n_bytes else _line(COLUMNS))
 
     def add(self, reviews: Sequence[Review]) -> int:
-        """Add the lines that are not in the table yet; they are on the disk when this returns.
+        """Append the lines that are not in the table yet, and sync them to disk.
 
         Returns:
-            How many were added.
+            The number of lines added.
         """
         known = set(map(_identity, self.reviews))
         new = [each for each in reviews if _identity(each) not in known]
@@ -124,7 +129,7 @@ class ReviewTable:
             n_before = self._file.seek(0, os.SEEK_END)
             try:
                 rest = memoryview(content)
-                while rest:  # unbuffered: a full disk takes a part
+                while rest:  # unbuffered writes may be partial
                     rest = rest[self._file.write(rest) :]
                 os.fsync(self._file.fileno())
             except OSError:
@@ -134,7 +139,11 @@ class ReviewTable:
 
 @contextmanager
 def open_reviews(path: Path) -> Iterator[ReviewTable]:
-    """Open the table, or begin it; see `ReviewTable`."""
+    """Open or create the table.
+
+    Raises:
+        SedmtlError: As in `ReviewTable`, or another process has it open.
+    """
     with locked_file(path) as (file, is_ours):
         if not is_ours:
             raise SedmtlError(
@@ -146,10 +155,10 @@ def open_reviews(path: Path) -> Iterator[ReviewTable]:
 
 
 def read_reviews(path: Path) -> list[Review]:
-    """The lines of a table; none if it holds none.
+    """Read the lines of a table, which may be empty.
 
     Raises:
-        SedmtlError: There is no such table, or it is of another version or damaged.
+        SedmtlError: The table does not exist, is of another version, or is damaged.
     """
     with explained(f"cannot read {path}"):
         try:
@@ -163,14 +172,14 @@ def read_reviews(path: Path) -> list[Review]:
 
 
 def _identity(review: Review) -> tuple[object, ...]:
-    """What a line that arrives a second time has in common with the first."""
+    """Key by which repeated lines are recognised."""
     return review.snippet.key, review.verdict, review.reviewer, review.time
 
 
 def standing(reviews: Iterable[Review]) -> list[Review]:
-    """The verdict that holds for each snippet, in the order in which they were given.
+    """The valid verdict on each snippet, in chronological order.
 
-    That is by time: the lines of merged tables are in no order. A line that is there twice is one.
+    Lines are sorted by time, as those of merged tables may be in any order; duplicates are ignored.
     """
     lines = {_identity(review): review for review in reviews}
     given: dict[tuple[str, ...], list[tuple[int, Review]]] = {}
@@ -184,7 +193,7 @@ def standing(reviews: Iterable[Review]) -> list[Review]:
 
 
 def cells(review: Review) -> list[str]:
-    """The cells of a line."""
+    """The cells of a review's line."""
     snippet = review.snippet
     return [
         *snippet.key,
@@ -202,10 +211,10 @@ def cells(review: Review) -> list[str]:
 
 
 def parse_line(line: str) -> Review:
-    """A line of the table.
+    """Parse a line of the table.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The line is invalid.
     """
     try:
         (row,) = csv.reader([line], delimiter="\t", strict=True)
@@ -238,7 +247,7 @@ def parse_line(line: str) -> Review:
 
 
 def _parse(content: bytes, path: Path) -> tuple[list[Review], int]:
-    """The lines of a table, and the bytes up to the end of the last whole one."""
+    """The lines of a table, and its length in bytes up to the last complete line."""
     lines = content.splitlines(keepends=True)
     if lines and lines[0].rstrip(b"\r\n") != _line(COLUMNS).rstrip():
         whole = len(lines) > 1 or content.endswith(b"\n")
@@ -262,7 +271,7 @@ def _parse(content: bytes, path: Path) -> tuple[list[Review], int]:
 
 
 def table_line(row: Sequence[str]) -> str:
-    """Cells as a line, without its break."""
+    """Format cells as a line, without the line break."""
     text = io.StringIO()
     csv.writer(text, delimiter="\t", lineterminator="").writerow(row)
     return text.getvalue()
@@ -273,7 +282,7 @@ def _line(row: Sequence[str]) -> bytes:
 
 
 def _plain(text: str) -> str:
-    """One line of Unicode, as the tables of `predict` have it."""
+    """Replace control characters and surrogates by spaces, as in the tables of `predict`."""
     return CONTROL.sub(" ", text)
 
 
