@@ -1,6 +1,6 @@
-"""Speed and memory of every stage, beside a plain reference measured in the same run.
+"""Benchmarks of speed and memory for every stage, next to a plain reference, and studies.
 
-`python -m bench` measures (`make bench`). The studies: `bench.method` what each part of the strong
-recipe is worth (`make method`), `bench.tasks` what auxiliary tasks are (`make tasks`), and
-`bench.review` what verdicts are. Not part of the installed package.
+`python -m bench` runs the benchmarks (`make bench`). The studies measure the parts of the strong
+recipe (`bench.method`, `make method`), auxiliary tasks (`bench.tasks`, `make tasks`), frozen
+encoders (`bench.encoders`) and review verdicts (`bench.review`). Not part of the installed package.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure every stage beside its reference, and print the table."""
+"""`python -m bench`: measure every stage next to its reference, and print the table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAMILIES = {
     "help": "bench.runner:STARTUP",
     "scale": "bench.scale:FAMILY",
 }
-"""What `--only` chooses from, and where each is; `scale`, which takes minutes, is not a default."""
+"""Choices of `--only`, with their location; `scale`, which takes minutes, is off by default."""
 
 
 def main() -> None:
@@ -44,9 +44,9 @@ def main() -> None:
     add("--data", type=Path, help="folder of FSDKaggle2018 and TAU 2019; by default synthetic "
         "files in the same layout")  # fmt: skip
     add("--batch", type=int, default=24, help="clips per training step (24)")
-    add("--quick", action="store_true", help="tiny sizes: does it run at all?")
-    add("--markdown", action="store_true", help="print a section in Markdown")
-    add("--json", type=Path, help="write everything to this file, too")
+    add("--quick", action="store_true", help="tiny sizes, to check that everything runs")
+    add("--markdown", action="store_true", help="print Markdown")
+    add("--json", type=Path, help="also write everything to this file")
     asked = parser.parse_args()
     sizes: dict[str, Any] = {"batch": asked.batch, **(QUICK if asked.quick else {})}
     families = {name: resolve_name(FAMILIES[name]) for name in asked.only}
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def run(settings: Settings, families: Sequence[Family]) -> dict[str, Any]:
-    """Measure families of stages: all figures, each lap, and the machine they hold for."""
+    """Measure families of stages; returns all figures, each lap, and the machine."""
     say("limits of the machine")
     with worker(survey, settings) as lap:
         limits = dict(lap().notes)

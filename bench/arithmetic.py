@@ -1,4 +1,4 @@
-"""The machine's limits, and the arithmetic that 2APAE needs."""
+"""The machine's limits, and the arithmetic cost of 2APAE."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sedmtl.runtime.devices import choose_device, choose_precision
 
 
 def survey(settings: Settings) -> Run:
-    """All limits of the device that sedmtl would choose, as notes.
+    """Measure the limits of the device that sedmtl would choose, as notes.
 
-    bfloat16 only where the hardware computes in it: elsewhere it takes minutes and nobody uses it.
+    bfloat16 is measured only with hardware support; otherwise it would take minutes.
     """
     device = choose_device(None)
 
@@ -30,7 +30,7 @@ def survey(settings: Settings) -> Run:
         source = torch.ones(1 << 26, device=device)  # 256 MB
         target = torch.empty_like(source)
         copy_s = _best_seconds(lambda: target.copy_(source), settings.limit_s)
-        notes["copy GB/s"] = 2 * source.nbytes / copy_s / 1e9  # read and written
+        notes["copy GB/s"] = 2 * source.nbytes / copy_s / 1e9  # read and write
         notes["GPUs"] = float(torch.cuda.device_count())
         return Lap(seconds=1.0, notes=notes)
 
@@ -38,7 +38,7 @@ def survey(settings: Settings) -> Run:
 
 
 def time_at_best(settings: Settings, gflop: float, n_items: float) -> Run:
-    """Laps that last as long as the arithmetic takes at the limit, measured again each time."""
+    """Laps that take as long as the arithmetic at the limit, which is remeasured each time."""
     device = choose_device(None)
     precision = choose_precision(device)
     return lambda: Lap(gflop / best_gflops(device, precision, settings.limit_s), n_items)
@@ -62,10 +62,10 @@ def best_gflops(device: torch.device, precision: str, enough_s: float) -> float:
 def network_gflop(
     n_classes: int, n_frames: int, n_mels: int, width: int, *, training: bool
 ) -> float:
-    """Arithmetic of 2APAE for one clip in GFLOP; a multiplication and an addition count as two.
+    """Arithmetic of 2APAE for one clip in GFLOP; a multiply-add counts as two operations.
 
     Training includes the decoder and the backward pass. Only convolutions and matrix products are
-    counted, on tensors without content.
+    counted, on meta tensors.
     """
     with torch.device("meta"):
         network = build_model("2apae", n_classes, n_frames, n_mels, width)
@@ -78,6 +78,6 @@ def network_gflop(
 
 
 def _best_seconds(work: Callable[[], object], enough_s: float) -> float:
-    """Of the fastest repetition, repeating the work for `enough_s`."""
+    """Seconds of the fastest repetition, repeating the work for at least `enough_s`."""
     timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
     return min(timer.blocked_autorange(min_run_time=enough_s).times)

@@ -1,9 +1,9 @@
-"""What frozen encoders are worth: networks on their frames, with few labelled clips of each class.
+"""What frozen encoders are worth: networks on their frames, with few labelled clips per class.
 
-The recordings are the mixtures of one event each of a project, as in `bench.review`, whose sample
-rate is at least that of the encoders, or their event clips by themselves. A held-out fold is
-scored; of the others, so many clips of each class are learned from, or all. Every figure is a line
-of the file of runs, and what is there is not measured again.
+The recordings are a project's mixtures with one event each, as in `bench.review`, or their event
+clips alone. The project's sample rate must be at least that of the encoders. Networks are trained
+on some number of clips per class, or all, and scored on a held-out fold. Every result is a line in
+the file of runs; existing ones are not measured again.
 
     python -m bench.encoders --config data.yaml --runs FILE --encoder 'NAME={tflite: FILE, ...}'
 """
@@ -34,7 +34,7 @@ from sedmtl.data.reservation import reserve, validation_share
 from sedmtl.store import ClipTable, EventTable, RowArray, Rows, Store, StoreWriter
 
 SCRATCH = "from scratch"
-"""In place of an encoder's name."""
+"""Encoder name of networks without one."""
 
 PLAIN = {"epochs": 40, "batch_size": 16, "alpha": 0.0, "schedule": "cosine"}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -49,20 +49,20 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "pooled, joined": {"model": "pooled", "join_frames": True},
     "crnn, joined": {"model": "crnn", "join_frames": True},
 }
-"""Arguments of `sedmtl.train` by the name of a row, beside `PLAIN`."""
+"""Arguments of `sedmtl.train` in addition to `PLAIN`, by row."""
 
 FROM_SCRATCH = ("pooled", "pooled, longer")
-"""Those that take no encoder."""
+"""Networks that take no encoder."""
 
 
 class Options(NamedTuple):
-    """What is varied beside the network.
+    """Variations other than the network.
 
     Attributes:
         train: Further arguments of `sedmtl.train`.
-        n_classes: The first ones are those to detect, by default all: clips of the others hold
-            none of them.
-        learns_others: Whether as many clips of each other class are learned from, too.
+        n_classes: Detect only the first `n_classes` classes; clips of the others have no label. By
+            default all.
+        learns_others: Whether to train on as many clips of each other class as well.
     """
 
     train: Mapping[str, bool] = {}
@@ -78,7 +78,7 @@ OPTIONS = {
     "5 classes, other sounds": Options(n_classes=5, learns_others=True),
 }
 COUNTS = ("5", "10", "20", "40", "all", "5 to 40")
-"""Clips of each class; `5 to 40` are as many of the first class, and 40 of the last."""
+"""Training clips per class; `5 to 40` increases from 5 for the first class to 40 for the last."""
 
 RECORDINGS = ("mixtures", "event clips")
 
@@ -89,7 +89,7 @@ Run = dict[str, Any]
 
 
 def cut_event_clips(config_path: Path, folder: Path, mixed: Recordings) -> Recordings:
-    """The event clips of mixtures as files of the same length; when their events are is unknown."""
+    """Write the event clips of mixtures as files of at most the same length; times are unknown."""
     folder.mkdir(parents=True, exist_ok=True)
     mixture_of = {source: mixture for mixture, source in mixed.source.items()}
     for clip in load_events(load_config(config_path)):
@@ -110,7 +110,7 @@ def cut_event_clips(config_path: Path, folder: Path, mixed: Recordings) -> Recor
 def chosen_rows(
     every: Recordings, names: Sequence[str], n: str, options: Options, fold: int, seed: int
 ) -> Rows:
-    """The clips to learn from, by their rows in the store of all."""
+    """The training clips, as rows in the store of all recordings."""
     rng = np.random.default_rng([fold, seed])
     n_classes = len(every.classes)
     wanted = [len(names) if n == "all" else int(n.split()[0])] * n_classes
@@ -122,7 +122,7 @@ def chosen_rows(
     clean, _ = label_some(every, fold, max(wanted), 0.0, rng)
     left = dict(zip(every.classes, wanted, strict=True))
     rows = []
-    for name, (label,) in clean.items():  # of each class, the first are of different event clips
+    for name, (label,) in clean.items():  # different event clips come first in each class
         left[label] -= 1
         rows += [names.index(name)] if left[label] >= 0 else []
     return np.array(rows)
@@ -131,7 +131,7 @@ def chosen_rows(
 def write_subset(
     path: Path, store: Store, every: Recordings, rows: Rows, fold: int, n_classes: int | None
 ) -> None:
-    """A feature store of some clips and the held-out fold, whose events alone are known."""
+    """Write a feature store of some clips and the held-out fold; only the latter has events."""
     held_out = np.flatnonzero(store.clips.fold == fold)
     taken = np.concatenate([rows, held_out])
     clips = _some(store.clips, taken, len(rows), len(store.classes[:n_classes]))
@@ -153,7 +153,7 @@ def write_subset(
 
 
 def _some(clips: ClipTable, rows: Rows, n_weak: int, n_classes: int) -> ClipTable:
-    """Some clips with the first classes, the events of the first of them not being known."""
+    """Select clips and the first classes; the first `n_weak` clips have no events."""
     events = clips.events.of_clips(rows)
     known = np.flatnonzero((events.mixture >= n_weak) & (events.label < n_classes))
     columns = {name: getattr(events, name)[known]
@@ -170,11 +170,11 @@ def _some(clips: ClipTable, rows: Rows, n_weak: int, n_classes: int) -> ClipTabl
 
 @dataclass(frozen=True)
 class Source:
-    """All recordings as an encoder hears them.
+    """The features of all recordings with one encoder.
 
     Attributes:
-        path: The project whose feature store has all of them.
-        cpu_min: What the frames took, with the log-mel.
+        path: The data.yaml of the project with this feature store.
+        cpu_min: CPU minutes for the frames and the log-mel.
     """
 
     path: Path
@@ -184,7 +184,7 @@ class Source:
 def make_source(
     folder: Path, every: Recordings, project: Config, encoder: Mapping[str, Any] | None
 ) -> Source:
-    """The features of all recordings; made once."""
+    """Make the features of all recordings, once."""
     mixing = {"duration_s": every.duration_s, "sample_rate": project.mixing.sample_rate}
     front_end = {**project.features.logmel, **({"encoder": dict(encoder)} if encoder else {})}
     sections: dict[str, Any] = {"mixing": mixing, "features": front_end}
@@ -198,7 +198,7 @@ def make_source(
 
 
 class Experiment:
-    """Runs that are not in the file yet."""
+    """Measures runs that are not in the file of runs yet."""
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked = asked
@@ -212,7 +212,7 @@ class Experiment:
         self.known = {tuple(run[key] for key in KEY) for run in map(json.loads, lines)}
 
     def run(self, encoder: str, section: Mapping[str, Any] | None) -> None:
-        """Everything with one encoder, or without."""
+        """Measure all networks with one encoder, or those without."""
         asked = self.asked
         networks = [n for n in asked.network if (n in FROM_SCRATCH) == (section is None)]
         every_key = product(
@@ -257,12 +257,12 @@ class Experiment:
 
 
 def _known(value: float) -> float | None:
-    """For JSON, which has no NaN."""
+    """Rounded, with None for NaN, which JSON does not have."""
     return None if np.isnan(value) else round(value, 4)
 
 
 def tables(runs: Sequence[Run]) -> str:
-    """A table for each number of clips: means over folds and seeds, ± the deviation of seeds."""
+    """A table per number of clips: means over folds and seeds, ± standard deviation over seeds."""
     parts = []
     order = list(product(RECORDINGS, COUNTS))
     for recordings, n in sorted({(run["recordings"], run["n"]) for run in runs}, key=order.index):
@@ -294,14 +294,15 @@ def main() -> None:
     add("--config", type=Path, default=Path("data.yaml"))
     add("--runs", type=Path, metavar="FILE", required=True)
     add("--encoder", action="append", default=[], metavar="NAME=YAML",
-        help="a features.encoder, paths absolute; what takes none is always there")  # fmt: skip
+        help="value of features.encoder, with absolute paths; networks without an encoder are "
+        "always measured")  # fmt: skip
     add("--recordings", choices=RECORDINGS, default=RECORDINGS[0])
     add("--network", action="append", choices=list(NETWORKS), metavar="NAME")
     add("--options", action="append", choices=list(OPTIONS), metavar="NAME")
-    add("--n", action="append", choices=COUNTS, help="clips of each class")
+    add("--n", action="append", choices=COUNTS, help="clips per class")
     add("--fold", type=int, action="append")
     add("--seed", type=int, action="append")
-    add("--table", action="store_true", help="train nothing")
+    add("--table", action="store_true", help="only print the tables")
     asked = parser.parse_args()
     asked.network, asked.n = asked.network or list(NETWORKS), asked.n or list(COUNTS)
     asked.options = asked.options or [""]

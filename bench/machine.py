@@ -1,4 +1,4 @@
-"""The machine, the installed versions, and the memory that a process has used."""
+"""Describes the machine and installed versions, and measures the memory of a process."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sedmtl.runtime.workers.threads import all_cores
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("torch", "numpy", "soxr", "soundfile", "h5py", "sedmtl")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-"""Instructions that decide how fast a CPU multiplies."""
+"""Instruction sets that determine a CPU's speed of matrix products."""
 
 
 def describe() -> dict[str, object]:
-    """CPU, cores available to this process, memory, GPU."""
+    """Describe the CPU, the cores available to this process, memory and GPU."""
     cpu = _pairs("/proc/cpuinfo")
     gpus = _stdout("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return {
@@ -33,18 +33,18 @@ def describe() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that most of the time is spent in."""
+    """Versions of Python and of the packages that take most of the time."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def commit() -> str:
-    """The measured commit; ends in -dirty if the working tree differs from it."""
+    """The current commit, with -dirty appended if the working tree differs from it."""
     return _stdout("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown"
 
 
 def peak_mb() -> float:
     """Peak resident memory of this process, or of the largest of its finished children."""
-    unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if platform.system() == "Darwin" else 1024  # bytes on macOS, KiB elsewhere
     own, children = (
         resource.getrusage(who).ru_maxrss * unit / 1024**2
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -55,7 +55,7 @@ def peak_mb() -> float:
 
 
 def _stdout(*command: str) -> str:
-    """What a command prints; empty where it fails or does not exist."""
+    """Output of a command; empty if it fails or does not exist."""
     with suppress(OSError, subprocess.CalledProcessError):
         return subprocess.check_output(
             command, cwd=ROOT, stderr=subprocess.DEVNULL, text=True
@@ -64,7 +64,7 @@ def _stdout(*command: str) -> str:
 
 
 def _pairs(path: str) -> dict[str, str]:
-    """The lines 'name: value' of a file of the system; empty where there is none."""
+    """Lines 'name: value' of a system file; empty if there is no such file."""
     with suppress(OSError):
         lines = (line.partition(":") for line in Path(path).read_text().splitlines())
         return {name.strip(): value.strip() for name, _, value in lines}

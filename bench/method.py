@@ -1,4 +1,4 @@
-"""`make method`: what each part of the strong recipe is worth, measured on any project."""
+"""`make method`: an ablation of the strong recipe, on any project."""
 
 from bench.study import Study, compare
 
@@ -35,9 +35,9 @@ ROWS = {
     "ceiling: pooled, remixed, known frames": f"{REMIXED} --supervision strong",
     "ceiling: crnn, remixed, known frames": f"--model crnn {PLAIN} --remix --supervision strong",
 }
-"""Options of `sedmtl train`, and values of data.yaml, by the name of a row.
+"""Options of `sedmtl train` and values of data.yaml, by row.
 
-A `+` row changes one thing of 'pooled, remixed'.
+A `+` row changes one thing relative to 'pooled, remixed'.
 """
 
 STUDY = Study("method", ROWS, reference="pooled, remixed")

@@ -1,4 +1,4 @@
-"""The localisation metrics, on random smooth frame scores of the paper's size.
+"""Localisation metrics, on random smooth frame scores of the paper's size.
 
 Frame scores are float16, as runs store them; each clip has three events of 2 s.
 """
@@ -24,7 +24,7 @@ Scores = npt.NDArray[np.float16]
 
 
 def prepare(settings: Settings, metric: Callable[[Annotation, Scores], object]) -> Run:
-    """A metric on events and scores (n_scored, n_classes, N_FRAMES) in [0, 1]."""
+    """Prepare a metric on random events and scores (n_scored, n_classes, N_FRAMES) in [0, 1]."""
     rng = np.random.default_rng(0)
     scores = np.empty((settings.n_scored, settings.n_classes, N_FRAMES), np.float16)
     for clip in scores:
@@ -37,12 +37,12 @@ def prepare(settings: Settings, metric: Callable[[Annotation, Scores], object]) 
 
 
 def frame_ap(truth: Annotation, scores: Scores) -> object:
-    """Average precision of all frames, micro and macro."""
+    """Micro and macro average precision over frames."""
     return frame.evaluate(frame.targets(truth, *scores.shape[:2], EDGES_S), scores)
 
 
 def plain_frame_ap(truth: Annotation, scores: Scores) -> object:
-    """The same by scikit-learn."""
+    """The same with scikit-learn."""
     target = np.moveaxis(frame.targets(truth, *scores.shape[:2], EDGES_S), 1, 2)
     target = target.reshape(-1, scores.shape[1])
     kept = target.any(axis=0)
@@ -52,7 +52,7 @@ def plain_frame_ap(truth: Annotation, scores: Scores) -> object:
 
 
 def psds_score(truth: Annotation, scores: Scores, scenario: psds.Scenario) -> object:
-    """PSDS; every distinct score is an operating point."""
+    """PSDS with every distinct score as an operating point."""
     return psds.evaluate(truth, scores, EDGES_S, np.full(len(scores), DURATION_S), scenario)
 
 

@@ -1,6 +1,6 @@
-"""Training steps, remixed and not, clip scores and prediction: by sedmtl, and plainly.
+"""Training steps with and without remixing, inference and prediction: sedmtl's and plain ones.
 
-Weights are random: what a network puts out does not affect its speed.
+Weights are random, as a network's output does not affect its speed.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from sedmtl.training.start import open_trainer
 
 ALPHA = 0.001
 RATE = 44_100
-"""Of the recordings to predict: not the network's, so that they are resampled as most are."""
+"""Sample rate of recordings to predict; not the network's, so that they are resampled, as usual."""
 
 GPU = torch.cuda.is_available()
 N_STEPS = 20 if GPU else 1
-"""Steps per lap: milliseconds each on a GPU, seconds on a CPU; eight times as many remixed ones."""
+"""Steps per lap, which take milliseconds on a GPU, seconds on a CPU; 8 times as many if remixed."""
 
 
 def open_store(settings: Settings) -> Store:
-    """The shared project's features."""
+    """Open the shared project's feature store."""
     path = load_config(settings.shared).work_dir / "features" / f"snr_{SNR_DB}.h5"
     return Store(path, "logmel")
 
 
 def config_of(settings: Settings, **options: Any) -> TrainConfig:
-    """The paper's network unless another `model` is asked for, in the precision chosen here."""
+    """Configuration of the paper's network, or another `model`, in the precision sedmtl chooses."""
     recipe = {"data": f"snr_{SNR_DB}", "fold": 1, "alpha": ALPHA, "batch_size": settings.batch}
     recipe |= {"precision": choose_precision(choose_device(None))}
     width = {} if "model" in options else {"width": settings.width}
@@ -59,7 +59,7 @@ def config_of(settings: Settings, **options: Any) -> TrainConfig:
 
 
 def trainer_of(settings: Settings, store: Store, *, remix: bool = False, **options: Any) -> Trainer:
-    """The trainer with which `sedmtl train` begins; remixed, an epoch is a lap of `features`."""
+    """A trainer as in `sedmtl train`; a remixed epoch has as many clips as a lap of `features`."""
     keep_memory()  # as the command line does
     config = config_of(settings, **options)
     if remix:
@@ -68,7 +68,7 @@ def trainer_of(settings: Settings, store: Store, *, remix: bool = False, **optio
 
 
 def step(settings: Settings, *, compiled: bool = False, remix: bool = False, **options: Any) -> Run:
-    """Steps by `Trainer`, and the share of the time that they waited for batches."""
+    """Steps of `Trainer`, and the share of time spent waiting for batches."""
     trainer = trainer_of(settings, open_store(settings), remix=remix, **options)
     if compiled:
         trainer.network.compile()
@@ -76,12 +76,12 @@ def step(settings: Settings, *, compiled: bool = False, remix: bool = False, **o
     n_steps = 8 * N_STEPS if remix else N_STEPS
     rows = np.arange(trainer.n_clips) if remix else trainer.split.train
     loader = trainer.remixer.loader(1) if trainer.remixer else None
-    # One run for all laps: as in an epoch, a batch is read while the previous one is used.
+    # One iterator for all laps: as in an epoch, batches are read while the previous one is used.
     steps = trainer.steps(np.resize(rows, 10 * n_steps * settings.batch), loader)
 
     def run() -> Lap:
         before_s = trainer.waited_s
-        # Only the last is waited for, as in an epoch.
+        # Synchronise only after the last step, as in an epoch.
         lap = _lap(settings, lambda: list(islice(steps, n_steps))[-1][1].cpu(), n_steps)
         waited = 100 * (trainer.waited_s - before_s) / lap.seconds
         return replace(lap, notes={**lap.notes, "% of the time waiting for data": waited})
@@ -90,7 +90,7 @@ def step(settings: Settings, *, compiled: bool = False, remix: bool = False, **o
 
 
 def draw(settings: Settings) -> Run:
-    """The remixed batches of an epoch, and nothing else."""
+    """Drawing the remixed batches of an epoch, without training."""
     remixer = trainer_of(settings, open_store(settings), remix=True, model="pooled").remixer
     assert remixer is not None
     rows, epochs = list(batches(np.arange(remixer.n_clips), settings.batch)), count(1)
@@ -102,14 +102,14 @@ def draw(settings: Settings) -> Run:
 
 
 def score(settings: Settings, **options: Any) -> Run:
-    """Clip scores by `Trainer`, reading the store included; no decoder is run."""
+    """Clip scores of `Trainer`, including reading the store; no decoder is run."""
     trainer = trainer_of(settings, open_store(settings), **options)
     rows = np.resize(trainer.split.train, N_STEPS * settings.batch)
     return lambda: _lap(settings, lambda: trainer.score(rows))
 
 
 def plain(settings: Settings, *, training: bool) -> Run:
-    """Plain steps, the loss fetched after each; or plain scoring, with the decoder."""
+    """Plain steps, fetching the loss after each; or plain scoring, with the decoder."""
     network = PlainNetwork(settings)
     network.network.train(training)
     endless = network.batches()
@@ -135,10 +135,10 @@ def _lap(settings: Settings, work: Callable[[], object], n_steps: int = N_STEPS)
 
 
 class PlainNetwork:
-    """The paper's network as a first script would run it.
+    """The paper's network as a simple script would run it.
 
-    float32, tensors contiguous, the decoder always on, all features in memory as arrays that
-    `DataLoader` batches.
+    Uses float32, contiguous tensors, the decoder always on, and all features in memory, batched by
+    `DataLoader`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -155,12 +155,12 @@ class PlainNetwork:
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.lr)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Standardised log-mels (B, T, F) and targets (B, C), without end."""
+        """Yield standardised log-mels (B, T, F) and targets (B, C) endlessly."""
         for logmel, target in chain.from_iterable(repeat(self._loader)):
             yield logmel.to(self._device), target.to(self._device)
 
     def step(self, logmel: Tensor, target: Tensor) -> float:
-        """Learn from a batch; returns the loss."""
+        """Train on a batch; returns the loss."""
         output = self.network(logmel)
         detection = F.binary_cross_entropy(output.clip.clamp(0, 1), target)
         loss = detection + ALPHA * F.mse_loss(output.reconstruction, logmel)
@@ -176,10 +176,10 @@ class PlainNetwork:
 
 
 def predict(settings: Settings, minutes: str = "minutes", **options: Any) -> Run:
-    """Find the events of one recording of as many `minutes` as that setting; an item is a second.
+    """Find the events of a recording whose length is the setting `minutes`; an item is a second.
 
-    Decoding and resampling included; peak memory of a short and a long recording is compared with
-    a narrow network, so that what depends on length stands out.
+    Includes decoding and resampling. Peak memory of short and long recordings is compared with a
+    narrow network, so that the dependence on length is visible.
     """
     audio_s = 60 * getattr(settings, minutes)
     path = Path(settings.folder) / f"recording_{audio_s:g}_s.wav"
@@ -187,7 +187,7 @@ def predict(settings: Settings, minutes: str = "minutes", **options: Any) -> Run
         _write_recording(path, audio_s)
     detector = _detector(settings, **options)
     silence = np.zeros((8, detector.card.n_samples), np.float32)
-    detector.network.score_windows(silence)  # the first is slow
+    detector.network.score_windows(silence)  # warm-up
 
     def work() -> None:
         for _, found in detector.predict_many([path], n_workers=all_cores()):
@@ -197,7 +197,7 @@ def predict(settings: Settings, minutes: str = "minutes", **options: Any) -> Run
 
 
 def predict_limit(settings: Settings) -> Run:
-    """The arithmetic of the recording's overlapping windows."""
+    """The arithmetic for the recording's overlapping windows."""
     audio_s, grid = 60 * settings.minutes, _detector(settings).card.grid
     n_windows = audio_s / (grid.stride * grid.hop_s)
     return time_at_best(settings, n_windows * _gflop(settings, training=False), audio_s)
@@ -212,7 +212,7 @@ def _detector(settings: Settings, **options: Any) -> Detector:
 
 
 def _write_recording(path: Path, audio_s: float) -> None:
-    """Stereo noise of changing level."""
+    """Write stereo noise of varying level."""
     rng = np.random.default_rng(0)
     with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16") as file:
         for _ in range(round(audio_s / 10)):
@@ -220,7 +220,7 @@ def _write_recording(path: Path, audio_s: float) -> None:
 
 
 def _family(name: str, ours: Callable[..., Run], *, training: bool, about: str) -> Family:
-    """The paper's network beside a plain one, and the cheap networks beside the paper's."""
+    """Stages of the paper's network next to a plain one, and of cheap networks next to it."""
     papers, reference = partial(ours), partial(plain, training=training)
     best = partial(limit, training=training)
     stages = [Stage(name, "clips/s", papers, reference, best, n_laps=2)]

@@ -1,4 +1,4 @@
-"""The sizes measured, and synthetic corpora and sedmtl projects of these sizes.
+"""The benchmark sizes, and synthetic corpora and projects of these sizes.
 
 Synthetic events are 44.1 kHz mono 16-bit WAV of 0.3 to 10 s, as in FSDKaggle2018; scenes are 48 kHz
 stereo 24-bit WAV of 10 s, as in TAU Urban Acoustic Scenes 2019. Decoding and resampling take as
@@ -16,7 +16,7 @@ import soundfile
 from sedmtl.runtime.process import keep_memory
 
 SNR_DB = 10
-"""Of the mixtures that features and training use."""
+"""SNR of the mixtures for features and training."""
 
 DATA_YAML = """\
 corpus:
@@ -29,32 +29,32 @@ mixing: {{mixtures_per_fold: {per_fold}, reuse_scenes: true}}
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes of everything; by default the paper's, on no more clips than a steady figure needs.
+    """All sizes; by default the paper's, with only as many clips as stable figures need.
 
-    The synthetic corpus has as many clips per mixture as the paper's (3,710 to 8,000), so that
-    reading them takes the same share of the time.
+    The synthetic corpus has the same ratio of clips to mixtures as the paper's (3,710 to 8,000), so
+    that reading them takes the same share of the time.
     """
 
-    folder: str  # everything is written below it
-    corpora: str  # holds FSDKaggle2018 and TAU 2019 in their published layout
+    folder: str  # root of all output
+    corpora: str  # folder with FSDKaggle2018 and TAU 2019 in their published layout
     n_clips: int = 475  # synthetic
     n_classes: int = 41
     n_mixtures: int = 1024  # in four folds
-    n_scenes: int = 64  # synthetic; each serves several mixtures of its fold
-    n_plain: int = 16  # mixtures per lap of the reference of `mix`
-    n_scaled: int = 10_000  # mixtures of `scale`
+    n_scenes: int = 64  # synthetic; each is used in several mixtures of its fold
+    n_plain: int = 16  # mixtures per lap of the reference for `mix`
+    n_scaled: int = 10_000  # mixtures for `scale`
     batch: int = 24
     width: int = 32
     minutes: float = 10  # of the recording for `predict`
-    short_minutes: float = 2  # of the two recordings whose memory is compared
+    short_minutes: float = 2  # of the recordings for comparing memory
     long_minutes: float = 120
     n_scored: int = 2_000  # clips for the metrics
-    limit_s: float = 0.75  # to search for each limit of the machine
-    laps: int = 5  # per stage, at most
+    limit_s: float = 0.75  # time to measure each limit of the machine
+    laps: int = 5  # maximum per stage
 
     @property
     def shared(self) -> Path:
-        """The `data.yaml` of the project whose mixtures and features the stages read."""
+        """The `data.yaml` of the project with the mixtures and features that the stages read."""
         return Path(self.folder) / "project" / "data.yaml"
 
 
@@ -63,11 +63,11 @@ QUICK = {
     "width": 8, "minutes": 0.5, "short_minutes": 0.5, "long_minutes": 2, "n_scored": 20,
     "limit_s": 0.05, "laps": 1,
 }  # fmt: skip
-"""Sizes that only show that everything runs."""
+"""Tiny sizes, to check that everything runs."""
 
 
 def write_project(folder: Path, settings: Settings) -> Path:
-    """Make a project folder; returns its `data.yaml`."""
+    """Create a project folder; returns its `data.yaml`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "data.yaml"
     corpora = Path(settings.corpora).as_posix()
@@ -76,7 +76,7 @@ def write_project(folder: Path, settings: Settings) -> Path:
 
 
 def write_corpora(settings: Settings) -> None:
-    """Write both synthetic corpora, noise and tables; the clips cycle through the classes."""
+    """Write both synthetic corpora, with noise as audio; the clips cycle through the classes."""
     root, rng = Path(settings.corpora), np.random.default_rng(0)
     events, scenes = root / "FSDKaggle2018", root / "TAU-urban-acoustic-scenes-2019-development"
     audio, meta = (events / f"FSDKaggle2018.{part}" for part in ("audio_train", "meta"))
@@ -97,9 +97,9 @@ def write_corpora(settings: Settings) -> None:
 
 
 def sedmtl(*words: str) -> None:
-    """Run sedmtl's command line in this process; a RuntimeError if the command fails."""
+    """Run sedmtl's command line in this process; raises a RuntimeError if the command fails."""
     from sedmtl.cli.app import app
 
-    keep_memory()  # as the command line does before it parses
+    keep_memory()  # as the command line does before parsing
     if code := app([*words, "--debug"], standalone_mode=False):
         raise RuntimeError(f"sedmtl {words[0]} ended with {code}")

@@ -1,4 +1,4 @@
-"""The figures of a stage from its laps, and the table of all of them."""
+"""Computes the figures of stages from their laps, and the table of all stages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COLUMNS = {
     "reference_peak_mb": "ref. MB",
     "of_limit": "of limit",
 }
-"""Figures of a stage, and their columns."""
+"""Figures of a stage, and the titles of their columns."""
 
 WIDTH = 100
-"""Columns of a terminal that everything fits into."""
+"""Terminal width that all output fits into."""
 
 ABOUT = (
     "ours and reference: medians of alternating laps; ratio: times as fast as the reference; "
@@ -31,7 +31,7 @@ ABOUT = (
 
 
 def figures(laps: Mapping[str, Sequence[Lap]], unit: str) -> dict[str, float | None]:
-    """Medians of the sides, by `COLUMNS`; None: nothing to compare with."""
+    """Medians of the sides, by `COLUMNS`; None if there is no such side."""
     seconds = {side: median(lap.seconds / lap.n_items for lap in of) for side, of in laps.items()}
     ratio = {side: value / seconds["ours"] for side, value in seconds.items()}
     speed = seconds if unit == "s" else {side: 1 / value for side, value in seconds.items()}
@@ -46,7 +46,7 @@ def figures(laps: Mapping[str, Sequence[Lap]], unit: str) -> dict[str, float | N
 
 
 def table(report: Mapping[str, Any], families: Mapping[str, Family]) -> Table:
-    """The rows; the notes name the machine and explain the columns."""
+    """The table; its notes describe the machine and explain the columns."""
     machine, rows = report["machine"], report["rows"]
     limits = [f"{number(value)} {of}" for of, value in report["limits"].items() if of != "GPUs"]
     notes = [
@@ -71,7 +71,7 @@ def table(report: Mapping[str, Any], families: Mapping[str, Family]) -> Table:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, two of small numbers; whole numbers from 100 on."""
+    """Format with three significant digits, two for small numbers, or as an integer from 100."""
     if value is None:
         return "–"
     if value < 0.1:

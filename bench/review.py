@@ -1,10 +1,10 @@
 """What verdicts are worth: wrong weak labels, corrected by a simulated listener.
 
-The recordings are the mixtures of one event each of a project. Few of each class are labelled, some
-of them wrongly. Networks trained on two folds of them score the third; `choose` ranks the pairs of
+The recordings are a project's mixtures with one event each. A few per class are labelled, some of
+them wrongly. Networks trained on two folds of them score the third; `choose` ranks pairs of
 recording and class by these scores, the listener answers truthfully, `correct` changes the labels,
-and a network trained on these is scored on a fold that nobody reviewed. `class` and `new` ask at
-random; `new` is the reference.
+and a network trained on the result is scored on a fold that was not reviewed. The reference is
+`new`, which draws at random.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ Table = Sequence[Sequence[object]]
 
 @dataclass(frozen=True)
 class Recordings:
-    """What is known of all recordings.
+    """The recordings with their ground truth, by name.
 
     Attributes:
-        folder: Where their files are.
-        label: The true class of each.
-        times: Onset and offset of its event, in seconds.
-        fold: From 1.
-        source: The event clip in it.
+        folder: Folder of the files.
+        duration_s: Length of each recording.
+        label: True class.
+        times: Onset and offset of the event, in seconds.
+        fold: Fold, from 1.
+        source: Event clip in the recording.
     """
 
     folder: Path
@@ -67,12 +68,12 @@ class Recordings:
 
     @property
     def classes(self) -> list[str]:
-        """Of all recordings."""
+        """Sorted classes of all recordings."""
         return sorted(set(self.label.values()))
 
 
 def write_recordings(config_path: Path, folder: Path) -> Recordings:
-    """The mixtures of the project's first SNR as files, with their truths."""
+    """Write the mixtures at the project's first SNR as files; returns them with their truths."""
     project = load_config(config_path)
     folder.mkdir(parents=True, exist_ok=True)
     name = data_name(project.mixing.snrs_db[0])
@@ -98,9 +99,9 @@ def write_recordings(config_path: Path, folder: Path) -> Recordings:
 def write_project(
     folder: Path, every: Recordings, labels: Labels, known: Collection[str], **sections: Any
 ) -> Path:
-    """A project of labelled recordings, with strong labels of the known ones and its features.
+    """Write a project of labelled recordings, with strong labels of `known`, and its features.
 
-    Further sections of its data.yaml may be given.
+    `sections` are further sections of its data.yaml.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [[name, ";".join(each), every.fold[name], every.source[name]]
@@ -124,7 +125,7 @@ def write_project(
 def score(
     folder: Path, every: Recordings, labels: Labels, fold: int, train: Mapping[str, Any]
 ) -> dict[str, float]:
-    """The figures, on the held-out fold, of a network trained on labels."""
+    """Metrics on the held-out fold of a network trained on `labels`."""
     known = [name for name in every.label if every.fold[name] == fold]
     truth = {name: [every.label[name]] for name in known}
     path = write_project(folder, every, {**labels, **truth}, known)
@@ -136,12 +137,12 @@ def score(
 def label_some(
     every: Recordings, fold: int, n: int, share: float, rng: np.random.Generator
 ) -> tuple[Labels, Labels]:
-    """Labels of n recordings of each class outside a fold: true, and with some of them wrong."""
+    """Labels of n recordings per class outside a fold: the true ones, and with some wrong."""
     clean: dict[str, list[str]] = {}
     for label in every.classes:
         others = [n for n, of in every.label.items() if of == label and every.fold[n] != fold]
         shuffled = [str(name) for name in rng.permutation(others)]
-        first = {every.source[name]: name for name in reversed(shuffled)}  # one of each event clip
+        first = {every.source[name]: name for name in reversed(shuffled)}  # one per event clip
         chosen = [name for name in shuffled if name in first.values()]
         spare = [name for name in shuffled if name not in chosen]
         clean |= {name: [label] for name in [*chosen, *spare][:n]}
@@ -154,10 +155,10 @@ def label_some(
 
 
 def answer(every: Recordings, labels: Labels, snippet: Snippet) -> Review:
-    """What a listener says who is always right.
+    """The answer of a listener who is always right.
 
-    Of a label that is wrong, which class it is instead; of a class that is neither a label nor
-    there, only that it is not there.
+    For a wrong label, it names the true class; for an absent class that is not labelled, it only
+    denies it.
     """
     true = every.label[snippet.filename]
     verdict: Answer = "yes" if snippet.label == true else "no"
@@ -168,7 +169,7 @@ def answer(every: Recordings, labels: Labels, snippet: Snippet) -> Review:
 
 
 class Experiment:
-    """One held-out fold and one seed; every figure is a line of the file of runs."""
+    """Runs the study for folds and seeds; every result is a line in the file of runs."""
 
     def __init__(self, every: Recordings, folder: Path, asked: argparse.Namespace) -> None:
         self.every, self.folder, self.asked = every, folder, asked
@@ -181,7 +182,7 @@ class Experiment:
         return run["fold"], run["seed"], run["by"], run["n"]
 
     def run(self, fold: int, seed: int) -> None:
-        """Measure what is not known yet."""
+        """Measure what is not in the file of runs yet."""
         rng = np.random.default_rng([fold, seed])
         clean, labels = label_some(self.every, fold, self.asked.per_class, self.asked.wrong, rng)
         self.clean, here = clean, self.folder / f"fold{fold}_seed{seed}"
@@ -208,7 +209,7 @@ class Experiment:
         cpu_s = os.times().user
         run["n_wrong"] = sum(list(labels[name]) != [self.every.label[name]] for name in labels)
         done = self.known.get((fold, train["seed"], "all correct", 0))
-        if done and labels == self.clean:  # the very same run
+        if done and labels == self.clean:  # the same run
             run |= {name: done[name] for name in METRICS}
         else:
             run |= score(here / f"{by}{n}".replace(" ", "_"), self.every, labels, fold, train)
@@ -246,7 +247,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, metavar="FILE", required=True)
     parser.add_argument("--fold", type=int, action="append")
     parser.add_argument("--seed", type=int, action="append")
-    parser.add_argument("--per-class", type=int, default=10, help="labelled recordings of a class")
+    parser.add_argument("--per-class", type=int, default=10, help="labelled recordings per class")
     parser.add_argument("--wrong", type=float, default=0.2, help="share of wrong labels")
     parser.add_argument("--train", type=yaml.safe_load, metavar="YAML",
         default={"recipe": "strong", "width": 8, "epochs": 60, "batch_size": 8})  # fmt: skip

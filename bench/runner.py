@@ -1,7 +1,7 @@
-"""Stages, and the processes that measure them: each side of a comparison in one of its own.
+"""Stages, and the processes that measure them: each side of a comparison in a separate process.
 
-Separate processes keep peak memory separate. A process prepares itself, then does one timed lap
-whenever it is asked: the sides take turns, so other load on the machine affects both.
+Separate processes keep peak memory separate. After preparation, a process runs one timed lap on
+each request; the sides alternate, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -28,51 +28,51 @@ from sedmtl.runtime.workers.threads import all_cores
 class Lap:
     """One timed pass over some work."""
 
-    seconds: float  # wall time of the work, without its preparation
-    n_items: float = 1  # clips, mixtures or whatever the stage counts
-    audio_s: float = 0.0  # of audio processed
-    notes: Mapping[str, float] = field(default_factory=dict)  # by figure and unit
-    peak_mb: float = 0.0  # resident memory of the process so far, which it adds itself
+    seconds: float  # wall time of the work, without preparation
+    n_items: float = 1  # clips, mixtures or other items of the stage
+    audio_s: float = 0.0  # seconds of audio processed
+    notes: Mapping[str, float] = field(default_factory=dict)  # further figures, by name and unit
+    peak_mb: float = 0.0  # peak resident memory of the process so far, added by it
 
 
 Run = Callable[[], Lap]
-"""Does the work once."""
+"""Runs the work once."""
 
 Prepare = Callable[[Settings], Run]
-"""Prepares the work; its process imports nothing but the module of this function."""
+"""Prepares the work; its process imports only the module of this function."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of the table; a side that another row has, too, is measured once."""
+    """One row of the table; a side shared with another row is measured only once."""
 
     name: str
-    unit: str  # of its figure; with 's', less is better
-    ours: Prepare  # as sedmtl does it
-    reference: Prepare | None = None  # the plain way
-    limit: Prepare | None = None  # the fastest that this machine could do it, if known
-    n_laps: int = 3  # timed
-    n_warm: int = 1  # before those, not timed
-    needs_gpu: bool = False  # left out on a machine without one
+    unit: str  # unit of its figure; for 's', less is better
+    ours: Prepare  # sedmtl's implementation
+    reference: Prepare | None = None  # a plain implementation
+    limit: Prepare | None = None  # the fastest possible on this machine, if known
+    n_laps: int = 3  # timed laps
+    n_warm: int = 1  # untimed laps before those
+    needs_gpu: bool = False  # skipped on a machine without a GPU
 
     @property
     def sides(self) -> dict[str, Prepare]:
-        """Those that the stage has, by name."""
+        """The stage's sides, by name."""
         named = {"ours": self.ours, "reference": self.reference, "limit": self.limit}
         return {name: side for name, side in named.items() if side}
 
 
 @dataclass(frozen=True)
 class Family:
-    """Stages that share a legend: what they are compared with."""
+    """Stages that share a legend, which describes their reference."""
 
     stages: tuple[Stage, ...]
     legend: str
-    on_project: bool = True  # whether they read the mixtures and features of the shared project
+    on_project: bool = True  # whether they read mixtures and features of the shared project
 
 
 def measure(stage: Stage, settings: Settings, laps: dict[Prepare, list[Lap]]) -> None:
-    """Run those sides of a stage that have no laps yet, in turn."""
+    """Run the sides of a stage that have no laps yet, alternating."""
     new = [side for side in stage.sides.values() if side not in laps]
     n_laps = min(stage.n_laps, settings.laps)
     with ExitStack() as stack:
@@ -88,19 +88,19 @@ def measure(stage: Stage, settings: Settings, laps: dict[Prepare, list[Lap]]) ->
 
 @contextmanager
 def worker(prepare: Prepare, settings: Settings) -> Iterator[Run]:
-    """Start a process that prepares itself; yields the call that runs one lap in it."""
+    """Start a process and prepare it; yields a function that runs one lap in it."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         pool.submit(_prepare, prepare, settings).result()
         yield lambda: pool.submit(_run_lap).result()
 
 
 _prepared: list[Run] = []
-"""What a process of `worker` runs."""
+"""The prepared work of a `worker` process."""
 
 
 def _prepare(prepare: Prepare, settings: Settings) -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
-    for output in (1, 2):  # the measured code prints
+    for output in (1, 2):  # silence the measured code
         os.dup2(nothing, output)
     _prepared.append(prepare(settings))
 
@@ -110,33 +110,33 @@ def _run_lap() -> Lap:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Wall time of a call."""
+    """Wall time of a call, in seconds."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def on_all_cores(work: Callable[[Any], object], items: Iterable[Any]) -> float:
-    """Wall time of a call per item, one thread per core, in memory kept as sedmtl keeps it."""
+    """Wall time of a call per item, one thread per core, with sedmtl's memory settings."""
     keep_memory()
     with ThreadPoolExecutor(all_cores()) as pool:
         return seconds_of(lambda: list(pool.map(work, items)))
 
 
 def python(*words: str) -> None:
-    """Run a Python process to its end; a RuntimeError if it fails."""
+    """Run a Python process and wait for it; raises a RuntimeError if it fails."""
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed: {done.stderr.strip()}")
 
 
 def process(_: Settings, words: tuple[str, ...]) -> Run:
-    """A whole Python process, from its start to its end."""
+    """Laps that run a whole Python process."""
     return lambda: Lap(seconds_of(lambda: python(*words)))
 
 
 def say(text: str) -> None:
-    """Progress, on stderr."""
+    """Print progress to stderr."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,7 @@
-"""What ten times as many mixtures cost, in time and memory: whole processes, side by side.
+"""Time and memory for ten times as many mixtures, comparing whole processes.
 
-A plan, `sedmtl mix` and `sedmtl features` at the paper's settings. The synthetic corpus is small
-and its files are reused: only what grows with the number of mixtures is measured.
+Measures planning, `sedmtl mix` and `sedmtl features` at the paper's settings. The synthetic corpus
+is small and its files are reused, so that only what grows with the number of mixtures is measured.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def planning(settings: Settings, share: float) -> Run:
 
 
 def command(settings: Settings, share: float, words: tuple[str, ...]) -> Run:
-    """A process of sedmtl; `mix` before `features`, which reads what it wrote."""
+    """A sedmtl process; run `mix` before `features`, which reads its output."""
     sized = replace(settings, n_mixtures=round(share * settings.n_scaled))
     path = write_project(Path(settings.folder) / f"scale_{sized.n_mixtures}", sized)
     return process(settings, ("-m", "sedmtl", *words, "--config", str(path)))
 
 
 def make_plan(n_mixtures: int) -> None:
-    """Plan mixtures of as many clips and scenes as the paper's corpora have, without audio."""
+    """Plan mixtures with as many clips and scenes as in the paper's corpora, without audio."""
     labels = [f"class_{i % 41:02d}" for i in range(9_473)]
     clips = [EventClip(f"{i}.wav", Path(), label, str(i)) for i, label in enumerate(labels)]
     scenes = [Scene(f"{i}.wav", Path(), "scene", str(i)) for i in range(14_400)]

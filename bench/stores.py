@@ -1,4 +1,4 @@
-"""`sedmtl mix` and `sedmtl features`, a plain way to make the same, and what neither can avoid."""
+"""`sedmtl mix` and `sedmtl features`, plain implementations of both, and their lower limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SNRS_DB = {1: (10,), 3: (0, 10, 20)}
 
 
 def mix(settings: Settings, n_snrs: int) -> Run:
-    """`sedmtl mix` at one SNR or three, planning included."""
+    """`sedmtl mix` at one or three SNRs, including planning."""
     path = write_project(Path(settings.folder) / f"mix_{n_snrs}", settings)
     n_made = settings.n_mixtures * n_snrs
     snrs = [word for snr_db in SNRS_DB[n_snrs] for word in ("--snr", str(snr_db))]
@@ -41,7 +41,7 @@ def mix(settings: Settings, n_snrs: int) -> Run:
 
 
 def plain_mix(settings: Settings, n_snrs: int) -> Run:
-    """One WAV file per mixture and SNR; files are read and resampled again for each."""
+    """Plain mixing: one WAV file per mixture and SNR; files are reread and resampled for each."""
     config = load_config(settings.shared)
     planned = plan_project(config).mixtures[: settings.n_plain]
     folder = Path(settings.folder) / f"plain_{n_snrs}"
@@ -77,7 +77,7 @@ def decode(settings: Settings, n_snrs: int) -> Run:
 
 
 def mixed(mixture: PlannedMixture, snr_db: float, mixing: Mixing) -> npt.NDArray[np.int16]:
-    """(n_samples,) of a mixture by its definition (docs/protocol.md, Mixtures), in float64."""
+    """(n_samples,) mixture computed by its definition (docs/protocol.md, Mixtures), in float64."""
     rate, n_samples = mixing.sample_rate, mixing.n_samples
     scene = np.resize(_read(mixture.scene.path, rate)[:n_samples], n_samples)
     scene = scene / _rms(scene)
@@ -116,7 +116,7 @@ def features(settings: Settings) -> Run:
 
 
 def plain_features(settings: Settings) -> Run:
-    """One clip after the other, all kept in memory and stored at the end."""
+    """Plain features: clips one by one, all kept in memory and stored at the end."""
     config = load_config(settings.shared)
     path, filters = Path(settings.folder) / "plain.h5", mel_filters(config)
     wavs = sorted((config.work_dir / "mixtures" / f"snr_{SNR_DB}").glob("*.wav"))
@@ -130,7 +130,7 @@ def plain_features(settings: Settings) -> Run:
 
 
 def transform(settings: Settings) -> Run:
-    """The real FFT of every frame and its product with the mel filters, on all cores."""
+    """The real FFT of every frame, and the product with the mel filters, on all cores."""
     config = load_config(settings.shared)
     torch.set_num_threads(1)  # the workers are the threads
     filters = torch.from_numpy(mel_filters(config)).float()
@@ -147,7 +147,7 @@ def transform(settings: Settings) -> Run:
 
 
 def logmel(wav: Path, config: Config, filters: Wave) -> Wave:
-    """(T, F) of a mixture by the definition (docs/protocol.md, Features)."""
+    """(T, F) log-mel of a mixture by its definition (docs/protocol.md, Features)."""
     settings = config.features
     waveform = soundfile.read(wav, dtype="int16")[0] / 32_767
     taper = np.hamming(settings.window)
@@ -157,7 +157,7 @@ def logmel(wav: Path, config: Config, filters: Wave) -> Wave:
 
 
 def mel_filters(config: Config) -> Wave:
-    """(window / 2 + 1, F)."""
+    """(window / 2 + 1, F) mel filters in float64."""
     f = config.features
     rate = config.mixing.sample_rate
     return slaney_filters(f.window, f.f_min, f.f_max, f.n_mels, rate).double().numpy()

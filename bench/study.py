@@ -1,9 +1,9 @@
-"""Compares rows of options of `sedmtl train` on any project: what each is worth.
+"""Compares sets of `sedmtl train` options, one per row, on any project.
 
-Trains and scores rows × folds × seeds; resumable. The project's stores at all its SNRs must be
-there; networks are trained on the one of `--train-snr`, remixed ones over `remix.snr_db` of
-data.yaml, and all are scored on every store. Each run becomes a line of `--runs`, from which the
-tables are made: they may come from several machines and days.
+Trains and scores rows × folds × seeds; resumable. The project's stores must exist for all its SNRs.
+Networks are trained on the store of `--train-snr`, remixed ones over `remix.snr_db` of data.yaml,
+and all are scored on every store. Each run is a line of `--runs`, from which the tables are made;
+lines may come from several machines and days.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ METRICS = {
     "psds1": "PSDS1",
     "psds2": "PSDS2",
 }
-"""By their names in `eval --json`."""
+"""Titles of metrics, by their keys in `eval --json`."""
 
 Run = dict[str, Any]
-"""A line of the file of runs: row, fold, seed, epochs, metrics by data and SNR, cost, origin."""
+"""A line of the file of runs: row, fold, seed, epochs, metrics by data and SNR, cost and origin."""
 
 Key = tuple[str, int, int]
 """Row, fold and seed."""
@@ -60,14 +60,14 @@ def metrics_of(run: Path, store: Path) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared.
+    """A comparison of rows.
 
     Attributes:
-        name: In the names of runs and files.
-        rows: Options of `sedmtl train`, and values of data.yaml's `remix`, by the name of a row.
+        name: Name used for runs and files.
+        rows: Options of `sedmtl train`, and values of data.yaml's `remix`, by row name.
         reference: The row that the others are compared with, run by run.
-        metrics: Titles of what is measured, by name.
-        measure: Measures a run on a store; NaN for what it does not have.
+        metrics: Titles of metrics, by key.
+        measure: Measures a run on a store; NaN for undefined metrics.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Study:
     measure: Callable[[Path, Path], Mapping[str, float]] = metrics_of
 
     def values(self, run: Run, on: str) -> Values:
-        """(metrics, SNRs); NaN where nothing was measured."""
+        """(metrics, SNRs) values of a run; NaN where nothing was measured."""
         scored = run["scored_on"][on]
         unknown = [None] * len(run["snrs_db"])
         return np.array([scored.get(metric, unknown) for metric in self.metrics], np.float64)
@@ -85,13 +85,15 @@ class Study:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to train, and where.
+    """What to train, and on which data.
 
     Attributes:
-        study: What is compared.
-        config_path: The project that is trained on.
-        also: Another project with the same plan, scored on beside it: other onsets.
+        study: The comparison.
+        config_path: The project to train on.
+        also: Another project to score on as well, with the same plan but other onsets.
         runs_path: The file of runs.
+        train_snr_db: SNR of the training store.
+        epochs: Epochs of rows that do not set them.
     """
 
     study: Study
@@ -102,12 +104,12 @@ class Plan:
     epochs: int
 
     def projects(self) -> dict[str, Config]:
-        """The projects that runs are scored on, by their onsets; the first is trained on."""
+        """The projects to score on, by onset rule; the first is the one trained on."""
         projects = [load_config(path) for path in (self.config_path, self.also) if path]
         return {str(project.mixing.onsets): project for project in projects}
 
     def options(self, row: str) -> list[str]:
-        """Options of `sedmtl train` for a row; its epochs come last."""
+        """Options of `sedmtl train` for a row, with the epochs last."""
         words = [word for word in self.study.rows[row].split() if not word.startswith("remix.")]
         if "--epochs" not in words:
             return [*words, "--epochs", str(self.epochs)]
@@ -115,12 +117,12 @@ class Plan:
         return [*words[:at], *words[at + 2 :], *words[at : at + 2]]
 
     def run_name(self, row: str, fold: int, seed: int) -> str:
-        """The run folder of a row."""
+        """Name of a row's run folder."""
         how = f"snr{self.train_snr_db:g}_epochs{self.options(row)[-1]}"
         return f"{self.study.name}_{slug(row)}_{how}_fold{fold}_seed{seed}"
 
     def data_of(self, row: str) -> Path:
-        """The project of a row: the one given, or one beside it with the row's own `remix`."""
+        """The data.yaml of a row: the given one, or one next to it with the row's `remix`."""
         words = self.study.rows[row].split()
         own = [word.removeprefix("remix.") for word in words if "remix." in word]
         if not own:
@@ -133,29 +135,29 @@ class Plan:
         return path
 
     def runs(self) -> dict[Key, Run]:
-        """The known runs that were trained as this plan would, each as it was scored last."""
+        """Existing runs that match this plan, each with its latest scores."""
         lines = self.runs_path.read_text().splitlines() if self.runs_path.is_file() else []
         asked = (self.train_snr_db, next(iter(self.projects())))
         return {
             (run["row"], run["fold"], run["seed"]): run
             for run in map(json.loads, lines)
             if (run["train_snr_db"], run["trained_on"]) == asked
-            # Rows of options that are no more stay in the file.
+            # The file may have rows that no longer exist.
             if run["row"] not in self.study.rows
             or str(run["epochs"]) == self.options(run["row"])[-1]
         }
 
 
 def slug(row: str) -> str:
-    """The words of a row as part of a file's name."""
+    """A row's name in a form for file names."""
     return "-".join("".join(c if c.isalnum() else " " for c in row).split())
 
 
 def measure(plan: Plan, keys: Iterable[Key], n_jobs: int) -> None:
-    """Train and score what the file of runs does not have yet, and add it."""
+    """Train and score runs that are not in the file of runs yet, and add them."""
     wanted, known, one_writes = set(plan.projects()), plan.runs(), Lock()
     missing = [k for k in keys if k not in known or not wanted <= set(known[k]["scored_on"])]
-    # Written before runs read them side by side.
+    # Written up front, since parallel runs read them.
     data = {row: plan.data_of(row) for row, _, _ in missing}
     plan.runs_path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -170,7 +172,7 @@ def measure(plan: Plan, keys: Iterable[Key], n_jobs: int) -> None:
 
 
 def train(plan: Plan, data: Path, row: str, fold: int, seed: int) -> Path:
-    """Train one run to its end; its CPU time is kept beside its log, also if it is interrupted."""
+    """Train one run; its CPU time is saved next to its log, even if it is interrupted."""
     work = load_config(plan.config_path).work_dir
     run = work / "runs" / plan.run_name(row, fold, seed)
     if is_finished(run):
@@ -193,7 +195,7 @@ def train(plan: Plan, data: Path, row: str, fold: int, seed: int) -> Path:
 
 
 def score(plan: Plan, row: str, run: Path) -> Run:
-    """The figures of a finished run at every SNR, on its own data and on the other project's."""
+    """Score a finished run at every SNR, on its own project and on the other one."""
     recipe, projects = read_run(run), plan.projects()
     trained_on = next(iter(projects))
     scored: dict[str, dict[str, list[float]]] = {}
@@ -219,16 +221,16 @@ def score(plan: Plan, row: str, run: Path) -> Run:
 
 
 def _known(value: float) -> float | None:
-    """For JSON, which has no NaN."""
+    """Rounded, with None for NaN, which JSON does not have."""
     return None if np.isnan(value) else round(value, 4)
 
 
 def compare(study: Study, about: str | None) -> None:
-    """Train what is missing, then print the tables: the command line of a study.
+    """The command line of a study: train missing runs, then print the tables.
 
     Args:
-        study: What is compared.
-        about: For the help.
+        study: The comparison.
+        about: Description for the help.
     """
     parser = argparse.ArgumentParser(prog=f"python -m bench.{study.name}", description=about)
     add = parser.add_argument
@@ -237,13 +239,13 @@ def compare(study: Study, about: str | None) -> None:
     add("--runs", type=Path, metavar="FILE",
         help=f"measured runs; by default {study.name}/runs.jsonl in the work folder")  # fmt: skip
     add("--row", action="append", choices=list(study.rows), metavar="NAME",
-        help="of those in the file of the study; default: all")  # fmt: skip
+        help="a row of the study; by default all")  # fmt: skip
     add("--fold", type=int, action="append")
     add("--seed", type=int, action="append")
     add("--train-snr", type=float, default=10.0)
-    add("--epochs", type=int, default=20, help="where a row does not say")
-    add("--jobs", type=int, default=1, help="runs at once")
-    add("--table", action="store_true", help="train nothing")
+    add("--epochs", type=int, default=20, help="epochs of rows that do not set them")
+    add("--jobs", type=int, default=1, help="parallel runs")
+    add("--table", action="store_true", help="only print the tables")
     asked = parser.parse_args()
     runs_path = asked.runs or load_config(asked.config).work_dir / study.name / "runs.jsonl"
     plan = Plan(study, asked.config, asked.also, runs_path, asked.train_snr, asked.epochs)

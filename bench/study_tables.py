@@ -1,4 +1,4 @@
-"""The tables of a study: what its rows scored, and how far each is from the reference."""
+"""The tables of a study: scores of its rows, and their differences from the reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tables(study: Study, runs: Mapping[Key, Run]) -> list[Table]:
-    """A table of all rows for each data scored on, and one of their differences."""
+    """A table of all rows for each data set scored on, and one of their differences."""
     made = []
     for on in dict.fromkeys(on for run in runs.values() for on in run["scored_on"]):
         of_row: dict[str, dict[tuple[int, int], Run]] = {row: {} for row in study.rows}
@@ -62,14 +62,14 @@ def _means(
 
 
 def _std(values: Values) -> Values:
-    """(n, metrics, SNRs) -> (metrics,) standard deviation, the mean over SNRs; NaN of one."""
+    """(n, metrics, SNRs) -> (metrics,) standard deviation, averaged over SNRs; NaN if n is 1."""
     if len(values) == 1:
         return np.full(values.shape[1], np.nan)
     return values.std(axis=0, ddof=1).mean(axis=1)
 
 
 def _cells(values: Values, spread: Values, sign: str = "") -> list[str]:
-    """(n, metrics, SNRs), (metrics,) -> means by SNR, ± their spread if there is one."""
+    """(n, metrics, SNRs), (metrics,) -> means by SNR, ± the spread if it is known."""
     return [
         " / ".join("–" if np.isnan(value) else f"{value:{sign}.3f}" for value in of_metric)
         + (f" ± {by:.3f}" if np.isfinite(by) else "")

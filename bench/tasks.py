@@ -1,6 +1,6 @@
-"""`make tasks`: what auxiliary tasks and their weights are worth, measured on any project.
+"""`make tasks`: a comparison of auxiliary tasks and their weights, on any project.
 
-The stores have stems: `sedmtl mix --stems`, then `sedmtl features`.
+The stores need stems: `sedmtl mix --stems`, then `sedmtl features`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAPERS = "--model 2apae --width 8 --alpha 0 --batch-size 8 --epochs 10"
 
 
 def asked_for(names: list[str], weight: str = "") -> str:
-    """Options for tasks, each with its own weight or all with the same."""
+    """Options for tasks, with their default weights or all with the same weight."""
     return " ".join(f"--task {name}{weight}" for name in names)
 
 
@@ -39,7 +39,7 @@ ROWS = {
     **{f"2apae, {name}": f"{PAPERS} {asked_for([name])}" for name in FAMILY},
     "2apae, all, auto": f"{PAPERS} {asked_for(FAMILY, '=auto')}",
 }
-"""Options of `sedmtl train` by the name of a row."""
+"""Options of `sedmtl train`, by row."""
 
 OWN_TERMS = {
     "distance": "distance to clean events, share of the input's",
@@ -47,11 +47,11 @@ OWN_TERMS = {
     "heard": "SI-SDR gain, predicted labels (dB)",
     "leak": "leak (dB)",
 }
-"""Titles of what tells how well the tasks themselves are done."""
+"""Titles of metrics of the tasks themselves, by key."""
 
 
 def figures_of(run: Path, store: Path) -> dict[str, float]:
-    """`METRICS` and `OWN_TERMS` of a finished run on a feature store beside mixtures with stems."""
+    """`METRICS` and `OWN_TERMS` of a finished run on a feature store whose mixtures have stems."""
     figures: dict[str, float] = dict.fromkeys(OWN_TERMS, float("nan"))
     figures |= metrics_of(run, store)
     scored = score_runs(run.parent, [run.name], store)
