@@ -86,7 +86,7 @@ def test_an_unknown_key_names_itself_its_place_and_the_known_ones(
 ):
     with pytest.raises(SedmtlError) as error:
         load(text)
-    assert str(error.value).startswith(f"{tmp_path / 'data.yaml'}: {where}'{key}' is no key; ")
+    assert str(error.value).startswith(f"{tmp_path / 'data.yaml'}: {where}'{key}' is not a key; ")
     assert hint in str(error.value)
 
 

@@ -101,7 +101,7 @@ def test_scores_are_kept_and_others_are_not_a_number(write):
 def test_labels_of_a_moment_are_left_out_with_a_warning(write, capsys):
     path = write("a.txt", "1.0\t1.0\there\n0.5\t2.0\tOwl\n")
     assert read_strong_labels(path) == {"a": [OWL]}
-    assert "left out 1 label of a moment" in capsys.readouterr().err
+    assert "left out 1 label of zero length" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["audacity", "raven"])

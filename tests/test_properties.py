@@ -477,7 +477,7 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(place, at, letter
     assume(wrong not in Mixing.model_fields and len(key) > 4)
     with pytest.raises(SedmtlError) as error:
         loaded(yaml.safe_dump({section: {wrong: 1}} if section else {wrong: 1}))
-    assert f"'{wrong}' is no key; did you mean '" in str(error.value)
+    assert f"'{wrong}' is not a key; did you mean '" in str(error.value)
     assert key in str(error.value)
 
 

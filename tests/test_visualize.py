@@ -64,7 +64,7 @@ def test_labels_that_look_like_those_of_another_recording_are_warned_of(trained,
         return [line for line in result.stderr.splitlines() if line.startswith("warning")]
 
     (named,) = warnings(2.05)
-    assert named == f"warning: {labels} is called like {other}, and taken to be of {sound}"
+    assert named == f"warning: {labels} is named after {other}, but its labels are used for {sound}"
     other.unlink()
     assert warnings(2.05) == []
     (late,) = warnings(2.5)

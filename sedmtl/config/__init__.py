@@ -1,7 +1,7 @@
-"""`data.yaml`: the corpora, how they are mixed, how features are made.
+"""`data.yaml`: settings of the corpora, the mixing and the features.
 
-One validated schema whose defaults are the paper's. It knows nothing of networks and training:
-those are options of `sedmtl train` and are recorded in the run folder.
+One validated schema whose defaults are the paper's. Networks and training are not part of it: they
+are options of `sedmtl train` and are recorded in the run folder.
 """
 
 from sedmtl.config.corpora import Clips, Folder, FsdKaggle2018, Synthetic, Table, Tau2019

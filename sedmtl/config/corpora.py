@@ -1,4 +1,4 @@
-"""The settings of corpora in `data.yaml`: a class for each kind."""
+"""Settings of the corpora in `data.yaml`, one class per kind."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Tau2019(Section):
 
 
 class Folder(Section):
-    """Events or scenes of one's own: one sub-folder a class."""
+    """Custom events or scenes: one sub-folder per class."""
 
     kind: Literal["folder"]
     root: AnyPath
 
 
 class Table(Section):
-    """Events or scenes of one's own: a CSV with the columns `file` and `label`."""
+    """Custom events or scenes: a CSV with the columns `file` and `label`."""
 
     kind: Literal["csv"]
     csv: AnyPath | None = None
@@ -56,12 +56,12 @@ class Synthetic(Section):
 
 
 class Clips(Section):
-    """Weakly labelled recordings of one's own, no mixing needed.
+    """Custom weakly labelled recordings, used without mixing.
 
-    The table has the columns `filename,labels[,fold][,recording]`. `strong` is a
-    label file, or a folder of them, with the true events of some or all of the recordings, to
-    evaluate with, or to train on. `negatives` is a folder below `root`: the recordings in it that
-    the table does not list have none of the classes.
+    The table has the columns `filename,labels[,fold][,recording]`. `strong` is a label file, or a
+    folder of them, with the true events of some or all recordings, for evaluation or training.
+    `negatives` is a folder below `root`: recordings in it that the table does not list have none
+    of the classes.
     """
 
     csv: AnyPath
@@ -75,7 +75,7 @@ SceneCorpus = Annotated[Tau2019 | Folder | Table | Synthetic, Field(discriminato
 
 
 class Corpus(Section):
-    """Where the audio is."""
+    """The audio: events and scenes to mix, or clips."""
 
     events: EventCorpus | None = None
     scenes: SceneCorpus | None = None

@@ -1,4 +1,4 @@
-"""`features.encoder` in `data.yaml`: a frozen encoder in a file of the user's."""
+"""`features.encoder` in `data.yaml`: a frozen encoder in a file of the user."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ MAX_WINDOW_S = 3_600.0
 
 
 class EncoderLogMel(Section):
-    """The log-mel that an encoder takes in place of a waveform: every project has its own.
+    """The log-mel that an encoder takes instead of a waveform; every encoder has its own.
 
     Attributes:
         window: Samples of a window, at the encoder's sample rate.
         hop: Samples from one window to the next.
-        n_fft: Samples of the FFT, whose window is padded; by default those of the window.
+        n_fft: FFT size, to which the window is padded; by default the window's size.
         n_mels: Mel bins.
-        f_min: Lower edge of the filters in Hz; `f_max` is the upper one.
-        mel_scale: Slaney's, which librosa takes, or HTK's.
-        norm: `slaney`: filters of unit area. `none`: of height 1.
-        taper: The window's form; periodic.
-        power: Of the magnitude: 1, or 2 for the power.
-        log: `natural`, `log10`, or `db`: ten times `log10`, of magnitudes twenty times.
+        f_min: Lower edge of the filters in Hz; `f_max` is the upper edge.
+        mel_scale: Slaney's scale, librosa's default, or HTK's.
+        norm: `slaney` for filters of unit area, `none` for filters of height 1.
+        taper: Window function, periodic.
+        power: Exponent of the magnitude: 1, or 2 for power.
+        log: `natural`, `log10`, or `db`: 10 log10 of power, 20 log10 of magnitude.
         floor: Added before the logarithm.
-        centred: Whether frame k is around sample k * hop; the audio's ends are mirrored.
+        centred: Whether frame k is centred on sample k * hop; the ends are padded by reflection.
         mean: Subtracted from the logarithm, which is then divided by `std`.
     """
 
@@ -57,21 +57,21 @@ class EncoderLogMel(Section):
 
 
 class EncoderFile(Section):
-    """A frozen encoder. What is None is read from the file, or asked for if it does not say.
+    """A frozen encoder. Settings left at None are read from the file; missing ones are an error.
 
     Attributes:
-        onnx: The file, if it is of ONNX.
-        tflite: The file, if it is of TensorFlow Lite.
-        sample_rate: That it takes, in Hz.
-        window_s: Seconds of audio that go into it at once.
-        hop_s: Seconds from one of these windows to the next; by default they touch. The middle
-            of each is kept: one vector stands for `hop_s` seconds around the window's centre.
-        input: What goes into it.
-        logmel: Settings of the log-mel, for an `input` that is one.
-        output: Name of the output, or of an inner tensor, that holds the vectors.
+        onnx: The file, if it is an ONNX model.
+        tflite: The file, if it is a TensorFlow Lite model.
+        sample_rate: Sample rate of the input, in Hz.
+        window_s: Length of an input window, in seconds.
+        hop_s: Seconds from one window to the next; by default windows are adjacent. Only the
+            middle of each is kept: `hop_s` seconds around the window's centre.
+        input: Kind of input.
+        logmel: Settings of the log-mel, for `input: logmel`.
+        output: Name of the output, or of an intermediate tensor, that holds the vectors.
         axes: Order of the output's axes, frames over time (T) and dimensions (D).
         dtype: Type of the stored vectors.
-        licence: What may be done with the file and what is made of it, for people.
+        licence: Licence of the file and of what is made with it, as information for readers.
     """
 
     onnx: AnyPath | None = None
@@ -102,17 +102,17 @@ class EncoderFile(Section):
 
     @property
     def runtime(self) -> Literal["onnx", "tflite"]:
-        """Which program runs the file."""
+        """The runtime of the file."""
         return "tflite" if self.onnx is None else "onnx"
 
     @property
     def path(self) -> Path:
-        """The file, as it is written in `data.yaml`."""
+        """The file, as written in `data.yaml`."""
         path = self.tflite if self.onnx is None else self.onnx
         assert path is not None
         return path
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """What decides the vectors, beside the content of the file: plain values."""
+        """The settings that, with the file's content, determine the vectors, as plain values."""
         return self.model_dump(mode="json", exclude={"onnx", "tflite", "licence"})

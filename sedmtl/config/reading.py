@@ -1,4 +1,4 @@
-"""Reading `data.yaml`, and one sentence for what is wrong with it."""
+"""Reading of `data.yaml`, with a one-sentence error for what is wrong in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.regular import open_to_read
 
 SHORT = reprlib.Repr()
-"""Values as sentences show them; it stops early, whatever a value holds."""
+"""Formats values for error messages, truncated."""
 SHORT.maxstring = SHORT.maxother = 60
 
 
@@ -21,11 +21,11 @@ def load_config(path: Path) -> Config:
     """Read and validate a `data.yaml`.
 
     Args:
-        path: The file; its folder is what relative paths in it are relative to.
+        path: The file; relative paths in it are relative to its folder.
 
     Raises:
-        SedmtlError: The file is missing, is no YAML, or holds an unknown key, a key twice or an
-            impossible value; the sentence names the key's path and what is allowed.
+        SedmtlError: The file is missing, is not YAML, or holds an unknown key, a repeated key or an
+            impossible value; the message names the key and what is allowed.
     """
     try:
         with open_to_read(path, "r", encoding="utf-8") as file:
@@ -50,11 +50,11 @@ def load_config(path: Path) -> Config:
 
 
 def load_config_if_any(path: Path) -> Config:
-    """`load_config`; a missing file gives the defaults, in the current folder."""
+    """`load_config`, but a missing file gives the defaults, relative to the current folder."""
     return load_config(path) if path.exists() else Config()
 
 
-# What pydantic calls things, in the words of YAML; `{}` stands for a part of its context.
+# Pydantic's error types in terms of YAML; `{}` is filled from the error's context.
 WORDS = {
     "missing": "is missing",
     "model_type": "should hold keys and values",
@@ -71,8 +71,8 @@ def _sentence(error: ValidationError) -> str:
     """The first problem as one sentence: the key's path, what is allowed, what was found."""
     problems = error.errors()
     first = problems[0]
-    # A corpus is a union told apart by its kind, which pydantic writes into the path; the other
-    # alternatives of a plain union (onsets) show up as further problems of the same key.
+    # A corpus is a union discriminated by its kind, which pydantic adds to the path; the other
+    # alternatives of a plain union (onsets) appear as further problems of the same key.
     in_union = first["loc"][:2] in (("corpus", "events"), ("corpus", "scenes"))
     parts = [str(part) for i, part in enumerate(first["loc"]) if not (in_union and i == 2)]
     context = first.get("ctx", {})

@@ -1,4 +1,4 @@
-"""The schema of `data.yaml`: what may stand in it, and what stands for what is left out."""
+"""The schema of `data.yaml`: keys, allowed values and defaults."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ PAPER_F_MAX = 16_000.0
 """Upper edge of the mel filters in Hz: half of the paper's sample rate."""
 
 ROUNDING_S = 1e-9
-"""Events may touch: sums of decimal seconds, 0.1 + 0.2, miss each other by less than this."""
+"""Tolerance for adjacent events: sums of decimal seconds, such as 0.1 + 0.2, err by less."""
 
 MAX_SAMPLES, MAX_WINDOWED, MAX_BINS = 1 << 25, 1 << 27, 1 << 22
-"""Largest clip: in samples (17 minutes at 32 kHz), in samples of all its windows, and in mel bins
-of all its frames."""
+"""Limits of a clip: samples (17 minutes at 32 kHz), samples in all its windows together, and mel
+bins in all its frames together."""
 
 MAX_MIXTURES, MAX_EVENTS = 1_000_000, 10_000_000
-"""Of all folds; to plan so many takes half a minute and gigabytes."""
+"""Limits over all folds; planning that many takes half a minute and gigabytes."""
 
 Level = Annotated[float, Field(ge=-100, le=100)]
-"""In dB."""
+"""A level in dB."""
 Count = Annotated[int, Field(ge=1, le=10_000)]
 Speed = Annotated[float, Field(ge=0.25, le=4)]
 EventPart = Literal["any", "first"]
-"""Which part of its clip an event of a new mixture is (`Remix`)."""
+"""Parts of a clip that may become an event of a new mixture (`Remix`)."""
 
 
 class Mixing(Section):
-    """The mixing protocol (paper, section IV-A, and the recipe it inherits)."""
+    """The mixing protocol (paper, section IV-A, and the earlier recipe it builds on)."""
 
     sample_rate: int = Field(default=32_000, ge=4_000, le=384_000)
     duration_s: float = Field(default=10.0, gt=0, le=3_600)
@@ -92,15 +92,15 @@ class Mixing(Section):
     @field_validator("snrs_db")
     @classmethod
     def _name_each_snr_once(cls, snrs_db: tuple[float, ...]) -> tuple[float, ...]:
-        # As stores are named: SNRs that print alike would share one. Adding 0 turns -0 into 0.
+        # Stores are named so, and SNRs that print alike would share one. Adding 0 turns -0 into 0.
         if len({f"{snr_db + 0:g}" for snr_db in snrs_db}) < len(snrs_db):
             raise wrong("should name each SNR once")
         return snrs_db
 
     def find_misfit(self, n_events: int | None = None) -> str | None:
-        """Why the events of a mixture cannot be placed as asked; None if they can.
+        """Reason why the events of a mixture cannot be placed as configured; None if they can.
 
-        Not a validator: it matters only to a project that mixes.
+        It is not a validator, because it matters only to projects that mix.
         """
         n_events, event_s = n_events or self.events_per_mixture, self.event_s
         if self.onsets == "random":
@@ -126,16 +126,16 @@ class Mixing(Section):
 
 
 class Remix(Section):
-    """The new mixtures of each epoch of `train --remix`; None stands for what the stores have.
+    """The new mixtures of each epoch of `train --remix`; None means as in the store.
 
     Attributes:
-        mixtures_per_epoch: By default as many as the store's training mixtures.
+        mixtures_per_epoch: By default the number of the store's training mixtures.
         snr_db: Lowest and highest; by default the SNR of the store.
-        events_per_mixture: Fewest and most; by default those of `mixing`.
-        event_part: `any`: an event is any part of its clip that is about as loud as the whole, anew
-            in each mixture. `first`: it is the first `event_s` seconds, as in the stores.
-        speed: Slowest and fastest that an event is played, which changes its pitch as well.
-        clips_per_mixture: Fewest and most of one's own recordings (`corpus.clips`).
+        events_per_mixture: Fewest and most; by default as in `mixing`.
+        event_part: `any`: for each mixture, a random part of the clip that is not much quieter
+            than the whole. `first`: the first `event_s` seconds, as in the stores.
+        speed: Lowest and highest playback speed of an event, which also changes its pitch.
+        clips_per_mixture: Fewest and most custom recordings (`corpus.clips`) in a mixture.
     """
 
     mixtures_per_epoch: int | None = Field(default=None, ge=1, le=100_000)
@@ -154,10 +154,10 @@ class Remix(Section):
 
 
 class Features(Section):
-    """The log-mel (paper, section IV-C; details as in the inherited recipe).
+    """The log-mel (paper, section IV-C; details as in the earlier recipe it builds on).
 
     Attributes:
-        encoder: A frozen encoder, whose frames are made beside the log-mel.
+        encoder: A frozen encoder whose frames are computed in addition to the log-mel.
     """
 
     window: int = Field(default=2_048, ge=16, le=1 << 20)
@@ -169,7 +169,7 @@ class Features(Section):
 
     @property
     def logmel(self) -> dict[str, Any]:
-        """The arguments of `LogMel` beside the sample rate."""
+        """The arguments of `LogMel` besides the sample rate."""
         return self.model_dump(exclude={"encoder"})
 
     @model_validator(mode="after")
@@ -193,7 +193,7 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _end_the_band_at_half_the_rate(cls, value: Any) -> Any:
-        """The paper's upper edge, where nobody gave one, is not for lower sample rates."""
+        """At lower sample rates, replace the default upper edge by half the sample rate."""
         value = value or {}
         mixing, features = value.get("mixing"), value.get("features") or {}
         rate = mixing.get("sample_rate") if isinstance(mixing, dict) else None
@@ -237,10 +237,10 @@ class Config(Section):
         return self
 
     def locate(self, path: Path) -> Path:
-        """A path of `data.yaml` as this process can open it: relative to that file's folder.
+        """Resolve a path of `data.yaml`, relative to that file's folder.
 
         Raises:
-            SedmtlError: It begins with the home folder of a user that there is not.
+            SedmtlError: The path begins with the home folder of an unknown user.
         """
         try:
             return self._folder / path.expanduser()
@@ -249,35 +249,34 @@ class Config(Section):
 
     @property
     def work_dir(self) -> Path:
-        """The folder that everything is written below."""
+        """The folder for everything that is written."""
         return self.locate(self.workdir)
 
     @property
     def encoder_path(self) -> Path | None:
-        """The file of `features.encoder`, wherever this process is; None if there is none."""
+        """Absolute path of the file of `features.encoder`; None if there is none."""
         if self._encoder is not None:
             return self._encoder.absolute()
         section = self.features.encoder
         return None if section is None else self.locate(section.path).absolute()
 
     def with_encoder(self, path: Path) -> Self:
-        """The same project with another file for runs to listen through."""
+        """The same project with another encoder file for runs."""
         other = self.model_copy()
         other._encoder = path
         return other
 
     def describe(self, *sections: str) -> str:
-        """The named sections, resolved, as YAML: stored with what they made.
+        """The named sections with defaults filled in, as YAML, to be stored with the results.
 
-        Paths stay as they were written, so that the same `data.yaml` gives the same bytes in
-        any folder.
+        Paths stay as written, so that the same `data.yaml` gives the same bytes in any folder.
         """
         data = self.model_dump(mode="json", include=set(sections))
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def find_excess(n_samples: int, window: int, hop: int, n_mels: int) -> str | None:
-    """Why clips are too large to compute with; None if they are not."""
+    """Reason why clips are too large; None if they are not."""
     n_frames = 1 + max(n_samples - window, 0) // hop
     sizes = {
         "samples": (n_samples, MAX_SAMPLES),

@@ -1,4 +1,4 @@
-"""What all sections of `data.yaml` share."""
+"""Base class and helpers of all sections of `data.yaml`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sedmtl.runtime.errors import suggest
 
 
 def wrong(text: str) -> PydanticCustomError:
-    """An error of a value, in our words."""
+    """A validation error with our own message."""
     return PydanticCustomError("wrong", "{text}", {"text": text})
 
 
@@ -26,7 +26,7 @@ AnyPath = Annotated[Path, AfterValidator(_without_nul)]
 
 
 class Section(BaseModel):
-    """A part of `data.yaml`: immutable, and every key must be known."""
+    """A section of `data.yaml`: immutable, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -37,5 +37,5 @@ class Section(BaseModel):
             return {}
         for key in value if isinstance(value, dict) else ():
             if key not in cls.model_fields:
-                raise wrong(f"'{key}' is no key; {suggest(str(key), cls.model_fields)}")
+                raise wrong(f"'{key}' is not a key; {suggest(str(key), cls.model_fields)}")
         return value

@@ -1,1 +1,1 @@
-"""Log-mel features of mixtures and of own recordings."""
+"""Features (log-mel and encoder frames) of mixtures and of custom recordings."""

@@ -1,4 +1,4 @@
-"""`sedmtl features`: mixture stores, or recordings of one's own -> feature stores."""
+"""`sedmtl features`: mixture stores or custom recordings -> feature stores."""
 
 from __future__ import annotations
 
@@ -58,24 +58,24 @@ from sedmtl.store import (
 )
 
 PROTOCOL = 1
-"""Raise it when the same audio would give other features: stores are then made again."""
+"""Raise it when the same audio would give different features: stores are then rebuilt."""
 
 MakeArrays = Callable[[Any], Arrays]
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What a store of features is made from.
+    """What a feature store is made from.
 
     Attributes:
-        blocks: The rows in order, in parts that `read` takes.
-        read: A block -> (n_samples,) of each of its rows.
+        blocks: The rows in order, in blocks for `read`.
+        read: A block -> audio (n_samples,) of each of its rows.
         origin: Hash of the mixtures.
-        recorded: What the store notes of its clips.
-        stamp: Of the recordings, where they are read directly.
-        read_events: A block -> the events of each of its rows, where they are known alone.
+        recorded: Notes on the clips for the store.
+        stamp: Stamp of the recordings, if they are read directly.
+        read_events: A block -> the separate events of each of its rows, if stored.
         stems: Hash of these events.
-        n_slots: The most events of a row, likewise.
+        n_slots: Most events in a row; 0 without separate events.
     """
 
     clips: ClipTable
@@ -100,22 +100,21 @@ def features(
 ) -> list[Path]:
     """Make the feature store of each named mixture store (`snr_10`).
 
-    Without a name: of all that there are, and of `corpus.clips`. The workers of a Dask cluster, if
-    there is a `scheduler`, take the place of the threads. Recordings of `corpus.clips` that cannot
-    be read are left out and named at the end.
+    Without names, process all mixture stores and `corpus.clips`. With a `scheduler`, the workers of
+    a Dask cluster replace the threads. Unreadable recordings of `corpus.clips` are left out and
+    listed at the end.
 
     Raises:
-        SedmtlError: There is nothing to make features of, or `strict` and a recording that cannot
-            be read.
+        SedmtlError: There is nothing to process, or `strict` is set and a recording is unreadable.
     """
     mixtures_dir = config.work_dir / "mixtures"
     names_all = list(names) or list(stores_in(mixtures_dir))
     paths = [choose_store(mixtures_dir, name, "sedmtl mix") for name in names_all]
-    open_front_end(*_how(config))  # an encoder that cannot be used is found before audio is read
+    open_front_end(*_how(config))  # fails early, before any audio is read
     with open_workers(n_workers, scheduler) as workers:
-        made = [_of_mixtures(path, config, workers) for path in paths]
+        made = [_process_mixtures(path, config, workers) for path in paths]
         if config.corpus.clips is not None and not names:
-            made.append(_of_clips(config, workers, strict=strict))
+            made.append(_process_clips(config, workers, strict=strict))
     if not made:
         raise SedmtlError(
             f"nothing to make features of: no store in {mixtures_dir} ('sedmtl mix' makes them), "
@@ -124,14 +123,14 @@ def features(
     return made
 
 
-def _of_mixtures(path: Path, config: Config, workers: Workers) -> Path:
+def _process_mixtures(path: Path, config: Config, workers: Workers) -> Path:
     with open_mixtures(path) as store:
         check_mixing(store, config.model_dump(mode="json")["mixing"], "sedmtl mix")
         snr_db = other_snr_db(path, store.attributes)
         if snr_db is not None:
             raise SedmtlError(
-                f"{path} holds mixtures at {snr_db:g} dB: expected those that its name says; "
-                "run 'sedmtl mix' again"
+                f"{path} holds mixtures at {snr_db:g} dB, which contradicts its name: run "
+                "'sedmtl mix' again"
             )
         recorded = {"config": store.data_yaml, **store.clip_facts}
         rows, reader = range(len(store)), MixtureReader(store, apart=workers.apart)
@@ -149,7 +148,7 @@ def _of_mixtures(path: Path, config: Config, workers: Workers) -> Path:
         return _write(path.name, source, config, workers)
 
 
-def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
+def _process_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
     clips = load_clips(config)
     probed = audio.probe_each(clips.paths)
     errors = {row: found for row, found in enumerate(probed) if isinstance(found, SedmtlError)}
@@ -162,9 +161,9 @@ def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
             raise audio.as_one(list(errors.values()), len(probed))
         rows = np.array([row for row in range(len(probed)) if row not in errors])
         try:
-            path = _of_readable(clips.of(rows), lengths_s[rows].tolist(), config, workers)
+            path = _process_readable(clips.of(rows), lengths_s[rows].tolist(), config, workers)
         except UnreadableRecordingError:
-            # A fault beyond the header: all such are found now, and the rest is begun again.
+            # A fault beyond the header: find all such recordings, then start over without them.
             found = undecodable(clips.paths, rows, config.mixing)
             if not found:
                 raise
@@ -175,10 +174,10 @@ def _of_clips(config: Config, workers: Workers, *, strict: bool) -> Path:
     return path
 
 
-def _of_readable(
+def _process_readable(
     clips: LabelledClips, lengths_s: Sequence[float], config: Config, workers: Workers
 ) -> Path:
-    """A recording gives as many windows as it needs; a short one is padded with silence."""
+    """Cut long recordings into windows, pad short ones with silence, and write the store."""
     clips, mixing = clips.within(lengths_s), config.mixing
     windows = window_table(lengths_s, config)
     is_long = len(windows.clip) > len(lengths_s)
@@ -194,7 +193,7 @@ def _of_readable(
     rare = rare_classes(clips, clips.classes)
     if rare:
         progress.say(f"warning: {rare}")
-    # The workers of a cluster may be in another folder.
+    # Cluster workers may run in another folder.
     paths, hop = [path.absolute() for path in clips.paths], config.features.hop
     pairs = zip(windows.clip.tolist(), windows.start.tolist(), strict=True)
     rows = [WindowStart(paths[clip], start * hop) for clip, start in pairs]
@@ -232,7 +231,7 @@ def _write(name: str, source: _Source, config: Config, workers: Workers) -> Path
         targets = partial(targets_of, read=source.read_events, how=how, **sizes)
         work = partial(all_of, (work, targets))
     with folder_lock(path.parent, "sedmtl features"):
-        # It looks at what is there, which before the lock another process may still change.
+        # After locking: the writer checks for an existing store, which others may still change.
         writer = StoreWriter(path, arrays, source.clips, attributes, recorded, source.stamp)
         of_what = "clips" if source.clips.windows is None else "windows"
         announce(f"{_described(arrays)} of {writer.n_rows:,} {of_what}", [writer])
@@ -272,7 +271,7 @@ def _fill(
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """The workers are the threads: one more level of them would only get in their way."""
+    """Limit torch to one thread: the workers already use all cores."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

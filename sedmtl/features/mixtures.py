@@ -1,4 +1,4 @@
-"""The audio of mixture stores, on this machine or on the workers of a cluster."""
+"""Reading the audio of mixture stores, on this machine or on cluster workers."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from sedmtl.store import Store
 
 
 def open_mixtures(path: Path) -> Store:
-    """Open a mixture store, with its events alone if it has them."""
+    """Open a mixture store, with its separate events if it has them."""
     with Store(path, "waveform") as store:
-        names = _read_of(store)
+        names = _arrays_to_read(store)
     return Store(path, *names)
 
 
-def _read_of(store: Store) -> list[str]:
-    """The arrays that are read of a store."""
+def _arrays_to_read(store: Store) -> list[str]:
     return [name for name in ("waveform", "event_stems") if name in store.arrays]
 
 
 class MixtureReader:
-    """Reads rows of a store of `open_mixtures`; a worker that it is sent to opens it itself."""
+    """Reads rows of a store from `open_mixtures`; sent to a worker, it reopens the store there."""
 
     def __init__(self, store: Store, *, apart: bool) -> None:
-        self._path, self._data_hash = store.path.absolute(), store.data_hash(*_read_of(store))
+        self._path = store.path.absolute()
+        self._data_hash = store.data_hash(*_arrays_to_read(store))
         self._store = None if apart else store
 
     def waveforms(self, rows: range) -> Iterable[audio.Audio]:
-        """(n_samples,) of each row."""
+        """Audio (n_samples,) of each row."""
         read: Iterable[audio.Audio] = self._opened.read_audio(rows)
         return read
 
     def events(self, rows: range) -> Iterable[Sequence[Placed]]:
-        """The events of each row, alone."""
+        """Separate events of each row."""
         return read_events(rows, self._opened)
 
     @property
@@ -51,6 +51,6 @@ class MixtureReader:
 @lru_cache(maxsize=1)
 def _opened_apart(path: Path, data_hash: str) -> Store:
     store = open_mixtures(path)
-    if store.data_hash(*_read_of(store)) != data_hash:
+    if store.data_hash(*_arrays_to_read(store)) != data_hash:
         raise SedmtlError(f"a worker finds another store at {path}: {SHARE}")
     return store

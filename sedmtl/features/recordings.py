@@ -1,4 +1,4 @@
-"""Recordings of one's own as rows of features: where their windows lie, and their audio."""
+"""Custom recordings as rows of features: positions of their windows, and their audio."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import WindowTable
 
 BLOCK = 8
-"""Rows read together. Fixed, so that the bytes do not depend on the number of workers."""
+"""Rows read together; constant, so that the bytes do not depend on the number of workers."""
 
 PART = 128
-"""Windows of a long recording read in one go: 20 minutes of 10 s windows, 10 MB of features."""
+"""Most windows of a long recording read together: 20 minutes of 10 s windows, 10 MB of features."""
 
 PART_OF_MP3 = 8 * PART
-"""Likewise of an MP3, which is decoded from its beginning for each part: 30 minutes take 2 s."""
+"""The same for an MP3 file, which is decoded from its beginning for each part: 30 minutes take
+2 s."""
 
 
 class WindowStart(NamedTuple):
-    """Where the window of a row begins: `first` samples into a recording."""
+    """Start of a row's window, `first` samples into a recording."""
 
     path: Path
     first: int
@@ -40,7 +41,7 @@ class WindowStart(NamedTuple):
 
 
 def window_table(lengths_s: Sequence[float], config: Config) -> WindowTable:
-    """Where the windows of recordings lie: where `predict` puts them."""
+    """Lay out the windows of recordings, as `predict` does."""
     mixing, made = config.mixing, config.features
     grid = Grid.of(mixing.sample_rate, mixing.n_samples, made.window, made.hop)
     n_samples = [max(1, round(length_s * mixing.sample_rate)) for length_s in lengths_s]
@@ -64,7 +65,7 @@ def n_longer(windows: WindowTable) -> int:
 
 
 def row_blocks(rows: Sequence[WindowStart]) -> Iterator[Sequence[WindowStart]]:
-    """Rows that are read together: some short recordings, or a part of a long one in one go."""
+    """Group rows to be read together: some short recordings, or a part of a long one."""
     first = 0
     for row in range(1, len(rows) + 1):
         n_rows = row - first
@@ -77,7 +78,7 @@ def row_blocks(rows: Sequence[WindowStart]) -> Iterator[Sequence[WindowStart]]:
 
 
 def read_windows(rows: Sequence[WindowStart], mixing: Mixing) -> Iterator[audio.Audio]:
-    """Read the audio of rows, each scaled to the same peak; one window is held at a time.
+    """Read the audio of rows, each scaled to the same peak, one window at a time.
 
     Yields:
         (n_samples,) of each row.
@@ -102,7 +103,7 @@ def read_windows(rows: Sequence[WindowStart], mixing: Mixing) -> Iterator[audio.
 def _cut(
     blocks: Iterator[audio.Audio], firsts: Sequence[int], n_samples: int
 ) -> Iterator[audio.Audio]:
-    """The windows of audio that begins at the first of them."""
+    """Cut windows from blocks of audio that begin with the first window."""
     begin, held = firsts[0], np.zeros(0, np.float32)
     for first in firsts:
         held, begin = held[first - begin :], first
@@ -114,7 +115,7 @@ def _cut(
 def undecodable(
     paths: Sequence[Path], rows: npt.NDArray[np.integer], mixing: Mixing
 ) -> dict[int, SedmtlError]:
-    """Read whole recordings; the errors of those that cannot be read, by row."""
+    """Decode whole recordings; return the errors of the unreadable ones by row."""
 
     def attempt(row: int) -> SedmtlError | None:
         try:

@@ -1,4 +1,4 @@
-"""The arrays of a block of rows, as a worker makes them: a thread, or a process of a cluster."""
+"""Computation of a block of rows by a worker, either a thread or a cluster process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sedmtl.runtime.workers.shards import SHARE, Arrays
 from sedmtl.store import RowArray
 
 Read = Callable[[Any], Iterable[Audio]]
-"""A block -> (n_samples,) of each of its rows."""
+"""A block -> audio (n_samples,) of each of its rows."""
 
 How = tuple[int, Features, Path | None]
-"""Sample rate, settings, and the file of the encoder if there is one."""
+"""Sample rate, feature settings, and the encoder's file if there is one."""
 
 
 def feature_arrays(
@@ -33,10 +33,10 @@ def feature_arrays(
     """The large arrays of a feature store by name.
 
     Args:
-        mixing: Has the sizes of clips.
-        settings: Of the log-mel.
-        encoder: Makes frames beside it.
-        n_slots: The most events of a clip, where each is known alone; else 0.
+        mixing: Determines the length of clips.
+        settings: Settings of the log-mel.
+        encoder: The encoder of the frames, if any.
+        n_slots: Most events in a clip if separate events are stored, otherwise 0.
     """
     row_shape = (n_frames(mixing.n_samples, settings.window, settings.hop), settings.n_mels)
     arrays = {"logmel": RowArray(row_shape, np.float32)}
@@ -46,11 +46,11 @@ def feature_arrays(
 
 
 def open_front_end(rate: int, settings: Features, encoder_path: Path | None) -> FrontEnd:
-    """What rows are made with; its parts are built once in each process.
+    """Open the front end; its parts are built once per process.
 
     Raises:
-        SedmtlError: The log-mel cannot be made so, or the encoder cannot be run, or its rate is
-            higher than that of the clips.
+        SedmtlError: The log-mel settings are impossible, the encoder cannot be run, or its sample
+            rate is higher than that of the clips.
     """
     logmel, encoder = _logmel(rate, settings), None
     if settings.encoder is not None and encoder_path is not None:
@@ -61,31 +61,31 @@ def open_front_end(rate: int, settings: Features, encoder_path: Path | None) -> 
 
 @lru_cache(maxsize=1)
 def _logmel(rate: int, settings: Features) -> LogMel:
-    """As an argument, its filters would travel with every block."""
+    """Build the log-mel here: passed as an argument, its filters would be sent with every block."""
     return LogMel(rate, **settings.logmel)
 
 
 def features_of(rows: Sequence[Any], read: Read, how: How, deciding: str) -> Arrays:
-    """What networks take of a block.
+    """Compute the network inputs of a block.
 
     Args:
         rows: The block.
-        read: Gives its audio.
-        how: What rows are made with.
-        deciding: `EncoderCard.deciding` of the encoder; empty if there is none.
+        read: Reads its audio.
+        how: Arguments of `open_front_end`.
+        deciding: `EncoderCard.deciding` of the encoder; empty without one.
 
     Raises:
         SedmtlError: A worker finds another encoder, or the encoder fails on a row.
     """
-    torch.set_num_threads(1)  # on a worker of a cluster nobody else has
+    torch.set_num_threads(1)  # not set yet on a cluster worker
     front_end = open_front_end(*how)
     if front_end.encoder is not None and front_end.encoder.card.deciding != deciding:
         raise SedmtlError(f"a worker finds another encoder at {how[2]}: {SHARE}")
-    each = [_of_row(front_end, *pair) for pair in zip(rows, read(rows), strict=True)]
+    each = [_features_of_row(front_end, *pair) for pair in zip(rows, read(rows), strict=True)]
     return {name: np.stack([arrays[name] for arrays in each]) for name in each[0]}
 
 
-def _of_row(front_end: FrontEnd, row: object, waveform: Audio) -> Arrays:
+def _features_of_row(front_end: FrontEnd, row: object, waveform: Audio) -> Arrays:
     try:
         return front_end(waveform)
     except EncoderError as error:
@@ -94,7 +94,7 @@ def _of_row(front_end: FrontEnd, row: object, waveform: Audio) -> Arrays:
 
 
 def targets_of(rows: range, read: ReadEvents, how: How, n_slots: int, n_samples: int) -> Arrays:
-    """What auxiliary tasks learn of a block, from its events."""
+    """Compute the targets of auxiliary tasks for a block, from its separate events."""
     logmel = _logmel(*how[:2])
     with torch.inference_mode():
         made = [make_targets(TARGETS, each, n_samples, n_slots, logmel) for each in read(rows)]
@@ -102,5 +102,5 @@ def targets_of(rows: range, read: ReadEvents, how: How, n_slots: int, n_samples:
 
 
 def all_of(parts: Sequence[Callable[[Any], Arrays]], rows: Any) -> Arrays:
-    """The arrays of a block that several functions make."""
+    """Join the arrays that several functions compute for a block."""
     return {name: array for part in parts for name, array in part(rows).items()}

@@ -1,7 +1,7 @@
-"""What tasks learn from beside the log-mel: the events without their scene, and each class alone.
+"""Additional targets of auxiliary tasks: the events without their scene, and each class alone.
 
-Both come from the events of a mixture at its level, as a mixture store with stems has them, or as
-remixing draws them.
+Both are computed from the separate events of a mixture at their level in it, read from a mixture
+store with stems or drawn by remixing.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ CLEAN = "clean_logmel"
 """Array (T, F) float32 of a feature store: the log-mel of the events without their scene."""
 
 CLASS_MELS = "class_mels"
-"""Array (K, T, F) float16 of a feature store: mel magnitudes of each class that sounds, without all
-others. Row k is of the k-th class of the clip's target; K is the most events of a clip, and rows
-without a class are 0."""
+"""Array (K, T, F) float16 of a feature store: mel magnitudes of each active class alone. Row k
+belongs to the k-th class of the clip's target; K is the most events in a clip, and unused rows are
+0."""
 
 TARGETS = (CLEAN, CLASS_MELS)
 
 
 class Placed(NamedTuple):
-    """An event of a mixture, alone.
+    """A separate event of a mixture.
 
     Attributes:
-        label: Number of its class.
+        label: Index of its class.
         onset: Its first sample in the mixture.
         samples: (n,) its amplitudes in the mixture.
     """
@@ -46,7 +46,7 @@ ReadEvents = Callable[[range], Iterable[Sequence[Placed]]]
 
 
 def target_arrays(n_slots: int, n_frames: int, n_mels: int) -> dict[str, RowArray]:
-    """The rows of both arrays, for at most so many events of a mixture."""
+    """Row shapes of both arrays, for at most `n_slots` events per mixture."""
     return {
         CLEAN: RowArray((n_frames, n_mels), np.float32),
         CLASS_MELS: RowArray((n_slots, n_frames, n_mels), np.float16),
@@ -54,7 +54,7 @@ def target_arrays(n_slots: int, n_frames: int, n_mels: int) -> dict[str, RowArra
 
 
 def read_events(rows: range, store: Store) -> Iterator[list[Placed]]:
-    """The events of some rows of a mixture store that has `event_stems`; raises as `Store.read`."""
+    """Read the events of rows of a mixture store with `event_stems`; raises as `Store.read`."""
     events, rate = store.clips.events, store.attributes["sample_rate"]
     for row, stems in zip(rows, store.read_audio(rows, "event_stems"), strict=True):
         first, last = np.searchsorted(events.mixture, [row, row + 1])
@@ -68,7 +68,7 @@ def read_events(rows: range, store: Store) -> Iterator[list[Placed]]:
 def make_targets(
     names: Iterable[str], events: Sequence[Placed], n_samples: int, n_slots: int, front_end: LogMel
 ) -> dict[str, Tensor]:
-    """The named arrays of one mixture of N samples."""
+    """Compute the named arrays of one mixture of `n_samples`."""
     makers = {
         CLEAN: lambda: clean_logmel(events, n_samples, front_end),
         CLASS_MELS: lambda: class_mels(events, n_samples, n_slots, front_end),
@@ -77,12 +77,12 @@ def make_targets(
 
 
 def clean_logmel(events: Sequence[Placed], n_samples: int, front_end: LogMel) -> Tensor:
-    """(T, F), the log-mel of the sum of some events."""
+    """Log-mel (T, F) of the sum of events."""
     return torch.log(_mel(events, n_samples, front_end) + FLOOR)
 
 
 def class_mels(events: Sequence[Placed], n_samples: int, n_slots: int, front_end: LogMel) -> Tensor:
-    """(K, T, F) float16, the mel magnitudes of each class, in the order of the classes."""
+    """Mel magnitudes (K, T, F) float16 of each class, in the order of the classes."""
     labels = sorted({event.label for event in events})
     mels = [
         _mel([event for event in events if event.label == label], n_samples, front_end)
@@ -96,7 +96,7 @@ def class_mels(events: Sequence[Placed], n_samples: int, n_slots: int, front_end
 
 
 def _mel(events: Sequence[Placed], n_samples: int, front_end: LogMel) -> Tensor:
-    """(T, F) mel magnitudes of the sum of events; only frames that hear any are computed."""
+    """Mel magnitudes (T, F) of the sum of events; only frames with events are computed."""
     window, hop, filters = front_end.window, front_end.hop, front_end.filters
     mel = torch.zeros(n_frames(n_samples, window, hop), filters.shape[1], device=filters.device)
     ends = [event.onset + len(event.samples) for event in events]

@@ -1,6 +1,6 @@
-"""Strong labels from files: our own tables, and those of Audacity, Raven and BirdNET.
+"""Strong labels from files: our own tables, and files of Audacity, Raven and BirdNET.
 
-`formats` reads one file, `names` finds the recordings that files name. The opposite way, from
+`formats` reads one file, `names` matches names in files to recordings. The opposite direction, from
 predictions to files, is `inference.exporters`.
 """
 
@@ -20,33 +20,33 @@ from sedmtl.runtime.text import counted
 __all__ = ["by_recording", "labels_of_file", "path_parts", "read_detections", "read_strong_labels"]
 
 ENDINGS = (".txt", ".csv", ".tsv")
-"""Of the label files in a folder."""
+"""Extensions of the label files in a folder."""
 
 ROUNDED_S = 2e-3
-"""Our tables have times in milliseconds, Audacity's and Raven's in microseconds."""
+"""Tolerance of times: our tables round them to milliseconds, Audacity and Raven to microseconds."""
 
 
 def read_strong_labels(path: Path) -> dict[str, list[Event]]:
     """Read the events of each recording from a file, or from a folder of label files.
 
     Returns:
-        By the names that the recordings have there; `by_recording` finds whose they are.
+        The events by the recordings' names in the files; `by_recording` matches them to recordings.
 
     Raises:
-        SedmtlError: As `read_detections`.
+        SedmtlError: As in `read_detections`.
     """
     found = read_detections(path)
     return {name: [Event(*each[:3]) for each in events] for name, events in found.items()}
 
 
 def read_detections(path: Path) -> dict[str, list[Detection]]:
-    """`read_strong_labels` with scores, NaN where there are none.
+    """Read events like `read_strong_labels`, with scores; NaN if there is none.
 
-    An event that is listed twice, as by two views of Raven, is one.
+    An event that is listed twice, as by two views in Raven, counts once.
 
     Raises:
-        SedmtlError: A file cannot be read or has no known format, a row's times are no numbers or
-            in the wrong order, or two files of a folder differ about a recording.
+        SedmtlError: A file cannot be read or has an unknown format, a row's times are not numbers
+            or in the wrong order, or two files of a folder disagree about a recording.
     """
     if not path.is_dir():
         return read_file(path, path.name)
@@ -77,7 +77,7 @@ def read_detections(path: Path) -> dict[str, list[Detection]]:
 
 
 def _agree(some: Sequence[Detection], others: Sequence[Detection]) -> bool:
-    """Whether two files list the same events; formats round times, and not all have scores."""
+    """Whether two lists hold the same events, up to rounding of times and without scores."""
     return len(some) == len(others) and all(
         one.label == other.label
         and abs(one.onset_s - other.onset_s) < ROUNDED_S
@@ -87,14 +87,14 @@ def _agree(some: Sequence[Detection], others: Sequence[Detection]) -> bool:
 
 
 def labels_of_file(path: Path, audio_path: Path) -> Sequence[Event]:
-    """The strong labels of one recording, from a file or a folder of label files.
+    """Read the strong labels of one recording from a file or a folder of label files.
 
-    A file that names no recording is taken to be of this one, with a warning if it is called like
-    another one beside it. Otherwise the name may be any end of
-    the recording's path, of which the longest counts, or another path with the same file name.
+    A file that names no recording is assumed to describe this one, with a warning if it is named
+    after another recording in the same folder. Otherwise a name matches if it is the end of the
+    recording's path (the longest match counts) or another path with the same file name.
 
     Raises:
-        SedmtlError: No name fits, or several fit equally well; or as `read_detections`.
+        SedmtlError: No name matches, or several match equally well; or as in `read_detections`.
     """
     labels = read_strong_labels(path)
     own = own_name(path.name)
@@ -102,7 +102,7 @@ def labels_of_file(path: Path, audio_path: Path) -> Sequence[Event]:
         ending = audio_path.suffix
         other = audio_path.with_name(f"{own.removesuffix(ending)}{ending}")
         if other != audio_path and is_file(other):
-            say(f"warning: {path} is called like {other}, and taken to be of {audio_path}")
+            say(f"warning: {path} is named after {other}, but its labels are used for {audio_path}")
         return labels[own]
     fitting = best_fits(str(audio_path.absolute()), labels)
     if not fitting:

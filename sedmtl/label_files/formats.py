@@ -1,8 +1,8 @@
-"""One label file: its format, its rows, its events.
+"""Parsing of one label file: its format, rows and events.
 
-A table is known by its columns, whatever separates them; Audacity's labels have no header. A table
-may name its recordings. A file that names none is of one recording, which is called as the file
-without what tools append: `dawn.wav.txt`, `dawn.Table.1.selections.txt`,
+A table is recognised by its columns, whatever separates them; Audacity's labels have no header. A
+table may name its recordings. A file that names none describes one recording, whose name is that
+of the file without the suffix of the tool: `dawn.wav.txt`, `dawn.Table.1.selections.txt`,
 `dawn.BirdNET.results.csv`.
 """
 
@@ -29,52 +29,54 @@ COLUMNS = {
     "score": ("score", "confidence"),
     "file_offset": ("file offset (s)",),
 }  # fmt: skip
-"""What columns are called, in small letters; the first one with a value counts. The names are those
-of the DCASE TSV, of Raven (Raven Pro User's Manual, chapter 6) and of BirdNET-Analyzer (`--rtype`
-csv, r and table). Raven's begin time counts from the first of several recordings on, its file
-offset from the one that the selection is in."""
+"""Lower-case names of columns; the first one with a value counts. The names are those of the DCASE
+TSV, Raven (Raven Pro User's Manual, chapter 6) and BirdNET-Analyzer (`--rtype` csv, r and table).
+Raven's begin time counts from the start of the first of several recordings, its file offset from
+the start of the recording that contains the selection."""
 
 RAVEN = "begin time (s)"
-"""Raven does not quote."""
+"""Onset column of Raven, which does not quote values."""
 
 LABELS = re.compile(r"\s*-?\d[\d.,]*\t\s*-?\d[\d.,]*(\t|\s*$)")
-"""A line of Audacity's: onset, offset, label (Audacity Manual, "Importing and Exporting Labels").
-BirdNET adds a score. A line that begins with a backslash has the frequencies of the label above."""
+"""A line of an Audacity label file: onset, offset, label (Audacity Manual, "Importing and Exporting
+Labels"). BirdNET adds a score. A line that begins with a backslash gives the frequencies of the
+label above."""
 
 APPENDED = re.compile(
     r"(\.BirdNET(\.results|\.selection\.table)?|(\.Table\.\d+)?\.selections)?\.(txt|csv|tsv)$",
     re.IGNORECASE,
 )
-"""What follows a recording's name in the name of its label file."""
+"""Suffixes that tools append to a recording's name for its label file."""
 
 LEGACY = "windows-1252"
-"""Encoding of label files that are not in Unicode, such as Raven's on Windows."""
+"""Encoding of label files that are not Unicode, such as Raven's on Windows."""
 
 NO_CALL = "nocall"
 """BirdNET's label of a recording in which it found nothing."""
 
 Found = tuple[str, Detection | None]
-"""The name of a recording, empty if it has none, and an event; None: it is known to have none."""
+"""A recording's name, empty if not given, and an event; None: the recording is in the file but may
+have no events."""
 
 
 class UnknownFormatError(SedmtlError):
-    """A file has no format in which we know labels."""
+    """A file is in no known label format."""
 
 
 def own_name(file_name: str) -> str:
-    """What a recording is called that has a label file of its own."""
+    """Name of the recording that a label file describes, from the file's name."""
     return APPENDED.sub("", file_name)
 
 
 def read_file(path: Path, name: str) -> dict[str, list[Detection]]:
-    """The events of each recording in a label file, in its order.
+    """Read the events of each recording in a label file, in order.
 
     Args:
         path: The file.
-        name: What it is called, perhaps with the folders above it.
+        name: Its name, optionally with parent folders.
 
     Raises:
-        SedmtlError: As `label_files.read_detections`.
+        SedmtlError: As in `label_files.read_detections`.
     """
     text = table_text(path, LEGACY)
     first = next((line for line in text.splitlines() if line.strip()), "")
@@ -89,7 +91,7 @@ def read_file(path: Path, name: str) -> dict[str, list[Detection]]:
 
 
 def _labels(text: str, path: Path) -> Iterator[Found]:
-    """Audacity's labels."""
+    """Parse Audacity labels."""
     yield "", None
     n_moments = 0
     for number, line in enumerate(text.splitlines(), 1):
@@ -102,11 +104,11 @@ def _labels(text: str, path: Path) -> Iterator[Found]:
             cells = {"onset": onset, "offset": offset, "label": label, "score": score}
             yield "", _event(cells, f"{path}, line {number}")
     if n_moments:
-        say(f"warning: {path}: left out {counted(n_moments, 'label')} of a moment, without length")
+        say(f"warning: {path}: left out {counted(n_moments, 'label')} of zero length")
 
 
 def _table(text: str, header: str, path: Path) -> Iterator[Found]:
-    """The rows of a table with a header."""
+    """Parse a table with a header."""
     delimiter = next((mark for mark in "\t;,|" if mark in header), ",")
     columns = _columns(header, delimiter, path)
     used = [name for names in columns.values() for name in names]
@@ -119,7 +121,7 @@ def _table(text: str, header: str, path: Path) -> Iterator[Found]:
         raise SedmtlError(f"{path} has a header but no rows: add at least one")
     if is_raven and len(set(names)) > 1 and not columns["file_offset"]:
         raise SedmtlError(
-            f"{path} lists {len(set(names))} recordings, and Raven's times count from the begin of "
+            f"{path} lists {len(set(names))} recordings, and Raven's times count from the start of "
             "the first: expected the column File Offset (s), a measurement that Raven can add"
         )
     is_birdnet = any(name.lower().startswith("common") for name in columns["label"])
@@ -133,7 +135,7 @@ def _table(text: str, header: str, path: Path) -> Iterator[Found]:
 
 
 def _columns(header: str, delimiter: str, path: Path) -> dict[str, list[str]]:
-    """The names of the columns for each field, which may be none."""
+    """Names of the columns that each field may come from; optional fields may have none."""
     found = [cell.strip(' "\r') for cell in header.split(delimiter)]
     by_name = {cell.lower(): cell for cell in found}
     columns = {
@@ -151,10 +153,10 @@ def _columns(header: str, delimiter: str, path: Path) -> dict[str, list[str]]:
 
 
 def _event(cells: Mapping[str, str], where: str) -> Detection:
-    """An event from its cells by field.
+    """Make an event from its cells by field.
 
     Raises:
-        SedmtlError: Its times are no numbers or in the wrong order, or it has no label.
+        SedmtlError: Its times are not numbers or in the wrong order, or it has no label.
     """
     try:
         onset_s, offset_s = _number(cells["onset"]), _number(cells["offset"])
@@ -172,12 +174,12 @@ def _event(cells: Mapping[str, str], where: str) -> Detection:
 
 
 def _number(text: str) -> float:
-    """A number, whose decimal sign may be a comma."""
+    """Parse a number, with a decimal point or comma."""
     return float(text.replace(",", "."))
 
 
 def _first(row: Mapping[str, str], names: Sequence[str]) -> str:
-    """The first value that is not empty."""
+    """First value that is not empty."""
     return next((row[name] for name in names if row[name]), "")
 
 

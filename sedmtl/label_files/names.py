@@ -1,6 +1,6 @@
-"""Which recording a name in a label file means.
+"""Matching of names in label files to recordings.
 
-Other tools write absolute paths, of any system, bare file names, or names without their ending.
+Other tools write absolute paths of any system, bare file names, or names without extension.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 class _Fit(NamedTuple):
-    """How well two paths fit, the better the greater.
+    """How well two paths match; a better match compares as greater.
 
     Attributes:
         is_same: Whether they are the same path.
         is_end: Whether one is the end of the other.
-        n_common: Of their last parts; 0: they are of different files.
-        has_ending: Whether both have the same ending, or one has none.
+        n_common: Number of common last parts; 0 if the file names differ.
+        has_ending: Whether the file names agree including the extension.
     """
 
     is_same: bool
@@ -35,18 +35,18 @@ class _Fit(NamedTuple):
 def by_recording(
     labels: Mapping[str, T], recordings: Iterable[str], path: Path
 ) -> tuple[dict[str, T], list[str]]:
-    """Find whose labels are whose: by the recordings' paths, else by their file names.
+    """Match labels to recordings by their paths, or else by their file names.
 
     Args:
-        labels: By the names in a label file.
-        recordings: Their paths below the root.
-        path: Of the label file, for the error messages.
+        labels: Labels by the names in a label file.
+        recordings: Paths of the recordings, relative to the root.
+        path: The label file, for error messages.
 
     Returns:
-        The labels by recording, and the names that fit none.
+        The labels by recording, and the names that match none.
 
     Raises:
-        SedmtlError: A name fits several recordings equally well, or two names fit the same one.
+        SedmtlError: A name matches several recordings equally well, or two names the same one.
     """
     by_stem: defaultdict[str, list[str]] = defaultdict(list)
     for recording in recordings:
@@ -71,7 +71,7 @@ def by_recording(
 
 
 def best_fits(name: str, others: Iterable[str]) -> list[str]:
-    """The paths that a path means: none, the one that fits best, or several that do so equally."""
+    """The paths that match a path best: none, one, or several that match equally well."""
     parts = path_parts(name)
     fits = {other: _fit(parts, path_parts(other)) for other in others}
     best = max(fits.values(), default=None)
@@ -89,7 +89,7 @@ def _fit(one: Sequence[str], other: Sequence[str]) -> _Fit:
 
 
 def path_parts(name: str) -> tuple[str, ...]:
-    """The parts of a path of any system; beside slashes, a backslash is a letter of a name."""
+    """Parts of a path of any system; if it has slashes, backslashes are ordinary characters."""
     name = normalize("NFC", name)
     path = PureWindowsPath(name) if "\\" in name and "/" not in name else PurePosixPath(name)
     return path.parts or ("",)

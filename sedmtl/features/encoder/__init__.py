@@ -1,7 +1,7 @@
-"""Frozen encoders from files of the user's: waveforms in, vectors over time out.
+"""Frozen encoders from the user's files: waveforms in, vectors over time out.
 
-A file is opened where the user names it, only read, and used only if it is the one that the user or
-a run asks for.
+A file is opened where the user names it, never changed, and used only if it is the one that the
+project or a run requires.
 """
 
 from sedmtl.features.encoder.encoder import Encoder, EncoderError, State, open_encoder, state_of

@@ -1,4 +1,4 @@
-"""An encoder, opened from its file: windows of audio go in, frames of their middles come out."""
+"""An encoder opened from its file: windows of audio in, frames of their middles out."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import NOT_STATED, EncoderCard, RowArray
 
 AT_ONCE = 2
-"""Windows of a recording that a thread takes together."""
+"""Fewest windows of a recording that a thread processes together."""
 
 State = tuple[int, int]
-"""When a file was changed, in ns, and its size."""
+"""Modification time of a file, in ns, and its size."""
 
 STATED = ("sample_rate", "window_s", "hop_s", "input", "output", "axes")
-"""Keys of `features.encoder` that the metadata of a file may answer, as those of `export` do."""
+"""Keys of `features.encoder` that a file's metadata may give, as in files from `sedmtl export`."""
 
 
 class EncoderError(SedmtlError):
-    """What an encoder gives for some audio cannot be used."""
+    """The output of an encoder for some audio is unusable."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Encoder:
     """A frozen encoder, ready to run.
 
     Attributes:
-        card: What it is, and what its frames are.
-        rounding: Relative error (RMS) of a vector in the type that stores hold.
-        framing: Where its windows lie.
-        graph: What runs them.
-        layout: How they go into it.
+        card: Description of the encoder and its frames.
+        rounding: Relative error (RMS) of vectors in the dtype of the stores.
+        framing: Positions of its windows.
+        graph: The model that processes them.
+        layout: Arrangement of windows as the model's input.
     """
 
     card: EncoderCard
@@ -59,15 +59,15 @@ class Encoder:
 
     @classmethod
     def open(cls, section: EncoderFile, path: Path) -> Self:
-        """Open a file, and try it with noise and silence.
+        """Open a file and test it with noise and silence.
 
         Args:
-            section: Of `data.yaml`.
-            path: The file as this process finds it.
+            section: The section of `data.yaml`.
+            path: The file, resolved for this process.
 
         Raises:
-            SedmtlError: It is no encoder that can be run, or something that it does not say of
-                itself is missing in the section.
+            SedmtlError: The file is not an encoder that can be run, or a setting is given neither
+                by its metadata nor by the section.
         """
         graph = open_graph(section.runtime, path, section.output)
         section = _with_stated(section, graph.stated, path)
@@ -125,7 +125,7 @@ class Encoder:
         return opened
 
     def check_rate(self, sample_rate: int) -> None:
-        """Check that clips hold all that the encoder listens to.
+        """Check that clips cover the encoder's bandwidth.
 
         Raises:
             SedmtlError: Their sample rate is lower than the encoder's.
@@ -138,17 +138,17 @@ class Encoder:
             )
 
     def frames(self, waveform: Audio, sample_rate: int) -> Frames:
-        """The frames of a clip, of the type that stores hold.
+        """Compute the frames of a clip, in the dtype of the stores.
 
         Args:
-            waveform: (N,) that went through `audio.conform`.
-            sample_rate: Of it.
+            waveform: (N,) after `audio.conform`.
+            sample_rate: Sample rate of the waveform.
 
         Returns:
-            (T', D), T' as `EncoderCard.n_frames` of the clip's length.
+            (T', D), with T' from `EncoderCard.n_frames`.
 
         Raises:
-            EncoderError: A vector is not finite or does not fit into the type.
+            EncoderError: A vector is not finite or exceeds the dtype's range.
             SedmtlError: The runtime fails.
         """
         n_frames = self.card.n_frames(len(waveform) / sample_rate)
@@ -157,13 +157,13 @@ class Encoder:
         return _stored(self._kept(windows)[:n_frames], self.card)
 
     def stream(self, blocks: Iterable[Audio]) -> Iterator[Frames]:
-        """The frames of a recording of any length, on all cores; few windows are held at a time.
+        """Compute the frames of a recording of any length, on all cores, few windows at a time.
 
         Args:
-            blocks: The recording in its order, at the encoder's rate and its own level.
+            blocks: The recording in order, at the encoder's rate and its original level.
 
         Yields:
-            (t, D) of the next frames; together they are those of `frames` of the whole recording.
+            (t, D) next frames; together they equal `frames` of the whole recording.
         """
         n_samples, n_given = 0, 0
 
@@ -179,7 +179,7 @@ class Encoder:
                 n_given += len(vectors)
 
     def _cut(self, blocks: Iterable[Audio]) -> Iterator[Audio]:
-        """(n, window) windows of a recording with silence around it, some at a time."""
+        """Yield windows (n, window) of a recording padded with silence, some at a time."""
         framing, n_samples = self.framing, 0
         at_once = max(AT_ONCE, self._n_at_once)
         held = np.zeros(framing.n_before, np.float32)
@@ -207,17 +207,17 @@ class Encoder:
         return np.concatenate(parts)
 
     def _vectors(self, windows: Audio) -> Frames:
-        """At most `_n_at_once` windows (n, window) -> (n, T, D)."""
+        """Windows (n, window), at most `_n_at_once` -> (n, T, D)."""
         axes = self.card.settings["axes"]
         return vectors_of(self.graph, self.layout, np.ascontiguousarray(windows), axes)
 
     def rows_of(self, duration_s: float) -> RowArray:
-        """The frames of clips as an array of a store."""
+        """Row shape and type of clips' frames in a store."""
         shape = (self.card.n_frames(duration_s), self.card.n_dims)
         return RowArray(shape, np.dtype(self.card.settings["dtype"]))
 
     def announce(self, n_clips: int, duration_s: float, n_workers: int) -> None:
-        """Say what the frames of so many clips are, and how long they take to make."""
+        """Describe the frames on stderr, and estimate how long they take for `n_clips`."""
         card = self.card
         n_windows = n_clips * self.framing.n_windows(card.n_frames(duration_s))
         length = progress.duration(n_windows * self._seconds_of_window() / n_workers)
@@ -229,7 +229,7 @@ class Encoder:
         )
 
     def _seconds_of_window(self) -> float:
-        """Measured once, after `open` has warmed it up."""
+        """Time per window, measured once; `open` has warmed the model up."""
         silence = np.zeros((self._n_at_once, self.card.window), np.float32)
         started = time.monotonic()
         self._vectors(silence)
@@ -237,7 +237,7 @@ class Encoder:
 
 
 def open_encoder(section: EncoderFile, path: Path) -> Encoder:
-    """`Encoder.open` of what data.yaml names, once in each process for a file as it is now."""
+    """Open the encoder that data.yaml names, once per process unless the file changes."""
     return _open_once(section, path, state_of(path))
 
 
@@ -247,10 +247,10 @@ def _open_once(section: EncoderFile, path: Path, _: State) -> Encoder:
 
 
 def state_of(path: Path) -> State:
-    """What changes if a file is replaced.
+    """Modification time and size of a file, which change if it is replaced.
 
     Raises:
-        SedmtlError: There is none.
+        SedmtlError: There is no such file.
     """
     with explained(f"cannot read the encoder {path}", "; check features.encoder in data.yaml"):
         found = path.stat()
@@ -258,18 +258,18 @@ def state_of(path: Path) -> State:
 
 
 def _with_stated(section: EncoderFile, stated: Mapping[str, str], path: Path) -> EncoderFile:
-    """The section with what the file itself says, where it says nothing."""
+    """Fill the section's missing settings from the file's metadata."""
     given = section.model_dump(exclude_none=True)
     said = {key: stated[key] for key in STATED if key in stated}
     try:
         return EncoderFile.model_validate({**said, **given})
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise SedmtlError(f"what {path} says of itself does not fit: {reason}") from error
+        raise SedmtlError(f"the metadata of {path} is invalid: {reason}") from error
 
 
 def _stored(frames: Frames, card: EncoderCard) -> Frames:
-    """Frames of the type that stores hold."""
+    """Convert frames to the dtype of the stores."""
     dtype = np.dtype(card.settings["dtype"])
     largest = np.abs(frames).max(initial=0)
     if not np.isfinite(largest):

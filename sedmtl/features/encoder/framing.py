@@ -1,4 +1,4 @@
-"""Where an encoder's windows lie, and which frames of them are kept: numbers and views."""
+"""Positions of an encoder's windows, and the frames kept from each: numbers and views only."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from sedmtl.store import EncoderCard
 
 
 class Framing(NamedTuple):
-    """Windows over a clip with silence around it.
+    """Windows over a clip that is padded with silence.
 
-    They lie around the centres of what they stand for, so those at the ends reach into silence.
+    Each window is centred on the samples that its kept frames cover, so the first and last windows
+    reach into silence.
 
     Attributes:
         window: Samples of a window.
         hop: Samples from one window to the next.
-        n_frames: Frames that a window gives.
-        n_kept: Frames of them that stand for the hop, in the middle.
+        n_frames: Frames that the encoder outputs per window.
+        n_kept: The middle ones that are kept, which cover the hop.
     """
 
     window: int
@@ -29,7 +30,7 @@ class Framing(NamedTuple):
 
     @classmethod
     def of(cls, card: EncoderCard, n_frames: int) -> Framing:
-        """That of an encoder whose windows give so many frames."""
+        """Framing of an encoder that outputs `n_frames` per window."""
         return cls(card.window, card.hop, n_frames, card.n_kept)
 
     @property
@@ -39,17 +40,17 @@ class Framing(NamedTuple):
 
     @property
     def n_before(self) -> int:
-        """Samples of a window before those that its kept frames stand for."""
-        if self.n_frames == 1:  # of all the window: it stands for the hop in its middle
+        """Samples of a window before those that its kept frames cover."""
+        if self.n_frames == 1:  # computed from the whole window; it covers the hop in the middle
             return (self.window - self.hop) // 2
         return round(self.n_skipped * self.hop / self.n_kept)
 
     def n_windows(self, n_frames: int) -> int:
-        """Windows that give so many kept frames, or a few more."""
+        """Windows needed for at least `n_frames` kept frames."""
         return -(-n_frames // self.n_kept)
 
     def span(self, n_windows: int) -> int:
-        """Samples under so many windows."""
+        """Samples covered by `n_windows`."""
         return self.window + (n_windows - 1) * self.hop
 
     def cut(self, padded: Audio) -> Audio:
@@ -57,7 +58,7 @@ class Framing(NamedTuple):
         return np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
 
     def windows(self, waveform: Audio, n_windows: int) -> Audio:
-        """(n_windows, window) views of a clip (N,) with silence around it."""
+        """(n_windows, window) views of a clip (N,) padded with silence."""
         padded = np.zeros(self.span(n_windows), np.float32)
         inside = waveform[: len(padded) - self.n_before]
         padded[self.n_before : self.n_before + len(inside)] = inside

@@ -1,4 +1,4 @@
-"""How windows of audio go into an encoder's graph, read from the shape of its input."""
+"""Arrangement of audio windows as an encoder's input, derived from the input's shape."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sedmtl.runtime.errors import SedmtlError
 
 @dataclass(frozen=True)
 class InputLayout:
-    """The windows of an encoder, and the shape that they go in with.
+    """The windows of an encoder, and the shape of its input.
 
     Attributes:
-        n_samples: Of a window.
-        shape: Of the input for one window, without the batch.
-        is_mel_first: Whether mel bins come before frames.
-        has_batch: Whether the first axis is a batch.
-        logmel: What the input is made with; None if it is the waveform.
+        n_samples: Samples of a window.
+        shape: Shape of the input for one window, without the batch axis.
+        is_mel_first: Whether the mel axis comes before the frame axis.
+        has_batch: Whether the first axis is the batch.
+        logmel: Computes the input; None if the input is the waveform.
     """
 
     n_samples: int
@@ -35,16 +35,16 @@ class InputLayout:
 
     @classmethod
     def of(cls, section: EncoderFile, shape: Shape, path: Path) -> Self:
-        """The layout of an input.
+        """Derive the layout of an input.
 
         Args:
-            section: With its sample rate.
-            shape: Of the input, None where it is free.
-            path: The file, for sentences.
+            section: Settings, including the sample rate.
+            shape: Shape of the input; None for free axes.
+            path: The file, for error messages.
 
         Raises:
-            SedmtlError: The input is none of a waveform or log-mel, or its length is free and not
-                given, or given and another.
+            SedmtlError: The input is neither a waveform nor a log-mel, or its length is free and
+                not given, or differs from the given one.
         """
         assert section.sample_rate is not None
         n_wanted = None
@@ -59,7 +59,7 @@ class InputLayout:
     def _of_waveform(cls, shape: Shape, n_wanted: int | None, rate: int, path: Path) -> Self:
         has_batch = len(shape) > 1
         sizes = shape[1:] if has_batch else shape
-        # All axes but that of time have one value.
+        # All axes except time must have size 1.
         long = [axis for axis, size in enumerate(sizes) if size != 1]
         if len(long) != 1 or (has_batch and shape[0] not in (None, 1)):
             raise SedmtlError(
@@ -113,7 +113,7 @@ class InputLayout:
         return cls(n_samples, filled, has_batch, is_mel_first, spectrogram)
 
     def arrange(self, windows: Audio) -> Audio:
-        """Windows (n, n_samples) as the graph takes them."""
+        """Arrange windows (n, n_samples) as the model's input."""
         values = windows if self.logmel is None else self.logmel(windows)
         if self.is_mel_first:
             values = values.swapaxes(1, 2)
@@ -122,5 +122,5 @@ class InputLayout:
 
 
 def _text(shape: Shape) -> str:
-    """A shape, with ? where it is free."""
+    """Format a shape, with ? for free axes."""
     return f"({', '.join('?' if size is None else str(size) for size in shape)})"

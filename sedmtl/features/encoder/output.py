@@ -1,4 +1,4 @@
-"""What comes out of an encoder's graph, as vectors over time."""
+"""Conversion of an encoder's output to vectors over time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Frames = npt.NDArray[np.floating[Any]]
 
 
 def vectors_of(graph: Graph, layout: InputLayout, windows: Audio, axes: str | None) -> Frames:
-    """Windows (n, window) -> (n, T, D), axes of one value left out.
+    """Windows (n, window) -> (n, T, D); other axes of size 1 are dropped.
 
     Raises:
-        SedmtlError: The runtime fails, or the output is something else.
+        SedmtlError: The runtime fails, or the output does not have that form.
     """
     output = graph.run(layout.arrange(windows))
     n_windows = len(windows)
@@ -46,10 +46,10 @@ def vectors_of(graph: Graph, layout: InputLayout, windows: Audio, axes: str | No
 
 
 def frames_of_hop(n_frames: int, hop: int, window: int, rate: int) -> int:
-    """Frames in the middle of a window that stand for its hop.
+    """Number of frames in the middle of a window that cover its hop.
 
     Raises:
-        SedmtlError: The hop is no multiple of a frame.
+        SedmtlError: The hop is not a multiple of a frame.
     """
     if n_frames == 1:
         return 1

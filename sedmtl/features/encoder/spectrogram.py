@@ -1,4 +1,4 @@
-"""The log-mel that an encoder takes, as its own project computes it: arrays in, arrays out."""
+"""The log-mel that an encoder expects as its input: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sedmtl.runtime.errors import SedmtlError
 Array = npt.NDArray[np.float32]
 
 LOGARITHMS = {"natural": (np.log, 1.0), "log10": (np.log10, 1.0), "db": (np.log10, 10.0)}
-"""By `EncoderLogMel.log`: the logarithm, and what a power's is multiplied by."""
+"""By `EncoderLogMel.log`: the logarithm, and its factor for power spectrograms."""
 TAPERS = {"hann": np.hanning, "hamming": np.hamming}
-"""By `EncoderLogMel.taper`, symmetric; `scipy.signal` has them, too, but takes 0.7 s to import."""
+"""Symmetric windows by `EncoderLogMel.taper`; importing `scipy.signal` for them takes 0.7 s."""
 
 
 class EncoderSpectrogram:
-    """Waveforms at the encoder's rate -> log-mels as its settings say."""
+    """Waveforms at the encoder's rate -> log-mels with its settings."""
 
     def __init__(self, settings: EncoderLogMel, sample_rate: int) -> None:
         if settings.f_max > sample_rate / 2:
@@ -33,13 +33,13 @@ class EncoderSpectrogram:
         self.filters = mel_filters(settings, self.n_fft, sample_rate)
 
     def n_frames(self, n_samples: int) -> int:
-        """Frames of so many samples."""
+        """Frames in `n_samples`."""
         if self.settings.centred:
             return 1 + n_samples // self.settings.hop
         return 1 + (n_samples - self.n_fft) // self.settings.hop
 
     def n_samples(self, n_frames: int) -> int:
-        """The fewest samples that have so many frames."""
+        """Fewest samples with `n_frames`."""
         shorter = (n_frames - 1) * self.settings.hop
         return shorter if self.settings.centred else shorter + self.n_fft
 
@@ -60,7 +60,7 @@ class EncoderSpectrogram:
 
 
 def mel_filters(settings: EncoderLogMel, n_fft: int, sample_rate: int) -> Array:
-    """(n_fft / 2 + 1, F) triangles that touch at their neighbours' centres."""
+    """(n_fft / 2 + 1, F) triangular filters; each ends at its neighbours' centres."""
     to_mel, to_hz = _SCALES[settings.mel_scale]
     low, high = to_mel(np.array([settings.f_min, settings.f_max]))
     edges = to_hz(np.linspace(low, high, settings.n_mels + 2))
@@ -75,7 +75,7 @@ def mel_filters(settings: EncoderLogMel, n_fft: int, sample_rate: int) -> Array:
 
 
 def _to_slaney(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Linear up to 1 kHz, which is 15 mel, and logarithmic above: 27 mel for a factor of 6.4."""
+    """Slaney's scale: linear up to 1 kHz (15 mel), logarithmic above (27 mel per factor 6.4)."""
     above = 15 + 27 * np.log(np.maximum(hz, 1.0) / 1000) / np.log(6.4)
     return np.where(hz < 1000, 3 * hz / 200, above)
 

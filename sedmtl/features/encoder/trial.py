@@ -1,4 +1,4 @@
-"""What an encoder's file is tried with when it is opened: noise, and silence."""
+"""Test of an encoder's file with noise and silence when it is opened."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ LOUD = 0.1
 """RMS of the noise."""
 
 SAME = 1e-3
-"""Windows that go in together may change each other's vectors by this part of the largest value.
+"""Largest difference between vectors of batched and single windows, relative to the largest value.
 
-It is two steps of float16. Sums in another order change them by less, a mean over the windows by
-more.
+It equals two steps of float16. Summation in another order causes less, a mean over the batch more.
 """
 
 
 class Trial(NamedTuple):
-    """What came out.
+    """Result of the test.
 
     Attributes:
-        vectors: (n, T, D) of windows of noise.
-        n_at_once: Windows that the graph takes together without mixing them.
+        vectors: (n, T, D) vectors of windows of noise.
+        n_at_once: Windows that the model can process in a batch without mixing them.
     """
 
     vectors: Frames
@@ -37,7 +36,7 @@ class Trial(NamedTuple):
 
 
 def try_out(graph: Graph, layout: InputLayout, axes: str | None, path: Path) -> Trial:
-    """Run a graph on different windows, each alone and all together.
+    """Run a model on different windows, one by one and as a batch.
 
     Raises:
         SedmtlError: The runtime fails, or vectors are not finite.
@@ -58,10 +57,10 @@ def try_out(graph: Graph, layout: InputLayout, axes: str | None, path: Path) -> 
 def _are_same(
     graph: Graph, layout: InputLayout, windows: Audio, axes: str | None, alone: Frames
 ) -> bool:
-    """Whether windows give together what they give alone."""
+    """Whether windows give the same vectors as a batch and one by one."""
     try:
         together = vectors_of(graph, layout, windows, axes)
-    except SedmtlError:  # something inside it knows but one window
+    except SedmtlError:  # a layer inside supports only one window
         return False
     if together.shape != alone.shape:
         return False

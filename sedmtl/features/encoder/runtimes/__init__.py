@@ -1,7 +1,7 @@
-"""What runs the files of frozen encoders: a module for each kind of file.
+"""Runtimes for the files of frozen encoders, one module per file format.
 
-A new kind is a module with a function `open_graph` like those here, a line below, and a key of
-`features.encoder` of that name.
+To add a format, write a module with a function `open_graph` like those here, and add a line below
+and a key of that name to `features.encoder`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ RUNTIMES = {
     "onnx": "sedmtl.features.encoder.runtimes.onnx",
     "tflite": "sedmtl.features.encoder.runtimes.tflite",
 }
-"""The modules by the key of `features.encoder`."""
+"""Modules by key of `features.encoder`."""
 
 
 def open_graph(runtime: str, path: Path, output: str | None) -> Graph:
-    """Open the file of an encoder; nothing of it is run.
+    """Open an encoder's file without running it.
 
     Args:
         runtime: Key of `RUNTIMES`.
-        path: The file, which is only read.
-        output: Name of the output that is wanted; by default the only one.
+        path: The file.
+        output: Name of the requested output; by default the only one.
 
     Raises:
-        SedmtlError: The file cannot be read, is no model of that runtime, needs something that is
-            not there, or has no such output; or the runtime is not installed.
+        SedmtlError: The file cannot be read, is not a model of that runtime, has missing
+            dependencies, or has no such output; or the runtime is not installed.
     """
     graph: Graph = import_module(RUNTIMES[runtime]).open_graph(path, output)
     return graph

@@ -1,4 +1,4 @@
-"""What all runtimes make of an encoder's file: one input, one output, a function to run."""
+"""Common interface of encoder models: one input, one output, a function to run."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from sedmtl.runtime.regular import read_bytes
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
-"""None where an axis is free."""
+"""Sizes of axes; None for free axes."""
 
 N_NAMED = 12
-"""Outputs that a sentence lists."""
+"""Most outputs listed in an error message."""
 
 
 class Graph(ABC):
-    """An encoder's file, opened.
+    """An opened encoder file.
 
     Attributes:
         path: The file.
-        sha256: Digest of everything that it was read from.
-        input_shape: Of what it takes, with the axis of a batch if there is one.
-        output: Name of what `run` gives.
-        n_at_once: Windows that its input takes together at most.
-        stated: What the file says of itself.
+        sha256: Digest of all files that it was read from.
+        input_shape: Shape of the input, including the batch axis if there is one.
+        output: Name of the output that `run` returns.
+        n_at_once: Largest batch of windows for the input.
+        stated: Metadata of the file.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Graph(ABC):
 
     @abstractmethod
     def run(self, values: npt.NDArray[np.float32]) -> Array:
-        """The wanted output for an input of `input_shape`; several threads may call it at once.
+        """Compute the requested output for an input of `input_shape`; thread-safe.
 
         Raises:
             SedmtlError: The runtime fails.
@@ -50,10 +50,10 @@ class Graph(ABC):
 
 
 def read_file(path: Path) -> bytes:
-    """The content of an encoder's file.
+    """Read an encoder's file.
 
     Raises:
-        SedmtlError: It cannot be read.
+        SedmtlError: The file cannot be read.
     """
     try:
         return read_bytes(path)
@@ -64,16 +64,16 @@ def read_file(path: Path) -> bytes:
 def choose_output(
     path: Path, wanted: str | None, outputs: Sequence[str], inner: Iterable[str]
 ) -> str:
-    """The output that is wanted; by default the only one.
+    """Choose the requested output; by default the only one.
 
     Args:
         path: The file.
-        wanted: A name.
+        wanted: Name of the requested output, if any.
         outputs: Names of its outputs.
-        inner: Names of tensors between input and output, which can be asked for, too.
+        inner: Names of intermediate tensors, which can be requested, too.
 
     Raises:
-        SedmtlError: There is none of that name, or there are several and none is wanted.
+        SedmtlError: No output has that name, or there are several and no name is given.
     """
     if wanted is None:
         if len(outputs) == 1:
@@ -91,6 +91,6 @@ def choose_output(
 
 
 def no_model(path: Path, kind: str, reason: object) -> SedmtlError:
-    """The error for a file that is no model of a runtime."""
+    """Error for a file that is not a usable model."""
     text = " ".join(str(reason).split())[:200]
     return SedmtlError(f"{path} is no {kind} model that can be run: {text}")

@@ -1,4 +1,4 @@
-"""Encoders in files of ONNX, run by onnxruntime: the only module that imports it."""
+"""ONNX encoders, run by onnxruntime; the only module that imports it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sedmtl.runtime.errors import SedmtlError
 KIND = "ONNX"
 
 KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
-"""Of operators that onnxruntime has itself."""
+"""Domains of the operators built into onnxruntime."""
 
 AT_ONCE = 8
-"""Windows that go in together where the batch is free."""
+"""Windows per batch if the batch axis is free."""
 
 LOG_FATAL = 4
-"""Severity: onnxruntime's warnings go to stderr, its errors come as exceptions, too."""
+"""Log level that keeps onnxruntime's messages off stderr; errors are also raised as exceptions."""
 
 
 def open_graph(path: Path, output: str | None) -> Graph:
@@ -42,7 +42,7 @@ def open_graph(path: Path, output: str | None) -> Graph:
         )
     try:
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own class, which onnx does not name
+    except Exception as error:  # protobuf's own class, which onnx does not export
         raise no_model(path, KIND, "it cannot be parsed") from error
     if not model.graph.node:
         raise no_model(path, KIND, "it holds no graph")
@@ -50,7 +50,7 @@ def open_graph(path: Path, output: str | None) -> Graph:
 
 
 class OnnxGraph(Graph):
-    """A model of ONNX: on a GPU if onnxruntime has one, else on one core for each thread."""
+    """An ONNX model; runs on a GPU if onnxruntime supports it, otherwise on one core per thread."""
 
     def __init__(
         self, path: Path, content: bytes, model: Any, output: str | None, onnxruntime: Any
@@ -86,17 +86,17 @@ class OnnxGraph(Graph):
         self.n_at_once = AT_ONCE if has_batch else 1
 
     def run(self, values: npt.NDArray[np.float32]) -> Array:
-        """The wanted output."""
+        """Compute the requested output."""
         try:
             (output,) = self._session.run([self.output], {self._input: values})
-        except Exception as error:  # its own classes, by kind of failure
+        except Exception as error:  # onnxruntime has one class per kind of failure
             raise no_model(self.path, KIND, error) from error
         found: Array = output
         return found
 
 
 def _open(path: Path, source: bytes | str, onnxruntime: Any) -> Any:
-    """A session that writes nothing, knows no operators but its own, and has one thread."""
+    """Open a session that logs nothing, has only built-in operators, and uses one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = LOG_FATAL
@@ -104,27 +104,27 @@ def _open(path: Path, source: bytes | str, onnxruntime: Any) -> Any:
     providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
     try:
         return onnxruntime.InferenceSession(source, options, providers=providers)
-    except Exception as error:  # likewise
+    except Exception as error:  # onnxruntime has one class per kind of failure
         raise no_model(path, KIND, error) from error
 
 
 def _check_operators(path: Path, model: Any) -> None:
-    """Raise if it needs operators that onnxruntime has not: they would come from a library."""
+    """Refuse operators that are not built into onnxruntime: they would need a native library."""
     own = {function.domain for function in model.functions}
     for node in model.graph.node:
         if node.domain not in KNOWN_DOMAINS | own:
             raise no_model(
                 path, KIND,
-                f"it needs the operator {node.op_type} of {node.domain}, which is none of ONNX: "
-                "export it with standard operators",
+                f"it needs the operator {node.op_type} of {node.domain}, which is not part of "
+                "ONNX: export it with standard operators",
             )  # fmt: skip
 
 
 def _external_files(path: Path, model: Any) -> Iterator[Path]:
-    """The files that hold weights of the model, in order.
+    """Yield the external files with weights of the model, in order.
 
     Raises:
-        SedmtlError: One is not in the model's own folder, or is not there.
+        SedmtlError: A file is outside the model's folder, or missing.
     """
     folder, seen = path.resolve().parent, set()
     constants = [each.t for node in model.graph.node for each in node.attribute]
@@ -142,7 +142,7 @@ def _external_files(path: Path, model: Any) -> Iterator[Path]:
 
 
 def _digest(content: bytes, others: list[Path]) -> str:
-    """Of one file the SHA-256 of its content; of several, of their digests one after the other."""
+    """SHA-256 of a single file's content; for several files, of their concatenated digests."""
     digests = [hashlib.sha256(content), *(hashlib.sha256(read_file(each)) for each in others)]
     if len(digests) == 1:
         return digests[0].hexdigest()

@@ -1,4 +1,4 @@
-"""Encoders in files of TensorFlow Lite, run by ai-edge-litert: the only module that imports it."""
+"""TensorFlow Lite encoders, run by ai-edge-litert; the only module that imports it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sedmtl.runtime.errors import SedmtlError
 KIND = "TensorFlow Lite"
 
 MAGIC = b"TFL3"
-"""At byte 4 of every file."""
+"""Identifier at byte 4 of every file."""
 
 STDERR = 2
-"""The file descriptor, to which the runtime writes by itself."""
+"""File descriptor that the runtime writes to directly."""
 
 FAILURES = (RuntimeError, ValueError, TypeError, struct.error, IndexError, AttributeError)
-"""What a file that is none ends in; the runtime documents no exception types."""
+"""Errors that an invalid file can cause; the runtime documents no exception types."""
 
 
 def open_graph(path: Path, output: str | None) -> Graph:
@@ -39,7 +39,7 @@ def open_graph(path: Path, output: str | None) -> Graph:
 
 
 class TfliteGraph(Graph):
-    """A model of TensorFlow Lite. It takes one window at a time: more took as long for each."""
+    """A TensorFlow Lite model; runs one window at a time, as batches were no faster per window."""
 
     def __init__(self, path: Path, content: bytes, output: str | None) -> None:
         try:
@@ -69,16 +69,16 @@ class TfliteGraph(Graph):
                 "without quantised inputs"
             )
         free = inputs[0].get("shape_signature", inputs[0]["shape"])
-        # The axis of the batch stays at 1.
+        # The batch axis stays at 1.
         self.input_shape = tuple(
             (1 if axis == 0 and len(free) > 1 else None) if size < 0 else size
             for axis, size in enumerate(free.tolist())
         )
 
     def run(self, values: npt.NDArray[np.float32]) -> Array:
-        """The wanted output."""
+        """Compute the requested output."""
         try:
-            # None may be used by two threads at once, so each takes one and brings it back.
+            # An interpreter is not thread-safe, so each thread takes one and returns it.
             one = self._idle.pop() if self._idle else self._new_interpreter()
         except IndexError:  # another thread was faster
             one = self._new_interpreter()
@@ -94,7 +94,7 @@ class TfliteGraph(Graph):
 
 
 class _Interpreter:
-    """The model with memory for inputs of one shape."""
+    """An interpreter with memory for inputs of one shape."""
 
     def __init__(self, interpreter: Any) -> None:
         self.interpreter = interpreter
@@ -116,9 +116,9 @@ class _Interpreter:
 
 @contextmanager
 def _without_info() -> Iterator[None]:
-    """Keep the runtime's line of information from stderr; whatever else is written comes after.
+    """Drop the runtime's info line from stderr; anything else is written afterwards.
 
-    It comes once in each process, and the runtime has no setting for it.
+    The runtime prints the line once per process and has no setting for it.
     """
     with tempfile.TemporaryFile() as kept:
         stderr = os.dup(STDERR)
@@ -134,10 +134,10 @@ def _without_info() -> Iterator[None]:
 
 
 def _with_output(path: Path, content: bytes, output: str | None) -> tuple[bytes, str]:
-    """The file with the wanted tensor in place of its first output, and the tensor's name.
+    """Replace the file's first output with the requested tensor; also return the tensor's name.
 
-    To keep all tensors, so that an inner one can be read, took more than twice the time of an
-    interpreter that may share their memory.
+    Preserving all tensors, so that an intermediate one can be read, took more than twice the time
+    of an interpreter that may reuse their memory.
     """
     from ai_edge_litert import schema_py_generated as schema
 
