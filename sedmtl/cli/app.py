@@ -47,7 +47,7 @@ class Commands(TyperGroup):
     """A group of commands that turns errors into one sentence on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; exit with 1 for errors of input, 130 for an interruption."""
+        """Run the command; exit with 1 on an error, 130 on an interruption."""
         try:
             with ending_soon(INTERRUPTED):
                 keep_memory()
@@ -61,12 +61,12 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except BrokenPipeError:
-            # The reader of our output, such as `head`, has closed it.
+            # The reader of our output, such as `head`, has closed the pipe.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except Exception as error:
             if isinstance(error.__context__, KeyboardInterrupt):
-                _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks turn it into another error
+                _fail(INTERRUPTED, EXIT_CODE)  # Python's own locks can raise another error instead
             if type(error).__module__.startswith(("click", "typer")):
                 if isinstance(message := getattr(error, "message", None), str):
                     error.message = printable(message)  # type: ignore[attr-defined]

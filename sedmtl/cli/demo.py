@@ -20,7 +20,7 @@ def command(folder: DemoDir = Path("demo"), workers: options.Workers = None) -> 
 
     made = demo(folder, options.count_workers(workers))
     output.show(made.tables)
-    # The work folder of an edited data.yaml may lie elsewhere.
+    # The work folder of an edited data.yaml may be elsewhere.
     other = shlex.quote(os.path.relpath(made.clip_path.with_name(made.other_clip), folder))
     steps = (
         (shlex.join(["cd", str(folder)]), "go to the project; edit its data.yaml"),

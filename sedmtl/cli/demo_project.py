@@ -1,4 +1,4 @@
-"""The project that `sedmtl demo` makes on the built-in corpus, through the same stages."""
+"""The project of `sedmtl demo`: the built-in corpus run through the usual stages."""
 
 from __future__ import annotations
 

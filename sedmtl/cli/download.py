@@ -30,7 +30,9 @@ Mirror = Annotated[
 ]
 ArchivesDir = Annotated[
     Path | None,
-    typer.Option("--from", metavar="DIR", help="Use the archives in this folder; fetch nothing."),
+    typer.Option(
+        "--from", metavar="DIR", help="Use the archives in this folder; download nothing."
+    ),
 ]
 KeepArchives = Annotated[
     bool, typer.Option("--keep-archives", help="Keep each archive after unpacking it.")

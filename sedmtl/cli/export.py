@@ -37,7 +37,7 @@ def command(
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Export a network to ONNX, for use without sedmtl: waveform in, scores out."""
+    """Export a network to ONNX for use without sedmtl: waveform in, scores out."""
     from sedmtl.inference.onnx import export, export_encoder
 
     if encoder and masks:

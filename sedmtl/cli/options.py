@@ -99,7 +99,7 @@ DataDir = Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of th
 
 
 def load_project(path: Path) -> Config:
-    """The project of a `data.yaml`."""
+    """Load the project of a `data.yaml`."""
     from sedmtl.config import load_config
 
     return load_config(path)
@@ -144,12 +144,12 @@ def count_workers(asked: int | None, scheduler: str | None = None) -> int:
 
     if asked and scheduler:
         raise SedmtlError(
-            "expected --workers, the threads of this machine, or --scheduler, a cluster with "
-            "its own workers, found both: leave one of them out"
+            "expected --workers (threads of this machine) or --scheduler (a cluster with its own "
+            "workers), found both: leave one of them out"
         )
     return asked or all_cores()
 
 
 def is_debugging(context: typer.Context) -> bool:
-    """Whether `--debug` was given, before the command or after it."""
+    """Whether `--debug` was given, before or after the command."""
     return bool(context.find_root().ensure_object(dict).get("debug"))

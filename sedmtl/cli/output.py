@@ -1,4 +1,4 @@
-"""What commands print on stdout: lines, and tables of results."""
+"""Output of commands on stdout: lines and result tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def echo(lines: Iterable[object]) -> None:
 
 
 def show(tables: Sequence[Table], console: Console | None = None) -> None:
-    """Print tables, and the notes below each; by default on stdout."""
+    """Print tables with their notes, by default on stdout."""
     import rich.table
     from rich import box
     from rich.console import Console

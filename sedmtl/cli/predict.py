@@ -14,7 +14,7 @@ from sedmtl.inference.exporters import FORMATS
 # One kind of option per panel of the help.
 EVENTS = "What counts as an event (default: as tuned on the run's inner validation)"
 event = partial(typer.Option, rich_help_panel=EVENTS)
-snippet = partial(typer.Option, rich_help_panel="Snippets: events as sound files, to listen to")
+snippet = partial(typer.Option, rich_help_panel="Snippets: events as audio files to listen to")
 how = partial(typer.Option, rich_help_panel="How")
 
 
@@ -59,7 +59,7 @@ Tags = Annotated[
 Classes = Annotated[
     list[str] | None,
     typer.Option(
-        "--classes", metavar="A,B,C", help=f"Classes to look for; default: all. {options.AGAIN}"
+        "--classes", metavar="A,B,C", help=f"Classes to detect; default: all. {options.AGAIN}"
     ),
 ]
 Stdout = Annotated[
@@ -73,7 +73,7 @@ Thresholds = Annotated[
         "--threshold",
         parser=_threshold,
         metavar="[CLASS=]SCORE",
-        help=f"An event is active where its score is above this. {options.AGAIN}",
+        help=f"An event is active where its score exceeds this. {options.AGAIN}",
     ),
 ]
 ThresholdTable = Annotated[
@@ -124,7 +124,7 @@ Context = Annotated[
         min=0,
         max=60,
         metavar="S",
-        help="Sound before and after the event, in seconds; default: 1.",
+        help="Audio before and after the event, in seconds; default: 1.",
     ),
 ]
 PerClass = Annotated[
@@ -172,7 +172,7 @@ def command(
     force: options.Force = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Detect the events in recordings of any length: events.tsv, and a summary on stdout.
+    """Detect events in recordings of any length: events.tsv, and a summary on stdout.
 
     Rerun an interrupted batch to resume it.
     """

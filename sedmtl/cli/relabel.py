@@ -29,7 +29,7 @@ def command(
 ) -> None:
     """Turn the verdicts of `review` into corrected labels, strong labels and thresholds.
 
-    Prints what changes, then writes new tables beside the old ones.
+    Prints what changes, then writes new tables next to the old ones.
     """
     from sedmtl.review.relabel import relabel
 

@@ -15,8 +15,8 @@ AudioPaths = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="[AUDIO]...",
-        help="Audio files and folders; default: the labelled recordings of data.yaml, with the "
-        "scores of runs that held them out.",
+        help="Audio files and folders; default: the labelled recordings of data.yaml, scored by "
+        "runs that held them out.",
     ),
 ]
 Runs = Annotated[
@@ -78,7 +78,7 @@ Reviewer = Annotated[
 Serve = Annotated[
     bool,
     typer.Option(
-        "--serve/--no-serve", help="Serve the page on this machine, or only write it to a file."
+        "--serve/--no-serve", help="Serve the page on this machine, or only write the file."
     ),
 ]
 Merge = Annotated[

@@ -228,7 +228,7 @@ RunName = Annotated[
     where("--name", callback=_run_name, help="Name of the run folder; only for a single run."),
 ]
 TensorBoard = Annotated[
-    bool, where("--tensorboard", help="Also write TensorBoard's event files into the run folder.")
+    bool, where("--tensorboard", help="Also write TensorBoard event files into the run folder.")
 ]
 
 
@@ -264,7 +264,7 @@ def command(
     tensorboard: TensorBoard = False,
     config: options.ConfigPath = options.DATA_YAML,
 ) -> None:
-    """Train a network with one fold held out, or none, or a grid of networks.
+    """Train a network with one fold held out (or none), or a grid of networks.
 
     A grid is every combination of the repeatable options. Finished runs are skipped, interrupted
     ones resumed.

@@ -1,4 +1,4 @@
-"""`sedmtl train-job FILE`: one run of a `sedmtl train` with several processes."""
+"""`sedmtl train-job FILE`: one process of a `sedmtl train` that uses several."""
 
 from __future__ import annotations
 

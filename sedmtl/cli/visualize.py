@@ -10,7 +10,7 @@ import typer
 from sedmtl.cli import options, output
 
 Compare = Annotated[
-    str | None, typer.Option("--compare", metavar="RUN", help="Draw a second run beside it.")
+    str | None, typer.Option("--compare", metavar="RUN", help="Draw a second run side by side.")
 ]
 Start = Annotated[
     float,
@@ -21,7 +21,8 @@ Classes = Annotated[
     typer.Option(
         "--classes",
         metavar="A,B,C",
-        help=f"Classes to show; the first two get their attention over mel bins. {options.AGAIN}",
+        help="Classes to show; attention over mel bins is drawn for the first two. "
+        f"{options.AGAIN}",
     ),
 ]
 Labels = Annotated[
@@ -29,7 +30,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="FILE",
-        help="True events to draw: events.tsv, labels of Audacity, Raven or BirdNET, or a folder "
+        help="True events to draw: events.tsv, labels from Audacity, Raven or BirdNET, or a folder "
         "of such files.",
     ),
 ]
