@@ -109,7 +109,7 @@ def test_a_head_of_an_earlier_version_keeps_nothing_else_from_use(run, tmp_path,
         Detector.load(copied, with_heads=True)
     assert list(read_checkpoint(copied).heads(only_fitting=True)) == ["separate"]
     shown = visualize._load(copied, None)
-    assert "nothing is drawn of the tasks of early" in " ".join(capfd.readouterr().err.split())
+    assert "the tasks of early are not drawn" in " ".join(capfd.readouterr().err.split())
     assert shown.card.heads == card.heads
 
 

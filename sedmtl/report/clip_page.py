@@ -31,18 +31,18 @@ from sedmtl.report.figures.view import (
 from sedmtl.report.html import render
 
 MAX_CLASSES = 24
-"""The page of a 10 s clip stays below 3 MB: the map of each class takes 53 kB. That of a longer
-recording shows fewer classes."""
+"""Most classes: the page of a 10 s clip stays below 3 MB, with 53 kB per class map. Pages of longer
+recordings show fewer classes."""
 
 LINE = 13
-"""Letters of a line beside a map."""
+"""Most characters in a line of a label next to a map."""
 
 KNOWN = {
     "frames": "which classes are active in each frame",
     "times": "when each event sounds",
     "stems": "how each event sounds alone",
 }
-"""By `training.known` of a card."""
+"""Texts by value of `training.known` in a model card."""
 
 N_CHOSEN = 3
 """Number of classes shown initially, in addition to the true ones."""
@@ -50,13 +50,13 @@ N_CHOSEN = 3
 
 @dataclass(frozen=True)
 class Clip:
-    """The content of the page; times of events are those in the file.
+    """The content of the page; event times are relative to the file.
 
     Attributes:
         file: Name of the recording.
-        waveform: (N,) the audio of the clip without padding, mono.
+        waveform: (N,) mono audio of the clip without padding.
         truth: The true events, if known.
-        recording_s: Length of the recording, if the clip is not all of it.
+        recording_s: Length of the whole recording.
     """
 
     file: str
@@ -69,10 +69,7 @@ class Clip:
 
 
 def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
-    """HTML that needs no other file and no network, to choose from classes that were asked for.
-
-    By default those are the most relevant ones.
-    """
+    """Self-contained HTML with a choice of classes: those `asked` for, or the most relevant."""
     view, truth = clip.view, clip.truth
     tasks = view.inspection.tasks
     n_maps = view.n_windows * (1 if tasks.masks is None else 2)
@@ -101,7 +98,7 @@ def clip_page(clip: Clip, asked: Sequence[str] = ()) -> str:
 
 
 def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
-    """The input of the script."""
+    """Input data of the script."""
     edges_s = view.inspection.logmel_edges_s
     return {
         "start_s": view.start_s,
@@ -119,7 +116,7 @@ def _data(view: View, shown: Sequence[str]) -> dict[str, Any]:
 
 
 def _maps(view: View, shown: Sequence[str]) -> Iterable[tuple[str, Values, bool]]:
-    """The maps, their names on the page, and whether they are weights."""
+    """Names on the page, values and scaling (whether by square root, for weights) of the maps."""
     clip = view.inspection
     yield "logmel", clip.logmel, False
     if clip.reconstruction is not None:
@@ -167,7 +164,7 @@ def _key(name: str, scale: Scale, cmap: str = "viridis") -> dict[str, Any]:
 
 
 def _labels(names: Sequence[str]) -> dict[str, str]:
-    """Names beside maps: in two lines, or shortened to one if a word is longer than a line."""
+    """Short names next to maps: two lines, or one if a word is longer than a line."""
     one, two = short_names(names, LINE), short_names(names, 20)
     words = {name: re.split(r"(?<=[ _/.-])", short) for name, short in two.items()}
     return {name: two[name] if max(map(len, words[name])) <= LINE else one[name] for name in names}

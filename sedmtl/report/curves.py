@@ -1,4 +1,4 @@
-"""What tasks predict for each frame of a clip, as filled curves on a page."""
+"""Per-frame predictions of auxiliary tasks as filled curves on a page."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ KINDS = {
     "count": ("Events", "Number of events, up to {high:.2g}"),
     "active": ("Activity", "Probability that any event sounds"),
 }
-"""By the field of `TaskPredictions`: short name and title."""
+"""Short name and title by field of `TaskPredictions`."""
 
 
 class Curve(NamedTuple):
-    """A filled curve in a square of size 1, the highest value at the top.
+    """A filled curve in a square of size 1, with the highest value at the top.
 
     Attributes:
         kind: Field of `TaskPredictions`.
-        path: Of SVG.
+        path: SVG path.
         high: The value at the top: 1, or the highest count.
     """
 
@@ -30,7 +30,7 @@ class Curve(NamedTuple):
 
 
 def curves_of(view: View) -> list[Curve]:
-    """The curves that the tasks of a view's network give."""
+    """Curves predicted by the tasks of a view's network."""
     drawn, clip = [], view.inspection
     for kind, (name, title) in KINDS.items():
         if (values := getattr(clip.tasks, kind)) is None:

@@ -1,4 +1,4 @@
-"""Data, maps, pictures and audio in the form in which a page embeds them."""
+"""Encoding of data, maps, pictures and audio for embedding in a page."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 4
 
 
 def as_json(value: Any) -> Markup:
-    """Plain data for `<script type="application/json">`.
+    """Encode plain data for `<script type="application/json">`.
 
     Raises:
-        ValueError: It holds NaN or infinity, which JSON cannot represent.
+        ValueError: The data hold NaN or infinity, which JSON cannot represent.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # Only text like the end of a script or a comment is unsafe within a script.
+    # Within a script, only what looks like its end or a comment is unsafe.
     return Markup(text.replace("<", "\\u003c"))
 
 
 def data_uri(content: bytes, media_type: str) -> Markup:
-    """A file embedded in an address, for `src` and `href`."""
+    """Encode a file as a data URI, for `src` and `href`."""
     return Markup(f"data:{media_type};base64,{as_base64(content)}")
 
 
 def as_base64(content: bytes) -> str:
-    """Bytes as text."""
+    """Encode bytes as base64 text."""
     return base64.b64encode(content).decode()
 
 
 class Packed(NamedTuple):
-    """Values as 16-bit levels: value = low + step * level, or (step * level)² under `root`.
+    """Values as 16-bit levels: value = low + step * level, or (step * level)² with `root`.
 
     Attributes:
         data: The levels in C order, little-endian, in base64.
-        low: The lowest value; 0 under `root`.
+        low: The lowest value; 0 with `root`.
     """
 
     data: str
@@ -59,9 +59,9 @@ def pack(values: npt.NDArray[np.float32], root: bool) -> Packed:
     """Quantise values to 65,536 levels between the lowest and the highest.
 
     Args:
-        values: Any shape; at least 0 under `root`.
-        root: Whether to encode square roots, which keeps three digits of an attention weight of
-            0.001 next to one of 1.
+        values: Any shape; at least 0 with `root`.
+        root: Whether to encode square roots, which preserves three digits of an attention weight
+            of 0.001 next to one of 1.
     """
     scaled = values.astype(np.float64)
     if root:
@@ -73,13 +73,13 @@ def pack(values: npt.NDArray[np.float32], root: bool) -> Packed:
 
 
 def sound(waveform: Audio, sample_rate: int, *, is_small: bool) -> Markup:
-    """A waveform as an audio file, at the level of the network's input.
+    """Encode a waveform as an audio file, at the level of the network's input.
 
     Args:
         waveform: (N,), at least one sample.
         sample_rate: In Hz.
-        is_small: As MP3, which every browser plays: 80 kB for 10 s at 32 kHz, an eighth of 16-bit
-            WAV. WAV if MP3 does not support the rate, or libsndfile lacks MP3.
+        is_small: Whether to use MP3, which every browser plays: 80 kB for 10 s at 32 kHz, an eighth
+            of 16-bit WAV. It is WAV if MP3 does not support the rate, or libsndfile lacks MP3.
     """
     content, samples = io.BytesIO(), conform(waveform, len(waveform))
     if is_small and sample_rate in MP3_RATES_HZ and "MP3" in soundfile.available_formats():

@@ -18,7 +18,7 @@ def draw_held_out(
     title: str,
 ) -> Any:
     """Draw a network's view of a clip; a `training.tensorboard.DrawClip`."""
-    # Here, because matplotlib is slow to import and most trainings do not need it.
+    # Imported here: matplotlib is slow to import and most trainings do not need it.
     from sedmtl.report.figures import MAX_CLASSES, figure_3
     from sedmtl.report.figures.view import View, choose_classes
 

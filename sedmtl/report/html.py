@@ -1,10 +1,9 @@
-"""Pages that need nothing but a browser: one HTML file each, no network, no server.
+"""Self-contained pages: one HTML file each, without network or server.
 
-A page is a Jinja template in `templates` that extends `base.html`, which brings the shared
-style (light, dark, print, narrow screens) and forbids the browser to load anything else. Its
-blocks are `title`, `style`, `content` and `script`; `source("clip.css")` inserts a file of
-`templates` verbatim. Values are escaped unless they are marked as safe,
-as those of `embedding` are.
+A page is a Jinja template in `templates` that extends `base.html`, which defines the shared style
+(light, dark, print, narrow screens) and forbids the browser to load anything else. Its blocks are
+`title`, `style`, `content` and `script`; `source("clip.css")` inserts a file of `templates`
+verbatim. Values are escaped unless marked as safe, as those of `embedding` are.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name that may go on in the next line behind a separator, rather than within a word."""
+    """A name that breaks across lines after separators rather than within words."""
     return Markup(re.sub(r"([_/.-]+)", r"\1<wbr>", str(escape(name))))
 
 

@@ -1,4 +1,4 @@
-"""`sedmtl check`: find damaged, outdated and unfinished stores and runs, and their remedies."""
+"""`sedmtl check`: damaged, outdated and unfinished stores and runs, and their remedies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sedmtl.training.config import TrainConfig
 from sedmtl.training.state import load_state
 
 BAD = ("damaged", "outdated", "unreadable")
-"""States that a user has to do something about."""
+"""States that need an action by the user."""
 
 BLOCK = 32
 """Number of rows read at a time."""
@@ -32,11 +32,11 @@ class Finding:
     """The state of a store or a run.
 
     Attributes:
-        state: `whole`: as it was written. `unfinished`: can be resumed. `outdated`: its source has
-            changed since. `damaged`: not as it was written. `unreadable`: the system refuses to
-            read its folder.
-        what: Its content, or its fault.
-        remedy: The shell command that repairs it; empty if none is needed.
+        state: `whole`: intact. `unfinished`: can be resumed. `outdated`: its source has changed
+            since. `damaged`: its content has changed since it was written. `unreadable`: the system
+            refuses to read its folder.
+        what: Its content, or the problem.
+        remedy: The shell command that fixes it; empty if none is needed.
     """
 
     path: Path
@@ -46,10 +46,10 @@ class Finding:
 
 
 def check(work_dir: Path) -> list[Finding]:
-    """Read every store and run of a work folder completely: a finding each, in pipeline order.
+    """Read every store and run of a work folder completely; one finding each, in pipeline order.
 
     Raises:
-        SedmtlError: There is no such folder, or it holds no store and no run.
+        SedmtlError: There is no such folder, or it holds neither stores nor runs.
     """
     if not work_dir.is_dir():
         raise SedmtlError(f"no folder {work_dir}: expected the workdir of a data.yaml")
@@ -67,7 +67,7 @@ def check(work_dir: Path) -> list[Finding]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether it holds a run's first file or its last; so it may if it cannot be read."""
+    """Whether a folder holds a run's first or last file; an unreadable folder counts as a run."""
     try:
         return any(is_file(folder / name) for name in ("run.yaml", "model.safetensors"))
     except SedmtlError:
@@ -82,7 +82,7 @@ class _StoreFolder:
         self._folder, self._array, self._remake = folder, array, remake
 
     def check(self, outdated: Callable[[Store], str]) -> Iterator[Finding]:
-        """Read the stores of the folder; `outdated` returns why one is outdated, if it is."""
+        """Read the stores of the folder; `outdated` returns why a store is outdated, or ''."""
         try:
             stores = stores_in(self._folder)
         except SedmtlError as error:
@@ -92,7 +92,7 @@ class _StoreFolder:
             try:
                 yield self._check_store(name, path, outdated)
             except SedmtlError as error:
-                # Its command keeps a store with matching attributes, so remove it first.
+                # The command keeps a store with matching attributes, so remove the store first.
                 remedy = f"rm {shlex.quote(str(path))} && {self._remake(path, path)}"
                 yield Finding(path, "damaged", str(error), remedy)
         for part in sorted(self._folder.glob(".*.h5.part")):
@@ -113,9 +113,9 @@ class _StoreFolder:
 
 
 def _mix(path: Path, held_in: Path) -> str:
-    """The command that makes mixtures, with stems and WAV files if there are any.
+    """The command that makes a mixture store, with stems and WAV files if there are any.
 
-    The rows of the store are held in another file while it is unfinished.
+    `held_in` is the file with its rows, which differs from `path` while it is unfinished.
     """
     n_wavs = len(list(path.with_suffix("").glob("*.wav")))
     wavs = ["--wav", str(n_wavs)] if n_wavs else []
@@ -124,7 +124,7 @@ def _mix(path: Path, held_in: Path) -> str:
 
 
 def _features(path: Path, held_in: Path) -> str:
-    """The command that makes features, preceded by that for missing mixtures."""
+    """The command that makes a feature store, preceded by the one for missing mixtures."""
     features = shlex.join(["sedmtl", "features", *_snr(path)])
     if not _snr(path) or (path.parents[1] / "mixtures" / path.name).is_file():
         return features
@@ -133,7 +133,7 @@ def _features(path: Path, held_in: Path) -> str:
 
 
 def _stems(held_in: Path, array: str, of_stems: str) -> tuple[list[str], str]:
-    """The option by which a store has `of_stems` beside `array`; a doubt if it cannot be read."""
+    """The option `--stems` if a store has `of_stems`; a remark if the store is unreadable."""
     try:
         with Store(held_in, array) as store:
             return ["--stems"] * (of_stems in store.arrays), ""
@@ -147,7 +147,7 @@ def _snr(path: Path) -> list[str]:
 
 
 def _read_all(path: Path, array: str) -> None:
-    """Compare every row with its checksum."""
+    """Verify the checksum of every row."""
     what = f"reading {path.parent.name}/{path.name}, {array}"
     with Store(path, array) as store, progress(what, store.clips.n_rows) as advance:
         for first in range(0, store.clips.n_rows, BLOCK):
@@ -157,13 +157,13 @@ def _read_all(path: Path, array: str) -> None:
 
 
 def _other_snr(store: Store) -> str:
-    """Why mixtures are outdated: their SNR differs from the name of their store."""
+    """Why a mixture store is outdated: its SNR contradicts its name; '' if it is not."""
     snr_db = other_snr_db(store.path, store.attributes)
     return "" if snr_db is None else f"holds mixtures at {snr_db:g} dB"
 
 
 def _other_mixtures(store: Store, mixtures: _StoreFolder) -> str:
-    """Why features are outdated: their mixtures have changed."""
+    """Why a feature store is outdated: its mixtures have changed; '' if it is not."""
     now = mixtures.data_hash.get(store.path.stem)
     if now is None or now == store.attributes["source"]:
         return ""
@@ -205,7 +205,7 @@ def _train(run: Path, settings: Mapping[str, Any], how: str) -> str:
 
 
 def table(findings: Sequence[Finding], work_dir: Path) -> list[str]:
-    """One line per finding, with its path below the work folder, followed by its remedy."""
+    """One line per finding, with the path relative to the work folder, then its remedy."""
     lines = []
     for finding in findings:
         path = str(finding.path.relative_to(work_dir))
@@ -216,7 +216,7 @@ def table(findings: Sequence[Finding], work_dir: Path) -> list[str]:
 
 
 def recordings(findings: Sequence[Finding], work_dir: Path) -> list[str]:
-    """The table of classes and folds of one's own recordings, if their store is whole."""
+    """Table of classes and folds of the custom recordings, if their store is whole."""
     path = work_dir / "features" / "clips.h5"
     if not any(finding.path == path and finding.state == "whole" for finding in findings):
         return []
@@ -227,7 +227,7 @@ def recordings(findings: Sequence[Finding], work_dir: Path) -> list[str]:
 
 
 def judge(findings: Sequence[Finding]) -> None:
-    """Raise a SedmtlError if something is neither whole nor unfinished."""
+    """Raise a `SedmtlError` if anything needs an action."""
     counts = Counter(finding.state for finding in findings)
     bad = [f"{counts[state]} {state}" for state in BAD if counts[state]]
     if bad:

@@ -1,4 +1,4 @@
-"""Positions on the time axis of a page about a clip, in per cent of its width."""
+"""Positions on the time axis of a clip's page, in per cent of its width."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Span(NamedTuple):
 
 
 def share(view: View, time_s: float) -> float:
-    """Where a time stands: 0 at the beginning of the clip, 100 at its end."""
+    """Position of a time: 0 at the start of the clip, 100 at its end."""
     return round(100 * (time_s - view.start_s) / (view.end_s - view.start_s), 4)
 
 
 def spans(view: View, events: Events, label: str | None = None) -> list[Span]:
-    """Events of the clip, as much of them as is in it; of one class if a label is given."""
+    """Spans of events, cut to the clip; only those of one class if a label is given."""
     return [_span(view, event) for event in events if label in (None, event.label)]
 
 
 def lanes(view: View, events: Events) -> list[list[Span]]:
-    """Rows of events that do not overlap; one empty row if there are no events."""
+    """Arrange events in rows without overlap; one empty row if there are no events."""
     plain = [Event(event.label, event.onset_s, event.offset_s) for event in events]
     names = {event.label: event.label for event in plain}
     rows = lanes_of(plain, names, (view.start_s, view.end_s))
@@ -44,7 +44,7 @@ def _span(view: View, event: Event | Detection) -> Span:
 
 
 def axes(view: View) -> dict[str, Any]:
-    """The variables of a template that place maps and label their axes."""
+    """Template variables that position maps and label their axes."""
     begin, end = (share(view, edge_s) for edge_s in view.inspection.logmel_edges_s[[0, -1]])
     hz = view.inspection.mel_hz
     return {
@@ -58,8 +58,8 @@ def axes(view: View) -> dict[str, Any]:
 
 
 def time_ticks(view: View) -> list[Tick]:
-    """Round times to label the axis with."""
-    margin_s = 1e-4 * (view.end_s - view.start_s)  # 0.9 - 0.3 is a little more than 6 * 0.1
+    """Round times as labels of the axis."""
+    margin_s = 1e-4 * (view.end_s - view.start_s)  # 0.9 - 0.3 slightly exceeds 6 * 0.1
     times_s = round_ticks(view.start_s + margin_s, view.end_s - margin_s, 6 * view.n_windows)
     ticks = [Tick(share(view, time_s), f"{time_s:g}") for time_s in times_s]
     return [tick for tick in ticks if -1e-3 < tick.place < 100 + 1e-3]

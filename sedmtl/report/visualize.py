@@ -1,4 +1,4 @@
-"""`sedmtl visualize`: an audio file -> a picture or a page of what a network attends to."""
+"""`sedmtl visualize`: an audio file -> a picture or page of what a network attends to."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from sedmtl.store import Store, store_of_wav
 Truth = Sequence[Event] | None
 
 ENDINGS = (".png", ".html")
-"""Of the picture and of the page."""
+"""Extensions of the picture and the page."""
 
 LONGEST_S = 300.0
-"""Of a recording on a page, which then has about 10 MB."""
+"""Longest part of a recording on a page, which then takes about 10 MB."""
 
 TOLERANCE_S = 0.1
-"""By which events may end after their recording: people round times."""
+"""How far labels may end after their recording: people round times."""
 
 
 def visualize(
@@ -51,21 +51,22 @@ def visualize(
     out_path: Path | None = None,
     force: bool | None = None,
 ) -> tuple[Path, Path, Inspection]:
-    """Show one clip of a file, or as a page the whole file up to `LONGEST_S`.
+    """Show one clip of a file or, as a page, the whole file up to `LONGEST_S`.
 
     Args:
         config: The project.
         audio_path: Any audio file.
         run_name: By default the newest finished run.
-        compare_name: Another run, drawn beside the first.
-        start_s: Where the clip begins in the file.
-        classes: Classes to show, also several with commas; by default the most relevant.
+        compare_name: Another run, drawn next to the first.
+        start_s: Start of the clip in the file.
+        classes: Classes to show, optionally several separated by commas; by default the most
+            relevant.
         labels_path: A label file or a folder of them; by default the labels of the mixture, if
             the file is one.
         as_page: Whether to write the interactive page instead of the picture.
-        out_path: By default a `.png` or `.html` below `work/figures` that `sources.free_path`
-            names; the ending `.html` asks for the page.
-        force: Overwrite it even if it is the user's.
+        out_path: By default a `.png` or `.html` below `work/figures`, named by
+            `sources.free_path`; the extension `.html` selects the page.
+        force: Whether to overwrite the file even if it is the user's.
 
     Returns:
         The picture or page, the run it was made with, and the inspection.
@@ -77,7 +78,7 @@ def visualize(
     if out_path is not None:
         out_path = out_path if out_path.suffix else _with_ending(out_path, is_page)
         check_output(out_path, force=force)
-    audio.probe(audio_path)  # its fault is the user's first
+    audio.probe(audio_path)  # report a bad audio file before any problem with runs
     names = [run_name] if compare_name is None else [run_name, compare_name]
     runs = [find_run(config.work_dir / "runs", name) for name in names]
     detectors = [_load(run, config.encoder_path) for run in runs]
@@ -101,11 +102,11 @@ def visualize(
 
 
 def _load(run: Path, encoder: Path | None) -> Detector:
-    """With the heads of its tasks, where they are of this version."""
+    """Load a run with its task heads, if they are from this version."""
     try:
         return Detector.load(run, with_heads=True, encoder=encoder)
     except HeadVersionError as error:
-        say(f"nothing is drawn of the tasks of {run.name}: {error}")
+        say(f"the tasks of {run.name} are not drawn: {error}")
         return Detector.load(run, encoder=encoder)
 
 
@@ -114,7 +115,7 @@ def _with_ending(path: Path, is_page: bool) -> Path:
 
 
 def _write(config: Config, audio_path: Path, content: bytes, is_page: bool) -> Path:
-    """Write the picture or the page where no other has its place; returns its path."""
+    """Write the picture or page under a free name; return its path."""
     outputs = outputs_of(audio_path, config.work_dir / "figures")
     with outputs.alone():
         stem = free_path(
@@ -129,7 +130,7 @@ def _write(config: Config, audio_path: Path, content: bytes, is_page: bool) -> P
 
 
 def _is_page(out_path: Path | None, as_page: bool) -> bool:
-    """Whether a page is requested, by the option or by the file's ending."""
+    """Whether a page is requested, by the option or by the file's extension."""
     if out_path is None or not out_path.suffix:
         return as_page
     has_ending = out_path.suffix.lower() == ".html"
@@ -150,18 +151,18 @@ def _check_comparable(detectors: Sequence[Detector], is_page: bool) -> None:
 
 
 def _count_windows(detector: Detector, audio_path: Path, start_s: float) -> int:
-    """How many clips, one behind the other, a page shows of a recording."""
+    """Number of consecutive clips that a page shows of a recording."""
     left_s = min(audio.probe(audio_path).duration_s - start_s, LONGEST_S)
     return 1 + max(0, math.ceil((left_s - detector.duration_s) / _step_s(detector)))
 
 
 def _step_s(detector: Detector) -> float:
-    """From one clip to the next, so that the frame scores of both are on one grid."""
+    """Time from one clip to the next, chosen so that all frame scores lie on one grid."""
     return detector.card.grid.n_frames * detector.card.grid.hop_s
 
 
 def _view(name: str, detector: Detector, audio_path: Path, start_s: float, is_page: bool) -> View:
-    """What a network makes of a clip, or on a page of all clips of a recording."""
+    """A network's view of a clip or, on a page, of all clips of a recording."""
     n_windows = _count_windows(detector, audio_path, start_s) if is_page else 1
     starts_s = [start_s + i * _step_s(detector) for i in range(n_windows)]
     parts = [detector.inspect(audio_path, start_s=each_s) for each_s in starts_s]
@@ -170,7 +171,7 @@ def _view(name: str, detector: Detector, audio_path: Path, start_s: float, is_pa
 
 
 def _clip(detector: Detector, view: View, audio_path: Path, truth: Truth) -> Clip:
-    """The clip with its audio, and with the events that the run's post-processing finds in it."""
+    """The clip with its audio, and the events detected in it with the run's post-processing."""
     rate, start_s = detector.card.sample_rate, view.start_s
     duration_s = view.end_s - start_s
     waveform = audio.read(audio_path, rate, start_s=start_s, duration_s=duration_s)
@@ -194,20 +195,20 @@ def _draw(
 
 
 def _labels(labels_path: Path, audio_path: Path) -> Sequence[Event]:
-    """The events of a label file, which may be of another recording."""
+    """Read the events of a label file; warn if they seem to belong to another recording."""
     events = labels_of_file(labels_path, audio_path)
     duration_s = audio.probe(audio_path).duration_s
     end_s = max((event.offset_s for event in events), default=0)
     if end_s > duration_s + TOLERANCE_S:
         say(
             f"warning: {labels_path} has events up to {end_s:.2f} s, and {audio_path} ends at "
-            f"{duration_s:.2f} s: is it of another recording?"
+            f"{duration_s:.2f} s: do they belong to another recording?"
         )
     return events
 
 
 def _truth(config: Config, audio_path: Path, labels_path: Path | None, view: View) -> Truth:
-    """The true events of the clip, if they are known."""
+    """True events of the clip, if they are known."""
     if labels_path is not None:
         return view.within(_labels(labels_path, audio_path))
     store_path = store_of_wav(config.work_dir, audio_path)

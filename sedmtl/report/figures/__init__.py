@@ -8,7 +8,7 @@ scales with the figures, so that both agree.
 from contextlib import chdir
 from pathlib import Path
 
-with chdir(Path(__file__).parent):  # matplotlib obeys a matplotlibrc of the current folder
+with chdir(Path(__file__).parent):  # matplotlib would obey a matplotlibrc in the current folder
     import matplotlib
 
 from sedmtl.report.figures.canvas import colours, encode, encode_for, encode_map, save

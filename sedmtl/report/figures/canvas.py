@@ -1,4 +1,4 @@
-"""Empty figures, their typography, their files."""
+"""Figures: creation, typography and files."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ PRINT: dict[Any, Any] = {
     "hatch.linewidth": 0.5,
     "text.parse_math": False,  # a name may hold a dollar sign
 }
-"""Sizes in points, for a figure printed at its own size: two columns of a journal."""
+"""Sizes in points, for a figure printed at full size: two columns of a journal."""
 
 FILES: dict[Any, Any] = {"pdf.fonttype": 42, "svg.hashsalt": "sedmtl"}
-"""Text in a PDF stays text."""
+"""Settings for files: text in a PDF stays text, and SVG ids are reproducible."""
 
 UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""Without dates, figures of the same data have the same bytes."""
+"""Metadata without dates, so that figures of the same data have the same bytes."""
 
 
 def new_figure(width_in: float, height_in: float, dpi: int) -> Figure:
@@ -55,19 +55,19 @@ def new_figure(width_in: float, height_in: float, dpi: int) -> Figure:
 
 
 def save(figure: Figure, path: Path, *, force: bool | None = None) -> None:
-    """Write a figure as `encode_for` makes it.
+    """Write a figure; the extension determines the format.
 
     Raises:
-        SedmtlError: There is no such format, or the file cannot be written, or is the user's.
+        SedmtlError: The format is unknown, or the file cannot be written or is the user's.
     """
     write_output(path, encode_for(figure, path), force=force)
 
 
 def encode_for(figure: Figure, path: Path) -> bytes:
-    """A figure as a file whose extension determines the format.
+    """Encode a figure in the format of a path's extension.
 
     Raises:
-        SedmtlError: There is no such format.
+        SedmtlError: The format is unknown.
     """
     try:
         return encode(figure, path.suffix.removeprefix(".").lower())
@@ -78,7 +78,7 @@ def encode_for(figure: Figure, path: Path) -> bytes:
 
 
 def encode(figure: Figure, kind: str) -> bytes:
-    """A figure as a file: png, pdf or svg; matplotlib's warnings, of missing glyphs, are said."""
+    """Encode a figure as png, pdf or svg; print matplotlib's warnings about missing glyphs."""
     content = io.BytesIO()
     with rc_context(FILES), warnings.catch_warnings(record=True) as warned:
         figure.savefig(content, format=kind, metadata=UNDATED.get(kind, {}))
@@ -88,7 +88,7 @@ def encode(figure: Figure, kind: str) -> bytes:
 
 
 def encode_map(values: npt.NDArray[np.floating], low: float, high: float, cmap: str) -> bytes:
-    """Values (height, width), the top row first, as a PNG with one pixel per value."""
+    """Encode values (height, width), top row first, as a PNG with one pixel per value."""
     content = io.BytesIO()
     imsave(content, values, vmin=low, vmax=high, cmap=cmap, format="png")
     return content.getvalue()

@@ -25,38 +25,38 @@ from sedmtl.report.figures.truth import draw_strip, lanes_of, mark
 from sedmtl.report.figures.view import Scale, View, mel_ticks, short_names, shorten
 
 MAX_CLASSES = 12
-"""More rows than this leave no room for the other panels on a page of a journal."""
+"""Most classes: more rows would leave no room for the other panels on a journal page."""
 
 WIDTH_IN = 7.16
-"""Two columns of an IEEE journal."""
+"""Width of two columns of an IEEE journal."""
 
 MEL_IN, CURVES_IN, TITLE_IN, LANE_IN, NOTHING_IN = 0.85, 0.5, 0.22, 0.13, 0.01
 ROW_IN = (0.135, 0.165)
-"""Row height per class for one network and for two, which need two bars."""
+"""Row height per class, for one network and for two, which need two bars."""
 
 N_CHARACTERS = (24, 17)
 """Maximum length of a class name, for one network and for two."""
 
 KEY_IN, KEY_PITCH_IN = 0.07, 0.42
 BARS = (("#3b2a6e", ""), ("#d8d2ec", "/////"))
-"""Bars of the first and the second network: dark and light, distinct in greyscale."""
+"""Colour and hatching of the bars of both networks: dark and light, distinct in greyscale."""
 
 
 def figure_3(
     views: Sequence[View], title: str, shown: Sequence[str], truth: Sequence[Event] | None = None
 ) -> Figure:
-    """Draw the views of networks of a clip.
+    """Draw one or two networks' views of a clip.
 
     Panels: 1 log-mel, 2 its reconstruction, 3 and 4 attention over mel bins for the first two of
     the shown classes, 5 frame scores, 6 attention over time, 7 clip scores (paper, figure 3). Below
-    them are those of auxiliary tasks that a network has learned.
-    Panels to compare share a colour scale: 1 and 2, 3 and 4, and each panel across networks.
+    them are the panels of auxiliary tasks that a network was trained on.
+    Panels to be compared share a colour scale: 1 and 2, 3 and 4, and each panel across networks.
 
     Args:
-        views: Views of one clip by one or two networks of the same classes, one column each.
-        title: Shown on top.
-        shown: Names of the classes of panels 5 to 7, from above.
-        truth: The true events, if they are known: shown above panel 1 and outlined in the others.
+        views: Views of one clip by one or two networks with the same classes, one column each.
+        title: Title at the top.
+        shown: Names of the classes of panels 5 to 7, from the top.
+        truth: The true events, if known: shown above panel 1 and outlined in the others.
     """
     with rc_context(PRINT):
         papers, events, n = panels_of(views, shown), truth or (), len(views)
@@ -91,7 +91,7 @@ def figure_3(
 
 
 def _last(panels: Sequence[Panel]) -> int:
-    """Row of the last that is more than a line of text; the strip above the first has row 0."""
+    """Row of the last panel that is not just a line of text; the strip at the top is row 0."""
     return max(i for i, panel in enumerate(panels, start=1) if not panel.is_empty)
 
 
@@ -109,7 +109,7 @@ def _draw_panel(
 ) -> None:  # fmt: skip
     title, values, reason = panel.titles[column], panel.maps[column], panel.reasons[column]
     title = title if panel.of is None else f"{title}: {short[panel.of]}"
-    if panel.is_empty:  # a line in place of a panel
+    if panel.is_empty:  # a line of text instead of a panel
         axis.set_axis_off()
         text = f"{title}: left out, {reason}" if reason else title
         axis.set_title(text, loc="left", color="0.35" if reason else "black")
@@ -179,7 +179,7 @@ def _draw_keys(
     figure: Figure, grid: GridSpec, heights_in: Sequence[float], panels: Sequence[Panel],
     views: Sequence[View],
 ) -> None:  # fmt: skip
-    """The colour bars, one below the other, each with the numbers of its panels."""
+    """Draw the colour bars, one below the other, each with the numbers of its panels."""
     keys: dict[tuple[str, str, Scale], list[str]] = {}
     for panel in panels:
         if not panel.is_empty and not panel.curves:
@@ -193,14 +193,14 @@ def _draw_keys(
         mappable = ScalarMappable(_norm(scale), cmap)
         bar = figure.colorbar(mappable, cax=axis, orientation="horizontal")
         axis.set_title(f"{', '.join(numbers)}  {unit}", loc="left")
-        if scale.root:  # its own ticks would crowd at the upper end
+        if scale.root:  # default ticks would crowd at the upper end
             ticks = [scale.high * share for share in (0, 1 / 4, 1)]
             bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
     _draw_legend(figure.add_subplot(places[len(keys)]), views)
 
 
 def _draw_curves_key(figure: Figure, grid: GridSpec, panels: Sequence[Panel]) -> None:
-    """What the curves mean, beside them."""
+    """Draw the legend of the curves next to them."""
     for row, panel in enumerate(panels, start=1):
         if panel.curves:
             drawn = [axis for axis in figure.axes if axis.get_title("left") in panel.titles]
@@ -212,7 +212,7 @@ def _draw_curves_key(figure: Figure, grid: GridSpec, panels: Sequence[Panel]) ->
 
 
 def _draw_legend(axis: Axes, views: Sequence[View]) -> None:
-    """What bars and hatching mean."""
+    """Draw the legend of bars and hatching."""
     axis.set_axis_off()
     signs = [
         Patch(facecolor=colour, hatch=hatch, edgecolor=BARS[0][0], label=f"({letter})")
@@ -225,7 +225,7 @@ def _draw_legend(axis: Axes, views: Sequence[View]) -> None:
 
 
 def _draw_clip_scores(axis: Axes, views: Sequence[View], shown: Sequence[str]) -> None:
-    """Panel 7: beside the last panel of classes, row by row."""
+    """Draw panel 7 next to the last panel of classes, row by row."""
     thickness = 0.8 / len(views)
     for i, (view, (colour, hatch)) in enumerate(zip(views, BARS, strict=False)):
         places = np.arange(len(shown)) + (i - (len(views) - 1) / 2) * thickness

@@ -19,33 +19,33 @@ NO_ATTENTION = "this network has none"
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves over the frame scores' frames (T'), if the network predicts them."""
+    """Curves at the frames of the frame scores; None if the network does not predict them."""
 
     count: Values | None
     active: Values | None
 
     @property
     def names(self) -> list[str]:
-        """Of those that there are."""
+        """Names of the curves that exist."""
         words = {"count of events": self.count, "activity": self.active}
         return [word for word, values in words.items() if values is not None]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A row of the figure: one map of each network, on a common colour scale.
+    """A row of the figure: one map per network, on a common colour scale.
 
     Without maps it is a line of text: why there are none, or the title alone.
 
     Attributes:
         titles: Number and name, by network.
-        maps: (T, n) frames by mel bins, the lowest first, or by classes; None where a network has
-            no such map.
+        maps: (T, n) frames by mel bins, the lowest first, or by classes; None if a network has no
+            such map.
         reasons: Why a network has no such map.
-        cmap: Name of matplotlib's colour map; all have increasing lightness, for greyscale.
+        cmap: Name of a matplotlib colour map; all have increasing lightness, for greyscale.
         of: The class that the maps show, if only one.
         names: Names of the n rows, if they are classes.
-        curves: Of each network, in place of maps.
+        curves: Curves of each network, instead of maps.
     """
 
     titles: Sequence[str]
@@ -60,17 +60,17 @@ class Panel:
 
     @property
     def number(self) -> str:
-        """That of its titles."""
+        """The panel's number, from its titles."""
         return self.titles[0].partition(" ")[0]
 
     @property
     def is_empty(self) -> bool:
-        """Whether no network has such a map, or curve."""
+        """Whether no network has such a map or curve."""
         return all(each is None for each in self.maps) and not self.curves
 
 
 def panels_of(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
-    """The panels 1 to 6, from above, with the names of classes to show.
+    """Panels 1 to 6, from the top, for the classes to show.
 
     Panels 1 and 2 share a colour scale, and so do panels 3 and 4, which show the first two classes.
     """

@@ -24,7 +24,7 @@ LINES = tuple(
     for dashes in ("-", "--", ":")
     for colour in ("#440154", "#e07b00", "#1f9e89", "#b5367a", "#4c72b0", "#767676")
 )
-"""Colours that also differ in lightness; then the same, dashed."""
+"""Colours that also differ in lightness, first with solid, then with dashed lines."""
 
 
 def draw_score_curves(folder: Path, rows: Sequence[Row], *, force: bool | None = None) -> None:
@@ -39,7 +39,7 @@ def draw_score_curves(folder: Path, rows: Sequence[Row], *, force: bool | None =
 
 
 def score_curves(rows: Sequence[Row]) -> Iterator[tuple[ScoredData, Figure]]:
-    """One figure per scored data: a line per network with localisation metrics, mean over folds."""
+    """Yield one figure per scored data: each network with localisation metrics, mean over folds."""
     for data, group in by_data(row for row in rows if row.measured):
         yield data, _draw(data.title, group)
 

@@ -1,6 +1,6 @@
-"""Below the seven panels of figure 3: what auxiliary tasks of the runs predict, if there are any.
+"""Predictions of auxiliary tasks, in panels below the seven of figure 3.
 
-Panels have the numbers from 8 on, in the order of `task_panels`, as far as a network has them.
+Existing panels are numbered from 8, in the order of `task_panels`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOT_LEARNED = "this network has not learned it"
 
 
 def task_panels(views: Sequence[View], shown: Sequence[str]) -> list[Panel]:
-    """The panels that one of the networks has, with the names of classes to show."""
+    """Panels that at least one of the networks has, for the classes to show."""
     found = [*_maps(views, shown), *_curves(views), *_scenes(views)]
     return [
         replace(panel, titles=[f"{number}  {title}" for title in panel.titles])
@@ -58,7 +58,7 @@ def _curves(views: Sequence[View]) -> Iterator[Panel]:
 
 
 def _scenes(views: Sequence[View]) -> Iterator[Panel]:
-    """A line of text."""
+    """The likeliest scenes, as a line of text."""
     if all(view.inspection.tasks.scene is None for view in views):
         return
     length = 40 // len(views)
@@ -74,7 +74,7 @@ def _scenes(views: Sequence[View]) -> Iterator[Panel]:
 
 
 def draw_curves(axis: Axes, curves: Curves, view: View, truth: Sequence[Event]) -> None:
-    """Activity as an area, the number of events as a line, the true number as a dashed one."""
+    """Draw activity as an area, the event count as a line, and the true count as a dashed line."""
     edges_s, top = view.inspection.frame_edges_s, 1.0
     if curves.active is not None:
         axis.stairs(curves.active, edges_s, fill=True, color="#d8d2ec", label="activity")

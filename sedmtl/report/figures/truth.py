@@ -17,7 +17,7 @@ OUTLINE: dict[str, Any] = {
     "fill": False, "edgecolor": "white", "linewidth": 0.7,
     "path_effects": [withStroke(linewidth=1.7, foreground="black")],
 }  # fmt: skip
-"""White on black is visible on every colour of a map, also in greyscale."""
+"""White on black is visible on every colour of a map, even in greyscale."""
 
 
 class Named(NamedTuple):
@@ -30,7 +30,7 @@ class Named(NamedTuple):
 
     @property
     def end_s(self) -> float:
-        """The earliest position of the next one."""
+        """The earliest position of the next event in the row."""
         return max(self.event.offset_s, self.name_s + self.name_width_s)
 
 
@@ -43,9 +43,9 @@ def lanes_of(
     limits_s: tuple[float, float],
     character_s: float = 0.0,
 ) -> Lanes:
-    """Arrange events and the short forms of their labels in as few rows as possible.
+    """Arrange events and their short labels in as few rows as possible.
 
-    On a time axis with these limits a character is so wide; by default names are ignored.
+    `character_s` is the width of a character on the time axis; by default labels are ignored.
     """
     lanes: list[list[Named]] = []
     for event in sorted(truth, key=lambda event: event.onset_s):
@@ -60,7 +60,7 @@ def lanes_of(
 
 
 def draw_strip(axis: Axes, lanes: Lanes, are_known: bool) -> None:
-    """A bar with its name for each event; nothing if the truth is unknown."""
+    """Draw a named bar for each event; nothing if the truth is unknown."""
     if not are_known:
         axis.set_axis_off()
         return

@@ -1,4 +1,4 @@
-"""What figures and pages show of a clip: the classes and the scales."""
+"""Content that figures and pages share: a network's view of a clip, its classes and scales."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class View:
         end_s: End of the clip, including padding.
         frame_meaning: Meaning of the network's frame scores.
         no_decoder: Why there is no reconstruction, if there is none.
-        n_windows: How many clips, one behind the other, it is of.
-        known: What the network was told beside weak labels.
+        n_windows: Number of consecutive clips it covers.
+        known: What the network was trained on besides weak labels.
     """
 
     name: str
@@ -47,7 +47,7 @@ class View:
 
     @classmethod
     def of(cls, name: str, card: ModelCard, inspection: Inspection, start_s: float = 0.0) -> Self:
-        """The view of a run's network, by its card."""
+        """The view of a run's network, given its card."""
         view = cls(name, inspection, start_s, start_s + card.duration_s, card.network.frame_meaning)
         view = replace(view, known=tuple(card.training.get("known", ())))
         if not card.network.task_modules:
@@ -61,7 +61,7 @@ class View:
 
     @property
     def is_padded(self) -> bool:
-        """Whether the clip is longer than its audio."""
+        """Whether the clip extends beyond its audio."""
         return self.audio_end_s < self.end_s
 
     @property
@@ -90,16 +90,16 @@ class View:
         return [e for e in events if e.onset_s < self.end_s and e.offset_s > self.start_s]
 
     def rows(self, names: Sequence[str]) -> list[int]:
-        """Row numbers of classes in the inspection."""
+        """Row indices of classes in the inspection."""
         return [self.inspection.classes.index(name) for name in names]
 
     def of_classes(self, values: Values | None, names: Sequence[str]) -> Values | None:
-        """The rows of some classes, if there are values: (C, …) -> (n, …)."""
+        """Select the rows of classes, if there are values: (C, …) -> (n, …)."""
         return None if values is None else values[self.rows(names)]
 
 
 class Scale(NamedTuple):
-    """From values to colours: `low` is the first colour, `high` the last.
+    """Mapping of values to colours: `low` is the first colour, `high` the last.
 
     Attributes:
         root: Whether colours follow the square root, because most attention weights are small.
@@ -113,10 +113,10 @@ class Scale(NamedTuple):
 def choose_classes(
     views: Sequence[View], events: Iterable[Event | Detection] | None, max_classes: int
 ) -> list[str]:
-    """The most relevant classes: those of events, then the likeliest ones for any network.
+    """Choose the most relevant classes: those of events, then those any network scores highest.
 
     Returns:
-        Their names, the likeliest first.
+        Their names, in descending order of score.
     """
     names = views[0].inspection.classes
     score = np.max([view.inspection.clip[view.rows(names)] for view in views], axis=0)
@@ -127,21 +127,21 @@ def choose_classes(
 
 
 def spectrum_scale(views: Sequence[View]) -> Scale:
-    """The common scale of log-mels and reconstructions, so that they can be compared."""
+    """Common scale of log-mels and reconstructions, so that they can be compared."""
     audible = [view.inspection.logmel[: view.n_audio_frames].ravel() for view in views]
     low, high = np.quantile(np.concatenate(audible), [0.005, 0.995])
     return Scale(float(low), float(max(high, low + 1e-3)))
 
 
 def weight_scale(weights: Sequence[Values | None]) -> Scale:
-    """The common scale of attention weights that are compared, as far as there are any."""
+    """Common scale of attention weights that are compared; missing ones are ignored."""
     known = [each for each in weights if each is not None]
     high = max((float(np.quantile(each, 0.9995)) for each in known), default=1.0)
     return Scale(0.0, high, root=True)
 
 
 def score_scale(views: Sequence[View]) -> Scale:
-    """The scale of frame scores: [0, 1], or wider for scores outside it."""
+    """Scale of frame scores: [0, 1], or wider for scores outside it."""
     lowest = min(float(view.inspection.frame.min()) for view in views)
     highest = max(float(view.inspection.frame.max()) for view in views)
     return Scale(min(0.0, lowest), max(1.0, highest))
@@ -161,7 +161,7 @@ def round_ticks(low: float, high: float, max_steps: int) -> list[float]:
 
 
 def mel_ticks(mel_hz: Values, min_share: float) -> list[Tick]:
-    """Round frequencies to label an axis of mel bins with; 0 is the centre of the lowest.
+    """Round frequencies as labels of a mel axis, on which 0 is the centre of the lowest bin.
 
     Args:
         mel_hz: (F,) centres, ascending.
@@ -185,7 +185,7 @@ def shorten(name: str, n_characters: int) -> str:
 
 
 def short_names(names: Iterable[str], n_characters: int) -> dict[str, str]:
-    """A short form of each name; a common start is dropped where two would be equal."""
+    """A short form of each name; a common start is dropped if two forms would be equal."""
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         groups.setdefault(shorten(name, n_characters), []).append(name)

@@ -1,4 +1,4 @@
-"""The best and worst clips of a network, and what the page shows of each."""
+"""The best and worst clips of a network, and their content on the page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Pick(NamedTuple):
         run: The run that held it out.
         row: Its row in that run's scores.
         precision: Average precision of the clip's own ranking of the classes.
-        cross_entropy: Binary, mean over classes, in nats.
+        cross_entropy: Binary cross-entropy, mean over classes, in nats.
     """
 
     run: ScoredRun
@@ -72,7 +72,7 @@ class Pick(NamedTuple):
 
     @property
     def score(self) -> Stored:
-        """(C,) the clip scores at the epoch chosen by validation."""
+        """(C,) clip scores at the epoch chosen by validation."""
         score: Stored = self.run.scores.score["honest"][self.row]
         return score
 
@@ -82,9 +82,9 @@ class Pick(NamedTuple):
 
     @property
     def window(self) -> int:
-        """Of the windows of a longer recording, the one to show: where a true class scores highest.
+        """Index of the window to show of a longer recording: where a true class scores highest.
 
-        Counted from the first; 0 of a clip.
+        0 for a clip that is one row.
         """
         scores = self.run.scores
         if scores.windows is None or scores.window_score is None:
@@ -94,13 +94,13 @@ class Pick(NamedTuple):
         return int(of_true.max(axis=1).argmax())
 
     def part(self, view: View) -> str:
-        """Which part of a longer recording is shown; empty if it is all of it."""
+        """The part of a longer recording that is shown, as text; empty if it is shown whole."""
         scores, duration_s = self.run.scores, float(self.run.scores.durations_s[self.row])
         is_longer = scores.windows is not None and duration_s > scores.duration_s
         return f"{view.times} of {duration_s:.1f} s" if is_longer else ""
 
     def view(self, logmel: Stored | None, tasks: TaskPredictions | None = None) -> View:
-        """What was scored, with the log-mel and what tasks predict if they are known."""
+        """View of what was scored, with the log-mel and task predictions if available."""
         scores, card = self.run.scores, self.run.card
         blank = np.zeros((card.n_frames, card.n_mels), np.float32)
         row, start_s, duration_s = self.row, 0.0, scores.duration_s
@@ -123,7 +123,7 @@ class Pick(NamedTuple):
 
 
 def judge(scores: HeldOutScores) -> tuple[Values, Values]:
-    """Rate each held-out clip of a run, at the epoch chosen by validation.
+    """Rate each held-out clip of a run at the epoch chosen by validation.
 
     Returns:
         (n,) average precision of the clip's own ranking of the classes, NaN for a clip without
@@ -137,9 +137,9 @@ def judge(scores: HeldOutScores) -> tuple[Values, Values]:
 
 
 def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
-    """The best clips, best first, and the worst, worst first; no clip is in both.
+    """Choose the best clips, best first, and the worst, worst first; no clip is in both.
 
-    They are ranked by average precision, and ties, which are many at 1, by cross-entropy.
+    They are ranked by average precision; ties, of which there are many at 1, by cross-entropy.
     """
     picks = [
         Pick(run, row, float(precision), float(entropy))
@@ -153,11 +153,11 @@ def choose(runs: Sequence[ScoredRun]) -> tuple[list[Pick], list[Pick]]:
 
 
 def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
-    """Read an array of clips of one network.
+    """Read an array for clips of one network.
 
     Args:
-        path: The store of features or of mixtures.
-        array: `waveform`, or what networks take.
+        path: The feature or mixture store.
+        array: `waveform`, or a network input.
         picks: The clips.
 
     Raises:
@@ -182,7 +182,7 @@ def read_stored(path: Path, array: str, picks: Sequence[Pick]) -> list[Stored]:
 
 
 def standardise(picks: Sequence[Pick], logmels: Sequence[Stored]) -> list[Stored]:
-    """Log-mels as the run of each clip takes them."""
+    """Standardise log-mels as in the run of each clip."""
     return [
         pick.run.card.build_standardiser()(torch.from_numpy(logmel)).numpy()
         for pick, logmel in zip(picks, logmels, strict=True)
@@ -190,7 +190,7 @@ def standardise(picks: Sequence[Pick], logmels: Sequence[Stored]) -> list[Stored
 
 
 def read_recording(config: Config, pick: Pick) -> Stored:
-    """The audio that is shown of one's own recording, from its file.
+    """Read the shown part of a custom recording from its file.
 
     Raises:
         SedmtlError: `corpus.clips` has no such file, or it cannot be read.
@@ -201,7 +201,7 @@ def read_recording(config: Config, pick: Pick) -> Stored:
 
 
 def _is_of(store: Store, row: int, pick: Pick) -> bool:
-    """Whether a row of a store, if there is one, is the clip that was scored."""
+    """Whether a row of a store (-1 if there is none) is the clip that was scored."""
     scores, clips = pick.run.scores, store.clips
     return (
         row >= 0
@@ -214,7 +214,7 @@ def _is_of(store: Store, row: int, pick: Pick) -> bool:
 def picture(
     pick: Pick, logmel: Stored | None, tasks: TaskPredictions | None = None
 ) -> dict[str, Any]:
-    """What the page shows of a clip, except its audio; the log-mel (T, F) is standardised."""
+    """Content of the page for a clip, except its audio; the log-mel (T, F) is standardised."""
     view = pick.view(logmel, tasks)
     truth, found = view.within(pick.truth), view.within(pick.detected())
     shown = choose_classes([view], truth, MAX_CLASSES)
@@ -241,7 +241,7 @@ def picture(
 def _strip(
     view: View, name: str, truth: Sequence[Event], found: Sequence[Detection]
 ) -> Mapping[str, Any]:
-    """The frame scores of a class."""
+    """Content of the page for the frame scores of a class."""
     (row,), clip = view.rows([name]), view.inspection
     frame = clip.frame[row]
     at_s = float(clip.frame_edges_s[int(frame.argmax())])
@@ -257,7 +257,7 @@ def _strip(
 
 
 def _classes(pick: Pick) -> list[dict[str, Any]]:
-    """The true classes and the likeliest, by clip score."""
+    """The true and the highest-scoring classes, by clip score."""
     target, is_tagged = pick.run.scores.target[pick.row], pick.run.card.tagged(pick.score)
     order = np.argsort(-pick.score, kind="stable")
     return [

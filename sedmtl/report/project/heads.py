@@ -1,4 +1,4 @@
-"""What the heads of runs make of stored clips."""
+"""Predictions of the task heads of runs for stored clips."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sedmtl.report.project.clips import Pick, Stored, read_stored, standardise
 def predict_tasks(
     path: Path, picks: Sequence[Pick], logmels: Sequence[Stored]
 ) -> list[TaskPredictions]:
-    """What the heads of each clip's run make of it; nothing of runs without heads.
+    """Predict each clip's tasks with the heads of its run; empty for runs without heads.
 
     Args:
-        path: The store of features.
+        path: The feature store.
         picks: The clips.
-        logmels: Of each, as stored.
+        logmels: Log-mel of each, as stored.
 
     Raises:
-        SedmtlError: As of `read_stored`; or a run is damaged.
+        SedmtlError: As in `read_stored`, or a run is damaged.
     """
     network = picks[0].run.card.network
     if not any(pick.run.card.heads for pick in picks):

@@ -12,7 +12,7 @@ from sedmtl.metrics.confusion import Confusion
 from sedmtl.report.project.networks import Network
 
 FULL_COLOUR = 0.5
-"""An excess of at least this has the full colour: few confusions are more frequent."""
+"""Excess from which a cell has the full colour; few confusions are more frequent."""
 
 N_PAIRS = 10
 SURE = 2.0
@@ -46,7 +46,7 @@ def _precision(value: float) -> Cell:
 
 
 def confusion_table(network: Network) -> dict[str, Any]:
-    """How often each class is tagged by true class, and the most significant confusions."""
+    """How often each class is tagged, by true class, and the most significant confusions."""
     classes, found = network.row.classes, network.confusion()
     rows = [
         (name, [_confusion(found, classes, true, other) for other in range(len(classes))])

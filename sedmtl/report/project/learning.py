@@ -42,9 +42,9 @@ class Chart:
 
 
 def charts_of(network: Network) -> list[Chart]:
-    """The loss, micro-P with the epochs chosen by validation, weights; none without records.
+    """Charts of the loss, micro-P (with the chosen epochs) and task weights; none without records.
 
-    Epochs whose value is not a number are left out of the line.
+    Epochs whose value is not finite are left out of the line.
     """
     runs = [records for records in network.records if records]
     if not runs:
@@ -65,7 +65,7 @@ def charts_of(network: Network) -> list[Chart]:
 
 
 def _weights(runs: Sequence[Sequence[Record]]) -> Iterator[Chart]:
-    """Weights of auxiliary tasks, of those that change."""
+    """Charts of the auxiliary task weights that change."""
     keys = [key for key in runs[0][0] if key == "alpha" or key.endswith("_alpha")]
     for key in keys:
         values = [[record.get(key, math.nan) for record in records] for records in runs]
@@ -76,7 +76,7 @@ def _weights(runs: Sequence[Sequence[Record]]) -> Iterator[Chart]:
 
 
 def _line(kind: str, records: Sequence[Record]) -> Line:
-    """The known values of a run by epoch."""
+    """Finite values of a run by epoch."""
     values = [record["loss"] if kind == "loss" else record[kind]["micro_p"] for record in records]
     return _points(kind, records, values)
 
@@ -116,7 +116,7 @@ def _chart(
 
 
 def _ends(lines: Sequence[Line]) -> Iterator[str]:
-    """Text alternative to the lines: their means over runs at both ends."""
+    """Describe the lines in words: their means over runs at both ends."""
     for kind in dict.fromkeys(line.kind for line in lines):
         points = [line.points for line in lines if line.kind == kind and line.points]
         if points:

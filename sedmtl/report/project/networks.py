@@ -16,7 +16,7 @@ from sedmtl.metrics import confusion
 from sedmtl.metrics.confusion import Confusion
 
 MAX_DETAILED = 3
-"""Up to this many networks are all shown in detail; of more, the best on each store."""
+"""Up to this many networks are all shown in detail; if there are more, the best on each store."""
 
 Record = Mapping[str, Any]
 """A line of `metrics.jsonl`."""
@@ -67,7 +67,7 @@ def networks_of(rows: Sequence[Row]) -> list[Network]:
 
 
 def choose_detailed(networks: Sequence[Network]) -> list[Network]:
-    """The networks to show in detail: all if few, else the best on each store by micro-P."""
+    """Choose the networks to show in detail: all if few, else the best on each store by micro-P."""
     if len(networks) <= MAX_DETAILED:
         return list(networks)
     return [
@@ -85,7 +85,7 @@ def _epochs_of(folder: Path) -> list[Record]:
 
 
 def _is_record(record: Any) -> bool:
-    """Whether it has the values of an epoch that the page shows."""
+    """Whether a record has all values of an epoch that the page shows."""
     if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
         return False
     scores = [record.get(part) for part in ("validation", "held_out")]

@@ -53,7 +53,7 @@ def report(
 
     Raises:
         SedmtlError: A run does not exist or is not finished, there are no runs, or the page cannot
-            be written, or is the user's and not to be overwritten by `force`.
+            be written, or is the user's and `force` is not set.
     """
     path, runs_dir = out_path or config.work_dir / "report.html", config.work_dir / "runs"
     check_output(path, force=force)
@@ -72,7 +72,7 @@ def report(
 def _page(
     config: Config, rows: Sequence[Row], unfinished: Sequence[str], outdated: Sequence[str]
 ) -> str:
-    """HTML that needs no other file and no network."""
+    """Self-contained HTML."""
     networks = networks_of(rows)
     detailed = choose_detailed(networks)
     by_store = [(data.title, group) for data, group in by_data(networks)]
@@ -139,7 +139,7 @@ def _galleries(config: Config, networks: Sequence[Network]) -> list[dict[str, An
 
 
 def _clips(config: Config, network: Network, picks: Sequence[Pick]) -> list[dict[str, Any]]:
-    """What the page shows of clips, with log-mel and audio as far as they are there."""
+    """Content of the page for clips, with log-mel and audio if available."""
     run, missing = network.runs[0], []
     path = config.work_dir / "features" / f"{run.data.store}.h5"
     logmels: Sequence[Stored | None] = [None] * len(picks)
@@ -168,7 +168,7 @@ def _clips(config: Config, network: Network, picks: Sequence[Pick]) -> list[dict
 def _waveforms(
     config: Config, run: ScoredRun, picks: Sequence[Pick]
 ) -> Sequence[Stored | SedmtlError]:
-    """The audio of clips, from their mixture store or from one's own recordings."""
+    """Read the audio of clips from their mixture store or the custom recordings."""
 
     def attempt(pick: Pick) -> Stored | SedmtlError:
         try:
@@ -210,7 +210,7 @@ def _facts(recipe: Mapping[str, Any], epoch: int, records: Sequence[Record]) -> 
 
 
 def _configs(networks: Sequence[Network]) -> list[tuple[str, str]]:
-    """Each data.yaml, with the stores made from it."""
+    """Texts of the `data.yaml` versions, with the names of the stores made from each."""
     stores: dict[str, dict[str, None]] = {}
     for run in chain.from_iterable(network.runs for network in networks):
         stores.setdefault(run.facts.get("config", ""), {})[run.data.store] = None

@@ -1,4 +1,4 @@
-"""What the tasks of a run predict for a clip, as the page shows it."""
+"""Task predictions for a clip as content of the page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ N_MASKS = 2
 
 
 def encoded_map(values: Values, scale: Scale, cmap: str) -> Markup:
-    """Values (height, width), the top row first, as a picture in a page."""
+    """Encode values (height, width), top row first, as a picture in a page."""
     return data_uri(plots.encode_map(values, scale.low, scale.high, cmap), "image/png")
 
 
 def predicted(view: View, shown: Sequence[str]) -> dict[str, Any]:
-    """The maps, curves and scenes of a view, the masks of the first of the classes."""
+    """Maps, curves and scenes that a network predicts, and masks of the first shown classes."""
     tasks, maps = view.inspection.tasks, []
     if tasks.denoised is not None:
         maps.append(("Log-mel without the scene", tasks.denoised, spectrum_scale([view]), "magma"))

@@ -99,7 +99,7 @@
     turnPage();
     readPlayhead();
   }
-  // Of a recording wider than the page, the playhead stays in sight.
+  // If a recording is wider than the page, keep the playhead in view.
   function turnPage() {
     if (panels.scrollWidth <= panels.clientWidth) return;
     const map = areas[0].getBoundingClientRect();
