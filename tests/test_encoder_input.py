@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from encoder_files import WEIGHTS, write_onnx, write_tflite
 
@@ -154,6 +155,23 @@ def test_another_file_than_a_runs_is_refused_with_where_its_own_was(tmp_path):
 
 def test_a_hop_that_is_no_multiple_of_a_frame_is_refused(tmp_path):
     refused(write_onnx(tmp_path / "e.onnx"), "hop_s should be a multiple of 0.05", hop_s=0.07)
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_gpu_is_asked_for_where_onnxruntime_has_one(tmp_path, monkeypatch, on_gpu):
+    available = ["TensorrtExecutionProvider", "CUDAExecutionProvider"] * on_gpu
+    asked, new_session = [], onnxruntime.InferenceSession
+
+    def on_the_cpu(source, options, providers):
+        asked.append(providers)
+        return new_session(source, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: [*available, "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
+    opened(write_onnx(tmp_path / "e.onnx"))
+    assert asked == [[*["CUDAExecutionProvider"] * on_gpu, "CPUExecutionProvider"]]
 
 
 def test_opening_and_running_write_nothing(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from encoder_files import N_DIMS, write_onnx, write_tflite
+from encoder_files import N_DIMS, WEIGHTS, write_onnx, write_tflite
 
 from sedmtl.config import EncoderFile
 from sedmtl.data.audio import conform, resample
@@ -96,6 +96,27 @@ def test_one_file_scores_as_the_detector_does(tmp_path, written, how, caplog, ca
         # A last bit of float32 may go to the other side of a step of float16.
         np.testing.assert_allclose(clip, wanted_clip, atol=2e-4)
         np.testing.assert_allclose(frame, wanted_frame, atol=2e-4)
+
+
+def test_an_encoder_may_have_operators_of_onnxruntime_alone(tmp_path):
+    value = onnx.helper.make_tensor_value_info
+    weights = onnx.numpy_helper.from_array(WEIGHTS, "weights")
+    node = onnx.helper.make_node(
+        "FusedMatMul", ["waveform", "weights"], ["vector"], domain="com.microsoft"
+    )
+    shapes = [value("waveform", 1, ["B", 400])], [value("vector", 1, ["B", N_DIMS])]
+    graph = onnx.helper.make_graph([node], "e", *shapes, [weights])
+    imports = [onnx.helper.make_opsetid("com.microsoft", 1)]
+    model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=9)
+    onnx.save(model, tmp_path / "e.onnx")
+    encoder = opened(tmp_path / "e.onnx", dtype="float32")
+    card = card_of("probe", encoder)
+    network = network_of(card)
+    session = session_of(build_graph(card, network, "run", encoder=encoder))
+    (clip,) = session.run(["clip"], {"waveform": NOISE})
+    conformed = np.stack([conform(each, card.n_samples) for each in NOISE])
+    wanted, _ = Detector(card, network, encoder=encoder).network.score_windows(conformed)
+    np.testing.assert_allclose(clip, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["gru", "crnn"])

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from conftest import Project, invoke, write_tone
 from encoder_files import N_DIMS, N_STEP, write_onnx
 
+import sedmtl
 from sedmtl.data import audio
 from sedmtl.data.grid import Grid
+from sedmtl.features.encoder import encoder
 from sedmtl.inference import onnx
 from sedmtl.inference.checkpoint import load_card, load_model
 from sedmtl.inference.detector import Detector
@@ -292,6 +295,42 @@ def test_a_replaced_encoder_is_refused_by_its_digest(framed, tmp_path, one_sente
     refused = framed.run("predict", clip, *where)
     one_sentence(refused, f"{other} is another encoder than the run's", "expected SHA-256")
     assert not list(tmp_path.rglob("*.tsv"))
+
+
+def test_a_recording_that_the_encoder_fails_on_is_named_and_the_others_are_done(
+    framed, tmp_path, monkeypatch
+):
+    give = encoder.vectors_of
+
+    def fail_above_zero(graph, layout, windows, axes):
+        vectors = give(graph, layout, windows, axes)
+        return vectors * np.nan if windows.min() > 0 else vectors
+
+    monkeypatch.setattr(encoder, "vectors_of", fail_above_zero)
+    for name in ("a", "c"):
+        write_tone(tmp_path / f"{name}.wav", 300, 3.0)
+    where = ("--run", RUNS[0], "--out", tmp_path / "out", "--threshold", 0)
+    assert framed.run("predict", tmp_path, *where).exit_code == 0
+    table = (tmp_path / "out" / "events.tsv").read_bytes()
+    soundfile.write(tmp_path / "b.wav", np.full(3 * RATE, 0.3), RATE)
+    (tmp_path / "out" / "journal.jsonl").unlink()
+    failed = framed.run("predict", tmp_path, *where)
+    assert failed.exit_code == 1
+    said = f"the encoder encoder.onnx gives NaN or infinity (in {tmp_path / 'b.wav'})"
+    assert failed.stderr.count(said) == 1
+    assert "1 of 3 recordings cannot be used" in failed.stderr
+    assert (tmp_path / "out" / "events.tsv").read_bytes() == table
+    assert table.count(b"\n") > 2
+
+
+def test_an_encoder_that_no_run_listens_through_is_refused(trained, framed, tmp_path, one_sentence):
+    clip, file = framed.folder / "recordings" / "0.wav", framed.folder / "encoder.onnx"
+    for command in ("predict", "visualize"):
+        result = trained.run(command, clip, "--encoder", file, "--out", tmp_path / "out")
+        one_sentence(result, f"would not use the encoder {file}", "leave the encoder out")
+    (run,) = (trained.work / "runs").glob("2apae*")
+    with pytest.raises(SedmtlError, match=f"{run.name} would not use the encoder"):
+        sedmtl.load(run, encoder=file)
 
 
 def test_a_run_is_tied_to_the_frames_that_it_learned_from(framed):

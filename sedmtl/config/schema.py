@@ -255,10 +255,15 @@ class Config(Section):
     @property
     def encoder_path(self) -> Path | None:
         """Absolute path of the file of `features.encoder`; None if there is none."""
-        if self._encoder is not None:
-            return self._encoder.absolute()
+        if self.given_encoder is not None:
+            return self.given_encoder.absolute()
         section = self.features.encoder
         return None if section is None else self.locate(section.path).absolute()
+
+    @property
+    def given_encoder(self) -> Path | None:
+        """The file that `with_encoder` has put in its place."""
+        return self._encoder
 
     def with_encoder(self, path: Path) -> Self:
         """The same project with another encoder file for runs."""

@@ -89,8 +89,7 @@ def _features_of_row(front_end: FrontEnd, row: object, waveform: Audio) -> Array
     try:
         return front_end(waveform)
     except EncoderError as error:
-        name = f"mixture {row}" if isinstance(row, int) else row
-        raise EncoderError(f"{error} (in {name})") from error
+        raise error.where(f"mixture {row}" if isinstance(row, int) else row) from error
 
 
 def targets_of(rows: range, read: ReadEvents, how: How, n_slots: int, n_samples: int) -> Arrays:

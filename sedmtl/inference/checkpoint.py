@@ -156,9 +156,23 @@ def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | 
         raise SedmtlError(
             f"the run {folder.name} listens through the encoder {card.encoder.name} (SHA-256 "
             f"{card.encoder.sha256[:12]}…), last seen as {card.encoder.path}{found}: name its file "
-            "with features.encoder in data.yaml, or with sedmtl.load(run, encoder=FILE)"
+            "with features.encoder in data.yaml, with --encoder of predict and visualize, or with "
+            "sedmtl.load(run, encoder=FILE)"
         )
     return Encoder.reopen(card.encoder, path)
+
+
+def check_listens(cards: Mapping[str, ModelCard], encoder: Path | None) -> None:
+    """Check that a file which the user names as the encoder is of use to one of some runs.
+
+    Raises:
+        SedmtlError: All of them take the log-mel alone.
+    """
+    if encoder is not None and all(card.encoder is None for card in cards.values()):
+        raise SedmtlError(
+            f"{' and '.join(cards)} would not use the encoder {encoder}: expected a run that has "
+            "learned from an encoder's frames; name another run, or leave the encoder out"
+        )
 
 
 def load_card(folder: Path) -> ModelCard:

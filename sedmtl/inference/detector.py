@@ -16,7 +16,7 @@ from torch import nn
 
 from sedmtl.data import audio
 from sedmtl.events import Detection
-from sedmtl.features.encoder import Encoder
+from sedmtl.features.encoder import Encoder, EncoderError
 from sedmtl.inference.checkpoint import load_encoder, read_checkpoint
 from sedmtl.inference.embedding import Embedding, embed
 from sedmtl.inference.inspection import Inspection, repeated
@@ -249,12 +249,16 @@ class Detector:
             The index of each recording, in order, with its prediction or the error from reading it.
         """
         card, settings = self.card, settings or self.card.postprocessing
-        blocks = (audio.stream(path, card.sample_rate) for path in paths_of(paths))
-        sources, score = (windows_of(each, card) for each in blocks), self.network.score_windows
+        files, score = paths_of(paths), self.network.score_windows
+        blocks = (audio.stream(path, card.sample_rate) for path in files)
+        sources = (windows_of(each, card) for each in blocks)
         with prefetch(sources, n_workers, batch_size) as windows:
-            yield from predict_each(
+            for number, found in predict_each(
                 windows, score, card, settings, batch_size=batch_size, advance=advance
-            )
+            ):
+                if isinstance(found, EncoderError):
+                    found = found.where(files[number])
+                yield number, found
 
     def inspect(
         self, sound: Sound, sample_rate: int | None = None, *, start_s: float = 0.0

@@ -116,7 +116,7 @@ def embed_file(encoder: Encoder, path: Path) -> Embedding:
     try:
         frame = np.concatenate(list(encoder.stream(blocks)))
     except EncoderError as error:
-        raise SedmtlError(f"{error} (in {path})") from error
+        raise error.where(path) from error
     return Embedding(frame, np.arange(len(frame) + 1) / encoder.card.rate_hz)
 
 

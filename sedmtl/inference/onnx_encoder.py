@@ -148,7 +148,8 @@ def put_in(model: Any, encoder: Any) -> None:
     from onnx_ir.passes import common
     from onnxscript.version_converter import convert_version
 
-    before, after = encoder.opset_imports[""], model.opset_imports[""]
+    after = model.opset_imports[""]
+    before = encoder.opset_imports.setdefault("", after)  # a graph may have none of ONNX's own
     convert_version(encoder, after, fallback=True)
     if encoder.opset_imports[""] != after:
         raise SedmtlError(

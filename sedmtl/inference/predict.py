@@ -13,7 +13,7 @@ from typing import Any
 import sedmtl
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.inference.checkpoint import load_card
+from sedmtl.inference.checkpoint import check_listens, load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.exporters import FORMATS, tag_text, tsv_text
 from sedmtl.inference.identity import digest_of
@@ -62,10 +62,11 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
         SedmtlError: There is no recording or run, output cannot be written or would overwrite a
             user's file, or the only recording is broken.
     """
-    options = replace(options, encoder=options.encoder or config.encoder_path)
     sources = find_sources(paths)
     run = find_run(config.work_dir / "runs", options.run_name)
     card = load_card(run)
+    check_listens({run.name: card}, options.encoder or config.given_encoder)
+    options = replace(options, encoder=options.encoder or config.encoder_path)
     progress.say(f"run {run.name}{_doubt(card)}")
     options.warn_of_other_thresholds(run)
     settings = options.settings_of(card)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sedmtl.data.audio import Audio
 from sedmtl.events import Detection
+from sedmtl.features.encoder import EncoderError
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.postprocess import PostProcessing, Segmenter, gate
 from sedmtl.inference.windows import CrossFade, Scores, Window, cut
@@ -101,8 +102,12 @@ def predict_each(
     """
     new_track = partial(_Track, card, settings, keeps_frames)
     n_samples, track, events = 0, new_track(), list[Detection]()
+    failed = -1
     for number, scored in _score_each(items, score, batch_size):
+        if number == failed:  # what is left of it
+            continue
         if isinstance(scored, SedmtlError):
+            failed = number
             yield number, scored
         else:
             window, clip, frame = scored
@@ -123,9 +128,22 @@ def _score_each(
     items = iter(items)
     while batch := list(islice(items, batch_size)):
         waveforms = [item.waveform for _, item in batch if isinstance(item, Window)]
-        scores = zip(*score(np.stack(waveforms)), strict=True) if waveforms else iter(())
+        scores = iter(_score_or_fail(waveforms, score))
         for number, item in batch:
-            yield number, (item, *next(scores)) if isinstance(item, Window) else item
+            found = next(scores) if isinstance(item, Window) else item
+            yield number, found if isinstance(found, SedmtlError) else (item, *found)
+
+
+def _score_or_fail(
+    waveforms: Sequence[Audio], score: Scorer
+) -> list[tuple[Scores, Scores] | SedmtlError]:
+    """The scores of each window, or why an encoder fails on it."""
+    try:
+        return list(zip(*score(np.stack(waveforms)), strict=True)) if waveforms else []
+    except EncoderError as error:
+        if len(waveforms) == 1:
+            return [error]
+        return [found for each in waveforms for found in _score_or_fail([each], score)]
 
 
 def stream_events(

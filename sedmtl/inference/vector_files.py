@@ -95,8 +95,8 @@ class ParquetWriter:
             from pyarrow import parquet
         except ImportError as error:
             raise SedmtlError(
-                "a .parquet needs pyarrow: install it with pip install pyarrow, or name a file "
-                "that ends in .h5 or .npy"
+                "a .parquet needs pyarrow: install it with pip install 'sedmtl[parquet]', or name "
+                "a file that ends in .h5 or .npy"
             ) from error
         self._arrow, self._parquet = pyarrow, parquet
         self._path, self._source = path, source

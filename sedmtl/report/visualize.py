@@ -10,7 +10,7 @@ from pathlib import Path
 from sedmtl.config import Config
 from sedmtl.data import audio
 from sedmtl.events import Event
-from sedmtl.inference.checkpoint import HeadVersionError
+from sedmtl.inference.checkpoint import HeadVersionError, check_listens
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection, joined
 from sedmtl.inference.model_card import check_classes
@@ -82,6 +82,8 @@ def visualize(
     names = [run_name] if compare_name is None else [run_name, compare_name]
     runs = [find_run(config.work_dir / "runs", name) for name in names]
     detectors = [_load(run, config.encoder_path) for run in runs]
+    cards = {run.name: each.card for run, each in zip(runs, detectors, strict=True)}
+    check_listens(cards, config.given_encoder)
     if len(detectors) > 1:
         _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)

@@ -4,4 +4,5 @@ A file is opened where the user names it, never changed, and used only if it is 
 project or a run requires.
 """
 
-from sedmtl.features.encoder.encoder import Encoder, EncoderError, State, open_encoder, state_of
+from sedmtl.features.encoder.encoder import Encoder, State, open_encoder, state_of
+from sedmtl.features.encoder.runtimes.graph import EncoderError

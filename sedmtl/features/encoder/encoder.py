@@ -17,7 +17,7 @@ from sedmtl.features.encoder.framing import Framing
 from sedmtl.features.encoder.input_layout import InputLayout
 from sedmtl.features.encoder.output import Frames, frames_of_hop, vectors_of
 from sedmtl.features.encoder.runtimes import open_graph
-from sedmtl.features.encoder.runtimes.graph import Graph
+from sedmtl.features.encoder.runtimes.graph import EncoderError, Graph
 from sedmtl.features.encoder.trial import try_out
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError, explained
@@ -32,10 +32,6 @@ State = tuple[int, int]
 
 STATED = ("sample_rate", "window_s", "hop_s", "input", "output", "axes")
 """Keys of `features.encoder` that a file's metadata may give, as in files from `sedmtl export`."""
-
-
-class EncoderError(SedmtlError):
-    """The output of an encoder for some audio is unusable."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +144,7 @@ class Encoder:
             (T', D), with T' from `EncoderCard.n_frames`.
 
         Raises:
-            EncoderError: A vector is not finite or exceeds the dtype's range.
-            SedmtlError: The runtime fails.
+            EncoderError: The runtime fails, or a vector is not finite or exceeds the dtype's range.
         """
         n_frames = self.card.n_frames(len(waveform) / sample_rate)
         waveform = resample(waveform, sample_rate, self.card.sample_rate, "the clip")

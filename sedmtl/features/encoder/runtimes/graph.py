@@ -21,6 +21,14 @@ N_NAMED = 12
 """Most outputs listed in an error message."""
 
 
+class EncoderError(SedmtlError):
+    """An encoder fails on some audio, or what it gives for it cannot be used."""
+
+    def where(self, place: object) -> EncoderError:
+        """The same, with the recording that it was."""
+        return EncoderError(f"{self} (in {place})")
+
+
 class Graph(ABC):
     """An opened encoder file.
 
@@ -45,7 +53,7 @@ class Graph(ABC):
         """Compute the requested output for an input of `input_shape`; thread-safe.
 
         Raises:
-            SedmtlError: The runtime fails.
+            EncoderError: The runtime fails.
         """
 
 
@@ -92,5 +100,13 @@ def choose_output(
 
 def no_model(path: Path, kind: str, reason: object) -> SedmtlError:
     """Error for a file that is not a usable model."""
-    text = " ".join(str(reason).split())[:200]
-    return SedmtlError(f"{path} is no {kind} model that can be run: {text}")
+    return SedmtlError(f"{path} is no {kind} model that can be run: {_in_brief(reason)}")
+
+
+def failure(path: Path, reason: object) -> EncoderError:
+    """Error for a model that fails on its input."""
+    return EncoderError(f"the encoder {path} fails: {_in_brief(reason)}")
+
+
+def _in_brief(reason: object) -> str:
+    return " ".join(str(reason).split())[:200]

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.features.encoder.runtimes.graph import Array, Graph, choose_output, no_model, read_file
+from sedmtl.features.encoder.runtimes.graph import (
+    Array,
+    Graph,
+    choose_output,
+    failure,
+    no_model,
+    read_file,
+)
 from sedmtl.runtime.errors import SedmtlError
 
 KIND = "ONNX"
@@ -90,7 +97,7 @@ class OnnxGraph(Graph):
         try:
             (output,) = self._session.run([self.output], {self._input: values})
         except Exception as error:  # onnxruntime has one class per kind of failure
-            raise no_model(self.path, KIND, error) from error
+            raise failure(self.path, error) from error
         found: Array = output
         return found
 

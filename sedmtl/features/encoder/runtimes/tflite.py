@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sedmtl.features.encoder.runtimes.graph import Array, Graph, choose_output, no_model, read_file
+from sedmtl.features.encoder.runtimes.graph import (
+    Array,
+    Graph,
+    choose_output,
+    failure,
+    no_model,
+    read_file,
+)
 from sedmtl.runtime.errors import SedmtlError
 
 KIND = "TensorFlow Lite"
@@ -85,7 +92,7 @@ class TfliteGraph(Graph):
         try:
             output: Array = one.run(values)
         except FAILURES as error:
-            raise no_model(self.path, KIND, error) from error
+            raise failure(self.path, error) from error
         self._idle.append(one)
         return output
 
