@@ -44,6 +44,9 @@ def test_a_damaged_model_is_refused(tmp_path):
     for path in (write_onnx(tmp_path / "e.onnx"), write_tflite(tmp_path / "e.tflite")):
         path.write_bytes(path.read_bytes()[:200])
         refused(path, "is no ")
+    refused(path, "it is damaged or incomplete")
+    path.write_bytes(write_tflite(path).read_bytes()[:8] + bytes(200))
+    refused(path, "it is damaged or incomplete")
 
 
 def test_a_missing_file_and_a_folder_are_named_with_the_key(tmp_path):

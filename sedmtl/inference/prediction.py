@@ -130,7 +130,10 @@ def _score_each(
         waveforms = [item.waveform for _, item in batch if isinstance(item, Window)]
         scores = iter(_score_or_fail(waveforms, score))
         for number, item in batch:
-            found = next(scores) if isinstance(item, Window) else item
+            if isinstance(item, SedmtlError):
+                yield number, item
+                continue
+            found = next(scores)
             yield number, found if isinstance(found, SedmtlError) else (item, *found)
 
 

@@ -81,9 +81,7 @@ def visualize(
     audio.probe(audio_path)  # report a bad audio file before any problem with runs
     names = [run_name] if compare_name is None else [run_name, compare_name]
     runs = [find_run(config.work_dir / "runs", name) for name in names]
-    detectors = [_load(run, config.encoder_path) for run in runs]
-    cards = {run.name: each.card for run, each in zip(runs, detectors, strict=True)}
-    check_listens(cards, config.given_encoder)
+    detectors = _load_all(runs, config)
     if len(detectors) > 1:
         _check_comparable(detectors, is_page)
     asked = check_classes(classes, detectors[0].classes)
@@ -101,6 +99,14 @@ def visualize(
         write_output(out_path, content, force=force)
     path = out_path or _write(config, audio_path, content, is_page)
     return path, runs[0], views[0].inspection
+
+
+def _load_all(runs: Sequence[Path], config: Config) -> list[Detector]:
+    """Load the networks that are drawn; a file named as their encoder must be of use to one."""
+    detectors = [_load(run, config.encoder_path) for run in runs]
+    cards = {run.name: each.card for run, each in zip(runs, detectors, strict=True)}
+    check_listens(cards, config.given_encoder)
+    return detectors
 
 
 def _load(run: Path, encoder: Path | None) -> Detector:

@@ -21,6 +21,7 @@ from sedmtl.features.encoder.runtimes.graph import EncoderError, Graph
 from sedmtl.features.encoder.trial import try_out
 from sedmtl.runtime import progress
 from sedmtl.runtime.errors import SedmtlError, explained
+from sedmtl.runtime.text import counted
 from sedmtl.runtime.workers.threads import all_cores, map_in_order, threads
 from sedmtl.store import NOT_STATED, EncoderCard, RowArray
 
@@ -216,10 +217,11 @@ class Encoder:
         card = self.card
         n_windows = n_clips * self.framing.n_windows(card.n_frames(duration_s))
         length = progress.duration(n_windows * self._seconds_of_window() / n_workers)
-        each = f"{card.n_kept} of {card.n_dims} values every {card.settings['hop_s']:g} s"
+        vectors = f"{counted(card.n_kept, 'vector')} of {card.n_dims} values"
         progress.say(
             f"frames of {card.name} (SHA-256 {card.sha256[:12]}…, licence: {card.licence}): "
-            f"{each}, {card.settings['dtype']} to {self.rounding:.1g} of their size; "
+            f"{vectors} every {card.settings['hop_s']:g} s, {card.settings['dtype']} to "
+            f"{self.rounding:.1g} of their size; "
             f"{n_windows:,} windows of {card.settings['window_s']:g} s, about {length}"
         )
 

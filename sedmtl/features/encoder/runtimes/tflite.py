@@ -32,8 +32,11 @@ MAGIC = b"TFL3"
 STDERR = 2
 """File descriptor that the runtime writes to directly."""
 
-FAILURES = (RuntimeError, ValueError, TypeError, struct.error, IndexError, AttributeError)
-"""Errors that an invalid file can cause; the runtime documents no exception types."""
+FAILURES = (RuntimeError, ValueError)
+"""Exceptions of the runtime, which documents no types."""
+
+DAMAGE = (struct.error, TypeError, IndexError, AttributeError, UnicodeDecodeError)
+"""Exceptions from reading the tables of a damaged file."""
 
 
 def open_graph(path: Path, output: str | None) -> Graph:
@@ -65,6 +68,8 @@ class TfliteGraph(Graph):
                 self._idle.append(self._new_interpreter())
                 self._idle[0].interpreter.allocate_tensors()
             inputs = self._idle[0].interpreter.get_input_details()
+        except DAMAGE as error:
+            raise no_model(path, KIND, "it is damaged or incomplete") from error
         except FAILURES as error:
             raise no_model(path, KIND, error) from error
         if len(inputs) != 1:
