@@ -1,4 +1,4 @@
-"""What workers do in test_cluster: a module of its own, for each of them imports it."""
+"""The work items of test_cluster, in a module of their own because every worker imports it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sedmtl.runtime.errors import SedmtlError
 
 
 def kill_once(item, marker):
-    """Its first execution kills the worker that it is on."""
+    """Kill the worker on the first execution."""
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""Small audio worlds that the tests make for themselves."""
+"""Shared fixtures: small audio projects that the tests generate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ mixing:
 features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
 """
 COARSE_YAML = DATA_YAML.replace("window: 256, hop: 128", "window: 512, hop: 512")
-"""A quarter of the frames, for tests that train much and do not ask how well."""
+"""With a quarter of the frames, for tests that train a lot and do not check the scores."""
 
 
 ON_LOGMEL = [name for name in MODELS if settings_class(name)().inputs == ("logmel",)]
@@ -46,14 +46,14 @@ ON_LOGMEL = [name for name in MODELS if settings_class(name)().inputs == ("logme
 
 
 def pytest_configure() -> None:
-    # Shells start what is put in the background deaf to Ctrl-C; what tests start must hear it.
+    # Shells let background jobs ignore Ctrl-C; the tests' child processes must not inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Typer would make all commands anew for each that is run: 10 ms.
+    # Typer would rebuild all commands for each invocation: 10 ms.
     typer.testing._get_command = cache(typer.testing._get_command)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What is slow as a whole is not even imported in `make quick`."""
+    """In `make quick`, do not even import files whose tests are all slow."""
     if config.option.markexpr != "not slow" or not collection_path.match("test_*.py"):
         return None
     return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
@@ -69,7 +69,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first: no processor has to wait for another's last one."""
+    """Run the longest files first, so that no process waits for another's last one."""
     rank = {f"{name}.py": n for n, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
@@ -100,7 +100,7 @@ def write_noise(path: Path, seed: int, seconds: float, rate: int = 8000) -> Path
 
 
 def write_project(folder: Path, data_yaml: str = DATA_YAML) -> Path:
-    """Events of three classes, scenes, and a data.yaml: a project that mixes in a moment."""
+    """Write events of three classes, scenes, and a data.yaml: a project that mixes quickly."""
     for hz in (300, 900, 2700):
         for n in range(8):
             write_tone(
@@ -113,7 +113,7 @@ def write_project(folder: Path, data_yaml: str = DATA_YAML) -> Path:
 
 
 def visible(folder: Path) -> set[str]:
-    """Paths of the files below a folder that a user sees: locks and stamps are hidden."""
+    """Paths of the visible files below a folder, without locks and stamps."""
     return {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -123,7 +123,7 @@ def visible(folder: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder and its command line."""
+    """A project folder, and the command line run in it."""
 
     folder: Path
 
@@ -137,14 +137,14 @@ class Project:
 
 
 class Hang(BaseException):
-    """Not an `Exception`, so that nothing on the way takes it for an error of input."""
+    """A timeout. Not an `Exception`, so that no handler mistakes it for an input error."""
 
 
 @contextmanager
 def in_time(seconds: float) -> Iterator[None]:
-    """Fails where something computes longer, or waits twenty times as long.
+    """Fail if the block takes more processor time, or twenty times as much elapsed time.
 
-    Others may want the processor, too: what waits for it does not hang.
+    Other processes may be using the processor: waiting for it is not a hang.
     """
 
     def alarm(*_: object) -> None:
@@ -158,7 +158,7 @@ def in_time(seconds: float) -> Iterator[None]:
     try:
         yield
     except Hang:
-        # Without the traceback: that of a deep recursion is too much for pytest.
+        # Without the traceback: pytest cannot handle that of a deep recursion.
         pytest.fail(f"hangs: not done after {seconds} s", pytrace=False)
     finally:
         for timer in timers:
@@ -180,7 +180,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with mixtures, features and a trained network; do not write into it."""
+    """A project with mixtures, features and a trained network; read only."""
     made = Project(write_project(tmp_path_factory.mktemp("trained")))
     for arguments in (
         ("mix", "--snr", 20, "--stems", "--wav", 2),
@@ -195,7 +195,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are saved empty, in whatever format: to draw one takes most of a second."""
+    """Save empty figures, in any format: drawing one takes most of a second."""
     save = Figure.savefig
 
     def save_empty(_: Figure, *where: Any, **how: Any) -> None:
@@ -209,7 +209,7 @@ Expect = Callable[[Result, str], None]
 
 @pytest.fixture(scope="session")
 def one_sentence() -> Expect:
-    """Asserts that a command failed as bad input should: exit 1, one sentence, no traceback."""
+    """Assert that a command failed as for bad input: exit code 1, one sentence, no traceback."""
 
     def check(result: Result, *parts: str) -> None:
         assert result.exit_code == 1, result.output
@@ -232,7 +232,7 @@ FLAGS = (
 
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory):
-    """A headless Chromium; tests that need one are skipped where there is none."""
+    """A headless Chromium; tests that need one are skipped if there is none."""
     browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not chromedriver:
         pytest.skip("no chromium and chromedriver are installed")

@@ -1,4 +1,4 @@
-"""Small encoders that the tests make for themselves, as files of ONNX and TensorFlow Lite."""
+"""Small encoders that the tests generate, as ONNX and TensorFlow Lite files."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ai_edge_litert import schema_py_generated as tflite
 from onnx import TensorProto, helper, numpy_helper
 
 N_STEP, N_DIMS = 400, 3
-"""Samples of a frame, and values for each."""
+"""Samples per frame, and dimensions of its vector."""
 
 WEIGHTS = np.random.default_rng(5).normal(size=(N_STEP, N_DIMS)).astype(np.float32)
 
 
 def expected(windows):
-    """(n, N) -> (n, N / 400, 3): what the encoders here compute."""
+    """The encoders' output: (n, N) -> (n, N / 400, 3)."""
     steps = windows.reshape(len(windows), -1, N_STEP)
     return np.abs(steps) @ WEIGHTS
 
@@ -35,10 +35,10 @@ def write_onnx(
     opset: int = 18,
     dtype: int = TensorProto.FLOAT,
 ) -> Path:
-    """Waveforms (B, N) -> `vectors` (B, N / 400, 3), by the inner `levels` (B, N / 400, 400).
+    """Waveforms (B, N) -> `vectors` (B, N / 400, 3), through the inner `levels` (B, N / 400, 400).
 
-    Of the `kind` "mixing", windows are added to each other; "lonely", there is but one;
-    "logarithm", silence is minus infinity.
+    The `kind` "mixing" adds the windows of a batch to each other, "lonely" takes a batch of one,
+    "logarithm" maps silence to minus infinity.
     """
     weights = numpy_helper.from_array(WEIGHTS * np.float32(gain), "weights")
     steps = numpy_helper.from_array(np.array([int(kind == "lonely"), -1, N_STEP]), "steps")
@@ -76,7 +76,7 @@ def write_onnx(
 
 
 def write_tflite(path: Path) -> Path:
-    """Waveforms (1, 400) -> `twice` (1, 3), the double of the inner `vectors`."""
+    """Waveforms (1, 400) -> `twice` (1, 3), twice the inner `vectors`."""
     model, graph = tflite.ModelT(), tflite.SubGraphT()
     model.version, model.subgraphs, model.buffers = 3, [graph], [tflite.BufferT()]
     graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [0], [4]

@@ -1,4 +1,4 @@
-"""A web server in a thread that misbehaves as it is told, and archives for it to serve."""
+"""A web server in a thread that misbehaves on demand, and archives for it to serve."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from unittest import mock
 
 @dataclass(frozen=True)
 class Reply:
-    """How one request is answered; by default as a good server does.
+    """How to answer one request; by default as a good server does.
 
     Attributes:
-        status: Anything but 200: no file is sent.
-        headers: Beside the usual ones.
-        cut_at: The connection is cut after so many bytes of the answer.
-        ignores_range: All is sent, whatever was asked for.
-        body: Sent in place of the file.
-        states_length: Whether there is a Content-Length.
-        shift: Added to the first byte asked for.
+        status: With anything but 200, no file is sent.
+        headers: In addition to the usual ones.
+        cut_at: Cut the connection after so many bytes of the answer.
+        ignores_range: Send the whole file, whatever range was requested.
+        body: Sent instead of the file.
+        states_length: Whether to send a Content-Length.
+        shift: Added to the first byte of the requested range.
         hold: Called before the answer.
-        stall: Called after it, while the connection is open.
-        drip: If there is one, called with the number of bytes sent so far, before each byte.
+        stall: Called after the answer, while the connection is open.
+        drip: Called before each byte with the number of bytes sent so far.
     """
 
     status: int = 200
@@ -47,7 +47,7 @@ class Reply:
 
 
 class Dripping:
-    """Writes byte by byte."""
+    """A stream that writes byte by byte."""
 
     def __init__(self, file: IO[bytes], drip: Callable[[int], object]) -> None:
         self._file, self._drip, self._n_bytes = file, drip, 0
@@ -63,15 +63,15 @@ class Dripping:
 
 
 class LocalServer:
-    """The server while it runs.
+    """A running server.
 
     Attributes:
-        url: Of its files, without the last slash.
-        files: By name.
-        replies: To the next requests, in order; then all are answered as by a good server.
-        requests: Name and headers of each.
-        n_sent: Bytes of files in all.
-        busiest: Most requests at a time.
+        url: Base address of the files, without a trailing slash.
+        files: Contents by name.
+        replies: Used for the next requests in order; later ones get the default.
+        requests: Name and headers of each request.
+        n_sent: Total bytes of files.
+        busiest: Highest number of simultaneous requests.
     """
 
     def __init__(self, port: int) -> None:
@@ -86,12 +86,11 @@ class LocalServer:
 
     @property
     def ranges(self) -> list[str | None]:
-        """The Range of each request."""
+        """The Range header of each request."""
         return [headers.get("Range") for _, headers in self.requests]
 
     @property
     def names(self) -> list[str]:
-        """The name of each request."""
         return [name for name, _ in self.requests]
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
@@ -150,7 +149,7 @@ NO_PROXY = {"no_proxy": "127.0.0.1,localhost"}
 
 @contextmanager
 def local_server() -> Iterator[LocalServer]:
-    """Serve while the block runs, past any proxy of the environment."""
+    """Serve while the block runs, bypassing any proxy of the environment."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -161,7 +160,7 @@ def local_server() -> Iterator[LocalServer]:
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, request: object, client_address: object) -> None:
-            pass  # a client that goes away is part of the tests
+            pass  # clients that disconnect are part of the tests
 
     with Server(("127.0.0.1", 0), Handler) as server, mock.patch.dict(os.environ, NO_PROXY):
         made = LocalServer(server.server_address[1])
@@ -182,7 +181,6 @@ def in_thread(server: BaseServer) -> Iterator[None]:
 
 
 def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """An archive of files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in files.items():
@@ -191,5 +189,5 @@ def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> 
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """The content of every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -1,7 +1,7 @@
 """Ways to break a file: small, named, seeded functions from its bytes to other bytes.
 
-A mutation is either damage, after which a command has to refuse the file or to give the very result
-of the whole one, or it says something else: a file that is as good as the one it was made of.
+A mutation either damages the file, so that a command must refuse it or give the result of the
+intact one, or it makes another valid file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Change = Callable[[bytes], bytes]
 
 
 class Mutation(NamedTuple):
-    """What was done, and how; `says_else`: the outcome may be another good result."""
+    """A named change; with `says_else`, the result may be another valid one."""
 
     name: str
     change: Change
@@ -32,7 +32,7 @@ class Mutation(NamedTuple):
 
 
 def flipped(seed: int, n: int = 1, first: int = 0, last: int | None = None) -> Change:
-    """Some bytes, from `first` on and before `last`, get other values."""
+    """Change `n` bytes in [`first`, `last`)."""
 
     def change(content: bytes) -> bytes:
         rng = np.random.default_rng(seed)
@@ -45,7 +45,7 @@ def flipped(seed: int, n: int = 1, first: int = 0, last: int | None = None) -> C
 
 
 def put(at: int, form: str, *values: int) -> Change:
-    """Some bytes are overwritten with numbers."""
+    """Overwrite bytes with packed numbers."""
 
     def change(content: bytes) -> bytes:
         broken = bytearray(content)
@@ -56,12 +56,12 @@ def put(at: int, form: str, *values: int) -> Change:
 
 
 def becomes(content: bytes | str) -> Change:
-    """Whatever it was, it is this now."""
+    """Replace the whole content."""
     return lambda _: content.encode() if isinstance(content, str) else content
 
 
 def replaced(old: str, new: str) -> Change:
-    """A piece of text stands for another; it must have been there."""
+    """Replace a piece of text, which must be there."""
 
     def change(content: bytes) -> bytes:
         text = content.decode()
@@ -72,17 +72,17 @@ def replaced(old: str, new: str) -> Change:
 
 
 def cut(share: float) -> Change:
-    """Only the first part is left."""
+    """Keep only the first `share` of the bytes."""
     return lambda content: content[: int(share * len(content))]
 
 
 def noise(seed: int) -> Change:
-    """As many random bytes."""
+    """Replace all bytes with random ones."""
     return lambda content: np.random.default_rng(seed).bytes(len(content))
 
 
 class Payload:
-    """What a pickle of a stranger may hold: opened, it makes a file."""
+    """A hostile pickle: unpickling it creates a file."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -92,12 +92,12 @@ class Payload:
 
 
 def pickled(marker: Path) -> bytes:
-    """A pickle that makes the file when it is opened."""
+    """A pickle that creates the file `marker` when it is loaded."""
     return pickle.dumps(Payload(marker))
 
 
 def damaged(*seeds: int, n: int = 1, first: int = 0) -> list[Mutation]:
-    """Flipped bytes."""
+    """Flipped bytes, one mutation per seed."""
     return [Mutation(f"flipped-{n}-bytes-seed-{seed}", flipped(seed, n, first)) for seed in seeds]
 
 
@@ -111,14 +111,14 @@ WHOLESALE = [
     Mutation("cut-at-the-end", lambda content: content[:-1]),
     Mutation("a-web-page", becomes("<!DOCTYPE html><title>404 Not Found</title>" * 50)),
 ]
-"""Of any file that is not text."""
+"""Mutations of any file that is not text."""
 
 
 # Audio. A WAV file as soundfile writes it: RIFF at 0, fmt at 12, data at 36, samples from 44.
 
 
 def wav_of(values: Any, rate: int = 8000) -> bytes:
-    """A WAV file of float samples, whatever they are."""
+    """A WAV file of any float samples."""
     samples = np.asarray(values, "<f4")
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     body = samples.tobytes()
@@ -210,11 +210,11 @@ OGG = [
 ]  # fmt: skip
 
 
-# HDF5: a library's own bytes, and tables that lie.
+# HDF5: the library's own structures, and false tables.
 
 
 def in_store(edit: Callable[[h5py.File], None]) -> Change:
-    """An edit with HDF5's own means."""
+    """An edit through h5py."""
 
     def change(content: bytes) -> bytes:
         held = io.BytesIO(content)
@@ -238,7 +238,7 @@ def without(name: str) -> Change:
 
 
 def instead(name: str, **dataset: Any) -> Change:
-    """Another dataset under that name."""
+    """Put another dataset under a name."""
 
     def edit(file: h5py.File) -> None:
         del file[name]
@@ -248,7 +248,7 @@ def instead(name: str, **dataset: Any) -> Change:
 
 
 def group_instead(name: str) -> Change:
-    """No dataset, but a group under that name."""
+    """Put a group in place of a dataset."""
 
     def edit(file: h5py.File) -> None:
         del file[name]
@@ -312,7 +312,7 @@ HDF5 = [
 
 
 def of_big_array(name: str) -> list[Mutation]:
-    """Lies about the big array of a store."""
+    """False statements about the big array of a store."""
     return [
         Mutation(f"no-{name}", without(name)),
         Mutation(f"{name}-of-text", _text_table(name)),
@@ -369,13 +369,13 @@ DEEP = 100_000
 
 
 def _sealed_anew(value: dict[str, Any]) -> dict[str, Any]:
-    """As whoever edits a file can."""
+    """Recompute the seal, as anyone who edits a file can."""
     rest = {key: each for key, each in value.items() if key != CHECKSUM}
     return sealed(rest) if CHECKSUM in value else rest
 
 
 def in_json(edit: Callable[[Any], Any]) -> Change:
-    """An edit of the value, in place."""
+    """Edit the JSON value in place."""
 
     def change(content: bytes) -> bytes:
         value = json.loads(content)
@@ -450,7 +450,7 @@ CACHED = [
 
 
 def in_last_line(edit: Callable[[Any], Any]) -> Change:
-    """An edit of the value on the last line."""
+    """Edit the JSON value of the last line."""
 
     def change(content: bytes) -> bytes:
         lines = content.splitlines(keepends=True)
@@ -502,11 +502,11 @@ RECORDS = [
 ]
 
 
-# safetensors: 8 bytes that say how long the JSON is that says where the tensors are.
+# safetensors: 8 bytes with the length of the JSON header, which locates the tensors.
 
 
 def in_tensors(edit: Callable[[dict[str, Any]], None]) -> Change:
-    """An edit of the header."""
+    """Edit the header of a safetensors file."""
 
     def change(content: bytes) -> bytes:
         n = int.from_bytes(content[:8], "little")
@@ -526,7 +526,7 @@ def of_first_tensor(key: str, value: Any) -> Change:
 
 
 def _weights_of(*values: int) -> Change:
-    """The last weights are these bytes."""
+    """Overwrite the last weights with these bytes."""
     return lambda content: content[: -len(values)] + bytes(values)
 
 
@@ -556,11 +556,11 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n"
     for a, b in zip("abcdefghijk", "bcdefghijkl", strict=True)
 )
-"""A billion laughs: 9^12 items in 12 lines."""
+"""A "billion laughs" document: 9^12 items in 12 lines."""
 
 
 def in_yaml(edit: Callable[[dict[str, Any]], Any]) -> Change:
-    """An edit of the value."""
+    """Edit the YAML value."""
 
     def change(content: bytes) -> bytes:
         data = yaml.safe_load(content)
@@ -647,7 +647,7 @@ PROJECT = [
 
 
 def in_rows(edit: Callable[[list[str]], list[str]]) -> Change:
-    """An edit of the lines."""
+    """Edit the lines of a table."""
     return lambda content: ("\n".join(edit(content.decode().splitlines())) + "\n").encode()
 
 

@@ -1,8 +1,8 @@
-"""What the localisation metrics are held against.
+"""References for the localisation metrics.
 
 The golden files hold the frame scores and true events of two scenarios (A: fixed onsets, 5 classes,
-20 clips; B: random overlapping onsets, 7 classes, 30 clips) and what the field's own tools, named
-there, make of these. The naive counts below go by the definitions, threshold by threshold.
+20 clips; B: random overlapping onsets, 7 classes, 30 clips) and the results of the field's own
+tools, named there. The naive counts below follow the definitions, threshold by threshold.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def detections(active, edges_s):
-    """Make each maximal run of active frames (n, C, T) an event, by clip, class and onset."""
+    """Turn each maximal run of active frames (n, C, T) into an event; by clip, class and onset."""
     begins, ends = active.copy(), active.copy()
     begins[..., 1:] &= ~active[..., :-1]
     ends[..., :-1] &= ~active[..., 1:]
@@ -95,7 +95,7 @@ class Case:
 
 
 def random_case(seed, n_levels=None):
-    """Few frames; truths that overlap, end after the last frame or are shorter than one.
+    """A case of few frames, with true events that overlap, end late or are shorter than a frame.
 
     With `n_levels` most scores are tied.
     """

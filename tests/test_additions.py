@@ -1,4 +1,4 @@
-"""What it takes to add a network or an auxiliary task: one file, or one class, and one line."""
+"""Adding a network or an auxiliary task takes one file, or one class, and one line."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ LINE = '    "halfrate": "sedmtl.models.halfrate.HalfRateSettings",\n'
 
 @contextmanager
 def package_in(folder):
-    """Within the block, the folder is the current one and the package is imported from it."""
+    """In the block, `folder` is the current folder and the package is imported from it."""
 
     def take():
         names = [name for name in sys.modules if name.partition(".")[0] == "sedmtl"]
@@ -85,7 +85,7 @@ def package_in(folder):
 
 @pytest.fixture(scope="module")
 def extended(trained, tmp_path_factory):
-    """A project that has gone through every command with a network that was added."""
+    """A project after every command was run with an added network."""
     folder = tmp_path_factory.mktemp("extended")
     shutil.copytree(Path(sedmtl.__file__).parent, folder / "sedmtl")
     (folder / "sedmtl" / "models" / "halfrate.py").write_text(NETWORK)
@@ -137,7 +137,7 @@ def test_frame_scores_of_half_the_rate_stand_for_two_frames_of_the_log_mel(exten
 
 
 class Loudness(Task):
-    """How loud a clip is on average, which the encoder knows."""
+    """A task that predicts the average level of a clip."""
 
     def __init__(self, network, store):
         super().__init__(network, store)

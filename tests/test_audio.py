@@ -1,4 +1,4 @@
-"""Audio in: mono, float32, one rate; and a sentence for every file that cannot be used."""
+"""Audio input: mono, float32, one rate; and one sentence for every unusable file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sine(hz, seconds, rate, peak=0.5):
 
 
 def middle(x):
-    """Without the ends, where a resampler has only half of what it needs."""
+    """Without the ends, where a resampler's filter reaches beyond the signal."""
     return x[len(x) // 10 : -len(x) // 10]
 
 
@@ -58,7 +58,7 @@ def test_resampling_keeps_a_tones_frequency_and_level(tmp_path, rate, subtype, w
     assert abs(len(wave) - wanted) <= 1
     spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
     assert np.fft.rfftfreq(len(wave), 1 / wanted)[spectrum.argmax()] == pytest.approx(1000, abs=1)
-    # 0.1 %: the ripple of a good resampler's pass band is far below.
+    # 0.1 %, far above the pass-band ripple of a good resampler.
     assert audio.rms(middle(wave)) == pytest.approx(0.5 / np.sqrt(2), rel=1e-3)
 
 
@@ -66,7 +66,7 @@ def test_resampling_agrees_with_scipy(tmp_path):
     wave = sine(440, 0.5, 48_000) + sine(2500, 0.5, 48_000, 0.2)
     ours = audio.read(write_values(tmp_path / "a.wav", wave, 48_000), 32_000)
     theirs = signal.resample_poly(wave, 2, 3, window=("kaiser", 10.0))
-    # The two low-pass filters differ near the band's edge, not where these tones are.
+    # The two low-pass filters differ near the band edge, far from these tones.
     np.testing.assert_allclose(middle(ours), middle(theirs), atol=1e-3)
 
 
@@ -162,7 +162,7 @@ def test_a_file_that_was_cut_anywhere_is_never_read_as_a_shorter_one(
 def test_a_file_that_was_cut_short_says_how_much_is_there(tmp_path, suffix, subtype, n_lost):
     path = write_values(tmp_path / f"a.{suffix}", np.zeros(9000), subtype=subtype)
     path.write_bytes(path.read_bytes()[:-n_lost])
-    # An AIFF file counts 8 bytes before the samples in.
+    # The chunk size of an AIFF file includes 8 bytes before the samples.
     extra = 8 if suffix == "aiff" else 0
     sentence = f"promises {18_000 + extra} bytes of audio, found {18_000 + extra - n_lost}"
     with pytest.raises(SedmtlError, match=sentence):
@@ -298,7 +298,7 @@ def test_a_raw_file_is_no_audio_that_explains_itself(tmp_path):
 @pytest.mark.parametrize("wanted", [8000, 4000])
 def test_nan_and_infinity_are_refused_with_their_time(tmp_path, bad, wanted):
     values = np.zeros((8000, 2))
-    values[2000] = [bad, -bad]  # would be NaN, or a warning, if it were averaged first
+    values[2000] = [bad, -bad]  # averaging first would give NaN, or a warning
     path = write_values(tmp_path / "a.wav", values)
     with pytest.raises(SedmtlError, match=r"a\.wav holds NaN or infinity at 0\.250 s"):
         audio.read(path, wanted)
@@ -392,7 +392,7 @@ def test_conform_leaves_silence_silent():
     np.testing.assert_array_equal(audio.conform(np.zeros(10, np.float32), 20), np.zeros(20))
 
 
-# The squares of the last two are outside the range of float32.
+# The squares of the last two are outside float32's range.
 @pytest.mark.parametrize("peak", [0.8, 1e-30, 1e30])
 def test_rms_of_a_sine_is_its_peak_over_root_two(peak):
     wave = np.float32(sine(100, 1, 8000, peak))

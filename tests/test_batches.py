@@ -1,4 +1,4 @@
-"""Batches reach the loop in order, whole and ahead, whether they are read or resident."""
+"""Batches reach the loop in order, complete and ahead of time, read or resident."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_batch_is_read_while_the_one_before_it_is_used():
         [np.array([1]), np.array([2])]
     )
     next(fed)
-    assert second_was_read.wait(10)  # although it has not been asked for
+    assert second_was_read.wait(10)  # before it was requested
 
 
 def test_no_more_than_one_batch_is_read_ahead():
@@ -97,7 +97,7 @@ def test_a_resident_store_is_read_once():
 
     loader = BatchLoader({"logmel": count}, TARGET, CPU, resident=True)
     n_at_first = sum(reads)
-    assert N <= n_at_first <= N + 1  # one row tells the shape
+    assert N <= n_at_first <= N + 1  # one more row to learn the shape
     for _ in range(3):
         list(loader.run(batches_of(N, 24)))
     assert sum(reads) == n_at_first

@@ -1,4 +1,4 @@
-"""The benchmark: its references agree with sedmtl, and its table has all that it promises."""
+"""The benchmark: its references agree with sedmtl, and its table is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 import typer
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # bench is no part of the package that is installed
+sys.path.insert(0, str(ROOT))  # bench is not part of the installed package
 
 from bench import method, networks, runner, scale, stores, study, tasks  # noqa: E402
 from bench.__main__ import FAMILIES  # noqa: E402
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    """A project of eight mixtures at the paper's settings, with their features; all else tiny."""
+    """A project of eight mixtures at the paper's settings, with features; otherwise tiny."""
     folder = tmp_path_factory.mktemp("bench")
     tiny = {"n_mixtures": 8, "batch": 2, "width": 2, "minutes": 0.2, "short_minutes": 0.2}
     sizes = {**QUICK, **tiny, "long_minutes": 0.2, "n_scored": 4, "n_scaled": 80}
@@ -90,7 +90,7 @@ def test_a_plain_step_has_the_loss_of_the_trainer(settings, monkeypatch):
         trainer, plain = networks.trainer_of(settings, store), networks.PlainNetwork(settings)
         trainer.network.train()
         steps, batches = trainer.steps(trainer.split.train), plain.batches()
-        for _ in range(2):  # the second uses what the first learned
+        for _ in range(2):  # the second time reuses what the first learned
             n_clips, losses = next(steps)
             assert plain.step(*next(batches)) == pytest.approx(losses[0].item() / n_clips, rel=1e-4)
         steps.close()
@@ -131,7 +131,7 @@ def test_the_error_of_a_worker_names_the_cause(settings):
     failing = partial(process, words=("-c", "raise ValueError('no such thing')"))
     with pytest.raises(RuntimeError, match="no such thing"), worker(failing, settings) as run:
         run()
-    # No function of this file, which a process would import with all that it imports.
+    # Not a function of this file, because the process would import this file's imports.
     ending = partial(exec, "import os; os._exit(3)")
     with pytest.raises(RuntimeError, match="terminated abruptly"), worker(ending, {}):
         pass
@@ -146,7 +146,7 @@ def test_every_side_of_every_stage_runs(name, settings):
         lap = side(settings)()
         assert lap.seconds > 0
         assert lap.n_items > 0
-    torch.set_num_threads(n_threads)  # a child process would not need this
+    torch.set_num_threads(n_threads)  # not needed in a child process
 
 
 def test_processes_are_timed_at_another_scale(settings):
@@ -176,7 +176,7 @@ def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("asked", [method.STUDY, tasks.STUDY], ids=["method", "tasks"])
 def test_the_rows_of_a_study_have_options_of_train(asked):
-    """Each with other settings: two equal rows would be one run under two names."""
+    """All rows differ: two equal ones would be one run under two names."""
     command = typer.main.get_command(app).commands["train"]
     known = {word for option in command.params for word in (*option.opts, *option.secondary_opts)}
     for name, options in asked.rows.items():

@@ -1,4 +1,4 @@
-"""Frame scores to boxes: by hand, what holds for all scores, and limits."""
+"""Frame scores to boxes: worked examples, properties, and limit cases."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def random_rows(seed, n=40, n_frames=60):
     return (0.8 * level + 0.2 * rng.random((n, n_frames))).astype(np.float32)
 
 
-# By hand.
+# Worked examples.
 
 
 def test_a_box_has_one_confidence_from_its_onset_to_its_offset():
-    # The sums of two frames after each edge minus those of two before, at edges 0 to 8:
+    # The sum of two frames after each edge minus that of two before, at edges 0 to 8:
     # 0, 0.25, 1, 1.25, 0.25, -1, -1.25, -0.5, 0.
     scores = [0, 0, 0.25, 0.75, 0.75, 0.5, 0, 0]
     np.testing.assert_array_equal(boxes(np.array(scores), 2), [0, 0, 0, 0.75, 0.75, 0.75, 0, 0])
@@ -58,7 +58,7 @@ def test_a_gap_counts_against_the_lower_of_its_neighbours():
 
 
 def test_noise_beside_an_event_does_not_stretch_it():
-    """A candidate too low to be parted from its gap belongs to the gap."""
+    """A candidate hardly above its gap belongs to the gap."""
     noise = [0.01, 0.01, 0.02] * 6
     boxed = found(noise + [0.9] * 10 + noise, 5)
     assert (18, 28, 0.9) in boxed
@@ -70,7 +70,7 @@ def test_of_several_rises_the_greatest_is_the_onset():
     assert found(scores, 3) == [(18, 24, 0.9)]
 
 
-# What holds for all scores.
+# Properties.
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 5, 7, 12, 40])
@@ -85,9 +85,9 @@ def test_a_rectangle_is_one_box_with_its_edges(n_frames, start, score):
 
 @pytest.mark.parametrize("n_frames", [1, 4, 15])
 def test_a_louder_clip_has_the_same_boxes(n_frames):
-    """So gating scales confidences and leaves extents alone."""
+    """Gating therefore scales confidences and keeps extents."""
     rows = random_rows(0)
-    # Halves are exact; other factors differ in the last digits of sums.
+    # Halving is exact; other factors change the last digits of sums.
     np.testing.assert_array_equal(boxes(rows / 2, n_frames) * 2 > 0, boxes(rows, n_frames) > 0)
     np.testing.assert_allclose(boxes(rows / 2, n_frames) * 2, boxes(rows, n_frames), atol=1e-6)
 
@@ -128,7 +128,7 @@ def test_a_lower_pause_has_no_more_boxes():
 
 
 def test_the_threshold_finds_events_and_does_not_change_their_extent():
-    """Which is what boxes are for: PSDS without a threshold is 1 where frames have a slope."""
+    """The purpose of boxes: sloping frame scores still give a PSDS of 1."""
     edges_s = 0.1 * np.arange(61)
     slope = np.concatenate([np.linspace(0.1, 1, 10), np.ones(5), np.linspace(1, 0.1, 10)])
     frame = np.zeros((2, 1, 60), np.float32)
@@ -144,7 +144,7 @@ def test_the_threshold_finds_events_and_does_not_change_their_extent():
     assert psds.evaluate(truth, boxed, edges_s, durations_s, psds.SCENARIO_1).value == 1
 
 
-# Limits.
+# Limit cases.
 
 
 @pytest.mark.parametrize("n_frames", [1, 3, 100])

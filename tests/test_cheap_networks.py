@@ -1,4 +1,4 @@
-"""The cheap networks: sizes, costs, poolings, and the way through every command."""
+"""The cheap networks: sizes, costs, poolings, and every command with them."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def test_a_dropout_outside_its_range_is_refused(dropout):
 
 @pytest.mark.slow
 def test_the_cheap_networks_cost_a_fraction_of_the_papers():
-    paper = gflop("2apae", "meta")  # tensors without content
+    paper = gflop("2apae", "meta")  # tensors without data
     assert gflop("pooled", "meta") < paper / 60
-    assert gflop("crnn", "cpu") < paper / 25  # a recurrent layer needs content
+    assert gflop("crnn", "cpu") < paper / 25  # a recurrent layer needs data
 
 
 @pytest.mark.parametrize(("name", "most"), [("pooled", 500_000), ("crnn", 1_100_000)])
@@ -90,7 +90,7 @@ def test_the_band_attention_of_pooled_sums_to_one_over_four_bands():
 
 
 def test_a_later_sound_moves_the_scores_of_pooled_and_nothing_else():
-    """Neither step knows a position: a shift by whole pooled frames shifts the output."""
+    """No layer knows positions: a shift by whole pooled frames shifts the output."""
     network = build_model("pooled", 3, 200, 16, 2).eval()
     early, late = torch.zeros(2, 1, 200, 16)
     early[:, 60:80] = 3
@@ -145,8 +145,8 @@ def test_a_cheap_network_learns_which_half_of_the_bins_is_loud(name):
 
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory):
-    """A project that has gone through every command with both networks."""
-    # Few frames, for the exporter unrolls the recurrent layer: 124 take 17 s.
+    """A project after every command was run with both networks."""
+    # Few frames, because the exporter unrolls the recurrent layer: 124 take 17 s.
     few = COARSE_YAML.replace("512", "1024")
     project = Project(write_project(tmp_path_factory.mktemp("explored"), few))
     clip = project.work / "mixtures" / "snr_20" / "mix_01.wav"

@@ -1,4 +1,4 @@
-"""`sedmtl check` tells whole from damaged, outdated and unfinished, and what to do."""
+"""`sedmtl check` distinguishes whole, damaged, outdated and unfinished, with remedies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAIN = (
 
 @pytest.fixture
 def copy(trained, tmp_path):
-    """A project of one's own, all of it finished."""
+    """A copy of the finished project that may be changed."""
     shutil.copytree(trained.folder, tmp_path / "project")
     return Project(tmp_path / "project")
 
@@ -36,7 +36,7 @@ def check(project):
 
 
 def remedies(project):
-    """What is to be done by the path it is said of, as typed into a shell."""
+    """The shell command that repairs each path, by path."""
     lines = check(project).stdout.splitlines()
     said = {}
     for about, line in pairwise(lines):
@@ -46,7 +46,7 @@ def remedies(project):
 
 
 def follow(project, remedy):
-    """Do what a shell would do with it."""
+    """Run a remedy as a shell would."""
     for command in remedy.split(" && "):
         program, *arguments = shlex.split(command, comments=True)
         if program == "rm":
@@ -59,7 +59,7 @@ def follow(project, remedy):
 
 
 def contents(project):
-    """The lines of a check without complaints."""
+    """The lines of a check that finds no problems."""
     result = check(project)
     assert result.exit_code == 0, result.output
     assert "to do" not in result.stdout
@@ -132,7 +132,7 @@ def test_of_a_store_that_cannot_be_opened_the_remedy_says_what_cannot_be_known(c
     remedy = remedies(copy)["mixtures/snr_20.h5"]
     assert remedy.endswith("  # and --stems, if it held them")
     follow(copy, remedy)
-    assert not remedies(copy)  # without stems: features are made of the waveforms
+    assert not remedies(copy)  # without stems: features need only the waveforms
 
 
 def test_damaged_features_whose_mixtures_are_gone_need_these_first(copy):
@@ -166,7 +166,7 @@ def test_a_cut_file_of_a_run_is_found_and_its_remedy_trains_it_again(copy, one_s
     unread = f"sedmtl train … --name {RUN} --force"
     remedy = remedies(copy)[f"runs/{RUN}"]
     assert remedy == (unread if name == "run.yaml" else f"{TRAIN} --force")
-    follow(copy, f"{TRAIN} --force")  # with the options where they could not be read
+    follow(copy, f"{TRAIN} --force")  # with the options that could not be read
     assert contents(copy) == whole
 
 
@@ -211,11 +211,11 @@ def test_an_unfinished_run_on_features_that_have_changed_is_outdated(copy, one_s
     assert copy.run("mix", "--snr", 20).exit_code == 0
     assert copy.run("features").exit_code == 0
     one_sentence(check(copy), "1 outdated of 3")
-    assert remedies(copy) == {f"runs/{RUN}": f"{TRAIN} --force"}  # it cannot be gone on with
+    assert remedies(copy) == {f"runs/{RUN}": f"{TRAIN} --force"}  # it cannot be resumed
 
 
 def test_mixtures_made_anew_from_the_same_audio_outdate_nothing(copy):
-    """Their content is the same, although every file has another time."""
+    """Their content is the same, although every file's time has changed."""
     for path in copy.folder.rglob("*.wav"):
         os.utime(path)
     result = copy.run("mix", "--snr", 20, "--stems")
@@ -294,7 +294,7 @@ def test_a_run_without_its_run_yaml_is_damaged(copy):
         "run.yaml", "model.json", "scores.h5", "last.pt")]],
 )  # fmt: skip
 def test_what_cannot_be_opened_for_now_is_not_called_damaged(trained, tmp_path, monkeypatch, name):
-    """As with too many open files: training again would throw the run away for nothing."""
+    """As with too many open files: retraining would discard a good run."""
     work = shutil.copytree(trained.work, tmp_path / "work")
     (run,) = (path.name for path in (work / "runs").iterdir())
     wanted = work / name.format(run=run)

@@ -102,7 +102,7 @@ def test_another_schema_is_refused(run):
 
 
 def change_card(folder, **changes):
-    """As whoever knows how cards are sealed."""
+    """Change a card and reseal it."""
     path = folder / "model.json"
     data = {key: value for key, value in json.loads(path.read_text()).items() if key != CHECKSUM}
     path.write_text(json.dumps(sealed({**data, **changes})))
@@ -183,7 +183,7 @@ def test_a_card_that_cannot_be_says_why(run, changes, reason):
 
 
 def test_a_flipped_bit_of_the_state_is_noticed(tmp_path):
-    """torch itself compares no checksum: the tensor would be another."""
+    """torch itself checks no checksum and would load another tensor."""
     state.save_state(tmp_path, {"weights": torch.ones(500)})
     path = tmp_path / "last.pt"
     content = bytearray(path.read_bytes())
@@ -304,7 +304,7 @@ def test_a_broken_run_yaml_is_one_sentence(tmp_path, text):
 
 
 def test_a_state_that_unpacks_to_more_than_its_file_is_refused(tmp_path):
-    """Of zeros, 1 MB could unpack to 1 GB."""
+    """1 MB of packed zeros could unpack to 1 GB."""
     state.save_state(tmp_path, {"network": {"weight": torch.zeros(10_000)}})
     path = tmp_path / "last.pt"
     assert len(state.load_state(tmp_path)["network"]["weight"]) == 10_000

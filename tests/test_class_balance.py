@@ -1,4 +1,4 @@
-"""`--balanced` and `--class-weights`: rare classes are learned from as much as common ones."""
+"""`--balanced` and `--class-weights`: rare classes count as much as common ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONFIG = TrainConfig.of(
      "batch_size": 7, "balanced": True, "class_weights": True}
 )  # fmt: skip
 COUNTS = [60, 25, 3]
-"""Of 3 classes; 12 further clips have none."""
+"""Clips of each of 3 classes; 12 further clips have none."""
 
 
 def one_class_each():
@@ -74,7 +74,7 @@ def test_only_the_rows_asked_for_are_drawn_and_a_class_they_lack_takes_no_turn()
 
 def test_chances_make_classes_equally_likely_and_add_up_for_clips_of_several():
     target = np.array([[1, 0], [1, 0], [1, 1], [0, 0]], np.uint8)
-    # Thirds of the first class, the whole second one, the clip without any: three parts.
+    # Three groups: the first class, the second class, the clip without any.
     np.testing.assert_allclose(chances(target), np.array([1 / 3, 1 / 3, 4 / 3, 1]) / 3)
 
 

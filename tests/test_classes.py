@@ -1,4 +1,4 @@
-"""A class has one spelling, wherever its name comes from."""
+"""A class has one spelling, whatever the source of its name."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
 
 
 def test_too_little_memory_is_no_defect_of_ours(trained, one_sentence):
-    """3.6 PB in one layer, more than any system can address."""
+    """One layer of 3.6 PB, more than any system can address."""
     arguments = ("--fold", 1, "--width", 10_000_000, "--epochs", 1, "--name", "wide")
     result = trained.run("train", *arguments)
     one_sentence(result, "too little memory", "a smaller --width")
@@ -290,7 +290,7 @@ def test_the_yaml_of_the_readme_is_valid(tmp_path):
 
 @pytest.mark.parametrize("closed", [0, 1, 2])
 def test_a_file_never_takes_the_place_of_a_closed_stream(closed):
-    """Or an error message would be written into it."""
+    """Otherwise an error message would be written into the file."""
     code = (
         f"import os, sys; os.close({closed}); sys.argv = ['sedmtl', '--version']\n"
         "from sedmtl.cli.app import run\n"

@@ -8,14 +8,14 @@ from sedmtl.metrics import clip as clip_metrics
 
 
 def average_precision_by_hand(truth, score):
-    """Sum over positives of the precision at their rank; scores without ties."""
+    """Mean precision at the ranks of the positives; scores without ties."""
     order = np.argsort(-score)
     hits = truth[order] == 1
     return np.mean((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits])
 
 
 def auc_by_hand(truth, score):
-    """Share of pairs of a positive and a negative in the right order."""
+    """Share of positive–negative pairs in the right order."""
     return np.mean(score[truth == 1][:, None] > score[truth == 0][None])
 
 
@@ -58,7 +58,7 @@ def test_scores_that_are_no_number_rank_nothing(random_scores):
 
 
 def test_a_worked_example():
-    """One class; ranked 1, 0, 1, 0: precision 1 and 2/3 at the positives."""
+    """One class ranked 1, 0, 1, 0: precision 1 and 2/3 at the positives."""
     target = np.array([[1], [0], [1], [0]])
     score = np.array([[0.9], [0.8], [0.3], [0.1]])
     metrics = clip_metrics.evaluate(target, score)

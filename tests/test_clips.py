@@ -1,4 +1,4 @@
-"""Weakly labelled recordings of one's own: `corpus.clips`, its table, and its feature store."""
+"""The user's weakly labelled recordings: `corpus.clips`, its table and feature store."""
 
 from __future__ import annotations
 
@@ -260,13 +260,13 @@ def test_features_and_check_print_the_table_of_classes(clips):
 
 
 def test_what_is_known_to_be_unreadable_is_not_tried_again(clips, monkeypatch):
-    """A store that is there stays, and an interrupted one goes on: no call tries all files anew."""
+    """Existing stores stay and interrupted ones resume: no call retries all files."""
     path = clips.folder / "recordings" / "b.wav"
     soundfile.write(path, np.full(8000, np.nan), 8000, subtype="FLOAT")
     make_features(clips)
     store = clips.work / "features" / "clips.h5"
     written = store.stat().st_mtime_ns
-    monkeypatch.setattr(extraction, "undecodable", None)  # would fail if it were called
+    monkeypatch.setattr(extraction, "undecodable", None)  # fails if called
     again = make_features(clips)
     assert store.stat().st_mtime_ns == written
     assert "rebuilding" not in again.stderr
@@ -331,7 +331,7 @@ def test_features_are_those_of_the_recording_padded_and_at_half_its_peak(clips):
         clip[: len(wave)] = wave
         clip *= 0.5 / np.abs(clip).max()
         expected = transform(torch.from_numpy(clip[None]))[0]
-        # Rounding the gain moves a log by 1e-7 of its signal, more where it is near silence.
+        # Rounding the gain changes a log by 1e-7 of the signal, more near silence.
         np.testing.assert_allclose(logmel[row], expected, atol=1e-3)
 
 
@@ -347,7 +347,7 @@ def test_the_level_channels_and_rate_of_a_recording_do_not_change_its_features(c
     )
     make_features(clips)
     logmel, _, _ = read_features(clips)
-    # All three gains are powers of two: not one bit may differ.
+    # All three gains are powers of two, so every bit must agree.
     np.testing.assert_array_equal(logmel[1], logmel[0])
     np.testing.assert_array_equal(logmel[2], logmel[0])
 
@@ -447,7 +447,7 @@ def test_strong_labels_that_begin_after_their_recording_are_refused(clips):
 
 @pytest.mark.parametrize("name", ["../a.wav", "/a.wav", "x/../../a.wav", "x/.."])
 def test_a_row_names_no_file_outside_the_root(clips, name):
-    if name == "x/..":  # the root itself is below the root, and no recording
+    if name == "x/..":  # the root itself, which is no recording
         assert table_of(clips, f"filename,labels\n{name},Dog\n").name == [name]
         return
     with pytest.raises(SedmtlError, match="expected the name of a file below"):
@@ -473,7 +473,7 @@ def test_strong_labels_that_do_not_fit_are_one_sentence(clips, one_sentence, row
 
 
 def many_classes(clips, n_classes):
-    """Four recordings that share so many classes; the last class sounds in the last one."""
+    """Give four recordings `n_classes` classes; the last one is in the last recording."""
     labels = [f"{k:06}" for k in range(n_classes)]
     rows = [f"{name}.wav,{';'.join(labels[i::4])},1" for i, name in enumerate("abcd")]
     (clips.folder / "clips.csv").write_text("\n".join(["filename,labels,fold", *rows]))

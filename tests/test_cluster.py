@@ -1,4 +1,4 @@
-"""A Dask cluster of two processes does what threads do, to the last byte, and may lose workers."""
+"""A Dask cluster of two processes gives the bytes of threads, and may lose workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 SNRS_DB = (0, 20)
 
 
-# Workers are forked with everything imported: several are killed, and others take their place.
+# Workers are forked with everything imported, because several are killed and replaced.
 CLUSTER = """
 import sys
 from distributed import LocalCluster
@@ -54,10 +54,10 @@ with LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0") as 
 
 @contextmanager
 def cluster_of(n_workers, scratch):
-    """A cluster in a process of its own, to be killed; gives the address of its scheduler.
+    """Run a cluster in a process of its own, to be killed; yields its scheduler's address.
 
-    `close` of distributed 2025.10 may wait for ever for a worker that has been killed, and beside
-    other tests its event loop may not start within its 10 s.
+    `close` of distributed 2025.10 may wait forever for a killed worker, and on a busy machine its
+    event loop may not start within its 10 s.
     """
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", CLUSTER, str(n_workers)],
@@ -82,14 +82,14 @@ def cluster_of(n_workers, scratch):
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Two worker processes of one thread; an item that kills two of them is given up."""
+    """Two worker processes with one thread each; an item that kills two of them is given up."""
     with cluster_of(2, tmp_path_factory.mktemp("dask")) as scheduler:
         yield scheduler
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    """What threads make."""
+    """The results of threads."""
     made = Project(write_project(tmp_path_factory.mktemp("local")))
     for command in (("mix", "--stems"), ("features",)):
         assert made.run(*command, "--workers", 1).exit_code == 0
@@ -118,7 +118,7 @@ def test_mixtures_and_features_have_the_bytes_of_those_made_by_threads(address, 
 
 
 def test_relative_paths_reach_the_same_files(address, project, local, monkeypatch):
-    monkeypatch.chdir(project.folder)  # the workers stay where they are
+    monkeypatch.chdir(project.folder)  # but not for the workers
     run = Project(Path()).run
     assert run("mix", "--stems", "--scheduler", address).exit_code == 0
     assert run("features", "--scheduler", address).exit_code == 0
@@ -163,7 +163,7 @@ def test_predictions_are_those_of_this_process(address, trained, tmp_path):
 
 
 def assert_same(found, expected):
-    """Scores of other batches may differ in their last bits."""
+    """Compare scores to 1e-6, because other batches change the last bits."""
     if isinstance(expected, float):
         assert found == pytest.approx(expected, abs=1e-6)
     elif isinstance(expected, dict | list):
@@ -243,7 +243,7 @@ def test_an_interrupted_mix_leaves_no_shard_and_goes_on_where_it_was(
     taken, take = [], shards._take_shard
 
     def stop_at_the_fourth(shard):
-        # Those of events come first: 24 in blocks of 4.
+        # The events' blocks come first: 24 in blocks of 4.
         if len(taken) == 6 + 3:
             raise KeyboardInterrupt
         taken.append(shard)

@@ -72,12 +72,12 @@ def test_a_truth_is_matched_once():
 
 def test_the_matching_is_the_largest_where_the_first_choice_would_block_another():
     truth = events((0, 0, 1.0, 1.1), (0, 0, 1.3, 1.4))
-    found = events((0, 0, 1.15, 1.2), (0, 0, 0.9, 1.0))  # the first suits both truths
+    found = events((0, 0, 1.15, 1.2), (0, 0, 0.9, 1.0))  # the first matches both truths
     assert hits(truth, found, offset_s=None) == 2
 
 
 def most_matches(truths, found, is_near):
-    """The largest one-to-one matching, by trying all."""
+    """The size of the largest one-to-one matching, by brute force."""
     if not truths:
         return 0
     first, *others = truths
@@ -111,7 +111,7 @@ def test_the_end_of_a_clip_is_not_near_the_start_of_the_next():
     found = events((1, 0, 0.0, 0.1), (0, 1, 9.9, 10.0))
     metrics = collar.evaluate(truth, found, 2)
     assert metrics.f1_micro == 0
-    # Each detection is where the truth of the other class is: two substitutions.
+    # Each detection coincides with the other class's event: two substitutions.
     assert metrics.error_rate_micro == 1
     assert metrics.error_rate_macro == 2
 

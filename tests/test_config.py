@@ -1,4 +1,4 @@
-"""data.yaml: the paper's values by default, and one helpful sentence for every mistake."""
+"""data.yaml: the paper's values by default, and one helpful sentence per mistake."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_repositorys_data_yaml_says_exactly_the_defaults():
     written, default = load_config(REPOSITORY / "data.yaml"), Config()
     assert written.mixing == default.mixing
     assert written.features == default.features
-    # Stores are known by this text: writing a default out must not make them anew.
+    # This text identifies stores: spelling out a default must not rebuild them.
     assert written.describe("mixing", "features") == default.describe("mixing", "features")
     assert written.corpus.events.verified_only
 

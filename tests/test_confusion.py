@@ -13,7 +13,7 @@ def random_tags():
 
 
 def counted(target, tagged, true, other):
-    """Clip by clip: how many of those with the true and without the other are tagged so."""
+    """Count, clip by clip, clips with `true` and without `other` that are tagged `tagged`."""
     n = n_tagged = 0
     for labels, tags in zip(target, tagged, strict=True):
         if labels[true] and (not labels[other] or true == other):
@@ -23,7 +23,7 @@ def counted(target, tagged, true, other):
 
 
 def test_a_worked_example():
-    """Rain and wind: in two of the three clips of rain without wind, wind is tagged."""
+    """Rain and wind: two of three clips with rain and without wind are tagged wind."""
     target = np.array([[1, 0], [1, 0], [1, 0], [1, 1], [0, 0], [0, 0], [0, 0], [0, 0]])
     tagged = np.array([[1, 1], [1, 1], [0, 0], [1, 0], [0, 1], [0, 0], [0, 0], [0, 0]], bool)
     found = confusion.evaluate(target, tagged)
@@ -71,7 +71,7 @@ def test_who_tags_one_class_for_another_is_found_surest(random_tags):
 
 
 def test_tags_by_chance_are_hardly_ever_surer_than_two_standard_errors():
-    """Of a normal distribution 4.6 % lie beyond; 5,000 pairs that are nearly independent."""
+    """4.6 % of a normal distribution lie beyond; 5,000 nearly independent pairs."""
     rng = np.random.default_rng(1)
     beyond = []
     for _ in range(250):

@@ -1,4 +1,4 @@
-"""The adapters: each reads a tiny layout that the test writes, and explains what it misses."""
+"""The adapters: each reads a tiny layout that the test writes, and reports what is missing."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_tau2019_explains_a_bad_table(configure, write, rows, parts):
     fails(lambda: load_scenes(config), *parts)
 
 
-# --- A folder of one's own ---------------------------------------------------------------------
+# --- A folder ----------------------------------------------------------------------------------
 
 
 def test_a_folders_sub_folders_are_the_classes(configure, write, tmp_path):
@@ -199,7 +199,7 @@ def test_scenes_may_lie_flat_or_in_sub_folders(configure, write, files, expected
     assert len({scene.location for scene in scenes}) == len(scenes)
 
 
-# --- A table of one's own ----------------------------------------------------------------------
+# --- A table -----------------------------------------------------------------------------------
 
 
 def test_a_table_names_files_labels_recordings_and_locations(configure, write, tmp_path):
@@ -276,7 +276,7 @@ SYNTHETIC = "kind: synthetic, clips_per_class: 1, seed: 3"
 
 @pytest.fixture
 def few_makers(monkeypatch):
-    """Two events and one scene: enough to show how they are written, in a moment."""
+    """Reduce the corpus to two events and one scene, enough to test how they are written."""
     events = {name: synthesis.EVENTS[name] for name in ("beep", "knock")}
     monkeypatch.setattr(synthesis, "EVENTS", events)
     monkeypatch.setattr(synthesis, "SCENES", {"wind": synthesis.SCENES["wind"]})

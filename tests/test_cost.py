@@ -1,4 +1,4 @@
-"""What the disk must hold is told before it is taken, and refused when it cannot."""
+"""Disk space is announced before it is taken, and refused if it is too small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sedmtl.runtime.errors import SedmtlError
 
 @pytest.fixture
 def asked(monkeypatch):
-    """A disk with 1 GB free; collects where it was looked at."""
+    """Pretend that 1 GB is free; collects the paths that were checked."""
     paths = []
 
     def disk_usage(path):

@@ -1,4 +1,4 @@
-"""Folds and batches: which rows are learnt from, which choose, which are reported."""
+"""Splits: which rows are for training, for inner validation, and held out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sedmtl.training.split import shuffled, split_rows, weakness
 
 
 def clips_of(n_rows, n_folds=4, every=5, n_classes=3):
-    """Clips of all folds; of each fold, one in `every` is for inner validation (0: none)."""
+    """Clips of all folds; one in `every` of each fold is for inner validation (0: none)."""
     rng = np.random.default_rng(0)
     fold = (rng.permutation(n_rows) % n_folds + 1).astype(np.uint8)
     validation = np.zeros(n_rows, np.uint8)

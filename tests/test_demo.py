@@ -1,4 +1,4 @@
-"""The demo with its length taken out: the same stages on a smaller data.yaml."""
+"""The demo in short: the same stages on a smaller data.yaml."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ mixing:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """A demo of one epoch: its output twice, and its folder."""
+    """A demo of one epoch, run twice: both outputs, and its folder."""
     folder = tmp_path_factory.mktemp("demo") / "project"
     folder.mkdir()
     (folder / "data.yaml").write_text(SMALL)

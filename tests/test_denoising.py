@@ -16,7 +16,7 @@ from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import FULL_SCALE, Store, read_scores
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
-AUDIBLE_STD, ALL_STD = 2, 3  # rows of what `compare` returns
+AUDIBLE_STD, ALL_STD = 2, 3  # rows of the result of `compare`
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def stems_path(trained):
 
 
 def distances(clean_db, noisy_db, decoded_db, mean_db=0.0, std=1.0):
-    """Of a clip of one frame, in dB."""
+    """Distances for a clip of one frame, in dB."""
     clip = Spectrograms(*(np.array([each]) / DB for each in (clean_db, noisy_db, decoded_db)))
     n_mels = len(clean_db)
     rows = compare(clip, np.full(n_mels, mean_db) / DB, np.full(n_mels, std))
@@ -44,7 +44,7 @@ def test_audible_bins_are_those_within_60_db_of_the_loudest():
 
 
 def test_over_all_bins_silence_lies_at_the_limit():
-    """What a signal has below the limit is as silent as the clean events there."""
+    """Below the limit, any signal counts as silent as the clean events."""
     measured = distances([0, -90, -160], [0, -30, -100], decoded_db=[0, -70, -60], mean_db=-80)
     np.testing.assert_allclose(measured.all_db.noisy, 30 / math.sqrt(3))
     np.testing.assert_allclose(measured.all_db.decoded, 0, atol=1e-9)

@@ -66,7 +66,7 @@ def test_an_inspection_has_the_shapes_it_names(detector, mixture_path):
 
 
 def test_inspection_does_to_audio_what_training_did(detector, run, trained, mixture_path):
-    """At the recipe's own level the stored features give the very scores of the file."""
+    """At the recipe's level, stored features and file give the same scores."""
     card, network = load_model(run)
     waveform, rate = soundfile.read(mixture_path, dtype="float32")
     at_peak = waveform * (0.5 / np.abs(waveform).max())
@@ -76,7 +76,7 @@ def test_inspection_does_to_audio_what_training_did(detector, run, trained, mixt
     np.testing.assert_allclose(detector.inspect(waveform, rate).clip, expected, atol=1e-5)
     with Store(trained.work / "features" / "snr_20.h5", "logmel") as store:
         stored = store.read(range(1))[0]
-    # Only the level differs: a constant in the logarithm, wherever it is well above the floor.
+    # Only the level differs: a constant in the logarithm, well above the floor.
     raw = card.build_logmel()(torch.from_numpy(at_peak)[None])[0].numpy()
     assert np.ptp((raw - stored)[stored > -10]) < 0.01
 
@@ -197,7 +197,7 @@ def test_the_example_of_load_runs(run, mixture_path, tmp_path, monkeypatch):
 
 
 def test_a_recording_is_predicted_as_its_clips_are_inspected(detector, mixture_path):
-    """Of clip length: the same scores, but for frames that the first and last half windows hold."""
+    """A recording of clip length has the same scores either way."""
     prediction, inspection = detector.predict(mixture_path), detector.inspect(mixture_path)
     np.testing.assert_allclose(prediction.clip, inspection.clip, atol=1e-5)
     gate = inspection.clip[:, None] if detector.card.postprocessing.gated else 1

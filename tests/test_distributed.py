@@ -1,4 +1,4 @@
-"""Two gloo processes on the CPU against one."""
+"""Two gloo processes on the CPU compared with one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL = ("--width", "2", "--batch-size", "6", "--epochs", "3", "--precision", "f
 
 
 def run_two(folder, *command):
-    """Logs and the like of the launcher go to the folder."""
+    """Run a command in two processes; the launcher's logs go to the folder."""
     return subprocess.run(
         [*TORCHRUN, *map(str, command)],
         capture_output=True,
@@ -36,7 +36,7 @@ def run_two(folder, *command):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What each of two processes found."""
+    """The results of each of two processes."""
     folder = tmp_path_factory.mktemp("two")
     command = [sys.executable, Path(__file__).with_name("two_processes.py"), folder]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -46,13 +46,13 @@ def two(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one():
-    """What a process alone finds."""
+    """The results of a single process."""
     return {name: train(recipe) for name, recipe in RECIPES.items()}
 
 
 @pytest.fixture
 def here(trained, tmp_path):
-    """A project of its own with the features of `trained`; its command line's last options."""
+    """A new project with the features of `trained`; returns options that select it."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "features").symlink_to(trained.work / "features")
     (tmp_path / "data.yaml").write_text((trained.folder / "data.yaml").read_text())
@@ -77,7 +77,7 @@ def test_what_the_first_process_finds_all_know(two):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_have_the_losses_of_one(one, two, name):
-    """Sums are taken in another order: 1e-7 a step, which Adam's division makes more of."""
+    """Another order of sums: 1e-7 per step, which Adam's division magnifies."""
     for found in two:
         assert losses(found["trained"][name]) == pytest.approx(losses(one[name]), abs=1e-4)
     assert losses(one[name])[-1] < losses(one[name])[0]
@@ -111,7 +111,7 @@ def test_names_of_weights_are_those_of_a_plain_network(one, two):
 
 
 def test_scores_of_the_same_weights_come_once_each_and_in_order(one, two):
-    """Before training; batches of another size are rounded otherwise in the last bit."""
+    """Before training; batches of another size round the last bit differently."""
     for name in RECIPES:
         for found in two:
             expected = one[name]["before"]

@@ -1,4 +1,4 @@
-"""`sedmtl download` and `sedmtl verify`, with small corpora on a server of our own."""
+"""`sedmtl download` and `sedmtl verify`, with small corpora on a local server."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CONTENTS = {
 
 
 class World:
-    """Small corpora in place of the published ones, a server that has them, an empty folder."""
+    """Small corpora instead of the published ones, a server that has them, an empty folder."""
 
     def __init__(self, server, folder, monkeypatch):
         self.server = server
@@ -63,7 +63,7 @@ class World:
             self.publish(name, *archives)
 
     def publish(self, name, *files, exact=True):
-        """The catalogue promises what the server has now under these names."""
+        """Make the catalogue list the server's current files of these names."""
         archives = tuple(
             Archive(file, hashlib.md5(content).hexdigest(), len(content), exact)
             for file in files
@@ -82,7 +82,7 @@ class World:
         return invoke(["verify", *names, "--to", str(self.data)])
 
     def files(self):
-        """Everything in the folder, but the lock."""
+        """Everything in the folder except the lock."""
         return {name: c for name, c in tree(self.data).items() if name != LOCK}
 
     @property
@@ -106,7 +106,7 @@ def done(result):
 
 
 def test_the_archives_of_tau2019_have_the_size_of_the_record():
-    documentation = 11_299  # the record's only file that is not needed
+    documentation = 11_299  # the only file of the record that is not needed
     assert PUBLISHED["tau2019"].n_bytes + documentation == 35_622_537_482
     assert PUBLISHED["tau2019"].exact
 
@@ -137,7 +137,7 @@ def test_corpora_go_where_the_data_yaml_of_the_repository_looks_for_them():
         assert settings["root"] == f"data/{PUBLISHED[settings['kind']].folder}"
 
 
-# --- What is asked and said before ---------------------------------------------------------------
+# --- Before the download -------------------------------------------------------------------------
 
 
 def test_without_names_it_lists_what_there_is(tmp_path, monkeypatch):
@@ -176,7 +176,7 @@ def test_wrong_usage_exits_with_2(arguments):
     assert invoke(["download", *arguments]).exit_code == 2
 
 
-# --- A good day ----------------------------------------------------------------------------------
+# --- Without failures ----------------------------------------------------------------------------
 
 
 def test_the_corpora_are_there_and_read_as_published(world, tmp_path):
@@ -261,7 +261,7 @@ def test_archives_that_a_folder_lacks_are_named_and_then_downloaded(world, tmp_p
     assert world.server.names == [name]
 
 
-# --- Bad days ------------------------------------------------------------------------------------
+# --- With failures -------------------------------------------------------------------------------
 
 
 def test_a_server_on_a_bad_day_is_outlasted(world):

@@ -1,4 +1,4 @@
-"""The manifest tells what is fine, missing or changed; checksums agree with those of others."""
+"""The manifest finds missing and changed files; checksums agree with other tools."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_sizes_read_as_people_say_them(n_bytes, text):
 
 @pytest.fixture
 def screen(monkeypatch):
-    """What a terminal shows."""
+    """A terminal's content."""
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, color_system=None, width=120)
     monkeypatch.setattr(progress, "console", console)

@@ -1,4 +1,4 @@
-"""A file from a server that does what servers do: it is whole in the end, or there is a reason."""
+"""Files from unreliable servers arrive complete, or the error says why not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server():
 
 
 class Fetching:
-    """Calls `fetch` and notes what it says."""
+    """Call `fetch` and record its messages."""
 
     def __init__(self, server, tmp_path, *, n_bytes=10_000, max_bytes=10_000):
         self.part = tmp_path / f".{NAME}.part"
@@ -134,7 +134,7 @@ def test_answers_that_may_pass_are_tried_again(server, fetching, status):
     [
         ({"Retry-After": "7"}, 7),
         ({"Retry-After": "0"}, 0),
-        # A date is compared with the server's clock, which need not be ours.
+        # A date is compared with the server's clock, which may differ from ours.
         (
             {
                 "Date": "Wed, 21 Oct 2015 07:28:00 GMT",
@@ -313,7 +313,7 @@ SLOW = "the server sends less than 60,000 bytes in a minute"
 
 @pytest.fixture
 def drop(monkeypatch):
-    """Waits before every byte, from some byte on; a minute is a moment here."""
+    """Make replies wait before each byte, from some byte on; a minute is shortened."""
     monkeypatch.setattr(connection, "WATCHED_S", 0.1)
     heard = threading.Event()
     yield lambda first: lambda n_bytes: n_bytes >= first and heard.wait(0.01)
@@ -343,7 +343,7 @@ def test_a_server_that_only_drips_is_given_up(server, fetching, drop):
 def test_a_server_that_sends_enough_is_waited_for(server, fetching, drop, monkeypatch):
     monkeypatch.setattr(connection, "LEAST_BYTES", 1)
     del server.files[NAME]
-    server.replies = [Reply(drip=drop(180), body=CONTENT[:60])]  # for more than half a second
+    server.replies = [Reply(drip=drop(180), body=CONTENT[:60])]  # takes more than half a second
     fetching.remote = Remote(fetching.remote.url, None, 60)
     fetching.run()
     assert fetching.part.read_bytes() == CONTENT[:60]

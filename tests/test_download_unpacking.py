@@ -1,4 +1,4 @@
-"""A ZIP file becomes exactly its files below the folder, or nothing."""
+"""A ZIP file is unpacked to exactly its files below the folder, or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILES = {
 
 @pytest.fixture
 def unpacked(tmp_path):
-    """Unpacks bytes of an archive into tmp_path/data/Corpus."""
+    """A function that unpacks an archive's bytes into tmp_path/data/Corpus."""
 
     def run(archive: bytes, limits: Limits = ROOMY):
         path = tmp_path / "archive.zip"
@@ -190,7 +190,7 @@ def test_the_limits_are_the_last_that_pass(unpacked, tmp_path, limits, part):
 
 
 def test_a_file_longer_than_stated_ends_at_the_stated_size(unpacked, tmp_path):
-    """The limits are on what the archive states; so that must bind."""
+    """The limits apply to the stated sizes, so these must be binding."""
     content = RANDOM.randbytes(5000)
     archive = bytearray(zipped({"x": content}))
     central = archive.index(b"PK\x01\x02")

@@ -1,4 +1,4 @@
-"""Encoder files that cannot be used, each refused in one sentence; and the log-mels some take."""
+"""Unusable encoder files are refused in one sentence; log-mels as encoder input."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_mel_filters_are_those_of_torchaudio(scale, norm):
         129, 0.0, 4_000.0, 16, RATE, None if norm == "none" else norm, scale
     )
     found = mel_filters(settings, 256, RATE)
-    # float32 there, float64 here, at slopes of up to 1 for 30 Hz
+    # float32 there, float64 here, at slopes of up to 1 per 30 Hz
     np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
@@ -235,7 +235,7 @@ def _tensor(values):
 
 @pytest.mark.parametrize("shape", [("B", 1, "T", 16), ("B", 16, "T"), (1, "T", 16, 1)])
 def test_a_log_mel_goes_in_as_the_input_lies(tmp_path, shape):
-    """The encoder is the mean over time, so that its vector says which axis was taken for time."""
+    """The encoder averages over time, so its vector shows which axis was taken as time."""
     time = shape.index("T")
     axes = onnx.numpy_helper.from_array(np.array([time]), "axes")
     node = onnx.helper.make_node("ReduceMean", ["mel", "axes"], ["vector"], keepdims=0)

@@ -1,4 +1,4 @@
-"""Frozen encoders from files: what they are, what they give, and what is wrong with them."""
+"""Frozen encoders from files: their description, their frames, and refusals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def opened(path, **settings):
 
 
 def name_encoder(project, path, **settings):
-    """Write `features.encoder` into the project's data.yaml."""
+    """Set `features.encoder` in the project's data.yaml."""
     data = yaml.safe_load((project.folder / "data.yaml").read_text())
     data["features"]["encoder"] = {path.suffix[1:]: path.name, **FACTS, **settings}
     (project.folder / "data.yaml").write_text(yaml.safe_dump(data))
@@ -48,7 +48,7 @@ def features_of(project, name="snr_20"):
     return project.work / "features" / f"{name}.h5"
 
 
-# What an encoder gives
+# Frames
 
 
 @pytest.mark.parametrize("n_samples", [2_000, 400])
@@ -56,7 +56,7 @@ def test_frames_of_windows_that_touch_are_those_of_the_windows(tmp_path, n_sampl
     encoder = opened(write_onnx(tmp_path / "e.onnx", n_samples), dtype="float32")
     frames = encoder.frames(NOISE, RATE)
     windows = expected(NOISE.reshape(-1, n_samples)).reshape(-1, N_DIMS)
-    np.testing.assert_allclose(frames, windows, rtol=1e-5, atol=1e-4)  # float32 sums in any order
+    np.testing.assert_allclose(frames, windows, rtol=1e-5, atol=1e-4)  # float32, any order of sums
     assert encoder.card.rate_hz == RATE / N_STEP
 
 
@@ -65,7 +65,7 @@ def test_one_batch_more_or_less_and_either_runtime_give_the_same(tmp_path):
     kept = [opened(path).frames(NOISE, RATE) for path in files]
     lite = opened(write_tflite(tmp_path / "e.tflite"), output="vectors").frames(NOISE, RATE)
     for other in (*kept[1:], lite):
-        np.testing.assert_allclose(other, kept[0], rtol=1e-3)  # a step of float16
+        np.testing.assert_allclose(other, kept[0], rtol=1e-3)  # one step of float16
 
 
 @pytest.mark.parametrize("kind", ["mixing", "lonely"])
@@ -78,7 +78,7 @@ def test_windows_that_would_change_each_other_go_in_one_by_one(tmp_path, kind):
 
 @pytest.mark.parametrize("n_samples", [400, 2_000])
 def test_a_frame_of_overlapping_windows_stands_for_the_sound_at_its_place(tmp_path, n_samples):
-    """A click in the middle of a frame's time moves that frame most, or is its only trace."""
+    """A click in the middle of a frame's span changes that frame most."""
     path = write_onnx(tmp_path / "e.onnx", n_samples)
     encoder = opened(path, hop_s=n_samples / RATE if n_samples == 2_000 else 0.025)
     rate = encoder.card.rate_hz
@@ -97,7 +97,7 @@ def test_a_frame_of_overlapping_windows_stands_for_the_sound_at_its_place(tmp_pa
 def test_the_middle_frames_of_overlapping_windows_are_those_of_windows_that_touch(
     tmp_path, n_frames, n_kept
 ):
-    """The encoder here knows no neighbours, so where its windows lie must not matter."""
+    """This encoder uses no context, so the position of its windows must not matter."""
     path = write_onnx(tmp_path / "e.onnx", n_frames * N_STEP)
     overlapping = opened(path, hop_s=n_kept * N_STEP / RATE, dtype="float32")
     assert overlapping.card.n_kept == n_kept
@@ -121,7 +121,7 @@ def test_audio_of_a_higher_rate_is_resampled_to_the_encoders(tmp_path):
     encoder = opened(write_onnx(tmp_path / "e.onnx"), dtype="float32")
     t = np.arange(32_000) / 16_000
     fine = (0.5 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
-    inner = slice(1, -1)  # the resampler's filter reaches over the ends
+    inner = slice(1, -1)  # the resampler's filter reaches beyond the ends
     same = encoder.frames(fine[::2].copy(), RATE)[inner]
     np.testing.assert_allclose(encoder.frames(fine, 16_000)[inner], same, rtol=2e-2, atol=0.05)
 
@@ -159,7 +159,7 @@ def test_a_stream_gives_the_frames_of_the_whole_recording_whatever_its_blocks(
         whole = encoder.frames(recording, RATE)
         for size in (37, 5_000):
             blocks = (recording[at : at + size] for at in range(0, length, size))
-            # Batches of another size may round the last bit of float32 another way.
+            # Batches of another size may round the last bit of float32 differently.
             np.testing.assert_allclose(
                 np.concatenate(list(encoder.stream(blocks))), whole, rtol=2.0**-10
             )
@@ -212,7 +212,7 @@ def test_the_file_of_an_interrupted_or_empty_embed_is_not_there(tmp_path, monkey
     assert list(out.parent.iterdir()) == []
     run(project, "embed", tmp_path / "a.wav", "--out", out, "--onnx", onnx)
     before = out.read_bytes()
-    run(project, "embed", tmp_path / "a.wav", "--out", out, "--onnx", onnx)  # ours: replaced
+    run(project, "embed", tmp_path / "a.wav", "--out", out, "--onnx", onnx)  # replaces its own file
     assert out.read_bytes() == before
     assert sorted(each.name for each in out.parent.iterdir() if each.name[0] != ".") == [
         "v.npy", "v.tsv",
@@ -232,7 +232,7 @@ def test_many_recordings_are_appended_to_one_file(tmp_path):
         assert found["name"].asstr()[29] == "29é.wav"
         assert np.bincount(found["recording"][:]).tolist() == [len(each) for each in frames]
         assert found["offset_s"][1:501].tolist() == list(range(1, 501))
-    assert (tmp_path / "v.h5").stat().st_size < 2 * 30 * 500 * 30  # nothing reserved is left
+    assert (tmp_path / "v.h5").stat().st_size < 2 * 30 * 500 * 30  # no reserved space is left
 
 
 def test_parquet_has_a_row_for_each_vector(tmp_path):
@@ -300,7 +300,7 @@ def template(tmp_path_factory):
 
 @pytest.fixture
 def made(template, tmp_path):
-    """A copy of it that may be changed."""
+    """A copy of the template that may be changed."""
     return Project(shutil.copytree(template.folder, tmp_path / "copy"))
 
 

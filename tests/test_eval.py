@@ -25,7 +25,7 @@ RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 @pytest.fixture(scope="module")
 def crossvalidated(tmp_path_factory):
-    """Two folds of a network."""
+    """A project with two folds of a network."""
     made = Project(write_project(tmp_path_factory.mktemp("crossvalidated"), COARSE_YAML))
     made.run("mix", "--snr", 20)
     made.run("features")
@@ -81,7 +81,7 @@ def test_the_tables_are_written_below_work(crossvalidated):
 
 @pytest.fixture
 def moved(tmp_path):
-    """The same project with its events moved: a store of the same plan, elsewhere."""
+    """The same project with moved events: another store of the same plan."""
     made = Project(write_project(tmp_path / "moved", COARSE_YAML))
     config = made.folder / "data.yaml"
     config.write_text(config.read_text().replace("[0.1, 0.7, 1.3]", "random"))
@@ -220,7 +220,7 @@ def test_every_class_has_a_line_when_asked(crossvalidated, tmp_path):
     assert max(map(len, table.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("undrawn", [None])  # not so here
+@pytest.mark.parametrize("undrawn", [None])  # here figures are drawn
 def test_the_curves_are_drawn(crossvalidated, tmp_path):
     rows_of(crossvalidated, tmp_path)
     picture = crossvalidated.work / "eval" / "psds_snr_20.png"

@@ -1,4 +1,4 @@
-"""`sedmtl export`: the same scores from onnxruntime as from the detector, and all they mean."""
+"""`sedmtl export`: onnxruntime gives the detector's scores, and the metadata explain them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GUIDE = Path(sedmtl.__file__).parents[1] / "docs" / "embedding.md"
 
 
 def card_of(model, window=256, **options):
-    """A card of 0.5 s clips at 8 kHz."""
+    """The card of a network for 0.5 s clips at 8 kHz."""
     return ModelCard(
         network=settings_class(model)(2, **options),
         n_frames=n_frames(4000, window, 128), n_mels=8,
@@ -50,12 +50,12 @@ def card_of(model, window=256, **options):
 
 
 def network_of(card):
-    """A network that was not trained, but whose batch norm fits its weights."""
+    """An untrained network whose batch norm statistics match its weights."""
     torch.manual_seed(1)
     network = card.build_network().train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the statistics of all batches: of the next one
+            module.momentum = None  # the mean over all batches, here the next one
     with torch.no_grad():
         network(3 * torch.randn(4, card.n_frames, card.n_mels))
     return network.eval()
@@ -82,7 +82,7 @@ app(prog_name="sedmtl")
 
 @pytest.fixture(scope="module")
 def process(trained, tmp_path_factory):
-    """What the command prints, its folder, and the extras that were there before it began."""
+    """The command's output, its folder, and the extras present before it began."""
     folder = tmp_path_factory.mktemp("onnx")
     early = folder.with_name("early")
     out = folder / "detector.onnx"
@@ -98,7 +98,7 @@ def process(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(process):
-    """What the command prints, and the folder that it was asked to write into."""
+    """The command's output, and its output folder."""
     return process[:2]
 
 
@@ -107,7 +107,7 @@ def written(process):
     [
         card_of("2apae"),
         card_of("2apae", time_attention="local", attention="equations"),
-        card_of("gap", window=200),  # no power of two, for which onnxruntime has another transform
+        card_of("gap", window=200),  # not a power of two: another transform in onnxruntime
         card_of("gmp"),
         card_of("gwrp"),
         card_of("atrous"),
@@ -115,12 +115,12 @@ def written(process):
     ids=lambda card: "-".join([card.model, *card.network.variant, str(card.features["window"])]),
 )
 def test_onnxruntime_scores_as_the_detector_does(card):
-    """Any number of clips at any level, silence among them."""
+    """For any number of clips at any level, including silence."""
     network = network_of(card)
     detector = Detector(card, network)  # first, for it lays out the weights anew
     session = open_graph(build_graph(card, network, "run"))
     rng = np.random.default_rng(2)
-    levels = np.array([[1.0], [1e-3], [1e-41]])  # the last is of denormal numbers
+    levels = np.array([[1.0], [1e-3], [1e-41]])  # the last gives denormal numbers
     noise = (levels * rng.normal(size=(3, card.n_samples))).astype(np.float32)
     silence = np.zeros((1, card.n_samples), np.float32)
     found = []
@@ -128,7 +128,7 @@ def test_onnxruntime_scores_as_the_detector_does(card):
         clip, frame = session.run(["clip", "frame"], {"waveform": waveforms})
         conformed = np.stack([conform(each, card.n_samples) for each in waveforms])
         expected_clip, expected_frame = detector.network.score_windows(conformed)
-        # Rounding makes 2e-6.
+        # Rounding accounts for 2e-6.
         np.testing.assert_allclose(clip, expected_clip, atol=1e-5)
         np.testing.assert_allclose(frame, expected_frame, atol=1e-5)
         found.append(frame)
@@ -197,14 +197,14 @@ def script_of_the_guide():
 
 
 def test_the_script_of_the_guide_finds_what_the_detector_finds(trained, written, tmp_path):
-    """In a file of another rate than the network's."""
+    """For a file at another sample rate than the network's."""
     card, network = load_model(trained.work / "runs" / RUN)
     waveform, _ = soundfile.read(trained.work / "mixtures" / "snr_20" / "mix_01.wav")
     soundfile.write(tmp_path / "clip.wav", waveform, 11_025)
     waveform = read(tmp_path / "clip.wav", card.sample_rate)
     conformed = conform(waveform, card.n_samples)[None]
     (clip,), _ = Detector(card, network).network.score_windows(conformed)
-    # Two of the three classes are above their threshold.
+    # Two of the three classes exceed their threshold.
     card = replace(card, tag_threshold=tuple((clip + np.array([-0.01, 0.01, -0.01])).tolist()))
     model = onnx.load(written[1] / "detector.onnx")
     (threshold,) = (fact for fact in model.metadata_props if fact.key == "tag_threshold")

@@ -1,4 +1,4 @@
-"""`sedmtl export` of networks on a frozen encoder, which goes into the file or stays outside."""
+"""`sedmtl export` of networks on a frozen encoder, inside or outside the file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def opened(path, **settings):
 
 
 def card_of(model, encoder, rate=RATE, **options):
-    """A card of 0.5 s clips."""
+    """The card of a network for 0.5 s clips."""
     n_samples = rate // 2
     options = {} if model == "probe" else {"width": 2, **options}
     return ModelCard(
@@ -52,7 +52,7 @@ def card_of(model, encoder, rate=RATE, **options):
 def network_of(card):
     torch.manual_seed(1)
     network = card.build_network()
-    for parameter in network.parameters():  # a probe begins at 0
+    for parameter in network.parameters():  # a probe starts at 0
         torch.nn.init.normal_(parameter, std=0.3)
     return network.eval()
 
@@ -93,7 +93,7 @@ def test_one_file_scores_as_the_detector_does(tmp_path, written, how, caplog, ca
         clip, frame = session.run(["clip", "frame"], {"waveform": waveforms})
         conformed = np.stack([conform(each, card.n_samples) for each in waveforms])
         wanted_clip, wanted_frame = detector.network.score_windows(conformed)
-        # A last bit of float32 may go to the other side of a step of float16.
+        # The last bit of float32 may decide a step of float16.
         np.testing.assert_allclose(clip, wanted_clip, atol=2e-4)
         np.testing.assert_allclose(frame, wanted_frame, atol=2e-4)
 
@@ -124,7 +124,7 @@ def test_other_networks_have_it_inside_too(tmp_path, model):
     encoder = opened(write_onnx(tmp_path / "e.onnx", 400))
     card = card_of(model, encoder, **({} if model == "gru" else {"join_frames": True}))
     network = network_of(card)
-    detector = Detector(card, network, encoder=encoder)  # first, for it lays out the weights anew
+    detector = Detector(card, network, encoder=encoder)  # first: changes the weights' layout
     session = session_of(build_graph(card, network, "run", encoder=encoder))
     (clip,) = session.run(["clip"], {"waveform": NOISE})
     conformed = np.stack([conform(each, 4_000) for each in NOISE])
@@ -180,7 +180,7 @@ def test_of_an_encoder_of_another_rate_the_waveform_is_at_the_encoders(tmp_path)
     slower = resample(wave, 16_000, RATE, "the clip")
     (clip,) = session.run(["clip"], {"waveform": slower[None]})
     wanted, _ = Detector(card, network, encoder=encoder).network.score_windows(wave[None])
-    np.testing.assert_allclose(clip, wanted, atol=1e-2)  # the peak is that after the resampler
+    np.testing.assert_allclose(clip, wanted, atol=1e-2)  # scaled to the peak after resampling
 
 
 @pytest.mark.parametrize("model", ["probe", "pooled"])

@@ -55,7 +55,7 @@ def template(tmp_path_factory):
 
 @pytest.fixture
 def made(template, tmp_path):
-    """A copy of it that may be changed."""
+    """A copy of the template that may be changed."""
     return Project(shutil.copytree(template.folder, tmp_path / "copy"))
 
 
@@ -187,7 +187,7 @@ def test_interrupted_features_go_on_where_they_were(made, monkeypatch):
 
 
 def test_features_that_another_process_has_just_made_are_left_alone(made, monkeypatch):
-    """They appear before the folder is ours: what is there counts from then on."""
+    """They appear before the folder is locked, and are used from then on."""
     aside = (made.work / "features").rename(made.work / "aside")
     before = (aside / "snr_20.h5").stat().st_mtime_ns
     lock = features_stage.folder_lock
@@ -250,7 +250,7 @@ def test_mixtures_that_are_no_store_are_refused(made, one_sentence, damage):
 
 
 def test_a_setting_without_effect_on_the_mixtures_is_taken_note_of(made):
-    """Nothing is made again, and nothing is refused: `overlap` where fixed onsets lie apart."""
+    """Nothing is rebuilt or refused: `overlap` with fixed onsets that lie apart."""
     configure(made, "mixing", overlap=True)
     before = feature_path(made).stat().st_mtime_ns
     assert "made with overlap False" in made.run("features").stderr

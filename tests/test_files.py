@@ -40,7 +40,7 @@ def test_an_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
         write_text(tmp_path / "x", "new and longer")
     assert (tmp_path / "x").read_text() == "old"
     monkeypatch.undo()
-    write_text(tmp_path / "x", "new")  # shorter than what is left of the first try
+    write_text(tmp_path / "x", "new")  # shorter than the remains of the first attempt
     assert (tmp_path / "x").read_text() == "new"
 
 

@@ -1,4 +1,4 @@
-"""A folder that cannot be read is named by every command that would have looked into it."""
+"""Every command that would read a folder names it if it is unreadable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 @pytest.fixture
 def lock(monkeypatch):
-    """Makes a folder as unreadable as one of mode 000 is to all but root, as whom tests may run."""
+    """Make a folder unreadable, as mode 000 does for everyone but root (tests may run as root)."""
 
     def deny(locked: Path) -> None:
         def guarded(call, *, to_itself):

@@ -1,4 +1,4 @@
-"""The folds of one's own recordings: stable where they follow from names, even where balanced."""
+"""Folds of the user's recordings: stable if they follow from names, even if balanced."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_recordings_that_are_added_move_none_of_the_old_ones():
 def test_folds_by_name_are_about_even_and_of_the_seed():
     names = [f"{n}.wav" for n in range(4_000)]
     first, second = (folds_by_name(names, 4, seed) for seed in (0, 1))
-    assert np.bincount(first)[1:] == pytest.approx([1_000] * 4, abs=110)  # four deviations
+    assert np.bincount(first)[1:] == pytest.approx([1_000] * 4, abs=110)  # four standard deviations
     assert not np.array_equal(first, second)
 
 
@@ -121,7 +121,7 @@ def test_added_rows_get_folds_and_the_others_keep_theirs(table):
 
 
 def test_files_without_groups_are_named_as_recordings(table):
-    """Otherwise inner validation would be a whole fold, because clips might share recordings."""
+    """Otherwise inner validation would be a whole fold, as clips might share recordings."""
     table.write_text("filename,labels\n" + "".join(f"{n}.wav,Cat\n" for n in range(40)))
     assert invoke(["folds", str(table)]).exit_code == 0
     rows = read(table.with_name("clips_folds.csv"))

@@ -1,4 +1,4 @@
-"""The cost of a grid before it is paid."""
+"""The cost of a grid of runs is estimated beforehand."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_an_epoch_takes_its_clips_times_what_one_takes():
 
 @pytest.mark.parametrize(("free", "n_at_once"), [(1000, None), (100, 12), (41, 3), (20, 2), (1, 1)])
 def test_a_batch_is_halved_until_memory_holds_it(monkeypatch, capfd, free, n_at_once):
-    """24 clips of 5 bytes each, beside weights of 3; four fifths of what is free may be taken."""
+    """24 clips of 5 bytes each and weights of 3; four fifths of free memory may be used."""
     monkeypatch.setattr(cost, "_measure_memory", lambda *_: (3, 5))
     monkeypatch.setattr(cost, "free_bytes", lambda _: free)
     config = TrainConfig.of({"data": "snr_20", "fold": 1})
@@ -174,7 +174,7 @@ def test_a_batch_is_halved_until_memory_holds_it(monkeypatch, capfd, free, n_at_
 
 
 def test_a_store_that_stays_on_the_gpu_leaves_less_for_a_batch(monkeypatch):
-    """150 clips of 60 x 16 float32 beside 24 of 5,000 bytes, which just fit without them."""
+    """150 clips of 60 x 16 float32, and 24 of 5,000 bytes that just fit without them."""
     store_bytes, asked = 150 * 60 * 16 * 4, []
     monkeypatch.setattr(cost, "_measure_memory", lambda *_: (0, 5000))
     monkeypatch.setattr(cost, "free_bytes", lambda _: store_bytes + 100_000)
@@ -183,7 +183,7 @@ def test_a_store_that_stays_on_the_gpu_leaves_less_for_a_batch(monkeypatch):
     monkeypatch.setattr(cost, "fits", lambda n_bytes, _: asked.append(n_bytes) or True)
     assert choose_micro_batch(config, LOAD, CPU) == 12
     assert asked == [store_bytes]
-    # What new mixtures are made of stays there, too.
+    # The sources of new mixtures also stay there.
     assert choose_micro_batch(config, LOAD, CPU, 50_000) == 6
     assert asked[1:] == [store_bytes, 50_000]
 
@@ -323,7 +323,7 @@ def test_free_memory_is_the_least_that_the_system_and_its_groups_leave(tmp_path,
     proc, groups = tmp_path / "proc", tmp_path / "cgroup"
     monkeypatch.setattr(free_memory, "PROC", proc)
     monkeypatch.setattr(free_memory, "GROUPS", groups)
-    assert free_memory.free_bytes(CPU) > 0  # a system that does not tell
+    assert free_memory.free_bytes(CPU) > 0  # the system does not report it
     job = groups / "user" / "job"
     for folder in (proc / "self", job):
         folder.mkdir(parents=True)

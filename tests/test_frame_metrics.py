@@ -9,7 +9,7 @@ from sedmtl.metrics import frame as frame_metrics
 
 
 def flat(values):
-    """(n, C, T) as (n T, C)."""
+    """(n, C, T) -> (n T, C)."""
     return np.moveaxis(values, 1, 2).reshape(-1, values.shape[1])
 
 

@@ -40,12 +40,12 @@ def input_of(rate_hz, n_dims=5):
 
 @pytest.mark.parametrize("rate_hz", OF_TIME.values())
 def test_scores_keep_their_time(rate_hz):
-    """A ramp of the encoder's centres becomes that of the log-mel's, but at the repeated ends."""
+    """A ramp over the encoder's frames becomes one over the log-mel's, except at the ends."""
     centres = (torch.arange(round(rate_hz)) + 0.5) / rate_hz
     wanted = torch.from_numpy(LOGMEL.edges_s[:-1] + LOGMEL.hop_s / 2).float()
     found = input_of(rate_hz).resample(centres[None, None], 61)[0, 0]
     inside = (wanted > 0.5 / rate_hz + LOGMEL.hop_s) & (wanted < 1 - 0.5 / rate_hz - LOGMEL.hop_s)
-    # A triangle of few frames that lie off its centre weighs one side more: by 0.1 ms here.
+    # A triangle over few off-centre frames is biased to one side: by 0.1 ms here.
     atol = 1e-6 if rate_hz < 60 else 2e-4
     torch.testing.assert_close(found[inside], wanted[inside], rtol=0, atol=atol)
     assert inside.sum() > 40
@@ -77,7 +77,7 @@ def test_scores_are_over_the_log_mels_frames(name, pooling, rate_hz):
     torch.manual_seed(0)
     frames = 3 * torch.randn(2, round(rate_hz), 5)
     network = build_model(name, 3, 61, 16, frames=input_of(rate_hz), time_pooling=pooling)
-    for parameter in network.parameters():  # a probe begins at 0
+    for parameter in network.parameters():  # a probe starts at 0
         torch.nn.init.normal_(parameter)
     output = network.eval()(frames)
     assert output.clip.shape == (2, 3)
@@ -145,7 +145,7 @@ def test_joined_frames_have_a_say(name, pooling):
     output = network(torch.randn(2, 61, 16), frames)
     assert output.frame.shape == (2, 3, 61)
     output.clip.sum().backward()
-    assert frames.grad.abs().amax(dim=(0, 2)).gt(0).all()  # every frame
+    assert frames.grad.abs().amax(dim=(0, 2)).gt(0).all()  # every frame is used
 
 
 @pytest.mark.parametrize("name", ["pooled", "crnn"])
@@ -164,7 +164,7 @@ def test_a_network_that_joins_nothing_is_as_it_was(name):
 
 def test_a_constant_dimension_in_float16_is_only_centred():
     frames = np.random.default_rng(0).normal(size=(50, 7, 3)).astype(np.float16)
-    frames[..., 1] = 0.1  # whose mean in float64 is not exactly it
+    frames[..., 1] = 0.1  # its mean in float64 is not exactly 0.1
     blocks = [frames[:13], frames[13:]]
     standardiser = Standardiser.fit(blocks)
     found = standardiser(torch.from_numpy(frames))
@@ -232,7 +232,7 @@ def test_prediction_meets_the_numbers_that_training_met(framed, run):
     np.testing.assert_allclose(clip, scores.score["honest"], atol=1e-5)
     assert frame.shape[-1] == detector.card.grid.n_frames == 61
     found = detector.predict(framed.folder / "recordings" / scores.name[0])
-    # One clip alone is computed by other kernels than a batch.
+    # Other kernels compute a single clip than a batch.
     np.testing.assert_allclose(found.clip, scores.score["honest"][0], atol=1e-4)
 
 

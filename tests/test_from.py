@@ -1,4 +1,4 @@
-"""`train --from`: what a run takes from another one, and what it says of it."""
+"""`train --from`: what a run adopts from another one, and what it reports."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SMALL = ("--model", "pooled", "--alpha", 0, "--width", 2, "--precision", "float3
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    """A project with a run to begin from: fold 1 held out."""
+    """A project with a run to start from: fold 1 held out."""
     made = Project(write_project(tmp_path_factory.mktemp("from"), COARSE_YAML))
     for arguments in (
         ("mix", "--snr", 20),
@@ -66,7 +66,7 @@ def child(project, name, *arguments, **how):
 
 
 def start_of(model, classes, n_frames=N_FRAMES, **options):
-    """A network with weights of its own, as a run to begin from."""
+    """A network with random weights, as a run to start from."""
     settings = settings_class(model)(width=2, **options)
     torch.manual_seed(1)
     network = settings.build(len(classes), n_frames, N_MELS).eval()
@@ -79,7 +79,7 @@ def start_of(model, classes, n_frames=N_FRAMES, **options):
 
 
 def begun(start, classes, n_frames=N_FRAMES, **options):
-    """A fresh network that has adopted what it can."""
+    """A new network that has adopted the weights that it can."""
     model = start.card.model
     config = TrainConfig.of({"data": "snr_0", "fold": 1, "model": model, "width": 2, **options})
     store = SimpleNamespace(classes=classes, row_shape=(n_frames, N_MELS), encoder=None)
@@ -119,7 +119,7 @@ def test_known_classes_keep_their_heads_and_new_ones_begin_anew():
 
 
 def heads_of(names, classes, scenes):
-    """Heads of the network `pooled`, with fresh weights."""
+    """Heads of the network `pooled`, with random weights."""
     sizes = Sizes(len(classes), N_FRAMES, N_MELS, scenes)
     settings = settings_class("pooled")(width=2)
     return {name: build_head(name, settings, sizes) for name in names}, sizes

@@ -1,4 +1,4 @@
-"""Which runs a grid has, and what becomes of them."""
+"""Which runs a grid has, and how they end."""
 
 from __future__ import annotations
 

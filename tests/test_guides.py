@@ -1,4 +1,4 @@
-"""Every block of code of the guides is run, on small sounds and with small networks."""
+"""Every code block of the guides is run, on small sounds and with small networks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def blocks_of(guide, *languages):
 
 
 def run_shell(code):
-    """Run its lines here; returns what the commands print, by their names."""
+    """Run the lines in this process; returns the commands' outputs, by command."""
     outputs = {}
     for line in code.splitlines():
         program, *words = line.split("#")[0].split()
@@ -46,7 +46,7 @@ def run_shell(code):
 
 
 def write_own_recordings(folder):
-    """Two sounds, alone, together or not at all, in 24 recordings; when is known of half."""
+    """Write 24 recordings with two sounds, either or neither; half have strong labels."""
     rng, clips, strong = np.random.default_rng(0), ["filename,labels,fold"], []
     for number in range(24):
         labels = [name for bit, name in enumerate(("low", "high")) if number >> bit & 1]
@@ -69,7 +69,7 @@ def write_own_recordings(folder):
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """The guide of one's own recordings, worked through: its folder, and what was printed."""
+    """The guide to your own recordings, carried out: its folder, outputs and names."""
     folder = tmp_path_factory.mktemp("projects") / "own"
     folder.mkdir()
     folder.with_name("birds").symlink_to(folder)  # another project of the guide
@@ -105,7 +105,7 @@ def test_the_way_from_weak_labels_to_events_works(own):
 
 
 class Microphone:
-    """What the guide needs of sounddevice: it hands over two seconds, in one buffer."""
+    """The part of sounddevice that the guide needs: it delivers two seconds in one buffer."""
 
     def __init__(self, samplerate, channels, callback):
         self.heard = (samplerate, channels)
@@ -122,7 +122,7 @@ class Microphone:
 
 
 class Finite(queue.Queue):
-    """Ctrl-C when there is nothing left."""
+    """A queue that raises KeyboardInterrupt when it is empty."""
 
     def get(self):
         if self.empty():
@@ -144,7 +144,7 @@ def test_sedmtl_in_a_program(own, monkeypatch, capsys):
         if language == "sh":
             run_shell(code)
         elif "onnxruntime" in code:
-            continue  # in test_export
+            continue  # tested in test_export
         elif "sounddevice" in code:
             with pytest.raises(KeyboardInterrupt):
                 exec(code, names)
@@ -160,7 +160,7 @@ def test_sedmtl_in_a_program(own, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_paper(tmp_path, monkeypatch):
-    """Its commands on small corpora; nothing is downloaded, and make only says what it would do."""
+    """The page's commands on small corpora; nothing is downloaded, and make is a dry run."""
     write_project(tmp_path, COARSE_YAML.replace("[0, 20]", "[10]"))
     monkeypatch.chdir(tmp_path)
     called = []
@@ -175,7 +175,7 @@ def test_the_paper(tmp_path, monkeypatch):
 
 
 def pages_of(nav):
-    """The files of a navigation of mkdocs."""
+    """The files of an mkdocs navigation."""
     for item in nav:
         value = item if isinstance(item, str) else next(iter(item.values()))
         yield from [value] if isinstance(value, str) else pages_of(value)

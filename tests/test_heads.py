@@ -1,4 +1,4 @@
-"""What a run keeps of its tasks: heads beside the network, for separation, denoising and export."""
+"""The heads of tasks that a run keeps, for separation, denoising and export."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TASKS = {"denoise": 0.1, "separate": 1.0}
 
 @pytest.fixture(scope="module")
 def made(trained, tmp_path_factory):
-    """The project's stores, and a run of both tasks."""
+    """A project with stores and a run of both tasks."""
     project = Project(tmp_path_factory.mktemp("heads"))
     shutil.copy(trained.folder / "data.yaml", project.folder)
     for name in ("events", "scenes"):
@@ -132,7 +132,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(made, run):
 
 
 def test_losses_fall_and_targets_are_made_while_remixing(made, tmp_path):
-    """Features without targets are enough then."""
+    """Remixing needs no features with targets."""
     project = Project(tmp_path)
     shutil.copytree(made.folder, project.folder, symlinks=True, dirs_exist_ok=True)
     for name in ("features", "mixtures"):
@@ -154,7 +154,7 @@ def test_learned_masks_take_the_place_of_presences(run, stems):
     output = detector.network.activations(detector.network.logmel(mixture[None]))
     _, mask = Separator(detector).listen(mixture)
     torch.testing.assert_close(mask, mel_masks(output, detector.card)[0])
-    assert mask.std(dim=-1).max() > 0  # not the same in all mel bins, as presences are
+    assert mask.std(dim=-1).max() > 0  # differs between mel bins, unlike presences
     _, presences = Separator(Detector.load(run)).listen(mixture)
     assert presences.std(dim=-1).max() < 1e-6
 
@@ -176,7 +176,7 @@ def test_the_denoiser_is_measured_where_there_is_one(made, run, stems):
 
 
 def test_events_that_are_measured_are_those_of_the_features(trained, stems):
-    """`eval` and `train` mean the same by clean."""
+    """`eval` and `train` use the same clean events."""
     with Store(trained.work / "features" / "snr_20.h5", "logmel", "clean_logmel") as features:
         row = int(np.flatnonzero(features.clips.fold == 1)[0])
         stored = features.read(np.array([row]), "clean_logmel")[0]
@@ -190,7 +190,7 @@ def test_the_exported_masks_are_those_of_separation(run, stems):
     card, network = load_model(run)
     content = build_graph(card, network, "both", read_checkpoint(run).heads()["separate"])
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    waveforms = np.stack([stems.mixture, 0.1 * stems.mixture])  # of any level
+    waveforms = np.stack([stems.mixture, 0.1 * stems.mixture])  # at two levels
     clip, frame, mask = session.run(None, {"waveform": waveforms})
     detector = Detector.load(run, channels_last=False, with_heads=True)
     conformed = conform(stems.mixture, len(stems.mixture))

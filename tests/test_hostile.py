@@ -1,8 +1,8 @@
-"""Broken, lying and hostile files: the right result or one sentence, and nothing else.
+"""Broken, false and hostile files: the right result or one sentence, and nothing else.
 
-Every mutation of `mutations` is read by the command that reads such a file. The command ends with 0
-and the result of the whole file, or with 1 and one sentence. It does not run code of the file,
-hang, take a gigabyte, or write where it was not asked to.
+Every mutation of `mutations` is read by the command that reads such a file. The command ends with
+exit code 0 and the result of the intact file, or with 1 and one sentence. It does not run code from
+the file, hang, take a gigabyte of memory, or write anywhere else.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from sedmtl.runtime.errors import SedmtlError
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 HANGS_S = 20
-"""What takes longer hangs: whole files take less than a second, also on a busy machine."""
+"""Seconds after which a command counts as hanging: intact files take less than one."""
 MUCH = 1 << 30
-"""Bytes of memory that no file may cost."""
+"""Bytes of memory that no file may cause to be used."""
 RUN = "work/runs/2apae_snr20_fold1_alpha0.001_seed0"
 CLIPS_YAML = """\
 workdir: work/clips
@@ -61,7 +61,7 @@ features: {window: 256, hop: 128, n_mels: 16, f_min: 50}
 
 
 class Reading(NamedTuple):
-    """A file, the command that reads it, and where to find what the command made of it."""
+    """A file, the command that reads it, and the outputs of the command."""
 
     path: str
     command: Sequence[str]
@@ -112,7 +112,7 @@ CASES = [
     for name, reading in READINGS.items()
     for mutation in reading.mutations
 ]
-# `make quick` takes every tenth.
+# `make quick` runs every tenth.
 CASES = [
     case if n % 10 == 0 else pytest.param(*case.values, id=case.id, marks=pytest.mark.slow)
     for n, case in enumerate(CASES)
@@ -125,7 +125,7 @@ def test_there_are_many_mutations_and_each_has_its_name():
 
 
 def write_tables(folder: Path) -> None:
-    """Corpora by table, and recordings of one's own, of the project's files."""
+    """Write tables of events, scenes and labelled recordings for the project's files."""
     names = sorted(str(p.relative_to(folder / "events")) for p in folder.glob("events/*/*.wav"))
     labels = [name.split("/")[0] for name in names]
     rows = [f"{name},{label}" for name, label in zip(names, labels, strict=True)]
@@ -143,9 +143,9 @@ def write_tables(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def master(trained, tmp_path_factory) -> Path:
-    """A project with one of every file that a command reads, and beside it the same again.
+    """A project with one of every file that a command reads, and an intact copy beside it.
 
-    It is broken and mended in its place: a journal knows recordings by their paths.
+    Tests break and restore the project in place, because a journal identifies recordings by path.
     """
     folder = tmp_path_factory.mktemp("hostile") / "project"
     shutil.copytree(trained.folder, folder)
@@ -170,9 +170,9 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def restore(folder: Path, whole: Path) -> None:
-    """Make a folder again what another is: only what differs is touched."""
+    """Make `folder` equal to `whole`, touching only files that differ."""
     wanted, found = files_of(whole), files_of(folder)
-    # Not overwritten: HDF5 would take a file that was left open for the same one.
+    # Not overwritten: HDF5 would take a file that is still open for the same one.
     for name, _ in found.items() - wanted.items():
         (folder / name).unlink()
     for name, _ in wanted.items() - found.items():
@@ -185,20 +185,20 @@ def restore(folder: Path, whole: Path) -> None:
 
 @pytest.fixture
 def place(master, monkeypatch) -> Iterator[Path]:
-    """The project, to be broken; the current folder is in it."""
+    """The project to break, as current folder; restored afterwards."""
     monkeypatch.chdir(master)
     yield master
     restore(master, master.with_name("whole"))
 
 
 def outside_work(folder: Path) -> dict[str, tuple[int, int]]:
-    """The files that no command has a reason to change."""
+    """The files outside `work`, which no command should change."""
     return {k: stamp for k, stamp in files_of(folder).items() if not k.startswith("project/work/")}
 
 
 @contextmanager
 def in_bounds(folder: Path) -> Iterator[None]:
-    """Fails where something hangs, takes much memory, or changes files outside `work`."""
+    """Fail if the block hangs, takes too much memory, or changes files outside `work`."""
 
     before, most = outside_work(folder), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with in_time(HANGS_S):
@@ -208,7 +208,7 @@ def in_bounds(folder: Path) -> Iterator[None]:
 
 
 def run(reading: Reading, place: Path) -> tuple[Result, list[bytes]]:
-    """Let the command read the file; what it printed and what it wrote."""
+    """Run the command on the file; returns its result and its outputs."""
     for name in reading.without:
         (place / name).unlink()
     result = invoke([*reading.command, "--config", reading.config])
@@ -218,7 +218,7 @@ def run(reading: Reading, place: Path) -> tuple[Result, list[bytes]]:
 
 @pytest.fixture(scope="module")
 def expected() -> Callable[[Reading], tuple[str, list[bytes]]]:
-    """What a command makes of the whole file."""
+    """The result of a command on the intact file."""
     known: dict[str, tuple[str, list[bytes]]] = {}
 
     def outcome(reading: Reading, place: Path) -> tuple[str, list[bytes]]:
@@ -251,7 +251,7 @@ WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}
 
 
 def decoded(path: Path) -> tuple[int, Any] | None:
-    """A file of 8, 16 or 32 bits as the standard library reads it, in mono; None if it does not."""
+    """Rate and mono samples of an 8, 16 or 32-bit file by the standard library, or None."""
     try:
         with wave.open(str(path)) as file:
             n_channels, width, rate, n_frames, _, _ = file.getparams()
@@ -279,7 +279,7 @@ def test_a_wav_file_with_another_header_is_decoded_as_that_header_says(place, mu
     theirs = decoded(path)
     if theirs is not None:
         assert theirs[0] == rate
-        # They stop where the file as a whole is said to end, whatever the samples' chunk says.
+        # They stop at the file's stated end, whatever the data chunk states.
         np.testing.assert_allclose(ours[: len(theirs[1])], theirs[1], atol=1e-6)
 
 
@@ -355,13 +355,13 @@ def test_no_file_runs_code(reading, plant, place, expected, one_sentence):
     assert not marker.exists()
     if result.exit_code:
         one_sentence(result)
-    else:  # what can be made again, was
+    else:  # the file was rebuilt
         assert (result.stdout, written) == whole
 
 
 @pytest.mark.parametrize("plant", [pickled, as_torch_does])
 def test_the_payload_would_run_where_pickles_are_trusted(tmp_path, plant):
-    """Else the test above could not fail."""
+    """Otherwise the test above could not fail."""
     content = plant(tmp_path / "marker")
     if plant is pickled:
         pickle.loads(content)
@@ -394,7 +394,7 @@ def test_no_module_opens_what_could_run(source):
         if name in ("np.load", "numpy.load", "np.fromfile"):
             assert said_of(call, "allow_pickle") in (None, "False")
         if name in ("yaml.load", "yaml.load_all"):
-            assert source.name == "documents.py"  # with a loader that is a SafeLoader
+            assert source.name == "documents.py"  # with a subclass of SafeLoader
         assert not name.startswith(("yaml.unsafe", "yaml.full"))
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -439,7 +439,7 @@ ODD_NAMES = ["a\nb.wav", "a\tb.wav", 'a"b.wav', "😀 ü.wav", "-rf.wav", "a;b,c
 
 
 def test_recordings_with_odd_names_are_read_and_told_apart(place):
-    """A line break in a name breaks no table, and no name is taken for an option or for markup."""
+    """No line break in a name breaks a table; no name counts as an option or markup."""
     folder = place / "odd"
     for name in ODD_NAMES:
         folder.mkdir(exist_ok=True)
@@ -449,7 +449,7 @@ def test_recordings_with_odd_names_are_read_and_told_apart(place):
                          "--out", "work/odd", "--format", "json"])  # fmt: skip
     assert result.exit_code == 0, result.output
     found = read_strong_labels(place / "work" / "odd" / "events.tsv")
-    # In this table a line break or tab is a space.
+    # This table shows line breaks and tabs as spaces.
     assert set(found) == {name.replace("\n", " ").replace("\t", " ") for name in ODD_NAMES}
     for name in ODD_NAMES:
         said = json.loads((place / "work" / "odd" / f"{name}.json").read_text())

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 SMALL = {"fold": 1, "width": 2, "batch_size": 6, "precision": "float32"}
-"""As the fixture `trained` is trained by the command, for 3 epochs."""
+"""The settings of the fixture `trained`, which the command trains for 3 epochs."""
 
 
 @pytest.fixture

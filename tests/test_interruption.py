@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command also where Python cannot."""
+"""Ctrl-C ends a command even during a computation that Python cannot interrupt."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from sedmtl.runtime.process import EXIT_CODE, ending_soon
 
-# The key derivation runs for minutes in one instruction of Python; if Ctrl-C comes just before it,
-# what clears up afterwards takes as long.
+# The key derivation runs for minutes in one Python instruction; if Ctrl-C comes just before it,
+# the clean-up takes as long.
 DEEP = """
 import hashlib
 from sedmtl.runtime.process import ending_soon
@@ -26,7 +26,7 @@ with ending_soon("stopped: run it again"):
         compute()
 """
 
-# Interrupted between two instructions, it has time to tidy up.
+# Interrupted between two instructions, it has time to clean up.
 SHALLOW = """
 import sys
 from sedmtl.runtime.process import ending_soon
@@ -40,7 +40,7 @@ except KeyboardInterrupt:
 
 
 def interrupt(code):
-    """Run it, send Ctrl-C once it computes; returns exit code, stdout, stderr."""
+    """Run code, send Ctrl-C once it computes; returns exit code, stdout, stderr."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:

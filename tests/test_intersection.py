@@ -45,7 +45,7 @@ def test_a_detection_that_passes_without_its_truth_is_neither_hit_nor_false_alar
 
 
 def test_detections_that_fail_do_not_help_to_find_a_truth():
-    """The second covers the rest of the truth, but lies mostly outside."""
+    """The second detection covers the rest of the event, but lies mostly outside it."""
     found = events((0, 0, 0, 0.4), (0, 0, 0.5, 9))
     assert f1(events((0, 0, 0, 1)), found) == 0
 
@@ -60,7 +60,7 @@ def test_several_detections_find_a_truth_together_and_one_detection_finds_severa
 def test_overlapping_truths_are_merged_first():
     truth = events((0, 0, 0, 2), (0, 0, 1, 3))
     assert f1(truth, events((0, 0, 0, 3))) == 1
-    # Counted twice, the overlap of 1 s would make 2 s of 4 s.
+    # Counted twice, the overlap of 1 s would become 2 s of 4 s.
     assert f1(truth, events((0, 0, 1, 5)), dtc=0.6) == 0
 
 
@@ -82,7 +82,7 @@ def test_without_any_truth_there_is_no_score_and_without_detections_it_is_zero()
 
 
 def at(swept, threshold):
-    """Counts of a sweep at a threshold: those of the last point that is not below it."""
+    """Counts of a sweep at a threshold: those of the last point not below it."""
     reached = np.searchsorted(-swept.score, -threshold, "right")
     return (0, 0) if reached == 0 else (swept.tp[reached - 1], swept.fp[reached - 1])
 

@@ -1,6 +1,6 @@
-"""A link, a second name or a pipe in place of a file of ours: what it leads to is not touched.
+"""Links, hard links and pipes in place of our files: their targets are not touched.
 
-Nor is it waited for. What the user gave as the work folder or as corpora may be links.
+Nor does a command wait for them. The work folder and the corpora may be links.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REMIX = ("train", *SHORT, "--name", "new", "--remix")
 
 @pytest.fixture
 def project(trained, tmp_path, monkeypatch) -> Project:
-    """A copy of the trained project; the current folder is in it."""
+    """A copy of the trained project, as current folder."""
     folder = tmp_path / "project"
     shutil.copytree(trained.folder, folder)
     shutil.copy(folder / "scenes" / "noise" / "00.wav", folder / "clip.wav")
@@ -67,7 +67,7 @@ IN_PLACE = (
     (PREDICT, "predictions/journal.jsonl"),
     (PREDICT, "predictions/.events.tsv.part"),
 )
-"""Commands, and files that they write in place."""
+"""Commands, and the files that they write in place."""
 
 REPLACED = (
     (MIX, "mixtures/plan.yaml"),
@@ -84,7 +84,7 @@ REPLACED = (
     (PREDICT, "predictions/tags.tsv"),
     (PREDICT, "predictions/clip.wav.csv"),
 )
-"""Commands, and files that they give their names when they are whole."""
+"""Commands, and the files that they rename into place when complete."""
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_the_work_folder_its_folders_and_corpora_may_be_links(project, tmp_path)
     project.work.symlink_to(real)
     (real / "runs").rename(tmp_path / "runs")
     (real / "runs").symlink_to(tmp_path / "runs")
-    (real / "snr.h5").hardlink_to(real / "features" / "snr_20.h5")  # and stores have second names
+    (real / "snr.h5").hardlink_to(real / "features" / "snr_20.h5")  # stores may have hard links
     for command in (MIX, FEATURES, TRAIN, ("eval",), PREDICT):
         result = project.run(*command)
         assert result.exit_code == 0, result.output

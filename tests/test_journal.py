@@ -158,7 +158,7 @@ def test_results_of_other_settings_are_there_when_the_settings_return(journal_pa
     assert found(journal_path, sounds) == [True] * 3
     assert found(journal_path, sounds, other) == [True, False, False]
     both = write(journal_path, sounds[1:2])
-    assert both.splitlines()[-2] == both.splitlines()[0]  # its heading, once more
+    assert both.splitlines()[-2] == both.splitlines()[0]  # the header again
 
 
 def test_a_lost_heading_gives_no_result_to_other_settings(journal_path, sounds):
