@@ -52,7 +52,7 @@ def one():
 
 @pytest.fixture
 def here(trained, tmp_path):
-    """A new project with the features of `trained`; returns options that select it."""
+    """A new project folder with the features of `trained`."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "features").symlink_to(trained.work / "features")
     (tmp_path / "data.yaml").write_text((trained.folder / "data.yaml").read_text())

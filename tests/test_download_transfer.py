@@ -313,7 +313,7 @@ SLOW = "the server sends less than 60,000 bytes in a minute"
 
 @pytest.fixture
 def drop(monkeypatch):
-    """Make replies wait before each byte, from some byte on; a minute is shortened."""
+    """A `drip` that waits before each byte from `first` on; the limit of a minute is 0.1 s."""
     monkeypatch.setattr(connection, "WATCHED_S", 0.1)
     heard = threading.Event()
     yield lambda first: lambda n_bytes: n_bytes >= first and heard.wait(0.01)

@@ -1,6 +1,6 @@
-"""A command that is killed, at whatever moment, loses nothing: the same command goes on.
+"""A command killed at any moment loses nothing: a rerun resumes it.
 
-What it leaves is compared with what an uninterrupted one leaves, byte for byte but for the times.
+The results are compared with those of an uninterrupted run, byte for byte except for times.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ STRICTER = (*PREDICT, "--threshold", 0.4)
 
 KILLS = (signal.SIGKILL, signal.SIGTERM)
 CHAIN = 3
-"""Kills of the same work, one after the other, before it may end."""
+"""Kills in a row before a command may finish."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command, and how often it is killed.
+    """A command, and how often to kill it.
 
     Attributes:
-        before: What is there when it starts.
+        before: The commands that were run before it.
         words: The command.
     """
 
@@ -59,7 +59,7 @@ class Case:
 
     @property
     def again(self):
-        """The command that goes on."""
+        """The command that resumes it."""
         goes_on = self.words[0] != "train" or {"--resume", "--force"} & set(self.words)
         return self.words if goes_on else (*self.words, "--resume")
 
@@ -79,7 +79,7 @@ PLAIN = tuple(case for case in CASES if case.name in ("mix", "features", "train"
 
 
 class World:
-    """A project whose work folder can be put into any state that commands lead to."""
+    """A project whose work folder can be put into the state after any commands."""
 
     def __init__(self, folder, zygote):
         few = COARSE_YAML.replace("mixtures_per_fold: 6", "mixtures_per_fold: 3")
@@ -94,7 +94,7 @@ class World:
         self._known: dict[tuple, object] = {}
 
     def go_to(self, commands):
-        """Have the work folder as the commands leave it, one after the other."""
+        """Put the work folder into its state after these commands."""
         shutil.rmtree(self.work, ignore_errors=True)
         if not commands:
             return
@@ -112,12 +112,12 @@ class World:
         return self.zygote.run(self.folder, *words, **moment)
 
     def n_bytes(self, commands):
-        """Disk space of the work folder as the commands leave it."""
+        """Disk space of the work folder after these commands."""
         paths = self._known[commands].rglob("*") if commands else ()
         return sum(4_096 + 512 * path.stat().st_blocks for path in paths)
 
     def contents(self):
-        """The files that a user sees, but for the state of a training, which has times in it."""
+        """The visible files, except the state of a training, which contains times."""
         names = [path.relative_to(self.work) for path in self.work.rglob("*") if path.is_file()]
         return {
             name.as_posix(): _content(self.work / name)
@@ -126,7 +126,7 @@ class World:
         }
 
     def hidden(self):
-        """The files and folders that a user does not see, but for locks."""
+        """The hidden files and folders, except locks."""
         hidden = [path for path in self.work.rglob(".*") if path.name != ".sedmtl.lock"]
         return {path.relative_to(self.work).as_posix() for path in hidden}
 
@@ -135,7 +135,7 @@ def _content(path):
     if path.name == "metrics.jsonl":
         return b"".join(_timeless(line) for line in path.read_bytes().splitlines())
     if path.name == "journal.jsonl":
-        # Which windows share a batch moves its scores by 1e-7; the last line may be half a one.
+        # Scores depend on their batch by 1e-7, and the last line may be incomplete.
         lines = [line for line in path.read_bytes().splitlines(keepends=True) if b"\n" in line]
         return [json.loads(line).get("path") for line in lines]
     return path.read_bytes()
@@ -172,7 +172,7 @@ def is_error(ended, *parts):
 
 
 def half_made(left, *states):
-    """Names of files that are as in none of the states; those that grow are left out."""
+    """Files that match none of the states, except those that grow."""
     growing = ("journal.jsonl", "metrics.jsonl")
     return [
         name
@@ -197,7 +197,7 @@ def test_what_is_killed_goes_on_to_the_same_bytes(world, case):
         world.go_to(case.before)
         words, moments = case.words, []
         while len(moments) < CHAIN:
-            # Of a command that goes on, fewer moments are left.
+            # A resumed command has fewer moments left.
             at = chance.randint(1, n_moments // (1 + len(moments)))
             sign = chance.choice(KILLS)
             ended = world.run(*words, sign=sign, at=at, among="disk")
@@ -248,7 +248,7 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(world, case):
             assert "Traceback" not in ended.stderr
             assert "error" not in ended.stderr
             assert ended.stdout in ("", whole.stdout)
-            # It may have come before there was anything to go on with.
+            # The signal may have come before there was anything to resume.
             words = case.again
         assert world.run(*words).code == 0
         assert world.contents() == goal, ended.moment
@@ -263,7 +263,7 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(world, case):
 def test_where_nothing_more_can_be_written_it_is_said_and_what_is_finished_stays(
     world, case, limit
 ):
-    """No file may grow beyond the limit: writing fails as on a disk that is full by then."""
+    """A limit on file sizes makes writing fail as on a full disk."""
     world.go_to((*case.before, case.words))
     goal = world.contents()
     world.go_to(case.before)
@@ -278,7 +278,7 @@ def test_scores_that_find_no_space_are_said_and_written_later(world):
     before = (MIX, FEATURES, TRAIN)
     world.go_to(before)
     goal, run = world.contents(), next((world.work / "runs").iterdir())
-    for name in ("model.safetensors", "model.json", "scores.h5"):  # as after the last epoch
+    for name in ("model.safetensors", "model.json", "scores.h5"):  # written after the last epoch
         (run / name).unlink()
     assert is_error(world.run(*TRAIN, "--resume", max_file=4_000), "scores.h5", "too large")
     assert not (run / "model.safetensors").exists()
@@ -289,7 +289,7 @@ def test_scores_that_find_no_space_are_said_and_written_later(world):
 def test_a_wav_file_that_finds_no_space_is_said_and_not_there(world):
     world.go_to((("mix",),))
     small = ("mix", "--wav", 2)
-    # All but the WAV files is there; the plan and the events' audio are smaller than a WAV file.
+    # Everything but the WAV files exists; the plan and the events' audio are smaller than those.
     (world.folder / "short.yaml").write_text(
         (world.folder / "data.yaml").read_text().replace("event_s: 0.5", "event_s: 0.01")
     )
@@ -300,12 +300,12 @@ def test_a_wav_file_that_finds_no_space_is_said_and_not_there(world):
 
 
 OBSTACLES = (
-    # Something else where a folder is to be made ...
+    # A file in place of a folder ...
     ("mix", (), "mixtures", "file"),
     ("features", (MIX,), "features", "file"),
     ("train", (MIX, FEATURES), "runs", "file"),
     ("predict", (MIX, FEATURES, TRAIN), "predictions", "file"),
-    # ... or a file.
+    # ... or a folder in place of a file.
     ("mix", (), "mixtures/snr_20.h5", "folder"),
     ("mix", (), "mixtures/.snr_0.h5.part", "folder"),
     ("mix", (), "mixtures/plan.yaml", "folder"),
@@ -318,7 +318,7 @@ OBSTACLES = (
     ("predict", (MIX, FEATURES, TRAIN), "predictions/journal.jsonl", "folder"),
     ("predict", (MIX, FEATURES, TRAIN), "predictions/events.tsv", "folder"),
     ("predict", (MIX, FEATURES, TRAIN), "predictions/tags.tsv", "folder"),
-    # The lock is there for all: what a name of another kind hides.
+    # Every command has the lock.
     ("mix", (), "mixtures/.sedmtl.lock", "folder"),
 )
 WORDS = {"mix": MIX, "features": FEATURES, "train": TRAIN, "predict": PREDICT}
@@ -342,7 +342,7 @@ def test_what_is_in_the_way_is_named_and_goes_when_it_is_gone(world, command, be
 
 @pytest.fixture
 def mount(world):
-    """Mounts an empty file system of memory over the work folder; returns the function."""
+    """A function that mounts an empty in-memory file system over the work folder."""
     mounted = []
 
     def mount_over(options):
@@ -417,7 +417,7 @@ def test_what_only_reads_does_not_mind_the_locks(world):
 
 @pytest.mark.parametrize("sign", KILLS)
 def test_a_kill_from_outside_loses_nothing_either(world, sign):
-    """At once when the first rows of a store are written: how many more there are is chance."""
+    """As soon as a store's first rows are written; how many more there are is chance."""
     many = ("mix", "--config", "many.yaml", "--snr", 0)
     world.go_to((many,))
     goal = world.contents()

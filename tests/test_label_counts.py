@@ -1,4 +1,4 @@
-"""The table of classes that `features` prints of one's own recordings."""
+"""The table of classes that `features` prints for the user's recordings."""
 
 from __future__ import annotations
 

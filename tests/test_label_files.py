@@ -1,4 +1,4 @@
-"""Label files of other tools: what they become, whose they are, and what is refused."""
+"""Label files of other tools: their events, their recordings, and refusals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\t
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a label file below the folder of the test."""
+    """A function that writes a label file below the test's folder."""
 
     def make(name, content):
         path = tmp_path / name
@@ -35,7 +35,7 @@ def write(tmp_path):
     return make
 
 
-# What the tools write.
+# Files as the tools write them.
 
 AUDACITY = "0.500000\t2.000000\tOwl\n\\\t200.000000\t4000.000000\n3.0\t3.5\tFox, far\n"
 SPECTROGRAM = f"{RAVEN}\tAnnotation\n1\tSpectrogram 1\t1\t0.5\t2.0\t200\t4000\tOwl\n"
@@ -130,7 +130,7 @@ def test_a_folder_of_files_is_one_table(write, tmp_path, capsys):
     assert "no labels are in 1 file of" in capsys.readouterr().err
 
 
-# What is refused.
+# Refusals.
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_folder_without_label_files_is_named(tmp_path):
         read_strong_labels(tmp_path)
 
 
-# Whose they are.
+# Which recording a file belongs to.
 
 
 @pytest.mark.parametrize(

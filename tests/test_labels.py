@@ -1,4 +1,4 @@
-"""Events as files of other tools, read back by what reads such files."""
+"""Events in other tools' formats, read back by independent readers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CAT = Detection("Cat", 1.0 / 3.0, 2.0 / 3.0, 1.0)
 RECORDING = Prediction(10.0, [DOG, CAT], filename="a.wav", band_hz=(50.0, 16_000.0))
 SILENT = replace(RECORDING, events=[], filename="silent.wav")
 
-# A name with whatever a format could stumble over.
+# A name with everything that could break a format.
 AWKWARD = 'Tür, "zu"\t– 犬\r\n#1'
 ON_ONE_LINE = 'Tür, "zu" – 犬 #1'
 STRANGE = Prediction(1.0, [Detection(AWKWARD, 0.0, 1.0, 0.5)], filename=f"{AWKWARD}.wav")
@@ -38,7 +38,7 @@ def rows(text, delimiter):
 
 
 def lines(text):
-    """As line-based readers see them: nothing is quoted."""
+    """The lines as line-based readers see them, without quoting."""
     return [line.split("\t") for line in text.removesuffix("\n").split("\n")]
 
 
@@ -162,7 +162,7 @@ def test_formats_that_cannot_quote_keep_one_line_an_event(text, n_columns):
     assert ON_ONE_LINE in found
 
 
-# All of them.
+# All formats.
 
 
 def test_a_recording_without_events_is_a_header_or_nothing():
@@ -174,7 +174,7 @@ def test_a_recording_without_events_is_a_header_or_nothing():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_writes_text_that_a_file_can_hold(name):
-    not_unicode = b"caf\xe9.wav".decode(errors="surrogateescape")  # as os.listdir gives it
+    not_unicode = b"caf\xe9.wav".decode(errors="surrogateescape")  # as os.listdir returns it
     strange = replace(
         RECORDING, filename=not_unicode, events=[Detection(not_unicode, 0.0, 1.0, 0.5)]
     )

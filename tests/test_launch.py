@@ -1,4 +1,4 @@
-"""Starting processes, with commands that need no GPU."""
+"""Launching processes, with commands that need no GPU."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def here(trained, tmp_path):
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """This process believes in two GPUs; those that it starts know better."""
+    """Make this process, but not its children, believe that there are two GPUs."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
@@ -64,7 +64,7 @@ def test_another_process_trains_what_its_file_says(here):
     data_yaml = str(here.folder / "data.yaml")
     with job_commands([config], TrainOptions("again", data_yaml=data_yaml)) as (command,):
         *how, subcommand, file = command
-        assert how == ["-P", "-m", "sedmtl"]  # without modules of the project's folder
+        assert how == ["-P", "-m", "sedmtl"]  # -P: no modules from the project's folder
         assert invoke([subcommand, file]).exit_code == 0
     assert not Path(file).exists()
     settings = yaml.safe_load((here.work / "runs" / "again" / "run.yaml").read_text())
@@ -80,7 +80,7 @@ def test_every_configuration_comes_back_from_its_plain_values():
 
 
 def _words(config):
-    """What is typed to train it, as names and values."""
+    """The command-line options of a configuration, as names and values."""
     for word in config.words():
         yield word.removeprefix("--").replace("-", "_") if word.startswith("--") else _value(word)
 
@@ -131,7 +131,7 @@ def test_a_killed_process_is_named_in_one_sentence_and_nothing_is_left(
 
 @pytest.mark.usefixtures("two_gpus")
 def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_told(here, one_sentence):
-    """The processes find no GPU, and say so in their logs."""
+    """The processes find no GPU and report it in their logs."""
     result = here.run("train", "--fold", 1, "--fold", 2, "--gpus", 2, *SMALL)
     one_sentence(result, "2 of 2 runs failed", "fold1", "fold2", "--gpus 1: found 0 GPUs")
     assert "0 of 2 runs done, 2 failed" in result.stderr

@@ -1,4 +1,4 @@
-"""The house from its imports: which module may know which."""
+"""The layers of the package: which module may import which."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sedmtl
 
 ROOT = Path(sedmtl.__file__).parent
 
-# From the top; a room imports from itself, from its own rung or from below.
+# From the top. A module imports from itself, its own layer or a lower one.
 LADDER = [
     ["cli", "__main__"],
     ["review"],
@@ -31,7 +31,7 @@ LADDER = [
 ]
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
 
-# Libraries that one module alone may know.
+# Libraries that only one module may import.
 KEEPERS = {
     "h5py": {"store"},
     "torchaudio": {"logmel"},
@@ -52,7 +52,7 @@ KEEPERS = {
 
 
 def dotted(path):
-    """The name of a module within sedmtl: `workers.cluster`."""
+    """The name of a module within sedmtl, such as `workers.cluster`."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
@@ -79,7 +79,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 def test_imports_run_downwards(path):
     own = noun_of(path)
     if own == "__init__":
-        return  # opens the detector for `sedmtl.load`, when called
+        return  # imports the detector for `sedmtl.load` when called
     for name in imports_of(path):
         if name.startswith("sedmtl."):
             other = name.split(".")[1]
@@ -146,7 +146,7 @@ def test_every_module_is_imported_on_a_system_without_unix():
 
 
 def test_functions_are_short():
-    """Hardly ever over 60 lines, docstring included."""
+    """At most 60 lines, docstring included."""
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):

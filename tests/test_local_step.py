@@ -10,7 +10,7 @@ from sedmtl.models.local_step import LocalStep
 
 @pytest.fixture
 def presence():
-    """(B, C, T) between 0.01 and 0.99."""
+    """Random presences (B, C, T) between 0.01 and 0.99."""
     return 0.01 + 0.98 * torch.rand(4, 3, 50, generator=torch.Generator().manual_seed(0))
 
 
@@ -63,7 +63,7 @@ def test_presence_averages_the_logits_of_the_frames_around(presence):
 
 
 def test_the_same_sound_later_is_the_same_presence_later(presence):
-    """But for the frames at the ends."""
+    """Except for the frames at the ends."""
     step = LocalStep(3)
     (early, _), (late, _) = step(presence[..., :40]), step(presence[..., 10:])
     torch.testing.assert_close(early[..., 17:33], late[..., 7:23])

@@ -19,7 +19,7 @@ HALF = PostProcessing((0.5,) * 4)
 
 @pytest.fixture
 def scores():
-    """Of random scores: 30 clips, 4 classes, 20 frames of 0.1 s."""
+    """Random scores: 30 clips, 4 classes, 20 frames of 0.1 s."""
     return scored(1).scores
 
 
@@ -45,7 +45,7 @@ def test_inverted_frame_scores_find_nothing(scores):
 
 
 def test_gating_and_filter_are_those_of_the_run(scores):
-    """A class that the clip scores deny is not detected once they gate the frames."""
+    """With gating, a class with clip score 0 is not detected."""
     certain = perfect(scores)
     denied = np.ones((30, 4), np.float32)
     denied[:, 2] = 0.4
@@ -77,7 +77,7 @@ def test_only_known_clips_are_counted(scores):
 
 
 def test_thresholds_are_strict_and_per_class(scores):
-    """The metrics see the very events that prediction would give."""
+    """The metrics use the same events that prediction gives."""
     settings = PostProcessing((0.9, 0.1, 0.5, 0.7))
     active = scores.frame.astype(np.float32) > np.array(settings.threshold)[:, None]
     found = detections(active, scores.frame_edges_s)

@@ -1,4 +1,4 @@
-"""One process at a time in a folder; the lock goes with its owner."""
+"""One process at a time in a folder; a lock ends with its owner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with folder_lock(Path(sys.argv[1]), 'sedmtl mix'):
 
 @pytest.fixture
 def owner(tmp_path):
-    """Another process, which has the lock of tmp_path."""
+    """Another process, which holds the lock of tmp_path."""
     command = [sys.executable, "-c", OWNER, tmp_path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"locked\n"

@@ -1,4 +1,4 @@
-"""The log-mel front end: the recipe's numbers, term by term, and the standardiser."""
+"""The log-mel front end, compared term by term with the recipe's values; the standardiser."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def golden():
 
 @pytest.fixture(params=["torchaudio", "own"])
 def filter_bank(request, monkeypatch):
-    """Runs a test with torchaudio's filters, and as on a machine where it does not load."""
+    """Run a test with torchaudio's filters, and as if torchaudio did not load."""
     if request.param == "own":
         monkeypatch.setattr(logmel, "melscale_fbanks", None)
     else:
@@ -70,7 +70,7 @@ def test_the_golden_values_are_met(golden):
     assert made.shape == golden["logmel"].shape
     assert made.dtype == np.float32
     wrong = np.abs(made - golden["logmel"])
-    # Near the floor, log(1e-8), the rounding of a float32 FFT is what is left of the signal.
+    # Near the floor, log(1e-8), only the rounding of a float32 FFT remains of the signal.
     loud = golden["logmel"] > -12
     assert loud.any()
     assert not loud.all()
@@ -94,7 +94,7 @@ SETTINGS = [
 def test_the_mel_filters_are_slaneys_with_unit_area(rate, window, n_mels, f_min, f_max):
     filters = slaney_filters(window, f_min, f_max, n_mels, rate)
     expected = slaney_triangles(rate, window, n_mels, f_min, f_max)
-    # The edges are computed in float32, of which a triangle's slopes keep 5 digits.
+    # The edges are computed in float32, which leaves 5 digits to a triangle's slopes.
     np.testing.assert_allclose(filters, expected, rtol=0, atol=2e-5 * expected.max())
 
 
@@ -195,7 +195,7 @@ def test_more_mel_bins_than_the_window_resolves_are_refused():
 @pytest.mark.parametrize("sizes", [(12,), (5, 4, 3), (1,) * 12])
 def test_the_standardiser_is_sklearns_whatever_the_blocks(sizes):
     rng = np.random.default_rng(3)
-    # An offset a thousand times the spread, where a plain sum of squares would cancel.
+    # An offset of a thousand times the spread, at which a plain sum of squares would cancel.
     clips = (rng.normal(size=(12, 7, 4)) * [1, 2, 0.1, 0.01] + [0, -12, 100, 10]).astype(np.float32)
     blocks = np.split(clips, np.cumsum(sizes)[:-1])
     reference = StandardScaler().fit(clips.reshape(-1, 4).astype(np.float64))

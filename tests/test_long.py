@@ -1,4 +1,4 @@
-"""Recordings longer than a clip: all of them are learned from and scored, in windows."""
+"""Recordings longer than a clip are trained on and scored as a whole, in windows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CPU = torch.device("cpu")
 
 
 def write_recordings(folder):
-    """Recordings of 0.4 to 8.3 s: noise, and in some a tone that begins after the first second."""
+    """Write recordings of 0.4 to 8.3 s: noise, and in some a tone after the first second."""
     rng = np.random.default_rng(0)
     table, strong = ["filename,labels,fold"], ["filename\tonset\toffset\tevent_label"]
     for n in range(16):
@@ -74,7 +74,7 @@ def run(project, *arguments):
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory):
-    """A project of long recordings with features and a finished run; do not write into it."""
+    """A project of long recordings with features and a finished run; read only."""
     project = write_recordings(tmp_path_factory.mktemp("long"))
     run(project, "features")
     run(project, "train", *RUN, "--epochs", 2, "--name", "run")
@@ -118,7 +118,7 @@ def test_evaluation_scores_whole_recordings_as_predict_does(long, detector):
     for row, name in enumerate(scores.name):
         found = detector.predict(recording(long, name))
         (frame,) = timelines(scores, np.array([row])).joined(settings)
-        np.testing.assert_allclose(frame, found.frame, atol=2e-3)  # kept in 16 bits
+        np.testing.assert_allclose(frame, found.frame, atol=2e-3)  # stored in 16 bits
         np.testing.assert_allclose(scores.score["honest"][row], found.clip, atol=1e-5)
         assert scores.durations_s[row] == pytest.approx(found.duration_s)
         for event in detected(scores, row, settings):
@@ -282,7 +282,7 @@ def test_where_a_class_was_found_is_drawn_again_beside_others(monkeypatch):
     of_store.remember(torch.arange(10), scores)
     before = of_store.draw(np.array([0]))[0]
     of_store.end()
-    assert not np.array_equal(before, of_store.draw(np.array([0]))[0])  # from the next epoch on
+    assert not np.array_equal(before, of_store.draw(np.array([0]))[0])  # in the next epoch
     for epoch in range(2, 40):
         of_store.begin(epoch)
         rows, _ = of_store.draw(np.array([0, 1]))
@@ -392,7 +392,7 @@ def test_known_frames_are_those_of_each_window(store):
             for onset_s, offset_s in spans:
                 inside |= (centre_s > onset_s - 1e-6) & (centre_s < offset_s - 1e-6)
             np.testing.assert_array_equal(presence[row, label] == 1, inside)
-    assert presence[windows.start > 0].any()  # the events lie behind the first window
+    assert presence[windows.start > 0].any()  # events lie after the first window
 
 
 def test_remixing_long_recordings_is_refused(long, one_sentence):

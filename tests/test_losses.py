@@ -1,4 +1,4 @@
-"""The multi-task loss: its parts, and the weights between them."""
+"""The multi-task loss: its terms and their weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sedmtl.training.weights import TaskWeights
 
 
 def losses_of(clip, target, logmel, reconstruction=None, alpha=0.01, log_variance=None):
-    """The losses where the network has given these scores and, if any, this reconstruction."""
+    """The losses for these clip scores and, if given, this reconstruction."""
     empty = torch.empty(0)
     tasks = {} if reconstruction is None else {"reconstruct": reconstruction}
     output = SedOutput(clip, empty, empty, tasks=tasks)
@@ -74,7 +74,7 @@ def test_a_score_that_is_no_number_gives_a_loss_that_is_none(batch):
 
 
 def test_a_share_without_clips_has_no_loss_and_finite_gradients(batch):
-    """A process may have none of a small batch; a mean over nothing would be NaN."""
+    """A process's share of a small batch may be empty; an empty mean would be NaN."""
     clip, target, logmel, reconstruction = (each[:0].requires_grad_() for each in batch)
     learned = torch.nn.Parameter(torch.zeros(2))
     loss = losses_of(clip, target.detach(), logmel.detach(), reconstruction, "auto", learned)
@@ -100,7 +100,7 @@ def test_a_learned_weight_is_kendalls_formula(batch):
 
 
 def test_given_and_learned_weights_go_together():
-    """Two tasks with variances of their own, one of them a classification, and a given weight."""
+    """Two tasks with learned variances, one of them a classification, and a fixed weight."""
     scales = {"a": 0.5, "b": 0.5, "c": 1.0}
     weights = TaskWeights({"a": "auto", "b": 0.1, "c": "auto"}, scales)
     with torch.no_grad():
@@ -113,7 +113,7 @@ def test_given_and_learned_weights_go_together():
 
 
 def test_the_learned_variances_are_least_where_they_equal_the_losses():
-    """d/ds of L1 / s + log(s) / 2 vanishes at s = 2 L1, of L2 / (2 s) + log(s) / 2 at s = L2."""
+    """L1 / s + log(s) / 2 is least at s = 2 L1, L2 / (2 s) + log(s) / 2 at s = L2."""
     learned = TaskWeights({"reconstruct": "auto"}, {"reconstruct": 0.5})
     detection, reconstruction = torch.tensor(0.2), torch.tensor(1.5)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Freed memory is not returned and fetched again."""
+"""The process keeps freed memory instead of returning it to the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sedmtl mix` through the command line: what its stores say is what its files sound like."""
+"""`sedmtl mix` through the command line: its stores describe their audio correctly."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def db(ratio):
 
 @pytest.fixture(scope="module", params=["segment", "file"])
 def mixed(request, tmp_path_factory):
-    """A project mixed at four SNRs with stems, by either rule of the SNR."""
+    """A project mixed at four SNRs with stems, by either SNR rule."""
     made = Project(write_project(tmp_path_factory.mktemp(request.param)))
     configure(made, snr_over=request.param)
     mix(made, *SNR_OPTIONS, "--stems", "--wav", 2)
@@ -92,7 +92,7 @@ def test_the_snr_measured_on_the_stems_is_the_rules_and_the_stored_one(mixed, sn
         for i, name in enumerate(events.source):
             whole, _ = soundfile.read(project.folder / "events" / name)
             asked_db[i] += db(rms(whole[: round(EVENT_S * RATE)]) / rms(whole))
-        # Of clips that decay for longer than an event lasts, the rule is really another one.
+        # For clips that decay for longer than an event, the two rules differ.
         assert (asked_db - snr_db).max() > 0.5
     assert measured_db == pytest.approx(asked_db, abs=0.05)
     assert events.snr_db == pytest.approx(np.array(measured_db), abs=0.05)
@@ -140,7 +140,7 @@ def test_each_event_alone_from_its_onset_on_is_its_part_of_the_events(mixed, snr
         ):
             together[row, onset:offset] += stem[: offset - onset]
             assert not stem[offset - onset :].any()
-    assert np.abs(together - stems[:, 0]).max() <= 1  # each is rounded by itself
+    assert np.abs(together - stems[:, 0]).max() <= 1  # each is rounded separately
 
 
 def test_the_plan_is_the_same_at_every_snr(mixed):
@@ -302,7 +302,7 @@ def test_an_interrupted_mix_goes_on_where_it_was(project, monkeypatch):
     rendered.clear()
     monkeypatch.setattr(worker, "render", count)
     mix(project)
-    # Ten were rendered in blocks of four: two blocks were whole.
+    # Ten were rendered in blocks of four: two blocks were complete.
     assert len(rendered) == 24 - 8
     assert store_path(project, 20).read_bytes() == whole
 
@@ -326,7 +326,7 @@ def test_clips_of_another_rate_sound_when_the_plan_says(project, rate, channels)
     active = np.zeros(stems[:, 0].shape, bool)
     spans = zip(events.mixture, events.onset_s, events.offset_s, events.snr_db, strict=True)
     for row, onset_s, offset_s, snr_db in spans:
-        # A sample more on either side: resampling rounds the number of samples.
+        # One sample of tolerance: resampling rounds the number of samples.
         active[row, round(onset_s * RATE) - 1 : round(offset_s * RATE) + 1] = True
         heard = stems[row, 0, round(onset_s * RATE) : round(offset_s * RATE)]
         assert db(rms(heard) / rms(stems[row, 1])) == pytest.approx(20, abs=0.05)
@@ -344,7 +344,7 @@ def test_a_short_scene_is_repeated_and_a_long_one_cut(project, seconds):
         scene, _ = soundfile.read(project.folder / "scenes" / name)
         expected = np.tile(scene, 3)[:N_SAMPLES]
         expected = expected / np.abs(expected).max() * 16_383.5
-        # At -100 dB the scene is all there is; one step for the rounding of both.
+        # At -100 dB only the scene is audible; one step for the rounding of both.
         np.testing.assert_allclose(stems[row, 1], expected, rtol=0, atol=1)
 
 
@@ -384,7 +384,7 @@ def test_a_normal_mix_warns_of_nothing(project):
         ("scenes/noise/07.wav", "silent: expected a scene with sound"),
     ],
 )
-@pytest.mark.parametrize("level", [0.0, 1e-40])  # float32 has no number for 1 / 1e-40
+@pytest.mark.parametrize("level", [0.0, 1e-40])  # 1 / 1e-40 overflows float32
 def test_a_silent_file_is_named(project, one_sentence, spoiled, expected, level):
     soundfile.write(project.folder / spoiled, np.full(RATE, level), RATE, subtype="DOUBLE")
     one_sentence(project.run("mix", "--snr", 20), spoiled, expected)

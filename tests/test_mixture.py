@@ -1,4 +1,4 @@
-"""Plan and render: who sounds where, in which fold, and how loud."""
+"""Plan and rendering: which events are where, in which fold, and how loud."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def test_every_clip_of_a_fold_is_used_once_before_any_is_used_twice():
     planned = make_plan(make_clips(50))
     for fold in range(1, 5):
         assert len({event.clip.name for event in used_in_fold(planned, fold)[1]}) in (12, 13)
-        # Of the clips that training is mixed from; inner validation has its own, and 2 mixtures.
+        # Of the clips for training; inner validation has its own, and 2 mixtures.
         events = [event.clip.name for event in used_in_fold(planned, fold, validation=False)[1]]
         n_clips = len(set(events))
         assert len(events) == 24
         assert n_clips in (10, 11, 12)
-        # Within a mixture the events stand in order of onset, which is the order of their slots.
+        # Within a mixture events are ordered by onset, which is the order of their slots.
         assert len(set(events[:n_clips])) == n_clips
         assert len(set(events[n_clips : 2 * n_clips])) == n_clips
         assert events[:n_clips] != events[n_clips : 2 * n_clips]
@@ -248,7 +248,7 @@ def test_random_onsets_lie_inside_and_overlap_only_if_they_may(settings, overlap
         offsets = np.array([event.offset_s for event in mixture.events])
         assert (onsets >= 0).all()
         assert (np.diff(onsets) >= 0).all()
-        # 1e-9 s: the last bits of sums of seconds.
+        # 1e-9 s covers the last bits of sums of seconds.
         assert offsets.max() <= settings.get("duration_s", 10.0) + 1e-9
         n_overlaps += int((onsets[1:] < offsets[:-1] - 1e-9).sum())
     if len(planned.mixtures[0].events) > 1:
@@ -263,7 +263,7 @@ def test_random_onsets_reach_from_the_beginning_to_the_end():
     last = [mixture.events[-1].offset_s for mixture in planned.mixtures]
     assert min(first) < 0.05
     assert max(last) > 9.95
-    # Free time is cut at three uniform points: the first gap is a quarter of it on average.
+    # Free time is cut at three uniform points: the first gap averages a quarter of it.
     free = [10 - sum(e.offset_s - e.onset_s for e in m.events) for m in planned.mixtures]
     assert np.mean(first) == pytest.approx(np.mean(free) / 4, rel=0.05)
 
@@ -335,7 +335,7 @@ def test_the_snr_on_the_stems_is_the_one_asked_for(sounds):
         event_stem, scene_stem = rendered.stems
         for segment, onset in zip(segments, ONSETS, strict=True):
             heard = event_stem[onset : onset + len(segment)]
-            # Rounding to int16 adds 1/sqrt(12) to levels of some hundreds: below 0.001 dB.
+            # Rounding to int16 adds 1/sqrt(12) to levels of several hundred: below 0.001 dB.
             measured = 20 * np.log10(rms(heard) / rms(scene_stem))
             assert measured == pytest.approx(snr_db, abs=0.05)
 
@@ -365,7 +365,7 @@ def test_a_mixture_is_the_recipes_formula(sounds, overlapping):
         quiet = scene.astype(np.float64) / rms(scene)
         expected = (loud + quiet) / (2 * max(np.abs(loud).max(), np.abs(quiet).max()))
         assert rendered.waveform.dtype == rendered.stems.dtype == np.int16
-        # One step of int16: half of it by rounding, the rest where float32 rounds the other way.
+        # One step of int16: half by rounding, the rest if float32 rounds the other way.
         np.testing.assert_allclose(rendered.waveform / 32_767, expected, rtol=0, atol=1 / 32_767)
 
 
@@ -382,7 +382,7 @@ def test_stems_sum_to_the_mixture_and_nothing_clips(snr_db, kind):
     waveform, stems = rendered.waveform.astype(int), rendered.stems.astype(int)
     assert np.array_equal(stems.sum(axis=0), waveform)
     assert np.abs(waveform).max() <= 32_767
-    # Nothing has wrapped around: the louder stem peaks at half of full scale, give or take a step.
+    # No overflow: the louder stem peaks at half of full scale, within a step.
     assert np.abs(np.abs(stems).max() - 16_383.5) <= 1
     if kind == "squares in phase" and snr_db == 0:
         assert np.abs(waveform).max() == 32_767
@@ -440,7 +440,7 @@ def test_moved_onsets_leave_events_scenes_and_folds_as_they_were():
 
 
 def part_of(planned, held_out, validation):
-    """The mixtures that a run with this fold held out trains on, or chooses its epoch by."""
+    """The training or validation mixtures of a run that holds out this fold."""
     return [m for m in planned.mixtures if m.fold != held_out and m.validation == validation]
 
 

@@ -1,4 +1,4 @@
-"""The network against values made with the reference code, and against its own claims."""
+"""The network compared with values from the reference code, and its claimed properties."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def golden():
 
 
 def golden_network(golden, name):
-    """A network with the reference's weights, which are listed in the order of definition."""
+    """A network with the reference's weights, which are stored in the order of definition."""
     network = build_model(name, N_CLASSES, N_FRAMES, N_MELS, WIDTH)
     weights = [value for key, value in golden.items() if key.startswith(f"{name}/weights/")]
     names = list(network.state_dict())
@@ -195,7 +195,7 @@ def test_the_equations_step_has_its_sigmoid_inside_the_softmax():
 
 
 def test_weights_of_the_equations_differ_by_no_more_than_a_factor_of_e():
-    """The sigmoid confines the logits to (0, 1): such attention can never be sharp."""
+    """The sigmoid bounds the logits to (0, 1), so this attention cannot be sharp."""
     _, weights = AttentionStep(50, "equations")(100 * torch.randn(8, 50))
     assert (weights.amax(-1) / weights.amin(-1)).max() <= np.e + 1e-4
 
@@ -230,7 +230,7 @@ def test_without_reconstruction_the_decoder_is_not_run():
 
 
 def test_the_pooling_counts_its_padding():
-    """A corner of a map of ones has 4 of its 9 neighbours inside."""
+    """At a corner of a map of ones, 4 of the 9 averaged values are ones."""
     pooled = ConvBlock(1, 1).pool(torch.ones(1, 1, 4, 4))
     np.testing.assert_allclose(pooled[0, 0, 0].numpy(), np.array([4, 6, 6, 4]) / 9, rtol=1e-6)
 

@@ -1,4 +1,4 @@
-"""What was made from the same is current, whatever is recorded beside."""
+"""A result of the same inputs is current, whatever else is recorded with it."""
 
 from __future__ import annotations
 

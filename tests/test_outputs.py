@@ -1,4 +1,4 @@
-"""What the user wrote or edited is not overwritten, nor deleted; what we wrote is."""
+"""Files that the user wrote or edited are never overwritten or deleted; our own are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def outputs(tmp_path):
-    """What a new process knows of the outputs."""
+    """The record of outputs, as a new process reads it."""
     return lambda **how: Outputs(tmp_path / "out", **how)
 
 
@@ -32,7 +32,7 @@ def test_what_we_wrote_is_replaced_and_removed(path, outputs):
         assert path.read_text() == text
     assert outputs().remove(path)
     assert not path.exists()
-    assert outputs().remove(path)  # there is none now, either
+    assert outputs().remove(path)  # also if there is no file
 
 
 def test_what_the_user_wrote_is_refused_with_its_name_and_stays(path, outputs):
@@ -104,7 +104,7 @@ def test_outputs_are_ours_wherever_their_folder_is_moved(path, outputs, tmp_path
 
 @pytest.mark.parametrize("n_kept", range(0, 90, 8))
 def test_after_a_kill_the_command_can_go_on_whenever_it_came(path, outputs, tmp_path, n_kept):
-    """Between the record and its file, or within the line of the record."""
+    """After the record and before its file, or within the line of the record."""
     outputs().write(path, "one")
     record = tmp_path / "out" / NAME
     before = record.read_bytes()
@@ -153,7 +153,7 @@ def test_a_folder_a_link_and_a_pipe_in_place_of_an_output_are_not_ours(tmp_path,
 
 
 def test_standard_output_that_goes_into_a_file_gets_the_content_where_it_stands(tmp_path):
-    """Opened anew, the file would be written from its beginning, over what is there."""
+    """Reopened, the file would be overwritten from its beginning."""
     with (tmp_path / "out.txt").open("w+b") as file:
         file.write(b"before ")
         file.flush()
@@ -201,14 +201,14 @@ def test_who_comes_first_has_the_name(tmp_path, outputs):
     first, second = outputs(of="a"), outputs(of="b")
     with first.alone():
         first.make_folder(tmp_path / "out" / "clip")
-    with second.alone():  # which knew nothing of it before
+    with second.alone():  # which had not read the record before
         assert not second.is_free(tmp_path / "out" / "clip")
     assert outputs(of="a").is_free(tmp_path / "out" / "clip")
 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
-    """Commands that write one file, but for its path."""
+    """Commands that write one file, up to the path of that file."""
     sound = write_tone(tmp_path_factory.mktemp("sound") / "a.wav", 300, 1.0)
     return {
         "eval": ("eval", "--json"),

@@ -1,4 +1,4 @@
-"""Recordings of different lengths on few time lines: no metric may notice."""
+"""Packing recordings of different lengths on few time lines changes no metric."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def edges_of(n_frames):
 
 
 def random_recordings(seed, n=9, n_classes=3):
-    """Scores (C, t) of recordings of 5 to 60 frames, with ties, and events that may end them."""
+    """Scores (C, t) of recordings of 5 to 60 frames, with ties; events may touch the ends."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(5, 60, n)
     lines = [rng.integers(0, 12, (n_classes, t)).astype(np.float32) / 12 for t in lengths]

@@ -1,4 +1,4 @@
-"""The page of a clip as a file: what is packed into it, and that it needs nothing else."""
+"""The page of a clip as a file: its content, and that it needs nothing else."""
 
 from __future__ import annotations
 

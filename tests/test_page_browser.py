@@ -1,6 +1,6 @@
-"""The page of a clip in a browser, as its users have it: from a file, with keys and pointer.
+"""The page of a clip in a browser, as users open it: from a file, with keys and pointer.
 
-Skipped where no Chromium and its driver are installed.
+Skipped if Chromium and its driver are not installed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def page(driver, address):
-    """The page, freshly loaded on a desktop in daylight."""
+    """The page, freshly loaded on a desktop with a light theme."""
     see(driver, 1280, "light")
     driver.get(address)
     return driver
@@ -63,7 +63,7 @@ def readout(page):
 
 
 def playhead_s(page):
-    """Where the line over the maps stands."""
+    """The position of the playhead over the maps."""
     share = page.execute_script(
         "const line = document.querySelector('.playhead').getBoundingClientRect();"
         "const area = document.querySelector('.area').getBoundingClientRect();"
@@ -85,7 +85,7 @@ def area_of(page, name):
 
 
 def values_of(name):
-    """The map behind an area, from the inspection itself: (T, n)."""
+    """The map that an area shows, from the inspection: (T, n)."""
     kind, _, place = name.partition(" ")
     values = getattr(VIEW.inspection, kind)
     if place:
@@ -94,7 +94,7 @@ def values_of(name):
 
 
 def check_readout(text, name):
-    """That a read-out tells the value of the inspection at its own time and frequency."""
+    """Check that a read-out shows the inspection's value at its time and frequency."""
     found = re.match(r"([\d.]+) s · (?:([\d,]+) Hz · )?.*: (-?[\d.e-]+) ?(σ|score|weight)$", text)
     assert found, text
     time_s, hz, value, _ = found.groups()
@@ -103,7 +103,7 @@ def check_readout(text, name):
     row = 0
     if values.shape[1] > 1:
         row = int(np.argmin(np.abs(VIEW.inspection.mel_hz - float(hz.replace(",", "")))))
-    # Three digits are shown.
+    # The read-out has three digits.
     assert float(value) == pytest.approx(float(values[frame, row]), rel=0.006, abs=1e-4)
     return float(time_s), row
 
@@ -251,7 +251,7 @@ def test_the_focus_can_be_seen_wherever_tab_goes(page):
     for _ in range(30):
         press(page, Keys.TAB)
         element = page.switch_to.active_element
-        if element.tag_name == "audio":  # the browser's own
+        if element.tag_name == "audio":  # drawn by the browser
             continue
         style, width = page.execute_script(
             "const s = getComputedStyle(arguments[0]); return [s.outlineStyle, s.outlineWidth]",

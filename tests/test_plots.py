@@ -1,4 +1,4 @@
-"""Figure 3 on made-up inspections, and what picture and page agree on."""
+"""Figure 3 of synthetic inspections, and what picture and page share."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path):
 
 @pytest.mark.parametrize("name", ["magma", "viridis"])
 def test_colours_get_lighter_from_low_to_high(name):
-    """So that a map says the same in greyscale: the luma of ITU-R BT.601."""
+    """By the luma of ITU-R BT.601, so that a map reads the same in greyscale."""
     luma = plots.colours(name) @ [0.299, 0.587, 0.114]
     assert (np.diff(luma) > -0.5).all()  # rounded to 8 bits
     assert luma[-1] - luma[0] > 150

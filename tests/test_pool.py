@@ -17,7 +17,7 @@ def jobs_of(folder, *scripts):
 
 
 def test_exit_codes_come_in_the_order_of_the_jobs(tmp_path):
-    """Whichever ends first; a job that a signal ended has its negative."""
+    """In any order of ending; a job ended by a signal has its negative number."""
     jobs = jobs_of(tmp_path, "sleep 0.4; exit 3", "exit 0", "kill -9 $$", "exit 1")
     run_jobs(jobs, [{}] * 3)
     assert [job.exit_code for job in jobs] == [3, 0, -signal.SIGKILL, 1]

@@ -1,4 +1,4 @@
-"""Frame scores to events: the filter, the order of things, and pieces of any length."""
+"""Frame scores to events: the filter, the order of steps, and pieces of any length."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def spans(scores, **settings):
 
 
 def naive(frame, settings, hop_s, first_edge_s):
-    """What the order of things says, frame by frame and run by run."""
+    """The steps in order, frame by frame and run by run."""
     found = []
     for label, (row, threshold) in enumerate(zip(frame, settings.threshold, strict=True)):
         row = signal.medfilt(row, odd_frames(settings.median_s, hop_s))
@@ -63,7 +63,7 @@ def naive(frame, settings, hop_s, first_edge_s):
 
 
 def random_scores(rng, n_classes=3, n_frames=60):
-    """Smooth, in whole sixteenths: full of ties, with each other and with the thresholds."""
+    """Smooth scores in sixteenths, with many ties among them and with the thresholds."""
     noise = rng.random((n_classes, n_frames + 2))
     smooth = (noise[:, :-2] + noise[:, 1:-1] + noise[:, 2:]) / 3
     return (np.round(16 * smooth) / 16).astype(np.float32)
@@ -104,7 +104,7 @@ def test_the_filter_is_the_nearest_odd_number_of_frames(median_s, hop_s, n_frame
     assert abs(n_frames - median_s / hop_s) <= 1 + 1e-9
 
 
-# The order of things, by hand.
+# The order of steps, by hand.
 
 
 def test_an_event_runs_from_the_first_edge_of_its_first_frame_to_the_last_of_its_last():
@@ -255,14 +255,14 @@ def test_what_is_kept_between_pieces_does_not_grow():
         assert segmenter._context.shape == (5, 4)
 
 
-# Limits.
+# Limit cases.
 
 
 @pytest.mark.parametrize("n_frames", [0, 1])
 def test_a_recording_of_no_or_one_frame(n_frames):
     settings = PostProcessing((0.5, 0.5), median_s=0.5, gap_s=1.0)
     frame = np.ones((2, n_frames), np.float32)
-    assert segment(frame, settings, range(2), 0.1) == []  # the median of one frame among zeros is 0
+    assert segment(frame, settings, range(2), 0.1) == []  # the median of one frame among zeros
     for other in (replace(settings, median_s=0), replace(settings, step_s=0.2)):
         assert len(segment(frame, other, range(2), 0.1)) == 2 * n_frames
 

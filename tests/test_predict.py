@@ -27,7 +27,7 @@ LOW = ("--threshold", 0.3, "--median", 0.1, "--gap", 0.2)
 
 
 def write_melody(path, seconds, rate=8000, channels=1, seed=0, subtype=None):
-    """The tones that the network knows, in turns, with pauses."""
+    """Write the tones that the network knows, one after the other, with pauses."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
     hz = np.array([300, 900, 2700])[(t / 1.5).astype(int) % 3]
@@ -39,7 +39,7 @@ def write_melody(path, seconds, rate=8000, channels=1, seed=0, subtype=None):
 
 @pytest.fixture
 def sounds(tmp_path):
-    """Recordings of several lengths, rates and folders."""
+    """Recordings of several lengths and rates, in several folders."""
     folder = tmp_path / "in"
     write_melody(folder / "long.wav", 21.3)
     write_melody(folder / "day 1" / "flöte.flac", 5.0, rate=44_100, channels=2, seed=1)
@@ -150,10 +150,10 @@ def test_by_default_only_tables_are_written_below_the_work_folder(project, train
 def test_rate_channels_and_loudness_do_not_matter(trained, tmp_path, out, rate, channels, gain):
     path = write_melody(tmp_path / "a.wav", 4.0, subtype="FLOAT")
     wave, _ = soundfile.read(path)
-    # Nothing above 4 kHz: the network's band is all there is.
+    # Nothing above 4 kHz, so everything is in the network's band.
     other = soxr.resample(wave, 8000, rate) * gain
     soundfile.write(tmp_path / "b.wav", np.tile(other[:, None], channels), rate, subtype="FLOAT")
-    # So low a threshold makes one event a class, with the highest score of the recording.
+    # Such a low threshold gives one event per class, with its highest score in the recording.
     result = trained.run("predict", path, tmp_path / "b.wav", "--out", out, "--threshold", 0)
     assert result.exit_code == 0, result.output
     rows = read_tsv(out / "events.tsv")
@@ -214,7 +214,7 @@ def test_a_threshold_of_a_class_goes_before_that_of_all():
 
 @pytest.fixture
 def scored(monkeypatch):
-    """Counts the windows that the network scores."""
+    """The number of windows in each call that scores some."""
     counts = []
     true = TrainedNetwork.score_windows
 
@@ -233,7 +233,7 @@ def test_the_same_command_again_redoes_nothing(trained, sounds, out, scored):
     assert sum(scored) == n_scored > 0
     assert again.stdout == first.stdout
     assert "4 of 4 recordings were done before" in again.stderr
-    # Tables in more formats need no network either.
+    # Additional formats need no network either.
     for tags in ([], ["--tags"]):
         trained.run("predict", sounds, "--out", out, "--format", "json", *tags, *LOW)
         content = json.loads((out / "day 1" / "short.wav.json").read_text(encoding="utf-8"))
@@ -428,7 +428,7 @@ def test_files_of_the_user_beside_the_recordings_stay(trained, sounds, name, one
     one_sentence(trained.run("predict", sounds, "--out", sounds, *IN_PLACE), name, "move it away")
     assert (sounds / name).read_text() == "0\t1\tmy label\n"
     assert visible(sounds) == before
-    assert not scored  # it is said before anything is computed
+    assert not scored  # reported before anything is computed
 
 
 def test_a_label_file_that_the_user_has_edited_is_overwritten_by_force_only(
@@ -458,7 +458,7 @@ def test_of_a_recording_that_broke_the_users_file_stays(trained, sounds, out):
 def test_other_settings_leave_the_journal_until_audio_was_read(trained, sounds, out, scored):
     trained.run("predict", sounds, "--out", out, *LOW)
     n_scored, before = sum(scored), (out / "journal.jsonl").read_bytes()
-    # A name with a typing error, too.
+    # Also a name with a typing error.
     assert trained.run("predict", sounds / "none.wav", "--out", out).exit_code == 1
     assert (out / "journal.jsonl").read_bytes() == before
     again = trained.run("predict", sounds, "--out", out, *LOW)
@@ -484,7 +484,7 @@ def test_a_recording_may_have_any_name(trained, tmp_path, out, name):
     result = trained.run("predict", path, *options, "--stdout", "events")
     assert result.exit_code == 0, result.output
     assert "\x1b" not in result.output
-    shown = path.name.replace("\udcff", "?").replace("\x1b", " ")  # in a table, which cannot quote
+    shown = path.name.replace("\udcff", "?").replace("\x1b", " ")  # in a table without quoting
     assert f"{shown}\t" in result.stdout
     assert trained.run("predict", path, "--out", out, *LOW).stderr.count("1 of 1 recordings were")
 
@@ -492,10 +492,10 @@ def test_a_recording_may_have_any_name(trained, tmp_path, out, name):
 def test_a_recording_that_changes_while_it_is_read_is_named(
     trained, tmp_path, monkeypatch, one_sentence
 ):
-    """What was found may be of neither the one nor the other."""
+    """The events may belong to neither version."""
     path = write_tone(tmp_path / "grows.wav", 900, 2.0)
 
-    def grow(_):  # after it was looked at, before it is read
+    def grow(_):  # after its size was checked, before it is read
         write_tone(path, 300, 3.0)
         return 0
 

@@ -1,4 +1,4 @@
-"""What `sedmtl predict` prints and leaves out: the summary, classes, tags, silence."""
+"""The output of `sedmtl predict`: the summary, classes, tags, silence."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_large_summary_is_a_screenful_of_80_columns_that_says_what_it_leaves_o
     assert len(lines) == 2 * MOST + 7
     assert "and 60 classes with fewer events" in lines
     assert lines[-1] == "and 9,960 more rows: events.tsv lists every event"
-    assert "ording 0.wav" in "\n".join(lines)  # of a path, the end
+    assert "ording 0.wav" in "\n".join(lines)  # the end of the path
 
 
 def test_the_summary_says_where_tags_and_events_disagree():
@@ -91,7 +91,7 @@ def test_only_classes_that_are_asked_for_are_found(trained, sound, tmp_path):
     assert labels_in(tmp_path) == {"tone_300", "tone_900", "tone_2700"}
     result = trained.run("predict", sound, *options, "--classes", "tone_900,tone_300", "--quiet")
     assert result.exit_code == 0, result.output
-    assert "1 of 1 recordings were done before" in result.stderr  # they are chosen afterwards
+    assert "1 of 1 recordings were done before" in result.stderr  # classes are filtered afterwards
     assert result.stdout == ""
     assert labels_in(tmp_path) == {"tone_300", "tone_900"}
     content = json.loads(next(tmp_path.rglob("*.json")).read_text())
@@ -127,7 +127,7 @@ def test_silence_and_dither_hold_no_events_whatever_the_threshold(trained, tmp_p
     assert set(dither) == {-1, 0, 1}
     soundfile.write(tmp_path / "zeros.wav", np.zeros(5 * rate, np.int16), rate)
     soundfile.write(tmp_path / "dither.wav", dither.astype(np.int16), rate)
-    # 2 s, a window of the network, are far above dither; before and after it is silent.
+    # 2 s, one window of the network, are far above dither; the rest is silent.
     tone = np.concatenate(
         [np.zeros(6 * rate), 3e-4 * np.sin(np.arange(2 * rate)), np.zeros(6 * rate)]
     )

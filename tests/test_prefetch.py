@@ -37,7 +37,7 @@ def test_items_are_made_by_other_threads_before_they_are_asked_for():
 
 
 def test_no_more_wait_than_were_asked_for():
-    """Sources have no end here: this would take all memory, and never return."""
+    """The source is endless: without a limit this would fill the memory and never return."""
     made: dict[int, int] = {}
 
     def endless(number):
@@ -50,7 +50,7 @@ def test_no_more_wait_than_were_asked_for():
     with prefetch(sources, 2, 4) as items:
         for _ in range(10):
             next(items)
-        assert made[0] <= 10 + 4 + 1  # taken, waiting, and one in the hand of the thread
+        assert made[0] <= 10 + 4 + 1  # taken, waiting, and one held by the thread
         assert all(count <= 4 + 1 for number, count in made.items() if number > 0)
     assert len(made) <= 2
 

@@ -1,4 +1,4 @@
-"""Progress goes to stderr: a bar for people, rare lines for log files."""
+"""Progress goes to stderr: a bar in terminals, occasional lines in log files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sedmtl.runtime import progress
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that tests set."""
 
     now = 100.0
 
@@ -85,7 +85,7 @@ def test_how_long_it_takes_is_told_once_from_the_first_items_of_this_attempt(
     console = Console(file=screen, force_terminal=is_terminal, width=100, highlight=False)
     monkeypatch.setattr(progress, "console", console)
     with progress.progress("mixing", 2_000, 500) as step:
-        clock.now += 60  # a slow start shows nothing of the rest
+        clock.now += 60  # a slow start says nothing about the rest
         for _ in range(8):
             step(10)
             clock.now += progress.CALIBRATION_S / 4

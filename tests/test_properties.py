@@ -1,4 +1,4 @@
-"""What holds for every input, tried on many: plans, mixtures, stores, events, settings, texts."""
+"""Properties of plans, mixtures, stores, events, settings and texts, on many inputs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
 
 
 def trials(n):
-    """The same examples each time, however slow the machine is: what is claimed has no deadline."""
+    """The same `n` examples each time, without a deadline, as machines may be slow."""
     return settings(
         derandomize=True, deadline=None, database=None, max_examples=n,
         suppress_health_check=[HealthCheck.too_slow],
@@ -53,7 +53,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def attempt(do, refusal=SedmtlError):
-    """What it gives and None, or None and the sentence by which it is refused."""
+    """The result and None, or None and the message of the refusal."""
     try:
         return do(), None
     except refusal as error:
@@ -65,7 +65,7 @@ def attempt(do, refusal=SedmtlError):
 
 @st.composite
 def corpora(draw):
-    """A corpus and a protocol: most of them can be planned."""
+    """A corpus and mixing settings, most of which can be planned."""
     folds = draw(st.integers(2, 4))
     recordings = draw(st.lists(st.integers(0, 30), min_size=folds * 3, max_size=40))
     clips = [
@@ -129,7 +129,7 @@ def test_a_plan_keeps_folds_apart_and_uses_everything_evenly(corpus):
         assert len(scenes_of) == len(made.mixtures)
     for counts in uses.values():
         assert max(counts.values()) - min(counts.values()) <= 1
-        if max(counts.values()) > 1:  # then none of this part's was left out
+        if max(counts.values()) > 1:  # then no clip of this part was left out
             own = {clip.recording for clip in clips if clip.name in counts}
             assert {c.name for c in clips if c.recording in own and c.usable} <= counts.keys()
 
@@ -160,7 +160,7 @@ def test_a_plan_follows_from_its_seed(corpus):
 
 @st.composite
 def sounds(draw):
-    """A scene and events of noise, some longer than the mixture has room for."""
+    """A scene and events of noise, some too long for the mixture."""
     rng = np.random.default_rng(draw(seeds))
     n_samples = draw(st.integers(400, 1500))
     scene = rng.normal(scale=draw(st.floats(1e-3, 1)), size=draw(st.integers(50, 2000)))
@@ -235,11 +235,11 @@ def same(one, other):
 
 
 class Stop(Exception):  # noqa: N818 - an interruption, not an error
-    """What interrupts a writer."""
+    """Interrupts a writer."""
 
 
 def written(path, clips, classes, rows, stops):
-    """Write a store, interrupted after these rows."""
+    """Write a store, with interruptions after these rows."""
     for stop in [*stops, len(rows)]:
         try:
             attributes = {"classes": classes}
@@ -339,7 +339,7 @@ def test_a_flipped_byte_of_held_out_scores_changes_nothing_or_is_noticed(scores_
 
 @st.composite
 def tracks(draw):
-    """Frame scores, how to cut them into events, and where the stream of them is cut."""
+    """Frame scores, settings to segment them, and where to cut their stream."""
     n_classes, n_frames = draw(st.integers(1, 3)), draw(st.integers(0, 60))
     rng = np.random.default_rng(draw(seeds))
     # Few levels, so that ties and runs are common.
@@ -388,7 +388,7 @@ def test_events_do_not_depend_on_where_the_stream_is_cut(track):
 
 
 def active(frame, threshold, hop_s):
-    """(C, T) the frames that are in an event, at a plain threshold."""
+    """The frames (C, T) that are in an event, at a plain threshold."""
     how = PostProcessing(threshold=(threshold,) * len(frame))
     inside = np.zeros(frame.shape, bool)
     for label, onset_s, offset_s, _ in segment(frame, how, range(len(frame)), hop_s):
@@ -414,7 +414,7 @@ corpus_parts = st.fixed_dictionaries({"kind": st.just("folder"), "root": paths})
 
 @st.composite
 def documents(draw):
-    """A data.yaml that says something of everything."""
+    """A data.yaml with something in every section."""
     event_s, n_events = draw(st.floats(0.01, 1)), draw(st.integers(1, 4))
     rate = draw(st.integers(4_000, 96_000))
     return {
@@ -436,7 +436,7 @@ def documents(draw):
         },
         "features": {
             "window": draw(st.integers(16, 4096)),
-            "hop": draw(st.integers(256, 4096)),  # fewer would make too many frames
+            "hop": draw(st.integers(256, 4096)),  # shorter hops would make too many frames
             "n_mels": draw(st.integers(2, 128)),
             "f_min": draw(st.floats(0, 1000)),
             "f_max": draw(st.floats(1001, rate / 2)),
@@ -559,7 +559,7 @@ def test_strong_labels_come_back_whatever_they_are_called(labels):
 
 
 def slow_checksum(data):
-    """RFC 3533 to the letter: a bit at a time."""
+    """The checksum of RFC 3533, bit by bit."""
     value = 0
     for byte in data:
         value ^= byte << 24

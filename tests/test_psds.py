@@ -44,7 +44,7 @@ def test_the_values_after_a_median_filter_are_those_of_the_reference(data, name)
 
 
 def naive_psds(case, durations_s, scenario):
-    """By the definitions: every distinct score, then the best rate below each of all alarms."""
+    """By definition: a point per distinct score, then the best rate below each alarm rate."""
     points, merged = {}, rows(case.truth.merged())
     labels = sorted({label for _, label, _, _ in merged})
     seconds = [sum(r[3] - r[2] for r in merged if r[1] == o) for o in range(3)]
@@ -86,7 +86,7 @@ def test_scores_that_are_the_truth_score_one():
 
 
 def test_a_worked_example():
-    """A false alarm in 36 s is 100 an hour; the first truth is found before it, the other after."""
+    """One false alarm in 36 s is 100 per hour; it lies between the two true detections."""
     truth = events((0, 0, 0, 1), (1, 0, 2, 3))
     frame = np.array([[[0.9, 0, 0]], [[0.8, 0, 0.7]]])
     scenario = SCENARIO_1._replace(e_max=400)
@@ -97,7 +97,7 @@ def test_a_worked_example():
 
 
 def test_a_cross_trigger_counts_besides_the_false_alarm_it_is():
-    """Class 0 fires on the 2 s of class 1 before it fires on its own; all frames at once fail."""
+    """Class 0 is detected in the 2 s of class 1 before it is detected in its own event."""
     truth = events((0, 0, 0, 0.3), (0, 1, 2, 4))
     frame = np.array([[[0.5, 0.1, 0.9, 0.9], [0, 0, 1, 1]]])
     scenario = SCENARIO_2._replace(e_max=10_000)

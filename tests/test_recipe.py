@@ -1,4 +1,4 @@
-"""The options of a recipe: the learning rate, names and records of runs."""
+"""Recipes: the learning rate, and the names and records of runs."""
 
 from __future__ import annotations
 

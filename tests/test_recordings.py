@@ -1,4 +1,4 @@
-"""Whole recordings through the windows, with a network whose scores can be foretold."""
+"""Whole recordings in windows, with a network whose scores are predictable."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CARD = ModelCard(
 
 
 class Fake(Detector):
-    """A frame's scores are 0.5 plus and minus the mean of its window."""
+    """A detector whose frame scores are 0.5 plus and minus the mean of the frame's samples."""
 
     def __init__(self, **settings):
         self.card = replace(CARD, postprocessing=replace(CARD.postprocessing, **settings))
@@ -46,14 +46,14 @@ class Fake(Detector):
 
 
 def telegraph(n_samples, seed=0):
-    """1 and -1 in turns of random length: the same peak in every window."""
+    """A wave that alternates between 1 and -1 at random: the same peak in every window."""
     rng = np.random.default_rng(seed)
     turns = np.cumsum(rng.integers(1, 400, size=n_samples // 50 + 2))
     return np.where(np.searchsorted(turns, np.arange(n_samples)) % 2, 1, -1).astype(np.float32)
 
 
 def frames_at_once(wave):
-    """What the fake says of a whole recording at this peak, without any window."""
+    """The fake's scores of a whole recording at this peak, without windows."""
     padded = cut_or_pad(0.5 * wave, max(len(wave), N_SAMPLES))
     level = sliding_window_view(padded, WINDOW)[::HOP].mean(axis=1)
     if len(wave) < N_SAMPLES:
@@ -72,7 +72,7 @@ def run(detector, paths, **options):
 
 @pytest.fixture
 def predict(monkeypatch):
-    """Predict on a recording that is read in the given blocks."""
+    """A function that predicts a recording read in the given blocks."""
 
     def run(detector, blocks):
         with monkeypatch.context() as patched:
@@ -91,7 +91,7 @@ def test_scores_that_know_no_window_come_out_as_if_there_were_none(predict, n_sa
     prediction = predict(Fake(), np.array_split(wave, 1 + n_samples // 300))
     expected = frames_at_once(wave)
     n_frames = prediction.frame.shape[1]
-    # Less than a hop at the very end is in no window.
+    # Less than a hop at the end is in no window.
     assert expected.shape[1] - 1 <= n_frames <= expected.shape[1]
     np.testing.assert_allclose(prediction.frame, expected[:, :n_frames], atol=1e-6)
     assert prediction.duration_s == n_samples / RATE
@@ -148,7 +148,7 @@ def test_a_class_is_in_a_recording_if_it_is_in_one_of_its_windows(predict):
 
 def test_gated_scores_are_multiplied_by_the_clip_score_of_their_window(predict):
     class Steady(Fake):
-        """Clip scores 0.5 and 0.25 of all windows, frame scores 1."""
+        """A detector with clip scores 0.5 and 0.25 and frame scores 1 in all windows."""
 
         def score_windows(self, waveforms):
             n = len(waveforms)
@@ -236,8 +236,8 @@ def test_memory_does_not_grow_with_the_recording(monkeypatch):
             assert found[0].duration_s == 60 * minutes
             assert len(found[0].events) == 1
 
-    peak_bytes(20)  # what is allocated once
-    # 19 minutes more are 4,560 kB of audio and 456 kB of scores.
+    peak_bytes(20)  # allocates what is allocated once
+    # 19 more minutes are 4,560 kB of audio and 456 kB of scores.
     assert peak_bytes(20) < peak_bytes(1) + 100_000
 
 

@@ -1,4 +1,4 @@
-"""New mixtures in every epoch: what they are made of, and that they follow from their number."""
+"""New mixtures in every epoch: their sources, and that they depend on their number only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SNR_DB = 20.0
 
 @pytest.fixture(scope="module")
 def opened(trained):
-    """The project's configuration, plan, sources, and its stores at 20 dB."""
+    """The project's configuration, plan, sources, and stores at 20 dB."""
     config = load_config(trained.folder / "data.yaml")
     planned = plan_project(config)
     config = config.model_copy(update={"workdir": config.workdir})
@@ -60,7 +60,7 @@ def epoch_of(remixer, epoch, size=5):
 
 
 def test_a_stored_mixture_is_mixed_again_to_its_samples(opened):
-    """Sources are rounded to int16 once more, so two steps of the mixture's own rounding."""
+    """Within two int16 steps, because sources are rounded once more."""
     config, planned, sources, features, mixtures = opened
     everything = Pool(
         tuple(clip for pool in planned.pools for clip in pool.clips),
@@ -82,7 +82,7 @@ def test_a_stored_mixture_is_mixed_again_to_its_samples(opened):
 
 
 def test_targets_are_those_that_the_store_would_have_and_change_no_mixture(opened):
-    """Both are rounded to int16: a class that sounds is within a thousandth of its loudest bin."""
+    """Both are rounded to int16: present classes agree within a thousandth of the loudest bin."""
     _, _, _, features, _ = opened
     plain, made = remixer_of(opened), remixer_of(opened)
     made._targets = TARGETS
@@ -143,7 +143,7 @@ def test_nothing_held_out_or_for_inner_validation_is_ever_drawn(opened):
         if mixture.fold == 1 or mixture.validation:
             assert not recordings & {event.clip.recording for event in mixture.events}
             assert mixture.scene.name not in scenes
-    # All of the rest is drawn, sooner or later.
+    # Everything else is drawn sooner or later.
     assert scenes == {scene.name for pool in planned.pools[1:] for scene in pool.scenes}
     assert recordings == {clip.recording for pool in planned.pools[1:] for clip in pool.clips}
 
@@ -168,7 +168,7 @@ def test_without_a_range_the_snr_and_events_are_those_of_the_store(opened):
 
 
 def test_the_snr_of_a_mixture_is_the_one_asked_for(opened):
-    """With the scene's gain known, what the mixture is without it is the events."""
+    """With the scene's gain known, the mixture minus the scene is the events."""
     config, _, sources, _, _ = opened
     remixer = remixer_of(opened)
     one = remixer.draw(1, 0)
@@ -178,7 +178,7 @@ def test_the_snr_of_a_mixture_is_the_one_asked_for(opened):
     onset = round(event.onset_s * config.mixing.sample_rate)
     alone = sources.samples[source.first : source.first + source.n_samples] * source.gain
     part = loud[onset : onset + len(alone)]
-    # At 60 dB the scene is a thousandth: the mixture is the event, scaled.
+    # At 60 dB the scene is a thousandth, so the mixture is the scaled event.
     assert np.corrcoef(part, alone)[0, 1] > 0.999
 
 
@@ -187,7 +187,7 @@ def test_any_part_of_a_clip_that_is_not_a_pause_may_be_drawn(project):
     clip = plan_project(config).pools[0].clips[0]
     rate, event_s = config.mixing.sample_rate, config.mixing.event_s
     noise = np.random.default_rng(0).normal(scale=0.1, size=4 * rate)
-    noise[rate : 3 * rate] *= 0.001  # two seconds of silence between one and one of sound
+    noise[rate : 3 * rate] *= 0.001  # two silent seconds between loud ones
     soundfile.write(clip.path, noise, rate)
     level = np.sqrt(np.mean(noise**2))
     sources = open_sources(config, plan_project(config), "any")
@@ -200,14 +200,14 @@ def test_any_part_of_a_clip_that_is_not_a_pause_may_be_drawn(project):
         assert part.n_samples == event_s * rate
         heard = sources.samples[part.first : part.first + part.n_samples] * part.gain
         assert np.sqrt(np.mean(heard**2)) >= 0.49
-        assert part.gain == parts[0].gain  # of the whole file, that SNRs refer to
+        assert part.gain == parts[0].gain  # that of the whole file, to which SNRs refer
     (first,) = open_sources(config, plan_project(config), "first").events[clip.name]
     assert first.n_samples == event_s * rate
     assert first.gain * 32767 * level == pytest.approx(np.abs(noise[: first.n_samples]).max(), 1e-3)
 
 
 def test_an_event_that_is_played_faster_is_shorter_and_higher(project):
-    """A tone of 1 kHz at 1.25 times its speed is one of 1,250 Hz."""
+    """A tone of 1 kHz at 1.25 times its speed has 1,250 Hz."""
     config = load_config(project.folder / "data.yaml")
     planned = plan_project(config)
     clip, scene = planned.pools[0].clips[0], planned.pools[0].scenes[0]
@@ -299,7 +299,7 @@ def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened, model):
     state = stopped.state()
     epochs.close()
     resumed = trainer()
-    torch.manual_seed(99)  # another process has another state
+    torch.manual_seed(99)  # as in another process
     resumed.restore(state)
     list(resumed.fit(lambda _: None))
     for key, value in whole.network.state_dict().items():
@@ -307,7 +307,7 @@ def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened, model):
 
 
 class Clips:
-    """A store of four clips of one's own, each a constant log-mel, two classes."""
+    """A store of four labelled recordings with constant log-mels and two classes."""
 
     classes = ("a", "b")
     row_shape = (3, 2)

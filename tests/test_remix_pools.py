@@ -1,4 +1,4 @@
-"""What remixing may draw from: the training folds' own recordings and scenes."""
+"""Remixing draws only from the recordings and scenes of the training folds."""
 
 from __future__ import annotations
 

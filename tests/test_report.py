@@ -1,4 +1,4 @@
-"""`sedmtl report`: what is on the page, what is left out and why, and the page in a browser."""
+"""`sedmtl report`: the page's content, what it omits and why, and the page in a browser."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 
 class Reader(HTMLParser):
-    """What a page links to and embeds, its headings, and its ids."""
+    """Collects a page's links, embedded files, headings and ids."""
 
     def __init__(self, text):
         super().__init__()
@@ -73,7 +73,7 @@ def reported(trained, tmp_path_factory):
 
 @pytest.fixture
 def copied(trained, tmp_path):
-    """A copy of the project, to be harmed."""
+    """A copy of the project that tests may damage."""
     shutil.copytree(trained.folder, tmp_path / "copy")
     return Project(tmp_path / "copy")
 
@@ -85,7 +85,7 @@ def page_of(project):
 
 
 def scores_of(target, score):
-    """Held-out scores without anything that clip metrics do not need."""
+    """Held-out scores with only what clip metrics need."""
     target, score = np.asarray(target, np.uint8), np.asarray(score, np.float32)
     n, n_classes = target.shape
     return HeldOutScores(
@@ -103,7 +103,7 @@ def scores_of(target, score):
 
 
 def network_of(*runs, name="net", records=()):
-    """A network of runs, of which no metric is asked for."""
+    """A network with these runs and no metrics."""
     return Network(name, Row(runs, "honest", {}, (), {}, {}, 0, 0.0, 0.0), records)
 
 
@@ -119,7 +119,7 @@ def recipe_of(**changes):
 
 
 def networks_of(recipes):
-    """A network a recipe, that scores by chance; without cards."""
+    """One network per recipe, with random scores and no cards."""
     rng = np.random.default_rng(0)
     target = np.eye(3)[rng.integers(3, size=12)]
     runs = [
@@ -172,7 +172,7 @@ def test_settings_and_versions_are_there(trained, reported):
 
 def test_the_sounds_are_those_of_the_mixtures(trained, reported):
     shown = re.findall(r'src="data:audio/mpeg;base64,([^"]+)" aria-label="([^"]+)"', reported[1])
-    assert len(shown) == 6  # the fold has no more, and none stands twice
+    assert len(shown) == 6  # all clips of the fold, each once
     assert len({name for _, name in shown}) == 6
     with Store(trained.work / "mixtures" / "snr_20.h5", "waveform") as store:
         for text, name in shown:
@@ -180,7 +180,7 @@ def test_the_sounds_are_those_of_the_mixtures(trained, reported):
             meant = store.read([list(store.clips.name).index(name)])[0].astype(float)
             assert rate == 8000
             assert len(heard) == len(meant)
-            # Lossy, but the same sound: uncorrelated ones are near 0.
+            # Lossy, but the same sound: uncorrelated sounds would be near 0.
             assert np.corrcoef(heard, meant)[0, 1] > 0.9
 
 
@@ -338,7 +338,7 @@ def test_no_clip_is_among_the_best_and_the_worst(n):
 def test_what_is_shown_of_a_clip_is_what_was_scored(trained):
     run = trained.work / "runs" / RUN
     card, scores = load_card(run), read_scores(run / "scores.h5")
-    # A class whose frames are all above the threshold is detected from end to end.
+    # A class with all frames above the threshold is detected from start to end.
     settings = PostProcessing(threshold=(2.0, 0.5, 2.0))
     frame = np.zeros_like(scores.frame)
     frame[:, 1] = 0.75
@@ -448,7 +448,7 @@ def test_curves_are_drawn_where_their_values_are():
     ]  # fmt: skip
     validation, held_out = micro_p.lines
     assert len(validation.points) == 3
-    assert len(held_out.points) == 2  # the value that is no number is left out
+    assert len(held_out.points) == 2  # NaN is left out
     assert micro_p.dots == [(frame.left, frame.bottom)]  # epoch 1 was chosen
 
 

@@ -1,4 +1,4 @@
-"""Which recordings inner validation has to itself: by class, by fold, and never training's."""
+"""Recordings reserved for inner validation, by class and fold; never in training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def reserved(target, recordings, fold, share=0.1, seed=0):
 
 @st.composite
 def sets_of_clips(draw):
-    """Clips of some classes, several to a recording, each recording in one fold."""
+    """Clips of some classes, several per recording, each recording in one fold."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n_clips, n_recordings = draw(st.integers(1, 80)), draw(st.integers(1, 60))
     n_classes = draw(st.integers(1, 5))
@@ -67,7 +67,7 @@ def test_a_recording_is_reserved_whole_and_training_keeps_one_of_each_class_and_
 @given(sets_of_clips())
 def test_a_class_is_reserved_in_two_folds_if_two_have_a_recording_to_spare(clips):
     target, recordings, fold, share = clips
-    # One class a clip, and a recording of its own: none is held back for the sake of another class.
+    # One class and one recording per clip: none is reserved because of another class.
     target = np.eye(target.shape[1], dtype=np.uint8)[target.argmax(axis=1)]
     names = [f"{k}" for k in range(len(recordings))]
     everything = recordings_of(np.ones(len(fold), bool), target, names, fold)

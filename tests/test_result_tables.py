@@ -26,13 +26,13 @@ def crossvalidated(**changes):
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    """How tables look does not depend on how many draws are behind an interval."""
+    """Use few bootstrap draws: the layout of tables does not depend on their number."""
     monkeypatch.setattr("sedmtl.evaluation.aggregate.N_DRAWS", 50)
 
 
 @cache
 def table_iv():
-    """All networks at 20, 10 and 0 dB."""
+    """Rows of all networks at 20, 10 and 0 dB."""
     runs = [
         run
         for snr in paper.SNRS_DB
@@ -155,7 +155,7 @@ def test_the_papers_tables_stand_beside_ours_with_the_difference():
     assert [row[0] for row in table.rows[::2]] == ["2apae", "gap", "gmp", "gwrp", "atrous"]
     gwrp = next(row for row in rows if row.recipe["model"] == "gwrp" and row.runs[0].snr_db == 0)
     line = table.rows[6]
-    assert line[:3] == ["gwrp", "validation", ".528"]  # 0.5285 is a hair below in binary
+    assert line[:3] == ["gwrp", "validation", ".528"]  # 0.5285 is slightly less in binary
     assert float(line[3]) == pytest.approx(gwrp.metrics["micro_p"].mean, abs=5e-4)
     assert float(line[4]) == pytest.approx(gwrp.metrics["micro_p"].mean - 0.5285, abs=5e-4)
 

@@ -32,7 +32,7 @@ PAPER_DATA = {"event_corpus": "fsdkaggle2018", "scene_corpus": "tau2019"}
 
 @cache
 def scores_of(fold, seed):
-    """Random scores, each selection its own, and how well they tell time."""
+    """Random scores for each selection, and their localisation."""
     rng = np.random.default_rng([fold, seed])
     target = (rng.random((30, 4)) < 0.4).astype(np.uint8)
     scores = HeldOutScores(
@@ -114,7 +114,7 @@ def test_networks_are_told_apart_by_what_differs_and_by_nothing_else():
 
 
 def test_networks_scored_on_other_clips_are_never_compared():
-    """Of the same fold in a store that has changed, or of other folds."""
+    """Neither runs on the same fold of a changed store, nor runs on other folds."""
     before, now = scored(1), scored(1, store_digest="new")
     now = replace(now, scores=replace(now.scores, name=[f"new {n}" for n in now.scores.name]))
     groups = by_data(tabulate([before, now, scored(2, epochs=9)]))

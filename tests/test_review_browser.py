@@ -1,6 +1,6 @@
 """The review page in a browser: with the server that saves, and from a file.
 
-Skipped where no Chromium and its driver are installed.
+Skipped if Chromium and its driver are not installed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SESSION = Session(
 
 
 class Reviewing:
-    """The page in a browser, and the table behind it."""
+    """The page in a browser, and its table of verdicts."""
 
     def __init__(self, driver, path):
         self.driver, self.path = driver, path
@@ -64,7 +64,7 @@ class Reviewing:
         return self.find("#question").text
 
     def said(self):
-        """The standing verdicts of the table, once `n` of its lines are there."""
+        """The standing verdicts of the table."""
         return [(each.verdict, each.heard_label) for each in standing(read_reviews(self.path))]
 
     def lines(self, n):
@@ -73,7 +73,7 @@ class Reviewing:
 
 
 PORTS = count(serving.PORT + 100)
-"""A new one for each server: Chromium keeps a connection to the last one open."""
+"""A new port per server, because Chromium keeps its connection to the last one open."""
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_another_class_is_chosen_and_named_in_the_table(page):
     page.press("o")
     assert page.driver.switch_to.active_element.get_attribute("id") == "class"
     assert "Choose the class" in page.find("#status").text
-    page.press("a")  # in the list: the first class that begins so, no onset
+    page.press("a")  # in the list: the first class with this letter, not an onset
     page.press(Keys.ENTER)
     (line,) = page.lines(1)
     assert (line.verdict, line.heard_label) == ("other", 'a "rain"\\ & <x>')
@@ -162,7 +162,7 @@ def test_edges_are_dragged_and_moved_as_sliders(page):
     page.driver.execute_script("arguments[0].focus()", page.find("#onset"))
     page.press(Keys.ARROW_LEFT)
     assert page.find("#onset").get_attribute("aria-valuetext") == "2.90 seconds"
-    assert page.question().startswith("rooster")  # an arrow elsewhere would leave it
+    assert page.question().startswith("rooster")  # elsewhere, an arrow would leave it
 
 
 def test_a_whole_recording_has_times_only_if_they_were_marked(page):

@@ -1,4 +1,4 @@
-"""What is worth listening to: the order of snippets, and the pools that they come from."""
+"""Choosing what to review: the order of snippets, and the pools that they come from."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def test_what_was_heard_is_not_offered_again_and_classes_can_be_named():
 
 
 def noisy_labels(seed=0, n=200, n_classes=5, share=0.2):
-    """Recordings of one class each, a share of them labelled with another, and noisy votes."""
+    """Recordings of one class each, a share of them mislabelled, and noisy votes."""
     random = rng(seed)
     truth = np.eye(n_classes, dtype=int)[random.integers(0, n_classes, n)]
     weak = truth.copy()
     swapped = random.permutation(n)[: int(share * n)]
     weak[swapped] = np.roll(truth[swapped], 1, axis=1)
-    # The last class is one that the network cannot tell apart.
+    # The network cannot recognise the last class.
     votes = 3 * truth * (np.arange(n_classes) < n_classes - 1) - 2 + random.normal(size=truth.shape)
     labels = np.tile([f"class {c}" for c in range(n_classes)], n)
     snippets = [
@@ -103,8 +103,8 @@ def test_suspicious_finds_most_wrong_labels_first():
     pool, truth, weak = noisy_labels()
     chosen = choose(pool, "suspicious", 50, rng())
     is_wrong = truth != weak.ravel()
-    assert is_wrong[chosen].mean() > 0.7  # at random 0.08
-    assert {0, 1} == set(pool.weak[chosen].tolist())  # wrong labels and missing ones
+    assert is_wrong[chosen].mean() > 0.7  # a random choice has 0.08
+    assert {0, 1} == set(pool.weak[chosen].tolist())  # missing labels and wrong ones
 
 
 def test_a_class_that_is_not_told_apart_is_not_suspected():
@@ -116,7 +116,7 @@ def test_a_class_that_is_not_told_apart_is_not_suspected():
 
 
 def test_truthful_verdicts_on_all_suspicious_labels_correct_them():
-    """A simulated listener in place of a person: choose, answer, correct."""
+    """With a simulated listener: choose, answer, correct."""
     pool, truth, weak = noisy_labels(n=60)
     names = [f"{i}.wav" for i in range(60)]
     labels = {

@@ -81,13 +81,13 @@ def test_what_has_a_verdict_is_not_asked_again(folder, trained, wavs):
             server.site.take(lines)
             with pytest.raises(SedmtlError, match="nothing is left to hear"):
                 prepare(config, [wavs], table, options(trained))
-        assert len(table.reviews) == len(lines)  # those that came twice are there once
+        assert len(table.reviews) == len(lines)  # duplicates are stored once
         reviewed = table.reviews[0]
     assert (reviewed.snippet.by, reviewed.reviewer) == ("new", "me")
 
 
 def test_recordings_of_the_table_have_its_names(folder, wavs):
-    """Others have their paths below the project, unless one of the table has it."""
+    """Others have their paths below the project, unless the table uses that name."""
     data = f"corpus: {{clips: {{csv: clips.csv, root: {wavs.parent}}}}}\n"
     (folder / "data.yaml").write_text(data)
     name = min(wavs.glob("*.wav")).name
@@ -181,7 +181,7 @@ def test_events_of_other_tools_are_reviewed(folder, trained, wavs, one_sentence)
     assert (known["label"], known["run"]) == ("tone_300", "events.tsv")
     assert (known["event"], known["score"]) == ([0.5, 1.0], 0.75)
     assert known["scores"]
-    # A class that the network does not know has no scores, but is one to choose.
+    # A class that the network does not know has no scores, but can be chosen.
     assert (unknown["label"], unknown["scores"], unknown["threshold"]) == ("owl", [], None)
     assert "<option>owl</option>" in page
     labels.write_text("filename\tonset\toffset\tevent_label\nb.wav\t0\t1\tx\n")

@@ -1,4 +1,4 @@
-"""The server of the review page: who gets in, and what it takes."""
+"""The server of the review page: which requests it accepts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def server():
 
 
 def ask(server, method="GET", path=None, body=None, **headers):
-    """The status, the headers and the text of an answer."""
+    """Send a request; returns the status, headers and text of the answer."""
     connection = http.client.HTTPConnection(HOST, server.server_port, timeout=10)
     path = f"/{server.token}/" if path is None else path
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -80,7 +80,7 @@ def test_another_page_is_refused(server):
 
 
 def test_a_form_of_another_page_cannot_send_verdicts(server):
-    """The types that browsers send without asking first are refused."""
+    """Content types that browsers send without a preflight request are refused."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         assert post(server, "x", Content_Type=kind)[0] == 400
 
@@ -118,7 +118,7 @@ def test_a_port_in_use_is_passed_over():
         try:
             other.bind((HOST, PORT))
             other.listen()
-        except OSError:  # as wished
+        except OSError:  # as intended
             pass
         with served() as server:
             assert server.server_port > PORT

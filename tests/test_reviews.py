@@ -1,4 +1,4 @@
-"""Verdicts: their table, what they say of labels, and what of thresholds."""
+"""Verdicts: their table, and the labels and thresholds that follow from them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_table_cut_off_anywhere_keeps_every_whole_line_and_goes_on(tmp_path):
     for n_bytes in range(len(content)):
         path.write_bytes(content[:n_bytes])
         add(path, third)
-        is_whole = n_bytes == len(content) - 1  # only its line break is missing
+        is_whole = n_bytes == len(content) - 1  # only the last line break is missing
         kept = [first] * (n_bytes >= begin - 1) + [second] * is_whole
         assert read_reviews(path) == [*kept, third], n_bytes
 
@@ -87,7 +87,7 @@ def test_a_line_that_arrives_twice_is_added_once(tmp_path):
 
 
 def test_a_write_that_failed_leaves_nothing_and_can_be_repeated(tmp_path):
-    """A disk that is full after half of a line: a limit on the size of files stands for it."""
+    """A limit on file sizes simulates a disk that is full after half a line."""
     path, first, second = tmp_path / "t.tsv", said("yes"), said("no")
     add(path, first)
     content = path.read_bytes()
@@ -202,7 +202,7 @@ def test_the_interval_is_wilsons(n_right, n):
 
 
 def test_precision_is_that_of_all_proposals_though_bands_are_heard_unequally():
-    """A census of one band and a tenth of the other."""
+    """All of one band and a tenth of the other are heard."""
     score = np.array([0.25] * 10 + [0.85] * 10)
     right = np.array([1.0] * 2 + [0.0] * 8 + [1.0] * 9 + [0.0])
     weight = np.array([10.0] * 10 + [1.0] * 10)
@@ -212,7 +212,7 @@ def test_precision_is_that_of_all_proposals_though_bands_are_heard_unequally():
 
 
 def test_the_interval_covers_the_precision_of_all_proposals():
-    """300 draws of 12 proposals a band: at least 93 % of the intervals hold the true share."""
+    """300 draws of 12 proposals per band: at least 93 % of the intervals contain the truth."""
     rng = np.random.default_rng(0)
     score = rng.beta(1, 2, 5_000)
     right = (rng.random(5_000) < score).astype(float)
@@ -258,7 +258,7 @@ def test_thresholds_count_only_what_was_drawn_at_random_and_decided():
 
 
 def test_each_pool_of_proposals_has_its_own_weight():
-    """100 proposals of a band of which 10 are heard, then 5 other ones, all of them heard."""
+    """100 proposals of a band, of which 10 are heard, then 5 others, all heard."""
     first = [said("yes", snippet(f"{n}.wav", by="new", of_band=100)) for n in range(10)]
     later = [said("no", snippet(f"x{n}.wav", by="new", of_band=5)) for n in range(5)]
     for reviews in (first + later, later + first):
@@ -305,7 +305,7 @@ def test_relabel_shows_the_changes_and_writes_new_tables_beside_the_old(clips):
     assert (clips / "strong_reviewed.tsv").read_text() == (
         "filename\tonset\toffset\tevent_label\nd/b.wav\t1.000\t2.000\tbird\n"
     )
-    # Once more, from the corrected table: nothing is left to do, and nothing is overwritten.
+    # Again from the corrected table: nothing to do, and nothing is overwritten.
     yaml = (clips / "data.yaml").read_text().replace("clips.csv", "clips_reviewed.csv")
     (clips / "data.yaml").write_text(yaml)
     again = relabel(clips)
@@ -316,7 +316,7 @@ def test_relabel_shows_the_changes_and_writes_new_tables_beside_the_old(clips):
 
 
 def test_relabel_keeps_the_strong_labels_that_were_there(clips):
-    """Of a class whose label stays; what is verified of another class comes in addition."""
+    """For a class whose label stays; verified events of another class are added."""
     yaml = "corpus: {clips: {csv: clips.csv, root: audio, strong: s.tsv}}\n"
     (clips / "data.yaml").write_text(yaml)
     header = "filename\tonset\toffset\tevent_label\n"
@@ -331,7 +331,7 @@ def test_relabel_keeps_the_strong_labels_that_were_there(clips):
 
 
 def test_a_verdict_is_about_the_recording_of_its_path_not_of_its_file_name(clips):
-    """The table has one of two recordings of a name."""
+    """The table has one of two recordings with the same file name."""
     (clips / "audio" / "e").mkdir()
     (clips / "audio" / "e" / "b.wav").touch()
     add(clips / "reviews.tsv", said("no", snippet("e/b.wav")), said("yes", snippet("./a.wav")))
@@ -376,7 +376,7 @@ def test_relabel_prints_thresholds_in_words_and_writes_them(tmp_path):
     ((label, threshold),), network = read_thresholds(tmp_path / "thresholds_r.tsv")
     assert network == "r"
     assert (label, threshold) == ("bird", pytest.approx(0.105, abs=1e-4))
-    # 100 % is never sure: the old thresholds would be taken for it.
+    # A precision of 100 % is never certain, so the run's thresholds would be kept.
     result = invoke(["relabel", "--reviews", str(tmp_path / "reviews.tsv"), "--min-precision", "1"])
     assert (
         "bird stays: with 55 of its events heard, no threshold is sure to reach 1" in result.stdout
@@ -385,7 +385,7 @@ def test_relabel_prints_thresholds_in_words_and_writes_them(tmp_path):
 
 
 def test_thresholds_are_those_of_the_network_that_was_heard_last(tmp_path):
-    """Trained anew under its name, a run gives other scores; labels keep all verdicts."""
+    """A run retrained under its name gives other scores; labels use all verdicts."""
     old, new = "r@0123abcd", "r@4567abcd"
     events = [
         snippet(f"{n}.wav", score=0.5, run=run, by="class")
@@ -413,7 +413,7 @@ def test_verdicts_of_earlier_versions_do_not_say_of_which_network_they_are(tmp_p
 
 
 def test_thresholds_are_warned_of_where_scores_are_others(trained, tmp_path):
-    """Of another network, or of the same one with a median filter of the user's."""
+    """With another network, or the same one with the user's median filter."""
     network = network_name(find_run(trained.work / "runs", None))
     wav = min((trained.work / "mixtures" / "snr_20").glob("*.wav"))
 

@@ -1,4 +1,4 @@
-"""A sealed file says when it has changed."""
+"""A change of a sealed file is detected."""
 
 from __future__ import annotations
 

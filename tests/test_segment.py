@@ -29,7 +29,7 @@ def test_the_values_after_a_median_filter_are_those_of_the_reference(scenario):
 
 
 def test_a_worked_example():
-    """4 s. Class 0: true in 0, 1; found in 1, 2. Class 1: true in 2; found in 0, 2."""
+    """4 segments. Class 0: true in 0, 1; found in 1, 2. Class 1: true in 2; found in 0, 2."""
     truth = events((0, 0, 0.5, 1.5), (0, 1, 2.1, 2.9))
     found = events((0, 0, 1.9, 2.1), (0, 1, 0.0, 0.1), (0, 1, 2.8, 3.0))
     metrics = segment.evaluate(truth, found, 2, np.array([4.0]))
@@ -43,7 +43,7 @@ def test_a_worked_example():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_class_is_active_where_any_event_of_it_overlaps_the_segment(seed):
-    """Counted with two loops, in segments of 0.1 s of which the clips have 4."""
+    """Counted with two loops, in clips of 4 segments of 0.1 s."""
     case = random_case(seed)
     detected = detections(case.frame > 0.7, case.edges_s)
     metrics = segment.evaluate(case.truth, detected, 3, np.full(4, 0.4), segment_s=0.1)
@@ -66,7 +66,7 @@ def test_an_event_that_ends_on_a_boundary_does_not_touch_the_next_segment():
 
 
 def test_each_clip_ends_with_its_own_last_segment():
-    """Of 1.5 s and 4 s: what is found after the second segment of the first clip is not counted."""
+    """Clips of 1.5 s and 4 s: detections after the first clip's second segment do not count."""
     truth = events((0, 0, 0, 1), (1, 0, 0, 4))
     found = events((0, 0, 0, 9), (1, 0, 0, 4))
     metrics = segment.evaluate(truth, found, 1, np.array([1.5, 4.0]))

@@ -1,4 +1,4 @@
-"""`sedmtl separate`, and what `sedmtl eval` says of stems, through the command line."""
+"""`sedmtl separate`, and `sedmtl eval` with stems, through the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mixture_path(trained):
 
 @pytest.fixture
 def separate(trained, tmp_path):
-    """Separates into a folder of the test's own."""
+    """A function that separates into the test's folder."""
     return lambda path, *arguments: trained.run("separate", path, "--out", tmp_path, *arguments)
 
 
@@ -112,7 +112,7 @@ def test_a_clip_shorter_than_a_frame_is_separated(separate, tmp_path):
 def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said(
     separate, tmp_path, monkeypatch
 ):
-    """A source that is the recording upside down leaves twice the recording as the rest."""
+    """A source that is the inverted recording leaves twice the recording as remainder."""
     monkeypatch.setattr(
         "sedmtl.inference.separation.Separator.separate",
         lambda *given: -given[1] * given[3][:, None, None],
@@ -131,7 +131,7 @@ def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said
 def test_a_recording_that_is_clipped_is_said_to_be_even_if_it_is_all_in_the_rest(
     separate, tmp_path, monkeypatch
 ):
-    """Integers written as floats, for example."""
+    """For example, a file of integers written as floats."""
     monkeypatch.setattr("sedmtl.inference.separation.Separator.detected", lambda _, clip: clip > 1)
     path = tmp_path / "integers.wav"
     soundfile.write(path, np.array([3000.0, 0.5, -1.0, -2.0]), 8000, subtype="FLOAT")
@@ -162,7 +162,7 @@ def test_bad_input_is_one_sentence(separate, mixture_path, tmp_path, one_sentenc
 def test_a_recording_is_never_overwritten(separate, tmp_path):
     path = write_tone(tmp_path / "tone_300" / "tone_300.wav", 300, 1)
     before = path.read_bytes()
-    for _ in range(2):  # the second time replaces what the first has written
+    for _ in range(2):  # the second time replaces the first outputs
         result = separate(path, "--classes", "tone_300")
         assert result.stdout.split()[-1] == str(tmp_path / "tone_300-2" / "rest.wav")
     assert path.read_bytes() == before
@@ -212,7 +212,7 @@ def test_names_of_files_are_fit_for_any_file_system():
 
 @pytest.fixture(scope="module")
 def compared(trained, tmp_path_factory):
-    """The trained project with a second run that has no decoder; do not write into it."""
+    """The trained project with a second run that has no decoder; read only."""
     folder = tmp_path_factory.mktemp("compared") / "project"
     shutil.copytree(trained.folder, folder)
     made = Project(folder)
@@ -251,7 +251,7 @@ def test_eval_measures_masks(compared, tmp_path):
         assert separation["ideal"] > separation["told"]
         assert 0 <= separation["found"] <= 1
         assert set(separation["per_class"]["told"]) == set(CLASSES)
-    # What does not depend on the network is the same for both.
+    # Figures that do not depend on the network are the same for both.
     for key in ("mixture", "times", "ideal"):
         assert len({rows[model, "honest"]["separation"][key] for model in ("2apae", "gap")}) == 1
     assert "snr_20, fixed onsets, fold 1 (6 clips): source separation" in result.stdout
@@ -274,7 +274,7 @@ def test_folds_are_averaged(compared, tmp_path):
 
 
 def test_another_store_is_measured_on_its_own_stems(compared, tmp_path):
-    """The same plan at another SNR: what is noisier lies further from the clean events."""
+    """The same plan at another SNR: noisier mixtures are further from the clean events."""
     other = Project(write_project(tmp_path))
     other.run("mix", "--snr", 0, "--stems")
     other.run("features")

@@ -1,4 +1,4 @@
-"""Masks, recordings taken apart with them, and how well that works."""
+"""Masks, recordings separated with them, and the quality of the separation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 
 @pytest.fixture(scope="module")
 def card(trained):
-    """8 kHz, clips of 16,000 samples, windows of 256, 124 frames, 16 mel bins, 3 classes."""
+    """A card of 8 kHz, clips of 16,000 samples, windows of 256, 124 frames, 16 bins, 3 classes."""
     return load_card(trained.work / "runs" / RUN)
 
 
@@ -102,7 +102,7 @@ def test_sources_that_sound_together_divide_each_bin_by_their_odds():
 
 
 def test_shares_of_a_bin_are_at_most_all_of_it_and_of_a_class_alone_its_mask():
-    mask = torch.rand(5, 7, 3).round(decimals=1)  # 0 and 1 among them
+    mask = torch.rand(5, 7, 3).round(decimals=1)  # including 0 and 1
     torch.testing.assert_close(share(mask[:1]), mask[:1], atol=2 * SURE, rtol=0)
     shared = share(mask)
     assert shared.sum(dim=0).max() <= 1
@@ -110,7 +110,7 @@ def test_shares_of_a_bin_are_at_most_all_of_it_and_of_a_class_alone_its_mask():
     assert (shared > 0).equal(mask > 0)
 
 
-# The STFT that they are applied in.
+# The STFT to which masks are applied.
 
 
 @pytest.mark.parametrize("n_samples", [1, 100, 256, 16_000, 16_037])
@@ -120,9 +120,9 @@ def test_analysis_and_synthesis_are_inverse(stft, n_samples):
 
 
 def test_a_full_mask_gives_the_band_that_the_network_hears(stft):
-    """Below f_min, here 50 Hz, everything is left to the rest."""
+    """Below f_min, here 50 Hz, everything goes to the remainder."""
     full = torch.ones(1, 124, 16)
-    inner = slice(256, -256)  # where the tone begins and ends it has lower frequencies, too
+    inner = slice(256, -256)  # the tone's ends contain lower frequencies, too
     heard = stft.separate(tone(1000), full)[0]
     np.testing.assert_allclose(heard[inner], tone(1000)[inner], atol=1e-3)
     offset = np.full(16_000, 0.3, np.float32)
@@ -163,7 +163,7 @@ def test_the_ideal_mask_leaves_no_doubt_where_sources_do_not_meet(stft):
 
 
 def test_the_ideal_mask_is_the_wanted_share_of_the_power(stft):
-    """Of twice the same sound, with 1 and 3 parts of the power, a quarter of the mixture."""
+    """For the same sound twice, with 1 and 3 parts of the power, a quarter of the mixture."""
     wave = noise(16_000)
     (out,) = stft.separate_ideally(wave[None], np.sqrt(np.float32(3)) * wave[None])
     np.testing.assert_allclose(out, (1 + np.sqrt(3)) / 4 * wave, atol=1e-5)
@@ -180,7 +180,7 @@ def test_no_mask_of_a_network_beats_the_ideal_one(stft):
 
 
 class Steady(Separator):
-    """Hears class 1 in every window, with a mask of 0.5."""
+    """A separator that detects class 1 in every window, with a mask of 0.5."""
 
     def __init__(self, card, sample_rate=None):
         torch.manual_seed(0)
@@ -214,7 +214,7 @@ def test_the_pieces_are_the_recording_sample_by_sample(card, n_samples):
 
 
 def test_windows_join_without_a_seam(card):
-    """A mask that never changes gives half of the recording, wherever the windows meet."""
+    """A constant mask gives half of the recording, wherever windows meet."""
     wave = tone(1000, 100_000)
     _, sources = joined(take_apart(Steady(card), blocks_of(wave, 7000), None))
     inner = slice(256, -256)
@@ -247,7 +247,7 @@ def test_how_a_recording_is_read_does_not_matter(card):
 
 
 def test_memory_does_not_grow_with_the_recording(card):
-    """At most two windows and a block are read ahead of what has come out."""
+    """At most two windows and a block are read ahead of the output."""
     n_read = 0
 
     def reading():
@@ -263,7 +263,7 @@ def test_memory_does_not_grow_with_the_recording(card):
 
 
 def at_rate(card, rate, wave, size=7000):
-    """Takes channels (D, n) at another rate apart; the network hears their mean at its own."""
+    """Separate channels (D, n) at another rate; the network gets their mean at its own rate."""
     mono = resample(wave.mean(axis=0), rate, RATE, "")
     blocks = [wave[:, i : i + size] for i in range(0, wave.shape[1], size)]
     separator = Steady(card, rate)
@@ -272,7 +272,7 @@ def at_rate(card, rate, wave, size=7000):
 
 @pytest.mark.parametrize("rate", [8000, 5512, 11_025, 48_000])
 def test_all_channels_are_taken_apart_at_their_own_rate(card, rate):
-    """A mask that never changes gives half of every channel, in the band that is heard."""
+    """A constant mask gives half of every channel, within the network's band."""
     t = np.arange(7 * rate + 3) / rate
     wave = np.stack([0.3 * np.sin(2 * np.pi * 1000 * t), 0.2 * np.sin(2 * np.pi * 700 * t)])
     mixture, sources = at_rate(card, rate, wave.astype(np.float32))
@@ -326,7 +326,7 @@ def test_a_run_hears_above_the_thresholds_that_it_tuned(card):
     np.testing.assert_array_equal(heard, [True, False, True])
 
 
-# How well it works.
+# Quality.
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ def test_silent_sources_do_not_count_nor_one_that_is_all_there_is():
 
 
 class Known(Steady):
-    """Gives what it was told to give for each class, whatever it hears."""
+    """A separator with a fixed output for each class."""
 
     def __init__(self, card, sources, hears):
         super().__init__(card)
@@ -400,12 +400,12 @@ def test_the_mixture_as_an_answer_improves_nothing_and_the_source_everything(car
     np.testing.assert_allclose(measured.told[0], 0, atol=1e-6)
     assert measured.told[1] > measured.ideal[1] > measured.times[1] > 0
     assert measured.heard[0] == measured.told[0]
-    assert np.isnan(measured.heard[1])  # class 1 is not heard
+    assert np.isnan(measured.heard[1])  # class 1 is not detected
     assert measured.values()["found"] == 0.5
 
 
 def test_the_true_times_are_worth_the_noise_outside_them(card):
-    """White noise over 2 s, an event of 0.5 s: three quarters of the noise go, 6 dB."""
+    """White noise over 2 s, an event of 0.5 s: three quarters of the noise are removed, 6 dB."""
     stems = Played(((0, 0.5, 1.0),)).stems
     measured = measure(Known(card, np.tile(stems.mixture, (3, 1)), [True] * 3), [stems])
     assert measured.times[0] == pytest.approx(6.0, abs=0.3)

@@ -15,7 +15,7 @@ def rng():
 
 
 def test_by_hand():
-    """The nearest multiple of (1, 0) to (2, 1) is (2, 0); what is left is (0, 1): 4 to 1."""
+    """The projection of (2, 1) onto (1, 0) is (2, 0), the residual (0, 1): 4 to 1."""
     assert si_sdr(np.array([1.0, 0.0]), np.array([2.0, 1.0])) == pytest.approx(10 * math.log10(4))
 
 
@@ -36,7 +36,7 @@ def test_the_level_and_sign_of_either_do_not_matter(rng):
 
 
 def test_it_is_the_cosine_between_the_two(rng):
-    """Another way to write it: 20 log10 of the cotangent of the angle."""
+    """An equivalent form: 20 log10 of the cotangent of the angle."""
     reference, estimate = rng.normal(size=(2, 50))
     cosine = reference @ estimate / np.linalg.norm(reference) / np.linalg.norm(estimate)
     expected = 20 * math.log10(abs(1 / math.tan(math.acos(cosine))))

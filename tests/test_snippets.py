@@ -61,7 +61,7 @@ def test_an_excerpt_beyond_the_file_is_what_there_is_of_it(tmp_path):
 def test_excerpts_of_a_file_are_its_samples_and_each_sample_is_decoded_once(
     tmp_path, monkeypatch, kind
 ):
-    """One within another, two that overlap, one behind a gap, one that ends with the file."""
+    """Excerpts: one within another, two that overlap, one after a gap, one at the file's end."""
     if kind not in soundfile.available_formats():
         pytest.skip("libsndfile lacks it")
     path, rate = tmp_path / f"a.{kind.lower()}", 16_000
@@ -104,7 +104,7 @@ def test_a_file_that_flac_cannot_hold_is_one_sentence(tmp_path):
         excerpt(path, 0, 1, "flac")
 
 
-# Which, and what they are called.
+# Selection and names.
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def sound(tmp_path_factory):
 
 
 def cut(folder, sound, events, how=EACH, name="a.wav"):
-    """The snippets that are in a folder afterwards."""
+    """Write snippets; returns those in the folder afterwards."""
     write_snippets(Outputs(folder), [(sound, Prediction(5.0, events, filename=name))], how)
     return visible(folder)
 
@@ -125,7 +125,7 @@ def test_a_snippet_is_named_by_score_file_onset_and_class(sound, tmp_path):
         "snippets/Fox/1.000_day 1_flöte_0.25_Fox.wav",
     }
     seconds = {p.parent.name: audio.probe(p).duration_s for p in tmp_path.rglob("*.wav")}
-    assert seconds == {"Owl": 2.5, "Fox": 2.0}  # a second before and after, if there is one
+    assert seconds == {"Owl": 2.5, "Fox": 2.0}  # with a second on both sides, within the file
 
 
 def test_of_each_class_the_events_with_the_highest_scores_are_cut(sound, tmp_path):
@@ -140,7 +140,7 @@ def test_of_each_class_the_events_with_the_highest_scores_are_cut(sound, tmp_pat
     "label", ["../../x", "..", "a/b", "C:\\x", "a\0b", "", " . ", "n" * 300, "犬" * 100]
 )
 def test_no_name_leaves_the_folder_or_is_too_long(sound, tmp_path, label):
-    events = [Detection(label, 1.0, 1.5, 0.5)] * 2  # the same name twice
+    events = [Detection(label, 1.0, 1.5, 0.5)] * 2  # would have the same name
     found = cut(tmp_path / "out", sound, events, name=f"../x/{'y' * 300}\udcff.wav")
     assert len(found) == 2
     assert all(re.fullmatch(r"snippets/[^/]+/0\.500_[^/]+", name) for name in found)

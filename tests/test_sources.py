@@ -97,7 +97,7 @@ def test_a_recording_whose_file_would_be_another_table_is_refused(here):
 
 @pytest.fixture
 def claim(here):
-    """The name for the output of a recording, which then is written."""
+    """Claim an output name for a recording and write the output."""
 
     def claim_for(name, text="output"):
         outputs = outputs_of(here / name, here / "out")

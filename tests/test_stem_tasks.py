@@ -1,4 +1,4 @@
-"""The tasks that learn from stems: their heads, their losses, and what a run keeps of them."""
+"""The tasks that learn from stems: their heads and losses, and what a run keeps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sedmtl.training.tasks.separate import TOLERANCE, Separate
 
 B, C, T, F = 2, 3, 31, 16
 SIZES = Sizes(C, T, F)
-LOUD = 0.0  # of the loudest bin of the mixtures below, natural logarithm
+LOUD = 0.0  # the loudest bin of the mixtures below, natural logarithm
 LIMIT = LOUD - 60 / DB
 
 
@@ -70,7 +70,7 @@ def test_stages_are_given_only_on_request_and_change_nothing():
 
 
 def denoise_loss(left, clean, mixture):
-    """Where the task leaves a log-mel of the mixture's, all (T, F)."""
+    """The loss if the task turns the log-mel `mixture` into `left`; all (T, F)."""
     batch = Batch(torch.arange(1), {RAW: mixture[None], CLEAN: clean[None]}, torch.zeros(1, C))
     task = task_of(Denoise)
     return task.loss((mixture - left)[None], task.target(batch), "none").item()
@@ -78,7 +78,7 @@ def denoise_loss(left, clean, mixture):
 
 @pytest.fixture
 def noisy():
-    """A mixture whose upper half is silent but for the scene, and its clean events."""
+    """A mixture with only the scene in its upper half, and its clean events."""
     mixture = torch.full((T, F), LOUD)
     clean = torch.full((T, F), math.log(FLOOR))
     clean[:, : F // 2] = -1.0
@@ -86,7 +86,7 @@ def noisy():
 
 
 def distance(natural):
-    """What the loss makes of a difference that all bins have."""
+    """The loss of the same difference in all bins."""
     return math.hypot(natural, EXACT) - EXACT
 
 
@@ -102,7 +102,7 @@ def test_the_clean_log_mel_costs_nothing_and_no_depth_of_silence_does(noisy):
 def test_the_loss_is_the_distance_over_audible_bins_however_few(noisy):
     mixture, clean = noisy
     few = clean.clone()
-    few[1:] = math.log(FLOOR)  # a single frame is audible
+    few[1:] = math.log(FLOOR)  # only one frame is audible
     for each in (clean, few):
         off_by_2 = torch.where(each < LIMIT, LIMIT, each - 2)
         assert denoise_loss(off_by_2, each, mixture) == pytest.approx(distance(2), rel=1e-5)
@@ -130,21 +130,21 @@ def test_clips_whose_events_are_silent_have_a_finite_loss(noisy):
 
 
 def batch_of(mels, present, mixture):
-    """One clip: mel magnitudes (K, T, F) of its classes, all in the order of the classes."""
+    """A batch of one clip: mel magnitudes (K, T, F) of its classes, in the order of the classes."""
     arrays = {RAW: (mixture + FLOOR).log()[None], CLASS_MELS: mels[None].half()}
     return Batch(torch.arange(1), arrays, torch.tensor([present]).float())
 
 
 @pytest.fixture
 def sounds():
-    """Magnitudes of two sounds and of a scene, each alone in ten frames."""
+    """Magnitudes of two sounds and a scene, each alone in ten frames."""
     first, second, scene = torch.zeros(3, T, F)
     first[:10], second[10:20], scene[20:30] = 1.0, 0.25, 0.5
     return first, second, scene
 
 
 def separate_loss(masks, batch):
-    """Of masks (C, T, F), each the same in the frames that share one of a mask."""
+    """The loss of masks (C, T, F) that are constant within each pooled frame."""
     task, coarse = task_of(Separate, len(masks)), masks[None, :, 1::STRIDE]
     return task.loss(coarse, task.target(batch), "none").item()
 
@@ -171,7 +171,7 @@ def test_the_classes_that_sound_share_their_bins_as_they_do_in_use(sounds):
     torch.manual_seed(0)
     mels, masks = torch.stack([first, second]), torch.rand(2, 1, F).expand(-1, T, -1)
     mixture = first + second + scene
-    frames = slice(0, T // STRIDE * STRIDE)  # what is left over has no mask
+    frames = slice(0, T // STRIDE * STRIDE)  # the remaining frames have no mask
     errors = (share(masks) * mixture - mels)[:, frames].square().sum(dim=(1, 2))
     expected = torch.log1p(errors / mels.square().sum(dim=(1, 2)) / TOLERANCE).mean().item()
     assert separate_loss(masks, batch_of(mels, [1, 1], mixture)) == pytest.approx(
@@ -180,7 +180,7 @@ def test_the_classes_that_sound_share_their_bins_as_they_do_in_use(sounds):
 
 
 def test_a_silent_class_costs_what_it_takes_of_the_mixture(sounds):
-    """Half of what sounds, which another class is as sure of, and all of the scene."""
+    """It takes half of the sound, shared with an equally sure class, and all of the scene."""
     first, _, scene = sounds
     for n_classes in (2, 5, 41):
         present = [1] + [0] * (n_classes - 1)

@@ -1,4 +1,4 @@
-"""An HDF5 file is opened if all that it holds is in it, and no larger than it is."""
+"""An HDF5 file is opened only if it contains all its data and unpacks to a limited size."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_store_as_it_is_written_is_opened_finished_or_not(path):
 
 
 def test_scores_that_are_all_the_same_are_not_too_well_packed(tmp_path):
-    """As of a network that learned nothing, at the size of the paper's corpus."""
+    """Such as those of a network that learned nothing, at the size of the paper's corpus."""
     with h5py.File(tmp_path / "scores.h5", "w") as file:
         file.create_dataset("frame", data=np.zeros((2000, 41, 311), np.float16),
                             chunks=(1, 41, 311), compression="gzip", compression_opts=1,

@@ -1,4 +1,4 @@
-"""The stores: complete or absent, resumable to the byte, and fussy about what they open."""
+"""The stores are complete or absent, resumable to the byte, and strict about what they open."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def names(folder):
 
 
 class Stop(Exception):  # noqa: N818 - an interruption, not an error
-    """What interrupts a writer."""
+    """Interrupts a writer."""
 
 
 def interrupt(path, last, **attributes):
@@ -137,7 +137,7 @@ def test_a_label_that_is_no_class_is_damage(path, monkeypatch):
 
 
 class Logmels:
-    """A store of features, one of which may be no number."""
+    """A store of features, one of which may be NaN."""
 
     ARRAYS: ClassVar = {"logmel": RowArray((4, 2), np.float32)}
 
@@ -176,7 +176,7 @@ def test_a_row_that_is_no_number_is_not_stored_and_its_clip_is_named(path, bad):
 
 
 def test_a_stored_row_that_is_no_number_is_damage(path, monkeypatch):
-    monkeypatch.setattr("sedmtl.store.writer.check_finite", lambda *_: None)  # as it was once
+    monkeypatch.setattr("sedmtl.store.writer.check_finite", lambda *_: None)  # as before the check
     Logmels(path, np.nan).write()
     with (
         Store(path, "logmel") as store,
@@ -334,7 +334,7 @@ def test_a_store_of_files_that_have_changed_since_is_made_again(path):
     assert writer(path, stamp="1").is_there
     assert not writer(path, stamp="1").replaces
     assert writer(path, stamp="2").replaces
-    assert write_whole(path, stamp="2") == before  # the stamp is not in the store
+    assert write_whole(path, stamp="2") == before  # the stamp is not part of the store
     assert not writer(path, stamp="1").is_there
 
 
@@ -461,10 +461,10 @@ def test_the_space_of_a_store_is_claimed_at_once(path):
 def test_it_is_known_how_much_of_the_disk_is_still_to_be_claimed(path):
     n_bytes = writer(path).n_bytes
     interrupt(path, 6)
-    assert writer(path).n_bytes == 0  # claimed at the first attempt
+    assert writer(path).n_bytes == 0  # reserved by the first attempt
     assert WAVEFORM.nbytes + STEMS.nbytes < len(write_whole(path)) <= n_bytes
     assert writer(path).n_bytes == 0
-    assert writer(path, protocol=2).n_bytes > 0  # it is made beside the one that is there
+    assert writer(path, protocol=2).n_bytes > 0  # it is written beside the existing one
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):

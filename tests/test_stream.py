@@ -1,4 +1,4 @@
-"""Events of audio that is still coming in: those of the whole recording, once each, in time."""
+"""Events of live audio: those of the whole recording, once each, in time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from sedmtl.runtime.errors import SedmtlError
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 RATE = 11_025
-"""Not that of the network, which is 8 kHz."""
+"""Differs from the network's rate, 8 kHz."""
 
 SENSITIVE = PostProcessing((0.5,) * 3, low=0.9, median_s=0.1, gap_s=0.15)
 
 
 def recording_of(seconds, seed=0):
-    """Tones of the three classes here and there, at levels that change over time; two channels."""
+    """Scattered tones of the three classes, at changing levels; two channels."""
     rng = np.random.default_rng(seed)
     wave = rng.normal(scale=0.01, size=round(seconds * RATE))
     for onset_s in np.arange(0.2, seconds - 0.4, 0.9):
@@ -42,7 +42,7 @@ def recording_of(seconds, seed=0):
 
 @pytest.fixture(scope="module")
 def detector(trained):
-    """It scores a batch of windows once: the blocks must not change a sample of them."""
+    """A detector that scores each window once: blocks must not change a sample of it."""
     loaded = sedmtl.load(trained.work / "runs" / RUN)
     score, known = loaded.network.score_windows, {}
 
@@ -57,7 +57,7 @@ def detector(trained):
 
 
 def middle_of(detector, wave):
-    """Thresholds in the middle of the scores, so that there are many events."""
+    """Thresholds in the middle of the scores, to get many events."""
     frame = detector.predict(wave, RATE, settings=replace(SENSITIVE, threshold=(0.0,) * 3)).frame
     return replace(SENSITIVE, threshold=tuple(np.median(frame, axis=1).tolist()))
 
@@ -68,7 +68,7 @@ def by_onset(events):
 
 @pytest.fixture(scope="module")
 def heard(detector):
-    """A recording that the last window has to be moved back for, and its events."""
+    """A recording whose last window must be moved back, and its events."""
     wave = recording_of(9.3)
     how = middle_of(detector, wave)
     expected = by_onset(detector.stream([wave], RATE, settings=how))
@@ -80,7 +80,7 @@ def test_a_stream_has_the_events_of_the_whole_recording(detector, heard):
     wave, how, expected = heard
     found = detector.predict(wave, RATE, settings=how).events
     assert [event[:3] for event in found] == [event[:3] for event in expected]
-    # Windows are scored alone here, and in batches there.
+    # `stream` scores single windows, `predict` batches.
     np.testing.assert_allclose([e.score for e in found], [e.score for e in expected], atol=1e-5)
 
 
@@ -105,7 +105,7 @@ def test_a_stream_may_end_anywhere(detector, seconds):
 
 
 def test_an_event_comes_in_time_and_not_before_it_is_over(detector, heard):
-    """The bound of the docstring: clip length, gap, half a median filter, two frames, the lag."""
+    """The documented bound: clip length, gap, half a median filter, two frames, the lag."""
     wave, how, _ = heard
     n_fed, block = 0, 110
 
@@ -141,7 +141,7 @@ def test_blocks_may_be_one_array_that_is_filled_again(detector, heard):
 
 
 def test_an_endless_stream_needs_no_more_memory_than_a_short_one(detector, monkeypatch):
-    """With a network that finds the same in each window."""
+    """With a network that gives the same scores in each window."""
     card = detector.card
     scores = np.random.default_rng(0).random((1, 3, card.grid.n_frames), np.float32)
     monkeypatch.setattr(detector.network, "score_windows", lambda _: (scores.max(axis=2), scores))
@@ -159,7 +159,7 @@ def test_an_endless_stream_needs_no_more_memory_than_a_short_one(detector, monke
     finally:
         tracemalloc.stop()
     assert n_events > 100
-    # A window of float32 is 64 kB, and how much is held when depends on the block.
+    # A window of float32 is 64 kB; how much is held depends on the block.
     assert sizes[1] < sizes[0] + 100_000
 
 

@@ -1,4 +1,4 @@
-"""The synthetic sounds: promised lengths and levels, repeatable, varied, and told apart."""
+"""Synthetic sounds: promised lengths and levels, repeatable, varied, distinguishable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def draw(name: str, seed: int) -> Audio:
 
 
 def band_statistics(x: Audio) -> npt.NDArray[np.float64]:
-    """Level-free log energies of 24 bands, an equal ratio wide: mean and deviation over time."""
+    """Level-independent log energies of 24 log-spaced bands: mean and deviation over time."""
     f, _, spectrum = signal.stft(x, SAMPLE_RATE, nperseg=1024)
     edges = np.searchsorted(f, np.geomspace(60, 15_500, 25))
     edges = np.maximum(edges, np.arange(1, 26))  # no empty band at the bottom

@@ -1,4 +1,4 @@
-"""Tables that people wrote: what is forgiven, and what stops with a sentence."""
+"""Tables written by people: what is tolerated, and what is refused."""
 
 from __future__ import annotations
 

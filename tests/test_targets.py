@@ -1,4 +1,4 @@
-"""What tasks learn from beside the log-mel: stored by `features`, or made while remixing."""
+"""Targets of tasks: stored by `features`, or made while remixing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def front_end():
 
 @pytest.fixture(scope="module")
 def stored(trained):
-    """The project's features with targets, and the mixtures that they are made of."""
+    """The project's features with targets, and the mixtures that they are computed from."""
     with (
         Store(trained.work / "features" / "snr_20.h5", "logmel", *TARGETS) as features,
         Store(trained.work / "mixtures" / "snr_20.h5", "waveform", "stems") as mixtures,
@@ -48,7 +48,7 @@ def in_place(events, label=None):
     return whole
 
 
-# Overlapping, twice the same class, at both ends, and one that goes on behind the end.
+# Overlapping, the same class twice, at both ends, and one beyond the end.
 EVENTS = [
     Placed(4, 0, sound(3000, 0)),
     Placed(1, 2000, sound(2500, 1)),
@@ -88,7 +88,7 @@ def test_the_stored_clean_log_mel_is_that_of_the_events_stem(stored, front_end):
     rows = range(N_CLIPS)
     events = torch.from_numpy(mixtures.read_audio(rows, "stems")[:, 0])
     clean = torch.from_numpy(features.read(rows, CLEAN))
-    # Magnitudes: each event alone was rounded to 16 bits by itself.
+    # Magnitudes: each event was rounded to 16 bits separately.
     torch.testing.assert_close(clean.exp(), front_end(events).exp(), rtol=0.02, atol=1e-4)
 
 
@@ -98,7 +98,7 @@ def test_the_stored_classes_are_those_of_the_target_and_sum_to_the_events(stored
     sounding = mels.any(axis=(2, 3))
     assert mels.shape[1] == 3
     np.testing.assert_array_equal(sounding.sum(axis=1), features.clips.target.sum(axis=1))
-    assert (np.diff(sounding.astype(int)) <= 0).all()  # the first rows are taken first
+    assert (np.diff(sounding.astype(int)) <= 0).all()  # rows are filled from the first on
     # No two events overlap, but neighbours may share a frame.
     clean = np.exp(features.read(range(N_CLIPS), CLEAN))
     difference = np.abs(mels.sum(axis=1) - clean).max(axis=(1, 2))

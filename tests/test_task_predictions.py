@@ -1,4 +1,4 @@
-"""What the tasks of a run predict: kept with it, joined over clips, drawn where it is there."""
+"""Predictions of a run's tasks: kept heads, joined over clips, drawn if they exist."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def card():
 
 @pytest.fixture(scope="module")
 def predicted(card):
-    """Heads of fresh weights on a network's output, and the standardised log-mel."""
+    """Heads with random weights on a network's output, and the standardised log-mel."""
     torch.manual_seed(0)
     logmel = torch.randn(1, N_FRAMES, N_MELS)
     network = card.build_network().eval()
@@ -52,7 +52,7 @@ def predicted(card):
 def test_predictions_have_the_units_that_they_are_shown_in(card, predicted):
     tasks, made, logmel = predicted
     mean, std = np.array(card.mean), np.array(card.std)
-    # Of the log-mel as it was before it was standardised the denoiser takes away.
+    # The denoiser subtracts from the log-mel before standardisation.
     left = (mean + std * logmel) - made["denoise"][0].numpy()
     np.testing.assert_allclose(tasks.denoised, (left - mean) / std, atol=1e-5)
     assert tasks.masks.shape == (2, N_FRAMES, N_MELS)

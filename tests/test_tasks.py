@@ -1,4 +1,4 @@
-"""The family of auxiliary tasks: how they are asked for, what they need, what they learn."""
+"""Auxiliary tasks: how they are chosen, what they need, what they learn."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_run_of_before_tasks_had_a_family_is_read_as_it_was():
 
 @pytest.mark.parametrize("task", ["count", "active", "scene"])
 def test_recordings_without_what_a_task_needs_are_refused_by_its_name(mixed, store, task):
-    """One's own recordings have neither events nor scenes."""
+    """The user's own recordings have neither events nor scenes."""
     own = SimpleNamespace(
         path="clips.h5",
         attributes=store.attributes,
@@ -147,7 +147,7 @@ def test_scenes_of_one_class_alone_teach_nothing(trained, one_sentence):
 
 
 def test_a_run_does_not_go_on_with_other_scenes(mixed, monkeypatch, one_sentence):
-    """As many as before, so that the weights would fit."""
+    """There are as many as before, so the weights would fit."""
     small = ("--model", "pooled", "--alpha", 0, "--width", 2, "--name", "scenes")
     command = ("train", "--fold", 1, "--task", "scene", *small)
     assert mixed.run(*command, "--epochs", 1).exit_code == 0
@@ -165,7 +165,7 @@ def test_a_run_does_not_go_on_with_other_scenes(mixed, monkeypatch, one_sentence
 
 
 def test_polyphony_is_the_number_of_events_in_each_frame(store):
-    """By hand from the table of events; two of one class at once are two."""
+    """Computed from the table of events; two simultaneous events of a class count as two."""
     rows = np.arange(len(store))
     knowledge = Knowledge.of_store({POLYPHONY: "--task count"}, store, rows, None)
     count = knowledge.of(store.clips.events, store.clips.scene)[POLYPHONY](rows)
@@ -213,7 +213,7 @@ def test_every_network_has_every_head_at_its_own_frame_rate(model, n_frames):
         assert predicted.shape == ((2, 2) if name == "scene" else (2, n_scores))
         each = task.loss(predicted, task.target(batch), "none")
         whole = task.loss(predicted, task.target(batch), "mean")
-        # Clips are rows of recordings: every clip weighs the same.
+        # Every clip, a row of a recording, has the same weight.
         torch.testing.assert_close(over_clips(each, torch.arange(2)), whole)
         nothing = Batch(torch.arange(0), {n: a[:0] for n, a in arrays.items()}, torch.zeros(0, 3))
         assert task.loss(predicted[:0], task.target(nothing), "sum").item() == 0

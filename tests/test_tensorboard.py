@@ -1,4 +1,4 @@
-"""`sedmtl train --tensorboard`: event files that say what `metrics.jsonl` says."""
+"""`sedmtl train --tensorboard`: event files with the content of `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ RECIPE = TrainConfig.of({"data": "snr_20", "fold": 1, "width": 2, "epochs": 1, "
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Pictures of nothing: to draw one takes most of a second."""
+    """Save empty pictures: drawing one takes most of a second."""
     monkeypatch.setattr(plots, "figure_3", lambda *_: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture(scope="module")
 def featured(tmp_path_factory):
-    """A project with one feature store; do not write into it."""
+    """A project with one feature store; read only."""
     made = Project(write_project(tmp_path_factory.mktemp("featured"), COARSE_YAML))
     for arguments in (("mix", "--snr", 20), ("features",)):
         assert made.run(*arguments).exit_code == 0
@@ -46,7 +46,7 @@ def featured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def watched(featured, tmp_path_factory):
-    """A run of two epochs that went on to seven."""
+    """A run of two epochs, resumed up to seven."""
     made = copy_of(featured, tmp_path_factory.mktemp("watched"))
     train(made, 2, "--tensorboard")
     train(made, 7, "--tensorboard")
@@ -54,7 +54,7 @@ def watched(featured, tmp_path_factory):
 
 
 def copy_of(project, folder):
-    """The same stores, and no run."""
+    """A copy of a project's stores, without runs."""
     shutil.copytree(project.folder, folder, dirs_exist_ok=True)
     return Project(folder)
 
@@ -69,7 +69,7 @@ def train(project, epochs, *options):
 
 
 def read(run):
-    """What TensorBoard shows of a run."""
+    """The scalars and images that TensorBoard shows of a run."""
     shown = EventAccumulator(str(run), {"images": 0, "scalars": 0})  # all of them
     return shown.Reload()
 
@@ -109,7 +109,7 @@ def test_a_picture_is_drawn_every_fifth_epoch_and_at_each_end(watched):
 
 @pytest.mark.usefixtures("undrawn")
 def test_an_epoch_that_was_shown_but_not_saved_is_shown_once(featured, tmp_path):
-    """As if the process had ended between the two."""
+    """As if the process had ended after the logging and before the saving."""
     project = copy_of(featured, tmp_path)
     train(project, 1, "--tensorboard")
     before = (run_of(project) / "last.pt").read_bytes()
@@ -156,7 +156,7 @@ def test_a_run_that_starts_anew_forgets_its_curves(featured, tmp_path):
 
 
 def test_the_picture_is_of_a_held_out_clip_that_holds_a_class(featured, tmp_path, monkeypatch):
-    """And it shows what the network says of it at that moment, beside its true events."""
+    """It shows the network's output at that epoch, and the true events."""
     drawn = []
     draw = plots.figure_3
     monkeypatch.setattr(plots, "figure_3", lambda *said: drawn.append(said) or draw(*said))

@@ -1,4 +1,4 @@
-"""Names from elsewhere show as they are: no terminal, table or spreadsheet takes them for more."""
+"""Foreign names are inert: no terminal, table or spreadsheet interprets them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_no_character_controls_a_terminal_or_ends_a_line():
 
 
 def cells_of(markdown):
-    """The cells of a table's body as an independent reader of Markdown shows them."""
+    """The cells of a table's body by an independent Markdown parser."""
     page = MarkdownIt().enable(["table", "strikethrough"]).render(markdown)
     return [html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", page, re.DOTALL)]
 
@@ -114,7 +114,7 @@ def test_a_table_in_the_terminal_shows_the_name(name):
     stream = io.StringIO()
     table = Table(f"title {name}", ("class", name), [[name, ".5"]], [f"note {name}"])
     show([table], Console(file=stream, width=200, force_terminal=True, color_system=None))
-    shown = re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())  # styles of our own
+    shown = re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())  # rich's own styles
     assert is_inert(shown.replace("\n", ""))
     title, head, _, row, note, *_ = (line.rstrip() for line in shown.splitlines())
     name = printable(name)
@@ -157,16 +157,16 @@ PRINTERS = {"print", "pprint", "echo", "secho", "Console", "exit", "warn"}
 HOMES = {
     "runtime.progress": {"Console", "console.print"},
     "cli.output": {"Console", "console.print", "typer.echo"},
-    # The process may end before there is anything to print with.
+    # The process may end before sedmtl's output module can be imported.
     "runtime.process": {"os.write"},
     "cli.app": {"sys.stderr.write", "sys.exit"},
-    # What a library has said, passed on without its notes.
+    # Passes on a library's messages without its notes.
     "features.encoder.runtimes.tflite": {"os.write"},
 }
 
 
 def printed_by(path):
-    """What a module prints with, except through the two functions that make text inert."""
+    """The printing calls of a module, except the two functions that make text inert."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)

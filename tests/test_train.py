@@ -113,7 +113,7 @@ def test_another_snr_and_a_raised_version_do_not_keep_a_run_from_going_on(featur
 def test_an_interrupted_run_does_not_go_on_to_fewer_epochs_than_it_has(
     featured, one_sentence, monkeypatch
 ):
-    """It would have the scores of an epoch that it says it never had."""
+    """It would have the scores of an epoch beyond its last one."""
     save = train_stage._save_epoch
 
     def stop_after_the_third(run, trainer, add):
@@ -379,5 +379,5 @@ def test_known_frames_are_trained_on_and_named(featured):
         rows = np.arange(len(store))
         known = Knowledge.of_store({PRESENCE: "--supervision strong"}, store, rows, None)
         presence = known.of(store.clips.events, store.clips.scene)[PRESENCE](rows)
-    # A clip has a class exactly where one of its frames has.
+    # A clip has a class exactly if one of its frames has it.
     np.testing.assert_array_equal(presence.max(axis=2), store.clips.target)

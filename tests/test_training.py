@@ -32,7 +32,7 @@ RECIPE = TrainConfig.of(
 
 @pytest.fixture(scope="module")
 def clips():
-    """Clips whose classes can be heard: class c is loud in its own mel bins."""
+    """Clips with learnable classes: class c is loud in its own mel bins."""
     rng = np.random.default_rng(1)
     target = (rng.random((N_CLIPS, N_CLASSES)) < 0.5).astype(np.uint8)
     logmel = rng.normal(size=(N_CLIPS, N_FRAMES, N_MELS)).astype(np.float32)
@@ -42,7 +42,7 @@ def clips():
 
 
 def table_of(target, fold):
-    """The clips as a store's table; every fifth is for inner validation."""
+    """A store's table of the clips; every fifth is for inner validation."""
     n = len(fold)
     validation = (np.arange(n) % 5 == 0).astype(np.uint8)
     return ClipTable([""] * n, target, fold, validation, [""] * n, EventTable.empty())
@@ -146,7 +146,7 @@ def test_the_rate_falls_by_ten_when_validation_stalls(clips, monkeypatch):
 
 
 def test_the_held_out_fold_has_no_say_in_the_weights(clips):
-    """Its labels may be anything: nothing but what is reported on it changes."""
+    """Other labels there change only the scores reported on it."""
     logmel, target, fold = clips
     flipped = target.copy()
     flipped[fold == 1] = 1 - flipped[fold == 1]
@@ -202,7 +202,7 @@ def test_a_gpu_without_memory_is_a_sentence_with_advice(clips, monkeypatch, micr
 
 
 def test_bfloat16_trains_to_about_the_same_loss(clips):
-    """Eight bits of mantissa: the mean loss of an epoch agrees to some percent."""
+    """With eight bits of mantissa, the mean loss of an epoch agrees within a few percent."""
     losses = [
         run_to_end(trainer_of(clips, replace(RECIPE, precision=p, epochs=1)))[0]["loss"]
         for p in ("float32", "bfloat16")
@@ -211,7 +211,7 @@ def test_bfloat16_trains_to_about_the_same_loss(clips):
 
 
 def test_bfloat16_channels_last_scores_are_those_of_float32_contiguous():
-    """The fast form of the same weights: scores in [0, 1] within 0.02, 0.004 in the mean."""
+    """The same weights in the fast form: scores in [0, 1] agree within 0.02, 0.004 on average."""
     torch.manual_seed(0)
     network = build_model("2apae", 41, 62, 64, 8).eval()
     logmel = torch.randn(4, 62, 64)

@@ -33,7 +33,7 @@ def tuned(frame, clip, target, truth=None):
 
 
 def random_clips(seed, n=8, n_classes=3, n_frames=25):
-    """Frame scores, clip scores and the strong labels that they half know."""
+    """Frame scores and clip scores that correlate with the returned strong labels."""
     rng = np.random.default_rng(seed)
     clip, label = np.nonzero(rng.random((n, n_classes)) < 0.6)
     onset_s = rng.uniform(0, 1.5, len(clip))
@@ -57,7 +57,7 @@ def test_the_threshold_is_in_the_middle_of_where_the_best_f1_holds():
 
 
 def test_neighbouring_scores_that_are_equally_good_hold_together():
-    # Both points have F1 2/3: (tp 1, fp 0) from 0.9 down to 0.3, (tp 2, fp 2) from there to 0.
+    # Both points have F1 2/3: (tp 1, fp 0) from 0.9 down to 0.3, (tp 2, fp 2) below.
     assert tags([0.9, 0.3, 0.3, 0.3], [1, 1, 0, 0]) == pytest.approx(0.45)
 
 
@@ -90,7 +90,7 @@ def test_no_threshold_has_a_better_f1(seed):
         )
 
 
-# Classes of which validation says nothing.
+# Classes without validation data.
 
 
 def test_a_class_without_truth_or_hope_gets_the_median_of_the_others():
@@ -98,7 +98,7 @@ def test_a_class_without_truth_or_hope_gets_the_median_of_the_others():
     target = np.array([[1, 1, 1, 0, 1], [0, 0, 0, 0, 0]])
     thresholds = tune_tags(score, target)
     assert thresholds[:3] == pytest.approx((0.5, 0.5, 0.3))
-    assert thresholds[3] == pytest.approx(0.5)  # without truth
+    assert thresholds[3] == pytest.approx(0.5)  # no true event
     assert tune_tags(score[:, [0, 2, 4]], target[:, [0, 2, 4]])[2] == pytest.approx(0.4)
 
 
@@ -167,7 +167,7 @@ def test_boxes_are_never_chosen_without_strong_labels(patchy):
 # Against brute force.
 
 WAYS = [*product(MEDIANS_S, (False, True), (0.0,)), *product((0.0,), (True,), STEPS_S)]
-"""Median, gating and boxes, in the order in which ties are won."""
+"""Median, gating and boxes, in the order in which ties are broken."""
 
 
 def filtered(frame, clip, median_s, gated, step_s):
@@ -182,7 +182,7 @@ def way_of(settings):
 
 
 def strong_f1(scores, threshold, truth):
-    """(C,) of detections above the thresholds (C,)."""
+    """The F1 (C,) of detections above the thresholds (C,)."""
     edges_s = HOP_S * np.arange(scores.shape[2] + 1)
     active = scores > np.array(threshold)[:, None]
     return intersection.evaluate(truth, detections(active, edges_s), scores.shape[1]).f1

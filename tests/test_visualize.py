@@ -1,4 +1,4 @@
-"""`sedmtl visualize` through the command line; `test_plots` and `test_page` see what it makes."""
+"""`sedmtl visualize` through the command line; `test_plots` and `test_page` test its outputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_visualize_writes_a_png_and_names_run_scores_and_path(trained, tmp_path)
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Collects what visualize hands to the plot."""
+    """Collects the arguments that visualize passes to the plot."""
     calls = []
     monkeypatch.setattr(plots, "figure_3", lambda *arguments: calls.append(arguments) or Figure())
     return calls
@@ -72,7 +72,7 @@ def test_labels_that_look_like_those_of_another_recording_are_warned_of(trained,
 
 
 def test_labels_are_those_of_the_store_that_the_mixture_is_of(trained, drawn, tmp_path):
-    """A plan of later mixtures says nothing about this one."""
+    """A plan made later for other mixtures does not apply."""
     plan = trained.work / "mixtures" / "plan.tsv"
     content = plan.read_text()
     plan.write_text("filename\tonset\toffset\tevent_label\nmix_01.wav\t0\t1\tother\n")
@@ -224,7 +224,7 @@ def test_the_page_lists_the_true_events_of_a_mixture(trained):
 def test_times_on_the_page_are_those_of_the_file(trained, tmp_path):
     sound = write_tone(tmp_path / "long.wav", 900, 7.0)
     html = page_of(trained, sound, "--start", 4.5, "--classes", "tone_900")
-    assert "4.5 to 7 s, network" in html  # a page goes on to the end
+    assert "4.5 to 7 s, network" in html  # a page continues to the end
     assert '"start_s":4.5' in html
     onsets_s = [float(text) for text in re.findall(r'data-onset="([\d.]+)"', html)]
     assert all(4.5 <= onset_s < 7 for onset_s in onsets_s)

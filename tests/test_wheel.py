@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The unpacked wheel of a copy of the sources, so that nothing is written beside them."""
+    """The unpacked wheel, built from a copy of the sources to keep these unchanged."""
     pytest.importorskip("setuptools", minversion="77.0.3")
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"

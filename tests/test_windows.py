@@ -1,4 +1,4 @@
-"""Windows over a recording, and their scores as those of one."""
+"""Windows over a recording, and their joined scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sedmtl.inference.timelines import Timelines
 from sedmtl.inference.windows import CrossFade, cut
 from sedmtl.store import WindowTable
 
-# 2 s at 1 kHz: frames of 20 ms, overlap 50 of 99 frames would be half: at most 49 are shared.
+# 2 s at 1 kHz, hops of 20 ms: of 99 frames at most 49 are shared, just under half.
 SMALL = Grid(sample_rate=1000, n_samples=2000, n_frames=99, window=40, hop=20)
 PAPER = Grid(sample_rate=32_000, n_samples=320_000, n_frames=311, window=2048, hop=1024)
 
@@ -60,7 +60,7 @@ def test_frames_within_are_those_whose_centre_is_audio(grid):
         (1, [0]),
         (1999, [0]),
         (2000, [0]),
-        (2019, [0]),  # less than a hop more
+        (2019, [0]),  # less than one more hop
         (2020, [0, 1]),
         (2999, [0, 49]),
         (3000, [0, 50]),
@@ -202,7 +202,7 @@ def test_windows_of_a_network_that_pools_time_join_to_as_many_frames_as_the_reco
         np.zeros(len(starts), np.int32), starts.astype(np.int32),
         np.full(len(starts), 311, np.int32), np.array([length_s]),
     ).pooled(stride)  # fmt: skip
-    at = known.start[:, None] + np.arange(n_pooled)  # each frame's score is its own place
+    at = known.start[:, None] + np.arange(n_pooled)  # each frame's score is its position
     shared = n_shared(1024 * stride / 32_000, n_pooled)
     lines = Timelines(at[:, None].astype(np.float32), np.ones((len(starts), 1)), known, shared)
     (line,) = lines.joined()

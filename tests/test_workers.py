@@ -1,4 +1,4 @@
-"""The same work on many items: in order, with little in memory, and stopped by an exception."""
+"""Parallel work on many items: in order, with bounded memory, stopped by an exception."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What each of two processes does in test_distributed: `python two_processes.py FOLDER`.
+"""The work of each of two processes in test_distributed: `python two_processes.py FOLDER`.
 
-They are forked with everything imported: torchrun would import torch three times. Each saves what
-it found as `FOLDER/RANK.pt`. No pytest is imported, and no test runs here.
+They are forked with everything imported, because torchrun would import torch three times. Each
+saves its results as `FOLDER/RANK.pt`. This module imports no pytest and has no tests.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from sedmtl.training.workload import Workload
 BASE = TrainConfig.of(
     {"data": "snr_10", "fold": 1, "width": 2, "epochs": 2, "batch_size": 7, "seed": 5}
 )
-# Of 24 clips to train on; 2 processes share batches of ...
+# 24 clips to train on; 2 processes share batches of ...
 RECIPES = {
-    "24": replace(BASE, batch_size=24, epochs=12),  # a step an epoch
+    "24": replace(BASE, batch_size=24, epochs=12),  # one step per epoch
     "7, 7, 7, 3": BASE,  # unequal shares
     "7 as 3, 3, 1": replace(BASE, micro_batch=3),
     "frozen encoder": replace(BASE, parent="parent", freeze_encoder=True),
@@ -50,7 +50,7 @@ RECIPES = {
         BASE, batch_size=23, tasks={"reconstruct": "auto", "count": "dwa", "scene": 0.5}
     ),
     "without decoder": replace(BASE, tasks={}),
-    "heads": replace(  # of all tasks that have one, also with an empty share
+    "heads": replace(  # all tasks with heads, also with an empty share
         BASE,
         network=PooledSettings(2, dropout=0.0),
         batch_size=23,
@@ -63,7 +63,7 @@ RECIPES = {
 LOAD = Workload(3, {"logmel": RowArray((40, 8), np.float32)}, 40, n_train=20, n_scored=20)
 SIZES = Sizes(3, 12, 8, ("street", "park"))
 N_JOINED = (7, 1)
-"""Clips of the batches that batch norm is tried on; the second leaves a share empty."""
+"""Batch sizes on which batch norm is tested; the second leaves one share empty."""
 
 
 def make_clips():
@@ -76,7 +76,7 @@ def make_clips():
 
 
 def train(recipe):
-    """Train, and return all that should not depend on the number of processes."""
+    """Train, and return everything that should not depend on the number of processes."""
     logmel, target, fold = make_clips()
     validation = (np.arange(40) % 5 == 0).astype(np.uint8)
     table = ClipTable([""] * 40, target, fold, validation, [""] * 40, EventTable.empty())
@@ -87,7 +87,7 @@ def train(recipe):
     cpu = torch.device("cpu")
     polyphony = np.repeat(target.sum(axis=1, keepdims=True, dtype=np.uint8), 12, axis=1)
     arrays = {"logmel": logmel, POLYPHONY: polyphony, SCENE: target[:, 0]}
-    # A part of the events of each class, which are half of the mixture.
+    # A part of each class's events, which are half of the mixture.
     parts = np.linspace(0, 0.5, 3)[:, None, None] * np.exp(logmel)[:, None]
     arrays |= {CLEAN: logmel - np.log(2, dtype=np.float32), CLASS_MELS: parts.astype(np.float16)}
     reads = {name: partial(np.take, each, axis=0) for name, each in arrays.items()}
@@ -105,7 +105,7 @@ def train(recipe):
 
 
 def normalise(n):
-    """Batch norm of a batch of n clips that the processes share: outputs, gradients, state."""
+    """Batch norm of n clips shared by the processes: outputs, gradients, state."""
     generator = torch.Generator().manual_seed(n)
     whole = 3 + 2 * torch.randn(n, 4, 5, 6, generator=generator)
     wanted = torch.randn(n, 4, 5, 6, generator=generator)
@@ -128,7 +128,7 @@ def normalise(n):
 
 
 def main(folder):
-    importlib.import_module("torch._dynamo")  # or every optimiser would
+    importlib.import_module("torch._dynamo")  # otherwise every optimiser would
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -154,7 +154,7 @@ def fork(rank, folder):
 
 
 def find(folder):
-    """All that a process finds, into its file."""
+    """Save all results of a process in its file."""
     with distributed.session(None):
         rank = distributed.rank()
         found = {

@@ -1,4 +1,4 @@
-"""Made-up looks at a clip, for the tests of pictures and pages."""
+"""Synthetic inspections of a clip, for the tests of pictures and pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMES = ("siren", "bird", "drip", "knock", "flute", "clap", "bell", "rattle")
 
 
 def inspection_of(n_classes, seed=0, names=None):
-    """Of 3 s that begin 2 s into a file; the frames begin and end a little within."""
+    """An inspection of 3 s, 2 s into a file; its frames begin and end slightly inside."""
     rng = np.random.default_rng(seed)
     return Inspection(
         classes=tuple(names or (f"class_{i}" for i in range(n_classes))),

@@ -1,9 +1,9 @@
-"""The command line in processes that start in milliseconds and end at a moment of our choice.
+"""The command line in processes that start in milliseconds and end at a chosen moment.
 
 A zygote imports everything once, computes nothing, and forks a child for each command. A moment is
-an event, not a time: the k-th beginning or end of a call, in the thread that writes, that touches
-the disk (`disk`), or of any call once the command is being invoked (`any`). So it does not depend
-on how fast a machine is.
+an event, not a time: in the writing thread, the k-th start or end of a call that touches the disk
+(`disk`), or of any call once the command has been invoked (`any`). It does not depend on the speed
+of the machine.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ DISK = frozenset((
     "posix_fallocate", "close", "flock", "__setitem__", "create_dataset", "write_text",
     "write_bytes",
 ))  # fmt: skip
-"""Names of functions that change files or folders, of the system, of h5py and of sedmtl."""
+"""Names of functions of the system, h5py and sedmtl that change files or folders."""
 
 DEAF = ("weakref.py", "threading.py")
-"""Modules in which Python itself swallows an interruption, or makes another error of it."""
+"""Modules in which Python itself swallows an interruption or turns it into another error."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Ended:
 
     Attributes:
         code: Exit code; negative: ended by that signal.
-        n_moments: How many moments it had.
-        moment: At which it was sent the signal, if it came so far.
+        n_moments: The number of moments that it had.
+        moment: Where the signal was sent, if it got that far.
     """
 
     code: int
@@ -49,7 +49,7 @@ class Ended:
 
 
 class Zygote:
-    """A context manager that runs commands."""
+    """A context manager that runs commands in forked children."""
 
     def __enter__(self):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -68,12 +68,12 @@ class Zygote:
         """Run a command of the project in a folder.
 
         Args:
-            folder: With a data.yaml; the command runs in it.
+            folder: The current folder of the command; contains a data.yaml.
             words: The command and its arguments.
-            sign: The signal that ends it; None: it runs to its end.
+            sign: The signal that ends it, or None to let it finish.
             at: The number of the moment, from 1.
-            among: Which moments count: `disk` or `any`; None: none do, which takes half the time.
-            max_file: No file may grow beyond so many bytes.
+            among: Which moments count: `disk`, `any`, or None for none, which takes half the time.
+            max_file: Limit on the size of files, in bytes.
         """
         request = [str(folder), [str(word) for word in words], sign, at, among, max_file]
         print(json.dumps(request), file=self._process.stdin, flush=True)
@@ -83,7 +83,7 @@ class Zygote:
 def main():
     """Import everything and build the command line, then fork a child for each line of stdin."""
     import torch
-    import torch._dynamo  # or its two seconds are every training's
+    import torch._dynamo  # otherwise every training would take its two seconds
     import typer
 
     import sedmtl
@@ -94,16 +94,16 @@ def main():
     command = typer.main.get_command(importlib.import_module("sedmtl.cli.app").app)
     for each in command.commands.values():
         for parameter in each.params:
-            if hasattr(parameter, "get_runtime_param"):  # of newer ones, which keep it
+            if hasattr(parameter, "get_runtime_param"):  # newer versions, which cache it
                 parameter.get_runtime_param()
     torch.set_num_threads(1)
-    gc.freeze()  # else a child's first full collection copies all that is shared
+    gc.freeze()  # otherwise a child's first full collection copies all shared memory
     for line in sys.stdin:
         print(json.dumps(_fork(command, *json.loads(line))), flush=True)
 
 
 def _fork(command, folder, words, sign, at, among, max_file):
-    # Pipes, which a limit on files leaves alone; nobody writes more than fits into them.
+    # Pipes, to which a limit on files does not apply; no command fills them.
     pipes = [os.pipe() for _ in ("stdout", "stderr", "report")]
     if not (child := os.fork()):
         for number in (1, 2):
@@ -151,13 +151,13 @@ class _Child:
             os._exit(code)
 
     def count_disk(self, frame, event, argument):
-        # The name first: of the million events of a training, few have one of these.
+        # Check the name first: few of a training's million events have one of these.
         name = argument.__name__ if event[1] == "_" else frame.f_code.co_name
         if name in DISK and _touches_disk(frame, event, argument):
             self.count(frame, event, name)
 
     def count_any(self, frame, event, argument):
-        """From when typer has read the command line."""
+        """Count calls once typer has parsed the command line."""
         code = frame.f_code
         name = argument.__name__ if event[1] == "_" else code.co_name
         if code.co_name == "ending_soon":
@@ -178,11 +178,11 @@ class _Child:
 
 
 def _touches_disk(frame, event, argument):
-    """Whether a function of a name in `DISK` is one of those meant."""
+    """Whether a function with a name in `DISK` really touches the disk."""
     if event[1] != "_":
         file = frame.f_code.co_filename
         return "/h5py/" in file or "/sedmtl/" in file
-    # Not the `replace` of a text, nor the `write` of one.
+    # Excludes `replace` and `write` of text.
     kinds = (ModuleType, io.BufferedIOBase, io.RawIOBase)
     return isinstance(getattr(argument, "__self__", None), kinds)
 
