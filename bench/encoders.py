@@ -44,6 +44,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "probe, mean": {"model": "probe", "time_pooling": "mean"},
     "probe, max": {"model": "probe", "time_pooling": "max"},
     "probe, local": {"model": "probe", "time_pooling": "local"},
+    "probe, local, longer": {"model": "probe", "time_pooling": "local", "epochs": 160},
     "gru": {"model": "gru"},
     "gru, local": {"model": "gru", "time_pooling": "local"},
     "pooled, joined": {"model": "pooled", "join_frames": True},
