@@ -57,7 +57,7 @@ def test_a_second_demo_keeps_what_is_there(shown):
     _, first, second = shown
     assert second.exit_code == 0
     assert second.stdout == first.stdout
-    assert "finished already" in second.stderr
+    assert "already finished" in second.stderr
 
 
 def test_both_recipes_are_trained_and_the_strong_one_is_used_next(shown):

@@ -148,7 +148,7 @@ def test_runs_whose_features_have_changed_since_are_named(trained, tmp_path):
     folder = tmp_path / "project"
     shutil.copytree(trained.folder, folder)
     copy = Project(folder)
-    note = "Outdated, trained on other features than there are now: 2apae_snr20_fold1"
+    note = "Outdated, as their features have changed since: 2apae_snr20_fold1"
     assert note not in " ".join(copy.run("eval").stdout.split())
     config = (folder / "data.yaml").read_text()
     (folder / "data.yaml").write_text(re.sub(r"n_mels: \d+", "n_mels: 12", config))

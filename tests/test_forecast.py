@@ -59,7 +59,7 @@ def test_finished_runs_are_not_to_be_paid_again(featured):
     result = featured.run("train", "--fold", 1, "--fold", 2, "--dry-run", *SMALL)
     assert "1 of 2 runs" in result.stdout.splitlines()[-1]
     done = featured.run("train", "--fold", 1, "--dry-run", *SMALL)
-    assert done.stdout.splitlines()[-1] == "in all: 0 of 1 runs, 0 s"
+    assert done.stdout.splitlines()[-1] == "total: 0 of 1 runs, 0 s"
 
 
 def test_more_epochs_of_a_finished_run_are_paid_by_the_epoch(featured):
@@ -115,7 +115,7 @@ def test_costs_add_up_and_are_shared_by_what_runs_at_once(monkeypatch):
     assert describe(forecasts, 4) == [
         "2apae: 1 of 2 runs to do, 2 h 00 min",
         "gap: 1 of 1 runs to do, 20 min 00 s",
-        "in all: 2 of 3 runs, 4 at once, 35 min 00 s",
+        "total: 2 of 3 runs, 4 at once, 35 min 00 s",
     ]
 
 
@@ -128,7 +128,7 @@ def test_a_dry_run_heeds_force_and_name(featured, one_sentence):
     assert featured.run("train", "--fold", 1, "--resume", *SMALL).exit_code == 0
     for options, n_to_do in (((), 0), (("--force",), 1), (("--name", "new"), 1)):
         result = featured.run(*dry, *options)
-        assert f"in all: {n_to_do} of 1 runs" in result.stdout
+        assert f"total: {n_to_do} of 1 runs" in result.stdout
     one_sentence(featured.run(*dry, "--fold", 2, "--name", "new"), "--name is for a single run")
 
 
@@ -211,13 +211,13 @@ def test_a_dry_run_of_a_fitted_batch_has_the_memory_of_its_parts(featured, monke
     monkeypatch.setattr(cost, "_measure_memory", lambda *_: (0, 10**5))
     dry = ("train", "--fold", "all", "--seed", 9, "--dry-run", *SMALL)
     whole, fitted = (featured.run(*dry, *more) for more in ((), ("--batch-size", "auto")))
-    assert "2.4 MB of memory, but 1.0 MB are free: take --batch-size auto" in whole.stdout
+    assert "2.4 MB of memory, but 1.0 MB is free: use --batch-size auto" in whole.stdout
     assert "0.6 MB of memory\n" in fitted.stdout
     assert fitted.stderr.count("the gradients add up") == 1
     free = 10**4
     fitted = featured.run(*dry, "--batch-size", "auto")
-    assert "are free: a smaller --width takes less" in fitted.stdout
-    assert "take --batch-size auto" not in fitted.stdout
+    assert "is free: a smaller --width needs less" in fitted.stdout
+    assert "use --batch-size auto" not in fitted.stdout
 
 
 def test_a_run_in_parts_says_so_is_recorded_and_goes_on_in_the_same_parts(
@@ -233,7 +233,7 @@ def test_a_run_in_parts_says_so_is_recorded_and_goes_on_in_the_same_parts(
     assert more.exit_code == 0, more.output
     assert read_run(featured.work / "runs" / "parts")["micro_batch"] == 5
     whole = featured.run("train", "--fold", 2, "--name", "parts", *SMALL)
-    one_sentence(whole, "--batch-size auto, of which at once 5, now none")
+    one_sentence(whole, "--batch-size auto with micro-batches of 5, now none")
 
 
 def test_without_a_store_the_cost_follows_from_data_yaml(featured, tmp_path, one_sentence):
@@ -243,9 +243,9 @@ def test_without_a_store_the_cost_follows_from_data_yaml(featured, tmp_path, one
     result = planned.run(*grid)
     assert result.exit_code == 0, result.output
     *_, total, needed = result.stdout.splitlines()
-    assert "in all: 8 of 8 runs" in total
+    assert "total: 8 of 8 runs" in total
     stores = "2.4 MB of features ('sedmtl features')"
-    assert needed == f"not there yet: 3.8 MB of mixtures ('sedmtl mix'), {stores}"
+    assert needed == f"still missing: 3.8 MB of mixtures ('sedmtl mix'), {stores}"
     assert not (tmp_path / "work").exists()
     one_sentence(planned.run("train", "--snr", 0, "--fold", 5, "--dry-run"), "no fold 5", "4 folds")
     one_sentence(planned.run("train", "--fold", 1, "--dry-run"), "--snr 0 or --snr 20")
@@ -289,7 +289,7 @@ def test_the_papers_data_are_counted_before_they_are_downloaded(tmp_path):
     )
     result = Project(tmp_path).run("train", "--snr", 10, "--fold", 1, "--dry-run", "--width", 1)
     assert result.stdout.splitlines()[-1] == (
-        "not there yet: 47.3 GB of recordings ('sedmtl download fsdkaggle2018 tau2019'), "
+        "still missing: 47.3 GB of recordings ('sedmtl download fsdkaggle2018 tau2019'), "
         "5.2 GB of mixtures ('sedmtl mix'), 0.7 GB of features ('sedmtl features')"
     )
 
@@ -304,14 +304,14 @@ def test_the_stores_of_a_dry_run_take_what_mix_and_features_then_announce(
     dry = ("train", "--snr", 20, "--fold", 1, "--dry-run", "--model", "pooled", *SMALL, *task)
     needed = planned.run(*dry).stdout.splitlines()[-1]
     sizes = re.fullmatch(
-        rf"not there yet: (.+) of mixtures \('sedmtl mix{' --stems' * bool(option)}'\), "
+        rf"still missing: (.+) of mixtures \('sedmtl mix{' --stems' * bool(option)}'\), "
         r"(.+) of features \('sedmtl features'\)", needed
     ).groups()  # fmt: skip
     commands = (("mix", "--snr", 20, *option), ("features",))
     said = [" ".join(planned.run(*command).stderr.split()) for command in commands]
     assert f"24 mixtures at 1 SNR: {sizes[0]} in" in said[0]
     assert re.search(rf"of 24 clips: {re.escape(sizes[1])} in", said[1])
-    assert "not there yet" not in planned.run(*dry).stdout
+    assert "still missing" not in planned.run(*dry).stdout
 
 
 def test_a_dry_run_refuses_a_store_that_lacks_what_a_task_needs(featured, one_sentence):

@@ -351,7 +351,7 @@ def test_a_store_without_frames_is_told_what_it_lacks(tmp_path, one_sentence):
 
 def test_remix_is_refused_because_frames_are_of_stored_audio(framed, one_sentence):
     result = framed.run(*TRAIN, "--model", "probe", "--remix")
-    one_sentence(result, "probe takes the frames", "add --no-remix")
+    one_sentence(result, "probe takes an encoder's frames", "add --no-remix")
 
 
 def test_only_an_encoder_of_its_own_can_be_kept_frozen(framed, one_sentence):
@@ -380,11 +380,11 @@ def test_a_dry_run_opens_the_encoder_only_for_networks_that_take_frames(
     if is_opened:
         one_sentence(result, "encoder.onnx is no ONNX model")
     else:
-        assert "in all: 1 of 1 runs" in result.stdout
+        assert "total: 1 of 1 runs" in result.stdout
 
 
 def test_a_dry_run_needs_no_store(tmp_path):
     project = write_clips(tmp_path)
     result = project.run(*TRAIN, "--model", "probe", "--model", "gru", "--dry-run")
     assert result.exit_code == 0, result.output
-    assert "in all: 2 of 2 runs" in result.stdout
+    assert "total: 2 of 2 runs" in result.stdout

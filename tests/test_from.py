@@ -141,8 +141,8 @@ def test_heads_of_the_same_tasks_are_taken_and_others_say_why_not(capfd):
         return heads, fresh, said
 
     heads, fresh, said = adopted(("separate", "denoise", "count", "scene"), scenes)
-    assert "its heads of separate, count, scene are taken" in said
-    assert "the head of --task denoise begins anew: parent has none" in said
+    assert "its heads of separate, count, scene are used" in said
+    assert "the head of --task denoise starts from scratch: parent has none" in said
     for name in ("count", "scene"):
         for key, tensor in heads[name].state_dict().items():
             assert torch.equal(tensor, given[name].state_dict()[key])
@@ -158,7 +158,7 @@ def test_heads_of_the_same_tasks_are_taken_and_others_say_why_not(capfd):
         else:
             assert torch.equal(tensor, source)
     heads, fresh, said = adopted(("scene",), ("metro", "park"))
-    assert "--task scene begins anew: parent tells park, street apart, expected metro, park" in said
+    assert "starts from scratch: parent knows the scenes park, street, expected metro, park" in said
     for key, tensor in heads["scene"].state_dict().items():
         assert torch.equal(tensor, fresh[f"heads.scene.{key}"])
 
@@ -271,10 +271,10 @@ def test_held_out_clips_that_the_weights_have_seen_are_counted_and_said(taught):
     clean, seen = child(taught, "clean"), train(taught, "--name", "seen", fold=2)
     assert read_run(clean)["n_seen"] == 0
     assert read_run(clean.with_name("seen"))["n_seen"] == 6
-    assert "learned from 6 of its held-out clips" in " ".join(seen.stderr.split())
+    assert "trained on 6 of its held-out clips" in " ".join(seen.stderr.split())
     said = " ".join(taught.run("eval", "seen", "clean").stdout.split())
-    assert "seen began with weights that had learned from 6 of its held-out clips" in said
-    assert "clean began" not in said
+    assert "seen started from weights that were trained on 6 of its held-out clips" in said
+    assert "clean started" not in said
     grandchild = taught.run(
         "train", "--fold", 1, "--from", "seen", "--epochs", 1, "--name", "grandchild", *SMALL
     )
@@ -297,7 +297,7 @@ def test_what_is_not_known_to_be_unseen_is_said(taught):
         known.write_text(text)
     assert read_run(run)["n_seen"] is None
     assert not (run / SEEN_NAME).exists()
-    assert "it is not known whether" in " ".join(taught.run("eval", "unknown").stdout.split())
+    assert "may have been trained on" in " ".join(taught.run("eval", "unknown").stdout.split())
 
 
 def test_a_fold_in_braces_takes_the_run_of_that_fold():

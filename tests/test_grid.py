@@ -57,7 +57,7 @@ def test_what_the_runs_have_in_common_is_kept():
 
 
 def test_runs_that_would_share_a_folder_are_refused():
-    with pytest.raises(SedmtlError, match=r"two of the runs .*alpha0\.001_.*--alpha"):
+    with pytest.raises(SedmtlError, match=r"two of the requested runs .*alpha0\.001_.*--alpha"):
         planned(alphas=("0.001", "0.0010000001"))
 
 
@@ -102,7 +102,7 @@ def test_a_grid_trains_every_combination_and_skips_what_is_finished(featured):
     second = featured.run(*arguments, *SMALL)
     assert second.exit_code == 0
     assert second.stdout == first.stdout
-    assert second.stderr.count("finished already") == 4
+    assert second.stderr.count("already finished") == 4
 
 
 def test_every_network_trains_and_is_scored(featured):

@@ -110,7 +110,7 @@ def test_the_words_of_the_command_are_printed_if_they_are_wanted(featured, capfd
     out, err = capfd.readouterr()
     assert out == ""
     assert "epoch   1/1" in err
-    assert "is finished already" in err
+    assert "is already finished" in err
 
 
 @pytest.mark.parametrize(

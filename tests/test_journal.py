@@ -178,7 +178,7 @@ def test_without_a_result_there_is_no_journal(journal_path):
 def test_a_file_that_is_no_journal_stays_as_it_is(journal_path, content):
     journal_path.parent.mkdir()
     journal_path.write_bytes(content)
-    with pytest.raises(SedmtlError, match=r"journal\.jsonl is no journal .*: move it away"):
+    with pytest.raises(SedmtlError, match=r"journal\.jsonl is not a journal .*: move it away"):
         Journal(journal_path, BASIS)
     assert journal_path.read_bytes() == content
 

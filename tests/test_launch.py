@@ -149,7 +149,7 @@ def test_a_failed_run_of_a_grid_leaves_the_others_alone(tmp_path):
     failed = launch.run_grid(commands, [{"SLOT": "a"}])
     assert failed == {
         tmp_path / "bad": "no clips",
-        tmp_path / "killed": "was ended by SIGKILL, as by a machine that is out of memory; see "
+        tmp_path / "killed": "was ended by SIGKILL, possibly because memory ran out; see "
         f"{tmp_path / 'killed' / 'train.log'}",
     }
     assert (tmp_path / "last" / "train.log").read_text() == "a\n"

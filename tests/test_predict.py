@@ -232,7 +232,7 @@ def test_the_same_command_again_redoes_nothing(trained, sounds, out, scored):
     again = trained.run("predict", sounds, "--out", out, *LOW)
     assert sum(scored) == n_scored > 0
     assert again.stdout == first.stdout
-    assert "4 of 4 recordings were done before" in again.stderr
+    assert "4 of 4 recordings are already done" in again.stderr
     # Additional formats need no network either.
     for tags in ([], ["--tags"]):
         trained.run("predict", sounds, "--out", out, "--format", "json", *tags, *LOW)
@@ -261,7 +261,7 @@ def test_an_interrupted_batch_goes_on_where_it_was(trained, sounds, out, monkeyp
     n_done = len((out / "journal.jsonl").read_text().splitlines()) - 1
     assert n_done == 1  # the five windows of the flute
     result = trained.run("predict", sounds, *options)
-    assert "1 of 4 recordings were done before" in result.stderr
+    assert "1 of 4 recordings are already done" in result.stderr
     assert result.stdout == expected
 
 
@@ -272,14 +272,14 @@ def test_changed_and_new_recordings_are_done_others_are_not(trained, sounds, out
     scored.clear()
     result = trained.run("predict", sounds, "--out", out, *LOW)
     assert sum(scored) == 2
-    assert "3 of 5 recordings were done before" in result.stderr
+    assert "3 of 5 recordings are already done" in result.stderr
 
 
 def test_other_settings_begin_anew_and_say_so(trained, sounds, out, scored):
     trained.run("predict", sounds, "--out", out, *LOW)
     n_scored = sum(scored)
     result = trained.run("predict", sounds, "--out", out)
-    assert "is of another post-processing: every recording is done anew" in result.stderr
+    assert "is for another post-processing: all recordings are processed again" in result.stderr
     assert sum(scored) == 2 * n_scored
 
 
@@ -290,13 +290,13 @@ def test_other_weights_begin_anew_and_say_so(project, trained, sounds, out, scor
         (copied / path.name).write_bytes(path.read_bytes())
     project.run("predict", sounds, "--out", out)
     n_scored = sum(scored)
-    assert "done anew" not in trained.run("predict", sounds, "--out", out).stderr
+    assert "processed again" not in trained.run("predict", sounds, "--out", out).stderr
     assert sum(scored) == n_scored
     card = copied / "model.json"
     change = in_json(lambda data: data["training"].update(best_epoch=99))
     card.write_bytes(change(card.read_bytes()))
     result = project.run("predict", sounds, "--out", out)
-    assert "is of another network: every recording is done anew" in result.stderr
+    assert "is for another network: all recordings are processed again" in result.stderr
     assert sum(scored) == 2 * n_scored
 
 
@@ -329,7 +329,7 @@ def test_broken_recordings_are_named_with_their_reason_and_the_others_are_done(
     assert "long.wav" in (out / "events.tsv").read_text()
     again = trained.run("predict", sounds, sounds / "none.wav", "--out", out, *LOW)
     one_sentence(again, "7 of 11 recordings cannot be used")
-    assert "4 of 11 recordings were done before" in again.stderr
+    assert "4 of 11 recordings are already done" in again.stderr
 
 
 def test_of_a_recording_that_broke_no_file_of_before_stays(trained, sounds, out, one_sentence):
@@ -462,7 +462,7 @@ def test_other_settings_leave_the_journal_until_audio_was_read(trained, sounds, 
     assert trained.run("predict", sounds / "none.wav", "--out", out).exit_code == 1
     assert (out / "journal.jsonl").read_bytes() == before
     again = trained.run("predict", sounds, "--out", out, *LOW)
-    assert "4 of 4 recordings were done before" in again.stderr
+    assert "4 of 4 recordings are already done" in again.stderr
     assert sum(scored) == n_scored
 
 
@@ -501,6 +501,6 @@ def test_a_recording_that_changes_while_it_is_read_is_named(
 
     monkeypatch.setattr("sedmtl.inference.predict.seconds_of", grow)
     result = trained.run("predict", path, "--out", tmp_path / "out")
-    one_sentence(result, "grows.wav has changed while it was read")
+    one_sentence(result, "grows.wav was changed while it was read")
     monkeypatch.undo()
     assert trained.run("predict", path, "--out", tmp_path / "out").exit_code == 0

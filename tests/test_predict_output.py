@@ -91,7 +91,7 @@ def test_only_classes_that_are_asked_for_are_found(trained, sound, tmp_path):
     assert labels_in(tmp_path) == {"tone_300", "tone_900", "tone_2700"}
     result = trained.run("predict", sound, *options, "--classes", "tone_900,tone_300", "--quiet")
     assert result.exit_code == 0, result.output
-    assert "1 of 1 recordings were done before" in result.stderr  # classes are filtered afterwards
+    assert "1 of 1 recordings are already done" in result.stderr  # classes are filtered afterwards
     assert result.stdout == ""
     assert labels_in(tmp_path) == {"tone_300", "tone_900"}
     content = json.loads(next(tmp_path.rglob("*.json")).read_text())

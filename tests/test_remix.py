@@ -268,7 +268,7 @@ def test_other_corpora_than_the_stores_are_refused(opened):
     )
     moved._folder = config._folder
     asked = TrainConfig.of({"data": "snr_20", "fold": 1, "remix": {}})
-    with pytest.raises(SedmtlError, match="made of other corpora or with other settings"):
+    with pytest.raises(SedmtlError, match="made from other corpora or with other settings"):
         open_remixer(moved, asked, features, split, CPU, None)
 
 

@@ -79,7 +79,7 @@ def test_what_has_a_verdict_is_not_asked_again(folder, trained, wavs):
                 session.exhibits[0].snippet.key
             ]
             server.site.take(lines)
-            with pytest.raises(SedmtlError, match="nothing is left to hear"):
+            with pytest.raises(SedmtlError, match="nothing is left to review"):
                 prepare(config, [wavs], table, options(trained))
         assert len(table.reviews) == len(lines)  # duplicates are stored once
         reviewed = table.reviews[0]

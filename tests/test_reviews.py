@@ -123,7 +123,7 @@ def test_a_wrong_line_is_named_and_nothing_is_lost(tmp_path):
     add(path, said("yes"), said("no", snippet("b.wav")))
     content = path.read_text().replace("\tyes\t", "\tmaybe\t")
     path.write_text(content)
-    with pytest.raises(SedmtlError, match=r"line 2 is no verdict .*'maybe'"):
+    with pytest.raises(SedmtlError, match=r"line 2 is not a verdict .*'maybe'"):
         add(path, said("no"))
     assert path.read_text() == content
 
@@ -395,7 +395,7 @@ def test_thresholds_are_those_of_the_network_that_was_heard_last(tmp_path):
     add(tmp_path / "t.tsv", *(said("no" if e.run == old else "yes", e) for e in events))
     result = invoke(["relabel", "--reviews", str(tmp_path / "t.tsv")])
     assert "bird 0.50: 100 % of events are right, 76–100, by 12 verdicts" in result.stdout
-    assert "not counted here: 12 verdicts about events" in result.stdout
+    assert "not counted here: 12 verdicts on events" in result.stdout
     assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == new
 
 
@@ -407,8 +407,8 @@ def test_verdicts_of_earlier_versions_do_not_say_of_which_network_they_are(tmp_p
     add(tmp_path / "t.tsv", *(said("yes", event) for event in events))
     result = invoke(["relabel", "--reviews", str(tmp_path / "t.tsv")])
     assert "by 12 verdicts" in result.stdout
-    assert "not counted here: 3 verdicts of an earlier version" in result.stdout
-    assert "trained anew" not in result.stdout
+    assert "not counted here: 3 verdicts from an earlier version" in result.stdout
+    assert "retrained" not in result.stdout
     assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == "r@0123abcd"
 
 

@@ -192,7 +192,7 @@ def test_predict_cuts_what_it_has_found(trained, sound, tmp_path):
     assert len(found) == len(rows) > 0
     assert f"{len(rows)} snippets in" in result.stderr
     again = trained.run("predict", sound, *options, "--per-class", 1, "--snippet-format", "flac")
-    assert "1 of 1 recordings were done before" in again.stderr
+    assert "1 of 1 recordings are already done" in again.stderr
     labels = {row.split("\t")[3] for row in rows}
     left = {name for name in visible(tmp_path) if name.startswith("snippets/")}
     assert {name.split("/")[1] for name in left} == labels

@@ -76,7 +76,7 @@ def test_a_name_in_a_folder_that_is_no_utf8_is_refused(here):
     ],
 )
 def test_files_about_a_recording_mirror_its_name_and_never_leave_the_folder(name, expected):
-    assert Source(name, Path("x")).beside(Path("out"), ".txt") == Path(expected)
+    assert Source(name, Path("x")).output_path(Path("out"), ".txt") == Path(expected)
 
 
 def test_recordings_that_would_share_a_file_are_refused(here):

@@ -87,7 +87,7 @@ def test_a_finished_run_is_not_trained_again(featured):
     before = weights.stat().st_mtime_ns
     again = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL)
     assert first.exit_code == again.exit_code == 0
-    assert "finished already" in again.stderr
+    assert "already finished" in again.stderr
     assert weights.stat().st_mtime_ns == before
 
 
@@ -177,7 +177,7 @@ def test_a_store_whose_name_no_run_can_carry_is_refused_before_training(
     folder = featured.work / "features"
     (folder / "snr_20.h5").rename(folder / f"{name}.h5")
     result = featured.run("train", "--data", name, "--fold", 1, *SMALL)
-    one_sentence(result, f"{name}.h5 has a name that runs cannot carry", "rename it")
+    one_sentence(result, f"{name}.h5 has a name that cannot be part of a run's name", "rename it")
     assert not (featured.work / "runs").exists()
 
 
@@ -285,7 +285,7 @@ def test_with_no_fold_held_out_everything_is_trained_on_and_no_score_is_shown(
         card = json.loads((run / "model.json").read_text())
         assert card["training"]["n_train"] == len(store) - n_validation
     assert (
-        "is finished already"
+        "is already finished"
         in featured.run("train", "--fold", "none", "--epochs", 2, *SMALL, "--resume").stderr
     )
     assert "nothing held out" in invoke(["check", str(featured.work)]).stdout
@@ -326,7 +326,9 @@ def test_the_epochs_of_a_cosine_cannot_be_changed_afterwards(featured, one_sente
 
 def test_other_corpora_than_those_of_the_store_are_not_remixed(featured, one_sentence):
     write_noise(featured.folder / "scenes" / "noise" / "zz.wav", 99, 2.0)
-    one_sentence(featured.run("train", "--fold", 1, *STRONG), "made of other corpora", "sedmtl mix")
+    one_sentence(
+        featured.run("train", "--fold", 1, *STRONG), "made from other corpora", "sedmtl mix"
+    )
     assert not list((featured.work / "runs").glob("*/run.yaml"))
 
 

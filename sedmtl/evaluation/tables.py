@@ -156,9 +156,7 @@ def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Tab
     parameters = dict.fromkeys(f"{row.name} {row.recipe['n_parameters']:,}" for row in rows)
     notes = [*LEGEND, f"Parameters: {', '.join(parameters)}."]
     if outdated:
-        notes.append(
-            f"Outdated, trained on other features than there are now: {', '.join(outdated)}."
-        )
+        notes.append(f"Outdated, as their features have changed since: {', '.join(outdated)}.")
     notes += _known(rows)
     runs = {run.name: run for row in rows for run in row.runs}
     doubts = [describe_seen(run.recipe, run.name) for run in runs.values()]

@@ -112,7 +112,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         content = read_bytes(folder / "model.safetensors")
         found = hashlib.sha256(content).hexdigest()
         if digest not in (None, found):
-            raise ValueError("its weights are not what was written")
+            raise ValueError("its weights were changed")
         weights = load(content)
         if not all(value.isfinite().all() for value in weights.values()):
             raise ValueError("its weights hold NaN or infinity")
@@ -124,7 +124,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def load_model(folder: Path) -> tuple[ModelCard, nn.Module]:
-    """Card and network of a finished run; raises as `read_checkpoint` and `network` do."""
+    """Load the card and network of a finished run; raises like `read_checkpoint` and `network`."""
     saved = read_checkpoint(folder)
     return saved.card, saved.network()
 
@@ -137,7 +137,7 @@ def _filled(build: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> nn
     with torch.device("meta"):
         wanted = {key: value.shape for key, value in build().state_dict().items()}
     if {key: value.shape for key, value in weights.items()} != wanted:
-        raise ValueError("its weights are of another network")
+        raise ValueError("its weights belong to another network")
     module = build()
     module.load_state_dict(weights)
     return module.eval()
@@ -154,7 +154,7 @@ def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | 
     if path is None or not path.is_file():
         found = "" if path is None else f", found no file {path}"
         raise SedmtlError(
-            f"the run {folder.name} listens through the encoder {card.encoder.name} (SHA-256 "
+            f"the run {folder.name} needs the frozen encoder {card.encoder.name} (SHA-256 "
             f"{card.encoder.sha256[:12]}…), last seen as {card.encoder.path}{found}: name its file "
             "with features.encoder in data.yaml, with --encoder of predict and visualize, or with "
             "sedmtl.load(run, encoder=FILE)"
@@ -163,15 +163,15 @@ def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | 
 
 
 def check_listens(cards: Mapping[str, ModelCard], encoder: Path | None) -> None:
-    """Check that a file which the user names as the encoder is of use to one of some runs.
+    """Check that an encoder file given by the user is used by at least one of the runs.
 
     Raises:
-        SedmtlError: All of them take the log-mel alone.
+        SedmtlError: All of them use only the log-mel.
     """
     if encoder is not None and all(card.encoder is None for card in cards.values()):
         raise SedmtlError(
             f"{' and '.join(cards)} would not use the encoder {encoder}: expected a run that has "
-            "learned from an encoder's frames; name another run, or leave the encoder out"
+            "been trained on an encoder's frames; name another run, or leave the encoder out"
         )
 
 

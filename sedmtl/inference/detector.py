@@ -194,9 +194,9 @@ class Detector:
         settings = settings or card.streaming or card.postprocessing
         if settings.step_s:
             raise SedmtlError(
-                "boxes need the whole recording, a stream a median filter: give other settings, "
-                "dataclasses.replace(detector.card.postprocessing, step_s=0.0, median_s=0.8), or "
-                "train the run again, which tunes a filter for streams, too"
+                "boxes need the whole recording, and a stream a median filter: give other "
+                "settings, dataclasses.replace(detector.card.postprocessing, step_s=0.0, "
+                "median_s=0.8), or train the run again, which also tunes a filter for streams"
             )
         audio_blocks = incoming(blocks, sample_rate, card.sample_rate)
         return stream_events(audio_blocks, self.network.score_windows, card, settings)

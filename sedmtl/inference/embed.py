@@ -148,6 +148,6 @@ def _open_stating(path: Path) -> Encoder:
         return Encoder.open(EncoderFile(onnx=path), path)
     except SedmtlError as error:
         raise SedmtlError(
-            f"--onnx: {error} (the option takes a file that says all of itself, as 'sedmtl export "
+            f"--onnx: {error} (the option takes a file with complete metadata, as 'sedmtl export "
             "--encoder' writes: name another one with features.encoder in data.yaml)"
         ) from error

@@ -97,8 +97,8 @@ class Journal:
             content = _parse(line)
             if not number and "schema" not in content:
                 raise SedmtlError(
-                    f"{self.path} is no journal that sedmtl wrote, or its first line has been "
-                    "changed: move it away, or name another --out"
+                    f"{self.path} is not a journal of sedmtl, or its first line has been changed: "
+                    "move it away, or name another --out"
                 )
             if "schema" in content:
                 last = Origin(content)

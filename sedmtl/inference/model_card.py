@@ -26,10 +26,10 @@ from sedmtl.store import EncoderCard
 MAX_SIZE = 1 << 25
 """Limit of sizes in a card; larger ones indicate damage."""
 
-OF_HEADS = ("heads", "scenes")
+HEAD_FIELDS = ("heads", "scenes")
 """Card fields of runs with heads only."""
 
-OF_ENCODER = ("encoder", "frames_mean", "frames_std")
+ENCODER_FIELDS = ("encoder", "frames_mean", "frames_std")
 """Card fields of networks on encoder frames only."""
 
 MAX_LOGMEL = 1e3
@@ -127,9 +127,9 @@ class ModelCard:
         values = asdict(self)
         del values["network"]
         # Absent parts are omitted, as in earlier versions.
-        values = {key: each for key, each in values.items() if each or key not in OF_HEADS}
+        values = {key: each for key, each in values.items() if each or key not in HEAD_FIELDS}
         if self.encoder is None:
-            values = {key: each for key, each in values.items() if key not in OF_ENCODER}
+            values = {key: each for key, each in values.items() if key not in ENCODER_FIELDS}
         return {**plain_settings(self.network), **values}
 
     def build_network(self) -> nn.Module:
@@ -161,8 +161,8 @@ def read_card(data: Mapping[str, Any]) -> ModelCard:
         KeyError, TypeError, ValueError: The values are not a card, or are inconsistent.
     """
     if not isinstance(data["classes"], list):
-        raise TypeError("its classes are no list")
-    names = ("classes", "tag_threshold", *OF_HEADS)
+        raise TypeError("its classes are not a list")
+    names = ("classes", "tag_threshold", *HEAD_FIELDS)
     lists = {key: tuple(data[key]) for key in names if key in data}
     settings: dict[str, Any] = {
         key: PostProcessing(**{**data[key], "threshold": tuple(data[key]["threshold"])})
@@ -229,6 +229,6 @@ def _check(card: ModelCard) -> None:
     }
     for name, fit in fits.items():
         if not fit:
-            raise ValueError(f"its {name} cannot be")
+            raise ValueError(f"invalid {name}")
     if excess := find_excess(card.n_samples, int(window), int(hop), card.n_mels):
         raise ValueError(excess)

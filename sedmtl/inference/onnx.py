@@ -52,8 +52,8 @@ def export_encoder(
     card, folder = saved.card, saved.folder
     if card.encoder is not None:
         raise SedmtlError(
-            f"--encoder: the run {folder.name} listens through {card.encoder.name}: expected a run "
-            "with an encoder of its own, such as of pooled or 2apae"
+            f"--encoder: the run {folder.name} uses the frozen encoder {card.encoder.name}: "
+            "expected a run with an encoder of its own, such as of pooled or 2apae"
         )
     stated = {
         "sedmtl_version": sedmtl.__version__,
@@ -106,7 +106,7 @@ def export(
 def _begin(
     config: Config, run_name: str, out_path: Path | None, name: str, *, force: bool | None
 ) -> tuple[Checkpoint, Path]:
-    """The run, and the file to be written, which by default has a name in the run's folder."""
+    """Read the run, and check the path of the output, by default `name` in the run folder."""
     folder = find_run(config.work_dir / "runs", run_name)
     path = out_path or folder / name
     check_output(path, force=force)
@@ -172,9 +172,9 @@ def build_graph(
         scorer = ClipScorer(card, network, masks)
     elif encoder is None:
         scorer = HeadScorer(card, network, masks)
-        beside = inputs if "logmel" in card.network.inputs else {}
+        waveform = inputs if "logmel" in card.network.inputs else {}
         frames = (card.encoder.n_frames(card.duration_s), card.encoder.n_dims)
-        inputs = {"frames": frames, **beside}
+        inputs = {"frames": frames, **waveform}
     else:
         sample_rate = card.encoder.sample_rate
         n_samples = round(card.duration_s * sample_rate)

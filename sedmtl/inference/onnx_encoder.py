@@ -149,12 +149,12 @@ def put_in(model: Any, encoder: Any) -> None:
     from onnxscript.version_converter import convert_version
 
     after = model.opset_imports[""]
-    before = encoder.opset_imports.setdefault("", after)  # a graph may have none of ONNX's own
+    before = encoder.opset_imports.setdefault("", after)  # a graph may not use ONNX's own domain
     convert_version(encoder, after, fallback=True)
     if encoder.opset_imports[""] != after:
         raise SedmtlError(
-            f"the encoder's operators are of version {before} (opset) and cannot be brought to "
-            f"{after}: export the encoder anew with opset {after}"
+            f"the encoder's operators are of version {before} (opset) and cannot be converted to "
+            f"{after}: export the encoder again with opset {after}"
         )
     (place,) = (node for node in model.graph if node.op_type == PLACE)
     how = [AttrGraph("body", encoder.graph), AttrInt64("num_scan_inputs", 1)]

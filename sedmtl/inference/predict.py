@@ -117,7 +117,9 @@ def find_events(
     with Journal(journal_path, _basis(run, settings)) as journal:
         if journal.changed:
             changed = ", ".join(journal.changed)
-            progress.say(f"{journal.path} is of another {changed}: every recording is done anew")
+            progress.say(
+                f"{journal.path} is for another {changed}: all recordings are processed again"
+            )
         with _open_predictor(run, settings, options) as predict_many:
             return _find(predict_many, sources, journal)
 
@@ -172,8 +174,8 @@ def _doubt(card: ModelCard) -> str:
     if card.network.frame_meaning != "signed":
         return ""
     return (
-        ": its dense second step tells which sounds, not when (docs/localisation.md); a run of "
-        "'sedmtl train --time-attention local' does"
+        ": its dense second step tells which sounds occur, not when (docs/localisation.md); "
+        "'sedmtl train --time-attention local' trains one that does"
     )
 
 
@@ -193,7 +195,7 @@ def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal
         source.path: found for source in sources if (found := journal.find(source.path))
     }
     if results:
-        progress.say(f"{len(results)} of {len(sources)} recordings were done before")
+        progress.say(f"{len(results)} of {len(sources)} recordings are already done")
     todo = [source.path for source in sources if source.path not in results]
     stamps = [Stamp.of(path) for path in todo]
     with (
@@ -204,7 +206,7 @@ def _find(predict_many: PredictMany, sources: Sequence[Source], journal: Journal
             path, stamp = todo[number], stamps[number]
             # A deleted file was still read consistently through its open handle.
             if isinstance(result, Prediction) and path.exists() and Stamp.of(path) != stamp:
-                result = SedmtlError(f"{path} has changed while it was read: predict it again")
+                result = SedmtlError(f"{path} was changed while it was read: predict it again")
             if isinstance(result, Prediction):
                 journal.add(path, stamp, result)
             results[path] = result

@@ -104,7 +104,7 @@ def predict_each(
     n_samples, track, events = 0, new_track(), list[Detection]()
     failed = -1
     for number, scored in _score_each(items, score, batch_size):
-        if number == failed:  # what is left of it
+        if number == failed:  # remaining windows of a failed recording
             continue
         if isinstance(scored, SedmtlError):
             failed = number
@@ -140,7 +140,7 @@ def _score_each(
 def _score_or_fail(
     waveforms: Sequence[Audio], score: Scorer
 ) -> list[tuple[Scores, Scores] | SedmtlError]:
-    """The scores of each window, or why an encoder fails on it."""
+    """The scores of each window, or the encoder's error."""
     try:
         return list(zip(*score(np.stack(waveforms)), strict=True)) if waveforms else []
     except EncoderError as error:

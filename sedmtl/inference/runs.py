@@ -63,7 +63,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         settings = unsealed_if_sealed(parse_yaml(read_text(path)))
         _check_settings(settings)
     except FileNotFoundError:
-        raise SedmtlError(f"{folder} is no run: expected a run.yaml in it") from None
+        raise SedmtlError(f"{folder} is not a run: expected a run.yaml in it") from None
     except DAMAGE as error:
         pass_on_trouble(error)
         raise SedmtlError(f"{path} is damaged: train the run again with --force") from error
@@ -97,7 +97,7 @@ def read_records(run: Path) -> list[Any]:
     """Read `metrics.jsonl`: a record per epoch.
 
     Raises:
-        OSError, ValueError: It is missing, or no JSON.
+        OSError, ValueError: The file is missing or invalid.
     """
     return [parse_json(line) for line in read_text(run / "metrics.jsonl").splitlines()]
 

@@ -117,12 +117,12 @@ def _write(
     """
     if tracks.n_clipped:
         progress.say(
-            f"warning: {tracks.n_clipped} samples of the recording or the rest are louder than 16 "
-            "bits hold: there the files are clipped and do not sum to the recording"
+            f"warning: {tracks.n_clipped} samples of the recording or the rest exceed 16 bits: "
+            "there the files are clipped and do not sum to the recording"
         )
     if not tracks.numbers:
         progress.say(
-            "no class was detected: all is in the rest; --classes takes one out all the same"
+            "no class was detected: everything is in the rest; --classes extracts a class anyway"
         )
     paths = {number: folder / f"{name}.wav" for number, name in enumerate(file_names(labels))}
     paths[REST_NUMBER] = folder / f"{REST}.wav"

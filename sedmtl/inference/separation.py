@@ -74,8 +74,8 @@ class Separator:
         self.card: ModelCard = detector.card
         if "logmel" not in self.card.network.inputs:
             raise SedmtlError(
-                f"the network {self.card.model} takes the vectors of an encoder, which have no mel "
-                "bins that sounds could be separated by: take a run of another network"
+                f"the network {self.card.model} takes an encoder's frames, which have no mel bins "
+                "to separate sounds by: use a run of another network"
             )
         self._network = detector.network
         self.stft = MaskedStft(detector.card, detector.device, sample_rate)

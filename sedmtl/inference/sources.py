@@ -24,7 +24,7 @@ class Source(NamedTuple):
     name: str
     path: Path
 
-    def beside(self, folder: Path, suffix: str) -> Path:
+    def output_path(self, folder: Path, suffix: str) -> Path:
         """Path of an output file: the recording's name below a folder, with a suffix added.
 
         The audio file's own suffix is kept, so that a.wav and a.flac do not share a file.
@@ -69,12 +69,14 @@ def files_about(
     Raises:
         SedmtlError: Two would have the same path, as for a.wav and ../a.wav, or one of `others`.
     """
-    files = {suffix: [source.beside(folder, suffix) for source in sources] for suffix in suffixes}
+    files = {
+        suffix: [source.output_path(folder, suffix) for source in sources] for suffix in suffixes
+    }
     path, n_files = Counter(chain(others, *files.values())).most_common(1)[0]
     if n_files > 1:
         raise SedmtlError(
             f"{n_files} files would be written to {path}: rename a recording, or predict on them "
-            "one after the other, each with another --out"
+            "separately, each with another --out"
         )
     return files
 

@@ -1,7 +1,7 @@
 """CRNN: pooled convolutions down to one band, and a bidirectional GRU over frames.
 
-Of the same family as CDur (Dinkel, Wu and Yu, TASLP 2021) and the DESED baseline: each frame has
-the context of the whole clip, but no mel bands remain to attend to.
+It belongs to the family of CDur (Dinkel, Wu and Yu, TASLP 2021) and the DESED baseline: each frame
+has the context of the whole clip, but no mel bands remain to attend to.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class SceneHead(nn.Module):
 
 def _encoded(output: SedOutput) -> Tensor:
     if output.encoded is None:
-        raise SedmtlError("this network gives no encoding for a task to read: leave --task out")
+        raise SedmtlError("this network has no encoding for tasks to read: leave --task out")
     return output.encoded
 
 

@@ -1,4 +1,4 @@
-"""A position-independent second attention step: from presence in frames to presence in a clip.
+"""A position-independent second attention step, which pools presence per frame to a clip.
 
 The dense layers of the paper's second step have a weight of either sign for each frame position,
 so a high output of the first step need not mean "present". Here the odds of the clip are the power
@@ -20,7 +20,7 @@ SURE = 1e-5
 
 
 class LocalStep(nn.Module):
-    """From presence per frame to presence per clip, regardless of frame positions.
+    """Pools presence per frame to presence per clip, independently of frame positions.
 
     odds(clip) = (mean over t of odds(v_t)^k)^(1/k), odds(v) = v / (1 - v), k > 0 learned per class.
     It lies between the lowest and the highest v_t and rises with each of them, so v_t has to be
@@ -50,7 +50,7 @@ class LocalStep(nn.Module):
         return F.softplus(self.raw_sharpness)
 
     def forward(self, first: Tensor) -> tuple[Tensor, Attended]:
-        """First step's output (B, C, T) in [0, 1] -> presence v; summary (B, C), weights."""
+        """Output of the first step (B, C, T) in [0, 1] -> presence v; summary (B, C), weights."""
         logit = torch.logit(first.float(), SURE)
         logit = F.avg_pool1d(
             logit, self.n_around, stride=1, padding=self.n_around // 2, count_include_pad=False

@@ -35,7 +35,7 @@ class SkipDecoder(nn.Module):
         if not stages:
             raise SedmtlError(
                 "the tasks denoise and separate read the blocks of the encoder, which this network "
-                "does not give: expected 2apae, pooled or crnn; choose one of them with --model"
+                "does not provide: expected 2apae, pooled or crnn; choose one of them with --model"
             )
         below = [*stages[1:], network.n_channels]
         pairs = list(zip(below, stages, strict=True))[::-1]

@@ -31,7 +31,7 @@ class TwoSteps(NamedTuple):
 
 
 class TwoStepAttention(nn.Module):
-    """From a map per class to scores per frame and per clip.
+    """Computes scores per frame and per clip from class maps.
 
     In the form `released`, scores are weighted means of sigmoids and lie in [0, 1] except for
     rounding. In the form `equations`, the classification branch is linear and leaves [0, 1]: a

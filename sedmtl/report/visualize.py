@@ -59,8 +59,7 @@ def visualize(
         run_name: By default the newest finished run.
         compare_name: Another run, drawn next to the first.
         start_s: Start of the clip in the file.
-        classes: Classes to show, optionally several separated by commas; by default the most
-            relevant.
+        classes: Classes to show, optionally separated by commas; by default the most relevant.
         labels_path: A label file or a folder of them; by default the labels of the mixture, if
             the file is one.
         as_page: Whether to write the interactive page instead of the picture.

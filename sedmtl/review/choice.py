@@ -1,6 +1,6 @@
 """Ranks snippets by how useful a review would be: arrays in, an order out.
 
-This module opens no files and asks nobody, so that a simulated listener can be used as well.
+This module opens no files and does not interact with a listener, so that one can be simulated.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ SHARE = 0.5
 """Share of a threshold above which events are proposed."""
 
 MAX_WHOLE_S = 60.0
-"""Longest recording that is reviewed as a whole; nobody listens longer to answer a question."""
+"""Longest recording that is reviewed as a whole: listeners would not hear more per question."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def check_same_classes(runs: Sequence[tuple[str, ModelCard]]) -> None:
         if set(card.classes) != set(runs[0][1].classes):
             raise SedmtlError(
                 f"expected runs of the same classes, found others in {name} than in {runs[0][0]}: "
-                "review them one after the other"
+                "review them separately"
             )
 
 

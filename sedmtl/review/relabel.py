@@ -178,14 +178,14 @@ def _correct_tables(config: Config, reviews: Sequence[Review]) -> tuple[list[str
     ]
     lines.append(f"{table}: {', '.join(numbers) or 'no change'}")
     if n_new and any(row.get("fold") for row in rows):
-        say(f"the added recordings have no fold: 'sedmtl folds {_beside(table)}' gives them one")
+        say(f"the added recordings have no fold: 'sedmtl folds {_next_path(table)}' gives them one")
     texts = {}
     if corrected.changes or n_new:
-        texts[_beside(table)] = _clips_text(rows, corrected)
+        texts[_next_path(table)] = _clips_text(rows, corrected)
     strong = config.locate(settings.strong) if settings.strong else None
     events = _strong_labels(strong, corrected)
     if events:
-        path = _beside((strong or table.with_name("strong")).with_suffix(".tsv"))
+        path = _next_path((strong or table.with_name("strong")).with_suffix(".tsv"))
         texts[path] = strong_label_text(events)
         lines.append(f"verified events of {counted(len(corrected.events), 'recording')}")
     return lines, texts
@@ -263,8 +263,8 @@ def _threshold_lines(
     run = run_of(network)
     lines = [f"thresholds of {network}:"] if classes or others else []
     reasons = {
-        "before": f"about events that {run} proposed before it was trained anew, with other scores",
-        "unnamed": f"of an earlier version, which did not record which network called {run} "
+        "before": f"on events that {run} proposed before it was retrained, with other scores",
+        "unnamed": f"from an earlier version, which did not record which network called {run} "
         "proposed the events",
     }
     lines += [
@@ -289,7 +289,7 @@ def _threshold_lines(
     return lines
 
 
-def _beside(path: Path) -> Path:
+def _next_path(path: Path) -> Path:
     """The next path: `clips.csv` -> `clips_reviewed.csv` -> `clips_reviewed2.csv`."""
     stem, mark, number = path.stem.partition("_reviewed")
     again = str(int(number or 1) + 1) if mark and (number or "1").isdecimal() else ""

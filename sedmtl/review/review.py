@@ -91,7 +91,7 @@ def prepare(
     if not len(rows):
         n_done = sum(each.key in done for each in pool.snippets)
         raise SedmtlError(
-            f"nothing is left to hear: {n_done} of {len(pool.snippets)} snippets have a "
+            f"nothing is left to review: {n_done} of {len(pool.snippets)} snippets have a "
             "verdict; add recordings, or ask for other classes or another --by"
         )
     snippets = [pool.snippets[row]._replace(by=options.by) for row in rows]
@@ -145,7 +145,7 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     runs = find_scored(runs_dir, options.run_names)
     say(f"held-out scores of {', '.join(run.folder.name for run in runs)}")
     pool = held_out(runs)
-    _tell_unscored(pool, files)
+    _report_unscored(pool, files)
     gone = {each.filename for each in pool.snippets} - set(files)
     if gone:
         n_gone = counted(len(gone), "recording")
@@ -162,7 +162,7 @@ def _labelled(config: Config, _: Sequence[Path], options: ReviewOptions) -> Foun
     )
 
 
-def _tell_unscored(pool: Pool, files: Collection[str]) -> None:
+def _report_unscored(pool: Pool, files: Collection[str]) -> None:
     """Report how many labelled recordings are in no run's held-out fold."""
     n_unscored = len(set(files).difference(each.filename for each in pool.snippets))
     if n_unscored:

@@ -236,11 +236,11 @@ def parse_line(line: str) -> Review:
         if None not in span and not span[0] < span[1]:  # type: ignore[operator]
             raise ValueError("an onset after the offset")
     if (verdict in ("yes", "other")) != bool(each["heard_label"]):
-        raise ValueError("a heard_label stands with yes and other, and with no other verdict")
+        raise ValueError("expected a heard_label with yes and other, and with no other verdict")
     if not (0 <= snippet.score <= 1 and snippet.filename and snippet.label):
-        raise ValueError("no score from 0 to 1, no filename or no label")
+        raise ValueError("expected a score from 0 to 1, a filename and a label")
     if not TIME.fullmatch(each["time"]):
-        raise ValueError("no time in UTC such as 2026-11-30T13:00:00.000Z")
+        raise ValueError("expected a time in UTC such as 2026-11-30T13:00:00.000Z")
     return Review(
         snippet, verdict, each["heard_label"], onset_s, offset_s, each["reviewer"], each["time"]  # type: ignore[arg-type]
     )  # fmt: skip
@@ -254,7 +254,7 @@ def _parse(content: bytes, path: Path) -> tuple[list[Review], int]:
         if not whole and _line(COLUMNS).startswith(content):  # cut off
             return [], 0
         raise SedmtlError(
-            f"{path} is no table of verdicts of sedmtl, or of another version: expected the "
+            f"{path} is not a table of verdicts, or is of another version: expected the "
             f"columns {', '.join(COLUMNS)}; name another table with --reviews"
         )
     reviews = []
@@ -265,7 +265,7 @@ def _parse(content: bytes, path: Path) -> tuple[list[Review], int]:
             if number == len(lines) and not line.endswith(b"\n"):  # cut off
                 return reviews, len(content) - len(line)
             raise SedmtlError(
-                f"{path}, line {number} is no verdict ({error}): correct the line or remove it"
+                f"{path}, line {number} is not a verdict ({error}): correct the line or remove it"
             ) from error
     return reviews, len(content)
 
@@ -293,5 +293,5 @@ def _time(seconds: float | None) -> str:
 def _seconds(text: str) -> float | None:
     seconds = float(text) if text else None
     if seconds is not None and not 0 <= seconds < 1e9:
-        raise ValueError("a time is no number of seconds")
+        raise ValueError("a time is not a number of seconds")
     return seconds

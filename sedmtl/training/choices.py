@@ -1,4 +1,4 @@
-"""What `train` may be asked for, by command and from Python alike; without torch, for the help."""
+"""Choices of `train` options, shared by the command and Python; imports no torch, for the help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import inf
 from typing import Literal
 
 AUTO = "auto"
-"""Of the precision: what the hardware supports; of the batch size: the recipe's, in parts."""
+"""Value for the precision (bfloat16 if supported) and batch size (the recipe's, maybe split)."""
 
 Recipe = Literal["paper", "strong"]
 Schedule = Literal["plateau", "cosine"]
@@ -19,5 +19,5 @@ RATE_WANTED = "a number above 0"
 
 
 def is_rate(value: float) -> bool:
-    """Whether a number can be a learning rate."""
+    """Whether a number is a valid learning rate."""
     return 0 < value < inf

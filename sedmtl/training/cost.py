@@ -158,18 +158,18 @@ def _fit(
     n_clips = config.batch_size
     while needed(n_clips) > USABLE * free and n_clips > n_processes:
         n_clips = max(n_processes, -(-n_clips // 2))
-    found = f"{progress.size_text(free)} of memory are free"
+    found = f"{progress.size_text(free)} of memory is free"
     if needed(n_clips) > free:
         progress.say(
             f"warning: {found}, and {counted(n_clips, 'clip')} at once may take "
-            f"{progress.size_text(needed(n_clips))}: a smaller --width takes less"
+            f"{progress.size_text(needed(n_clips))}: a smaller --width needs less"
         )
     if n_clips == config.batch_size:
         return None
     progress.say(
         f"{found}, and a batch of {config.batch_size} clips may take "
-        f"{progress.size_text(needed(config.batch_size))}: it goes through the network {n_clips} "
-        "at a time, and the gradients add up; batch norm normalises each part by itself"
+        f"{progress.size_text(needed(config.batch_size))}: it is split into micro-batches of "
+        f"{n_clips}, and the gradients add up; batch norm normalises each part separately"
     )
     return n_clips
 

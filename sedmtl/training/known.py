@@ -160,8 +160,8 @@ def _read_scenes(store: Store, project: Config | None, asking: str) -> dict[str,
     names = set(store.clips.scene)
     if "" in names or project is None or project.corpus.scenes is None:
         raise SedmtlError(
-            f"{asking} needs the scene of every clip, which mixtures have and recordings of your "
-            f"own have not, and {store.path} lacks it: train without it"
+            f"{asking} needs the scene of every clip, which mixtures have but your own recordings "
+            f"do not, and {store.path} lacks it: train without it"
         )
     found = {scene.name: scene.label for scene in load_scenes(project)}
     if missing := sorted(names - found.keys()):

@@ -86,8 +86,11 @@ class Trainer:
         self._objective = Objective(*what).to(device)
         self._objective.heads.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._joint_objective = distributed.average_gradients(self._objective)
-        beside = (self._objective.weights, self._objective.heads)
-        learned = [*network.parameters(), *(each for part in beside for each in part.parameters())]
+        additional = (self._objective.weights, self._objective.heads)
+        learned = [
+            *network.parameters(),
+            *(each for part in additional for each in part.parameters()),
+        ]
         self.optimiser = build_optimiser(learned, config, device)
         n_steps = -(-self.n_clips // config.batch_size)
         self.schedule = build_schedule(self.optimiser, config, n_steps)
@@ -247,13 +250,11 @@ class Trainer:
             if self._bags is not None:
                 self._bags.known = state["windows"]
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-            raise SedmtlError(
-                f"{path} is of another training than this: start the run anew with --force"
-            ) from error
+            raise SedmtlError(f"{path} belongs to another run: start over with --force") from error
         if n_done > n_wanted:
             raise SedmtlError(
-                f"the run has been trained for {counted(n_done, 'epoch')}: go on with --epochs "
-                f"{n_done} or more, or start it anew with --force; found --epochs {n_wanted}"
+                f"the run has been trained for {counted(n_done, 'epoch')}: continue with --epochs "
+                f"{n_done} or more, or start over with --force; found --epochs {n_wanted}"
             )
 
     def set_training(self) -> None:

@@ -125,7 +125,7 @@ def adopt(network: nn.Module, start: Pretrained, config: TrainConfig, store: Sto
         raise _other_sizes(start, config, n_frames, misfit)
     new = [label for label in ours if label not in theirs]
     progress.say(
-        f"beginning with the weights and the standardiser of {start.name}, which knows "
+        f"starting from the weights and the standardiser of {start.name}, which knows "
         f"{len(ours) - len(new)} of the {len(ours)} classes"
         + (f"; new: {', '.join(new)}" if new else "")
     )
@@ -152,16 +152,16 @@ def adopt_heads(
     kept = []
     for name, head in heads.items():
         if name not in start.card.heads:
-            progress.say(f"the head of --task {name} begins anew: {start.name} has none")
+            progress.say(f"the head of --task {name} starts from scratch: {start.name} has none")
         elif not split_weights(start.weights, name):
             progress.say(
-                f"the head of --task {name} begins anew: that of {start.name} is of an earlier "
-                "version of sedmtl"
+                f"the head of --task {name} starts from scratch: that of {start.name} is from an "
+                "earlier version of sedmtl"
             )
         elif name == "scene" and start.card.scenes != sizes.scenes:
             progress.say(
-                f"the head of --task {name} begins anew: {start.name} tells "
-                f"{', '.join(start.card.scenes)} apart, expected {', '.join(sizes.scenes)}"
+                f"the head of --task {name} starts from scratch: {start.name} knows the scenes "
+                f"{', '.join(start.card.scenes)}, expected {', '.join(sizes.scenes)}"
             )
         else:
             build = partial(_build_head, name, config, sizes)
@@ -169,7 +169,7 @@ def adopt_heads(
             _copy(own, head, class_dims(build), start.card.classes, classes)
             kept.append(name)
     if kept:
-        progress.say(f"its heads of {', '.join(kept)} are taken, too")
+        progress.say(f"its heads of {', '.join(kept)} are used as well")
 
 
 def _build_head(name: str, config: TrainConfig, sizes: Sizes, n_classes: int) -> nn.Module:
@@ -282,12 +282,12 @@ def describe_seen(settings: Mapping[str, Any], name: str) -> str | None:
     n_seen = settings.get("n_seen")
     if n_seen is None:
         return (
-            f"{name} began with weights of which it is not known whether they had learned from its "
-            "held-out clips: its score may be too good"
+            f"{name} started from weights that may have been trained on its held-out clips: its "
+            "score may be too high"
         )
     if n_seen == 0:
         return None
     return (
-        f"{name} began with weights that had learned from {n_seen} of its held-out clips: its "
-        "score is too good to be compared"
+        f"{name} started from weights that were trained on {n_seen} of its held-out clips: its "
+        "score is too high to be compared"
     )

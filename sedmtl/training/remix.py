@@ -76,8 +76,8 @@ def open_remixer(
         if store.clips.windows is not None:
             raise SedmtlError(
                 f"--remix mixes clips of {project.mixing.duration_s:g} s, and {store.path} has "
-                "longer recordings, whose labels say nothing of a single window: train without "
-                "--remix"
+                "longer recordings, whose labels do not tell which window has the event: train "
+                "without --remix"
             )
         given = chances(store.clips.target[split.train]) if config.balanced else None
         return ClipRemixer(store, split.train, remix, n_clips, seed, device, knowledge, given)
@@ -104,6 +104,6 @@ def _check_plan(planned: Plan, store: Store) -> None:
     )
     if not same:
         raise SedmtlError(
-            f"--remix: {store.path} was made of other corpora or with other settings than those "
+            f"--remix: {store.path} was made from other corpora or with other settings than those "
             "of data.yaml: run 'sedmtl mix' and 'sedmtl features' again"
         )

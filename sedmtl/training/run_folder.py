@@ -34,9 +34,9 @@ IN_WORDS = {
     "store_digest": "log-mels of SHA-256",
     "targets_digest": "stems of SHA-256",
     "frames_digest": "encoder frames of SHA-256",
-    "micro_batch": "--batch-size auto, of which at once",
+    "micro_batch": "--batch-size auto with micro-batches of",
 }
-"""Settings whose names no user knows."""
+"""Descriptions of settings whose names users do not know."""
 
 LOG_NAME = "train.log"
 """Log of a grid run that is trained in a separate process."""
@@ -65,18 +65,18 @@ def settings_of(config: TrainConfig, store: Store, n_parameters: int) -> dict[st
         check_data_name(config.data)
     except ValueError:
         raise SedmtlError(
-            f"{store.path} has a name that runs cannot carry: expected letters, digits and _.+-, "
-            "or snr_ and a number; rename it"
+            f"{store.path} has a name that cannot be part of a run's name: expected letters, "
+            "digits and _.+-, or snr_ and a number; rename it"
         ) from None
-    beside = {"targets": stored_arrays(config)}
-    beside["frames"] = tuple(name for name in config.network.inputs if name == "frames")
+    arrays = {"targets": stored_arrays(config)}
+    arrays["frames"] = tuple(name for name in config.network.inputs if name == "frames")
     return {
         **config.plain(),
         "n_parameters": n_parameters,
         "sedmtl_version": sedmtl.__version__,
         "torch_version": str(torch.__version__),
         "store_digest": store.data_hash("logmel"),
-        **{f"{what}_digest": store.data_hash(*names) for what, names in beside.items() if names},
+        **{f"{what}_digest": store.data_hash(*names) for what, names in arrays.items() if names},
         **store.clip_facts,
         "config": store.data_yaml,
     }
@@ -112,7 +112,7 @@ def is_done(run: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
     if not resume and (run / "last.pt").is_file():
         raise SedmtlError(
             f"{run} stopped before epoch {settings['epochs']}: --resume continues it, "
-            "--force starts it anew"
+            "--force starts it over"
         )
     return False
 
@@ -133,12 +133,12 @@ def check_corpora(run: Path, made_of: Mapping[str, Any]) -> None:
     remedy = "give this run another --name, or --force to replace it"
     if "sources" in other:
         raise SedmtlError(
-            f"{run} was trained on mixtures of other audio than the corpora now hold: {remedy}"
+            f"{run} was trained on mixtures of other audio than is now in the corpora: {remedy}"
         )
     if "scenes" in other:
         raise SedmtlError(
-            f"{run} was trained to tell the scenes {', '.join(before['scenes'])} apart, and those "
-            f"of the corpus are now {', '.join(made_of['scenes'])}: {remedy}"
+            f"{run} was trained on the scenes {', '.join(before['scenes'])}, and the corpus now "
+            f"has {', '.join(made_of['scenes'])}: {remedy}"
         )
 
 
@@ -183,7 +183,7 @@ def _check_same_run(run: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _change(key: str, before: Any, now: Any) -> str:
-    """What has changed, in the words of the command."""
+    """Describe a changed setting, in the command's terms."""
     if key == "tasks":
         typed = [" ".join(option_words(key, each or {})) or "no --task" for each in (before, now)]
         return ", now ".join(typed)

@@ -101,13 +101,12 @@ def weakness(split: Split, clips: ClipTable, classes: Sequence[str]) -> str | No
     if len(missing):
         return (
             f"inner validation ({counted(n_clips, 'clip')}) holds no clip of {len(missing)} of "
-            f"{len(classes)} classes, the first '{classes[missing[0]]}': they have no say in "
+            f"{len(classes)} classes, the first '{classes[missing[0]]}': they do not influence "
             "which epoch is kept"
         )
     if n_clips < MIN_CLIPS:
         return (
-            f"inner validation has {counted(n_clips, 'clip')}: which epoch is kept is nearly left "
-            "to chance"
+            f"inner validation has {counted(n_clips, 'clip')}: which epoch is kept is nearly random"
         )
     return None
 

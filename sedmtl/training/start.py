@@ -112,8 +112,8 @@ def targets_of(config: TrainConfig) -> tuple[str, ...]:
     if names and config.data == "clips":
         task = next(name for name in config.tasks if task_class(name).needs == "stems")
         raise SedmtlError(
-            f"--task {task} needs each event without all other sound, which mixtures have and "
-            "recordings of your own have not: train without it"
+            f"--task {task} needs each event without all other sound, which mixtures have but "
+            "your own recordings do not: train without it"
         )
     return names
 

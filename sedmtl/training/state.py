@@ -43,6 +43,6 @@ def load_state(folder: Path) -> dict[str, Any]:
     except Exception as error:  # torch does not document which exceptions it raises
         pass_on_trouble(error)
         raise SedmtlError(
-            f"{folder / 'last.pt'} is damaged: start the run anew with --force"
+            f"{folder / 'last.pt'} is damaged: start the run over with --force"
         ) from error
     return state

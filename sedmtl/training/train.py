@@ -134,7 +134,7 @@ def _train(
     """Train in a locked folder; `start` is the parent if it was read before locking."""
     force, resume = options.force, options.resume
     if not force and distributed.first(lambda: is_done(run, settings, resume=resume)):
-        progress.say(f"{run} is finished already (--force trains it anew)")
+        progress.say(f"{run} is already finished (--force retrains it)")
         return
     pretrained, seen = start or _pretrained(run, config, store, project, force=force)
     settings = {**settings, **seen}
@@ -204,7 +204,7 @@ def _ask_disk(run: Path, config: TrainConfig, n_parameters: int, store: Store) -
 
 def _announce(trainer: Trainer, n_parameters: int, device: torch.device) -> None:
     config, split = trainer.config, trainer.split
-    done = f", going on after epoch {len(trainer.history)}" if trainer.history else ""
+    done = f", continuing after epoch {len(trainer.history)}" if trainer.history else ""
     n_processes = distributed.world_size()
     where = f"{n_processes} x {device.type}" if n_processes > 1 else device.type
     progress.say(

@@ -124,7 +124,7 @@ def describe(
 ) -> list[str]:
     """The forecast as readable lines: one per network, and the total."""
     lines, n_at_once = [], max(n_gpus or 1, 1)
-    advice = "a smaller --width takes less" if fit_memory else "take --batch-size auto"
+    advice = "a smaller --width needs less" if fit_memory else "use --batch-size auto"
     free = free_bytes(choose_device(n_gpus))
     for model in dict.fromkeys(each.config.model for each in forecasts):
         of_model = [each for each in forecasts if each.config.model == model]
@@ -134,9 +134,9 @@ def describe(
         lines.append(
             f"{model}: {n_to_do} of {len(of_model)} runs to do, {duration(seconds)}"
             + (f", {size_text(memory)} of memory" if memory else "")
-            + (f", but {size_text(free)} are free: {advice}" * (memory > free))
+            + (f", but {size_text(free)} is free: {advice}" * (memory > free))
         )
     total = sum(each.seconds for each in forecasts) / n_at_once
     n_to_do = sum(each.n_epochs_left > 0 for each in forecasts)
     at_once = f", {n_at_once} at once" if n_at_once > 1 else ""
-    return [*lines, f"in all: {n_to_do} of {len(forecasts)} runs{at_once}, {duration(total)}"]
+    return [*lines, f"total: {n_to_do} of {len(forecasts)} runs{at_once}, {duration(total)}"]

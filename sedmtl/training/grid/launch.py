@@ -70,7 +70,7 @@ def _launch(command: Sequence[str], n_processes: int, logs: LogsSpecs) -> None:
             raise SystemExit(failure.exitcode) from None
         raise SedmtlError(
             f"process {rank + 1} of {n_processes} {_explain(failure.exitcode)}; the others were "
-            "stopped, and --resume continues after the last whole epoch"
+            "stopped, and --resume continues after the last complete epoch"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -142,6 +142,6 @@ def _reason(job: Job) -> str:
 def _explain(exit_code: int) -> str:
     if exit_code < 0:
         name = signal.Signals(-exit_code).name
-        memory = ", as by a machine that is out of memory" if name == "SIGKILL" else ""
+        memory = ", possibly because memory ran out" if name == "SIGKILL" else ""
         return f"was ended by {name}{memory}"
     return f"ended with exit code {exit_code}"

@@ -62,8 +62,8 @@ def plan_runs(
             run = _run({**common, **network, **chosen})
             if runs.setdefault(run.name, run) != run:
                 raise SedmtlError(
-                    f"two of the runs asked for would be {run.name}: expected weights of --alpha "
-                    "that differ in their first six digits"
+                    f"two of the requested runs would be named {run.name}: expected weights of "
+                    "--alpha that differ in their first six digits"
                 )
     return list(runs.values())
 
@@ -75,13 +75,13 @@ def _run(values: Mapping[str, Any]) -> TrainConfig:
         raise SedmtlError(f"--model {values['model']}: {error}") from error
     if run.remix is not None and "frames" in run.network.inputs:
         raise SedmtlError(
-            f"--remix makes new audio in every epoch, and {run.model} takes the frames that an "
-            "encoder has made of the stored audio: add --no-remix"
+            f"--remix makes new audio in every epoch, but {run.model} takes an encoder's frames "
+            "of the stored audio: add --no-remix"
         )
     if run.freeze_encoder and not run.network.encoder_modules:
         raise SedmtlError(
-            f"--freeze-encoder keeps what a network has learned to hear, and {run.model} has no "
-            "encoder of its own (that of its frames is always frozen): leave the option out"
+            f"--freeze-encoder needs a network with its own encoder, and {run.model} has none "
+            "(the encoder of its frames is always frozen): leave the option out"
         )
     return run
 
@@ -106,9 +106,7 @@ def _check_tasks(asked: Mapping[str, Weight], tasks: Mapping[str, Mapping[str, W
     for name in asked:
         if not any(name in of_model for of_model in tasks.values()):
             having = [n for n in MODELS if task_class(name).fits(settings_class(n))]
-            raise SedmtlError(
-                f"--task {name} is for {', '.join(having)}: {', '.join(tasks)} cannot have it"
-            )
+            raise SedmtlError(f"--task {name} is for {', '.join(having)}, found {', '.join(tasks)}")
 
 
 def _read_folds(

@@ -119,7 +119,7 @@ def needed_data(project: Config, configs: Sequence[TrainConfig]) -> list[str]:
     n_clips, option = project.mixing.n_mixtures, " --stems" * any(mixtures.values())
     with_frames = _take_frames(missing)
     is_partial = project.features.encoder is not None and not with_frames
-    beside = ", without the encoder's frames" * is_partial
+    exclusion = ", without the encoder's frames" * is_partial
     sizes = {
         f"recordings ('sedmtl download {' '.join(each.name for each in corpora)}')": sum(
             each.n_unpacked_bytes for each in corpora
@@ -128,13 +128,13 @@ def needed_data(project: Config, configs: Sequence[TrainConfig]) -> list[str]:
             disk_bytes(mixture_arrays(project.mixing, stems=stems), n_clips)
             for stems in mixtures.values()
         ),
-        f"features ('sedmtl features'){beside}": sum(
+        f"features ('sedmtl features'){exclusion}": sum(
             _feature_bytes(project, name, stems=stems, with_frames=with_frames)
             for name, stems in features.items()
         ),
     }
     steps = [f"{size_text(n_bytes)} of {what}" for what, n_bytes in sizes.items() if n_bytes]
-    return [f"not there yet: {', '.join(steps)}"] if steps else []
+    return [f"still missing: {', '.join(steps)}"] if steps else []
 
 
 def _take_frames(configs: Iterable[TrainConfig]) -> bool:

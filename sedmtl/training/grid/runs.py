@@ -44,8 +44,8 @@ def train_all(project: Config, configs: Sequence[TrainConfig], options: TrainOpt
         return []
     if distributed.world_size() > 1:
         raise SedmtlError(
-            f"processes that train together train one run, and this grid has {len(configs)}: "
-            "without torchrun, --gpus gives each GPU a run"
+            f"torchrun trains a single run, and this grid has {len(configs)}: without torchrun, "
+            "--gpus gives each GPU a run"
         )
     runs = folders_of(project.work_dir, configs, options.run_name)
     for data in {config.data for config in configs}:
