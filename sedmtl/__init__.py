@@ -104,7 +104,7 @@ def load(
         True
     """
     from sedmtl.config import load_config_if_any
-    from sedmtl.inference.checkpoint import check_listens, load_card
+    from sedmtl.inference.checkpoint import check_encoder_is_used, load_card
     from sedmtl.inference.detector import Detector
     from sedmtl.inference.runs import find_run, is_finished
 
@@ -112,7 +112,7 @@ def load(
         runs_dir = load_config_if_any(Path("data.yaml")).work_dir / "runs"
         run = find_run(runs_dir, None if run is None else str(run))
     card = load_card(Path(run))
-    check_listens({Path(run).name: card}, None if encoder is None else Path(encoder))
+    check_encoder_is_used({Path(run).name: card}, None if encoder is None else Path(encoder))
     if encoder is None and card.encoder is not None:
         encoder = load_config_if_any(Path("data.yaml")).encoder_path
     return Detector.load(run, device, encoder=encoder)

@@ -162,7 +162,7 @@ def load_encoder(folder: Path, card: ModelCard, path: Path | None) -> Encoder | 
     return Encoder.reopen(card.encoder, path)
 
 
-def check_listens(cards: Mapping[str, ModelCard], encoder: Path | None) -> None:
+def check_encoder_is_used(cards: Mapping[str, ModelCard], encoder: Path | None) -> None:
     """Check that an encoder file given by the user is used by at least one of the runs.
 
     Raises:

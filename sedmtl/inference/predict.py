@@ -13,7 +13,7 @@ from typing import Any
 import sedmtl
 from sedmtl.config import Config
 from sedmtl.data import audio
-from sedmtl.inference.checkpoint import check_listens, load_card
+from sedmtl.inference.checkpoint import check_encoder_is_used, load_card
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.exporters import FORMATS, tag_text, tsv_text
 from sedmtl.inference.identity import digest_of
@@ -65,7 +65,7 @@ def predict(config: Config, paths: Sequence[Path], options: PredictOptions) -> P
     sources = find_sources(paths)
     run = find_run(config.work_dir / "runs", options.run_name)
     card = load_card(run)
-    check_listens({run.name: card}, options.encoder or config.given_encoder)
+    check_encoder_is_used({run.name: card}, options.encoder or config.given_encoder)
     options = replace(options, encoder=options.encoder or config.encoder_path)
     progress.say(f"run {run.name}{_doubt(card)}")
     options.warn_of_other_thresholds(run)

@@ -43,7 +43,7 @@ class ProbeSettings(FrameSettings):
     encoder_modules: ClassVar[tuple[str, ...]] = ()
 
     width: int = 1
-    """A probe has no channels: this changes nothing."""
+    """Unused: a probe has no channels."""
 
     def build(
         self, n_classes: int, n_frames: int, n_mels: int, frames: FrameInput | None = None

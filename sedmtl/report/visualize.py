@@ -10,7 +10,7 @@ from pathlib import Path
 from sedmtl.config import Config
 from sedmtl.data import audio
 from sedmtl.events import Event
-from sedmtl.inference.checkpoint import HeadVersionError, check_listens
+from sedmtl.inference.checkpoint import HeadVersionError, check_encoder_is_used
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.inspection import Inspection, joined
 from sedmtl.inference.model_card import check_classes
@@ -104,7 +104,7 @@ def _load_all(runs: Sequence[Path], config: Config) -> list[Detector]:
     """Load the networks that are drawn; a file named as their encoder must be of use to one."""
     detectors = [_load(run, config.encoder_path) for run in runs]
     cards = {run.name: each.card for run, each in zip(runs, detectors, strict=True)}
-    check_listens(cards, config.given_encoder)
+    check_encoder_is_used(cards, config.given_encoder)
     return detectors
 
 

@@ -109,7 +109,7 @@ class TrainConfig:
         shown = ("data", "fold", "epochs", "batch_size", "lr", "seed", "precision")
         values = {name: getattr(self, name) for name in shown}
         tasks = dict(self.tasks)
-        # What is as in the paper is left out: files of earlier versions do not have it.
+        # Values equal to the paper's are omitted, as in files of earlier versions.
         if self.remix is not None:
             values["remix"] = self.remix.model_dump(mode="json")
         if self.parent is not None:

@@ -64,7 +64,7 @@ class Cost(NamedTuple):
         score_s: Scoring time per window.
         weight_bytes: Memory of weights, gradients and optimiser state. On the CPU, the interpreter
             and its libraries need another 0.5 GB.
-        window_bytes: Peak memory per window in a forward pass.
+        window_bytes: Peak memory per window in a training step.
     """
 
     train_s: float
