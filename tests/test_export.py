@@ -117,7 +117,7 @@ def written(process):
 def test_onnxruntime_scores_as_the_detector_does(card):
     """For any number of clips at any level, including silence."""
     network = network_of(card)
-    detector = Detector(card, network)  # first, for it lays out the weights anew
+    detector = Detector(card, network)  # first: changes the weights' layout
     session = open_graph(build_graph(card, network, "run"))
     rng = np.random.default_rng(2)
     levels = np.array([[1.0], [1e-3], [1e-41]])  # the last gives denormal numbers
@@ -258,7 +258,7 @@ def test_the_extras_are_imported_only_when_they_are_asked_for(process):
 def test_a_runs_own_encoder_is_a_file_that_features_take(tmp_path):
     card = card_of("pooled")
     network = network_of(card)
-    detector = Detector(card, network)  # first, for it lays out the weights anew
+    detector = Detector(card, network)  # first: changes the weights' layout
     stated = {"sample_rate": "8000", "window_s": "0.5", "input": "waveform"}
     path = tmp_path / "encoder.onnx"
     path.write_bytes(
