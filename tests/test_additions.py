@@ -170,7 +170,7 @@ def trainer_of(store, **changes):
 
 
 @pytest.mark.usefixtures("loudness")
-def test_a_task_is_a_class_and_a_line_and_learns_beside_the_reconstruction(store):
+def test_a_task_is_a_class_and_a_line_and_learns_next_to_the_reconstruction(store):
     trainer = trainer_of(store, lr=0.01, tasks={"loudness": 0.5})
     records = list(trainer.fit(lambda _: None))
     for record in records:
@@ -186,7 +186,7 @@ def test_a_task_is_a_class_and_a_line_and_learns_beside_the_reconstruction(store
 
 
 @pytest.mark.usefixtures("loudness")
-def test_a_task_goes_on_from_a_saved_state_and_its_weight_may_be_learned(store):
+def test_a_task_resumes_from_a_saved_state_and_its_weight_may_be_learned(store):
     settings = {"tasks": {"loudness": "auto"}, "alpha": "auto"}
     whole, stopped = trainer_of(store, **settings), trainer_of(store, **settings)
     list(whole.fit(lambda _: None))

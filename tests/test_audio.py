@@ -70,7 +70,7 @@ def test_resampling_agrees_with_scipy(tmp_path):
     np.testing.assert_allclose(middle(ours), middle(theirs), atol=1e-3)
 
 
-def test_what_the_wanted_rate_cannot_hold_is_gone(tmp_path):
+def test_frequencies_above_the_target_rate_are_removed(tmp_path):
     path = write_values(tmp_path / "a.wav", sine(10_000, 0.5, 44_100), 44_100)
     assert audio.rms(middle(audio.read(path, 8000))) < 1e-3 * 0.5
 
@@ -95,7 +95,7 @@ def test_a_start_outside_the_file_says_how_long_it_is(tmp_path, start_s):
 @pytest.mark.parametrize("block", [1 << 16, 1000, 37])
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44_100, 2), (48_000, 6), (4000, 1)])
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
-def test_a_stream_holds_the_very_samples_of_the_file(
+def test_a_stream_has_the_exact_samples_of_the_file(
     tmp_path, monkeypatch, block, rate, channels, suffix
 ):
     values = np.random.default_rng(0).uniform(-1, 1, (3333, channels))
@@ -159,7 +159,7 @@ def test_a_file_that_was_cut_anywhere_is_never_read_as_a_shorter_one(
 
 @pytest.mark.parametrize("n_lost", [1, 2, 1000])
 @pytest.mark.parametrize(("suffix", "subtype"), [c for c in CONTAINERS if c[1] == "PCM_16"][:-1])
-def test_a_file_that_was_cut_short_says_how_much_is_there(tmp_path, suffix, subtype, n_lost):
+def test_a_truncated_file_says_how_much_is_left(tmp_path, suffix, subtype, n_lost):
     path = write_values(tmp_path / f"a.{suffix}", np.zeros(9000), subtype=subtype)
     path.write_bytes(path.read_bytes()[:-n_lost])
     # The chunk size of an AIFF file includes 8 bytes before the samples.
@@ -170,7 +170,7 @@ def test_a_file_that_was_cut_short_says_how_much_is_there(tmp_path, suffix, subt
 
 
 @pytest.mark.parametrize("size", [2**32 - 1, 2**31, 2**31 - 1, 0x7FFFF000])
-def test_a_wav_file_from_a_pipe_is_as_long_as_it_is(tmp_path, size):
+def test_a_wav_file_from_a_pipe_is_read_to_its_end(tmp_path, size):
     values = np.arange(900) / 1000
     path = write_values(tmp_path / "a.wav", values, subtype="PCM_16")
     whole, content = audio.read(path, 8000), bytearray(path.read_bytes())
@@ -180,7 +180,7 @@ def test_a_wav_file_from_a_pipe_is_as_long_as_it_is(tmp_path, size):
 
 
 @pytest.mark.parametrize("suffix", ["ogg", "flac"])
-def test_a_byte_that_has_changed_is_noticed_where_the_format_has_checksums(tmp_path, suffix):
+def test_a_changed_byte_is_detected_if_the_format_has_checksums(tmp_path, suffix):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 9000)
     path = write_values(tmp_path / f"a.{suffix}", noise, subtype=None)
     content = path.read_bytes()
@@ -208,7 +208,7 @@ def test_a_rate_that_no_audio_has_is_refused(tmp_path, rate):
         audio.probe(path)
 
 
-def test_a_pipe_is_no_audio_and_is_not_waited_for(tmp_path):
+def test_a_pipe_is_not_audio_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
     assert not list(audio.files_below(tmp_path))
     with pytest.raises(SedmtlError, match=r"a\.wav is a device or a pipe: expected an audio file"):
@@ -288,7 +288,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, make, sen
         assert sentence in str(error.value)
 
 
-def test_a_raw_file_is_no_audio_that_explains_itself(tmp_path):
+def test_a_raw_file_is_refused_because_it_has_no_header(tmp_path):
     (tmp_path / "a.raw").write_bytes(b"\0" * 100)
     with pytest.raises(SedmtlError, match=r"cannot read .*a\.raw as audio"):
         audio.probe(tmp_path / "a.raw")
@@ -306,7 +306,7 @@ def test_nan_and_infinity_are_refused_with_their_time(tmp_path, bad, wanted):
 
 @pytest.mark.parametrize("loud", [3.3e38, 1.1e12])
 @pytest.mark.parametrize("wanted", [8000, 4000])
-def test_samples_that_computing_would_turn_into_infinity_are_refused(tmp_path, loud, wanted):
+def test_samples_that_would_overflow_are_refused(tmp_path, loud, wanted):
     path = write_values(tmp_path / "a.wav", [0.5] * 2000 + [loud, -loud] * 1000)
     for read in (audio.read, lambda *where: list(audio.stream(*where))):
         with pytest.raises(SedmtlError, match=re.escape(f"a sample of {loud:.1e} at 0.250 s")):
@@ -399,7 +399,7 @@ def test_rms_of_a_sine_is_its_peak_over_root_two(peak):
     assert audio.rms(wave) == pytest.approx(peak / np.sqrt(2), rel=1e-6, abs=0)
 
 
-def test_what_is_too_quiet_to_be_divided_by_is_silent():
+def test_audio_too_quiet_to_divide_by_is_silent():
     assert audio.rms(np.full(10, 1e-34, np.float32)) == 0
     assert audio.rms(np.full(10, 1e-32, np.float32)) == pytest.approx(1e-32)
 
@@ -435,7 +435,7 @@ def test_a_folder_is_searched_in_order_without_hidden_and_other_files(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there, names are always text")
-def test_a_file_whose_name_is_no_utf8_is_read(tmp_path):
+def test_a_file_whose_name_is_not_utf8_is_read(tmp_path):
     path = tmp_path / os.fsdecode(b"\xff.wav")
     write_noise(tmp_path / "a.wav", 0, 0.1).rename(path)
     assert audio.probe(path).n_samples == len(audio.read(path, 8000)) == 800
@@ -443,7 +443,7 @@ def test_a_file_whose_name_is_no_utf8_is_read(tmp_path):
         audio.read(tmp_path / os.fsdecode(b"\xfe.wav"), 8000)
 
 
-def test_a_name_that_is_no_utf8_is_named_in_ascii(tmp_path):
+def test_a_name_that_is_not_utf8_is_shown_in_ascii(tmp_path):
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/T\xfcr.wav")).touch()
     except OSError:

@@ -28,7 +28,7 @@ def batches_of(n, size, seed=0):
 
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize(("n", "size"), [(N, 24), (24, 24), (1, 24), (0, 24), (7, 3)])
-def test_batches_are_the_rows_asked_for_in_order(resident, n, size):
+def test_batches_are_the_requested_rows_in_order(resident, n, size):
     wanted = batches_of(n, size)
     fed = list(BatchLoader({"logmel": read}, TARGET, CPU, resident=resident).run(wanted))
     assert len(fed) == len(wanted)

@@ -65,7 +65,7 @@ def test_noise_beside_an_event_does_not_stretch_it():
     assert all(s == 18 or confidence.expected < 0.02 for s, _, confidence in boxed)
 
 
-def test_of_several_rises_the_greatest_is_the_onset():
+def test_the_steepest_of_several_rises_is_the_onset():
     scores = [0] * 6 + [0.2] * 6 + [0.15] * 6 + [0.9] * 6 + [0] * 6
     assert found(scores, 3) == [(18, 24, 0.9)]
 
@@ -104,7 +104,7 @@ def test_silence_before_a_recording_moves_its_boxes():
     assert not moved[:, :17].any()
 
 
-def test_rows_do_not_know_each_other():
+def test_rows_are_independent():
     rows = random_rows(3).reshape(5, 8, 60)
     np.testing.assert_array_equal(boxes(rows, 5)[2, 3], boxes(rows[2, 3], 5))
 

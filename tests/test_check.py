@@ -77,7 +77,7 @@ def row_offset(path, array, row):
         return file[array].id.get_chunk_info(row).byte_offset
 
 
-def test_what_is_whole_is_listed_in_the_order_of_the_stages(trained):
+def test_whole_results_are_listed_in_the_order_of_the_stages(trained):
     result = check(trained)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
@@ -113,7 +113,7 @@ def test_a_flipped_bit_is_found_and_its_remedy_makes_the_same_again(
     assert visible(copy.work) == files
 
 
-def test_mixtures_without_stems_and_wavs_are_made_again_without(copy):
+def test_mixtures_without_stems_and_wavs_are_remade_without_them(copy):
     path = copy.work / "mixtures" / "snr_20.h5"
     path.unlink()
     shutil.rmtree(path.with_suffix(""))
@@ -126,7 +126,7 @@ def test_mixtures_without_stems_and_wavs_are_made_again_without(copy):
         assert "stems" not in file
 
 
-def test_of_a_store_that_cannot_be_opened_the_remedy_says_what_cannot_be_known(copy):
+def test_the_remedy_for_an_unreadable_store_says_what_is_unknown(copy):
     path = copy.work / "mixtures" / "snr_20.h5"
     os.truncate(path, 1000)
     remedy = remedies(copy)["mixtures/snr_20.h5"]
@@ -189,7 +189,7 @@ def test_a_flipped_bit_of_the_weights_is_found(copy, one_sentence, where):
     one_sentence(check(copy), "1 damaged of 3")
 
 
-def test_mixtures_made_anew_outdate_features_and_features_made_anew_the_runs(copy, one_sentence):
+def test_new_mixtures_outdate_features_and_new_features_outdate_runs(copy, one_sentence):
     path = copy.folder / "data.yaml"
     path.write_text(path.read_text().replace("mixing:", "mixing:\n  seed: 5"))
     assert copy.run("mix", "--snr", 20).exit_code == 0
@@ -214,7 +214,7 @@ def test_an_unfinished_run_on_features_that_have_changed_is_outdated(copy, one_s
     assert remedies(copy) == {f"runs/{RUN}": f"{TRAIN} --force"}  # it cannot be resumed
 
 
-def test_mixtures_made_anew_from_the_same_audio_outdate_nothing(copy):
+def test_mixtures_remade_from_the_same_audio_outdate_nothing(copy):
     """Their content is the same, although every file's time has changed."""
     for path in copy.folder.rglob("*.wav"):
         os.utime(path)
@@ -226,7 +226,7 @@ def test_mixtures_made_anew_from_the_same_audio_outdate_nothing(copy):
     assert (copy.work / "features" / "snr_20.h5").stat().st_mtime_ns == before
 
 
-def test_what_is_unfinished_is_no_complaint(copy):
+def test_unfinished_results_are_no_problem(copy):
     run = copy.work / "runs" / RUN
     (run / "model.safetensors").unlink()
     (copy.work / "features" / ".snr_0.h5.part").write_bytes(b"")
@@ -238,7 +238,7 @@ def test_what_is_unfinished_is_no_complaint(copy):
     assert "to do: sedmtl mix --snr 0 && sedmtl features --snr 0" in result.stdout
 
 
-def test_unfinished_mixtures_are_gone_on_with_as_they_were_begun(copy):
+def test_unfinished_mixtures_are_resumed_with_their_options(copy):
     whole = contents(copy)
     path = copy.work / "mixtures" / "snr_20.h5"
     path.rename(path.with_name(".snr_20.h5.part"))
@@ -256,7 +256,7 @@ BROKEN_RECORDS = [
 
 
 @pytest.mark.parametrize("records", BROKEN_RECORDS, ids=lambda records: repr(records[:20]))
-def test_records_that_say_nothing_are_no_epochs(copy, records):
+def test_empty_records_are_not_epochs(copy, records):
     run = copy.work / "runs" / RUN
     (run / "model.safetensors").unlink()
     (run / "metrics.jsonl").write_bytes(records)
@@ -265,7 +265,7 @@ def test_records_that_say_nothing_are_no_epochs(copy, records):
     assert f"unfinished  runs/{RUN}: epoch 0 of 3" in result.stdout
 
 
-def test_a_folder_that_is_none_or_has_nothing_is_one_sentence(tmp_path, one_sentence):
+def test_a_missing_or_empty_folder_is_one_sentence(tmp_path, one_sentence):
     one_sentence(invoke(["check", str(tmp_path / "work")]), "no folder", "workdir of a data.yaml")
     one_sentence(invoke(["check", str(tmp_path)]), "neither stores nor runs", "sedmtl mix")
 
@@ -293,7 +293,7 @@ def test_a_run_without_its_run_yaml_is_damaged(copy):
     ["features/snr_20.h5", *[f"runs/{{run}}/{name}" for name in (
         "run.yaml", "model.json", "scores.h5", "last.pt")]],
 )  # fmt: skip
-def test_what_cannot_be_opened_for_now_is_not_called_damaged(trained, tmp_path, monkeypatch, name):
+def test_temporarily_unreadable_files_are_not_called_damaged(trained, tmp_path, monkeypatch, name):
     """As with too many open files: retraining would discard a good run."""
     work = shutil.copytree(trained.work, tmp_path / "work")
     (run,) = (path.name for path in (work / "runs").iterdir())

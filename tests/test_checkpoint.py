@@ -119,7 +119,7 @@ def test_an_edited_card_is_noticed(run, old, new):
         checkpoint.load_card(run[0])
 
 
-def test_a_card_of_before_there_were_seals_is_read(run, card):
+def test_a_card_from_before_seals_is_read(run, card):
     path = run[0] / "model.json"
     data = json.loads(path.read_text())
     del data[CHECKSUM], data["weights_sha256"]
@@ -137,7 +137,7 @@ def test_a_flipped_bit_of_the_weights_is_noticed(run, at):
         checkpoint.load_model(run[0])
 
 
-def test_weights_that_are_no_numbers_are_refused(run, card):
+def test_weights_that_are_nan_are_refused(run, card):
     folder, network = run
     weights = network.state_dict()
     weights[next(iter(weights))].view(-1)[0] = float("nan")
@@ -176,7 +176,7 @@ def test_weights_that_would_overflow_are_refused(run, card, value):
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_a_card_that_cannot_be_says_why(run, changes, reason):
+def test_an_impossible_card_says_why(run, changes, reason):
     change_card(run[0], **changes)
     with pytest.raises(SedmtlError, match=f"is damaged .*{reason}"):
         checkpoint.load_model(run[0])
@@ -215,13 +215,13 @@ def test_a_recipe_comes_back_and_an_edited_one_is_noticed(tmp_path):
     [{"fold": -1}, {"fold": "1"}, {"model": "gpt"}, {"data": "../x"}, {"data": "snr_x"},
      {"alpha": "none"}, {"alpha": 2**1024 - 1}, {"config": 7}, {"seed": None}],
 )  # fmt: skip
-def test_a_recipe_that_cannot_be_is_damaged(tmp_path, change):
+def test_an_impossible_recipe_is_damaged(tmp_path, change):
     runs.write_run(tmp_path, {**RECIPE, **change})
     with pytest.raises(SedmtlError, match=r"run\.yaml is damaged"):
         runs.read_run(tmp_path)
 
 
-def test_other_features_are_refused_in_words_that_a_user_knows(tmp_path):
+def test_other_features_are_refused_in_the_users_words(tmp_path):
     before, now = ({**RECIPE, "store_digest": letter * 64} for letter in "ab")
     runs.write_run(tmp_path, before)
     with pytest.raises(SedmtlError, match="trained with log-mels of SHA-256 aaaaaaaa, now bbbbbbb"):
@@ -229,7 +229,7 @@ def test_other_features_are_refused_in_words_that_a_user_knows(tmp_path):
 
 
 @pytest.mark.parametrize("data", ["snr_-5", "snr_2.5", "snr_1e-05", "clips"])
-def test_data_are_called_what_stores_are(tmp_path, data):
+def test_data_have_the_names_of_their_stores(tmp_path, data):
     runs.write_run(tmp_path, {**RECIPE, "data": data})
     assert runs.read_run(tmp_path)["data"] == data
 
@@ -240,7 +240,7 @@ def test_the_newest_record_says_how_many_epochs_there_were(tmp_path):
     assert runs.n_epochs_done(tmp_path) == 2
 
 
-def test_an_empty_folder_is_no_trained_network(tmp_path):
+def test_an_empty_folder_is_not_a_trained_network(tmp_path):
     with pytest.raises(SedmtlError, match="sedmtl train"):
         checkpoint.load_model(tmp_path)
 

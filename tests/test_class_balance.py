@@ -64,7 +64,7 @@ def test_an_epoch_follows_from_seed_and_number_alone_and_others_differ():
     assert len({each.tobytes() for each in of.values()}) == 4
 
 
-def test_only_the_rows_asked_for_are_drawn_and_a_class_they_lack_takes_no_turn():
+def test_only_requested_rows_are_drawn_and_a_missing_class_takes_no_turn():
     rows = np.array([1, 4, 90, 61, 62])  # no clip of the third class
     drawn = balanced(rows, TARGET, 0, 1)
     assert set(drawn) <= set(rows)
@@ -72,7 +72,7 @@ def test_only_the_rows_asked_for_are_drawn_and_a_class_they_lack_takes_no_turn()
     assert np.bincount(drawn)[90] in (1, 2)  # one of three groups, five turns
 
 
-def test_chances_make_classes_equally_likely_and_add_up_for_clips_of_several():
+def test_chances_make_classes_equally_likely_and_add_up_for_clips_of_several_classes():
     target = np.array([[1, 0], [1, 0], [1, 1], [0, 0]], np.uint8)
     # Three groups: the first class, the second class, the clip without any.
     np.testing.assert_allclose(chances(target), np.array([1 / 3, 1 / 3, 4 / 3, 1]) / 3)
@@ -130,7 +130,7 @@ def trainer_of(config=CONFIG):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been():
+def test_an_interrupted_run_resumes_as_if_uninterrupted():
     whole, first, second = trainer_of(), trainer_of(), trainer_of()
     list(whole.fit(lambda _: None))
     for _ in zip(range(2), first.fit(lambda _: None), strict=False):
@@ -151,7 +151,7 @@ def test_either_option_changes_the_losses(option):
     assert losses[0] != losses[1]
 
 
-def test_what_is_remembered_of_a_window_is_the_mean_of_its_scores_in_the_epoch():
+def test_a_window_remembers_the_mean_of_its_scores_in_the_epoch():
     windows = WindowTable(*np.zeros((3, 2), np.int32), np.array([1.0]))
     bags = Bags(windows, np.ones((1, 1), np.uint8), 0, CPU)
     bags.begin(1)
@@ -161,7 +161,7 @@ def test_what_is_remembered_of_a_window_is_the_mean_of_its_scores_in_the_epoch()
     assert bags.known.tolist() == [[0.5], [-1]]
 
 
-def test_a_run_says_so_only_if_it_is_asked_to():
+def test_a_run_records_balancing_only_if_requested():
     assert CONFIG.name == "pooled_clips_fold1_alpha0_seed0_weighted_balanced"
     assert TrainConfig.of(CONFIG.plain()) == CONFIG
     assert {"--balanced", "--class-weights"} < set(CONFIG.words())

@@ -47,7 +47,7 @@ def test_wrong_usage_exits_with_2(arguments):
     assert "Traceback" not in result.output
 
 
-def test_without_a_data_yaml_the_way_out_is_named(tmp_path, monkeypatch, one_sentence):
+def test_without_a_data_yaml_the_error_says_what_to_do(tmp_path, monkeypatch, one_sentence):
     monkeypatch.chdir(tmp_path)
     one_sentence(invoke(["mix"]), "no data.yaml", "--config", "sedmtl demo")
 
@@ -62,7 +62,7 @@ def test_debug_shows_the_traceback_of_an_error(project):
     assert isinstance(result.exception, sedmtl.runtime.errors.SedmtlError)
 
 
-def test_debug_may_stand_before_the_command(tmp_path, monkeypatch):
+def test_debug_may_precede_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert isinstance(invoke(["--debug", "mix"]).exception, sedmtl.runtime.errors.SedmtlError)
     assert "defect" not in invoke(["mix"]).output
@@ -106,13 +106,13 @@ def test_nothing_of_the_projects_folder_runs_and_no_matplotlibrc_is_read(trained
     assert height > 300
 
 
-def test_help_needs_no_terminal_that_has_our_characters():
+def test_help_works_in_an_ascii_terminal():
     result = start("--help", PYTHONIOENCODING="ascii")
     assert (result.returncode, result.stderr) == (0, b"")
     assert rb"mix \u2192 features" in result.stdout
 
 
-def test_a_reader_that_has_seen_enough_ends_the_command_quietly():
+def test_a_closed_pipe_ends_the_command_quietly():
     command = [sys.executable, "-m", "sedmtl", "download"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
@@ -120,7 +120,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly():
     assert process.returncode == 1
 
 
-def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
+def test_a_deleted_current_folder_is_one_sentence(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
     leave = "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]);"
@@ -133,7 +133,7 @@ def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path):
     )  # fmt: skip
 
 
-def test_too_little_memory_is_no_defect_of_ours(trained, one_sentence):
+def test_too_little_memory_is_not_called_a_defect(trained, one_sentence):
     """One layer of 3.6 PB, more than any system can address."""
     arguments = ("--fold", 1, "--width", 10_000_000, "--epochs", 1, "--name", "wide")
     result = trained.run("train", *arguments)
@@ -147,7 +147,7 @@ def test_help_names_the_extra_without_brackets_that_a_terminal_would_take_for_ma
     assert "Needs sedmtl's extra dask." in text
 
 
-def test_a_defect_of_ours_is_called_one(project, monkeypatch):
+def test_a_defect_is_called_one(project, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("by zero")
 
@@ -241,7 +241,7 @@ def test_too_little_memory_is_one_sentence_wherever_it_shows(
     assert not list(project.folder.glob("sedmtl-*.log"))
 
 
-def test_an_error_of_other_words_is_not_too_little_memory(project, monkeypatch):
+def test_other_errors_are_not_called_too_little_memory(project, monkeypatch):
     def fail(_):
         raise ImportError("libtorch_cpu.so: no such file")
 
@@ -250,7 +250,7 @@ def test_an_error_of_other_words_is_not_too_little_memory(project, monkeypatch):
     assert "defect: ImportError: libtorch_cpu.so: no such" in project.run("mix").stderr
 
 
-def test_an_interruption_says_how_to_go_on(project, monkeypatch):
+def test_an_interruption_says_how_to_resume(project, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 

@@ -51,7 +51,7 @@ def test_the_values_are_scikit_learns_ties_included(random_scores, n_decimals, d
         np.testing.assert_allclose(each, reference(target, score, average=None), atol=1e-12)
 
 
-def test_scores_that_are_no_number_rank_nothing(random_scores):
+def test_scores_that_are_nan_rank_nothing(random_scores):
     target, score = random_scores
     score[0] = np.nan
     assert np.isnan(clip_metrics.evaluate(target, score)[:3]).all()

@@ -259,7 +259,7 @@ def test_features_and_check_print_the_table_of_classes(clips):
     assert in_check == [["Cat", "2", *in_features[0][3:]]]
 
 
-def test_what_is_known_to_be_unreadable_is_not_tried_again(clips, monkeypatch):
+def test_known_unreadable_recordings_are_not_retried(clips, monkeypatch):
     """Existing stores stay and interrupted ones resume: no call retries all files."""
     path = clips.folder / "recordings" / "b.wav"
     soundfile.write(path, np.full(8000, np.nan), 8000, subtype="FLOAT")
@@ -273,7 +273,7 @@ def test_what_is_known_to_be_unreadable_is_not_tried_again(clips, monkeypatch):
     assert f"left out: {path} holds NaN" in again.stderr
 
 
-def test_an_error_that_is_no_fault_of_a_recording_decodes_nothing(clips, one_sentence, monkeypatch):
+def test_an_error_unrelated_to_a_recording_decodes_nothing(clips, one_sentence, monkeypatch):
     monkeypatch.setattr(extraction, "undecodable", None)
     with folder_lock(clips.work / "features", "another command"):
         one_sentence(clips.run("features"), "in use")
@@ -288,7 +288,7 @@ def test_too_few_recordings_for_folds_by_name_are_warned_of(clips):
     assert "'sedmtl folds' spreads them evenly" in clips.run("features").stderr
 
 
-def test_a_recording_that_is_mended_takes_its_place(clips):
+def test_a_repaired_recording_is_added(clips):
     path = clips.folder / "recordings" / "b.wav"
     whole = path.read_bytes()
     path.write_bytes(b"")
@@ -306,7 +306,7 @@ def test_with_strict_a_recording_with_nan_is_named(clips, one_sentence):
     assert not (clips.work / "features" / "clips.h5").exists()
 
 
-def test_the_store_holds_the_table_and_what_was_padded_is_said(clips):
+def test_the_store_holds_the_table_and_padding_is_reported(clips):
     result = make_features(clips)
     assert result.stdout.strip() == str(clips.work / "features" / "clips.h5")
     said = "4 recordings in 4 windows of 1 s: 0 have several, 2 are padded with silence"
@@ -377,7 +377,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(clips):
     assert made[0] == made[1]
 
 
-def test_new_labels_and_new_recordings_make_the_store_anew(clips):
+def test_new_labels_and_new_recordings_rebuild_the_store(clips):
     make_features(clips)
     _, before, _ = read_features(clips)
     table_of(clips, ROWS.replace("c.wav,", "c.wav,Cat"))
@@ -493,7 +493,7 @@ def test_labels_of_very_many_classes_are_stored_as_they_are(clips, n_classes, bi
     assert table.events.of_clip(3, classes)[0].label == classes[-1]
 
 
-def test_more_classes_than_can_be_meant_are_refused(clips, one_sentence, monkeypatch):
+def test_too_many_classes_are_refused(clips, one_sentence, monkeypatch):
     monkeypatch.setattr("sedmtl.store.tables.MAX_CLASSES", 1_000)
     many_classes(clips, 1_001)
     one_sentence(clips.run("features"), "expected at most 1,000 classes, found 1,001")

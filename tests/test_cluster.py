@@ -125,7 +125,7 @@ def test_relative_paths_reach_the_same_files(address, project, local, monkeypatc
     assert stores_of(project, "features") == stores_of(local, "features")
 
 
-def test_clips_of_ones_own_have_the_bytes_of_those_made_by_threads(address, project):
+def test_own_recordings_have_the_bytes_of_those_made_by_threads(address, project):
     names = sorted((project.folder / "events").rglob("*.wav"))[:10]
     rows = [f"{path.relative_to(project.folder)},tone,{1 + n % 4}" for n, path in enumerate(names)]
     (project.folder / "clips.csv").write_text("\n".join(["filename,labels,fold", *rows]))
@@ -174,7 +174,7 @@ def assert_same(found, expected):
         assert found == expected
 
 
-def test_a_scheduler_that_goes_while_a_worker_is_waited_for_is_one_sentence(
+def test_a_scheduler_that_dies_while_waiting_for_a_worker_is_one_sentence(
     address, project, one_sentence, monkeypatch
 ):
     def gone(*_):
@@ -194,7 +194,7 @@ def test_a_worker_that_dies_has_its_items_done_by_another(address, tmp_path):
     assert (tmp_path / "killed").exists()
 
 
-def test_mixtures_are_the_same_though_a_worker_is_killed(address, project, local, monkeypatch):
+def test_mixtures_are_the_same_if_a_worker_is_killed(address, project, local, monkeypatch):
     killed = []
     with Client(address, set_as_default=False) as client:
         victim = next(iter(client.run(os.getpid).values()))
@@ -224,7 +224,7 @@ def test_an_item_that_kills_every_worker_is_one_sentence(address):
         list(map_in_order(kill_always, range(1), workers))
 
 
-def test_an_error_of_a_worker_is_the_sentence_that_it_is_here(address, project, one_sentence):
+def test_an_error_of_a_worker_is_the_same_sentence_as_locally(address, project, one_sentence):
     with (
         open_workers(1, address) as workers,
         pytest.raises(SedmtlError, match=r"^item 3 is broken: mend it$"),
@@ -237,9 +237,7 @@ def test_an_error_of_a_worker_is_the_sentence_that_it_is_here(address, project, 
     assert not scratch_in(project.work)
 
 
-def test_an_interrupted_mix_leaves_no_shard_and_goes_on_where_it_was(
-    address, project, local, monkeypatch
-):
+def test_an_interrupted_mix_leaves_no_shard_and_resumes(address, project, local, monkeypatch):
     taken, take = [], shards._take_shard
 
     def stop_at_the_fourth(shard):
@@ -261,7 +259,7 @@ def test_an_interrupted_mix_leaves_no_shard_and_goes_on_where_it_was(
     assert stores_of(project, "mixtures") == stores_of(local, "mixtures")
 
 
-def test_what_a_killed_run_has_left_is_removed_and_not_believed(address, project, local):
+def test_leftovers_of_a_killed_run_are_removed_and_not_used(address, project, local):
     left = project.work / "mixtures" / f".snr_0.h5.{'0' * 32}.scratch"
     left.mkdir(parents=True)
     (left / "events.f32").write_bytes(bytes(4_000))
@@ -271,7 +269,7 @@ def test_what_a_killed_run_has_left_is_removed_and_not_believed(address, project
     assert stores_of(project, "mixtures") == stores_of(local, "mixtures")
 
 
-def test_the_scratch_folders_of_killed_runs_are_removed_first_and_ones_own_last(tmp_path):
+def test_scratch_folders_of_killed_runs_are_removed_first_and_the_own_one_last(tmp_path):
     for name in ("a.h5", "b.h5"):
         left = tmp_path / f".{name}.{'0' * 32}.scratch"
         left.mkdir()
@@ -281,7 +279,7 @@ def test_the_scratch_folders_of_killed_runs_are_removed_first_and_ones_own_last(
     assert scratch_in(tmp_path) == []
 
 
-def test_no_more_than_two_shards_a_thread_wait(address, tmp_path):
+def test_at_most_two_shards_per_thread_wait(address, tmp_path):
     taken = []
 
     def items():
@@ -326,12 +324,12 @@ def test_an_unreachable_scheduler_is_one_sentence(project, one_sentence, monkeyp
 
 
 @pytest.mark.parametrize("address", ["host", "http://host:8786", ""])
-def test_what_is_no_address_is_one_sentence(project, one_sentence, address):
+def test_an_invalid_address_is_one_sentence(project, one_sentence, address):
     result = project.run("features", "--scheduler", address)
     one_sentence(result, f"--scheduler {address}", "such as tcp://host:8786")
 
 
-def test_a_cluster_without_workers_is_waited_for_then_one_sentence(
+def test_a_cluster_without_workers_is_one_sentence_after_a_wait(
     project, one_sentence, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(cluster_module, "WAIT_S", 0.3)
@@ -348,7 +346,7 @@ def test_a_cluster_of_another_version_is_one_sentence(address, project, one_sent
     one_sentence(result, f"expected sedmtl 99.0 as here, found {expected}; install")
 
 
-def test_a_worker_of_another_version_that_comes_later_is_one_sentence(address):
+def test_a_worker_of_another_version_that_joins_later_is_one_sentence(address):
     here = sedmtl.__version__
     with Client(address, set_as_default=False) as client, open_workers(1, address) as workers:
         client.run(set_version, "99.0")
@@ -360,7 +358,7 @@ def test_a_worker_of_another_version_that_comes_later_is_one_sentence(address):
         assert list(map_in_order(fail_at_three, range(2), workers)) == [0, 1]
 
 
-def test_a_scheduler_that_goes_is_one_sentence(monkeypatch):
+def test_a_scheduler_that_dies_is_one_sentence(monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_S", 0.5)  # and to come back
 
     def work_on(scheduler):
@@ -388,7 +386,7 @@ def test_threads_and_a_scheduler_together_are_one_sentence(project, one_sentence
     one_sentence(result, "--workers", "leave one of them out")
 
 
-def test_a_port_that_says_nothing_is_one_sentence(monkeypatch):
+def test_a_silent_port_is_one_sentence(monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
@@ -400,7 +398,7 @@ def test_a_port_that_says_nothing_is_one_sentence(monkeypatch):
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n", bytes(4096), b""]
 )
-def test_a_port_of_something_else_is_one_sentence(project, one_sentence, answer):
+def test_a_port_of_another_service_is_one_sentence(project, one_sentence, answer):
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def serve():

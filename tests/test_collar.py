@@ -126,7 +126,7 @@ def test_a_substitution_uses_up_its_detection():
     assert metrics.error_rate_micro == pytest.approx((1 + 2 + 1) / 3)  # S + D + I
 
 
-def test_a_matched_event_is_no_substitution():
+def test_a_matched_event_is_not_a_substitution():
     truth = events((0, 0, 1, 2), (0, 1, 1, 2))
     metrics = collar.evaluate(truth, events((0, 0, 1, 2)), 2)
     assert metrics.error_rate_micro == pytest.approx(1 / 2)

@@ -180,7 +180,7 @@ def test_events_that_just_fit_are_accepted(load, mixing):
     assert load(f"mixing: {{{mixing}}}\n{small}").mixing.find_misfit() is None
 
 
-def test_clips_of_ones_own_may_be_shorter_than_the_paper_mixtures(load):
+def test_own_clips_may_be_shorter_than_the_papers_mixtures(load):
     short = "mixing: {duration_s: 1}\ncorpus: "
     assert load(short + "{clips: {csv: a.csv}}").mixing.n_samples == 32_000
     with pytest.raises(SedmtlError, match="should fit into the 1 s"):
@@ -227,7 +227,7 @@ def test_clips_of_ones_own_may_be_shorter_than_the_paper_mixtures(load):
         ("features: {window: 1000000000}", "features.window: should be less than"),
     ],
 )
-def test_a_file_that_is_no_data_yaml_says_why(load, tmp_path, text, sentence):
+def test_a_file_that_is_not_a_data_yaml_says_why(load, tmp_path, text, sentence):
     with pytest.raises(SedmtlError) as error:
         load(text)
     assert str(tmp_path / "data.yaml") in str(error.value)
@@ -240,19 +240,19 @@ def test_a_long_wrong_value_is_shown_in_short(load):
     assert len(str(error.value)) < 400
 
 
-def test_a_home_folder_that_there_is_not_is_named(load):
+def test_a_missing_home_folder_is_named(load):
     config = load("corpus: {events: {kind: folder, root: ~nobody-of-this-name/x}}")
     with pytest.raises(SedmtlError, match="no user ~nobody-of-this-name"):
         config.locate(config.corpus.events.root)
 
 
-def test_a_file_that_is_no_text_says_why(tmp_path):
+def test_a_file_that_is_not_text_says_why(tmp_path):
     (tmp_path / "data.yaml").write_bytes(b"workdir: \xff\xfe")
     with pytest.raises(SedmtlError, match=r"data\.yaml is not valid YAML"):
         load_config(tmp_path / "data.yaml")
 
 
-def test_a_merged_key_may_be_said_again(load):
+def test_a_merged_key_may_be_repeated(load):
     config = load("mixing: &m {seed: 3}\nfeatures:\n  window: 512\n")
     assert config.mixing.seed == 3
     text = "corpus:\n  events: &e {kind: folder, root: a}\n  scenes:\n    <<: *e\n    root: b\n"
@@ -270,7 +270,7 @@ def test_a_folder_in_place_of_the_file_fails_in_one_sentence(tmp_path, one_sente
 
 
 @pytest.mark.parametrize("command", ["mix", "features", "eval"])
-def test_every_command_checks_the_file_at_the_door(project, one_sentence, command):
+def test_every_command_checks_the_file_first(project, one_sentence, command):
     (project.folder / "data.yaml").write_text("mixing: {folds: 1}")
     one_sentence(project.run(command), "mixing.folds", "found 1")
     assert not project.work.exists()

@@ -63,7 +63,7 @@ def test_a_class_that_is_always_tagged_is_confused_with_none(random_tags):
     np.testing.assert_array_equal(excess[:, 2], [0, 0, 1, 0, 0])
 
 
-def test_who_tags_one_class_for_another_is_found_surest(random_tags):
+def test_a_class_tagged_for_another_is_the_surest_confusion(random_tags):
     target, tagged = random_tags
     tagged[target[:, 4] == 1, 0] = True
     sureness = confusion.evaluate(target, tagged).sureness()

@@ -112,7 +112,7 @@ def test_fsdkaggle2018_explains_a_bad_table(configure, write, rows, parts):
     [("events: {kind: fsdkaggle2018", FSD_TABLE, load_events),
      ("scenes: {kind: tau2019", "meta.csv", load_scenes)],
 )  # fmt: skip
-def test_a_published_corpus_that_is_not_there_says_what_was_expected_where(
+def test_a_missing_published_corpus_says_what_was_expected_where(
     configure, tmp_path, kind, marker, load
 ):
     config = configure(f"{kind}, root: data}}")
@@ -318,7 +318,7 @@ def test_another_seed_and_each_number_give_other_sounds(configure):
 
 
 @pytest.mark.usefixtures("few_makers")
-def test_more_clips_a_class_keep_the_first_ones(configure):
+def test_more_clips_per_class_keep_the_first_ones(configure):
     few, many = (
         hashes(load_events(configure(f"events: {{kind: synthetic, clips_per_class: {n}}}")))
         for n in (1, 2)
@@ -327,7 +327,7 @@ def test_more_clips_a_class_keep_the_first_ones(configure):
 
 
 @pytest.mark.usefixtures("few_makers")
-def test_what_is_written_is_not_written_again(configure, monkeypatch):
+def test_written_files_are_not_rewritten(configure, monkeypatch):
     config = configure(f"events: {{{SYNTHETIC}}}")
     first = load_events(config)
 
@@ -339,7 +339,7 @@ def test_what_is_written_is_not_written_again(configure, monkeypatch):
 
 
 @pytest.mark.usefixtures("few_makers")
-def test_an_interrupted_writing_leaves_nothing_under_the_final_name_and_is_made_good(
+def test_interrupted_writing_leaves_no_final_file_and_is_completed_later(
     configure, monkeypatch, tmp_path
 ):
     config = configure(f"events: {{{SYNTHETIC}}}")
@@ -375,7 +375,7 @@ def test_two_commands_do_not_write_the_built_in_corpus_at_once(configure, tmp_pa
 
 
 @pytest.mark.parametrize(("load", "what"), [(load_events, "events"), (load_scenes, "scenes")])
-def test_a_corpus_that_is_not_named_is_asked_for(configure, load, what):
+def test_an_unnamed_corpus_is_requested(configure, load, what):
     config = configure("clips: {csv: a.csv}")
     fails(lambda: load(config), f"names no corpus.{what}", "mixing needs events and scenes")
 

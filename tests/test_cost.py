@@ -24,7 +24,7 @@ def asked(monkeypatch):
     return paths
 
 
-def test_items_bytes_and_free_space_are_said(asked, tmp_path, capsys):
+def test_items_bytes_and_free_space_are_printed(asked, tmp_path, capsys):
     announce("6,000 mixtures", 10**9, tmp_path)
     expected = f"6,000 mixtures: 1.0 GB in {tmp_path} (1.0 GB free)\n"
     assert capsys.readouterr().err == expected
@@ -38,7 +38,7 @@ def test_a_byte_too_many_is_refused_with_the_figures(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_disk_of_a_folder_that_is_yet_to_be_made_is_that_of_the_nearest_above(asked, tmp_path):
+def test_a_missing_folder_has_the_disk_of_its_nearest_parent(asked, tmp_path):
     announce("one store", 1, tmp_path / "work" / "mixtures")
     assert asked == [tmp_path]
     assert not (tmp_path / "work").exists()

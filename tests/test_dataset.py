@@ -101,7 +101,7 @@ def test_a_class_that_validation_lacks_is_counted_and_the_first_is_named():
     assert "(6 clips) holds no clip of 1 of 3 classes, the first 'cat'" in sentence
 
 
-def test_a_validation_of_a_few_clips_is_not_trusted_without_a_word():
+def test_a_validation_of_few_clips_is_warned_of():
     clips = clips_of(8, n_classes=1, every=2)
     assert "inner validation has 3 clips" in weakness(split_rows(clips, 1), clips, ("bell",))
 

@@ -53,7 +53,7 @@ def test_the_demo_ends_with_a_table_a_picture_and_what_to_do_next(shown):
         assert text in first.stdout
 
 
-def test_a_second_demo_keeps_what_is_there(shown):
+def test_a_second_demo_keeps_the_results(shown):
     _, first, second = shown
     assert second.exit_code == 0
     assert second.stdout == first.stdout

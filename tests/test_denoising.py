@@ -107,7 +107,7 @@ def test_the_measure_of_a_fold_is_the_mean_over_its_mixtures(run, stems_path):
     np.testing.assert_allclose(np.array(measure(detector, fold)), np.mean(alone, axis=0))
 
 
-def test_mixtures_without_an_event_to_hear_have_no_say(run, stems_path):
+def test_mixtures_without_an_audible_event_do_not_count(run, stems_path):
     detector = Detector.load(run)
     scores = read_scores(run / "scores.h5")
     first, *_ = read_fold(stems_path, 1, detector.card, scores)
@@ -117,7 +117,7 @@ def test_mixtures_without_an_event_to_hear_have_no_say(run, stems_path):
         measure(detector, [silent])
 
 
-def test_only_mixtures_that_the_run_has_not_heard_are_read(run, stems_path):
+def test_only_held_out_mixtures_are_read(run, stems_path):
     scores = read_scores(run / "scores.h5")
     fold = list(read_fold(stems_path, 1, load_card(run), scores))
     with Store(stems_path, "waveform") as store:

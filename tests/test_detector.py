@@ -178,7 +178,7 @@ def test_within_a_project_a_run_is_loaded_by_its_name(trained, monkeypatch):
         sedmtl.load(RUN.replace("fold1", "fold2"))
 
 
-def test_a_path_needs_no_project_not_even_a_whole_one(run, tmp_path, monkeypatch):
+def test_a_path_needs_no_project_or_valid_data_yaml(run, tmp_path, monkeypatch):
     (tmp_path / "data.yaml").write_text("no: project")
     monkeypatch.chdir(tmp_path)
     assert sedmtl.load(run).classes

@@ -7,7 +7,7 @@ from sedmtl.runtime.devices import choose_device, choose_precision
 from sedmtl.runtime.errors import SedmtlError
 
 
-def test_gpus_that_are_not_there_are_refused(monkeypatch):
+def test_missing_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(SedmtlError, match="--gpus 4: found 0 GPUs"):
         choose_device(4)

@@ -67,11 +67,11 @@ def test_shares_are_disjoint_and_complete_and_may_be_empty(two):
     assert [found["shares"] for found in two] == [[[0, 2, 4, 6], [0]], [[1, 3, 5], []]]
 
 
-def test_processes_find_together_that_memory_holds_a_batch(two):
+def test_processes_agree_on_whether_memory_holds_a_batch(two):
     assert [found["at once"] for found in two] == [None, None]
 
 
-def test_what_the_first_process_finds_all_know(two):
+def test_all_processes_know_the_first_ones_findings(two):
     assert [found["first"] for found in two] == ["said by 0"] * 2
 
 
@@ -138,7 +138,7 @@ def test_joined_batch_norm_is_that_of_the_whole_batch(two, n):
             torch.testing.assert_close(found["normalised"][n][key], value, rtol=1e-5, atol=1e-5)
 
 
-def test_alone_nothing_is_changed():
+def test_a_single_process_changes_nothing():
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
     with distributed.session(None):
         assert (distributed.rank(), distributed.world_size()) == (0, 1)

@@ -140,7 +140,7 @@ def test_corpora_go_where_the_data_yaml_of_the_repository_looks_for_them():
 # --- Before the download -------------------------------------------------------------------------
 
 
-def test_without_names_it_lists_what_there_is(tmp_path, monkeypatch):
+def test_without_names_it_lists_the_corpora(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = done(invoke(["download"])).stdout
     for part in ("fsdkaggle2018", "about 4.5 GB", "Creative Commons", "zenodo.2552860",
@@ -200,14 +200,14 @@ def test_only_the_files_and_their_manifest_stay(world):
     }
 
 
-def test_what_is_done_is_not_done_again(world):
+def test_finished_downloads_are_not_repeated(world):
     done(world.download("tau2019"))
     n_requests = len(world.server.requests)
     done(world.download("tau2019"))
     assert len(world.server.requests) == n_requests == 3
 
 
-def test_a_name_from_the_server_is_not_listened_to(world):
+def test_a_file_name_from_the_server_is_ignored(world):
     evil = {"Content-Disposition": 'attachment; filename="../evil.zip"'}
     world.server.replies = [Reply(headers=evil)] * 3
     done(world.download("tau2019"))
@@ -264,7 +264,7 @@ def test_archives_that_a_folder_lacks_are_named_and_then_downloaded(world, tmp_p
 # --- With failures -------------------------------------------------------------------------------
 
 
-def test_a_server_on_a_bad_day_is_outlasted(world):
+def test_temporary_server_failures_are_outlasted(world):
     cut = Reply(cut_at=40)
     busy = Reply(status=429, headers={"Retry-After": "0"})
     world.server.replies = [cut, busy, Reply(status=503), Reply(ignores_range=True), cut, cut]
@@ -272,7 +272,7 @@ def test_a_server_on_a_bad_day_is_outlasted(world):
     done(world.verify())
 
 
-def test_a_download_that_was_given_up_goes_on_where_it_was(world, monkeypatch, one_sentence):
+def test_a_download_that_was_given_up_resumes(world, monkeypatch, one_sentence):
     monkeypatch.setattr(transfer, "N_TRIES", 1)
     world.publish("tau2019", f"{TAU}.audio.1.zip")
     world.server.replies = [Reply(cut_at=50)]
@@ -283,7 +283,7 @@ def test_a_download_that_was_given_up_goes_on_where_it_was(world, monkeypatch, o
     done(world.verify())
 
 
-def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(world, tmp_path):
+def test_ctrl_c_says_how_to_resume_and_the_same_command_does(world, tmp_path):
     name = f"{TAU}.audio.1.zip"
     world.publish("tau2019", name)
     archive = CORPORA["tau2019"].archives[0]
@@ -339,7 +339,7 @@ def test_parts_that_do_not_fit_are_fetched_once_more_as_a_whole(world):
     done(world.verify())
 
 
-def test_a_file_that_stays_wrong_is_fetched_no_third_time(world, one_sentence):
+def test_a_file_that_stays_wrong_is_not_fetched_a_third_time(world, one_sentence):
     name = f"{TAU}.audio.1.zip"
     world.publish("tau2019", name)
     world.server.files[name] = bytes(len(world.server.files[name]))
@@ -357,7 +357,7 @@ def test_a_wrong_archive_of_the_users_is_named_and_left_alone(world, one_sentenc
     assert path.read_bytes() == b"half a download of a browser"
 
 
-def test_a_size_that_was_only_estimated_is_no_condition(world):
+def test_an_estimated_size_is_not_binding(world):
     files = list(CONTENTS["fsdkaggle2018"])
     world.publish("fsdkaggle2018", *files, exact=False)
     corpus = CORPORA["fsdkaggle2018"]
@@ -400,7 +400,7 @@ def test_an_archive_that_fails_leaves_the_others_and_alone_is_fetched_again(worl
     assert sorted(world.server.names) == sorted(gone)
 
 
-def test_a_server_that_is_away_is_not_asked_for_every_archive(world, monkeypatch):
+def test_an_unreachable_server_is_not_asked_for_every_archive(world, monkeypatch):
     monkeypatch.setattr(transfer, "N_TRIES", 1)
     files = [f"{n}.zip" for n in range(20)]
     world.server.files |= {name: zipped({name: b"x"}) for name in files}
@@ -413,7 +413,7 @@ def test_a_server_that_is_away_is_not_asked_for_every_archive(world, monkeypatch
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_disk_that_is_too_small_is_told_before_with_the_figures(
+def test_a_disk_that_is_too_small_is_reported_first_with_the_figures(
     world, monkeypatch, one_sentence, keep
 ):
     sizes = sorted(archive.n_bytes for archive in CORPORA["tau2019"].archives)
@@ -428,7 +428,7 @@ def test_a_disk_that_is_too_small_is_told_before_with_the_figures(
     done(world.download(*arguments))
 
 
-def test_what_is_here_already_needs_no_space(world, monkeypatch):
+def test_existing_files_need_no_space(world, monkeypatch):
     done(world.download("tau2019"))
     monkeypatch.setattr(
         stage, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=0))
@@ -449,7 +449,7 @@ def test_another_download_in_the_folder_is_refused(world, one_sentence):
 # --- verify --------------------------------------------------------------------------------------
 
 
-def test_what_was_downloaded_is_fine(world):
+def test_downloaded_files_verify(world):
     done(world.download("fsdkaggle2018", "tau2019"))
     lines = done(world.verify()).stdout.splitlines()
     assert [line.split() for line in lines] == [
@@ -477,7 +477,7 @@ def test_missing_and_changed_files_are_listed_and_a_download_repairs_them(world,
     done(world.verify())
 
 
-def test_an_archive_that_never_came_is_missing(world, one_sentence):
+def test_an_archive_that_never_arrived_is_missing(world, one_sentence):
     name = f"{TAU}.audio.1.zip"
     del world.server.files[name]
     assert world.download("tau2019").exit_code == 1
@@ -487,7 +487,7 @@ def test_an_archive_that_never_came_is_missing(world, one_sentence):
     assert result.stdout.splitlines()[-1].split() == ["tau2019", "2", "2", "1", "0"]
 
 
-def test_only_what_is_there_is_verified_unless_it_is_named(world, one_sentence):
+def test_only_existing_corpora_are_verified_unless_named(world, one_sentence):
     one_sentence(world.verify(), "expected the manifest", "sedmtl download")
     done(world.download("tau2019"))
     assert "fsdkaggle2018" not in done(world.verify()).stdout

@@ -76,7 +76,7 @@ def test_untouched_files_are_fine(manifest):
 
 
 @pytest.mark.usefixtures("manifest")
-def test_it_says_on_disk_what_it_said_in_memory(tmp_path):
+def test_the_manifest_on_disk_equals_the_one_in_memory(tmp_path):
     again = Manifest(CORPUS, tmp_path)
     assert again.entries(FIRST) == tuple(ENTRIES[:2])
     assert again.entries(SECOND) == tuple(ENTRIES[2:])
@@ -108,7 +108,7 @@ def test_a_truncated_file_is_not_here(manifest, tmp_path):
     assert not manifest.is_here(FIRST)
 
 
-def test_other_files_are_nobodys_business(manifest, tmp_path):
+def test_other_files_are_ignored(manifest, tmp_path):
     (tmp_path / "Tiny" / "notes.txt").write_text("mine")
     assert check(manifest) == []
 
@@ -122,13 +122,13 @@ def test_an_archive_that_was_never_unpacked_is_missing(tmp_path):
     assert not manifest.is_here(SECOND)
 
 
-def test_an_archive_that_was_published_anew_is_not_the_one_that_was_unpacked(manifest):
+def test_a_republished_archive_is_not_the_unpacked_one(manifest):
     anew = replace(FIRST, md5="3" * 32)
     assert manifest.entries(anew) is None
     assert not manifest.is_here(anew)
 
 
-def test_each_checked_file_is_told(manifest):
+def test_each_checked_file_is_reported(manifest):
     told = []
     manifest.check(FIRST, told.append)
     assert told == [1, 1]
@@ -167,7 +167,7 @@ def test_no_archive_is_lost_when_threads_add_at_once(tmp_path):
         ),
     ],
 )
-def test_a_file_that_is_no_manifest_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path, text):
     (tmp_path / "Tiny.manifest.json").write_text(text)
     with pytest.raises(SedmtlError, match=r"Tiny.manifest.json is no manifest of tiny.*move it"):
         Manifest(CORPUS, tmp_path)

@@ -53,7 +53,7 @@ def fetching(server, tmp_path):
     return Fetching(server, tmp_path)
 
 
-def test_a_file_comes_whole_in_one_answer_under_our_own_name(server, fetching):
+def test_a_file_arrives_whole_in_one_answer_under_its_own_name(server, fetching):
     assert fetching.run() is False
     assert fetching.part.read_bytes() == CONTENT
     assert sum(fetching.advances) == len(CONTENT)
@@ -63,7 +63,7 @@ def test_a_file_comes_whole_in_one_answer_under_our_own_name(server, fetching):
     assert "Range" not in headers
 
 
-def test_cut_connections_go_on_where_they_were_cut_and_nothing_comes_twice(server, fetching):
+def test_cut_connections_resume_and_nothing_is_sent_twice(server, fetching):
     server.replies = [Reply(cut_at=3000), Reply(cut_at=1), Reply(cut_at=0)]
     assert fetching.run() is True
     assert fetching.part.read_bytes() == CONTENT
@@ -81,13 +81,13 @@ def test_what_an_earlier_attempt_has_fetched_is_not_fetched_again(server, fetchi
     assert sum(fetching.advances) == server.n_sent == 6000
 
 
-def test_a_file_that_is_complete_is_not_asked_for(server, fetching):
+def test_a_complete_file_is_not_requested(server, fetching):
     fetching.part.write_bytes(CONTENT)
     fetching.run()
     assert server.requests == []
 
 
-def test_a_server_that_ignores_ranges_sends_all_and_that_is_what_is_kept(server, fetching):
+def test_a_server_that_ignores_ranges_sends_everything_which_is_kept(server, fetching):
     server.replies = [Reply(ignores_range=True)]
     fetching.part.write_bytes(b"x" * 4000)
     fetching.run()
@@ -95,7 +95,7 @@ def test_a_server_that_ignores_ranges_sends_all_and_that_is_what_is_kept(server,
     assert 4000 + sum(fetching.advances) == len(CONTENT)
 
 
-def test_an_answer_from_another_place_of_the_file_is_thrown_away(server, fetching):
+def test_an_answer_with_another_range_is_discarded(server, fetching):
     server.replies = [Reply(shift=10)]
     fetching.part.write_bytes(CONTENT[:4000])
     fetching.run()
@@ -104,7 +104,7 @@ def test_an_answer_from_another_place_of_the_file_is_thrown_away(server, fetchin
     assert "sends byte 4,010 where 4,000 was asked for" in fetching.reasons[0]
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(fetching):
+def test_a_part_longer_than_the_file_is_discarded(fetching):
     fetching.part.write_bytes(CONTENT + b"more")
     fetching.run()
     assert fetching.part.read_bytes() == CONTENT
@@ -121,7 +121,7 @@ def test_without_a_published_size_a_complete_part_is_recognised(server, tmp_path
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_answers_that_may_pass_are_tried_again(server, fetching, status):
+def test_temporary_refusals_are_retried(server, fetching, status):
     server.replies = [Reply(status=status)] * 3
     fetching.run()
     assert fetching.part.read_bytes() == CONTENT
@@ -153,7 +153,7 @@ def test_answers_that_may_pass_are_tried_again(server, fetching, status):
         ({}, 1),
     ],
 )
-def test_the_wait_that_a_server_asks_for_is_kept(headers, seconds):
+def test_the_wait_that_a_server_requests_is_respected(headers, seconds):
     made = Message()
     for key, value in headers.items():
         made[key] = value
@@ -167,14 +167,14 @@ def test_retry_after_comes_from_the_wire(server, fetching):
     assert fetching.waits == [42]
 
 
-def test_a_server_that_asks_for_hours_is_not_waited_for(server, fetching):
+def test_a_requested_wait_of_hours_is_not_respected(server, fetching):
     server.replies = [Reply(status=429, headers={"Retry-After": "7200"})]
     with pytest.raises(UnreachableError, match=r"429.*asks to wait 2 h 00 min"):
         fetching.run()
     assert fetching.waits == []
 
 
-def test_after_failures_in_a_row_it_gives_up_and_keeps_what_has_come(server, fetching):
+def test_after_failures_in_a_row_it_gives_up_and_keeps_received_bytes(server, fetching):
     server.replies = [Reply(cut_at=500), *[Reply(status=503)] * 50]
     with pytest.raises(UnreachableError, match=r"503.* 8 times in a row; the partial file is kept"):
         fetching.run()
@@ -182,7 +182,7 @@ def test_after_failures_in_a_row_it_gives_up_and_keeps_what_has_come(server, fet
     assert fetching.part.read_bytes() == CONTENT[:500]
 
 
-def test_answers_that_bring_something_are_not_counted_as_failures(server, fetching, monkeypatch):
+def test_answers_with_content_are_not_counted_as_failures(server, fetching, monkeypatch):
     monkeypatch.setattr(transfer, "PROGRESS_BYTES", 100)
     n_cuts = 3 * transfer.N_TRIES
     server.replies = [Reply(cut_at=100)] * n_cuts
@@ -200,7 +200,7 @@ def test_a_server_that_ignores_ranges_and_cuts_is_given_up(server, fetching, mon
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_refusal_is_not_asked_again(server, fetching, status):
+def test_a_refusal_is_not_retried(server, fetching, status):
     server.replies = [Reply(status=status)]
     with pytest.raises(SedmtlError, match=rf"{NAME}: the server answers {status}.*--mirror"):
         fetching.run()
@@ -231,7 +231,7 @@ def test_an_answer_without_length_is_checked_against_the_published_size(server, 
     assert server.ranges == [None, "bytes=6000-"]
 
 
-def test_where_nobody_listens_it_gives_up_with_the_reason(tmp_path):
+def test_without_a_server_it_gives_up_with_the_reason(tmp_path):
     with local_server() as gone:
         pass
     fetching = Fetching(gone, tmp_path)
@@ -240,7 +240,7 @@ def test_where_nobody_listens_it_gives_up_with_the_reason(tmp_path):
     assert len(fetching.waits) == transfer.N_TRIES - 1
 
 
-def test_a_server_that_falls_silent_is_left(server, fetching, monkeypatch):
+def test_a_server_that_falls_silent_is_disconnected(server, fetching, monkeypatch):
     monkeypatch.setattr(connection, "TIMEOUT_S", 0.1)
     heard = threading.Event()
     server.replies = [Reply(hold=heard.wait)]
@@ -250,7 +250,7 @@ def test_a_server_that_falls_silent_is_left(server, fetching, monkeypatch):
     assert "timed out" in fetching.reasons[0]
 
 
-def test_what_came_before_the_silence_is_kept(server, fetching, monkeypatch):
+def test_bytes_from_before_the_silence_are_kept(server, fetching, monkeypatch):
     monkeypatch.setattr(connection, "TIMEOUT_S", 0.1)
     heard = threading.Event()
     server.replies = [Reply(cut_at=4000, stall=heard.wait)]
@@ -300,7 +300,7 @@ def test_redirections_stay_within_https_or_on_the_host_of_a_mirror(url, to, refu
 
 
 @pytest.mark.parametrize("where", ["http://[", "//["])
-def test_a_redirection_to_no_address_is_one_sentence(server, fetching, where):
+def test_a_redirection_to_an_invalid_address_is_one_sentence(server, fetching, where):
     server.replies = [Reply(status=302, headers={"Location": where})]
     with pytest.raises(SedmtlError, match=r"^[ -~]*$") as caught:
         fetching.run()
@@ -322,7 +322,9 @@ def drop(monkeypatch):
 
 @pytest.mark.parametrize("first", [0, 1000], ids=["headers", "content"])
 @pytest.mark.parametrize("n_bytes", [10_000, None])
-def test_a_server_that_drips_is_left_and_what_came_is_kept(server, tmp_path, drop, first, n_bytes):
+def test_a_dripping_server_is_disconnected_and_its_bytes_are_kept(
+    server, tmp_path, drop, first, n_bytes
+):
     fetching = Fetching(server, tmp_path, n_bytes=n_bytes)
     server.replies = [Reply(drip=drop(first), states_length=False)]
     fetching.run()
@@ -357,13 +359,13 @@ def test_a_server_that_sends_enough_is_waited_for(server, fetching, drop, monkey
     ids=["seconds", "date", "range"],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [416, 503])
-def test_numbers_of_thousands_of_digits_are_no_numbers(server, fetching, headers, status):
+def test_numbers_of_thousands_of_digits_are_ignored(server, fetching, headers, status):
     server.replies = [Reply(status=status, headers=headers)] * 8
     with pytest.raises(UnreachableError, match=f"the server answers {status}"):
         fetching.run()
 
 
-def test_what_a_server_says_is_one_short_line():
+def test_a_servers_message_is_one_short_line():
     said = "Slow\r\ndown \nerror: all is lost " + 1000 * "."
     refusal = HTTPError("http://a/b", 503, said, Message(), None)
     shown = str(transfer._judge(refusal, "http://a/b"))
@@ -395,7 +397,7 @@ def test_the_certificate_of_a_server_is_checked(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is made of /dev/full")
-def test_a_full_disk_is_named_and_not_tried_again(fetching, monkeypatch):
+def test_a_full_disk_is_named_and_not_retried(fetching, monkeypatch):
     full = Path("/dev/full")
     monkeypatch.setattr("sedmtl.data.download.transfer.open_own", lambda _, mode: full.open(mode))
     with pytest.raises(SedmtlError, match=r"cannot write .*part: No space left on device"):
@@ -417,7 +419,7 @@ def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
         fetching.run()
 
 
-def test_the_caller_can_end_it_and_what_has_come_is_kept(fetching):
+def test_the_caller_can_stop_it_and_received_bytes_are_kept(fetching):
     def end(_):
         raise KeyboardInterrupt
 

@@ -65,13 +65,13 @@ def test_a_file_of_the_name_of_the_folder_is_a_file_in_it(unpacked, tmp_path):
     assert tree(tmp_path / "data" / "Corpus") == {"Corpus": b"x"}
 
 
-def test_a_file_that_is_there_is_replaced(unpacked, tmp_path):
+def test_an_existing_file_is_replaced(unpacked, tmp_path):
     for content in (b"a long first content", b"short"):
         unpacked(zipped({"x": content}))
     assert tree(tmp_path / "data" / "Corpus") == {"x": b"short"}
 
 
-def test_the_bytes_written_are_told(tmp_path):
+def test_the_bytes_written_are_reported(tmp_path):
     told = []
     (tmp_path / "archive.zip").write_bytes(zipped(FILES))
     unpack(tmp_path / "archive.zip", tmp_path / "out", ROOMY, told.append)
@@ -154,7 +154,7 @@ def test_two_files_of_one_name_are_refused(unpacked, tmp_path, second):
 # --- Limits --------------------------------------------------------------------------------------
 
 
-def test_a_bomb_is_refused_before_it_goes_off(unpacked, tmp_path):
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(unpacked, tmp_path):
     bomb = zipped({"zeros": bytes(10**7)})
     assert len(bomb) * unpacking.MAX_RATIO < 10**7
     with pytest.raises(SedmtlError, match=r"at most .* bytes from .*, found 10,000,000"):
@@ -162,7 +162,7 @@ def test_a_bomb_is_refused_before_it_goes_off(unpacked, tmp_path):
     assert_nothing_was_written(tmp_path)
 
 
-def test_tables_of_labels_are_no_bombs(unpacked):
+def test_tables_of_labels_are_not_taken_for_bombs(unpacked):
     rows = "".join(
         f"audio/park-oslo-{n}-{n % 7}-a.wav\tpark\toslo-{n % 50}\ta\n" for n in range(5000)
     )
@@ -179,7 +179,7 @@ def test_tables_of_labels_are_no_bombs(unpacked):
         (Limits(n_bytes=30, n_files=3), None),
     ],
 )
-def test_the_limits_are_the_last_that_pass(unpacked, tmp_path, limits, part):
+def test_the_limits_are_inclusive(unpacked, tmp_path, limits, part):
     archive = zipped(dict.fromkeys("abc", b"0123456789"))
     if part is None:
         assert len(unpacked(archive, limits)) == 3
@@ -253,6 +253,6 @@ def test_a_folder_where_a_file_should_be_is_named(unpacked, tmp_path):
         unpacked(zipped(FILES))
 
 
-def test_an_archive_that_is_not_there_is_named(tmp_path):
+def test_a_missing_archive_is_named(tmp_path):
     with pytest.raises(SedmtlError, match=r"cannot unpack .*gone.zip: No such file"):
         unpack(tmp_path / "gone.zip", tmp_path / "out", ROOMY, lambda _: None)

@@ -34,7 +34,7 @@ def refused(path, *parts, kind=None, **settings):
 
 @pytest.mark.parametrize(("kind", "name"), [("onnx", "ONNX"), ("tflite", "TensorFlow Lite")])
 @pytest.mark.parametrize("content", [b"", b"no model at all", b"\0" * 64])
-def test_a_file_that_is_no_model_is_refused(tmp_path, kind, name, content):
+def test_a_file_that_is_not_a_model_is_refused(tmp_path, kind, name, content):
     path = tmp_path / f"e.{kind}"
     path.write_bytes(content)
     refused(path, f"{path} is no {name} model")
@@ -67,13 +67,13 @@ def test_an_output_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
     refused(write_tflite(tmp_path / "e.tflite"), "no output 'x'", "twice, vectors", output="x")
 
 
-def test_of_several_outputs_one_is_asked_for(tmp_path):
+def test_one_of_several_outputs_must_be_chosen(tmp_path):
     path = write_onnx(tmp_path / "e.onnx", outputs=("vectors", "levels"))
     refused(path, "2 outputs (vectors, levels)", "features.encoder.output")
     assert opened(path, output="levels").card.n_dims == 400
 
 
-def test_what_the_file_does_not_say_is_asked_for_by_its_key(tmp_path):
+def test_missing_metadata_are_requested_by_key(tmp_path):
     path = write_onnx(tmp_path / "e.onnx", "N")
     refused(path, "features.encoder.window_s")
     refused(path, "features.encoder.sample_rate", sample_rate=None)
@@ -89,7 +89,7 @@ def test_axes_that_cannot_be_filled_are_shown(tmp_path):
     refused(path, "should be a waveform", "(?, 2000, ?, ?)")
 
 
-def test_operators_that_are_none_of_onnx_are_refused(tmp_path):
+def test_operators_outside_onnx_are_refused(tmp_path):
     refused(write_onnx(tmp_path / "e.onnx", domain="my.own"), "the operator Abs of my.own")
 
 
@@ -124,7 +124,7 @@ def test_an_encoder_that_gives_nan_is_refused_and_one_that_overflows_says_what_t
     assert opened(path, dtype="float32").rounding == 0
 
 
-def test_silence_that_gives_no_numbers_is_found_at_opening(tmp_path):
+def test_silence_that_gives_nan_is_found_at_opening(tmp_path):
     refused(write_onnx(tmp_path / "e.onnx", kind="logarithm"), "NaN or infinity for silence")
 
 
@@ -136,7 +136,7 @@ def test_a_hop_is_a_sample_at_least_and_a_window_at_most(tmp_path):
         )
 
 
-def test_a_name_of_the_file_is_listed_once(tmp_path):
+def test_a_name_in_the_file_is_listed_once(tmp_path):
     with pytest.raises(SedmtlError) as caught:
         opened(write_onnx(tmp_path / "e.onnx"), output="vector")
     assert str(caught.value).partition("here: ")[2] == "vectors, levels, frames"
@@ -147,7 +147,7 @@ def test_clips_of_a_lower_rate_than_the_encoders_are_refused(tmp_path):
         opened(write_onnx(tmp_path / "e.onnx")).check_rate(4_000)
 
 
-def test_another_file_than_a_runs_is_refused_with_where_its_own_was(tmp_path):
+def test_a_file_other_than_the_runs_is_refused_with_the_runs_path(tmp_path):
     known = opened(write_onnx(tmp_path / "known.onnx")).card
     moved = (tmp_path / "known.onnx").rename(tmp_path / "moved.onnx")
     assert Encoder.reopen(known, moved).card.is_same(known)
@@ -161,7 +161,7 @@ def test_a_hop_that_is_no_multiple_of_a_frame_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
-def test_a_gpu_is_asked_for_where_onnxruntime_has_one(tmp_path, monkeypatch, on_gpu):
+def test_a_gpu_is_used_if_onnxruntime_has_one(tmp_path, monkeypatch, on_gpu):
     available = ["TensorrtExecutionProvider", "CUDAExecutionProvider"] * on_gpu
     asked, new_session = [], onnxruntime.InferenceSession
 
@@ -234,7 +234,7 @@ def _tensor(values):
 
 
 @pytest.mark.parametrize("shape", [("B", 1, "T", 16), ("B", 16, "T"), (1, "T", 16, 1)])
-def test_a_log_mel_goes_in_as_the_input_lies(tmp_path, shape):
+def test_a_log_mel_is_fed_in_the_inputs_layout(tmp_path, shape):
     """The encoder averages over time, so its vector shows which axis was taken as time."""
     time = shape.index("T")
     axes = onnx.numpy_helper.from_array(np.array([time]), "axes")

@@ -105,14 +105,14 @@ def test_the_middle_frames_of_overlapping_windows_are_those_of_windows_that_touc
     np.testing.assert_allclose(overlapping.frames(NOISE, RATE), wanted, rtol=1e-5, atol=1e-4)
 
 
-def test_a_clip_that_ends_within_a_frame_has_it(tmp_path):
+def test_a_frame_that_extends_beyond_the_clip_is_included(tmp_path):
     encoder = opened(write_onnx(tmp_path / "e.onnx"))
     frames = encoder.frames(NOISE[:1_001], RATE)
     assert len(frames) == encoder.card.n_frames(1_001 / RATE) == 3
     assert frames[-1].any()
 
 
-def test_an_inner_tensor_can_be_asked_for(tmp_path):
+def test_an_inner_tensor_can_be_requested(tmp_path):
     encoder = opened(write_onnx(tmp_path / "e.onnx", 400), output="levels", dtype="float32")
     np.testing.assert_array_equal(encoder.frames(NOISE, RATE), np.abs(NOISE.reshape(-1, N_STEP)))
 
@@ -137,7 +137,7 @@ def test_float16_keeps_frames_to_half_a_step_of_it(tmp_path):
     assert 0 < stored.rounding < 2.0**-11
 
 
-def test_what_a_file_says_of_itself_need_not_be_said_again(tmp_path):
+def test_metadata_of_a_file_need_not_be_repeated(tmp_path):
     stated = {"sample_rate": "8000", "window_s": "0.1", "licence": "its own"}
     path = write_onnx(tmp_path / "e.onnx", "N", metadata=stated)
     card = Encoder.open(EncoderFile(onnx=path), path).card
@@ -193,7 +193,7 @@ def test_embed_writes_the_vectors_of_recordings_and_names_what_it_cannot_read(tm
     )
 
 
-def test_the_file_of_an_interrupted_or_empty_embed_is_not_there(tmp_path, monkeypatch):
+def test_an_interrupted_or_empty_embed_leaves_no_file(tmp_path, monkeypatch):
     project = Project(tmp_path)
     write_noise(tmp_path / "a.wav", 1, 1.0)
     (tmp_path / "data.yaml").write_text("")
@@ -249,7 +249,7 @@ def test_parquet_has_a_row_for_each_vector(tmp_path):
     assert parquet.ParquetFile(tmp_path / "v.parquet").num_row_groups == 2
 
 
-def test_litert_says_nothing_on_stderr(tmp_path):
+def test_litert_prints_nothing_on_stderr(tmp_path):
     path = write_tflite(tmp_path / "e.tflite")
     code = (
         "import pathlib, sys; from sedmtl.config import EncoderFile\n"
@@ -275,7 +275,7 @@ def test_a_file_of_an_option_is_named_with_the_option(tmp_path, one_sentence):
     one_sentence(predicting, f"--encoder: cannot read {missing}")
 
 
-def test_embed_says_what_it_needs(tmp_path, one_sentence):
+def test_embed_says_what_is_missing(tmp_path, one_sentence):
     project = Project(tmp_path)
     (tmp_path / "data.yaml").write_text("")
     write_noise(tmp_path / "a.wav", 1, 1.0)
@@ -324,7 +324,7 @@ def test_an_encoder_is_tried_before_audio_is_read(made, one_sentence, monkeypatc
     one_sentence(made.run("features"), "louder.onnx gives NaN or infinity")
 
 
-def test_frames_that_are_no_numbers_are_refused_with_the_mixture(made, one_sentence, monkeypatch):
+def test_frames_that_are_nan_are_refused_with_the_mixture(made, one_sentence, monkeypatch):
     features_of(made).unlink()
     give, asked = encoder.vectors_of, []
 
@@ -345,7 +345,7 @@ def test_bytes_of_a_store_do_not_depend_on_the_workers(made, template):
     assert features_of(made).read_bytes() == features_of(template).read_bytes()
 
 
-def test_interrupted_frames_go_on_where_they_were(made, template, monkeypatch):
+def test_interrupted_frames_resume(made, template, monkeypatch):
     features_of(made).unlink()
     make, asked = extraction.features_of, []
 
@@ -376,7 +376,7 @@ def test_the_log_mel_is_the_same_with_an_encoder_and_without(made):
         assert "encoder" not in store.attributes
 
 
-def test_another_file_or_setting_makes_the_store_again_and_another_name_or_licence_does_not(made):
+def test_another_file_or_setting_rebuilds_the_store_and_another_name_or_licence_does_not(made):
     before = features_of(made).stat().st_mtime_ns
     moved = (made.folder / "e.onnx").rename(made.folder / "moved.onnx")
     name_encoder(made, moved, licence="another text")
@@ -390,7 +390,7 @@ def test_another_file_or_setting_makes_the_store_again_and_another_name_or_licen
     assert "rebuilding it" in run(made, "features").stderr
 
 
-def test_the_cost_the_licence_and_the_loss_are_said_first(made):
+def test_the_cost_the_licence_and_the_loss_are_printed_first(made):
     features_of(made).unlink()
     said = run(made, "features").stderr
     assert "licence: for tests" in said

@@ -183,7 +183,9 @@ def rows_of(project, tmp_path, *arguments):
     return json.loads((tmp_path / "rows.json").read_text())["rows"], result.stdout
 
 
-def test_localisation_is_measured_of_the_honest_network_alone(crossvalidated, tmp_path):
+def test_localisation_is_measured_for_the_validation_selected_network_only(
+    crossvalidated, tmp_path
+):
     (honest, paper), _ = rows_of(crossvalidated, tmp_path)
     for key in ("psds1", "psds2", "collar_f1_macro", "segment_f1_micro", "frame_ap_micro"):
         assert 0 <= honest[key] <= 1
@@ -210,7 +212,7 @@ def test_the_stored_frame_scores_are_those_of_the_network(trained):
     assert list(scores.name) == names
 
 
-def test_every_class_has_a_line_when_asked(crossvalidated, tmp_path):
+def test_every_class_has_a_line_on_request(crossvalidated, tmp_path):
     (honest, _), plain = rows_of(crossvalidated, tmp_path)
     _, table = rows_of(crossvalidated, tmp_path, "--per-class")
     assert "onsets: classes" not in plain
@@ -228,7 +230,7 @@ def test_the_curves_are_drawn(crossvalidated, tmp_path):
     assert min(imread(picture).shape[:2]) > 500
 
 
-def test_what_was_measured_is_not_measured_again(crossvalidated, tmp_path, monkeypatch):
+def test_measurements_are_not_repeated(crossvalidated, tmp_path, monkeypatch):
     rows_of(crossvalidated, tmp_path)
     calls = []
     monkeypatch.setattr(

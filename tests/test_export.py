@@ -135,7 +135,7 @@ def test_onnxruntime_scores_as_the_detector_does(card):
     assert np.abs(found[0] - found[2]).max() > 0.01, "noise and silence should differ"
 
 
-def test_export_says_nothing_but_the_path(written):
+def test_export_prints_only_the_path(written):
     result, folder = written
     assert result.stdout == f"{folder / 'detector.onnx'}\n"
     assert result.stderr == ""
@@ -152,7 +152,7 @@ def test_there_is_one_file_and_it_is_valid(written):
     assert not batch.dim_value
 
 
-def test_the_decoder_stays_behind(trained, written):
+def test_the_decoder_is_not_exported(trained, written):
     _, network = load_model(trained.work / "runs" / RUN)
     names = {each.name for each in onnx.load(written[1] / "detector.onnx").graph.initializer}
     assert any("encoder" in name for name in names)
@@ -174,7 +174,7 @@ def test_by_default_the_same_bytes_are_written_into_the_run_folder(trained, writ
     assert path.read_bytes() == (written[1] / "detector.onnx").read_bytes()
 
 
-def test_the_metadata_hold_what_the_scores_mean(trained, written):
+def test_the_metadata_explain_the_scores(trained, written):
     card, _ = load_model(trained.work / "runs" / RUN)
     facts = facts_of(open_graph((written[1] / "detector.onnx").read_bytes()))
     assert facts["run"] == RUN
@@ -243,19 +243,17 @@ def test_only_a_finished_run_is_exported(project: Project, trained, one_sentence
     one_sentence(project.run("export", name), *parts)
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(
-    trained, tmp_path, one_sentence, monkeypatch
-):
+def test_an_unwritable_path_is_one_sentence(trained, tmp_path, one_sentence, monkeypatch):
     monkeypatch.setattr("sedmtl.inference.onnx.build_graph", lambda *_: b"")
     (tmp_path / "file").touch()
     one_sentence(trained.run("export", RUN, "--out", tmp_path / "file" / "x.onnx"), "cannot write")
 
 
-def test_the_extras_are_imported_only_when_they_are_asked_for(process):
+def test_the_extras_are_imported_only_on_demand(process):
     assert process[2] == []
 
 
-def test_a_runs_own_encoder_is_a_file_that_features_take(tmp_path):
+def test_a_runs_own_encoder_is_a_file_that_features_accepts(tmp_path):
     card = card_of("pooled")
     network = network_of(card)
     detector = Detector(card, network)  # first: changes the weights' layout

@@ -163,7 +163,7 @@ def test_the_log_mel_that_an_encoder_takes_is_in_the_file(tmp_path, shape, logme
     np.testing.assert_allclose(clip, wanted, atol=1e-4)
 
 
-def test_of_an_encoder_of_another_rate_the_waveform_is_at_the_encoders(tmp_path):
+def test_with_an_encoder_of_another_rate_the_waveform_has_the_encoders_rate(tmp_path):
     encoder = opened(write_onnx(tmp_path / "e.onnx", 400), licence="for tests")
     card = card_of("probe", encoder, rate=16_000)
     network = network_of(card)
@@ -184,7 +184,7 @@ def test_of_an_encoder_of_another_rate_the_waveform_is_at_the_encoders(tmp_path)
 
 
 @pytest.mark.parametrize("model", ["probe", "pooled"])
-def test_without_the_encoder_frames_come_in(tmp_path, model):
+def test_without_the_encoder_the_input_is_its_frames(tmp_path, model):
     encoder = opened(write_tflite(tmp_path / "e.tflite"))
     card = card_of(model, encoder, **({} if model == "probe" else {"join_frames": True}))
     network = network_of(card)

@@ -86,7 +86,7 @@ def test_the_log_mel_is_scipys_of_the_stored_mixture(template):
     assert abs(np.median(logmel - expected)) < 3e-6
 
 
-def test_what_is_known_of_the_clips_is_handed_on(template):
+def test_facts_about_the_clips_are_passed_on(template):
     with open_mixtures(template) as mixtures, open_features(template) as features:
         assert features.classes == mixtures.classes
         before, after = mixtures.clips, features.clips
@@ -134,7 +134,7 @@ def test_a_second_run_does_nothing(made, monkeypatch):
     assert feature_path(made).stat().st_mtime_ns == before
 
 
-def test_changed_mixtures_are_noticed(made, tmp_path):
+def test_changed_mixtures_are_detected(made, tmp_path):
     configure(made, "mixing", seed=1)
     before = feature_path(made).read_bytes()
     run(made, "mix")
@@ -151,7 +151,7 @@ def test_changed_mixtures_are_noticed(made, tmp_path):
     ("change", "shape"),
     [({"n_mels": 8}, (N_FRAMES, 8)), ({"hop": 256}, (62, 16)), ({"f_max": 3_000}, (N_FRAMES, 16))],
 )
-def test_changed_settings_make_the_features_again(made, change, shape):
+def test_changed_settings_rebuild_the_features(made, change, shape):
     before = feature_path(made).read_bytes()
     configure(made, "features", **change)
     run(made, "features")
@@ -160,7 +160,7 @@ def test_changed_settings_make_the_features_again(made, change, shape):
         assert features.row_shape == shape
 
 
-def test_interrupted_features_go_on_where_they_were(made, monkeypatch):
+def test_interrupted_features_resume(made, monkeypatch):
     whole = feature_path(made).read_bytes()
     shutil.rmtree(made.work / "features")
     rows_made, make = [], features_stage.features_of
@@ -226,7 +226,7 @@ def test_an_snr_that_was_not_mixed_is_named_with_those_that_were(made, one_sente
     one_sentence(result, "no store 'snr_21'", "mixtures", "Known here: snr_0, snr_20")
 
 
-def test_nothing_to_make_features_of_is_one_sentence(project, one_sentence):
+def test_without_mixtures_and_clips_features_is_one_sentence(project, one_sentence):
     one_sentence(project.run("features"), "no store in", "sedmtl mix", "corpus.clips")
     one_sentence(project.run("features", "--snr", 20), "no store in", "sedmtl mix")
 
@@ -237,7 +237,7 @@ def test_more_mel_bins_than_the_window_resolves_are_refused(made, one_sentence):
 
 
 @pytest.mark.parametrize("damage", ["schema", "text", "truncated"])
-def test_mixtures_that_are_no_store_are_refused(made, one_sentence, damage):
+def test_mixtures_that_are_not_a_store_are_refused(made, one_sentence, damage):
     path = made.work / "mixtures" / "snr_20.h5"
     if damage == "text":
         path.write_text("no store")
@@ -249,7 +249,7 @@ def test_mixtures_that_are_no_store_are_refused(made, one_sentence, damage):
     one_sentence(made.run("features", "--snr", 20), "snr_20.h5", "it with 'sedmtl mix'")
 
 
-def test_a_setting_without_effect_on_the_mixtures_is_taken_note_of(made):
+def test_a_setting_without_effect_on_the_mixtures_is_recorded(made):
     """Nothing is rebuilt or refused: `overlap` with fixed onsets that lie apart."""
     configure(made, "mixing", overlap=True)
     before = feature_path(made).stat().st_mtime_ns

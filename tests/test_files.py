@@ -29,7 +29,7 @@ def test_an_old_file_is_replaced(tmp_path):
     assert (tmp_path / "x").read_text() == "short"
 
 
-def test_an_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
+def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
     write_text(tmp_path / "x", "old")
 
     def interrupt(*_):
@@ -75,7 +75,7 @@ def target(tmp_path):
 
 
 @pytest.mark.parametrize("found", ["a link", "a pipe"])
-def test_what_is_no_file_is_not_written_to(tmp_path, target, found):
+def test_only_regular_files_are_written_to(tmp_path, target, found):
     PLANTS[found](tmp_path / "x", target)
     with pytest.raises(SedmtlError, match=rf"cannot write .*x: expected a file, found {found}"):
         write_text(tmp_path / "x", "new")
@@ -83,7 +83,7 @@ def test_what_is_no_file_is_not_written_to(tmp_path, target, found):
 
 
 @pytest.mark.parametrize("found", PLANTS)
-def test_what_is_no_file_of_ours_is_not_taken_for_the_unfinished_one(tmp_path, target, found):
+def test_foreign_files_are_not_taken_for_the_unfinished_one(tmp_path, target, found):
     write_text(tmp_path / "x", "old")
     PLANTS[found](tmp_path / ".x.part", target)
     with pytest.raises(SedmtlError, match=rf"cannot write .*x: expected a file, found .*{found}"):
@@ -92,7 +92,7 @@ def test_what_is_no_file_of_ours_is_not_taken_for_the_unfinished_one(tmp_path, t
     assert (tmp_path / "x").read_text() == "old"
 
 
-def test_a_file_that_another_process_does_not_let_go_of_is_named(tmp_path, monkeypatch):
+def test_a_file_that_another_process_keeps_locked_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("sedmtl.runtime.atomic.PATIENCE_S", 0)
     with (tmp_path / ".x.part").open("ab") as held:
         lock_descriptor(held.fileno())
@@ -102,7 +102,7 @@ def test_a_file_that_another_process_does_not_let_go_of_is_named(tmp_path, monke
 
 
 @pytest.mark.parametrize("found", ["a link", "a second name"])
-def test_what_is_opened_to_be_emptied_keeps_its_content_unless_it_is_ours(tmp_path, target, found):
+def test_a_file_opened_for_truncation_keeps_its_content_unless_it_is_ours(tmp_path, target, found):
     PLANTS[found](tmp_path / "x", target)
     with pytest.raises(OSError, match="expected a file"):
         open_own(tmp_path / "x", "wb")
@@ -119,7 +119,7 @@ def test_reading_follows_links_and_does_not_wait_for_pipes(tmp_path, target):
         read_text(tmp_path / "pipe")
 
 
-def test_of_two_that_write_one_file_each_writes_it_whole(tmp_path):
+def test_two_writers_of_one_file_each_write_it_whole(tmp_path):
     texts = ["a" * 50_000, "b" * 70_000]
     write_text(tmp_path / "x", texts[0])
 
@@ -145,14 +145,14 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path):
         write_text(tmp_path / "plan", "text")
 
 
-def test_a_file_is_removed_and_one_that_is_not_there_is_no_error(tmp_path):
+def test_a_file_is_removed_and_a_missing_one_is_no_error(tmp_path):
     (tmp_path / "a.txt").write_text("a")
     for _ in range(2):
         remove_file(tmp_path / "a.txt")
         assert not (tmp_path / "a.txt").exists()
 
 
-def test_what_cannot_be_removed_is_named(tmp_path):
+def test_a_path_that_cannot_be_removed_is_named(tmp_path):
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(SedmtlError, match=r"cannot remove .*a\.txt"):
         remove_file(tmp_path / "a.txt")

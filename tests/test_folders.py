@@ -65,7 +65,7 @@ def test_no_folder_has_no_entries_and_a_locked_one_is_an_error(tmp_path, lock):
             ask(tmp_path / "locked")
 
 
-def test_predict_lists_an_unreadable_folder_and_does_the_rest(
+def test_predict_lists_an_unreadable_folder_and_processes_the_rest(
     trained, tmp_path, lock, one_sentence
 ):
     sounds = tmp_path / "in"
@@ -81,7 +81,7 @@ def test_predict_lists_an_unreadable_folder_and_does_the_rest(
 
 
 @pytest.mark.parametrize("locked", ["events/tone_300", "events/tone_300/more", "scenes", "events"])
-def test_mix_does_not_leave_out_what_it_cannot_read(project, lock, one_sentence, locked):
+def test_mix_does_not_skip_unreadable_folders(project, lock, one_sentence, locked):
     write_noise(project.folder / "events" / "tone_300" / "more" / "x.wav", 0, 1.0)
     lock(project.folder / locked)
     one_sentence(project.run("mix"), f"cannot read the folder {project.folder / locked}")
@@ -90,13 +90,13 @@ def test_mix_does_not_leave_out_what_it_cannot_read(project, lock, one_sentence,
 
 @pytest.mark.parametrize("command", ["eval", "report"])
 @pytest.mark.parametrize("locked", ["runs", f"runs/{RUN}"])
-def test_an_unreadable_run_is_no_missing_run(trained, lock, one_sentence, command, locked):
+def test_an_unreadable_run_is_not_called_missing(trained, lock, one_sentence, command, locked):
     lock(trained.work / locked)
     one_sentence(trained.run(command), f"cannot read the folder {trained.work / locked}")
 
 
 @pytest.mark.parametrize("locked", ["mixtures", "features", f"runs/{RUN}"])
-def test_check_does_not_pass_over_what_it_cannot_read(trained, lock, one_sentence, locked):
+def test_check_does_not_skip_unreadable_folders(trained, lock, one_sentence, locked):
     lock(trained.work / locked)
     result = invoke(["check", str(trained.work)])
     one_sentence(result, "1 unreadable of 3: see above")

@@ -27,7 +27,7 @@ def none_of(groups):
     return np.zeros(len(groups), np.uint8)
 
 
-def test_recordings_that_are_added_move_none_of_the_old_ones():
+def test_added_recordings_move_none_of_the_old_ones():
     names = [f"{n}.wav" for n in range(200)]
     before = dict(zip(names[:50], folds_by_name(names[:50], 4, 0), strict=True))
     after = dict(zip(names[::-1], folds_by_name(names[::-1], 4, 0), strict=True))
@@ -68,7 +68,7 @@ def test_balanced_folds_leave_known_ones_and_fill_what_they_lack():
     assert np.ptp(np.bincount(fold)[2:]) <= 4
 
 
-def test_the_order_of_rows_decides_nothing():
+def test_the_order_of_rows_does_not_matter():
     target, groups = corpus()
     forth = balanced_folds(target, groups, 4, none_of(groups))
     back = balanced_folds(target[::-1], groups[::-1], 4, none_of(groups))

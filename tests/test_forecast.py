@@ -54,7 +54,7 @@ def test_a_dry_run_trains_nothing_and_names_every_network(featured):
     assert not (featured.work / "runs").exists()
 
 
-def test_finished_runs_are_not_to_be_paid_again(featured):
+def test_finished_runs_cost_nothing(featured):
     assert featured.run("train", "--fold", 1, *SMALL).exit_code == 0
     result = featured.run("train", "--fold", 1, "--fold", 2, "--dry-run", *SMALL)
     assert "1 of 2 runs" in result.stdout.splitlines()[-1]
@@ -62,7 +62,7 @@ def test_finished_runs_are_not_to_be_paid_again(featured):
     assert done.stdout.splitlines()[-1] == "total: 0 of 1 runs, 0 s"
 
 
-def test_more_epochs_of_a_finished_run_are_paid_by_the_epoch(featured):
+def test_more_epochs_of_a_finished_run_cost_only_these(featured):
     more = ("--width", 2, "--epochs", 5, "--precision", "float32")
     result = featured.run("train", "--fold", 1, "--dry-run", *more)
     assert "1 of 1 runs" in result.stdout.splitlines()[-1]
@@ -81,7 +81,7 @@ def epochs_left(featured, *folds, run_name=None, force=False):
     return [each.n_epochs_left for each in forecasts]
 
 
-def test_what_is_thrown_away_is_paid_again(featured):
+def test_discarded_runs_cost_their_full_time(featured):
     assert featured.run("train", "--fold", 3, *SMALL).exit_code == 0
     assert epochs_left(featured, 3, 4) == [0, 2]
     assert epochs_left(featured, 3, 4, force=True) == [2, 2]
@@ -100,7 +100,7 @@ def test_a_grid_has_no_single_name(featured):
 
 
 @pytest.mark.parametrize("epoch", ["null", "1e999", "-7", "9" * 400])
-def test_broken_records_make_no_broken_forecast(featured, epoch):
+def test_broken_records_do_not_break_the_forecast(featured, epoch):
     run = featured.work / "runs" / "broken"
     run.mkdir(parents=True, exist_ok=True)
     (run / "metrics.jsonl").write_text(f'{{"epoch": {epoch}}}\n')
@@ -108,7 +108,7 @@ def test_broken_records_make_no_broken_forecast(featured, epoch):
     assert n_left == (0 if epoch[0] == "9" else 2)
 
 
-def test_costs_add_up_and_are_shared_by_what_runs_at_once(monkeypatch):
+def test_costs_add_up_and_are_shared_by_parallel_runs(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr("sedmtl.training.grid.forecast.free_bytes", lambda _: 1)
     forecasts = [left("2apae", 50, 7200), left("2apae", 0, 0), left("gap", 10, 1200)]
@@ -154,7 +154,7 @@ def test_memory_grows_with_the_clips_their_frames_and_the_network():
     assert long.window_bytes == pytest.approx(2 * small.window_bytes, rel=0.15)
 
 
-def test_an_epoch_takes_its_clips_times_what_one_takes():
+def test_an_epoch_takes_its_clips_times_the_time_of_one():
     config = TrainConfig.of({"data": "snr_20", "fold": 1})
     assert Cost(0.5, 0.1, 0, 0).epoch_s(config, LOAD) == pytest.approx(100 * 0.5 + 50 * 0.1)
     assert cost_of().train_s > 0
@@ -188,7 +188,7 @@ def test_a_store_that_stays_on_the_gpu_leaves_less_for_a_batch(monkeypatch):
     assert asked[1:] == [store_bytes, 50_000]
 
 
-def test_what_stays_on_a_gpu_is_all_that_a_run_reads_of_its_store():
+def test_a_gpu_keeps_all_that_a_run_reads_of_its_store():
     """150 clips of 60 x 16 float32; likewise without the scene; 3 classes alone in float16."""
     logmel, times = 150 * 60 * 16 * 4, 150 * 60
 
@@ -220,7 +220,7 @@ def test_a_dry_run_of_a_fitted_batch_has_the_memory_of_its_parts(featured, monke
     assert "use --batch-size auto" not in fitted.stdout
 
 
-def test_a_run_in_parts_says_so_is_recorded_and_goes_on_in_the_same_parts(
+def test_a_run_in_parts_reports_and_records_them_and_resumes_in_the_same_parts(
     featured, monkeypatch, one_sentence
 ):
     command = ("train", "--fold", 2, "--name", "parts", "--batch-size", "auto", *SMALL)

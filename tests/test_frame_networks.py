@@ -53,7 +53,7 @@ def test_scores_keep_their_time(rate_hz):
 
 @pytest.mark.parametrize("n_pooled", [1, 2])
 @pytest.mark.parametrize("rate_hz", OF_TIME.values())
-def test_what_is_constant_over_time_stays(rate_hz, n_pooled):
+def test_constants_over_time_stay_constant(rate_hz, n_pooled):
     ones = torch.ones(1, 2, round(rate_hz))
     found = input_of(rate_hz).resample(ones, 61 // n_pooled, n_pooled)
     torch.testing.assert_close(found, torch.ones(1, 2, 61 // n_pooled))
@@ -103,7 +103,7 @@ def test_the_attention_of_a_maximum_is_at_its_frame_wherever_it_is(name, rate_hz
     assert (found - centres).abs().max() <= max(1 / rate_hz, 2 * LOGMEL.hop_s)
 
 
-def test_the_attention_of_classes_that_are_nowhere_is_a_number():
+def test_the_attention_of_absent_classes_is_finite():
     network = build_model("probe", 3, 61, 16, frames=input_of(4.0), time_pooling="linear")
     torch.nn.init.constant_(network.head.layer.bias, -1e3)
     assert network.eval()(torch.zeros(2, 4, 5)).time_attention.isfinite().all()
@@ -120,7 +120,7 @@ def test_mean_and_maximum_are_those_of_the_presences():
         torch.testing.assert_close(network(frames).clip, expected)
 
 
-def test_a_dimension_that_did_not_vary_in_training_has_no_say_in_a_probe():
+def test_a_dimension_that_was_constant_in_training_does_not_affect_a_probe():
     network = build_model("probe", 2, 61, 16, frames=input_of(4.0), dropout=0.0)
     frames = torch.randn(8, 4, 5, generator=torch.Generator().manual_seed(0))
     frames[..., 2] = 0
@@ -137,7 +137,7 @@ def test_a_dimension_that_did_not_vary_in_training_has_no_say_in_a_probe():
 
 @pytest.mark.parametrize("name", ["pooled", "crnn"])
 @pytest.mark.parametrize("pooling", ["local", "attention"])
-def test_joined_frames_have_a_say(name, pooling):
+def test_joined_frames_affect_the_scores(name, pooling):
     torch.manual_seed(0)
     options = {"join_frames": True, "time_pooling": pooling, "dropout": 0.0}
     network = build_model(name, 3, 61, 16, width=2, frames=input_of(4.0), **options)
@@ -149,7 +149,7 @@ def test_joined_frames_have_a_say(name, pooling):
 
 
 @pytest.mark.parametrize("name", ["pooled", "crnn"])
-def test_a_network_that_joins_nothing_is_as_it_was(name):
+def test_a_network_without_joined_frames_is_unchanged(name):
     settings = read_settings({"model": name})
     assert "join_frames" not in plain_settings(settings)
     assert settings.inputs == ("logmel",)
@@ -214,7 +214,7 @@ RUNS = ("probe_clips_fold1_alpha0_seed0", "gru_clips_fold1_alpha0_seed0",
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_prediction_meets_the_numbers_that_training_met(framed, run):
+def test_prediction_gets_the_same_frames_as_training(framed, run):
     detector = Detector.load(framed.work / "runs" / run, encoder=framed.folder / "encoder.onnx")
     scores = read_scores(framed.work / "runs" / run / "scores.h5")
     with Store(framed.work / "features" / "clips.h5", "logmel", "frames") as store:
@@ -339,7 +339,7 @@ def test_a_run_is_tied_to_the_frames_that_it_learned_from(framed):
     assert len({each["frames_digest"] for each in settings}) == 1
 
 
-def test_a_store_without_frames_is_told_what_it_lacks(tmp_path, one_sentence):
+def test_a_store_without_frames_is_refused_with_what_it_lacks(tmp_path, one_sentence):
     project = write_clips(tmp_path)
     without = DATA_YAML.partition(",\n           encoder")[0] + "}\n"
     (tmp_path / "data.yaml").write_text(without)

@@ -100,7 +100,7 @@ def test_classes_in_another_order_have_the_same_scores(model):
     torch.testing.assert_close(found.frame, expected.frame[:, order])
 
 
-def test_known_classes_keep_their_heads_and_new_ones_begin_anew():
+def test_known_classes_keep_their_weights_and_new_ones_start_fresh():
     theirs, ours = ("a", "b", "c"), ("new", "c", "a")
     _, start = start_of("pooled", theirs)
     network = begun(start, ours)
@@ -125,7 +125,7 @@ def heads_of(names, classes, scenes):
     return {name: build_head(name, settings, sizes) for name in names}, sizes
 
 
-def test_heads_of_the_same_tasks_are_taken_and_others_say_why_not(capfd):
+def test_heads_of_the_same_tasks_are_adopted_and_others_say_why_not(capfd):
     theirs, ours, scenes = ("a", "b", "c"), ("new", "c", "a"), ("park", "street")
     network, start = start_of("pooled", theirs)
     given, _ = heads_of(("separate", "count", "scene"), theirs, scenes)
@@ -193,7 +193,7 @@ def test_a_frozen_encoder_is_that_of_the_run_to_the_bit_and_the_rest_learns(taug
         assert torch.equal(network(x).encoded, parent(x).encoded)
 
 
-def test_without_freezing_the_encoder_learns_from_where_it_was(taught):
+def test_without_freezing_the_encoder_continues_to_learn(taught):
     run = child(taught, "tuned")
     (card, network), (parent_card, parent) = map(load_model, (run, run.with_name("parent")))
     key = next(key for key in parent.state_dict() if key.startswith("encoder."))
@@ -237,7 +237,7 @@ def test_a_run_is_the_same_by_name_by_path_and_from_python(taught, monkeypatch):
     assert parent_of(Path("elsewhere/parent"), Path("work")) == "elsewhere/parent"
 
 
-def test_a_run_begins_with_the_heads_of_the_other(taught):
+def test_a_run_starts_with_the_heads_of_the_other(taught):
     counting = ("train", "--fold", 1, "--epochs", 1, "--name", "counting", "--task", "count")
     assert taught.run(*counting, *SMALL).exit_code == 0
     values = {"data": "snr_20", "fold": 1, "model": "pooled", "alpha": 0, "width": 2}
@@ -251,7 +251,7 @@ def test_a_run_begins_with_the_heads_of_the_other(taught):
         assert torch.equal(tensor, learned[key])
 
 
-def test_a_run_goes_on_exactly_and_without_the_run_that_it_began_from(taught):
+def test_a_run_resumes_exactly_and_without_its_source_run(taught):
     whole = child(taught, "whole", "--freeze-encoder", epochs=2)
     child(taught, "resumed", "--freeze-encoder")
     parent = taught.work / "runs" / "parent"
@@ -266,7 +266,7 @@ def test_a_run_goes_on_exactly_and_without_the_run_that_it_began_from(taught):
     assert read_run(resumed)["from_sha256"] == read_run(whole)["from_sha256"]
 
 
-def test_held_out_clips_that_the_weights_have_seen_are_counted_and_said(taught):
+def test_held_out_clips_that_the_weights_have_seen_are_counted_and_reported(taught):
     """The parent held out fold 1, and learned from all clips of fold 2."""
     clean, seen = child(taught, "clean"), train(taught, "--name", "seen", fold=2)
     assert read_run(clean)["n_seen"] == 0
@@ -282,7 +282,7 @@ def test_held_out_clips_that_the_weights_have_seen_are_counted_and_said(taught):
     assert read_run(clean.with_name("grandchild"))["n_seen"] == 6  # by way of `seen`
 
 
-def test_what_is_not_known_to_be_unseen_is_said(taught):
+def test_clips_that_may_have_been_seen_are_reported(taught):
     known = taught.work / "runs" / "parent" / SEEN_NAME
     text = known.read_text()
     names = json.loads(text)["recordings"]
@@ -300,7 +300,7 @@ def test_what_is_not_known_to_be_unseen_is_said(taught):
     assert "may have been trained on" in " ".join(taught.run("eval", "unknown").stdout.split())
 
 
-def test_a_fold_in_braces_takes_the_run_of_that_fold():
+def test_a_fold_in_braces_selects_the_run_of_that_fold():
     values = {"data": "clips", "from": "base_fold{fold}"}
     first, second = (TrainConfig.of({**values, "fold": fold}) for fold in (1, 2))
     assert (first.parent_run, second.parent_run) == ("base_fold1", "base_fold2")
@@ -309,7 +309,7 @@ def test_a_fold_in_braces_takes_the_run_of_that_fold():
     assert TrainConfig.of(first.plain()) == first
 
 
-def test_what_does_not_fit_is_one_sentence(taught, one_sentence, tmp_path):
+def test_an_incompatible_run_is_one_sentence(taught, one_sentence, tmp_path):
     def failed(*arguments, project=taught):
         return project.run(
             "train", "--fold", 1, "--epochs", 1, "--precision", "float32", *arguments

@@ -52,7 +52,7 @@ def test_all_folds_are_those_of_the_store(featured):
     assert [(run.seed, run.fold) for run in runs] == [(s, f) for s in (0, 1) for f in (1, 2, 3, 4)]
 
 
-def test_what_the_runs_have_in_common_is_kept():
+def test_shared_settings_of_the_runs_are_kept():
     assert {(run.network.width, run.epochs) for run in planned(models=TABLE_IV)} == {(2, 1)}
 
 
@@ -78,7 +78,7 @@ def test_a_run_without_enough_memory_leaves_the_others_unharmed(
     assert ["_fold2_" in str(path) for path in finished] == [True]
 
 
-def test_a_grid_trains_every_combination_and_skips_what_is_finished(featured):
+def test_a_grid_trains_every_combination_and_skips_finished_runs(featured):
     arguments = (
         "train",
         "--fold",
@@ -136,7 +136,7 @@ def test_an_impossible_grid_is_one_sentence(featured, one_sentence, arguments, p
 
 @pytest.mark.parametrize("option", [("--fold", "0"), ("--fold", "x"), ("--alpha", "-1"),
                                     ("--alpha", "nan"), ("--alpha", "some")])  # fmt: skip
-def test_what_is_no_fold_or_weight_is_wrong_usage(featured, option):
+def test_an_invalid_fold_or_weight_is_wrong_usage(featured, option):
     fold = () if option[0] == "--fold" else ("--fold", 1)
     assert featured.run("train", *fold, *option).exit_code == 2
 

@@ -88,14 +88,14 @@ def test_the_heads_are_in_the_model_file_and_detection_does_without_them(run, st
     )
 
 
-def test_a_run_without_such_tasks_has_the_files_of_before(trained):
+def test_a_run_without_such_tasks_has_the_same_files_as_before(trained):
     run = next((trained.work / "runs").iterdir())
     assert "heads" not in json.loads((run / "model.json").read_text())
     assert not any(key.startswith("heads") for key in load_file(run / "model.safetensors"))
     assert read_checkpoint(run).heads() == {}
 
 
-def test_a_head_of_an_earlier_version_keeps_nothing_else_from_use(run, tmp_path, capfd):
+def test_a_head_of_an_earlier_version_prevents_no_other_use(run, tmp_path, capfd):
     copied = tmp_path / "early"
     shutil.copytree(run, copied)
     card, network = load_model(run)
@@ -159,7 +159,7 @@ def test_learned_masks_take_the_place_of_presences(run, stems):
     assert presences.std(dim=-1).max() < 1e-6
 
 
-def test_the_denoiser_is_measured_where_there_is_one(made, run, stems):
+def test_the_denoiser_is_measured_if_there_is_one(made, run, stems):
     detector = Detector.load(run, with_heads=True)
     noisy = detector.network.logmel(stems.mixture[None])
     left = noisy - detector.network.activations(noisy).tasks["denoise"]

@@ -484,7 +484,7 @@ ODD_CLASSES = ["../../escaped", "a/b", ".."]
     ],
     ids=lambda command: command[0],
 )
-def test_class_names_are_no_paths(place, command):
+def test_class_names_are_not_paths(place, command):
     card = place / RUN / "model.json"
     card.write_bytes(mutations.set_key("classes", ODD_CLASSES)(card.read_bytes()))
     with in_bounds(place.parent):

@@ -104,7 +104,7 @@ def test_a_run_that_was_killed_while_it_ended_early_ends_with_the_same_epoch(fea
     assert yaml.safe_load((run.path / "run.yaml").read_text())["stopped_after"] == 2
 
 
-def test_the_words_of_the_command_are_printed_if_they_are_wanted(featured, capfd):
+def test_the_commands_messages_are_printed_on_request(featured, capfd):
     train(featured, epochs=1, verbose=True)
     train(featured, epochs=1, verbose=True)
     out, err = capfd.readouterr()
@@ -136,7 +136,7 @@ def test_the_words_of_the_command_are_printed_if_they_are_wanted(featured, capfd
         ({"gpus": 2}, "gpus should be 0 or 1"),
     ],
 )
-def test_an_argument_that_cannot_be_is_one_sentence(trained, changes, sentence):
+def test_an_impossible_argument_is_one_sentence(trained, changes, sentence):
     before = sorted((trained.work / "runs").iterdir())
     with pytest.raises(SedmtlError, match=sentence):
         train(trained, **changes)

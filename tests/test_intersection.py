@@ -38,7 +38,7 @@ def test_exactly_the_share_is_enough():
     assert f1(truth, found, dtc=1, gtc=1 / 3) == 1
 
 
-def test_a_detection_that_passes_without_its_truth_is_neither_hit_nor_false_alarm():
+def test_a_valid_detection_of_a_missed_event_is_neither_hit_nor_false_alarm():
     truth = events((0, 0, 0, 4), (0, 0, 6, 7))
     found = events((0, 0, 1, 2), (0, 0, 6, 7))
     assert f1(truth, found) == pytest.approx(2 / (1 + 2))

@@ -93,7 +93,7 @@ def test_a_damaged_line_costs_no_other(journal_path, sounds):
         lambda _: b"[" * 100_000 + b"\n",
     ],
 )
-def test_a_line_that_is_not_what_was_written_is_passed_over(journal_path, sounds, change):
+def test_an_altered_line_is_skipped(journal_path, sounds, change):
     lines = write(journal_path, sounds).splitlines(keepends=True)
     assert change(lines[2]) != lines[2]
     journal_path.write_bytes(b"".join([*lines[:2], change(lines[2]), lines[3]]))
@@ -108,7 +108,7 @@ def test_a_changed_file_has_no_entry(journal_path, sounds):
     assert found(journal_path, sounds) == [False, False, True]
 
 
-def test_the_newest_found_at_a_file_counts(journal_path, sounds):
+def test_the_newest_entry_of_a_file_counts(journal_path, sounds):
     write(journal_path, sounds)
     with Journal(journal_path, BASIS) as journal:
         journal.add(sounds[0], Stamp.of(sounds[0]), found_at(5.0))
@@ -116,7 +116,7 @@ def test_the_newest_found_at_a_file_counts(journal_path, sounds):
         assert journal.find(sounds[0]) == found_at(5.0)
 
 
-def test_a_file_that_is_gone_has_no_entry(journal_path, sounds):
+def test_a_deleted_file_has_no_entry(journal_path, sounds):
     write(journal_path, sounds)
     sounds[0].unlink()
     assert found(journal_path, sounds) == [False, True, True]
@@ -138,7 +138,7 @@ def test_a_file_is_the_same_from_any_folder(journal_path, sounds, monkeypatch):
         ({**BASIS, "run": "b", "version": 1}, ["run", "version"]),
     ],
 )
-def test_another_basis_begins_anew_and_says_what_changed(journal_path, sounds, basis, changed):
+def test_another_basis_starts_over_and_says_what_changed(journal_path, sounds, basis, changed):
     before = write(journal_path, sounds)
     with Journal(journal_path, basis) as journal:
         assert journal.changed == changed
@@ -151,7 +151,7 @@ def test_another_basis_begins_anew_and_says_what_changed(journal_path, sounds, b
         assert journal.find(sounds[0]) == found_at()
 
 
-def test_results_of_other_settings_are_there_when_the_settings_return(journal_path, sounds):
+def test_results_of_other_settings_are_reused_when_these_return(journal_path, sounds):
     write(journal_path, sounds)
     other = {**BASIS, "run": "b"}
     write(journal_path, sounds[:1], other)
@@ -175,7 +175,7 @@ def test_without_a_result_there_is_no_journal(journal_path):
 
 
 @pytest.mark.parametrize("content", [b"no journal\n", b"[1]\n", b"\xff\xfe\n", b'{"schema": 1'])
-def test_a_file_that_is_no_journal_stays_as_it_is(journal_path, content):
+def test_a_file_that_is_not_a_journal_is_left_alone(journal_path, content):
     journal_path.parent.mkdir()
     journal_path.write_bytes(content)
     with pytest.raises(SedmtlError, match=r"journal\.jsonl is not a journal .*: move it away"):
@@ -204,7 +204,7 @@ def test_a_journal_that_cannot_be_written_is_named(tmp_path, sounds):
 
 
 @pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
-def test_what_leads_out_of_the_folder_is_no_journal(journal_path, sounds, tmp_path, plant):
+def test_a_link_out_of_the_folder_is_not_a_journal(journal_path, sounds, tmp_path, plant):
     content = write(journal_path, sounds)
     outside = journal_path.rename(tmp_path / "outside")
     plant(journal_path, outside)

@@ -186,7 +186,7 @@ def test_there_are_enough_kills():
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)
-def test_what_is_killed_goes_on_to_the_same_bytes(world, case):
+def test_a_killed_command_resumes_to_the_same_bytes(world, case):
     world.go_to(case.before)
     before = world.contents()
     n_moments = world.run(*case.words, among="disk").n_moments
@@ -213,7 +213,7 @@ def test_what_is_killed_goes_on_to_the_same_bytes(world, case):
         n_kills += len(moments)
 
 
-def test_what_a_killed_force_leaves_no_other_recipe_goes_on_with(world):
+def test_after_a_killed_force_no_other_recipe_resumes(world):
     """Without --force the command is refused, or does what it would do in an empty folder."""
     before = (MIX, FEATURES, TRAIN)
     world.go_to((*before, FORCED))
@@ -231,7 +231,7 @@ def test_what_a_killed_force_leaves_no_other_recipe_goes_on_with(world):
 
 
 @pytest.mark.parametrize("case", PLAIN, ids=named)
-def test_ctrl_c_says_how_to_go_on_and_loses_nothing(world, case):
+def test_ctrl_c_says_how_to_resume_and_loses_nothing(world, case):
     world.go_to(case.before)
     whole = world.run(*case.words, among="any")
     world.go_to((*case.before, case.words))
@@ -260,9 +260,7 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(world, case):
     [(case, limit) for case in PLAIN for limit in (0, 1_000, 300_000)],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_where_nothing_more_can_be_written_it_is_said_and_what_is_finished_stays(
-    world, case, limit
-):
+def test_a_failed_write_is_reported_and_finished_work_stays(world, case, limit):
     """A limit on file sizes makes writing fail as on a full disk."""
     world.go_to((*case.before, case.words))
     goal = world.contents()
@@ -274,7 +272,7 @@ def test_where_nothing_more_can_be_written_it_is_said_and_what_is_finished_stays
     assert world.contents() == goal
 
 
-def test_scores_that_find_no_space_are_said_and_written_later(world):
+def test_scores_without_space_are_reported_and_written_later(world):
     before = (MIX, FEATURES, TRAIN)
     world.go_to(before)
     goal, run = world.contents(), next((world.work / "runs").iterdir())
@@ -286,7 +284,7 @@ def test_scores_that_find_no_space_are_said_and_written_later(world):
     assert world.contents() == goal
 
 
-def test_a_wav_file_that_finds_no_space_is_said_and_not_there(world):
+def test_a_wav_file_without_space_is_reported_and_absent(world):
     world.go_to((("mix",),))
     small = ("mix", "--wav", 2)
     # Everything but the WAV files exists; the plan and the events' audio are smaller than those.
@@ -325,7 +323,9 @@ WORDS = {"mix": MIX, "features": FEATURES, "train": TRAIN, "predict": PREDICT}
 
 
 @pytest.mark.parametrize(("command", "before", "name", "kind"), OBSTACLES)
-def test_what_is_in_the_way_is_named_and_goes_when_it_is_gone(world, command, before, name, kind):
+def test_an_obstacle_is_named_and_the_command_works_once_it_is_removed(
+    world, command, before, name, kind
+):
     world.go_to((*before, WORDS[command]))
     goal = world.contents()
     world.go_to(before)
@@ -369,7 +369,7 @@ def test_a_folder_that_is_read_only_is_named(world, mount, case):
 
 @pytest.mark.parametrize("case", PLAIN[:3], ids=named)
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_a_disk_that_is_too_small_is_said_and_more_space_helps(world, mount, case, share):
+def test_a_disk_that_is_too_small_is_reported_and_more_space_helps(world, mount, case, share):
     world.go_to((*case.before, case.words))
     goal = world.contents()
     n_before, n_after = world.n_bytes(case.before), world.n_bytes((*case.before, case.words))
@@ -387,7 +387,7 @@ def test_a_disk_that_is_too_small_is_said_and_more_space_helps(world, mount, cas
     list(zip(PLAIN, ("mixtures", "features", f"runs/{RUN}", "predictions"), strict=True)),
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_second_command_in_the_same_folder_is_told_of_the_first(world, case, folder):
+def test_a_second_command_in_the_same_folder_names_the_first(world, case, folder):
     world.go_to(case.before)
     before = world.contents()
     with folder_lock(world.work / folder, "sedmtl other"):
@@ -406,7 +406,7 @@ def test_a_run_of_a_grid_that_another_command_trains_leaves_the_others_alone(wor
     assert not (busy / "model.safetensors").exists()
 
 
-def test_what_only_reads_does_not_mind_the_locks(world):
+def test_commands_that_only_read_ignore_the_locks(world):
     world.go_to((MIX, FEATURES, TRAIN))
     with ExitStack() as locks:
         for name in ("mixtures", "features", f"runs/{RUN}"):
@@ -416,7 +416,7 @@ def test_what_only_reads_does_not_mind_the_locks(world):
 
 
 @pytest.mark.parametrize("sign", KILLS)
-def test_a_kill_from_outside_loses_nothing_either(world, sign):
+def test_a_kill_from_another_process_loses_nothing_either(world, sign):
     """As soon as a store's first rows are written; how many more there are is chance."""
     many = ("mix", "--config", "many.yaml", "--snr", 0)
     world.go_to((many,))

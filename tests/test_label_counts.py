@@ -27,13 +27,13 @@ def test_recordings_and_seconds_are_counted_by_class_and_fold():
     ]
 
 
-def test_columns_stand_below_each_other():
+def test_columns_are_aligned():
     made = clips([[1, 0]] * 1_500 + [[0, 1]], np.ones(1_501, np.uint8))
     lines = table_of_classes(made, ["a class of a long name", "b"])
     assert len({len(line) for line in lines}) == 1
 
 
-def test_of_very_many_classes_the_rarest_are_shown():
+def test_with_very_many_classes_the_rarest_are_shown():
     target = np.ones((3, MOST + 50), np.uint8)
     target[1:, ::2] = 0  # 75 classes with one recording, 75 with three
     made = clips(target, np.ones(3, np.uint8))

@@ -77,7 +77,7 @@ OWL, FOX = Event("Owl", 0.5, 2.0), Event("Fox", 3.0, 3.5)
         ("e.csv", "filename;onset;offset;event_label\na.wav;0,5;2,0;Owl\n", {"a.wav": [OWL]}),
     ],
 )  # fmt: skip
-def test_a_file_is_known_by_its_content(write, name, content, expected):
+def test_the_format_of_a_file_is_detected_by_its_content(write, name, content, expected):
     assert read_strong_labels(write(name, content)) == expected
 
 
@@ -98,14 +98,14 @@ def test_scores_are_kept_and_others_are_not_a_number(write):
     assert math.isnan(second.score)
 
 
-def test_labels_of_a_moment_are_left_out_with_a_warning(write, capsys):
+def test_labels_without_a_duration_are_left_out_with_a_warning(write, capsys):
     path = write("a.txt", "1.0\t1.0\there\n0.5\t2.0\tOwl\n")
     assert read_strong_labels(path) == {"a": [OWL]}
     assert "left out 1 label of zero length" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["audacity", "raven"])
-def test_what_predict_writes_for_other_tools_is_read_back(write, name):
+def test_files_that_predict_writes_for_other_tools_are_read_back(write, name):
     events = [
         Detection("Owl", 0.016, 2.5, 0.91),
         Detection('"Tür", zu', 1 / 3, 2 / 3, 1.0),

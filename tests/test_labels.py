@@ -105,7 +105,7 @@ def test_the_tags_are_a_table_of_clip_scores():
 # JSON.
 
 
-def test_the_json_says_all_there_is():
+def test_the_json_is_complete():
     tagged = replace(RECORDING, tags=[("Dog bark", 0.75)])
     content = json.loads(json_text(tagged))
     assert content["schema"] == 1
@@ -183,7 +183,7 @@ def test_every_format_writes_text_that_a_file_can_hold(name):
 
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
 @pytest.mark.parametrize("name", ["tsv", "audacity", "raven"])
-def test_no_sign_that_any_reader_takes_for_a_line_break_is_left(name, separator):
+def test_no_character_remains_that_any_reader_takes_for_a_line_break(name, separator):
     event = Detection(f"a{separator}b", 0.0, 1.0, 0.5)
     text = FORMATS[name].text(replace(RECORDING, events=[event]))
     assert "a b" in text

@@ -55,7 +55,7 @@ def two_gpus(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def test_another_process_trains_what_its_file_says(here):
+def test_another_process_trains_the_run_of_its_file(here):
     config = TrainConfig.of(
         {"data": "snr_20", "fold": 2, "model": "2apae", "attention": "equations",
          "time_attention": "local", "reconstruction": "linear", "width": 2, "alpha": 1 / 3,
@@ -111,7 +111,7 @@ def test_several_gpus_train_together_the_run_that_one_process_trains(trained, he
     load_model(run)
 
 
-def test_one_process_that_fails_takes_the_others_along_and_is_alone_to_speak(capfd):
+def test_one_failing_process_ends_the_others_and_only_it_reports(capfd):
     with pytest.raises(SystemExit) as exit_info:
         launch.launch(["-c", ONE_FAILS], 2)
     assert exit_info.value.code == 1
@@ -130,7 +130,7 @@ def test_a_killed_process_is_named_in_one_sentence_and_nothing_is_left(
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_told(here, one_sentence):
+def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_reported(here, one_sentence):
     """The processes find no GPU and report it in their logs."""
     result = here.run("train", "--fold", 1, "--fold", 2, "--gpus", 2, *SMALL)
     one_sentence(result, "2 of 2 runs failed", "fold1", "fold2", "--gpus 1: found 0 GPUs")

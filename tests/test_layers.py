@@ -88,7 +88,7 @@ def test_imports_run_downwards(path):
 
 
 @pytest.mark.parametrize(("library", "keepers"), KEEPERS.items())
-def test_a_library_is_known_to_its_keeper_alone(library, keepers):
+def test_a_library_is_imported_by_its_wrapper_only(library, keepers):
     knowing = {
         dotted(path) for path in FILES if library in {n.split(".")[0] for n in imports_of(path)}
     }
@@ -105,7 +105,7 @@ LEAVES = [
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=dotted)
-def test_what_calls_itself_a_leaf_knows_a_few_leaves_of_runtime_alone(path):
+def test_a_leaf_module_imports_only_a_few_leaves_of_runtime(path):
     inside = {name for name in imports_of(path) if name.startswith("sedmtl.")}
     leaves = ("errors.", "process.", "progress", "regular.")
     leaf = tuple(f"sedmtl.runtime.{name}" for name in leaves)
@@ -122,7 +122,7 @@ def test_models_import_torch_only():
 
 
 @pytest.mark.parametrize("arguments", ["--help", "train --help", "--version"])
-def test_help_imports_neither_torch_nor_anything_else_that_is_slow(arguments):
+def test_help_imports_neither_torch_nor_other_slow_modules(arguments):
     code = (
         "import sys; from sedmtl.cli.app import app\n"
         f"try: app({arguments.split()!r})\n"

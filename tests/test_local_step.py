@@ -48,7 +48,7 @@ def test_weights_are_the_derivatives_by_the_logits_of_the_frames(presence):
     torch.testing.assert_close(weights.sum(-1), torch.ones(4, 3, dtype=weights.dtype))
 
 
-def test_where_a_frame_stands_does_not_matter(presence):
+def test_the_position_of_a_frame_does_not_matter(presence):
     step = LocalStep(3, n_around=1)
     shuffled = presence[..., torch.randperm(50, generator=torch.Generator().manual_seed(1))]
     torch.testing.assert_close(step(presence)[1].summary, step(shuffled)[1].summary)

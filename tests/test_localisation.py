@@ -56,7 +56,7 @@ def test_gating_and_filter_are_those_of_the_run(scores):
     assert smoothed.collar.f1_macro == 0
 
 
-def test_clips_without_known_events_have_no_say():
+def test_clips_without_known_events_do_not_count():
     target = np.array([[1, 0], [0, 0], [0, 1], [1, 1]], np.uint8)
     column = np.zeros(1, np.float32)
     events = EventTable(np.array([2], np.int32), np.array([1], np.int16),
@@ -87,7 +87,7 @@ def test_thresholds_are_strict_and_per_class(scores):
     assert measured.error_rate_micro == pytest.approx(expected.error_rate_micro)
 
 
-def test_what_was_measured_survives_json(scores):
+def test_measurements_survive_json(scores):
     measured = measure(scores, HALF)
     text = json.dumps(localisation.as_json(measured))
     back = localisation.from_json(json.loads(text))

@@ -31,7 +31,7 @@ def owner(tmp_path):
         process.kill()
 
 
-def test_a_second_process_is_refused_and_told_of_the_first(owner, tmp_path):
+def test_a_second_process_is_refused_with_the_name_of_the_first(owner, tmp_path):
     with (
         pytest.raises(
             SedmtlError, match=rf"in use by 'sedmtl mix', process {owner.pid} on .*, since 20\d\d-"

@@ -112,7 +112,7 @@ def test_features_do_not_depend_on_torchaudio(rate, window, n_mels, f_min, f_max
 
 
 @pytest.mark.slow
-def test_it_works_where_torchaudio_does_not_load(tmp_path):
+def test_it_works_without_torchaudio(tmp_path):
     (tmp_path / "torchaudio.py").write_text("raise OSError('undefined symbol')")
     code = "from sedmtl.logmel import LogMel, melscale_fbanks; LogMel(); print(melscale_fbanks)"
     done = subprocess.run(
@@ -130,7 +130,7 @@ def test_it_works_where_torchaudio_does_not_load(tmp_path):
     ("rate", "window", "hop", "n_mels", "f_min", "f_max"),
     [(RATE, WINDOW, HOP, N_MELS, F_MIN, F_MAX), (8_000, 256, 100, 16, 50, 4_000)],
 )
-def test_it_is_what_scipy_makes_of_the_recipe(rate, window, hop, n_mels, f_min, f_max):
+def test_it_agrees_with_the_recipe_in_scipy(rate, window, hop, n_mels, f_min, f_max):
     waveform = np.random.default_rng(0).normal(scale=0.1, size=rate)
     made = logmel_of(
         waveform, sample_rate=rate, window=window, hop=hop, n_mels=n_mels, f_min=f_min, f_max=f_max

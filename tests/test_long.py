@@ -137,7 +137,7 @@ def test_pages_and_tables_show_recordings_longer_than_a_clip(long):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_report_has_the_sound_of_ones_own_recordings(long, tmp_path):
+def test_a_report_has_the_sound_of_own_recordings(long, tmp_path):
     page = Path(run(long, "report", "run", "--out", tmp_path / "r.html").stdout.strip()).read_text()
     names = set(re.findall(r"<audio[^>]* aria-label=\"([^\"]+)\"", page))
     assert len(names) == page.count('class="clip"') > 0
@@ -264,7 +264,7 @@ def test_windows_of_a_step_are_few_and_drawn_anew_in_each_epoch(monkeypatch):
     assert seen == {*range(12), 13, 14, 15}
 
 
-def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(monkeypatch):
+def test_the_draw_of_a_recording_does_not_depend_on_the_others(monkeypatch):
     monkeypatch.setattr(bags, "MAX_WINDOWS", 3)
     of_store = bags_of([5, 9, 7])
     of_store.begin(4)
@@ -273,7 +273,7 @@ def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(monkeypatch)
         np.testing.assert_array_equal(of_store.draw(np.array([clip]))[0], rows[which == clip])
 
 
-def test_where_a_class_was_found_is_drawn_again_beside_others(monkeypatch):
+def test_windows_where_a_class_was_found_are_drawn_again_with_others(monkeypatch):
     monkeypatch.setattr(bags, "MAX_WINDOWS", 4)
     of_store, seen = bags_of([9, 1], [[1, 0], [0, 1]]), set()
     of_store.begin(1)
@@ -348,7 +348,7 @@ def test_every_recording_counts_the_same_however_the_batch_is_divided():
     assert nothing["total"].item() == 0
 
 
-def test_a_resumed_training_is_that_without_an_interruption(store):
+def test_resumed_training_equals_uninterrupted_training(store):
     config = TrainConfig.of({"data": "clips", "fold": 1, "model": "pooled", "width": 2,
                              "batch_size": 4, "epochs": 3, "alpha": 0})  # fmt: skip
     straight = open_trainer(config, store, CPU)
@@ -409,7 +409,7 @@ def test_remixing_long_recordings_is_refused(long, one_sentence):
         {"n_frames": np.array([1, 1], np.int32)},
     ],
 )
-def test_a_table_of_windows_that_cannot_be_is_refused(wrong):
+def test_an_impossible_table_of_windows_is_refused(wrong):
     fine = table_of([2, 1])
     fine.check(2)
     with pytest.raises(ValueError, match=r"windows|length"):

@@ -68,7 +68,7 @@ def test_low_precision_scores_are_compared_in_float32(batch):
     assert {part.dtype for part in low.values()} == {torch.float32}
 
 
-def test_a_score_that_is_no_number_gives_a_loss_that_is_none(batch):
+def test_a_score_that_is_nan_gives_a_loss_that_is_nan(batch):
     clip = torch.tensor([[0.5, float("nan")]])
     assert losses_of(clip, torch.tensor([[1.0, 0.0]]), batch[2])["total"].isnan()
 
@@ -99,7 +99,7 @@ def test_a_learned_weight_is_kendalls_formula(batch):
     assert weights.alphas()["reconstruct"] == expected
 
 
-def test_given_and_learned_weights_go_together():
+def test_fixed_and_learned_weights_can_be_combined():
     """Two tasks with learned variances, one of them a classification, and a fixed weight."""
     scales = {"a": 0.5, "b": 0.5, "c": 1.0}
     weights = TaskWeights({"a": "auto", "b": 0.1, "c": "auto"}, scales)

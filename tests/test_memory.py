@@ -40,6 +40,6 @@ def test_arrays_as_large_as_those_before_take_no_new_pages():
     assert faults_of("kept") < pages_of_work
 
 
-def test_without_such_a_c_library_nothing_happens(monkeypatch):
+def test_with_another_c_library_nothing_happens(monkeypatch):
     monkeypatch.setattr(process.ctypes, "CDLL", lambda _: object())
     process.keep_memory.__wrapped__()

@@ -78,7 +78,7 @@ def mixed(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("snr_db", SNRS_DB)
-def test_the_snr_measured_on_the_stems_is_the_rules_and_the_stored_one(mixed, snr_db):
+def test_the_snr_measured_on_the_stems_is_that_of_the_rule_and_of_the_store(mixed, snr_db):
     project, rule = mixed
     events = clips_of(project, snr_db).events
     stems = read_all(project, snr_db, "stems")
@@ -182,7 +182,7 @@ def test_plan_yaml_plan_tsv_and_the_store_agree(mixed):
         assert set(np.flatnonzero(target)) == set(events.label[events.mixture == i])
 
 
-def test_the_store_says_what_it_is(mixed):
+def test_the_store_describes_itself(mixed):
     project, rule = mixed
     with open_store(project, -5) as store:
         assert store.attributes["snr_db"] == -5.0
@@ -254,7 +254,7 @@ def test_another_snr_a_raised_version_and_other_paths_leave_finished_stores_alon
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in stores(project)] == before
 
 
-def test_audio_that_changes_after_it_is_read_is_read_again_next_time(project, monkeypatch):
+def test_audio_that_changes_after_it_was_read_is_reread_next_time(project, monkeypatch):
     def change(*_):
         for path in (project.folder / "events").rglob("*.wav"):
             write_tone(path, 555, 0.4)
@@ -269,7 +269,7 @@ def test_audio_that_changes_after_it_is_read_is_read_again_next_time(project, mo
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"event_s": 0.3}, {"snr_over": "segment"}])
-def test_other_settings_make_the_store_again(project, change):
+def test_other_settings_rebuild_the_store(project, change):
     mix(project, "--snr", 20)
     before = store_path(project, 20).read_bytes()
     configure(project, **change)
@@ -277,7 +277,7 @@ def test_other_settings_make_the_store_again(project, change):
     assert store_path(project, 20).read_bytes() != before
 
 
-def test_an_interrupted_mix_goes_on_where_it_was(project, monkeypatch):
+def test_an_interrupted_mix_resumes(project, monkeypatch):
     mix(project)
     whole = store_path(project, 20).read_bytes()
     shutil.rmtree(project.work)
@@ -391,7 +391,7 @@ def test_a_silent_file_is_named(project, one_sentence, spoiled, expected, level)
     assert not store_path(project, 20).exists()
 
 
-def test_more_classes_than_can_be_meant_are_refused(project, one_sentence, monkeypatch):
+def test_too_many_classes_are_refused(project, one_sentence, monkeypatch):
     monkeypatch.setattr("sedmtl.store.tables.MAX_CLASSES", 2)
     one_sentence(project.run("mix"), "expected at most 2 classes, found 3: check the labels")
 
@@ -445,14 +445,14 @@ def test_a_workdir_that_is_a_file_is_one_sentence(project, one_sentence):
     one_sentence(project.run("mix"), "cannot write", "work")
 
 
-def test_stems_are_kept_only_if_asked_for(project):
+def test_stems_are_kept_only_on_request(project):
     mix(project, "--snr", 20)
     for array in ("stems", "event_stems"):
         with pytest.raises(SedmtlError, match=f"has no '{array}'.*sedmtl mix --stems"):
             open_store(project, array=array)
 
 
-def test_a_failing_mix_leaves_the_plan_of_the_mixtures_that_are_there(project):
+def test_a_failing_mix_leaves_the_plan_of_the_existing_mixtures(project):
     project.run("mix", "--snr", 0, "--wav", 1)
     plan = (project.work / "mixtures" / "plan.tsv").read_text()
     write_tone(project.folder / "events" / "tone_300" / "silent.wav", 300, 0.5)
@@ -473,7 +473,7 @@ def test_wav_files_of_an_earlier_plan_do_not_stay(project):
     assert wav.read_bytes() != before
 
 
-def test_what_others_put_beside_the_wav_files_of_an_earlier_plan_stays(project):
+def test_other_files_beside_the_wav_files_of_an_earlier_plan_stay(project):
     project.run("mix", "--snr", 0, "--wav", 2)
     folder = project.work / "mixtures" / "snr_0"
     others = [folder / name for name in ("notes.txt", "mix_favourite.wav", "cut/mix_01.wav")]

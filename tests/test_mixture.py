@@ -80,7 +80,7 @@ def test_folds_of_single_recordings_differ_by_one_at_most(n, n_folds):
     assert np.ptp(sizes) <= 1
 
 
-def test_the_order_of_rows_has_no_say_in_the_folds():
+def test_the_order_of_rows_does_not_affect_the_folds():
     names = [f"{i % 13}" for i in range(50)]
     fold = dict(zip(names, assign_folds(names, 4, np.random.default_rng(5)), strict=True))
     back = names[::-1]
@@ -162,7 +162,7 @@ def test_reused_scenes_are_all_used_before_any_is_used_twice(location_disjoint):
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_no_location_is_in_two_folds_if_asked():
+def test_no_location_is_in_two_folds_on_request():
     settings = {"scenes": make_scenes(80, scenes_a_location=4), "mixtures_per_fold": 12}
     for location_disjoint in (True, False):
         planned = make_plan(location_disjoint=location_disjoint, **settings)
@@ -195,7 +195,7 @@ def test_no_location_is_in_two_folds_if_asked():
         ({"clips": make_clips(9, clips_a_recording=9)}, r"fold 2 of 4 .* 9 clips of 1 recordings"),
     ],
 )
-def test_what_cannot_be_planned_is_one_sentence_that_says_what_can(settings, sentence):
+def test_an_impossible_plan_is_one_sentence_that_says_what_is_possible(settings, sentence):
     with pytest.raises(SedmtlError, match=sentence):
         make_plan(**settings)
 
@@ -340,7 +340,7 @@ def test_the_snr_on_the_stems_is_the_one_asked_for(sounds):
             assert measured == pytest.approx(snr_db, abs=0.05)
 
 
-def test_a_level_below_what_is_heard_raises_the_realised_snr_by_as_much(sounds):
+def test_a_level_below_that_of_the_segment_raises_the_realised_snr_by_as_much(sounds):
     segments, scene = sounds
     events = [EventAudio(segments[0], rms(segments[0]) / 4)]
     assert events[0].snr_offset_db == pytest.approx(20 * np.log10(4), abs=1e-6)

@@ -68,7 +68,7 @@ def test_masks_equal_the_reference(golden, name):
 
 
 @pytest.mark.parametrize("name", TABLE_IV)
-def test_five_adam_steps_lose_what_the_reference_loses(golden, name):
+def test_five_adam_steps_have_the_losses_of_the_reference(golden, name):
     network = golden_network(golden, name).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     settings = settings_class(name)()

@@ -45,7 +45,7 @@ def test_recorded_values_decide_nothing():
         ({"seed": 1, "classes": ["a", "Türglocke"], "more": 0}, ["more"]),
     ],
 )
-def test_what_decides_and_has_changed_is_named(now, changes):
+def test_a_changed_deciding_value_is_named(now, changes):
     assert ORIGIN.changes(Origin(now)) == changes
     assert ORIGIN.hash != Origin(now).hash
 

@@ -26,7 +26,7 @@ def outputs(tmp_path):
     return lambda **how: Outputs(tmp_path / "out", **how)
 
 
-def test_what_we_wrote_is_replaced_and_removed(path, outputs):
+def test_our_own_files_are_replaced_and_removed(path, outputs):
     for text in ("one", "two", "one"):
         outputs().write(path, text)
         assert path.read_text() == text
@@ -35,7 +35,7 @@ def test_what_we_wrote_is_replaced_and_removed(path, outputs):
     assert outputs().remove(path)  # also if there is no file
 
 
-def test_what_the_user_wrote_is_refused_with_its_name_and_stays(path, outputs):
+def test_the_users_files_are_refused_by_name_and_stay(path, outputs):
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     with pytest.raises(SedmtlError, match=r"was not written by sedmtl .*: move it away$"):
@@ -47,7 +47,7 @@ def test_what_the_user_wrote_is_refused_with_its_name_and_stays(path, outputs):
     assert not (path.parents[1] / NAME).exists()
 
 
-def test_what_the_user_edited_is_the_users(path, outputs):
+def test_edited_files_count_as_the_users(path, outputs):
     outputs().write(path, "ours")
     path.write_text("ours, edited")
     with pytest.raises(SedmtlError, match="has been changed since"):
@@ -57,7 +57,7 @@ def test_what_the_user_edited_is_the_users(path, outputs):
     outputs().check([path])
 
 
-def test_all_that_is_in_the_way_is_counted(tmp_path, outputs):
+def test_all_obstacles_are_counted(tmp_path, outputs):
     paths = [tmp_path / "out" / name for name in "abc"]
     outputs().write(paths[1], "ours")
     for each in (paths[0], paths[2]):
@@ -89,7 +89,7 @@ def test_outputs_are_ours_from_whatever_folder_they_are_seen(tmp_path, folder, a
     assert not Outputs(tmp_path / again).is_free(path)
 
 
-def test_who_names_an_output_may_overwrite_it_and_it_stays_of_its_recording(path, outputs):
+def test_a_named_output_may_be_overwritten_and_stays_with_its_recording(path, outputs):
     outputs(of="a").write(path, "ours")
     outputs().write(path, "named")
     assert outputs(of="a").is_free(path)
@@ -103,7 +103,7 @@ def test_outputs_are_ours_wherever_their_folder_is_moved(path, outputs, tmp_path
 
 
 @pytest.mark.parametrize("n_kept", range(0, 90, 8))
-def test_after_a_kill_the_command_can_go_on_whenever_it_came(path, outputs, tmp_path, n_kept):
+def test_after_a_kill_at_any_moment_the_command_can_continue(path, outputs, tmp_path, n_kept):
     """After the record and before its file, or within the line of the record."""
     outputs().write(path, "one")
     record = tmp_path / "out" / NAME
@@ -152,7 +152,7 @@ def test_a_folder_a_link_and_a_pipe_in_place_of_an_output_are_not_ours(tmp_path,
         assert target.read_text() == "ours"
 
 
-def test_standard_output_that_goes_into_a_file_gets_the_content_where_it_stands(tmp_path):
+def test_standard_output_redirected_to_a_file_gets_the_content_at_its_position(tmp_path):
     """Reopened, the file would be overwritten from its beginning."""
     with (tmp_path / "out.txt").open("w+b") as file:
         file.write(b"before ")
@@ -165,7 +165,7 @@ def test_standard_output_that_goes_into_a_file_gets_the_content_where_it_stands(
     assert own_descriptor(tmp_path / "stdout") is None
 
 
-def test_a_pipe_gets_the_content_if_somebody_reads_it(tmp_path):
+def test_a_pipe_with_a_reader_gets_the_content(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(SedmtlError, match=r"cannot write .*pipe: nobody reads this pipe"):
@@ -180,7 +180,7 @@ def test_a_pipe_gets_the_content_if_somebody_reads_it(tmp_path):
 @pytest.mark.parametrize(
     "plant", [os.mkfifo, lambda at: at.symlink_to("target"), lambda at: at.mkdir()]
 )
-def test_what_is_in_place_of_the_record_is_named(tmp_path, path, outputs, plant):
+def test_anything_in_place_of_the_record_is_named(tmp_path, path, outputs, plant):
     (tmp_path / "out").mkdir()
     plant(tmp_path / "out" / NAME)
     with pytest.raises(SedmtlError, match=r"cannot write .*\.sedmtl\.files: "):
@@ -188,7 +188,7 @@ def test_what_is_in_place_of_the_record_is_named(tmp_path, path, outputs, plant)
     assert visible(tmp_path) == set()
 
 
-def test_who_holds_the_record_for_ever_is_not_waited_for(outputs, tmp_path, monkeypatch):
+def test_a_record_locked_forever_is_not_waited_for(outputs, tmp_path, monkeypatch):
     monkeypatch.setattr("sedmtl.runtime.atomic.PATIENCE_S", 0)
     (tmp_path / "out").mkdir()
     with (tmp_path / "out" / NAME).open("ab") as held:
@@ -197,7 +197,7 @@ def test_who_holds_the_record_for_ever_is_not_waited_for(outputs, tmp_path, monk
             pytest.fail("two processes chose names at once")
 
 
-def test_who_comes_first_has_the_name(tmp_path, outputs):
+def test_the_first_recording_gets_the_name(tmp_path, outputs):
     first, second = outputs(of="a"), outputs(of="b")
     with first.alone():
         first.make_folder(tmp_path / "out" / "clip")
@@ -243,9 +243,7 @@ def test_a_file_that_is_named_as_the_graph_stays(trained, tmp_path, one_sentence
     assert path.read_bytes() == b"mine"
 
 
-def test_what_is_in_place_of_a_record_in_a_folder_above_is_nobodys_business(
-    path, outputs, tmp_path
-):
+def test_anything_in_place_of_a_record_in_a_parent_folder_is_ignored(path, outputs, tmp_path):
     outputs().write(path, "ours")
     os.mkfifo(tmp_path / NAME)
     outputs().write(path, "anew")

@@ -74,7 +74,7 @@ def test_silence_stays_silence():
     np.testing.assert_array_equal(samples, np.zeros(9))
 
 
-def test_times_stand_at_their_share_of_the_clip():
+def test_times_are_at_their_share_of_the_clip():
     view = view_of(inspection_of(1))
     assert [share(view, time_s) for time_s in (2, 2.75, 5)] == [0, 25, 100]
 
@@ -86,7 +86,7 @@ def test_events_are_cut_to_the_clip():
     ]  # fmt: skip
 
 
-def test_events_that_overlap_stand_in_lanes_of_their_own():
+def test_overlapping_events_have_lanes_of_their_own():
     view = view_of(inspection_of(1))
     found = [Detection("a", 2, 3, 0.5), Detection("b", 2.5, 4, 0.5), Detection("a", 3.5, 4, 0.5)]
     assert [[span.label for span in lane] for lane in lanes(view, found)] == [["a", "a"], ["b"]]
@@ -118,7 +118,7 @@ def test_there_are_some_ticks_but_not_too_many_for_clips_of_any_length():
         assert all(-1e-3 <= tick.place <= 100 + 1e-3 for tick in ticks)
 
 
-def test_frequencies_stand_at_the_middle_of_their_bin():
+def test_frequencies_are_at_the_middle_of_their_bin():
     hz = np.array([90, 200, 600, 1000], "f4")
     ticks = axes(view_of(replace(inspection_of(1), mel_hz=hz)))["mel_ticks"]
     assert {tick.text: tick.place for tick in ticks} == pytest.approx(
@@ -194,7 +194,7 @@ def test_ten_seconds_of_41_classes_take_less_than_3_mb():
     assert "17 are left out" in html
 
 
-def test_asked_classes_alone_can_be_chosen():
+def test_only_requested_classes_can_be_chosen():
     html = clip_page(clip_of(view_of(inspection_of(9))), asked=["class_7", "class_2"])
     assert re.findall(r'type="checkbox" value="([^"]*)"', html) == ["class_7", "class_2"]
     assert "2 of 9 classes are shown, as requested; 7 are left out." in html

@@ -238,7 +238,7 @@ def test_events_are_listed_as_detected_and_as_true(page):
     assert outlined.rect["width"] == pytest.approx(area.rect["width"] / 3, abs=2)
 
 
-def test_every_map_is_named_for_those_who_do_not_see_it(page):
+def test_every_map_has_a_text_alternative(page):
     for area in page.find_elements(By.CLASS_NAME, "area"):
         assert area.get_attribute("role") == "slider"
         assert area.get_attribute("aria-label")
@@ -318,7 +318,7 @@ def test_the_pointer_is_read_while_the_audio_plays(page):
     press(page, Keys.SPACE)
 
 
-def test_a_screenshot_of_the_log_mel_is_no_blank(page):
+def test_a_screenshot_of_the_log_mel_is_not_blank(page):
     png = base64.b64decode(area_of(page, "logmel").screenshot_as_base64)
     assert len(png) > 2_000
 

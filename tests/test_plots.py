@@ -84,7 +84,7 @@ def test_the_first_two_of_the_shown_classes_have_their_attention_shown():
         )
 
 
-def test_all_that_changes_over_time_stands_on_one_axis_in_seconds():
+def test_all_panels_over_time_share_one_axis_in_seconds():
     figure = draw(view_of(inspection_of(5)), truth=[Event("class_1", 3, 4)])
     figure.draw_without_rendering()
     over_time = panels(figure)[:6]
@@ -106,7 +106,7 @@ def test_mel_bins_are_labelled_in_hertz_at_their_place():
     np.testing.assert_allclose(at_bins, hz, rtol=1e-3)
 
 
-def test_what_is_compared_has_the_same_colours():
+def test_compared_maps_have_the_same_colours():
     views = [view_of(inspection_of(5, seed=seed), name=f"run{seed}") for seed in range(2)]
     figure = draw(*views)
     first, second = panels(figure, 0), panels(figure, 1)
@@ -127,7 +127,7 @@ def test_the_maps_show_the_inspection_the_right_way_up():
     assert not axes[0].yaxis_inverted()
 
 
-def test_clip_scores_stand_beside_their_rows():
+def test_clip_scores_are_beside_their_rows():
     view = view_of(inspection_of(4))
     figure = draw(view, shown=["class_2", "class_0"])
     axes = panels(figure)
@@ -139,7 +139,7 @@ def test_clip_scores_stand_beside_their_rows():
     assert axes[6].get_ylim() == axes[5].get_ylim()
 
 
-def test_true_events_are_outlined_in_the_maps_that_tell_of_them():
+def test_true_events_are_outlined_in_the_maps_of_their_classes():
     truth = [Event("class_1", 2.5, 3.5), Event("class_2", 4.0, 4.75)]
     axes = panels(draw(view_of(inspection_of(4)), truth=truth, shown=["class_0", "class_1"]))
     for axis in axes[:2]:
@@ -164,7 +164,7 @@ def test_an_unknown_truth_is_not_the_same_as_no_event():
     assert ["no true event"] not in [names_of(axis) for axis in unknown.axes]
 
 
-def test_two_networks_stand_side_by_side_with_their_scores():
+def test_two_networks_are_side_by_side_with_their_scores():
     first, second = (view_of(inspection_of(4, seed=seed), name=f"run{seed}") for seed in range(2))
     figure = draw(first, second, shown=["class_3", "class_1"])
     headings = [axis.get_title() for axis in figure.axes if axis.get_title()]
@@ -288,7 +288,7 @@ def test_the_true_classes_are_shown_and_then_the_likeliest():
     assert choose_classes([view, other], None, 2) == ["a", "b"]
 
 
-def test_classes_are_asked_for_with_commas_or_one_by_one():
+def test_classes_are_given_with_commas_or_one_by_one():
     known = ["rain", "dog, barking", "bell"]
     assert check_classes(["rain,bell"], known) == ["rain", "bell"]
     assert check_classes(["bell", "rain, bell"], known) == ["bell", "rain"]
@@ -296,7 +296,7 @@ def test_classes_are_asked_for_with_commas_or_one_by_one():
     assert check_classes([], known) == []
 
 
-def test_an_unknown_class_is_told_the_nearest():
+def test_an_unknown_class_is_named_with_the_nearest():
     with pytest.raises(SedmtlError, match="no class 'Sirn': of the network's 7 the nearest are "
                                           "siren, "):  # fmt: skip
         check_classes(["Sirn"], ["siren", "bird", "drip", "knock", "flute", "clap", "bell"])

@@ -44,7 +44,7 @@ def test_slots_are_never_exceeded_and_never_idle(tmp_path):
     assert all(running == 2 for running, ended in busy if ended <= 3)
 
 
-def test_each_slot_has_its_environment_beside_ours(tmp_path, monkeypatch):
+def test_each_slot_adds_its_environment_to_ours(tmp_path, monkeypatch):
     monkeypatch.setenv("OURS", "kept")
     jobs = jobs_of(tmp_path, *["echo $GPU $OURS; sleep 0.2"] * 4)
     run_jobs(jobs, [{"GPU": "a"}, {"GPU": "b"}])
@@ -52,7 +52,7 @@ def test_each_slot_has_its_environment_beside_ours(tmp_path, monkeypatch):
     assert sorted(lines) == ["a kept", "a kept", "b kept", "b kept"]
 
 
-def test_a_log_gets_both_streams_after_what_was_there(tmp_path):
+def test_a_log_gets_both_streams_appended(tmp_path):
     (job,) = jobs_of(tmp_path, "echo out; echo err >&2")
     job.log_path.parent.mkdir()
     job.log_path.write_text("before\n")

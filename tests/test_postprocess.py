@@ -244,7 +244,7 @@ def test_boxes_do_not_depend_on_where_the_recording_is_cut(gap_s):
     assert found == segment(frame, settings, range(3), 0.1, 0.05)
 
 
-def test_what_is_kept_between_pieces_does_not_grow():
+def test_the_state_between_pieces_does_not_grow():
     settings = PostProcessing((0.5,) * 5, low=0.8, median_s=0.5, gap_s=0.3)
     segmenter = Segmenter(settings, range(5), 0.1)
     rng = np.random.default_rng(0)
@@ -304,7 +304,7 @@ def test_scores_of_other_classes_than_the_thresholds_are_refused(shape):
         Segmenter(HALF, [0], 0.1).push(np.zeros(shape, np.float32))
 
 
-def test_a_gate_multiplies_by_the_clip_score_where_it_is_asked_for():
+def test_a_gate_multiplies_by_the_clip_score_if_requested():
     frame = np.full((2, 1, 3), 0.5, np.float16)
     clip = np.array([[0.5], [0.25]], np.float32)
     gated = gate(frame, clip, PostProcessing((0.5,), gated=True))

@@ -183,7 +183,7 @@ def test_thresholds_and_lengths_are_obeyed(trained, sounds, out):
     assert [event for event in short if event[1] - event[0] >= 0.5] == long
 
 
-def test_a_median_filter_takes_the_place_of_boxes():
+def test_a_median_filter_replaces_boxes():
     tuned = PostProcessing((0.5,), step_s=0.8, gated=True)
     assert PredictOptions().adjust(tuned, ["a"]) == tuned
     filtered = PredictOptions(median_s=0.2).adjust(tuned, ["a"])
@@ -200,7 +200,7 @@ def test_a_filter_in_place_of_boxes_begins_with_the_thresholds_tuned_for_filters
     assert PredictOptions(median_s=0.2).settings_of(card) == PostProcessing((0.4,), median_s=0.2)
 
 
-def test_a_threshold_of_a_class_goes_before_that_of_all():
+def test_a_threshold_of_a_class_overrides_that_of_all():
     tuned = PostProcessing((0.5, 0.6, 0.7))
     for given, expected in [
         ([("b", 0.1)], (0.5, 0.1, 0.7)),
@@ -226,7 +226,7 @@ def scored(monkeypatch):
     return counts
 
 
-def test_the_same_command_again_redoes_nothing(trained, sounds, out, scored):
+def test_rerunning_the_same_command_redoes_nothing(trained, sounds, out, scored):
     first = trained.run("predict", sounds, "--out", out, *LOW)
     n_scored = sum(scored)
     again = trained.run("predict", sounds, "--out", out, *LOW)
@@ -241,7 +241,7 @@ def test_the_same_command_again_redoes_nothing(trained, sounds, out, scored):
     assert sum(scored) == n_scored
 
 
-def test_an_interrupted_batch_goes_on_where_it_was(trained, sounds, out, monkeypatch):
+def test_an_interrupted_batch_resumes(trained, sounds, out, monkeypatch):
     expected = trained.run("predict", sounds, "--out", out.with_name("whole"), *LOW).stdout
     true, n_calls = TrainedNetwork.score_windows, 0
 
@@ -275,7 +275,7 @@ def test_changed_and_new_recordings_are_done_others_are_not(trained, sounds, out
     assert "3 of 5 recordings are already done" in result.stderr
 
 
-def test_other_settings_begin_anew_and_say_so(trained, sounds, out, scored):
+def test_other_settings_start_over_and_say_so(trained, sounds, out, scored):
     trained.run("predict", sounds, "--out", out, *LOW)
     n_scored = sum(scored)
     result = trained.run("predict", sounds, "--out", out)
@@ -283,7 +283,7 @@ def test_other_settings_begin_anew_and_say_so(trained, sounds, out, scored):
     assert sum(scored) == 2 * n_scored
 
 
-def test_other_weights_begin_anew_and_say_so(project, trained, sounds, out, scored):
+def test_other_weights_start_over_and_say_so(project, trained, sounds, out, scored):
     copied = project.work / "runs" / RUN
     copied.mkdir(parents=True)
     for path in (trained.work / "runs" / RUN).iterdir():
@@ -332,7 +332,9 @@ def test_broken_recordings_are_named_with_their_reason_and_the_others_are_done(
     assert "4 of 11 recordings are already done" in again.stderr
 
 
-def test_of_a_recording_that_broke_no_file_of_before_stays(trained, sounds, out, one_sentence):
+def test_a_recording_that_became_unreadable_keeps_no_earlier_file(
+    trained, sounds, out, one_sentence
+):
     options = ("--out", out, "--format", "csv", "--format", "raven", *LOW)
     assert trained.run("predict", sounds, *options).exit_code == 0
     before = visible(out)
@@ -348,7 +350,7 @@ def test_an_input_without_audio_is_named_before_a_missing_run(project, tmp_path,
         one_sentence(project.run(command, tmp_path / "empty"), "no audio file in the folder")
 
 
-def test_what_is_wrong_with_the_only_input_is_the_sentence(trained, tmp_path, out, one_sentence):
+def test_the_error_of_the_only_input_is_the_sentence(trained, tmp_path, out, one_sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.wav").write_text("no audio")
     for name, sentence in (
@@ -390,7 +392,7 @@ def test_bad_requests_are_one_sentence(trained, project, sounds, tmp_path, one_s
     assert "tsv, csv, json" in result.stderr
 
 
-def test_with_hysteresis_events_go_on_where_scores_only_fall_a_little(trained, tmp_path, out):
+def test_with_hysteresis_events_continue_while_scores_fall_a_little(trained, tmp_path, out):
     sound = write_melody(tmp_path / "a.wav", 12)
     found = {}
     for share in (1, 0.5):
@@ -422,7 +424,7 @@ OF_THE_USER = ("long.wav.txt", "day 1/short.wav.txt", "events.tsv", "tags.tsv", 
 
 
 @pytest.mark.parametrize("name", OF_THE_USER)
-def test_files_of_the_user_beside_the_recordings_stay(trained, sounds, name, one_sentence, scored):
+def test_the_users_files_beside_the_recordings_stay(trained, sounds, name, one_sentence, scored):
     (sounds / name).write_text("0\t1\tmy label\n")
     before = visible(sounds)
     one_sentence(trained.run("predict", sounds, "--out", sounds, *IN_PLACE), name, "move it away")
@@ -446,7 +448,7 @@ def test_a_label_file_that_the_user_has_edited_is_overwritten_by_force_only(
     assert labels.read_text() == ours
 
 
-def test_of_a_recording_that_broke_the_users_file_stays(trained, sounds, out):
+def test_the_users_file_of_a_recording_that_became_unreadable_stays(trained, sounds, out):
     command = ("predict", sounds, "--out", out, "--format", "csv", "--force", *LOW)
     trained.run(*command)
     (out / "long.wav.csv").write_text("mine")
@@ -466,7 +468,7 @@ def test_other_settings_leave_the_journal_until_audio_was_read(trained, sounds, 
     assert sum(scored) == n_scored
 
 
-def test_settings_that_return_find_their_results(trained, sounds, out, scored):
+def test_earlier_settings_find_their_results(trained, sounds, out, scored):
     first = trained.run("predict", sounds, "--out", out, *LOW)
     trained.run("predict", sounds, "--out", out)
     n_scored = sum(scored)

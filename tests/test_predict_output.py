@@ -41,7 +41,7 @@ def test_the_summary_counts_by_class_and_by_recording():
     ]
 
 
-def test_of_one_recording_there_is_one_table_and_of_none_a_line():
+def test_one_recording_gives_one_table_and_none_gives_a_line():
     assert summary([found("a.wav", "Owl")])[1:] == [
         "",
         "recording  class  events  seconds  score",
@@ -85,7 +85,7 @@ def labels_in(out):
         return {row["event_label"] for row in csv.DictReader(file, delimiter="\t")}
 
 
-def test_only_classes_that_are_asked_for_are_found(trained, sound, tmp_path):
+def test_only_requested_classes_are_found(trained, sound, tmp_path):
     options = ("--out", tmp_path, "--threshold", 0, "--tags", "--format", "json")
     assert trained.run("predict", sound, *options).exit_code == 0
     assert labels_in(tmp_path) == {"tone_300", "tone_900", "tone_2700"}

@@ -23,7 +23,7 @@ def test_without_sources_there_are_no_items():
         assert list(items) == []
 
 
-def test_items_are_made_by_other_threads_before_they_are_asked_for():
+def test_items_are_made_by_other_threads_ahead_of_time():
     second_begun = threading.Event()
 
     def second():
@@ -36,7 +36,7 @@ def test_items_are_made_by_other_threads_before_they_are_asked_for():
         assert next(items)[1] != threading.get_ident()
 
 
-def test_no_more_wait_than_were_asked_for():
+def test_no_more_items_wait_than_requested():
     """The source is endless: without a limit this would fill the memory and never return."""
     made: dict[int, int] = {}
 

@@ -34,7 +34,7 @@ def advance(clock, steps, total, done=0):
             step(n)
 
 
-def test_what_is_said_goes_to_stderr_word_for_word(capsys):
+def test_messages_go_to_stderr_word_for_word(capsys):
     long = " ".join(["word"] * 60)
     progress.say(f"[red]not markup[/red] /a/[b].wav {long}")
     out, err = capsys.readouterr()
@@ -42,7 +42,7 @@ def test_what_is_said_goes_to_stderr_word_for_word(capsys):
     assert err == f"[red]not markup[/red] /a/[b].wav {long}\n"
 
 
-def test_a_log_file_gets_a_line_a_tenth_with_the_time_left(clock, capsys):
+def test_a_log_file_gets_a_line_per_tenth_with_the_time_left(clock, capsys):
     advance(clock, [(1, 1.0)] * 100, total=100)
     foretold, *lines = capsys.readouterr().err.splitlines()
     assert foretold == "mixing: 100 at 1 per second, about 1 min 37 s"
@@ -51,7 +51,7 @@ def test_a_log_file_gets_a_line_a_tenth_with_the_time_left(clock, capsys):
     assert lines[-1] == "mixing: 100 of 100, 0 s left"
 
 
-def test_what_is_counted_stands_behind_the_numbers(clock, capsys):
+def test_the_unit_follows_the_numbers(clock, capsys):
     with progress.progress("training", 100, unit="clips") as step:
         for _ in range(100):
             clock.now += 1.0
@@ -61,7 +61,7 @@ def test_what_is_counted_stands_behind_the_numbers(clock, capsys):
     assert first == "training: 10 of 100 clips, 1 min 30 s left"
 
 
-def test_work_that_is_over_at_once_says_nothing(clock, capsys):
+def test_quick_work_prints_nothing(clock, capsys):
     advance(clock, [(1, 0.01)] * 100, total=100)
     assert capsys.readouterr().err == ""
 
@@ -78,7 +78,7 @@ def test_resumed_work_counts_all_and_times_only_its_own(clock, capsys):
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
-def test_how_long_it_takes_is_told_once_from_the_first_items_of_this_attempt(
+def test_the_duration_is_estimated_once_from_the_first_items_of_this_attempt(
     clock, monkeypatch, is_terminal
 ):
     screen = io.StringIO()
@@ -94,12 +94,12 @@ def test_how_long_it_takes_is_told_once_from_the_first_items_of_this_attempt(
     assert len(told) == 1
 
 
-def test_a_short_rest_is_not_told(clock, capsys):
+def test_a_short_remainder_is_not_shown(clock, capsys):
     advance(clock, [(45, progress.CALIBRATION_S)] * 2, total=100)
     assert "per second" not in capsys.readouterr().err
 
 
-def test_nothing_to_do_says_nothing(clock, capsys):
+def test_no_work_prints_nothing(clock, capsys):
     advance(clock, [], total=0)
     assert capsys.readouterr().err == ""
 

@@ -185,7 +185,7 @@ def test_stems_sum_to_the_mixture_and_its_peak_has_room(world, snrs_db):
 
 @trials(36)
 @given(sounds(), st.floats(-20, 20))
-def test_a_single_event_has_the_snr_that_was_asked_for(world, snr_db):
+def test_a_single_event_has_the_requested_snr(world, snr_db):
     events, _, scene, n_samples = world
     [rendered] = render(events[:1], [0], scene, max(n_samples, 800), [snr_db])
     n_audio_frames = len(events[0].segment)
@@ -325,7 +325,7 @@ def scores_file(tmp_path_factory):
 
 @trials(360)
 @given(at=st.integers(0, 2**20), flip=st.integers(1, 255))
-def test_a_flipped_byte_of_held_out_scores_changes_nothing_or_is_noticed(scores_file, at, flip):
+def test_a_flipped_byte_of_held_out_scores_changes_nothing_or_is_detected(scores_file, at, flip):
     path, content, scores = scores_file
     broken = bytearray(content)
     broken[at % len(content)] ^= flip
@@ -471,7 +471,7 @@ KEYS = [("mixing", key) for key in Mixing.model_fields] + [("", key) for key in 
 
 @trials(60)
 @given(st.sampled_from(KEYS), st.integers(0, 20), st.sampled_from("xyz_"))
-def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(place, at, letter):
+def test_a_misspelt_key_is_refused_with_the_intended_one(place, at, letter):
     section, key = place
     wrong = key[: at % len(key)] + letter + key[at % len(key) :]
     assume(wrong not in Mixing.model_fields and len(key) > 4)
@@ -584,7 +584,7 @@ HEADS = [b"OggS", b"RIFF....WAVE", b"RF64....WAVE", b"FORM....AIFF", b".snd", b"
 @trials(120)
 @given(st.sampled_from(HEADS), st.binary(max_size=120))
 @example(b"riff" + 36 * b"\0", 23 * b"\0" + b"\x80")  # a chunk of 2^63 bytes
-def test_any_bytes_are_whole_or_one_sentence(head, tail):
+def test_any_bytes_are_audio_or_one_sentence(head, tail):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.wav")
         path.write_bytes(head + tail)

@@ -96,7 +96,7 @@ def test_a_worked_example():
     assert scored.value == pytest.approx((0.5 * 100 + 1 * 300) / 400)
 
 
-def test_a_cross_trigger_counts_besides_the_false_alarm_it_is():
+def test_a_cross_trigger_counts_in_addition_to_its_false_alarm():
     """Class 0 is detected in the 2 s of class 1 before it is detected in its own event."""
     truth = events((0, 0, 0, 0.3), (0, 1, 2, 4))
     frame = np.array([[[0.5, 0.1, 0.9, 0.9], [0, 0, 1, 1]]])

@@ -86,7 +86,7 @@ LENGTHS = [1, 19, 20, 21, 700, 1999, 2000, 2020, 2999, 3020, 9000, 12_345]
 
 
 @pytest.mark.parametrize("n_samples", LENGTHS)
-def test_scores_that_know_no_window_come_out_as_if_there_were_none(predict, n_samples):
+def test_scores_independent_of_windows_are_joined_as_if_there_were_none(predict, n_samples):
     wave = telegraph(n_samples)
     prediction = predict(Fake(), np.array_split(wave, 1 + n_samples // 300))
     expected = frames_at_once(wave)
@@ -113,7 +113,7 @@ def test_a_sound_at_the_very_end_is_found(predict):
     assert up.offset_s == pytest.approx(7.777, abs=0.04)
 
 
-def test_an_event_across_the_seam_of_windows_is_one(predict):
+def test_an_event_across_two_windows_is_one(predict):
     wave = -np.ones(10_000, np.float32)
     wave[500:8000] = 1
     ups = [event for event in predict(Fake(), [wave]).events if event.label == "up"]
@@ -174,9 +174,7 @@ def many(tmp_path):
 
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize(("batch_size", "n_workers"), [(1, 1), (4, 1), (8, 3), (100, 2)])
-def test_many_recordings_are_found_to_hold_what_each_holds_alone(
-    many, batch_size, n_workers, gated
-):
+def test_many_recordings_have_the_events_of_each_alone(many, batch_size, n_workers, gated):
     scorer = Fake(gated=gated, median_s=0.1, min_duration_s=0.06)
     found = run(scorer, many, batch_size=batch_size, n_workers=n_workers)
     assert list(found) == list(range(len(many)))
@@ -212,7 +210,7 @@ def test_batches_hold_windows_of_several_recordings(tmp_path):
     assert scorer.batches == [8, 8, 4]
 
 
-def test_seconds_heard_add_up_to_those_of_the_headers(tmp_path):
+def test_scored_seconds_add_up_to_those_of_the_headers(tmp_path):
     paths = [write(tmp_path, f"{k}.wav", telegraph(700 * k + 300, k)) for k in range(12)]
     (tmp_path / "text.wav").write_text("no audio")
     heard = []

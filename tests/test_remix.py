@@ -59,7 +59,7 @@ def epoch_of(remixer, epoch, size=5):
     return torch.cat([b.logmel for b in fed]), torch.cat([b.target for b in fed])
 
 
-def test_a_stored_mixture_is_mixed_again_to_its_samples(opened):
+def test_a_stored_mixture_is_remixed_to_its_samples(opened):
     """Within two int16 steps, because sources are rounded once more."""
     config, planned, sources, features, mixtures = opened
     everything = Pool(
@@ -81,7 +81,7 @@ def test_a_stored_mixture_is_mixed_again_to_its_samples(opened):
     assert checked > 10
 
 
-def test_targets_are_those_that_the_store_would_have_and_change_no_mixture(opened):
+def test_targets_are_those_of_the_store_and_change_no_mixture(opened):
     """Both are rounded to int16: present classes agree within a thousandth of the loudest bin."""
     _, _, _, features, _ = opened
     plain, made = remixer_of(opened), remixer_of(opened)
@@ -167,7 +167,7 @@ def test_without_a_range_the_snr_and_events_are_those_of_the_store(opened):
     )  # as data.yaml has them
 
 
-def test_the_snr_of_a_mixture_is_the_one_asked_for(opened):
+def test_the_snr_of_a_mixture_is_the_requested_one(opened):
     """With the scene's gain known, the mixture minus the scene is the events."""
     config, _, sources, _, _ = opened
     remixer = remixer_of(opened)
@@ -281,7 +281,7 @@ def test_pools_without_scenes_are_refused(opened):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["2apae", "pooled"])  # without and with dropout
-def test_a_remixed_run_that_goes_on_is_as_if_never_interrupted(opened, model):
+def test_a_resumed_remixed_run_is_as_if_uninterrupted(opened, model):
     config, _, _, features, _ = opened
     values = {"data": "snr_20", "fold": 1, "width": 2, "epochs": 2, "batch_size": 5}
     recipe = {"schedule": "cosine"}

@@ -145,7 +145,7 @@ def test_every_entry_of_the_contents_leads_to_a_heading(reported):
     assert len(set(read.ids)) == len(read.ids)
 
 
-def test_headings_skip_no_level_and_pictures_have_words(reported):
+def test_headings_skip_no_level_and_pictures_have_alt_texts(reported):
     read = Reader(reported[1])
     assert read.headings[0] == 1
     steps = np.diff(read.headings)
@@ -201,7 +201,7 @@ def test_the_same_runs_make_the_same_page(trained, reported, tmp_path):
     ("store", "sentence"),
     [("mixtures", "No audio: no store"), ("features", "No log-mel: no")],
 )
-def test_a_store_that_is_gone_is_said_to_be_left_out(copied, store, sentence):
+def test_a_missing_store_is_reported_as_left_out(copied, store, sentence):
     (copied.work / store / "snr_20.h5").unlink()
     text = page_of(copied)
     assert sentence in text
@@ -265,7 +265,7 @@ def test_sounds_stop_before_the_page_is_too_large(trained, reported, tmp_path, m
     assert sum(map(len, re.findall(r'data:audio[^"]+', text))) <= limit
 
 
-def test_of_many_networks_the_best_of_each_store_is_looked_at():
+def test_the_best_of_many_networks_of_each_store_is_shown():
     few = networks_of([recipe_of(seed=seed) for seed in range(MAX_DETAILED)])
     assert choose_detailed(few) == few
     recipes = [recipe_of(seed=seed, data=data) for seed in range(2) for data in ("snr_0", "snr_10")]
@@ -335,7 +335,7 @@ def test_no_clip_is_among_the_best_and_the_worst(n):
     assert not {pick.row for pick in best} & {pick.row for pick in worst}
 
 
-def test_what_is_shown_of_a_clip_is_what_was_scored(trained):
+def test_the_shown_clip_is_the_scored_one(trained):
     run = trained.work / "runs" / RUN
     card, scores = load_card(run), read_scores(run / "scores.h5")
     # A class with all frames above the threshold is detected from start to end.
@@ -357,7 +357,7 @@ def test_what_is_shown_of_a_clip_is_what_was_scored(trained):
     assert shown["spectrum"] is None
 
 
-def test_what_tasks_predict_is_shown_as_the_detector_has_it(copied):
+def test_predictions_of_tasks_are_shown_as_the_detector_gives_them(copied):
     names = ("denoise", "separate", "count", "active")
     tasks = [word for name in names for word in ("--task", name)]
     small = ("--model", "pooled", "--width", 2, "--alpha", 0, "--epochs", 1, "--name", "tasks")
@@ -415,7 +415,7 @@ def test_a_map_has_a_pixel_per_value_in_the_colour_of_its_level():
 
 
 @pytest.mark.parametrize(("rate", "kind"), [(32_000, "audio/mpeg"), (10_000, "audio/wav")])
-def test_a_sound_is_mp3_where_that_knows_its_rate(rate, kind):
+def test_a_sound_is_mp3_if_mp3_supports_its_rate(rate, kind):
     t = np.arange(rate) / rate
     made = sound(0.3 * np.sin(2 * np.pi * 440 * t).astype(np.float32), rate, is_small=True)
     head, _, content = made.partition(",")

@@ -122,7 +122,7 @@ def test_a_recording_of_many_clips_is_passed_over_for_those_that_fit():
     assert chosen.sum() == 10
 
 
-def test_what_a_class_has_one_recording_of_in_each_fold_is_left_to_training():
+def test_a_class_with_one_recording_per_fold_is_left_to_training():
     assert not reserved(np.ones((4, 1)), list("abcd"), [1, 2, 3, 4]).any()
 
 

@@ -51,7 +51,7 @@ def cells(table):
     return [cell for row in table.rows for cell in row]
 
 
-def test_a_network_has_a_line_a_selection_an_interval_and_a_score_to_beat():
+def test_a_network_has_a_line_per_selection_an_interval_and_a_baseline():
     (table,) = tables.result_tables(rows_of(*crossvalidated()))
     kinds = [row[1].strip() for row in table.rows]
     assert kinds == ["validation", "95 %", "test (paper's)", "frequencies"]
@@ -69,7 +69,7 @@ def test_metrics_are_shown_with_their_deviation_over_folds():
     assert (low, high) == pytest.approx(rows[0].metrics["micro_p"].interval, abs=5e-4)
 
 
-def test_each_store_has_its_sheet_and_the_last_explains_all():
+def test_each_store_has_its_table_and_the_last_explains_all():
     made = tables.result_tables(
         rows_of(scored(1), scored(1, data="snr_0"), scored(1, data="clips"))
     )
@@ -86,7 +86,7 @@ def test_each_store_has_its_sheet_and_the_last_explains_all():
         assert word in legend
 
 
-def test_what_differs_has_columns_or_lines_where_these_would_be_too_wide():
+def test_differences_have_columns_or_lines_if_columns_would_be_too_wide():
     runs = [scored(1), scored(1, attention="equations"), scored(1, epochs=9), scored(1, width=32)]
     (table,) = tables.result_tables(rows_of(*runs))
     assert table.columns[:3] == ("network", "attention", "epochs")
@@ -121,7 +121,7 @@ def test_networks_that_know_more_than_weak_labels_are_marked_in_every_table():
     assert not any("†" in note for note in alone.notes)
 
 
-def test_what_has_no_line_beside_it_gets_one():
+def test_in_a_narrow_table_differences_get_lines():
     lines = [["x", "1", "2", "3"], ["y", "", "5", "6"]]
     table = tables.Table("", ("network", "a", "b", "c"), lines, n_left=3, n_apart=2)
     assert [list(row) for row in table.narrow().rows] == [
@@ -171,7 +171,7 @@ def test_table_v_is_about_2apae_at_the_papers_weights():
     [{"event_corpus": "folder"}, {"data": "snr_5"}, {"attention": "equations"},
      {"reconstruction": "linear"}],
 )  # fmt: skip
-def test_what_the_paper_did_not_do_is_not_compared_with_it(changes):
+def test_settings_that_the_paper_lacks_are_not_compared_with_it(changes):
     assert paper_tables(rows_of(scored(1, **{**PAPER_DATA, **changes}))) == []
 
 
@@ -191,7 +191,7 @@ def test_every_table_fits_80_columns():
     assert "Table V, 20 dB" in out.getvalue()
 
 
-def test_markdown_has_a_table_a_sheet_with_as_many_cells_in_every_line():
+def test_markdown_has_the_same_number_of_cells_in_every_line_of_a_table():
     made = tables.result_tables(rows_of(*crossvalidated(), *crossvalidated(data="snr_0")))
     text = tables.to_markdown(made)
     titles = [f"{name}, folds 1-4 (120 clips)" for name in ("snr_0", "snr_10")]

@@ -78,7 +78,7 @@ def test_folds_are_averaged_not_pooled():
             assert average.std == pytest.approx(np.std([metrics[i] for metrics in each], ddof=1))
 
 
-def test_each_network_has_an_honest_and_a_paper_row():
+def test_each_network_has_a_row_for_each_selection():
     honest, paper = tabulate([scored(1), scored(2)])
     assert (honest.selection, paper.selection) == ("honest", "paper")
     assert (honest.epochs, paper.epochs) == ((2, 3), (3, 4))
@@ -91,13 +91,13 @@ def test_each_network_has_an_honest_and_a_paper_row():
      {"epochs": 9}, {"store_digest": "other"}, {"reconstruction": "linear"}, {"model": "gap"},
      {"time_attention": "local"}],
 )  # fmt: skip
-def test_what_differs_in_more_than_the_fold_is_never_averaged(other):
+def test_runs_that_differ_in_more_than_the_fold_are_never_averaged(other):
     rows = tabulate([scored(1), scored(2, **other)])
     assert len(rows) == 4
     assert {row.folds for row in rows} == {(1,), (2,)}
 
 
-def test_the_same_fold_twice_makes_two_rows_that_are_told_apart_by_name():
+def test_the_same_fold_twice_makes_two_rows_with_different_names():
     usual = [scored(fold) for fold in (1, 2)]
     rows = tabulate([scored(1, "again"), *usual, scored(1, "first"), scored(2, "second")])
     names = [[run.given_name for run in row.runs] for row in rows[::2]]
@@ -105,7 +105,7 @@ def test_the_same_fold_twice_makes_two_rows_that_are_told_apart_by_name():
     assert differences(rows[2:])["run"] == ["", "", "again…", "again…"]
 
 
-def test_networks_are_told_apart_by_what_differs_and_by_nothing_else():
+def test_networks_are_distinguished_by_their_differences_only():
     runs = [scored(1), scored(1, epochs=9), scored(1, model="gap", alpha=0.0)]
     rows = tabulate(runs)[::2]
     assert differences(rows) == {"epochs": ["5", "9", "5"]}
@@ -137,7 +137,7 @@ def test_positives_are_clips_and_recordings_are_what_their_events_come_from():
     assert [each["recordings"].tolist() for each in counts] == [[0, 2, 0, 0], [0, 3, 0, 0]]
 
 
-def test_the_prior_answers_class_frequencies_for_every_clip():
+def test_the_prior_predicts_class_frequencies_for_every_clip():
     run = scored(1)
     row = tabulate([run])[0]
     always = np.tile(run.scores.prior, (30, 1))

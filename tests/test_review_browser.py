@@ -190,7 +190,7 @@ def test_it_plays_replays_and_changes_speed(page):
     assert page.driver.execute_script(f"{audio}.playbackRate") == 2
 
 
-def test_a_reload_keeps_what_was_said(page):
+def test_a_reload_keeps_the_verdicts(page):
     page.press("y", "n", "z")
     page.lines(3)
     page.driver.refresh()
@@ -245,7 +245,7 @@ def test_text_stands_out(file_page, scheme):
         assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5
 
 
-def test_everything_can_be_reached_and_is_named_without_seeing_it(file_page):
+def test_everything_is_accessible_by_keyboard_and_screen_reader(file_page):
     names = set()
     for _ in range(25):
         file_page.press(Keys.TAB)

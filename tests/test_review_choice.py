@@ -39,7 +39,7 @@ def test_uncertain_is_near_the_threshold_or_disputed():
     assert choose(pool, "uncertain", 3, rng()).tolist() in ([3, 1, 4], [1, 3, 4])
 
 
-def test_a_missing_vote_is_none():
+def test_a_missing_vote_does_not_count():
     np.testing.assert_allclose(presence(np.array([[0.0, np.nan], [np.nan, 0.0]])), 0.5)
 
 
@@ -48,7 +48,7 @@ def test_classes_take_turns_in_uncertain():
     assert choose(pool, "uncertain", 4, rng()).tolist() == [0, 4, 1, 5]
 
 
-def test_of_each_class_equally_many_from_each_band_in_no_order():
+def test_each_class_has_equally_many_from_each_band_in_random_order():
     score = np.concatenate([np.full(500, 0.05), np.full(40, 0.55), np.full(3, 0.95)])
     pool = pool_of(np.zeros(1086), ["bird"] * 543 + ["dog"] * 543, np.tile(score, 2))
     chosen = choose(pool, "class", 15, rng())
@@ -73,7 +73,7 @@ def test_new_is_drawn_at_random():
     assert np.abs(counts - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
 
 
-def test_what_was_heard_is_not_offered_again_and_classes_can_be_named():
+def test_heard_snippets_are_not_offered_again_and_classes_can_be_named():
     pool = pool_of(np.zeros(6), label=["bird", "dog"] * 3)
     done = {pool.snippets[0].key}
     for by in ("new", "uncertain", "class"):
@@ -107,7 +107,7 @@ def test_suspicious_finds_most_wrong_labels_first():
     assert {0, 1} == set(pool.weak[chosen].tolist())  # missing labels and wrong ones
 
 
-def test_a_class_that_is_not_told_apart_is_not_suspected():
+def test_a_class_that_is_not_recognised_is_not_suspected():
     pool, _, _ = noisy_labels()
     chosen = choose(pool, "suspicious", 50, rng())
     last = sum(pool.snippets[row].label == "class 4" for row in chosen)
@@ -134,7 +134,7 @@ def test_truthful_verdicts_on_all_suspicious_labels_correct_them():
         assert corrected[name] == [f"class {c}" for c in np.flatnonzero(row)]
 
 
-def test_corrected_labels_take_the_place_of_those_that_runs_were_trained_with():
+def test_corrected_labels_replace_those_that_runs_were_trained_with():
     pool = pool_of(np.zeros(2), label=["bird", "dog"], weak=[1, 0])
     assert pool.labelled({"0.wav": [], "1.wav": ["dog"]}).weak.tolist() == [0, 1]
 
@@ -168,7 +168,7 @@ def test_each_run_has_its_votes(scored):
     assert pool.votes.shape[1] == 2 * held_out([scored]).votes.shape[1]
 
 
-def test_proposals_know_how_many_they_are(scored):
+def test_proposals_record_their_number(scored):
     card, label = scored.card, scored.card.classes[0]
     events = [
         Detection(label, 0.0, 1.0, 0.31), Detection(card.classes[1], 0.5, 1.5, 0.35),

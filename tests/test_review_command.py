@@ -63,7 +63,7 @@ def test_it_writes_a_page_of_proposals_with_sound_and_scores(folder, trained, wa
     assert read_reviews(folder / "reviews.tsv") == []
 
 
-def test_what_has_a_verdict_is_not_asked_again(folder, trained, wavs):
+def test_snippets_with_a_verdict_are_not_asked_about_again(folder, trained, wavs):
     config = load_config(folder / "data.yaml")
     with open_reviews(folder / "t.tsv") as table:
         session = prepare(config, [wavs], table, options(trained, n=1000))
@@ -100,7 +100,7 @@ def test_recordings_of_the_table_have_its_names(folder, wavs):
     assert sorted(names) == sorted([*ours, str(folder / wavs.name / name), "z.wav"])
 
 
-def test_recordings_of_a_name_in_two_folders_are_told_apart_one_folder_at_a_time(folder):
+def test_recordings_with_one_name_in_two_folders_are_distinguished_one_folder_at_a_time(folder):
     config = load_config(folder / "data.yaml")
     for site in ("a", "b"):
         (folder / site).mkdir()

@@ -55,7 +55,7 @@ def test_the_page_is_served_with_its_token(server):
     "path", ["/", "/x/", "/../../etc/passwd", "//etc/passwd", "/{token}", "/{token}/../x",
              "/{token}/%2e%2e/data.yaml", "/{token}/reviews"],
 )  # fmt: skip
-def test_nothing_else_is_there(server, path):
+def test_nothing_else_is_served(server, path):
     path = path.replace("{token}", server.token)
     assert ask(server, path=path)[0] == 404
 
@@ -92,7 +92,7 @@ def test_verdicts_arrive_line_by_line():
     assert lines == ["a\tb", "ü"]
 
 
-def test_what_is_refused_or_cannot_be_written_is_said():
+def test_refusals_and_failed_writes_are_reported():
     def refuse(lines):
         raise {"wrong": ValueError("no verdict"), "full": SedmtlError("no space left")}[lines[0]]
 
@@ -108,12 +108,12 @@ def test_a_malformed_line_is_a_bad_request(line):
         assert post(server, line)[0] == 400
 
 
-def test_too_much_is_not_read(server):
+def test_too_large_requests_are_not_read(server):
     assert post(server, "", Content_Length=str(MAX_BODY + 1))[0] == 413
     assert post(server, "", Content_Length="-1")[0] == 400
 
 
-def test_a_port_in_use_is_passed_over():
+def test_a_port_in_use_is_skipped():
     with socket.socket() as other:
         try:
             other.bind((HOST, PORT))

@@ -56,7 +56,7 @@ def test_a_table_gives_back_what_was_added_to_it(tmp_path):
     assert read_reviews(tmp_path / "t.tsv") == given
 
 
-def test_the_last_verdict_holds_and_undo_takes_one_back():
+def test_the_last_verdict_counts_and_undo_reverts_one():
     first, other, last = said("yes"), said("no", snippet("b.wav")), said("no")
     lines = [first, other, last]
     assert standing(lines) == [other, last]
@@ -65,7 +65,7 @@ def test_the_last_verdict_holds_and_undo_takes_one_back():
     assert standing([*lines, said("undo"), said("undo")]) == [other]
 
 
-def test_a_table_cut_off_anywhere_keeps_every_whole_line_and_goes_on(tmp_path):
+def test_a_table_cut_off_anywhere_keeps_every_complete_line(tmp_path):
     path = tmp_path / "t.tsv"
     first, second, third = said("yes"), said("no", snippet("ü.wav")), said("unsure")
     add(path, first, second)
@@ -106,12 +106,12 @@ def test_a_write_that_failed_leaves_nothing_and_can_be_repeated(tmp_path):
     assert read_reviews(path) == [first, second]
 
 
-def test_a_line_that_is_there_twice_is_taken_back_by_one_undo():
+def test_a_duplicate_line_is_reverted_by_one_undo():
     first, second = said("yes"), said("no")
     assert standing([first, second, second, said("undo")]) == [first]
 
 
-def test_verdicts_of_merged_tables_hold_in_the_order_of_their_times():
+def test_verdicts_of_merged_tables_count_in_order_of_time():
     first, undo, second = said("yes"), said("undo"), said("no", snippet("b.wav"))
     assert standing([second, undo, first]) == [second]
     early, late = said("no"), said("yes")
@@ -156,7 +156,7 @@ def test_a_no_about_the_whole_recording_removes_the_label():
 
 
 @pytest.mark.parametrize("last", ["no", "unsure", "yes", "other"])
-def test_a_label_goes_only_when_all_proposals_of_its_class_are_refused(last):
+def test_a_label_is_removed_only_if_all_proposals_of_its_class_are_refused(last):
     proposals = [snippet(onset_s=s, offset_s=s + 1, of_class=2) for s in (1.0, 4.0)]
     first = said("no", proposals[0])
     assert correct({"a.wav": ["bird"]}, [first]).changes == []
@@ -166,7 +166,7 @@ def test_a_label_goes_only_when_all_proposals_of_its_class_are_refused(last):
     assert ("rain" in labels) == (last == "other")
 
 
-def test_of_contradicting_verdicts_the_later_one_holds():
+def test_the_later_of_contradicting_verdicts_counts():
     yes, no = said("yes"), said("no", whole())
     assert correct({"a.wav": ["bird"]}, [yes, no]).labels["a.wav"] == []
     assert correct({"a.wav": ["bird"]}, [no, yes]).labels["a.wav"] == ["bird"]
@@ -184,7 +184,7 @@ def test_a_new_recording_is_labelled_when_all_its_proposals_are_judged():
     assert found.events == {"a.wav": [Event("bird", 4.0, 5.0)]}
 
 
-def test_events_are_strong_labels_only_where_each_label_has_one():
+def test_events_are_strong_labels_only_if_each_label_has_one():
     reviews = [said("yes", span=(1.25, 1.5))]
     assert correct({"a.wav": ["bird"]}, reviews).events == {"a.wav": [Event("bird", 1.25, 1.5)]}
     assert correct({"a.wav": ["bird", "rain"]}, reviews).events == {}
@@ -243,7 +243,7 @@ def test_the_threshold_of_the_best_f1_and_of_a_precision():
     assert refit(score, right * 0, weight, min_precision=0.5) is None
 
 
-def test_thresholds_count_only_what_was_drawn_at_random_and_decided():
+def test_thresholds_count_only_decided_random_snippets():
     def heard(by, verdict, score):
         about = snippet(onset_s=score, offset_s=9.0, by=by, score=score)
         return said(verdict, about)
@@ -315,7 +315,7 @@ def test_relabel_shows_the_changes_and_writes_new_tables_beside_the_old(clips):
     assert "clips_reviewed2.csv" in relabel(clips).stdout
 
 
-def test_relabel_keeps_the_strong_labels_that_were_there(clips):
+def test_relabel_keeps_existing_strong_labels(clips):
     """For a class whose label stays; verified events of another class are added."""
     yaml = "corpus: {clips: {csv: clips.csv, root: audio, strong: s.tsv}}\n"
     (clips / "data.yaml").write_text(yaml)
@@ -351,7 +351,7 @@ def test_a_recording_elsewhere_is_not_taken_for_one_of_its_file_name(clips):
     assert "1 label removed, 1 recording not added: not below" in result.stdout
 
 
-def test_relabel_overwrites_no_file_of_the_user(clips, one_sentence):
+def test_relabel_overwrites_none_of_the_users_files(clips, one_sentence):
     add(clips / "reviews.tsv", said("no", whole("a.wav")))
     (clips / "clips_reviewed.csv").write_text("mine")
     one_sentence(relabel(clips), "clips_reviewed.csv was not written by sedmtl")
@@ -399,7 +399,7 @@ def test_thresholds_are_those_of_the_network_that_was_heard_last(tmp_path):
     assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == new
 
 
-def test_verdicts_of_earlier_versions_do_not_say_of_which_network_they_are(tmp_path):
+def test_verdicts_of_earlier_versions_do_not_name_their_network(tmp_path):
     events = [
         snippet(f"{n}.wav", score=0.5, run="r@0123abcd" if n < 12 else "r", by="class")
         for n in range(15)
@@ -412,7 +412,7 @@ def test_verdicts_of_earlier_versions_do_not_say_of_which_network_they_are(tmp_p
     assert read_thresholds(tmp_path / "thresholds_r.tsv")[1] == "r@0123abcd"
 
 
-def test_thresholds_are_warned_of_where_scores_are_others(trained, tmp_path):
+def test_thresholds_are_warned_about_if_scores_differ(trained, tmp_path):
     """With another network, or the same one with the user's median filter."""
     network = network_name(find_run(trained.work / "runs", None))
     wav = min((trained.work / "mixtures" / "snr_20").glob("*.wav"))
@@ -433,7 +433,7 @@ def test_thresholds_are_warned_of_where_scores_are_others(trained, tmp_path):
     assert "were fitted without --hysteresis, --median" in filtered
 
 
-def test_predict_refuses_thresholds_that_are_none(tmp_path, one_sentence):
+def test_predict_refuses_invalid_thresholds(tmp_path, one_sentence):
     table = tmp_path / "thresholds.tsv"
     table.write_text("event_label\tthreshold\nbird\thigh\n")
     result = invoke(["predict", "a.wav", "--thresholds", str(table)])

@@ -22,11 +22,11 @@ CONTENT = st.dictionaries(st.text(st.characters(codec="ascii"), min_size=1), PLA
 
 @settings(derandomize=True, deadline=None, database=None, max_examples=60)
 @given(CONTENT.filter(lambda content: CHECKSUM not in content))
-def test_what_goes_through_json_is_opened_again(content):
+def test_sealed_json_is_opened_again(content):
     assert unsealed(json.loads(json.dumps(sealed(content)))) == content
 
 
-def test_what_goes_through_yaml_is_opened_again():
+def test_sealed_yaml_is_opened_again():
     content = {"alpha": 0.001, "lr": 1e-3, "name": "on", "classes": ["Türglocke", "1e3"], "n": 3}
     assert unsealed(yaml.safe_load(yaml.safe_dump(sealed(content)))) == content
 
@@ -42,7 +42,7 @@ def test_what_goes_through_yaml_is_opened_again():
         lambda content: content["classes"].reverse(),
     ],
 )
-def test_any_change_is_noticed(change):
+def test_any_change_is_detected(change):
     content = sealed({"fold": 1, "classes": ["a", "b"]})
     change(content)
     with pytest.raises(ValueError, match="its checksum does not match"):

@@ -59,9 +59,7 @@ def test_every_path_is_printed_with_the_score_of_its_class(
     assert lines == expected
 
 
-def test_by_default_the_classes_that_the_run_hears_are_taken_out(
-    trained, separate, mixture_path, tmp_path
-):
+def test_by_default_the_detected_classes_are_separated(trained, separate, mixture_path, tmp_path):
     assert separate(mixture_path).exit_code == 0
     run = trained.work / "runs" / RUN
     clip = Detector.load(run).inspect(mixture_path).clip
@@ -69,7 +67,7 @@ def test_by_default_the_classes_that_the_run_hears_are_taken_out(
     assert {path.stem for path in (tmp_path / "snr_20" / "mix_01").iterdir()} == {"rest", *heard}
 
 
-def test_a_class_that_is_not_taken_out_again_leaves_no_file(separate, mixture_path, tmp_path):
+def test_a_class_that_is_no_longer_separated_leaves_no_file(separate, mixture_path, tmp_path):
     separate(mixture_path, "--classes", "tone_300")
     separate(mixture_path, "--classes", "tone_900")
     assert {path.stem for path in (tmp_path / "snr_20" / "mix_01").iterdir()} == {
@@ -109,7 +107,7 @@ def test_a_clip_shorter_than_a_frame_is_separated(separate, tmp_path):
     np.testing.assert_array_equal(sum(parts), samples_of(path))
 
 
-def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said(
+def test_samples_beyond_full_scale_are_clipped_and_reported_if_parts_do_not_sum(
     separate, tmp_path, monkeypatch
 ):
     """A source that is the inverted recording leaves twice the recording as remainder."""
@@ -125,7 +123,7 @@ def test_louder_than_full_scale_is_clipped_and_where_parts_do_not_fit_it_is_said
     np.testing.assert_array_equal(rest, [round(0.1 * 2**15) * 2, 32767, -32768, 32767])
 
 
-def test_a_recording_that_is_clipped_is_said_to_be_even_if_it_is_all_in_the_rest(
+def test_a_clipped_recording_is_reported_even_if_it_is_all_in_the_remainder(
     separate, tmp_path, monkeypatch
 ):
     """For example, a file of integers written as floats."""
@@ -136,7 +134,7 @@ def test_a_recording_that_is_clipped_is_said_to_be_even_if_it_is_all_in_the_rest
     assert "warning: 2 samples of the recording or the rest exceed 16" in result.stderr
 
 
-def test_where_nothing_is_detected_the_rest_is_the_recording(
+def test_without_detections_the_remainder_is_the_recording(
     separate, mixture_path, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("sedmtl.inference.separation.Separator.detected", lambda _, clip: clip > 1)
@@ -175,7 +173,7 @@ def test_two_recordings_of_one_name_keep_their_sources(separate, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["tone_300", "tone_900", "rest"])
-def test_what_the_user_puts_in_place_of_a_sound_stays(separate, tmp_path, name):
+def test_a_users_file_in_place_of_a_sound_stays(separate, tmp_path, name):
     path = write_tone(tmp_path / "clip.wav", 300, 1)
     assert separate(path, "--classes", "tone_300").exit_code == 0
     theirs = tmp_path / "clip" / f"{name}.wav"
@@ -192,7 +190,7 @@ def test_a_name_of_dots_leads_into_no_other_folder(separate, tmp_path):
     assert result.stdout.split()[-1] == str(tmp_path / "_" / "rest.wav")
 
 
-def test_nothing_is_left_of_an_attempt_that_failed(separate, tmp_path):
+def test_a_failed_attempt_leaves_nothing(separate, tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(8000), 8000)
     separate(tmp_path / "silent.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["silent.wav"]
@@ -287,7 +285,7 @@ def test_without_a_decoder_there_is_nothing_to_denoise(compared, one_sentence):
     one_sentence(result, "nothing to measure with --denoise", "no trained decoder", "--alpha")
 
 
-def test_without_stems_the_way_to_make_them_is_named(compared, tmp_path, one_sentence):
+def test_without_stems_the_command_to_make_them_is_named(compared, tmp_path, one_sentence):
     project = Project(tmp_path / "plain")
     shutil.copytree(compared.folder, project.folder)
     project.run("mix", "--snr", 20)

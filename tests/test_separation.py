@@ -73,14 +73,14 @@ def test_masks_are_shares_of_each_bin(name, card):
     assert mask.max() <= 1
 
 
-def test_where_frame_scores_are_presences_they_are_the_mask(card):
+def test_frame_scores_that_are_presences_are_the_mask(card):
     output = output_of("2apae", time_attention="local")
     mask = mel_masks(output, card_of(card, "2apae", time_attention="local"))
     for mel_bin in range(16):
         torch.testing.assert_close(mask[..., mel_bin], output.frame)
 
 
-def test_elsewhere_the_mask_is_the_class_map_averaged_over_the_bins_around(card):
+def test_otherwise_the_mask_is_the_class_map_averaged_over_nearby_bins(card):
     output = output_of("gap")
     mask = mel_masks(output, card_of(card, "gap"))
     probability = output.class_map.sigmoid()
@@ -119,7 +119,7 @@ def test_analysis_and_synthesis_are_inverse(stft, n_samples):
     np.testing.assert_allclose(stft.synthesise(stft.analyse(wave), n_samples), wave, atol=1e-6)
 
 
-def test_a_full_mask_gives_the_band_that_the_network_hears(stft):
+def test_a_full_mask_gives_the_networks_band(stft):
     """Below f_min, here 50 Hz, everything goes to the remainder."""
     full = torch.ones(1, 124, 16)
     inner = slice(256, -256)  # the tone's ends contain lower frequencies, too
@@ -129,7 +129,7 @@ def test_a_full_mask_gives_the_band_that_the_network_hears(stft):
     assert np.abs(stft.separate(offset, full)[0, inner]).max() < 0.03
 
 
-def test_what_masks_divide_sums_to_the_whole(stft):
+def test_masked_parts_sum_to_the_whole(stft):
     wave, mask = noise(16_000), torch.rand(1, 124, 16)
     parts = stft.separate(wave, torch.cat([mask, 1 - mask]))
     np.testing.assert_allclose(parts.sum(axis=0), stft.separate(wave, 0 * mask + 1)[0], atol=1e-5)
@@ -154,7 +154,7 @@ def test_masks_are_spread_linearly_in_time_and_by_the_filters_in_frequency(stft,
         np.testing.assert_allclose(spread[1, fft_bin], expected, rtol=1e-4)
 
 
-def test_the_ideal_mask_leaves_no_doubt_where_sources_do_not_meet(stft):
+def test_the_ideal_mask_is_exact_where_sources_do_not_overlap(stft):
     wanted, rest = tone(500, end=8000), tone(2500, begin=4000)
     (out,) = stft.separate_ideally(wanted[None], rest[None])
     assert si_sdr(wanted, out) > 30
@@ -222,7 +222,7 @@ def test_windows_join_without_a_seam(card):
     assert not sources[[0, 2]].any()
 
 
-def test_the_masks_of_a_window_meet_the_very_samples_of_that_window(card):
+def test_the_masks_of_a_window_apply_to_its_own_samples(card):
     class Checking(Steady):
         def listen(self, clip):
             self.clip = clip
@@ -271,7 +271,7 @@ def at_rate(card, rate, wave, size=7000):
 
 
 @pytest.mark.parametrize("rate", [8000, 5512, 11_025, 48_000])
-def test_all_channels_are_taken_apart_at_their_own_rate(card, rate):
+def test_all_channels_are_separated_at_their_own_rate(card, rate):
     """A constant mask gives half of every channel, within the network's band."""
     t = np.arange(7 * rate + 3) / rate
     wave = np.stack([0.3 * np.sin(2 * np.pi * 1000 * t), 0.2 * np.sin(2 * np.pi * 700 * t)])
@@ -282,7 +282,7 @@ def test_all_channels_are_taken_apart_at_their_own_rate(card, rate):
     assert not sources[[0, 2]].any()
 
 
-def test_what_the_network_cannot_hear_is_left_to_the_rest(card):
+def test_frequencies_outside_the_networks_band_go_to_the_remainder(card):
     t = np.arange(3 * 48_000) / 48_000
     high = 0.3 * np.sin(2 * np.pi * 9000 * t)
     _, sources = at_rate(card, 48_000, np.stack([high]).astype(np.float32))
@@ -302,7 +302,7 @@ def test_a_mask_lies_at_the_same_hz_and_seconds_at_any_rate(card):
     assert np.abs(first[0, 0, 48_000:]).max() < 1e-3
 
 
-def test_wanted_classes_are_taken_out_though_not_heard(card):
+def test_requested_classes_are_separated_even_if_not_detected(card):
     _, sources = joined(take_apart(Steady(card), [tone(1000)], [0, 2]))
     assert sources[[0, 2]].any(axis=1).all()
     assert not sources[1].any()
@@ -318,7 +318,7 @@ def test_a_class_sounds_only_near_the_windows_it_is_detected_in(card):
     assert not sources[1, 16_000:].any()
 
 
-def test_a_run_hears_above_the_thresholds_that_it_tuned(card):
+def test_a_run_detects_above_its_tuned_thresholds(card):
     separator = Separator(
         Detector(replace(card, tag_threshold=(0.2, 0.5, 0.8)), card.build_network())
     )
@@ -372,7 +372,7 @@ def test_events_of_one_class_may_overlap():
     assert sources.n_overlapped == 0
 
 
-def test_silent_sources_do_not_count_nor_one_that_is_all_there_is():
+def test_neither_silent_sources_nor_the_only_source_count():
     stems = Played(((0, 0.1, 0.5),)).stems
     silent = Stems(stems.mixture, 0 * stems.events, stems.truth)
     assert not len(sources_of(silent, RATE, 3).label)
@@ -424,7 +424,7 @@ def test_each_class_has_the_mean_of_its_sources():
     assert measured.values()["found"] == pytest.approx(1 / 3)
 
 
-def test_what_the_masks_give_to_absent_classes_is_told_in_db_of_the_mixture(card):
+def test_leakage_into_absent_classes_is_in_db_of_the_mixture(card):
     stems = Played(((0, 0.1, 0.5), (1, 0.7, 1.1))).stems
     answers = np.stack([stems.mixture, stems.mixture, stems.mixture / 10])
     assert measure(Known(card, answers, [True] * 3), [stems]).leak == pytest.approx([-20])
@@ -436,7 +436,7 @@ def test_what_the_masks_give_to_absent_classes_is_told_in_db_of_the_mixture(card
     assert both.values()["leak"] == -100
 
 
-def test_where_everything_overlaps_there_is_nothing_to_measure(card):
+def test_if_everything_overlaps_nothing_is_measured(card):
     stems = Played(((0, 0.1, 0.5), (1, 0.4, 0.8))).stems
     with pytest.raises(SedmtlError, match="2 overlap with another class"):
         measure(Steady(card), [stems])

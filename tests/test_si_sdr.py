@@ -51,7 +51,7 @@ def test_many_at_once_are_each_alone(rng):
         assert together[i, j] == pytest.approx(si_sdr(reference[i, j], estimate[i, j]))
 
 
-def test_means_are_not_taken_off():
+def test_means_are_not_subtracted():
     reference, estimate = np.array([1.0, -1.0]), np.array([11.0, 9.0])
     assert si_sdr(reference, estimate) == pytest.approx(10 * math.log10(1 / 100))
 

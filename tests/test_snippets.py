@@ -35,7 +35,7 @@ def excerpt(path, start_s, duration_s, ending):
 
 @pytest.mark.parametrize("ending", ["wav", "flac"])
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24"])
-def test_an_excerpt_has_the_very_samples_of_the_file(tmp_path, subtype, ending):
+def test_an_excerpt_has_the_exact_samples_of_the_file(tmp_path, subtype, ending):
     path = tmp_path / "a.wav"
     noise = np.random.default_rng(0).uniform(-1, 1, (3000, 2))
     soundfile.write(path, noise, 8000, subtype=subtype)
@@ -48,7 +48,7 @@ def test_an_excerpt_has_the_very_samples_of_the_file(tmp_path, subtype, ending):
     assert info.subtype == ("PCM_24" if subtype == "PCM_24" else "PCM_16")
 
 
-def test_an_excerpt_beyond_the_file_is_what_there_is_of_it(tmp_path):
+def test_an_excerpt_beyond_the_file_is_cut_at_its_ends(tmp_path):
     path = write_tone(tmp_path / "a.wav", 300, 1.0)
     whole, _ = read(path.read_bytes())
     for start_s, duration_s, part in [(-0.5, 0.75, whole[:2000]), (0.75, 9.0, whole[6000:])]:
@@ -128,7 +128,7 @@ def test_a_snippet_is_named_by_score_file_onset_and_class(sound, tmp_path):
     assert seconds == {"Owl": 2.5, "Fox": 2.0}  # with a second on both sides, within the file
 
 
-def test_of_each_class_the_events_with_the_highest_scores_are_cut(sound, tmp_path):
+def test_the_highest_scoring_events_of_each_class_are_cut(sound, tmp_path):
     events = [Detection(label, float(k), k + 0.5, k / 10) for k in range(5) for label in ("x", "y")]
     found = cut(tmp_path, sound, events, Snippets(0.0, 2, "flac"))
     assert sorted(found) == [
@@ -147,7 +147,7 @@ def test_no_name_leaves_the_folder_or_is_too_long(sound, tmp_path, label):
     assert all(len(name.split("/")[-1].encode()) < 240 for name in found)
 
 
-def test_snippets_that_are_no_longer_found_go_and_those_of_the_user_stay(sound, tmp_path):
+def test_outdated_snippets_are_deleted_and_the_users_stay(sound, tmp_path):
     owl, fox, hare = (Detection(label, 1.0, 2.0, 0.5) for label in ("Owl", "Fox", "Hare"))
     assert len(cut(tmp_path, sound, [owl, fox, hare])) == 3
     (tmp_path / "snippets" / "notes.txt").write_text("mine")
@@ -183,7 +183,7 @@ def test_memory_does_not_grow_with_an_event_of_hours(tmp_path):
 # The command.
 
 
-def test_predict_cuts_what_it_has_found(trained, sound, tmp_path):
+def test_predict_cuts_the_events_that_it_finds(trained, sound, tmp_path):
     options = ("--out", tmp_path, "--threshold", 0.2, "--median", 0, "--snippets")
     result = trained.run("predict", sound, *options, "--context", 0)
     assert result.exit_code == 0, result.output

@@ -23,19 +23,19 @@ def names(*paths):
     return [source.name for source in find_sources([Path(path) for path in paths])]
 
 
-def test_files_are_called_what_they_were_called(here):
+def test_files_have_the_names_as_given(here):
     assert names("z.ogg", "./a/x.wav", "a/../z.ogg") == ["z.ogg", "a/x.wav", "a/../z.ogg"]
     assert names(here / "z.ogg") == [str(here / "z.ogg")]
 
 
-def test_files_of_a_folder_are_called_by_their_path_from_there(here):
+def test_files_of_a_folder_are_named_by_their_path_within_it(here):
     assert names("a") == ["sub/y.flac", "x.wav"]
     assert names(here / "a") == ["sub/y.flac", "x.wav"]
     assert [source.path for source in find_sources([here / "b"])] == [here / "b" / "x.wav"]
 
 
 @pytest.mark.usefixtures("here")
-def test_names_that_would_be_two_recordings_are_the_paths_as_typed():
+def test_ambiguous_names_are_the_paths_as_typed():
     assert names("a", "b") == ["a/sub/y.flac", "a/x.wav", "b/x.wav"]
 
 
@@ -44,17 +44,17 @@ def test_a_recording_that_is_named_twice_is_one(here):
 
 
 @pytest.mark.usefixtures("here")
-def test_what_is_missing_stays_to_fail_later():
+def test_missing_files_are_kept_to_fail_later():
     assert names("none.wav", "empty", "z.ogg") == ["none.wav", "empty", "z.ogg"]
 
 
 @pytest.mark.usefixtures("here")
-def test_where_nothing_is_there_to_read_the_first_is_named_at_once():
+def test_if_nothing_can_be_read_the_first_is_named_at_once():
     with pytest.raises(SedmtlError, match=r"in the folder empty \(and 1 more of 2"):
         names("empty", "none.wav")
 
 
-def test_a_name_in_a_folder_that_is_no_utf8_is_refused(here):
+def test_a_name_in_a_folder_that_is_not_utf8_is_refused(here):
     try:
         Path(os.fsdecode(os.fsencode(here) + b"/a/T\xfcr.wav")).touch()
     except OSError:
@@ -118,7 +118,7 @@ def test_a_name_is_the_recordings_until_its_output_is_deleted(here, claim):
     assert claim("a/x.wav") == "x-3"
 
 
-def test_what_the_user_has_changed_keeps_its_name(here, claim):
+def test_files_that_the_user_changed_keep_their_names(here, claim):
     claim("a/x.wav")
     (here / "out" / "x.t").write_text("edited")
     assert claim("a/x.wav") == "x-2"

@@ -108,7 +108,9 @@ TRICKS = [
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_a_store_that_claims_or_points_is_refused_before_an_array_is_read(path, tmp_path, trick):
+def test_a_store_with_false_sizes_or_links_is_refused_before_an_array_is_read(
+    path, tmp_path, trick
+):
     write_whole(path)
     secret = tmp_path / "secret"
     secret.write_bytes(b"abc" * 12)
@@ -120,7 +122,7 @@ def test_a_store_that_claims_or_points_is_refused_before_an_array_is_read(path, 
         Store(path, "waveform")
 
 
-def test_a_store_as_it_is_written_is_opened_finished_or_not(path):
+def test_a_store_from_the_writer_is_opened_finished_or_not(path):
     interrupt(path, 6)
     (part,) = path.parent.glob(".*.part")
     open_file(part).close()
@@ -130,7 +132,7 @@ def test_a_store_as_it_is_written_is_opened_finished_or_not(path):
         assert set(ATTRIBUTES) <= set(file.attrs)
 
 
-def test_scores_that_are_all_the_same_are_not_too_well_packed(tmp_path):
+def test_constant_scores_do_not_exceed_the_packing_limit(tmp_path):
     """Such as those of a network that learned nothing, at the size of the paper's corpus."""
     with h5py.File(tmp_path / "scores.h5", "w") as file:
         file.create_dataset("frame", data=np.zeros((2000, 41, 311), np.float16),
@@ -139,7 +141,7 @@ def test_scores_that_are_all_the_same_are_not_too_well_packed(tmp_path):
     open_file(tmp_path / "scores.h5").close()
 
 
-def test_an_unfinished_store_in_the_users_file_is_begun_anew_and_that_file_stays(path, tmp_path):
+def test_a_users_file_in_place_of_an_unfinished_store_stays_and_writing_starts_over(path, tmp_path):
     interrupt(path, 6)
     (part,) = path.parent.glob(".*.part")
     theirs = tmp_path / "theirs"
@@ -161,7 +163,7 @@ def test_an_unfinished_store_in_the_users_file_is_begun_anew_and_that_file_stays
 SOURCES = sorted((Path(__file__).parents[1] / "sedmtl" / "store").glob("*.py"))
 
 
-def test_no_module_reads_hdf5_past_that_door():
+def test_no_module_bypasses_this_check_of_hdf5():
     calls = [
         (path.name, line.strip())
         for path in SOURCES

@@ -101,7 +101,7 @@ def interrupt(path, last, **attributes):
         write_some()
 
 
-def test_what_is_written_is_read_back(path):
+def test_written_rows_are_read_back(path):
     write_whole(path)
     with Store(path, "waveform") as store:
         assert len(store) == N_ROWS
@@ -127,7 +127,7 @@ def test_what_is_written_is_read_back(path):
         assert np.array_equal(store.read(range(N_ROWS)), STEMS)
 
 
-def test_a_label_that_is_no_class_is_damage(path, monkeypatch):
+def test_a_label_that_is_not_a_class_is_damage(path, monkeypatch):
     wrapped = np.array([0, 1, -26_431], np.int16)  # 39,105 in 16 bits
     events = replace(CLIPS.events, label=wrapped)
     monkeypatch.setattr("test_stores.CLIPS", replace(CLIPS, events=events))
@@ -153,7 +153,7 @@ class Logmels:
             store.finish()
 
 
-def test_an_attribute_that_is_no_text_is_damage_and_leaves_hdf5_to_other_threads(path):
+def test_an_attribute_that_is_not_text_is_damage_and_releases_hdf5(path):
     write_whole(path)
     with h5py.File(path, "r+") as file:
         file.attrs["classes"] = np.array([b"\xff"])
@@ -167,7 +167,7 @@ def test_an_attribute_that_is_no_text_is_damage_and_leaves_hdf5_to_other_threads
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_row_that_is_no_number_is_not_stored_and_its_clip_is_named(path, bad):
+def test_a_row_that_is_nan_is_not_stored_and_its_clip_is_named(path, bad):
     with pytest.raises(SedmtlError, match=r"the logmel of mix_07\.wav came out as NaN or inf"):
         Logmels(path, bad).write()
     assert not path.exists()
@@ -175,7 +175,7 @@ def test_a_row_that_is_no_number_is_not_stored_and_its_clip_is_named(path, bad):
     assert path.exists()
 
 
-def test_a_stored_row_that_is_no_number_is_damage(path, monkeypatch):
+def test_a_stored_row_that_is_nan_is_damage(path, monkeypatch):
     monkeypatch.setattr("sedmtl.store.writer.check_finite", lambda *_: None)  # as before the check
     Logmels(path, np.nan).write()
     with (
@@ -186,7 +186,7 @@ def test_a_stored_row_that_is_no_number_is_damage(path, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [[5, 2, 2, 11], [], [0]])
-def test_rows_come_in_the_order_asked_for(path, rows):
+def test_rows_come_in_the_requested_order(path, rows):
     write_whole(path)
     with Store(path, "waveform") as store:
         assert np.array_equal(store.read(np.array(rows, int)), WAVEFORM[rows])
@@ -280,7 +280,7 @@ def test_the_finished_store_stays_until_its_successor_is_finished(path):
     assert path.read_bytes() == before
 
 
-def test_what_is_only_recorded_decides_nothing(path, monkeypatch):
+def test_recorded_only_values_decide_nothing(path, monkeypatch):
     write_whole(path)
     monkeypatch.setattr(sedmtl, "__version__", "99.0")
     assert writer(path, config="b").is_there
@@ -318,7 +318,7 @@ def test_audio_is_read_as_float32_amplitudes(path):
     assert np.array_equal(np.rint(stems * 32_767), STEMS)
 
 
-def test_a_store_that_is_there_is_left_untouched(path):
+def test_an_existing_store_is_left_untouched(path):
     write_whole(path)
     before = path.stat().st_mtime_ns
     with writer(path) as store:
@@ -329,7 +329,7 @@ def test_a_store_that_is_there_is_left_untouched(path):
     assert names(path.parent) == ["snr_10.h5"]
 
 
-def test_a_store_of_files_that_have_changed_since_is_made_again(path):
+def test_a_store_of_changed_files_is_rebuilt(path):
     before = write_whole(path, stamp="1")
     assert writer(path, stamp="1").is_there
     assert not writer(path, stamp="1").replaces
@@ -338,7 +338,7 @@ def test_a_store_of_files_that_have_changed_since_is_made_again(path):
     assert not writer(path, stamp="1").is_there
 
 
-def test_a_store_that_is_there_records_the_data_yaml_that_asks_for_it_now(path):
+def test_an_existing_store_records_the_current_data_yaml(path):
     before = write_whole(path, stamp="1", config="a")
     with writer(path, stamp="1", config="b") as store:
         store.finish()
@@ -352,20 +352,20 @@ def test_a_store_that_is_there_records_the_data_yaml_that_asks_for_it_now(path):
         assert store.data_yaml == "a"
 
 
-def test_rows_of_files_that_have_changed_since_are_not_gone_on_with(path):
+def test_rows_of_changed_files_are_not_resumed(path):
     interrupt(path, 6, stamp="1")
     with writer(path, stamp="2") as store:
         assert store.n_done == 0
 
 
-def test_a_store_that_came_without_its_stamp_is_taken_as_it_is(path):
+def test_a_store_without_its_stamp_is_accepted(path):
     write_whole(path, stamp="1")
     (stamp,) = path.parent.glob(".*.origin")
     stamp.unlink()
     assert writer(path, stamp="2").is_there
 
 
-def test_a_kill_between_store_and_stamp_has_the_store_made_again(path):
+def test_a_kill_between_store_and_stamp_rebuilds_the_store(path):
     write_whole(path, stamp="1")
     (stamp,) = path.parent.glob(".*.origin")
     before = stamp.read_text()
@@ -374,7 +374,7 @@ def test_a_kill_between_store_and_stamp_has_the_store_made_again(path):
     assert not writer(path, stamp="2").is_there
 
 
-def test_a_kill_before_the_first_stamp_has_the_store_made_again(path, monkeypatch):
+def test_a_kill_before_the_first_stamp_rebuilds_the_store(path, monkeypatch):
     def kill(*_):
         raise KeyboardInterrupt
 
@@ -438,9 +438,7 @@ def test_a_full_disk_is_found_before_the_first_row_and_leaves_nothing(path, monk
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EINVAL])
-def test_a_file_system_that_cannot_reserve_space_is_written_to_all_the_same(
-    path, monkeypatch, code
-):
+def test_a_file_system_that_cannot_reserve_space_is_written_to_anyway(path, monkeypatch, code):
     def unsupported(*_):
         raise OSError(code, "")
 
@@ -450,7 +448,7 @@ def test_a_file_system_that_cannot_reserve_space_is_written_to_all_the_same(
     assert write_whole(path) == expected
 
 
-def test_the_space_of_a_store_is_claimed_at_once(path):
+def test_the_space_of_a_store_is_reserved_at_once(path):
     with writer(path):
         (part,) = path.parent.glob(".*.part")
         before = part.stat().st_size
@@ -458,7 +456,7 @@ def test_the_space_of_a_store_is_claimed_at_once(path):
     assert len(write_whole(path)) == before
 
 
-def test_it_is_known_how_much_of_the_disk_is_still_to_be_claimed(path):
+def test_the_space_still_to_be_reserved_is_known(path):
     n_bytes = writer(path).n_bytes
     interrupt(path, 6)
     assert writer(path).n_bytes == 0  # reserved by the first attempt
@@ -526,7 +524,7 @@ def drop_events(path):
         (drop_events, r"snr_10\.h5 is damaged \(.*events.*\): delete it .* 'sedmtl mix'"),
     ],
 )
-def test_what_is_no_store_is_refused_in_a_sentence(path, spoil, sentence):
+def test_a_file_that_is_not_a_store_is_refused_in_one_sentence(path, spoil, sentence):
     write_whole(path)
     spoil(path)
     with pytest.raises(SedmtlError, match=sentence):
@@ -535,7 +533,7 @@ def test_what_is_no_store_is_refused_in_a_sentence(path, spoil, sentence):
 
 @pytest.mark.parametrize("array", ["waveform", "stems"])
 @pytest.mark.parametrize("row", [0, 7, N_ROWS - 1])
-def test_one_flipped_bit_of_a_row_is_noticed_when_the_row_is_read(path, array, row):
+def test_one_flipped_bit_of_a_row_is_detected_when_the_row_is_read(path, array, row):
     write_whole(path)
     with h5py.File(path, "r") as file:
         chunk = file[array].id.get_chunk_info(row)
@@ -577,7 +575,7 @@ def change_name(file):
     "change",
     [change_attribute, change_recorded, change_target, change_fold, change_onset, change_name],
 )
-def test_a_changed_table_or_attribute_is_noticed_when_the_store_is_opened(path, change):
+def test_a_changed_table_or_attribute_is_detected_when_the_store_is_opened(path, change):
     write_whole(path)
     with h5py.File(path, "r+") as file:
         change(file)
@@ -592,7 +590,7 @@ def data_hash_of(path, *arrays):
         return store.data_hash(*arrays)
 
 
-def test_the_data_hash_names_what_is_held_and_not_what_it_was_made_with(path, tmp_path):
+def test_the_data_hash_covers_content_and_not_origin(path, tmp_path):
     write_whole(path)
     write_whole(tmp_path / "other.h5", config="b", protocol=2)
     assert data_hash_of(path) == data_hash_of(tmp_path / "other.h5")
@@ -663,7 +661,7 @@ def test_a_store_that_cannot_be_chosen_is_one_sentence(tmp_path, there, name, se
         choose_store(tmp_path, name, "sedmtl features")
 
 
-def test_features_of_the_papers_size_take_at_most_85_kb_a_clip(path):
+def test_features_of_the_papers_size_take_at_most_85_kb_per_clip(path):
     n, n_classes, n_events = 40, 41, 3
     row = np.repeat(np.arange(n, dtype=np.int32), n_events)
     seconds = np.zeros(len(row), np.float32)
@@ -685,7 +683,7 @@ def test_features_of_the_papers_size_take_at_most_85_kb_a_clip(path):
     assert 311 * 64 * 4 < path.stat().st_size / n <= 85_000
 
 
-def test_scores_are_read_back_and_refused_when_they_are_none(tmp_path):
+def test_scores_are_read_back_and_invalid_ones_refused(tmp_path):
     path = tmp_path / "scores.h5"
     rng = np.random.default_rng(0)
     scores = HeldOutScores(

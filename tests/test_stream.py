@@ -127,7 +127,7 @@ def test_an_event_comes_in_time_and_not_before_it_is_over(detector, heard):
     assert max(delays) <= latest_s
 
 
-def test_blocks_may_be_one_array_that_is_filled_again(detector, heard):
+def test_blocks_may_reuse_one_array(detector, heard):
     wave, how, expected = heard
     buffer = np.empty((500, 2), np.float32)
 
@@ -212,7 +212,7 @@ def test_an_embedding_has_the_frames_of_the_prediction(detector, model, seconds)
     np.testing.assert_array_equal(embedding.frame_edges_s, card.grid.edges_of(n_frames))
 
 
-def test_an_embedding_is_the_mean_of_what_the_encoder_gives(detector):
+def test_an_embedding_is_the_mean_of_the_encoders_output(detector):
     wave = recording_of(2)
     clip = np.concatenate(list(incoming([wave], RATE, detector.card.sample_rate)))
     logmel = detector.network.logmel((clip / np.abs(clip).max() * 0.5)[None])

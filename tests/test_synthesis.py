@@ -104,7 +104,7 @@ def test_lengths_vary_within_a_class(name: str, drawn: dict[tuple[str, int], Aud
     assert max(lengths) - min(lengths) > 0.3
 
 
-def test_nearest_centroids_tell_the_classes_apart(
+def test_nearest_centroids_distinguish_the_classes(
     drawn: dict[tuple[str, int], Audio],
     centroids: tuple[list[str], npt.NDArray[np.float64]],
 ) -> None:
@@ -123,7 +123,7 @@ def test_no_scene_is_taken_for_an_event(
 
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("duration_s", [0.5, 1.00003, 10.0])
-def test_a_scene_has_exactly_the_length_asked_for(name: str, duration_s: float) -> None:
+def test_a_scene_has_exactly_the_requested_length(name: str, duration_s: float) -> None:
     x = SCENES[name](np.random.default_rng(1), duration_s)
     assert x.shape == (round(duration_s * SAMPLE_RATE),)
     assert x.dtype == np.float32

@@ -24,7 +24,7 @@ def table(tmp_path):
         b",file,label\n0,a.wav,Dog bark\n",  # an index column without a name
     ],
 )
-def test_the_ways_in_which_programs_write_a_table_read_alike(table, data):
+def test_tables_written_by_different_programs_read_alike(table, data):
     table.write_bytes(data)
     assert read_table(table, ("file", "label")) == [{"file": "a.wav", "label": "Dog bark"}]
 
@@ -67,7 +67,7 @@ def test_a_bad_table_names_itself_what_was_expected_and_what_was_found(table, da
         assert part in str(error.value)
 
 
-def test_repeated_values_are_fine_where_no_column_is_unique(table):
+def test_repeated_values_are_fine_if_no_column_is_unique(table):
     table.write_text("file,label\na.wav,Dog\na.wav,Cat\n")
     assert len(read_table(table, ("file", "label"))) == 2
 
@@ -77,6 +77,6 @@ def test_a_missing_table_is_named(table):
         read_table(table, ("file",))
 
 
-def test_a_folder_is_no_table(tmp_path):
+def test_a_folder_is_not_a_table(tmp_path):
     with pytest.raises(SedmtlError, match="cannot read the table"):
         read_table(tmp_path, ("file",))

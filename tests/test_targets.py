@@ -74,7 +74,7 @@ def test_silent_events_have_the_log_mel_of_silence(front_end, events):
     assert not made[CLASS_MELS].any()
 
 
-def test_a_hop_longer_than_the_window_leaves_out_what_no_frame_hears():
+def test_a_hop_longer_than_the_window_leaves_out_sound_between_frames():
     apart = LogMel(RATE, window=256, hop=400, n_mels=16, f_min=50, f_max=4000)
     events = [Placed(0, 300, sound(50, 0)), Placed(1, 700, sound(900, 1))]
     made = make_targets((CLASS_MELS,), events, N_SAMPLES, 2, apart)[CLASS_MELS].float()

@@ -49,7 +49,7 @@ def predicted(card):
     return TaskPredictions.of(card, logmel, output._replace(tasks=made)), made, logmel[0].numpy()
 
 
-def test_predictions_have_the_units_that_they_are_shown_in(card, predicted):
+def test_predictions_are_in_display_units(card, predicted):
     tasks, made, logmel = predicted
     mean, std = np.array(card.mean), np.array(card.std)
     # The denoiser subtracts from the log-mel before standardisation.
@@ -73,7 +73,7 @@ def test_the_card_names_the_scenes_and_only_if_it_can_tell_them_apart(card):
             read_card({**replace(card, classes=["dog", "rain"]).plain(), **wrong})
 
 
-def test_clips_behind_each_other_have_one_curve_and_the_mean_scene(predicted):
+def test_consecutive_clips_have_one_curve_and_the_mean_scene(predicted):
     tasks, _, _ = predicted
     n_each = N_FRAMES - 2
     whole = TaskPredictions.joined([tasks, replace(tasks, scene=np.eye(3)[0])], n_each)
@@ -116,7 +116,7 @@ def test_masks_are_those_of_the_classes_whose_attention_is_shown():
     assert drawn[1].texts[0].get_text() == "this network has not learned it"
 
 
-def test_the_page_shows_them_and_says_what_the_network_was_told(predicted):
+def test_the_page_shows_them_and_says_what_the_network_learned_from(predicted):
     def page(**changes):
         view = replace(view_of(inspection_of(2)), **changes)
         return clip_page(Clip("a.wav", view, np.ones(800, "f4"), 8_000, [], None))

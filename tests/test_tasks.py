@@ -90,7 +90,7 @@ def test_a_task_has_the_weight_that_is_given_or_its_own(words, tasks):
         (["--model", "gap", "--task", "reconstruct"], "--task reconstruct is for 2apae, pooled"),
     ],
 )
-def test_what_cannot_be_asked_for_is_one_sentence(mixed, one_sentence, options, sentence):
+def test_an_impossible_task_is_one_sentence(mixed, one_sentence, options, sentence):
     one_sentence(mixed.run("train", "--fold", 1, *options), sentence)
     assert not (mixed.work / "runs").exists()
 
@@ -116,7 +116,7 @@ def test_runs_that_know_more_than_weak_labels_say_so_in_their_names():
     assert TrainConfig.of(told.plain()) == told
 
 
-def test_a_run_of_before_tasks_had_a_family_is_read_as_it_was():
+def test_a_run_from_before_the_other_tasks_is_read_unchanged():
     values = {"data": "snr_20", "fold": 1, "model": "2apae", "alpha": 0.01, "seed": 0}
     config = TrainConfig.of({**values, "reconstruction": "linear"})
     assert config.tasks == {"reconstruct": 0.01}
@@ -146,7 +146,7 @@ def test_scenes_of_one_class_alone_teach_nothing(trained, one_sentence):
     one_sentence(result, "--task scene needs scenes of at least two classes", "'noise'")
 
 
-def test_a_run_does_not_go_on_with_other_scenes(mixed, monkeypatch, one_sentence):
+def test_a_run_is_not_resumed_with_other_scenes(mixed, monkeypatch, one_sentence):
     """There are as many as before, so the weights would fit."""
     small = ("--model", "pooled", "--alpha", 0, "--width", 2, "--name", "scenes")
     command = ("train", "--fold", 1, "--task", "scene", *small)
@@ -219,7 +219,7 @@ def test_every_network_has_every_head_at_its_own_frame_rate(model, n_frames):
         assert task.loss(predicted[:0], task.target(nothing), "sum").item() == 0
 
 
-def test_what_is_known_of_frames_is_pooled_like_the_scores():
+def test_known_frames_are_pooled_like_the_scores():
     count = torch.tensor([[0.0, 1, 2, 0, 3, 3]])
     assert at_scores(count, 3).tolist() == [[1, 2, 3]]
     assert at_scores(count[:, None], 3).tolist() == [[[1, 2, 3]]]
@@ -227,7 +227,7 @@ def test_what_is_known_of_frames_is_pooled_like_the_scores():
 
 
 @pytest.mark.parametrize("remix", [None, {"mixtures_per_epoch": 12}])
-def test_the_heads_learn_beside_the_detection_and_go_on_where_they_were(mixed, store, remix):
+def test_the_heads_learn_with_the_detection_and_resume(mixed, store, remix):
     asked = {"tasks": {"count": 0.5, "active": "auto", "scene": "dwa"}, "remix": remix, "lr": 0.01}
     whole, stopped, resumed = (trainer_of(mixed, store, **asked) for _ in range(3))
     records = list(whole.fit(lambda _: None))

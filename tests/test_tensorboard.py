@@ -121,7 +121,7 @@ def test_an_epoch_that_was_shown_but_not_saved_is_shown_once(featured, tmp_path)
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_epochs_from_before_it_was_asked_for_are_added(featured, tmp_path):
+def test_epochs_from_before_the_option_are_added(featured, tmp_path):
     project = copy_of(featured, tmp_path)
     train(project, 2)
     assert not list(run_of(project).glob("events*"))
@@ -137,7 +137,7 @@ def test_pictures_leave_no_trace_in_the_weights(watched, featured, tmp_path):
     assert found == (run_of(project) / "model.safetensors").read_bytes()
 
 
-def test_of_several_processes_one_writes(featured, tmp_path, monkeypatch):
+def test_only_one_of_several_processes_writes(featured, tmp_path, monkeypatch):
     monkeypatch.setattr("sedmtl.runtime.distributed.rank", lambda: 1)
     with Store(featured.work / "features" / "snr_20.h5", "logmel") as store:
         trainer = open_trainer(RECIPE, store, torch.device("cpu"))
@@ -147,7 +147,7 @@ def test_of_several_processes_one_writes(featured, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_run_that_starts_anew_forgets_its_curves(featured, tmp_path):
+def test_a_run_that_starts_over_forgets_its_curves(featured, tmp_path):
     project = copy_of(featured, tmp_path)
     train(project, 2, "--tensorboard")
     result = project.run("train", "--epochs", 1, "--force", *SMALL, "--tensorboard")

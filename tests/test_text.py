@@ -48,7 +48,7 @@ def is_inert(text):
         ("a\tb", "a\tb"),
     ],
 )
-def test_what_controls_a_terminal_is_spelt_out_and_all_else_is_kept(text, shown):
+def test_control_characters_are_spelt_out_and_all_else_is_kept(text, shown):
     assert printable(text) == shown
     assert printable(shown) == shown
 
@@ -77,7 +77,7 @@ def test_a_cell_of_markdown_shows_the_name(name):
     assert f"<li>{printable(name)}</li>" in page or name == "# h"
 
 
-def test_what_markdown_leaves_alone_is_not_escaped():
+def test_text_that_markdown_leaves_alone_is_not_escaped():
     for text in ("tone_300", "micro-P", ".901±.023", "Glöckchen 95 %", "a, b; c (d) e.f", "-.5"):
         assert markdown_cell(text) == text
 
@@ -95,7 +95,7 @@ def test_numbers_and_words_stay_as_they_are(text):
     assert csv_cell(text) == text
 
 
-def test_stdout_is_one_line_a_line(capsys):
+def test_each_item_on_stdout_is_one_line(capsys):
     echo(["a", 1, *HOSTILE])
     shown = capsys.readouterr().out
     assert shown.splitlines() == ["a", "1", *map(printable, HOSTILE)]
@@ -103,7 +103,7 @@ def test_stdout_is_one_line_a_line(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_stderr_is_one_line_a_line(capsys):
+def test_each_message_on_stderr_is_one_line(capsys):
     for name in HOSTILE:
         progress.say(name)
     assert capsys.readouterr().err.splitlines() == [*map(printable, HOSTILE)]
@@ -139,7 +139,7 @@ def test_a_bar_shows_the_name(monkeypatch, name):
 @pytest.mark.parametrize(
     "words", ["pre\x1b[31mdict", "predict a --\x1b[31m", "predict a --tags\x1b[31m"]
 )
-def test_what_is_typed_wrongly_is_quoted_without_its_escapes(words):
+def test_wrong_usage_is_quoted_without_escapes(words):
     result = invoke(words.split(" "))
     assert result.exit_code == 2
     assert "\x1b[31m" not in result.output
@@ -182,7 +182,7 @@ def test_nothing_is_printed_past_the_functions_that_make_text_inert():
     assert {name: calls for name, calls in found.items() if calls - HOMES.get(name, set())} == {}
 
 
-def test_the_last_words_of_a_process_hold_no_text_from_elsewhere():
+def test_the_last_message_of_a_process_has_no_foreign_text():
     (app,) = [path for path in FILES if dotted(path) == "cli.app"]
     words = [
         ast.unparse(node.args[0])

@@ -39,7 +39,7 @@ def featured(template, tmp_path):
     return Project(shutil.copytree(template, tmp_path, dirs_exist_ok=True))
 
 
-def test_run_yaml_holds_all_that_decides_the_run(trained):
+def test_run_yaml_holds_everything_that_decides_the_run(trained):
     settings = yaml.safe_load((trained.work / "runs" / RUN / "run.yaml").read_text())
     expected = {
         "data": "snr_20", "fold": 1, "model": "2apae", "attention": "released", "width": 2,
@@ -91,14 +91,14 @@ def test_a_finished_run_is_not_trained_again(featured):
     assert weights.stat().st_mtime_ns == before
 
 
-def test_a_finished_run_can_go_on_for_more_epochs(featured):
+def test_a_finished_run_can_continue_for_more_epochs(featured):
     for epochs in (1, 2):
         result = featured.run("train", "--fold", 1, "--epochs", epochs, "--resume", *SMALL)
         assert result.exit_code == 0, result.output
     assert len(load_state(featured.work / "runs" / RUN)["history"]) == 2
 
 
-def test_another_snr_and_a_raised_version_do_not_keep_a_run_from_going_on(featured, monkeypatch):
+def test_another_snr_and_a_raised_version_do_not_prevent_resuming(featured, monkeypatch):
     command = ("train", "--snr", 20, "--fold", 1, "--resume", *SMALL)
     assert featured.run(*command, "--epochs", 1).exit_code == 0
     config = featured.folder / "data.yaml"
@@ -110,7 +110,7 @@ def test_another_snr_and_a_raised_version_do_not_keep_a_run_from_going_on(featur
     assert len(load_state(featured.work / "runs" / RUN)["history"]) == 2
 
 
-def test_an_interrupted_run_does_not_go_on_to_fewer_epochs_than_it_has(
+def test_an_interrupted_run_is_not_resumed_to_fewer_epochs_than_it_has(
     featured, one_sentence, monkeypatch
 ):
     """It would have the scores of an epoch beyond its last one."""
@@ -131,7 +131,7 @@ def test_an_interrupted_run_does_not_go_on_to_fewer_epochs_than_it_has(
     assert featured.run("train", "--fold", 1, "--epochs", 3, *SMALL, "--resume").exit_code == 0
 
 
-def test_a_disk_that_is_too_small_is_said_before_force_throws_anything_away(
+def test_a_disk_that_is_too_small_is_reported_before_force_deletes_anything(
     featured, one_sentence, monkeypatch
 ):
     def full(*_):
@@ -228,14 +228,14 @@ def test_without_a_store_train_says_how_to_make_one(project, one_sentence):
     one_sentence(project.run("train", "--fold", 1), "no store", "sedmtl features")
 
 
-def test_several_stores_must_be_told_apart(project, one_sentence):
+def test_one_of_several_stores_must_be_named(project, one_sentence):
     project.run("mix")
     project.run("features")
     one_sentence(project.run("train", "--fold", 1), "several stores", "--snr 0 or --snr 20")
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden", ""])
-def test_a_run_name_that_is_no_name_of_a_folder_is_wrong_usage(trained, name):
+def test_a_run_name_that_is_not_a_folder_name_is_wrong_usage(trained, name):
     assert trained.run("train", "--fold", 2, "--name", name, *SMALL).exit_code == 2
 
 
@@ -300,7 +300,7 @@ def test_with_no_fold_held_out_everything_is_trained_on_and_no_score_is_shown(
     assert featured.run("report").exit_code == 0
 
 
-def test_an_option_overrules_the_recipe(featured):
+def test_an_option_overrides_the_recipe(featured):
     options = ("--model", "crnn", "--no-remix", "--batch-size", 5, "--schedule", "plateau")
     result = featured.run("train", "--fold", 1, *STRONG, *options)
     assert result.exit_code == 0, result.output
@@ -311,7 +311,7 @@ def test_an_option_overrules_the_recipe(featured):
     assert not {"schedule", "remix"} & settings.keys()  # as in the paper
 
 
-def test_the_first_line_says_what_it_will_cost(featured):
+def test_the_first_line_announces_the_cost(featured):
     result = featured.run("train", "--fold", 1, "--epochs", 1, *SMALL)
     first = result.stderr.splitlines()[0]
     assert first.startswith(f"{RUN}: 1 epoch, about ")
@@ -357,7 +357,7 @@ def test_own_recordings_need_events_for_known_frames_and_an_option_to_be_mixed(
     assert (made.work / "runs" / "pooled_clips_fold1_alpha0_seed0_strong").is_dir()
 
 
-def test_a_remixed_run_does_not_go_on_with_other_audio(featured, monkeypatch, one_sentence):
+def test_a_remixed_run_is_not_resumed_with_other_audio(featured, monkeypatch, one_sentence):
     with monkeypatch.context() as patch:
         stop = train_stage.save_state
 

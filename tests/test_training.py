@@ -93,7 +93,7 @@ def test_another_seed_gives_other_losses(clips):
     assert losses[0] != losses[1]
 
 
-def test_going_on_from_a_saved_state_is_as_if_never_interrupted(clips, tmp_path):
+def test_resuming_from_a_saved_state_is_as_if_uninterrupted(clips, tmp_path):
     whole = trainer_of(clips)
     run_to_end(whole)
     stopped = trainer_of(clips)
@@ -110,7 +110,7 @@ def test_going_on_from_a_saved_state_is_as_if_never_interrupted(clips, tmp_path)
     assert without_times(resumed.history) == without_times(whole.history)
 
 
-def test_training_learns_what_can_be_heard(clips):
+def test_training_learns_audible_classes(clips):
     trainer = trainer_of(clips, replace(RECIPE, epochs=25, lr=1e-2))
     records = run_to_end(trainer)
     prior = trainer._target[trainer.split.held_out].mean()
@@ -145,7 +145,7 @@ def test_the_rate_falls_by_ten_when_validation_stalls(clips, monkeypatch):
     assert rates[5:] == pytest.approx([1e-4] * 3)
 
 
-def test_the_held_out_fold_has_no_say_in_the_weights(clips):
+def test_the_held_out_fold_does_not_affect_the_weights(clips):
     """Other labels there change only the scores reported on it."""
     logmel, target, fold = clips
     flipped = target.copy()

@@ -61,7 +61,7 @@ def test_neighbouring_scores_that_are_equally_good_hold_together():
     assert tags([0.9, 0.3, 0.3, 0.3], [1, 1, 0, 0]) == pytest.approx(0.45)
 
 
-def test_of_ranges_that_are_equally_good_the_widest_is_taken():
+def test_the_widest_of_equally_good_ranges_is_taken():
     # F1 is 2/3 from 0.9 to 0.8 and again from 0.3 to 0, and lower between.
     assert tags([0.9, 0.8, 0.75, 0.3], [1, 0, 0, 1]) == pytest.approx(0.15)
 
@@ -196,7 +196,7 @@ def weak_f1(scores, threshold, target):
 @pytest.mark.slow
 @pytest.mark.parametrize("strong", [True, False])
 @pytest.mark.parametrize("seed", range(4))
-def test_no_setting_and_no_threshold_does_better(seed, strong):
+def test_no_other_setting_or_threshold_does_better(seed, strong):
     frame, clip, target, truth = random_clips(seed)
     f1, known = (strong_f1, truth) if strong else (weak_f1, target)
     settings = tuned(frame, clip, target, truth if strong else None)
@@ -215,7 +215,7 @@ def test_no_setting_and_no_threshold_does_better(seed, strong):
     assert way_of(settings) == first
 
 
-def test_segmenting_with_what_was_tuned_reaches_the_tuned_f1():
+def test_segmenting_with_tuned_settings_reaches_the_tuned_f1():
     frame, clip, target, truth = random_clips(7)
     settings = tuned(frame, clip, target, truth)
     scores = frame * clip[:, :, None] if settings.gated else frame

@@ -128,7 +128,7 @@ def test_mixtures_of_two_snrs_and_recordings_of_one_name_have_pictures_of_their_
     assert (copy.work / "figures" / "mine.png").read_text() == "whose is this?"
 
 
-def test_strong_labels_of_ones_own_can_be_given(trained, drawn, tmp_path):
+def test_own_strong_labels_can_be_given(trained, drawn, tmp_path):
     sound = write_tone(tmp_path / "a.wav", 300, 1.0)
     labels = tmp_path / "labels.tsv"
     labels.write_text("filename\tonset\toffset\tevent_label\na.wav\t0.25\t0.5\ttone_300\n")
@@ -183,7 +183,7 @@ def test_two_runs_are_drawn_side_by_side(two_runs, drawn, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [["tone_900,tone_300"], ["tone_900", "tone_300"]])
-def test_classes_are_shown_as_they_were_asked_for(trained, drawn, tmp_path, asked):
+def test_requested_classes_are_shown(trained, drawn, tmp_path, asked):
     sound = write_tone(tmp_path / "a.wav", 300, 1.0)
     options = [part for name in asked for part in ("--classes", name)]
     trained.run("visualize", sound, "--run", RUN, *options, "--out", tmp_path / "a.png")
@@ -245,7 +245,7 @@ def test_any_audio_is_shown(trained, tmp_path, rate, channels, seconds, level):
     assert result.exit_code == 0, result.output
 
 
-def test_what_a_network_lacks_is_said(two_runs, tmp_path):
+def test_what_a_network_lacks_is_reported(two_runs, tmp_path):
     sound = write_tone(tmp_path / "a.wav", 300, 1.0)
     result = two_runs.run("visualize", sound, "--run", "bare", "--out", tmp_path / "a.html")
     assert result.exit_code == 0, result.output
@@ -254,7 +254,7 @@ def test_what_a_network_lacks_is_said(two_runs, tmp_path):
     assert html.count("Left out: this network has none.") == 2
 
 
-def test_an_impossible_wish_is_one_sentence(trained, tmp_path, one_sentence):
+def test_an_impossible_option_is_one_sentence(trained, tmp_path, one_sentence):
     sound = write_tone(tmp_path / "a.wav", 300, 1.0)
     one_sentence(
         trained.run("visualize", sound, "--classes", "tone_30"),

@@ -100,7 +100,7 @@ def test_windows_are_scaled_each_to_its_own_peak():
     assert {peak for start, peak in peaks.items() if start >= 10_000} == {0.0}
 
 
-def test_a_short_recording_is_padded_and_says_how_many_frames_are_its_own():
+def test_a_short_recording_is_padded_and_states_its_own_frames():
     (window,) = cut([recording_of(450)], SMALL)
     assert not window.waveform[450:].any()
     assert window.n_frames == 22  # the centre of frame 21 is at 440, that of frame 22 at 460
@@ -121,7 +121,7 @@ def test_an_endless_recording_is_read_two_windows_ahead_at_most():
         assert n_read - window.start * SMALL.hop <= 2 * SMALL.n_samples + 300
 
 
-def test_a_window_comes_as_soon_as_a_hop_more_is_there():
+def test_a_window_comes_as_soon_as_one_more_hop_is_available():
     n_read = 0
 
     def blocks():
@@ -161,7 +161,7 @@ STARTS = [[0], [0, 50], [0, 50, 51], [0, 50, 99], [0, 50, 100, 101], [0, 50, 100
 
 
 @pytest.mark.parametrize("starts", STARTS)
-def test_what_all_windows_agree_on_stays(starts):
+def test_scores_that_all_windows_share_stay(starts):
     truth = np.random.default_rng(0).random((2, starts[-1] + 99)).astype(np.float32)
     joined = join([(start, truth[:, start : start + 99]) for start in starts], 2)
     assert joined.shape == truth.shape

@@ -38,7 +38,7 @@ def test_the_order_is_kept_when_a_later_item_is_done_first():
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
-def test_endless_items_are_taken_only_as_results_are_asked_for(n_workers):
+def test_endless_items_are_taken_only_as_results_are_requested(n_workers):
     taken = []
 
     def items():
@@ -71,7 +71,7 @@ def test_the_first_exception_is_raised_and_ends_the_work():
     assert max(done) <= 3 + 2 * 2
 
 
-def test_more_threads_on_the_way_get_more_items():
+def test_threads_added_later_get_items():
     n_threads, taken = [1], []
 
     def items():
