@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import pytest
 import soundfile
@@ -229,6 +230,19 @@ def test_without_onnxscript_one_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "onnxscript.optimizer", None)
     result = trained.run("export", RUN, "--out", tmp_path / "model.onnx")
     one_sentence(result, "onnxscript", "pip install 'sedmtl[onnx]'")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_that_scores_otherwise_is_not_written(trained, tmp_path, one_sentence, monkeypatch):
+    """As GRUs did that onnxscript 0.7.0 exported."""
+
+    def spoil(model):
+        weights = next(each for each in model.graph.initializers.values() if each.shape.rank() == 4)
+        weights.const_value = onnx_ir.tensor(-weights.const_value.numpy(), name=weights.name)
+
+    monkeypatch.setattr("onnxscript.optimizer.fold_constants_ir", spoil)
+    result = trained.run("export", RUN, "--out", tmp_path / "model.onnx")
+    one_sentence(result, "'clip' of the graph", "expected at most 0.01", "onnxscript 0.")
     assert not list(tmp_path.iterdir())
 
 

@@ -43,7 +43,7 @@ KEEPERS = {
     "typer": {"cli"},
     "jinja2": {"report.html"},
     "onnx": {"features.encoder.runtimes.onnx"},
-    "onnxruntime": {"features.encoder.runtimes.onnx"},
+    "onnxruntime": {"features.encoder.runtimes.onnx", "inference.onnx_parity"},
     "onnxscript": {"inference.onnx", "inference.onnx_encoder"},
     "onnx_ir": {"inference.onnx_encoder"},
     "ai_edge_litert": {"features.encoder.runtimes.tflite"},

@@ -26,6 +26,7 @@ from sedmtl.features.encoder import Encoder
 from sedmtl.inference.checkpoint import Checkpoint, load_encoder, read_checkpoint
 from sedmtl.inference.model_card import ModelCard
 from sedmtl.inference.onnx_encoder import EncoderFrames, put_in, read_graph
+from sedmtl.inference.onnx_parity import check_parity
 from sedmtl.inference.runs import find_run
 from sedmtl.inference.scorer import ClipEncoder, ClipScorer, HeadScorer, Scorer
 from sedmtl.runtime import progress
@@ -203,7 +204,8 @@ def to_onnx(
         encoder: The encoder of the module's `EncoderFrames`, if it has one.
 
     Raises:
-        SedmtlError: onnxscript is not installed, or the encoder cannot be included.
+        SedmtlError: onnxscript is not installed, the encoder cannot be included, or the graph
+            computes something else than the module.
     """
     try:
         from onnxscript.optimizer import fold_constants_ir, remove_unused_nodes
@@ -237,6 +239,7 @@ def to_onnx(
             put_in(program.model, read_graph(encoder))
     program.model.metadata_props.update(metadata)
     content: bytes = program.model_proto.SerializeToString()
+    check_parity(content, module, inputs, outputs)
     return content
 
 

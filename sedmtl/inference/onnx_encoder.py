@@ -35,16 +35,15 @@ class EncoderFrames(nn.Module):
         self._card, self._framing, self._layout = encoder.card, encoder.framing, encoder.layout
         self._n_samples, self._n_frames = n_samples, encoder.card.n_frames(duration_s)
         silence = np.zeros((1, encoder.card.window), np.float32)
-        self._of_window = encoder.graph.run(encoder.layout.arrange(silence)).shape
+        self._graph = encoder.graph
+        self._window_shape = encoder.graph.run(encoder.layout.arrange(silence)).shape
         logmel = encoder.layout.logmel
         self.logmel = nn.Identity() if logmel is None else _Spectrogram(logmel)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Peak-scaled (B, N) -> (B, T', D) in float32, rounded as in a store."""
         values = self._arranged(self._windows(waveform))  # (B * W, …)
-        shape = (values.shape[0], *self._of_window)
-        name = f"{DOMAIN}::{PLACE}"
-        vectors = torch.onnx.ops.symbolic(name, (values,), dtype=torch.float32, shape=shape)
+        vectors = self._encoded(values)
         framing, n_dims = self._framing, self._card.n_dims
         if self._card.settings["axes"] == "DT":
             vectors = vectors.reshape(-1, n_dims, framing.n_frames).transpose(1, 2)
@@ -54,6 +53,15 @@ class EncoderFrames(nn.Module):
         dtype = torch.float16 if self._card.settings["dtype"] == "float16" else torch.float32
         stored: Tensor = kept[:, : self._n_frames].to(dtype).float()
         return stored
+
+    def _encoded(self, values: Tensor) -> Tensor:
+        """(B * W, …) -> the encoder's output; in an export, that of the node in its place."""
+        if torch.compiler.is_exporting():
+            shape = (values.shape[0], *self._window_shape)
+            name = f"{DOMAIN}::{PLACE}"
+            return torch.onnx.ops.symbolic(name, (values,), dtype=torch.float32, shape=shape)
+        outputs = [self._graph.run(each.numpy()) for each in values]
+        return torch.from_numpy(np.stack(outputs)).float()
 
     def _windows(self, waveform: Tensor) -> Tensor:
         """(B, N) -> (B * W, window), cut as by `Framing.windows`."""

@@ -1,4 +1,4 @@
-"""ONNX encoders, run by onnxruntime; the only module that imports it."""
+"""ONNX encoders, run by onnxruntime."""
 
 from __future__ import annotations
 
