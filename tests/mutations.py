@@ -11,6 +11,7 @@ import json
 import pickle
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import yaml
 from sedmtl.runtime.documents import CHECKSUM, sealed
 
 Change = Callable[[bytes], bytes]
+Edit = Callable[[Any], Any]
 
 
 class Mutation(NamedTuple):
@@ -374,15 +376,19 @@ def _sealed_anew(value: dict[str, Any]) -> dict[str, Any]:
     return sealed(rest) if CHECKSUM in value else rest
 
 
-def in_json(edit: Callable[[Any], Any]) -> Change:
-    """Edit the JSON value in place."""
+def edited(load: Callable[[bytes], Any], dump: Callable[[Any], str], edit: Edit) -> Change:
+    """Edit the value in a file, in place."""
 
     def change(content: bytes) -> bytes:
-        value = json.loads(content)
+        value = load(content)
         edit(value)
-        return json.dumps(_sealed_anew(value)).encode()
+        return dump(_sealed_anew(value)).encode()
 
     return change
+
+
+in_json = partial(edited, json.loads, json.dumps)
+in_yaml = partial(edited, yaml.safe_load, yaml.safe_dump)
 
 
 def set_key(key: str, value: Any) -> Change:
@@ -557,17 +563,6 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     for a, b in zip("abcdefghijk", "bcdefghijkl", strict=True)
 )
 """A "billion laughs" document: 9^12 items in 12 lines."""
-
-
-def in_yaml(edit: Callable[[dict[str, Any]], Any]) -> Change:
-    """Edit the YAML value."""
-
-    def change(content: bytes) -> bytes:
-        data = yaml.safe_load(content)
-        edit(data)
-        return yaml.safe_dump(_sealed_anew(data)).encode()
-
-    return change
 
 
 def said(key: str, value: Any) -> Change:
