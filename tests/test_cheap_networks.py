@@ -145,41 +145,39 @@ def test_a_cheap_network_learns_which_half_of_the_bins_is_loud(name):
 
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory):
-    """A project after every command was run with both networks."""
+    """A project after every command was run with crnn.
+
+    test_demo and test_heads do it with pooled, which the strong recipe trains.
+    """
     # Few frames, because the exporter unrolls the recurrent layer: 124 take 17 s.
     few = COARSE_YAML.replace("512", "1024")
     project = Project(write_project(tmp_path_factory.mktemp("explored"), few))
     clip = project.work / "mixtures" / "snr_20" / "mix_01.wav"
     stores = (("mix", "--snr", 20, "--stems", "--wav", 1), ("features",))
-    commands = [
-        (command, *arguments)
-        for name in CHEAP
-        for command, *arguments in (
-            ("train", "--fold", 1, "--model", name, "--width", 2, "--epochs", 1, "--name", name),
-            ("predict", clip, "--run", name, "--out", project.folder / f"annotations_{name}"),
-            ("visualize", clip, "--run", name, "--out", project.folder / f"{name}.png"),
-            ("visualize", clip, "--run", name, "--out", project.folder / f"{name}.html", "--html"),
-            ("separate", clip, "--run", name),
-            ("export", name),
-        )
-    ]
-    rows = project.folder / "rows.json"
-    for command in (*stores, *commands, ("eval", "--json", rows, "--separation", "--denoise")):
+    commands = (
+        ("train", "--fold", 1, "--model", "crnn", "--width", 2, "--epochs", 1, "--name", "run"),
+        ("predict", clip, "--out", project.folder / "annotations"),
+        ("visualize", clip, "--out", project.folder / "clip.png"),
+        ("visualize", clip, "--out", project.folder / "clip.html", "--html"),
+        ("separate", clip),
+        ("export", "run"),
+        ("eval", "--json", project.folder / "rows.json", "--separation"),
+    )
+    for command in (*stores, *commands):
         result = project.run(*command)
         assert result.exit_code == 0, (command, result.output)
     return project
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CHEAP)
-def test_every_command_takes_a_cheap_network(explored, name):
-    run = explored.work / "runs" / name
+def test_every_command_takes_a_cheap_network(explored):
+    run = explored.work / "runs" / "run"
     assert yaml.safe_load((run / "run.yaml").read_text())["time_pooling"] == "local"
     assert (run / "model.onnx").is_file()
-    for written in (f"{name}.png", f"{name}.html", f"annotations_{name}/events.tsv"):
+    for written in ("clip.png", "clip.html", "annotations/events.tsv"):
         assert (explored.folder / written).stat().st_size
     rows = json.loads((explored.folder / "rows.json").read_text())["rows"]
-    (row, *_) = [row for row in rows if row["model"] == name]
+    (row, *_) = [row for row in rows if row["model"] == "crnn"]
     assert 0 <= row["micro_p"] <= 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from two_processes import N_JOINED, RECIPES, make_clips, normalise, train
+from two_processes import GIVEN, N_JOINED, RECIPES, make_clips, normalise, train
 
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
@@ -21,26 +22,29 @@ TORCHRUN = (
     sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
     "--nproc-per-node", "2",
 )  # fmt: skip
-SMALL = ("--width", "2", "--batch-size", "6", "--epochs", "3", "--precision", "float32")
-
-
-def run_two(folder, *command):
-    """Run a command in two processes; the launcher's logs go to the folder."""
-    return subprocess.run(
-        [*TORCHRUN, *map(str, command)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TMPDIR": str(folder)},
-    )
+TELL = """
+import json, os, pathlib
+pathlib.Path(os.environ["RANK"]).write_text(json.dumps(dict(os.environ)))
+"""
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """The results of each of two processes."""
-    folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, Path(__file__).with_name("two_processes.py"), folder]
+def folder(tmp_path_factory, trained):
+    """The folder with the results of two processes."""
+    made = tmp_path_factory.mktemp("two")
+    (made / "work").mkdir()
+    (made / "work" / "features").symlink_to(trained.work / "features")
+    (made / "data.yaml").write_text((trained.folder / "data.yaml").read_text())
+    script = Path(__file__).with_name("two_processes.py")
+    command = [sys.executable, script, made, made / "data.yaml"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    return made
+
+
+@pytest.fixture(scope="module")
+def two(folder):
+    """The results of each of two processes."""
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
@@ -48,15 +52,6 @@ def two(tmp_path_factory):
 def one():
     """The results of a single process."""
     return {name: train(recipe) for name, recipe in RECIPES.items()}
-
-
-@pytest.fixture
-def here(trained, tmp_path):
-    """A new project folder with the features of `trained`."""
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "features").symlink_to(trained.work / "features")
-    (tmp_path / "data.yaml").write_text((trained.folder / "data.yaml").read_text())
-    return tmp_path
 
 
 def losses(trained):
@@ -151,12 +146,22 @@ def test_a_single_process_changes_nothing():
         assert distributed.first(lambda: 4) == 4
 
 
-def test_under_torchrun_an_error_is_one_sentence_and_leaves_no_run(here):
-    config = ("--config", here / "data.yaml")
-    result = run_two(here, "-m", "sedmtl", "train", "--fold", 1, *SMALL, "--batch-size", 1, *config)
-    assert result.returncode == 1
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1, result.stderr
+def test_an_error_of_both_processes_is_one_sentence_and_leaves_no_run(folder):
+    said = (folder / "refusal.txt").read_text()
+    errors = [line for line in said.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, said
     assert "--batch-size 1 is too small for 2 processes" in errors[0]
-    assert "defect" not in result.stderr
-    assert not (here / "work" / "runs").exists()
+    assert "defect" not in said
+    assert not (folder / "work" / "runs").exists()
+
+
+def test_torchrun_gives_its_processes_what_ours_were_given(tmp_path):
+    """Without torch in them: that would be three times its import."""
+    command = [*TORCHRUN, "--no-python", sys.executable, "-c", TELL]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # of the launcher's logs
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    told = [json.loads((tmp_path / rank).read_text()) for rank in "01"]
+    assert all(set(GIVEN) <= each.keys() for each in told)
+    assert [each["WORLD_SIZE"] for each in told] == ["2", "2"]
+    assert [each["LOCAL_RANK"] for each in told] == ["0", "1"]
+    assert told[0]["MASTER_PORT"] == told[1]["MASTER_PORT"]

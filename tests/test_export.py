@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import subprocess
@@ -20,18 +21,18 @@ import torch
 from conftest import Project, visible
 
 import sedmtl
-from sedmtl.config import EncoderFile, load_config
+from sedmtl.config import EncoderFile
 from sedmtl.data.audio import conform, read
 from sedmtl.features.encoder import Encoder
 from sedmtl.inference.checkpoint import load_model
 from sedmtl.inference.detector import Detector
 from sedmtl.inference.model_card import ModelCard
-from sedmtl.inference.onnx import OPSET, ClipEncoder, build_graph, export, to_onnx
+from sedmtl.inference.onnx import OPSET, ClipEncoder, build_graph, to_onnx
 from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import n_frames
 from sedmtl.models.registry import settings_class
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_registry")]
 
 RUN = "2apae_snr20_fold1_alpha0.001_seed0"
 GUIDE = Path(sedmtl.__file__).parents[1] / "docs" / "embedding.md"
@@ -70,43 +71,18 @@ def facts_of(session):
     return session.get_modelmeta().custom_metadata_map
 
 
-EXPORT = """
-import sys
-from pathlib import Path
-from sedmtl.cli.app import app
-import sedmtl.inference.onnx, sedmtl.training.grid.runs
-early = {"onnx", "onnxruntime", "onnxscript", "tensorboard"} & set(sys.modules)
-Path(sys.argv.pop(1)).write_text(" ".join(early))
-app(prog_name="sedmtl")
-"""
-
-
 @pytest.fixture(scope="module")
-def process(trained, tmp_path_factory):
-    """The command's output, its folder, and the extras present before it began."""
+def written(trained, tmp_path_factory):
+    """The output folder of the command."""
     folder = tmp_path_factory.mktemp("onnx")
-    early = folder.with_name("early")
-    out = folder / "detector.onnx"
-    command = ["export", RUN, "--config", str(trained.folder / "data.yaml"), "--out", str(out)]
-    result = subprocess.run(
-        [sys.executable, "-c", EXPORT, str(early), *command],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return result, folder, early.read_text().split()
-
-
-@pytest.fixture(scope="module")
-def written(process):
-    """The command's output, and its output folder."""
-    return process[:2]
+    result = trained.run("export", RUN, "--out", folder / "detector.onnx")
+    assert result.exit_code == 0, result.output
+    return folder
 
 
 @pytest.mark.parametrize(
     "card",
     [
-        card_of("2apae"),
         card_of("2apae", time_attention="local", attention="equations"),
         card_of("gap", window=200),  # not a power of two: another transform in onnxruntime
         card_of("gmp"),
@@ -116,10 +92,19 @@ def written(process):
     ids=lambda card: "-".join([card.model, *card.network.variant, str(card.features["window"])]),
 )
 def test_onnxruntime_scores_as_the_detector_does(card):
-    """For any number of clips at any level, including silence."""
     network = network_of(card)
     detector = Detector(card, network)  # first: changes the weights' layout
-    session = open_graph(build_graph(card, network, "run"))
+    assert_same_scores(build_graph(card, network, "run"), detector)
+
+
+def test_the_file_of_a_run_scores_as_its_detector_does(trained, written):
+    detector = Detector.load(trained.work / "runs" / RUN)
+    assert_same_scores((written / "detector.onnx").read_bytes(), detector)
+
+
+def assert_same_scores(content, detector):
+    """For any number of clips at any level, including silence."""
+    session, card = open_graph(content), detector.card
     rng = np.random.default_rng(2)
     levels = np.array([[1.0], [1e-3], [1e-41]])  # the last gives denormal numbers
     noise = (levels * rng.normal(size=(3, card.n_samples))).astype(np.float32)
@@ -136,15 +121,8 @@ def test_onnxruntime_scores_as_the_detector_does(card):
     assert np.abs(found[0] - found[2]).max() > 0.01, "noise and silence should differ"
 
 
-def test_export_prints_only_the_path(written):
-    result, folder = written
-    assert result.stdout == f"{folder / 'detector.onnx'}\n"
-    assert result.stderr == ""
-
-
 def test_there_is_one_file_and_it_is_valid(written):
-    _, folder = written
-    (path,) = (folder / name for name in visible(folder))
+    (path,) = (written / name for name in visible(written))
     model = onnx.load(path, load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
     assert [(each.domain, each.version) for each in model.opset_import] == [("", OPSET)]
@@ -155,29 +133,34 @@ def test_there_is_one_file_and_it_is_valid(written):
 
 def test_the_decoder_is_not_exported(trained, written):
     _, network = load_model(trained.work / "runs" / RUN)
-    names = {each.name for each in onnx.load(written[1] / "detector.onnx").graph.initializer}
+    names = {each.name for each in onnx.load(written / "detector.onnx").graph.initializer}
     assert any("encoder" in name for name in names)
     assert any("decoder" in name for name in network.state_dict())
     assert not any("decoder" in name for name in names)
 
 
 def test_nothing_of_the_machine_is_in_the_file(written):
-    content = (written[1] / "detector.onnx").read_bytes()
+    content = (written / "detector.onnx").read_bytes()
     assert b".py" not in content
     assert str(Path.home()).encode() not in content
 
 
-def test_by_default_the_same_bytes_are_written_into_the_run_folder(trained, written, tmp_path):
+def test_by_default_the_same_bytes_are_written_into_the_run_folder_and_only_the_path_is_printed(
+    trained, written, tmp_path, capfd, caplog
+):
     shutil.copytree(trained.work / "runs" / RUN, tmp_path / "work" / "runs" / RUN)
     shutil.copy(trained.folder / "data.yaml", tmp_path)
-    path = export(load_config(tmp_path / "data.yaml"), RUN)
-    assert path == tmp_path / "work" / "runs" / RUN / "model.onnx"
-    assert path.read_bytes() == (written[1] / "detector.onnx").read_bytes()
+    result = Project(tmp_path).run("export", RUN)
+    path = tmp_path / "work" / "runs" / RUN / "model.onnx"
+    assert (result.stdout, result.stderr) == (f"{path}\n", "")
+    assert capfd.readouterr() == ("", "")
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert path.read_bytes() == (written / "detector.onnx").read_bytes()
 
 
 def test_the_metadata_explain_the_scores(trained, written):
     card, _ = load_model(trained.work / "runs" / RUN)
-    facts = facts_of(open_graph((written[1] / "detector.onnx").read_bytes()))
+    facts = facts_of(open_graph((written / "detector.onnx").read_bytes()))
     assert facts["run"] == RUN
     assert facts["sedmtl_version"] == sedmtl.__version__
     assert tuple(json.loads(facts["classes"])) == card.classes
@@ -207,7 +190,7 @@ def test_the_script_of_the_guide_finds_what_the_detector_finds(trained, written,
     (clip,), _ = Detector(card, network).network.score_windows(conformed)
     # Two of the three classes exceed their threshold.
     card = replace(card, tag_threshold=tuple((clip + np.array([-0.01, 0.01, -0.01])).tolist()))
-    model = onnx.load(written[1] / "detector.onnx")
+    model = onnx.load(written / "detector.onnx")
     (threshold,) = (fact for fact in model.metadata_props if fact.key == "tag_threshold")
     threshold.value = json.dumps(card.tag_threshold)
     onnx.save(model, tmp_path / "model.onnx")
@@ -261,10 +244,6 @@ def test_an_unwritable_path_is_one_sentence(trained, tmp_path, one_sentence, mon
     monkeypatch.setattr("sedmtl.inference.onnx.build_graph", lambda *_: b"")
     (tmp_path / "file").touch()
     one_sentence(trained.run("export", RUN, "--out", tmp_path / "file" / "x.onnx"), "cannot write")
-
-
-def test_the_extras_are_imported_only_on_demand(process):
-    assert process[2] == []
 
 
 def test_a_runs_own_encoder_is_a_file_that_features_accepts(tmp_path):

@@ -23,7 +23,7 @@ from sedmtl.inference.postprocess import PostProcessing
 from sedmtl.logmel import n_frames
 from sedmtl.models.registry import settings_class
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_registry")]
 
 RATE = 8_000
 NOISE = np.random.default_rng(0).normal(size=(3, 4_000)).astype(np.float32)
@@ -62,7 +62,6 @@ def session_of(content):
 
 
 FILES = {
-    "windows that touch": ({}, {}),
     "one window at a time, older operators": ({"batch": 1, "n_samples": 400, "opset": 11}, {}),
     "frames of overlapping windows": ({}, {"hop_s": 0.15, "dtype": "float32"}),
     "an inner tensor of overlapping windows": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from sedmtl.models.registry import TABLE_IV
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import read_scores
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.grid import launch
+from sedmtl.training.grid import launch, runs
 from sedmtl.training.job import TrainOptions, job_commands
 
 pytestmark = pytest.mark.slow
@@ -130,13 +131,14 @@ def test_a_killed_process_is_named_in_one_sentence_and_nothing_is_left(
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_reported(here, one_sentence):
-    """The processes find no GPU and report it in their logs."""
+def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_told(here, one_sentence, monkeypatch):
+    fails = ["-c", "import os, sys; sys.exit('error: on ' + os.environ['CUDA_VISIBLE_DEVICES'])"]
+    monkeypatch.setattr(runs, "job_commands", lambda jobs, _: nullcontext([fails] * len(jobs)))
     result = here.run("train", "--fold", 1, "--fold", 2, "--gpus", 2, *SMALL)
-    one_sentence(result, "2 of 2 runs failed", "fold1", "fold2", "--gpus 1: found 0 GPUs")
+    one_sentence(result, "2 of 2 runs failed", "fold1", "fold2", "on 0", "on 1")
     assert "0 of 2 runs done, 2 failed" in result.stderr
     logs = [path.read_text() for path in here.work.glob("runs/*/train.log")]
-    assert [log.count("error:") for log in logs] == [1, 1]
+    assert sorted(logs) == ["error: on 0\n", "error: on 1\n"]
 
 
 def test_a_failed_run_of_a_grid_leaves_the_others_alone(tmp_path):

@@ -133,6 +133,17 @@ def test_help_imports_neither_torch_nor_other_slow_modules(arguments):
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_extras_are_imported_only_where_they_are_used():
+    extras = {"onnx", "onnxruntime", "onnxscript", "onnx_ir", "ai_edge_litert", "tensorboard",
+              "pyarrow", "dask", "distributed"}  # fmt: skip
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
+                assert not {name.split(".")[0] for name in names} & extras, path
+
+
 @pytest.mark.slow
 def test_every_module_is_imported_on_a_system_without_unix():
     code = (

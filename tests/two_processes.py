@@ -1,7 +1,8 @@
-"""The work of each of two processes in test_distributed: `python two_processes.py FOLDER`.
+"""The work of two processes in test_distributed: `python two_processes.py FOLDER DATA_YAML`.
 
 They are forked with everything imported, because torchrun would import torch three times. Each
-saves its results as `FOLDER/RANK.pt`. This module imports no pytest and has no tests.
+saves its results as `FOLDER/RANK.pt`; their stderr of a command that fails is `FOLDER/refusal.txt`.
+This module imports no pytest and has no tests.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sedmtl.cli.app import app
 from sedmtl.features.targets import CLASS_MELS, CLEAN
 from sedmtl.inference.weights import join_weights
 from sedmtl.logmel import Standardiser
@@ -60,6 +62,8 @@ RECIPES = {
     "gmp": replace(BASE, network=GmpSettings(2), tasks={}, batch_size=23),
     "atrous": replace(BASE, network=AtrousSettings(2), tasks={}, batch_size=23),
 }
+GIVEN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK")
+"""Variables by which processes find each other, as torchrun sets them."""
 LOAD = Workload(3, {"logmel": RowArray((40, 8), np.float32)}, 40, n_train=20, n_scored=20)
 SIZES = Sizes(3, 12, 8, ("street", "park"))
 N_JOINED = (7, 1)
@@ -127,26 +131,35 @@ def normalise(n):
     }
 
 
-def main(folder):
+def main(folder, data_yaml):
     importlib.import_module("torch._dynamo")  # otherwise every optimiser would
+    found, refused = both(partial(find, folder)), both(partial(refuse, folder, data_yaml))
+    if (found, refused) != ([0, 0], [1, 1]):
+        sys.exit(f"expected exit codes of 0 and 1, found {found} and {refused}")
+
+
+def both(act):
+    """Run a function in two processes that find each other; returns their exit codes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    children = [fork(rank, folder) for rank in (0, 1)]
-    ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    sys.exit(any(ends))
+    children = [
+        fork(dict(zip(GIVEN, ("127.0.0.1", port, 2, n, n), strict=True)), act) for n in (0, 1)
+    ]
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def fork(rank, folder):
-    """Start the process of a rank; returns its id."""
+def fork(given, act):
+    """Start a process with additional environment variables; returns its id."""
     if child := os.fork():
         return child
-    code = 1
+    code = 2
     try:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        find(folder)
+        os.environ |= {key: str(value) for key, value in given.items()}
+        act()
         code = 0
+    except SystemExit as end:
+        code = end.code
     except BaseException:
         traceback.print_exc()
     finally:
@@ -167,5 +180,13 @@ def find(folder):
         torch.save(found, folder / f"{rank}.pt")
 
 
+def refuse(folder, data_yaml):
+    """Run a command with fewer clips per batch than processes."""
+    os.dup2(os.open(folder / "refusal.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    distributed.PATIENCE_S = 0.0  # no launcher ends the process that waits
+    options = ("--fold", "1", "--batch-size", "1", "--config", data_yaml)
+    app(["train", *options], prog_name="sedmtl")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])
