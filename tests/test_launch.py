@@ -131,7 +131,9 @@ def test_a_killed_process_is_named_in_one_sentence_and_nothing_is_left(
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_reported(here, one_sentence, monkeypatch):
+def test_runs_of_a_grid_get_a_gpu_each_and_all_failures_are_reported(
+    here, one_sentence, monkeypatch
+):
     fails = ["-c", "import os, sys; sys.exit('error: on ' + os.environ['CUDA_VISIBLE_DEVICES'])"]
     monkeypatch.setattr(runs, "job_commands", lambda jobs, _: nullcontext([fails] * len(jobs)))
     result = here.run("train", "--fold", 1, "--fold", 2, "--gpus", 2, *SMALL)
