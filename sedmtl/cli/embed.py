@@ -11,9 +11,7 @@ from sedmtl.cli import options, output
 
 OutPath = Annotated[
     Path,
-    typer.Option(
-        "--out", metavar="FILE", help="The output: .h5, .npy (with a .tsv beside it) or .parquet."
-    ),
+    typer.Option("--out", metavar="FILE", help="The output: .h5, .npy (with a .tsv) or .parquet."),
 ]
 Run = Annotated[
     str | None,

@@ -14,7 +14,7 @@ Number = Annotated[int, typer.Option("--folds", min=2, max=255, help="Number of 
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="CSV", help="The copy; default: TABLE_folds.csv beside the table."
+        "--out", metavar="CSV", help="The copy; default: TABLE_folds.csv next to the table."
     ),
 ]
 

@@ -86,7 +86,9 @@ Force = Annotated[
 Reviews = Annotated[
     Path | None,
     typer.Option(
-        "--reviews", metavar="TSV", help="Table of verdicts; default: reviews.tsv beside data.yaml."
+        "--reviews",
+        metavar="TSV",
+        help="Table of verdicts; default: reviews.tsv in data.yaml's folder.",
     ),
 ]
 

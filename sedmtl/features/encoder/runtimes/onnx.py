@@ -142,7 +142,7 @@ def _external_files(path: Path, model: Any) -> Iterator[Path]:
             if not file.is_relative_to(folder):
                 raise no_model(path, KIND, f"its weights are outside its folder, in {place}")
             if not file.is_file():
-                raise no_model(path, KIND, f"its weights should be beside it in {place}, not found")
+                raise no_model(path, KIND, f"its weights, {place} in the same folder, are missing")
             if file not in seen:
                 seen.add(file)
                 yield file
