@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,16 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
         save(Figure(figsize=(1, 1)), *where, **how)
 
     monkeypatch.setattr(Figure, "savefig", save_empty)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief() -> Iterator[None]:
+    """Trainings are not probed for long, however busy the machine: it would be half of most."""
+    from sedmtl.training import cost
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "BRIEF_S", inf)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def test_a_dry_run_trains_nothing_and_names_every_network(featured):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        "2apae", "gap", "gmp", "gwrp", "atrous", "in all"
+        "2apae", "gap", "gmp", "gwrp", "atrous", "total"
     ]  # fmt: skip
     assert "20 of 20 runs" in lines[-1]
     assert not (featured.work / "runs").exists()
@@ -159,6 +159,17 @@ def test_an_epoch_takes_its_clips_times_the_time_of_one():
     assert Cost(0.5, 0.1, 0, 0).epoch_s(config, LOAD) == pytest.approx(100 * 0.5 + 50 * 0.1)
     assert cost_of().train_s > 0
     assert cost_of(load_of(4), batch_size=1).score_s > 0
+
+
+@pytest.mark.parametrize(("brief_s", "n_steps"), [(np.inf, 2), (0, 4)])
+def test_only_long_training_is_timed_at_more_sizes_than_one(monkeypatch, brief_s, n_steps):
+    """The sizes are 16 of 60 frames, whose first step measures memory, a clip and a batch."""
+    steps, take_step = [], cost._seconds_of_step
+    monkeypatch.setattr(cost, "_seconds_of_step", lambda each: steps.append(1) or take_step(each))
+    monkeypatch.setattr(cost, "BRIEF_S", brief_s)
+    monkeypatch.setattr(cost, "ENOUGH_S", np.inf)
+    cost_of()
+    assert len(steps) == n_steps
 
 
 @pytest.mark.parametrize(("free", "n_at_once"), [(1000, None), (100, 12), (41, 3), (20, 2), (1, 1)])
