@@ -310,7 +310,7 @@ def test_a_folder_that_a_worker_does_not_see_is_one_sentence(address, tmp_path):
 def test_a_shard_that_does_not_arrive_is_one_sentence(tmp_path, spoiled):
     if spoiled == "another":
         (tmp_path / "a.npz").mkdir()
-    with pytest.raises(SedmtlError, match=r"cannot read .*npz of a worker.* at the same path"):
+    with pytest.raises(SedmtlError, match=r"cannot read .*npz from a worker.* at the same path"):
         shards._take_shard(tmp_path / "a.npz")
 
 

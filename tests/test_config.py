@@ -205,7 +205,7 @@ def test_own_clips_may_be_shorter_than_the_papers_mixtures(load):
         ("corpus: {events: {kind: folder, root: 'a\0b'}}", "is not valid YAML"),
         (
             'corpus: {events: {kind: folder, root: "a\\0b"}}',
-            "corpus.events.root: should be a path, which has no NUL in it",
+            "corpus.events.root: should be a path without NUL characters",
         ),
         ("mixing: {events_per_mixture: 1000000000000}", "events_per_mixture: should be less than"),
         ("mixing: {mixtures_per_fold: 250001}", "at most 1,000,000 mixtures, found 1,000,004"),

@@ -152,7 +152,7 @@ def test_a_file_other_than_the_runs_is_refused_with_the_runs_path(tmp_path):
     moved = (tmp_path / "known.onnx").rename(tmp_path / "moved.onnx")
     assert Encoder.reopen(known, moved).card.is_same(known)
     other = write_onnx(tmp_path / "other.onnx", gain=2.0)
-    with pytest.raises(SedmtlError, match=r"another encoder than the run's: .*known\.onnx"):
+    with pytest.raises(SedmtlError, match=r"is not the run's encoder: .*known\.onnx"):
         Encoder.reopen(known, other)
 
 

@@ -127,7 +127,7 @@ def test_a_folder_of_files_is_one_table(write, tmp_path, capsys):
     assert read_strong_labels(tmp_path / "labels") == {
         "garden/0001": [OWL], "street/0001": [FOX], "b.wav": [FOX],
     }  # fmt: skip
-    assert "no labels are in 1 file of" in capsys.readouterr().err
+    assert "found no labels in 1 file of" in capsys.readouterr().err
 
 
 # Refusals.

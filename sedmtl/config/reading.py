@@ -32,7 +32,7 @@ def load_config(path: Path) -> Config:
             data = parse_yaml(file.read(MAX_YAML + 1))
     except FileNotFoundError:
         raise SedmtlError(
-            f"no {path.name} in {path.resolve().parent}: name one with --config, copy the one of "
+            f"no {path.name} in {path.resolve().parent}: name one with --config, copy the one in "
             "the README, or let 'sedmtl demo' make a whole project"
         ) from None
     except OSError as error:

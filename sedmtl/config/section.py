@@ -18,7 +18,7 @@ def wrong(text: str) -> PydanticCustomError:
 
 def _without_nul(path: Path) -> Path:
     if "\0" in str(path):
-        raise wrong("should be a path, which has no NUL in it")
+        raise wrong("should be a path without NUL characters")
     return path
 
 

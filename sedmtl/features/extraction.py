@@ -117,8 +117,8 @@ def features(
             made.append(_process_clips(config, workers, strict=strict))
     if not made:
         raise SedmtlError(
-            f"nothing to make features of: no store in {mixtures_dir} ('sedmtl mix' makes them), "
-            "and data.yaml names no corpus.clips"
+            f"nothing to compute features from: no store in {mixtures_dir} ('sedmtl mix' makes "
+            "them), and data.yaml names no corpus.clips"
         )
     return made
 

@@ -126,7 +126,7 @@ def undecodable(
         return None
 
     found: dict[int, SedmtlError] = {}
-    bar = progress.progress("looking for recordings that cannot be read", len(rows))
+    bar = progress.progress("looking for unreadable recordings", len(rows))
     with threads(all_cores()) as workers, bar as advance:
         results = map_in_order(attempt, rows.tolist(), workers)
         for row, error in zip(rows.tolist(), results, strict=True):

@@ -72,7 +72,7 @@ def read_detections(path: Path) -> dict[str, list[Detection]]:
         raise SedmtlError(f"expected label files in the folder {path}, found none")
     if strange:
         n_files = counted(len(strange), "file")
-        say(f"warning: no labels are in {n_files} of {path}, the first {strange[0]}")
+        say(f"warning: found no labels in {n_files} of {path}, the first {strange[0]}")
     return found
 
 

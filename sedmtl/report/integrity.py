@@ -231,4 +231,4 @@ def judge(findings: Sequence[Finding]) -> None:
     counts = Counter(finding.state for finding in findings)
     bad = [f"{counts[state]} {state}" for state in BAD if counts[state]]
     if bad:
-        raise SedmtlError(f"{' and '.join(bad)} of {len(findings)}: see above what to do")
+        raise SedmtlError(f"{' and '.join(bad)} of {len(findings)}: see above for what to do")

@@ -62,7 +62,7 @@ def table_text(path: Path, fallback: str | None = None) -> str:
             if fallback is None:
                 raise
             text = content.decode(fallback)
-            say(f"warning: {path} is not in UTF-8 and is read as {fallback}: check its letters")
+            say(f"warning: {path} is not in UTF-8 and is read as {fallback}: check its accents")
             return text
     except FileNotFoundError:
         raise SedmtlError(

@@ -70,7 +70,7 @@ class Encoder:
         section = _with_stated(section, graph.stated, path)
         if section.sample_rate is None:
             raise SedmtlError(
-                f"{path} does not say the rate in Hz of the audio that it takes: add "
+                f"{path} does not say the rate of its input, in Hz: add "
                 "features.encoder.sample_rate"
             )
         layout = InputLayout.of(section, graph.input_shape, path)
@@ -116,7 +116,7 @@ class Encoder:
         opened = cls.open(EncoderFile.model_validate(values), path)
         if not opened.card.is_same(card):
             raise SedmtlError(
-                f"{path} is another encoder than the run's: expected SHA-256 {card.sha256[:12]}…, "
+                f"{path} is not the run's encoder: expected SHA-256 {card.sha256[:12]}…, "
                 f"found {opened.card.sha256[:12]}…; the run's was last seen as {card.path}"
             )
         return opened

@@ -80,7 +80,7 @@ def _write_shard(item: Item, function: Callable[[Item], Arrays], folder: Path) -
 
 
 def _take_shard(shard: Path) -> Arrays:
-    with explained(f"cannot read {shard} of a worker", f"; {SHARE}"):
+    with explained(f"cannot read {shard} from a worker", f"; {SHARE}"):
         with np.load(shard, allow_pickle=False) as content:
             arrays = dict(content)
         shard.unlink()

@@ -39,13 +39,13 @@ def open_graph(path: Path, output: str | None) -> Graph:
         import onnxruntime
     except ImportError as error:
         raise SedmtlError(
-            "an encoder of ONNX needs onnx and onnxruntime: install them with "
+            "an ONNX encoder needs onnx and onnxruntime: install them with "
             "pip install 'sedmtl[onnx]'"
         ) from error
     content = read_file(path)
     if content[4:8] == b"TFL3":
         raise no_model(
-            path, KIND, "it is one of TensorFlow Lite: name it with features.encoder.tflite"
+            path, KIND, "it is a TensorFlow Lite model: name it with features.encoder.tflite"
         )
     try:
         model = onnx.load_model_from_string(content)
@@ -86,7 +86,9 @@ class OnnxGraph(Graph):
             names = ", ".join(each.name for each in inputs)
             raise SedmtlError(f"{path} should have one input, found {len(inputs)} ({names})")
         if inputs[0].type != "tensor(float)":
-            raise SedmtlError(f"{path} should take float32, found {inputs[0].type}: export it so")
+            raise SedmtlError(
+                f"{path} should take float32, found {inputs[0].type}: export it with such an input"
+            )
         self._input = inputs[0].name
         self.input_shape = tuple(n if isinstance(n, int) else None for n in inputs[0].shape)
         has_batch = len(self.input_shape) > 1 and self.input_shape[0] is None

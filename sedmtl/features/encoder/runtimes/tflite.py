@@ -43,7 +43,7 @@ def open_graph(path: Path, output: str | None) -> Graph:
     """Open a file; raises as `runtimes.open_graph`."""
     content = read_file(path)
     if content[4:8] != MAGIC:
-        onnx = "; one of ONNX is named with features.encoder.onnx"
+        onnx = "; an ONNX model is named with features.encoder.onnx"
         raise no_model(path, KIND, f"its first bytes are not those of such a file{onnx}")
     return TfliteGraph(path, content, output)
 
@@ -56,7 +56,7 @@ class TfliteGraph(Graph):
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise SedmtlError(
-                "an encoder of TensorFlow Lite needs ai-edge-litert: install it with "
+                "a TensorFlow Lite encoder needs ai-edge-litert: install it with "
                 "pip install 'sedmtl[tflite]'"
             ) from error
         self.path, self._new = path, Interpreter
