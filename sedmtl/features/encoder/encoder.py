@@ -213,7 +213,7 @@ class Encoder:
         return RowArray(shape, np.dtype(self.card.settings["dtype"]))
 
     def announce(self, n_clips: int, duration_s: float, n_workers: int) -> None:
-        """Describe the frames on stderr, and estimate how long they take for `n_clips`."""
+        """Describe the frames on stderr, and estimate the time they take for `n_clips`."""
         card = self.card
         n_windows = n_clips * self.framing.n_windows(card.n_frames(duration_s))
         length = progress.duration(n_windows * self._seconds_of_window() / n_workers)

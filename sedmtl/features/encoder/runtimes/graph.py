@@ -22,10 +22,10 @@ N_NAMED = 12
 
 
 class EncoderError(SedmtlError):
-    """An encoder fails on some audio, or what it gives for it cannot be used."""
+    """An encoder fails on some audio, or its output is unusable."""
 
     def where(self, place: object) -> EncoderError:
-        """The same, with the recording that it was."""
+        """The same error, naming the recording."""
         return EncoderError(f"{self} (in {place})")
 
 
