@@ -40,11 +40,7 @@ class GruSettings(FrameSettings):
 class Gru(nn.Module):
     """A bidirectional GRU, presence of each class per frame, and pooling over time.
 
-    Args:
-        n_classes: C.
-        n_frames: T of the log-mel and of the scores.
-        frames: Size and timing of the encoder frames.
-        settings: Its options.
+    The arguments are those of `Probe`.
     """
 
     def __init__(
