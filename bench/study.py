@@ -55,7 +55,7 @@ Values = npt.NDArray[np.float64]
 def metrics_of(run: Path, store: Path) -> dict[str, float]:
     """`METRICS` of a finished run on a feature store."""
     metrics = tabulate(score_runs(run.parent, [run.name], store))[0].metrics
-    return {name: metrics[name].mean for name in METRICS}
+    return {name: metrics[name].mean if name in metrics else np.nan for name in METRICS}
 
 
 @dataclass(frozen=True)
