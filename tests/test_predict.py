@@ -488,7 +488,7 @@ def test_a_recording_may_have_any_name(trained, tmp_path, out, name):
     assert "\x1b" not in result.output
     shown = path.name.replace("\udcff", "?").replace("\x1b", " ")  # in a table without quoting
     assert f"{shown}\t" in result.stdout
-    assert trained.run("predict", path, "--out", out, *LOW).stderr.count("1 of 1 recordings were")
+    assert trained.run("predict", path, "--out", out, *LOW).stderr.count("1 of 1 recordings are")
 
 
 def test_a_recording_that_changes_while_it_is_read_is_named(

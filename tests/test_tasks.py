@@ -159,7 +159,7 @@ def test_a_run_is_not_resumed_with_other_scenes(mixed, monkeypatch, one_sentence
 
     monkeypatch.setattr(known, "load_scenes", renamed)
     more = (*command, "--epochs", 2, "--resume")
-    one_sentence(mixed.run(*more), "the scenes loud, noise apart", "now noise, street", "--name")
+    one_sentence(mixed.run(*more), "on the scenes loud, noise,", "now has noise, street", "--name")
     monkeypatch.undo()
     assert mixed.run(*more).exit_code == 0
 
