@@ -82,6 +82,8 @@ def _dask() -> ModuleType:
 
 
 def _open_client(distributed: ModuleType, address: str) -> Any:
+    if not address:  # Dask would start a cluster of its own
+        raise SedmtlError("--scheduler is empty: expected an address such as tcp://host:8786")
     answers: Queue[Any] = Queue()
 
     def connect() -> None:
