@@ -27,7 +27,7 @@ import yaml
 import sedmtl
 from bench.machine import commit, describe
 from bench.review import Recordings, label_some, write_project, write_recordings
-from bench.study import metrics_of
+from bench.study import metrics_of, slug
 from sedmtl.config import Config, load_config
 from sedmtl.data.corpora import load_events
 from sedmtl.data.reservation import reserve, validation_share
@@ -244,7 +244,10 @@ class Experiment:
         project = config.model_copy(update={"workdir": (here / "work").absolute()})
         spent = os.times().user
         arguments = {**PLAIN, **NETWORKS[run["network"]], **options.train}
-        trained = sedmtl.train(project, fold=fold, seed=seed, resume=True, gpus=0, **arguments)
+        name = slug(f"{run['network']} {run['options']}".strip())
+        trained = sedmtl.train(
+            project, fold=fold, seed=seed, name=name, resume=True, gpus=0, **arguments
+        )
         cpu_min = (os.times().user - spent) / 60
         found = metrics_of(trained.path, subset)
         return {
