@@ -35,7 +35,7 @@ MIN_RATE = 1_000
 into hours."""
 
 WAV_BYTES = (1 << 32) - 1
-"""Size of the longest possible WAV file."""
+"""Largest size that a WAV header can state; in RF64, a placeholder for the size in its ds64 chunk."""
 
 BLOCK = 1 << 16
 """Samples, over all channels, read at a time: 1.4 s of mono at 48 kHz."""
@@ -201,21 +201,19 @@ def wav_bytes(waveform: npt.NDArray[np.int16] | Audio, sample_rate: int) -> byte
 def wav_header(n_samples: int, n_channels: int, sample_rate: int) -> bytes:
     """Header of a 16-bit WAV file; the samples follow, with channels interleaved.
 
-    Raises:
-        SedmtlError: A WAV file cannot hold so many samples.
+    A file whose sizes need more than 32 bits becomes RF64 (EBU Tech 3306), which states them in 64.
     """
     n_bytes, per_moment = 2 * n_samples * n_channels, 2 * n_channels
-    if n_bytes + 36 > WAV_BYTES:
-        raise SedmtlError(
-            f"cannot make a WAV file of {n_bytes / 1e9:.1f} GB: expected at most 4.3; separate the "
-            "recording in parts"
-        )
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", n_bytes + 36, b"WAVE"),
-        *(b"fmt ", 16, 1, n_channels, sample_rate, sample_rate * per_moment, per_moment, 16),
-        *(b"data", n_bytes),
-    )
+    rate = (sample_rate, sample_rate * per_moment)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, n_channels, *rate, per_moment, 16)
+    n_beside = len(b"WAVE") + len(form) + struct.calcsize("<4sI")
+    kind, sizes = b"RIFF", b""
+    if n_beside + n_bytes > WAV_BYTES:
+        layout = "<4sIQQQI"
+        n_in_all = n_beside + struct.calcsize(layout) + n_bytes
+        kind, sizes = b"RF64", struct.pack(layout, b"ds64", 28, n_in_all, n_bytes, n_samples, 0)
+    begin = struct.pack("<4sI4s", kind, min(n_beside + n_bytes, WAV_BYTES), b"WAVE")
+    return begin + sizes + form + struct.pack("<4sI", b"data", min(n_bytes, WAV_BYTES))
 
 
 def _part(path: Path, info: AudioInfo, start_s: float, duration_s: float | None) -> Iterator[Audio]:
