@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,11 +65,12 @@ class MaskedStft:
             (K, …, N) waveforms. If the masks sum to 1, they sum to the input, except below `f_min`
             and above `f_max`.
         """
-        spectrum = self.analyse(waveform)
-        spread = self.spread(mask, spectrum.shape[-1])
-        for _ in range(waveform.ndim - 1):  # all channels have the same mask
-            spread = spread.unsqueeze(1)
-        return self.synthesise(spectrum * spread, waveform.shape[-1])
+        spectrum = self.analyse(waveform)  # (…, n_bins, J)
+        n_samples, n_frames = waveform.shape[-1], spectrum.shape[-1]
+        # One mask at a time: each holds several spectra meanwhile.
+        return np.stack(
+            [self.synthesise(spectrum * self.spread(each, n_frames), n_samples) for each in mask]
+        )
 
     def separate_ideally(self, wanted: Audio, rest: Audio) -> Audio:
         """Apply the ideal ratio mask, an oracle that needs the true sources.
@@ -98,7 +100,7 @@ class MaskedStft:
         return separated
 
     def spread(self, mask: Tensor, n_frames: int) -> Tensor:
-        """Interpolate masks (K, T, F) to the STFT's bins and frames (K, n_bins, n_frames).
+        """Interpolate masks (…, T, F) to the STFT's bins and frames (…, n_bins, n_frames).
 
         Linear in time between the centres of the mask's frames.
         """
@@ -109,7 +111,8 @@ class MaskedStft:
         before = position.floor().long()
         after = (before + 1).clamp_max(last)
         between = (position - before).unsqueeze(-1)
-        at_centres = mask[:, before] + between * (mask[:, after] - mask[:, before])
+        earlier, later = mask[..., before, :], mask[..., after, :]
+        at_centres = earlier + between * (later - earlier)
         return (at_centres @ self._mel_to_fft).transpose(-1, -2)
 
 

@@ -58,8 +58,8 @@ def separate(
     """Separate a recording of any length into sounds.
 
     The files have the recording's channels, sample rate and length, and 16 bits. Their samples sum
-    exactly to the recording in 16 bits, which for a 16-bit file is the original. The network's
-    input is the mean of the channels at its own rate.
+    exactly to the recording in 16 bits, which for a 16-bit file is the original. A file beyond
+    4 GiB is RF64. The network's input is the mean of the channels at its own rate.
 
     Args:
         config: Has the folders of runs and results.

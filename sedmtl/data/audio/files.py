@@ -35,7 +35,7 @@ MIN_RATE = 1_000
 into hours."""
 
 WAV_BYTES = (1 << 32) - 1
-"""Largest size that a WAV header can state; in RF64, a placeholder for the size in its ds64 chunk."""
+"""Largest size that a WAV header can state; in RF64, a placeholder: its ds64 chunk has the size."""
 
 BLOCK = 1 << 16
 """Samples, over all channels, read at a time: 1.4 s of mono at 48 kHz."""
