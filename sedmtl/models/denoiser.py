@@ -41,5 +41,6 @@ class Denoiser(nn.Module):
         logmel = output.stages[0]
         scene = logmel.kthvalue(1 + logmel.shape[2] // BELOW, dim=2, keepdim=True).values
         levels = torch.cat([logmel, logmel - scene], dim=1)
-        detail = F.relu(self.norm(self.decoder(output) + self.from_levels(levels)))
+        detail = self.norm(self.from_levels(levels).add_(self.decoder(output)))
+        detail = F.relu(detail, inplace=True)
         return F.softplus((self.last(detail) + self.direct(levels)).squeeze(1).float())

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sedmtl.features.targets import CLASS_MELS
 from sedmtl.logmel import FLOOR
 from sedmtl.models import SedOutput
-from sedmtl.models.class_masks import STRIDE, ClassMasks, odds_of, share
+from sedmtl.models.class_masks import STRIDE, ClassMasks, odds_of
 from sedmtl.models.heads import Sizes
 from sedmtl.models.settings import NetworkSettings
 from sedmtl.training.batches import Batch
@@ -74,11 +74,13 @@ class Separate(Task):
     def loss(self, predicted: Tensor, target: Stems, reduction: str) -> Tensor:
         """The loss of each clip (B,), then reduced."""
         mixture, clip, label, alone = target
-        odds = odds_of(predicted[clip, label])
-        given = torch.ones_like(mixture).index_add(0, clip, odds)  # 1 stands for the remainder
-        errors = _energy(odds / given[clip] * mixture[clip] - alone)
+        odds = odds_of(predicted)
+        given = odds[clip, label]
+        shared = torch.ones_like(mixture).index_add(0, clip, given)  # 1 stands for the remainder
+        errors = _energy(given * (mixture / shared)[clip] - alone)
         energies = _energy(alone)
-        leaks = torch.einsum("bctf,btf->bc", share(predicted).square(), mixture.square())
+        among_all = mixture / (1 + odds.sum(dim=1))  # all classes share each bin, as in `share`
+        leaks = (odds * among_all.unsqueeze(1)).square().sum(dim=(2, 3))
         losses = leaks / _energy(mixture).clamp_min(FLOOR)[:, None]  # (B, C)
         in_tolerances = errors / (TOLERANCE * energies).clamp_min(FLOOR)
         losses = losses.index_put((clip, label), torch.log1p(in_tolerances))
