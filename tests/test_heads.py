@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import Project
+from conftest import Project, invoke
 from safetensors.torch import load_file
 
 import sedmtl
@@ -26,6 +27,7 @@ from sedmtl.metrics.spectral import rms_distance
 from sedmtl.report import visualize
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.store import Store, read_scores
+from sedmtl.training.state import load_state, save_state
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +113,64 @@ def test_a_head_of_an_earlier_version_prevents_no_other_use(run, tmp_path, capfd
     shown = visualize._load(copied, None)
     assert "the tasks of early are not drawn" in " ".join(capfd.readouterr().err.split())
     assert shown.card.heads == card.heads
+
+
+@pytest.fixture
+def early(made, tmp_path):
+    """A copy of the project with heads of `denoise` that lack a tensor.
+
+    They belong to its finished run `early` and its unfinished run `stopped`.
+    """
+    project = Project(tmp_path / "project")
+    shutil.copytree(made.folder, project.folder, symlinks=True)
+    run = (project.work / "runs" / "both").rename(project.work / "runs" / "early")
+    card, _ = load_model(run)
+    weights = load_file(run / "model.safetensors")
+    del weights[next(key for key in weights if key.startswith("heads.denoise."))]
+    save_model(run, card, weights)
+    stopped = run.with_name("stopped")
+    shutil.copytree(run, stopped)
+    (stopped / "model.safetensors").unlink()
+    state = load_state(stopped)
+    del state["tasks"][next(key for key in state["tasks"] if key.startswith("denoise."))]
+    save_state(stopped, state)
+    return project
+
+
+def test_a_report_shows_runs_whose_heads_are_of_an_earlier_version(early, tmp_path):
+    result = early.run("report", "--out", tmp_path / "report.html")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "report.html").read_text()
+    assert "No predictions of tasks: the head of --task denoise is of an earlier version" in page
+
+
+def test_a_run_starts_from_those_heads_of_an_earlier_version_that_fit(early):
+    given = ("--model", "pooled", "--width", 2, "--batch-size", 6, "--epochs", 1, "--lr", 1e-12)
+    tasks = (f"--task={name}" for name in TASKS)
+    result = early.run("train", "--fold", 1, "--from", "early", "--name", "begun", *given, *tasks)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "head of --task denoise starts from scratch: that of early is from an earlier" in said
+    assert "its heads of separate are used as well" in said
+    before, after = (load_file(early.work / "runs" / name / "model.safetensors")
+                     for name in ("early", "begun"))  # fmt: skip
+    for key in (key for key in before if key.endswith("coarse.weight")):
+        torch.testing.assert_close(after[key], before[key], rtol=0, atol=1e-9)
+
+
+def test_an_unfinished_run_with_a_head_of_an_earlier_version_is_to_be_trained_anew(
+    early, one_sentence
+):
+    with pytest.raises(SedmtlError, match=r"belongs to another run: start over with --force"):
+        train(early, name="stopped", epochs=3, resume=True)
+    result = invoke(["check", str(early.work)])
+    one_sentence(result, "1 outdated of 4")
+    assert "runs/stopped: its head of --task denoise is of an earlier version" in result.stdout
+    (todo,) = (line.partition("to do: sedmtl ")[2] for line in result.stdout.splitlines()
+               if "to do: " in line)  # fmt: skip
+    assert todo.endswith("--name stopped --force")
+    assert early.run(*shlex.split(todo)).exit_code == 0
+    assert invoke(["check", str(early.work)]).exit_code == 0
 
 
 def test_other_tasks_are_named_as_options_when_a_run_is_resumed(made):

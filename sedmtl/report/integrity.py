@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sedmtl.data.label_counts import table_of_classes
 from sedmtl.features.targets import CLEAN
 from sedmtl.inference.checkpoint import load_model
 from sedmtl.inference.runs import is_finished, n_epochs_done, read_run
+from sedmtl.models.heads import Sizes
 from sedmtl.runtime.errors import SedmtlError
 from sedmtl.runtime.folders import entries, is_file
 from sedmtl.runtime.progress import progress
 from sedmtl.store import Store, other_snr_db, read_scores, stores_in
 from sedmtl.training.config import TrainConfig
-from sedmtl.training.state import load_state
+from sedmtl.training.state import load_state, outdated_task
+from sedmtl.training.tasks import build_tasks
 
 BAD = ("damaged", "outdated", "unreadable")
 """States that need an action by the user."""
@@ -32,9 +36,9 @@ class Finding:
     """The state of a store or a run.
 
     Attributes:
-        state: `whole`: intact. `unfinished`: can be resumed. `outdated`: its source has changed
-            since. `damaged`: its content has changed since it was written. `unreadable`: the system
-            refuses to read its folder.
+        state: `whole`: intact. `unfinished`: can be resumed. `outdated`: its source, or the head of
+            one of its tasks, has changed since. `damaged`: its content has changed since it was
+            written. `unreadable`: the system refuses to read its folder.
         what: Its content, or the problem.
         remedy: The shell command that fixes it; empty if none is needed.
     """
@@ -192,10 +196,28 @@ def _check_run(run: Path, features: _StoreFolder) -> Finding:
     if now is not None and now != settings.get("store_digest"):
         what = f"trained on other features than the current {settings['data']}.h5"
         return Finding(run, "outdated", what, _train(run, settings, "--force"))
-    if not is_finished(run):
-        what = f"epoch {n_epochs_done(run)} of {settings['epochs']}"
-        return Finding(run, "unfinished", what, _train(run, settings, "--resume"))
-    return Finding(run, "whole", what)
+    if is_finished(run):
+        return Finding(run, "whole", what)
+    early = None if now is None else _outdated_task(run, settings)
+    if early is not None:
+        what = f"its head of --task {early} is of an earlier version of sedmtl"
+        return Finding(run, "outdated", what, _train(run, settings, "--force"))
+    what = f"epoch {n_epochs_done(run)} of {settings['epochs']}"
+    return Finding(run, "unfinished", what, _train(run, settings, "--resume"))
+
+
+def _outdated_task(run: Path, settings: Mapping[str, Any]) -> str | None:
+    """The task whose head prevents an unfinished run from resuming; None if there is none."""
+    config = TrainConfig.of(settings)
+    if not config.tasks or not (run / "last.pt").is_file():
+        return None
+    with Store(run.parents[1] / "features" / f"{config.data}.h5", "logmel") as store:
+        n_frames, n_mels = store.row_shape
+        scenes = tuple(settings.get("scenes", ()))
+        sizes = Sizes(len(store.classes), n_frames, n_mels, scenes)
+    with torch.device("meta"):
+        tasks = build_tasks(config.tasks, config.network, sizes)
+    return outdated_task(load_state(run), tasks)
 
 
 def _train(run: Path, settings: Mapping[str, Any], how: str) -> str:

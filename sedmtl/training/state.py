@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from sedmtl.runtime.atomic import write_bytes
 from sedmtl.runtime.errors import SedmtlError, pass_on_trouble
@@ -46,3 +47,19 @@ def load_state(folder: Path) -> dict[str, Any]:
             f"{folder / 'last.pt'} is damaged: start the run over with --force"
         ) from error
     return state
+
+
+def outdated_task(state: Mapping[str, Any], tasks: Mapping[str, nn.Module]) -> str | None:
+    """The first task whose weights in a state are of another version; None if all fit.
+
+    Args:
+        state: From `load_state`.
+        tasks: The tasks as built now, by name; they may be on the meta device.
+    """
+    kept = {key: tensor.shape for key, tensor in state.get("tasks", {}).items()}
+    for name, task in tasks.items():
+        begin = f"{name}."
+        now = {begin + key: tensor.shape for key, tensor in task.state_dict().items()}
+        if now != {key: shape for key, shape in kept.items() if key.startswith(begin)}:
+            return name
+    return None
