@@ -6,6 +6,7 @@ locate them in frames and mel bins (Ronneberger, Fischer and Brox, U-Net, MICCAI
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -86,7 +87,7 @@ def over_time(x: Tensor) -> Tensor:
     `x.mean(dim=2)` takes three times as long there.
     """
     rows = x.permute(0, 2, 3, 1).flatten(2)  # (B, T, F D)
-    mean = rows.mean(dim=1, keepdim=True).unflatten(-1, (x.shape[3], x.shape[1]))
+    mean = torch.unflatten(rows.mean(dim=1, keepdim=True), -1, (x.shape[3], x.shape[1]))
     return mean.permute(0, 3, 1, 2)
 
 
