@@ -17,7 +17,7 @@ from bench import machine
 from bench.arithmetic import survey
 from bench.project import QUICK, SNR_DB, Settings, write_corpora, write_project
 from bench.report import WIDTH, figures, table
-from bench.runner import Family, Lap, Prepare, measure, python, say, worker
+from bench.runner import Family, Prepare, Timing, measure, python, say, worker
 from sedmtl.cli.output import show
 from sedmtl.evaluation.tables import to_markdown
 
@@ -63,21 +63,21 @@ def main() -> None:
 
 
 def run(settings: Settings, families: Sequence[Family]) -> dict[str, Any]:
-    """Measure families of stages; returns all figures, each lap, and the machine."""
+    """Measure families of stages; returns all figures, each timing, and the machine."""
     say("limits of the machine")
-    with worker(survey, settings) as lap:
-        limits = dict(lap().notes)
+    with worker(survey, settings) as run:
+        limits = dict(run().notes)
     if any(family.on_project for family in families):
         _prepare(settings)
-    laps: dict[Prepare, list[Lap]] = {}
+    timings: dict[Prepare, list[Timing]] = {}
     rows = []
     for stage in (stage for family in families for stage in family.stages):
         if limits["GPUs"] or not stage.needs_gpu:
-            measure(stage, settings, laps)
-            of_sides = {name: laps[side] for name, side in stage.sides.items()}
-            each = {name: [asdict(lap) for lap in of_sides[name]] for name in of_sides}
+            measure(stage, settings, timings)
+            of_sides = {name: timings[side] for name, side in stage.sides.items()}
+            each = {name: [asdict(timing) for timing in of_sides[name]] for name in of_sides}
             named = {"stage": stage.name, "unit": stage.unit}
-            rows.append({**named, **figures(of_sides, stage.unit), "laps": each})
+            rows.append({**named, **figures(of_sides, stage.unit), "timings": each})
     sizes = {key: value for key, value in asdict(settings).items() if key != "folder"}
     return {
         "schema": 2,

@@ -10,7 +10,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.project import Settings
-from bench.runner import Lap, Run
+from bench.runner import Run, Timing
 from sedmtl.models import build_model
 from sedmtl.runtime.devices import choose_device, choose_precision
 
@@ -22,7 +22,7 @@ def survey(settings: Settings) -> Run:
     """
     device = choose_device(None)
 
-    def run() -> Lap:
+    def run() -> Timing:
         notes = {
             f"{name} GFLOP/s": best_gflops(device, name, settings.limit_s)
             for name in dict.fromkeys(("float32", choose_precision(device)))
@@ -32,7 +32,7 @@ def survey(settings: Settings) -> Run:
         copy_s = _best_seconds(lambda: target.copy_(source), settings.limit_s)
         notes["copy GB/s"] = 2 * source.nbytes / copy_s / 1e9  # read and write
         notes["GPUs"] = float(torch.cuda.device_count())
-        return Lap(seconds=1.0, notes=notes)
+        return Timing(seconds=1.0, notes=notes)
 
     return run
 
@@ -41,7 +41,7 @@ def time_at_best(settings: Settings, gflop: float, n_items: float) -> Run:
     """Laps that take as long as the arithmetic at the limit, which is remeasured each time."""
     device = choose_device(None)
     precision = choose_precision(device)
-    return lambda: Lap(gflop / best_gflops(device, precision, settings.limit_s), n_items)
+    return lambda: Timing(gflop / best_gflops(device, precision, settings.limit_s), n_items)
 
 
 def best_gflops(device: torch.device, precision: str, enough_s: float) -> float:

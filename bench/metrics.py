@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import average_precision_score
 
 from bench.project import Settings
-from bench.runner import Family, Lap, Run, Stage, seconds_of
+from bench.runner import Family, Run, Stage, Timing, seconds_of
 from sedmtl.metrics import frame, psds
 from sedmtl.metrics.annotation import Annotation
 
@@ -33,7 +33,7 @@ def prepare(settings: Settings, metric: Callable[[Annotation, Scores], object]) 
     onset_s = np.round(rng.uniform(0, 8, len(number)), 3)
     label = rng.integers(0, settings.n_classes, len(number))
     truth = Annotation(number, label, onset_s, onset_s + 2)
-    return lambda: Lap(seconds_of(lambda: metric(truth, scores)), 1, DURATION_S * len(scores))
+    return lambda: Timing(seconds_of(lambda: metric(truth, scores)), 1, DURATION_S * len(scores))
 
 
 def frame_ap(truth: Annotation, scores: Scores) -> object:
@@ -63,8 +63,8 @@ _PSDS = {
 }
 FAMILY = Family(
     (
-        Stage("frame AP", "s", _FRAME, _PLAIN, n_laps=2),
-        *(Stage(f"PSDS scenario {n}", "s", each, n_laps=2) for n, each in _PSDS.items()),
+        Stage("frame AP", "s", _FRAME, _PLAIN, n_timings=2),
+        *(Stage(f"PSDS scenario {n}", "s", each, n_timings=2) for n, each in _PSDS.items()),
     ),
     "scikit-learn",
     on_project=False,

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from bench import stores
 from bench.arithmetic import network_gflop, time_at_best
 from bench.project import SNR_DB, Settings
-from bench.runner import Family, Lap, Run, Stage, seconds_of
+from bench.runner import Family, Run, Stage, Timing, seconds_of
 from sedmtl.config import Remix, load_config
 from sedmtl.inference.detector import Detector
 from sedmtl.runtime.devices import choose_device, choose_precision
@@ -41,7 +41,7 @@ RATE = 44_100
 
 GPU = torch.cuda.is_available()
 N_STEPS = 20 if GPU else 1
-"""Steps per lap, which take milliseconds on a GPU, seconds on a CPU; 8 times as many if remixed."""
+"""Steps per timing: milliseconds each on a GPU, seconds on a CPU; 8 times as many if remixed."""
 
 
 def open_store(settings: Settings) -> Store:
@@ -59,7 +59,7 @@ def config_of(settings: Settings, **options: Any) -> TrainConfig:
 
 
 def trainer_of(settings: Settings, store: Store, *, remix: bool = False, **options: Any) -> Trainer:
-    """A trainer as in `sedmtl train`; a remixed epoch has as many clips as a lap of `features`."""
+    """A trainer as in `sedmtl train`; a remixed epoch has `settings.n_mixtures` clips."""
     keep_memory()  # as the command line does
     config = config_of(settings, **options)
     if remix:
@@ -76,15 +76,15 @@ def step(settings: Settings, *, compiled: bool = False, remix: bool = False, **o
     n_steps = 8 * N_STEPS if remix else N_STEPS
     rows = np.arange(trainer.n_clips) if remix else trainer.split.train
     loader = trainer.remixer.loader(1) if trainer.remixer else None
-    # One iterator for all laps: as in an epoch, batches are read while the previous one is used.
+    # One iterator for all timings: as in an epoch, batches are read while the previous one is used.
     steps = trainer.steps(np.resize(rows, 10 * n_steps * settings.batch), loader)
 
-    def run() -> Lap:
+    def run() -> Timing:
         before_s = trainer.waited_s
         # Synchronise only after the last step, as in an epoch.
-        lap = _lap(settings, lambda: list(islice(steps, n_steps))[-1][1].cpu(), n_steps)
-        waited = 100 * (trainer.waited_s - before_s) / lap.seconds
-        return replace(lap, notes={**lap.notes, "% of the time waiting for data": waited})
+        timing = _timing(settings, lambda: list(islice(steps, n_steps))[-1][1].cpu(), n_steps)
+        waited = 100 * (trainer.waited_s - before_s) / timing.seconds
+        return replace(timing, notes={**timing.notes, "% of the time waiting for data": waited})
 
     return run
 
@@ -95,7 +95,7 @@ def draw(settings: Settings) -> Run:
     assert remixer is not None
     rows, epochs = list(batches(np.arange(remixer.n_clips), settings.batch)), count(1)
     n_clips = settings.n_mixtures
-    return lambda: Lap(
+    return lambda: Timing(
         seconds_of(lambda: [None for _ in remixer.loader(next(epochs)).run(rows)]),
         n_clips, 10 * n_clips,
     )  # fmt: skip
@@ -105,7 +105,7 @@ def score(settings: Settings, **options: Any) -> Run:
     """Clip scores of `Trainer`, including reading the store; no decoder is run."""
     trainer = trainer_of(settings, open_store(settings), **options)
     rows = np.resize(trainer.split.train, N_STEPS * settings.batch)
-    return lambda: _lap(settings, lambda: trainer.score(rows))
+    return lambda: _timing(settings, lambda: trainer.score(rows))
 
 
 def plain(settings: Settings, *, training: bool) -> Run:
@@ -114,7 +114,7 @@ def plain(settings: Settings, *, training: bool) -> Run:
     network.network.train(training)
     endless = network.batches()
     work = network.step if training else network.score
-    return lambda: _lap(settings, lambda: [work(*each) for each in islice(endless, N_STEPS)])
+    return lambda: _timing(settings, lambda: [work(*each) for each in islice(endless, N_STEPS)])
 
 
 def limit(settings: Settings, *, training: bool) -> Run:
@@ -128,10 +128,10 @@ def _gflop(settings: Settings, *, training: bool) -> float:
     return network_gflop(*sizes, settings.width, training=training)
 
 
-def _lap(settings: Settings, work: Callable[[], object], n_steps: int = N_STEPS) -> Lap:
+def _timing(settings: Settings, work: Callable[[], object], n_steps: int = N_STEPS) -> Timing:
     seconds, n_clips = seconds_of(work), n_steps * settings.batch
     notes = {"MB on the GPU": torch.cuda.max_memory_allocated() / 1024**2} if GPU else {}
-    return Lap(seconds, n_clips, 10 * n_clips, notes)
+    return Timing(seconds, n_clips, 10 * n_clips, notes)
 
 
 class PlainNetwork:
@@ -193,7 +193,7 @@ def predict(settings: Settings, minutes: str = "minutes", **options: Any) -> Run
         for _, found in detector.predict_many([path], n_workers=all_cores()):
             assert not isinstance(found, Exception), found
 
-    return lambda: Lap(seconds_of(work), audio_s, audio_s)
+    return lambda: Timing(seconds_of(work), audio_s, audio_s)
 
 
 def predict_limit(settings: Settings) -> Run:
@@ -223,14 +223,14 @@ def _family(name: str, ours: Callable[..., Run], *, training: bool, about: str) 
     """Stages of the paper's network next to a plain one, and of cheap networks next to it."""
     papers, reference = partial(ours), partial(plain, training=training)
     best = partial(limit, training=training)
-    stages = [Stage(name, "clips/s", papers, reference, best, n_laps=2)]
+    stages = [Stage(name, "clips/s", papers, reference, best, n_timings=2)]
     for model in ("pooled", "crnn"):
         cheap = partial(ours, model=model)
-        stages.append(Stage(f"{name}, {model}", "clips/s", cheap, papers, n_laps=2))
+        stages.append(Stage(f"{name}, {model}", "clips/s", cheap, papers, n_timings=2))
     if training:
         compiled = partial(ours, compiled=True)
         stages.append(Stage(f"{name}, torch.compile", "clips/s", compiled, reference, best,
-                            n_laps=2, needs_gpu=True))  # fmt: skip
+                            n_timings=2, needs_gpu=True))  # fmt: skip
     return Family(
         tuple(stages),
         f"the same network in float32, contiguous, {about}; of pooled and crnn, the paper's "
@@ -247,7 +247,7 @@ REMIX = Family(
     (
         Stage("remix", "clips/s", draw, limit=stores.transform),
         Stage("training step, pooled, remix", "clips/s",
-              partial(step, model="pooled", remix=True), n_laps=2),
+              partial(step, model="pooled", remix=True), n_timings=2),
     ),
     "none; limit: FFT and mel product of each frame, on all cores",
 )  # fmt: skip
@@ -257,8 +257,8 @@ LONG, SHORT = (
 PREDICT = Family(
     (
         Stage("predict", "s/s", predict, partial(predict, precision="float32"), predict_limit,
-              n_laps=2),
-        Stage("predict, long beside short", "s/s", LONG, SHORT, n_laps=1, n_warm=0),
+              n_timings=2),
+        Stage("predict, long beside short", "s/s", LONG, SHORT, n_timings=1, n_warm=0),
     ),
     "float32; in the second row, a short recording beside a long one, network of width 2; limit: "
     "as for inference, for the recording's overlapping windows",

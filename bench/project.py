@@ -41,7 +41,7 @@ class Settings:
     n_classes: int = 41
     n_mixtures: int = 1024  # in four folds
     n_scenes: int = 64  # synthetic; each is used in several mixtures of its fold
-    n_plain: int = 16  # mixtures per lap of the reference for `mix`
+    n_plain: int = 16  # mixtures per timing of the reference for `mix`
     n_scaled: int = 10_000  # mixtures for `scale`
     batch: int = 24
     width: int = 32
@@ -50,7 +50,7 @@ class Settings:
     long_minutes: float = 120
     n_scored: int = 2_000  # clips for the metrics
     limit_s: float = 0.75  # time to measure each limit of the machine
-    laps: int = 5  # maximum per stage
+    timings: int = 5  # maximum per stage
 
     @property
     def shared(self) -> Path:
@@ -61,7 +61,7 @@ class Settings:
 QUICK = {
     "n_clips": 8, "n_mixtures": 12, "n_scenes": 8, "n_plain": 2, "n_scaled": 80, "batch": 4,
     "width": 8, "minutes": 0.5, "short_minutes": 0.5, "long_minutes": 2, "n_scored": 20,
-    "limit_s": 0.05, "laps": 1,
+    "limit_s": 0.05, "timings": 1,
 }  # fmt: skip
 """Tiny sizes, to check that everything runs."""
 

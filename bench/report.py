@@ -1,4 +1,4 @@
-"""Computes the figures of stages from their laps, and the table of all stages."""
+"""Computes the figures of stages from their timings, and the table of all stages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from bench.runner import Family, Lap
+from bench.runner import Family, Timing
 from sedmtl.evaluation.tables import Table
 
 COLUMNS = {
@@ -24,19 +24,21 @@ WIDTH = 100
 """Terminal width that all output fits into."""
 
 ABOUT = (
-    "ours and reference: medians of alternating laps; ratio: times as fast as the reference; "
+    "ours and reference: medians of alternating timings; ratio: times as fast as the reference; "
     "peak MB: resident memory of a process that does nothing else; of limit: time at the limit "
     "over time taken."
 )
 
 
-def figures(laps: Mapping[str, Sequence[Lap]], unit: str) -> dict[str, float | None]:
+def figures(timings: Mapping[str, Sequence[Timing]], unit: str) -> dict[str, float | None]:
     """Medians of the sides, by `COLUMNS`; None if there is no such side."""
-    seconds = {side: median(lap.seconds / lap.n_items for lap in of) for side, of in laps.items()}
+    seconds = {
+        side: median(each.seconds / each.n_items for each in of) for side, of in timings.items()
+    }
     ratio = {side: value / seconds["ours"] for side, value in seconds.items()}
     speed = seconds if unit == "s" else {side: 1 / value for side, value in seconds.items()}
-    peak_mb = {side: of_side[-1].peak_mb for side, of_side in laps.items()}
-    audio_s = laps["ours"][-1].audio_s / laps["ours"][-1].n_items
+    peak_mb = {side: of_side[-1].peak_mb for side, of_side in timings.items()}
+    audio_s = timings["ours"][-1].audio_s / timings["ours"][-1].n_items
     values = (
         speed["ours"], speed.get("reference"), ratio.get("reference"),
         audio_s / seconds["ours"] if audio_s else None,
@@ -56,7 +58,7 @@ def table(report: Mapping[str, Any], families: Mapping[str, Family]) -> Table:
         *(
             f"{row['stage']}: {number(value)} {what}"
             for row in rows
-            for what, value in row["laps"]["ours"][-1]["notes"].items()
+            for what, value in row["timings"]["ours"][-1]["notes"].items()
         ),
         ABOUT,
         *(f"{name}: reference: {family.legend}" for name, family in families.items()),

@@ -1,7 +1,7 @@
 """Stages, and the processes that measure them: each side of a comparison in a separate process.
 
-Separate processes keep peak memory separate. After preparation, a process runs one timed lap on
-each request; the sides alternate, so that other load on the machine affects both.
+Separate processes keep peak memory separate. After preparation, a process times its work once
+per request; the sides alternate, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sedmtl.runtime.workers.threads import all_cores
 
 
 @dataclass(frozen=True)
-class Lap:
+class Timing:
     """One timed pass over some work."""
 
     seconds: float  # wall time of the work, without preparation
@@ -35,7 +35,7 @@ class Lap:
     peak_mb: float = 0.0  # peak resident memory of the process so far, added by it
 
 
-Run = Callable[[], Lap]
+Run = Callable[[], Timing]
 """Runs the work once."""
 
 Prepare = Callable[[Settings], Run]
@@ -51,8 +51,8 @@ class Stage:
     ours: Prepare  # sedmtl's implementation
     reference: Prepare | None = None  # a plain implementation
     limit: Prepare | None = None  # the fastest possible on this machine, if known
-    n_laps: int = 3  # timed laps
-    n_warm: int = 1  # untimed laps before those
+    n_timings: int = 3  # timings that count
+    n_warm: int = 1  # runs before those
     needs_gpu: bool = False  # skipped on a machine without a GPU
 
     @property
@@ -71,27 +71,28 @@ class Family:
     on_project: bool = True  # whether they read mixtures and features of the shared project
 
 
-def measure(stage: Stage, settings: Settings, laps: dict[Prepare, list[Lap]]) -> None:
-    """Run the sides of a stage that have no laps yet, alternating."""
-    new = [side for side in stage.sides.values() if side not in laps]
-    n_laps = min(stage.n_laps, settings.laps)
+def measure(stage: Stage, settings: Settings, timings: dict[Prepare, list[Timing]]) -> None:
+    """Run the sides of a stage that have no timings yet, alternating."""
+    new = [side for side in stage.sides.values() if side not in timings]
+    n_timings = min(stage.n_timings, settings.timings)
     with ExitStack() as stack:
         say(f"{stage.name}: preparing")
         runs = [stack.enter_context(worker(side, settings)) for side in new]
-        for number in range(1 - stage.n_warm, n_laps + 1):
-            say(f"{stage.name}: " + (f"lap {number} of {n_laps}" if number > 0 else "warming up"))
+        for number in range(1 - stage.n_warm, n_timings + 1):
+            what = f"timing {number} of {n_timings}" if number > 0 else "warming up"
+            say(f"{stage.name}: {what}")
             for side, run in zip(new, runs, strict=True):
-                laps.setdefault(side, []).append(run())
+                timings.setdefault(side, []).append(run())
     for side in new:
-        del laps[side][: stage.n_warm]
+        del timings[side][: stage.n_warm]
 
 
 @contextmanager
 def worker(prepare: Prepare, settings: Settings) -> Iterator[Run]:
-    """Start a process and prepare it; yields a function that runs one lap in it."""
+    """Start a process and prepare it; yields a function that times the work once in it."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         pool.submit(_prepare, prepare, settings).result()
-        yield lambda: pool.submit(_run_lap).result()
+        yield lambda: pool.submit(_run_timed).result()
 
 
 _prepared: list[Run] = []
@@ -105,7 +106,7 @@ def _prepare(prepare: Prepare, settings: Settings) -> None:
     _prepared.append(prepare(settings))
 
 
-def _run_lap() -> Lap:
+def _run_timed() -> Timing:
     return replace(_prepared[0](), peak_mb=peak_mb())
 
 
@@ -132,7 +133,7 @@ def python(*words: str) -> None:
 
 def process(_: Settings, words: tuple[str, ...]) -> Run:
     """Laps that run a whole Python process."""
-    return lambda: Lap(seconds_of(lambda: python(*words)))
+    return lambda: Timing(seconds_of(lambda: python(*words)))
 
 
 def say(text: str) -> None:
@@ -143,7 +144,7 @@ def say(text: str) -> None:
 _HELP = partial(process, words=("-m", "sedmtl", "--help"))
 _TORCH = partial(process, words=("-c", "import torch"))
 STARTUP = Family(
-    (Stage("sedmtl --help", "s", _HELP, _TORCH, n_laps=5),),
+    (Stage("sedmtl --help", "s", _HELP, _TORCH, n_timings=5),),
     "a process that imports torch",
     on_project=False,
 )

@@ -45,7 +45,7 @@ def make_plan(n_mixtures: int) -> None:
 FAMILY = Family(
     tuple(
         Stage(f"{name}, ten times as many", "s", partial(run, share=1), partial(run, share=0.1),
-              n_laps=1, n_warm=0)
+              n_timings=1, n_warm=0)
         for name, run in (
             ("plan", planning),
             ("mix", partial(command, words=("mix", "--snr", str(SNR_DB)))),

@@ -16,7 +16,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bench.project import SNR_DB, Settings, sedmtl, write_project
-from bench.runner import Family, Lap, Run, Stage, on_all_cores, seconds_of
+from bench.runner import Family, Run, Stage, Timing, on_all_cores, seconds_of
 from sedmtl.config import Config, Mixing, load_config
 from sedmtl.data.mixing import plan_project
 from sedmtl.data.plan import PlannedMixture
@@ -32,10 +32,10 @@ def mix(settings: Settings, n_snrs: int) -> Run:
     n_made = settings.n_mixtures * n_snrs
     snrs = [word for snr_db in SNRS_DB[n_snrs] for word in ("--snr", str(snr_db))]
 
-    def run() -> Lap:
+    def run() -> Timing:
         shutil.rmtree(path.parent / "work", ignore_errors=True)
         seconds = seconds_of(lambda: sedmtl("mix", *snrs, "--config", str(path)))
-        return Lap(seconds, n_made, 10 * n_made)
+        return Timing(seconds, n_made, 10 * n_made)
 
     return run
 
@@ -55,7 +55,7 @@ def plain_mix(settings: Settings, n_snrs: int) -> Run:
                 soundfile.write(path, waveform, config.mixing.sample_rate, subtype="PCM_16")
 
     n_made = len(planned) * n_snrs
-    return lambda: Lap(seconds_of(make_all), n_made, 10 * n_made)
+    return lambda: Timing(seconds_of(make_all), n_made, 10 * n_made)
 
 
 def decode(settings: Settings, n_snrs: int) -> Run:
@@ -73,7 +73,7 @@ def decode(settings: Settings, n_snrs: int) -> Run:
             mono = sound.read(n_samples, dtype="float32", always_2d=True)[:, 0].copy()
             soxr.resample(mono, sound.samplerate, config.mixing.sample_rate, quality="HQ")
 
-    return lambda: Lap(on_all_cores(read, files), len(planned) * n_snrs)
+    return lambda: Timing(on_all_cores(read, files), len(planned) * n_snrs)
 
 
 def mixed(mixture: PlannedMixture, snr_db: float, mixing: Mixing) -> npt.NDArray[np.int16]:
@@ -107,10 +107,10 @@ def features(settings: Settings) -> Run:
     work_dir.mkdir()
     (work_dir / "mixtures").symlink_to(shared / "mixtures")
 
-    def run() -> Lap:
+    def run() -> Timing:
         shutil.rmtree(work_dir / "features", ignore_errors=True)
         seconds = seconds_of(lambda: sedmtl("features", "--config", str(path)))
-        return _lap(seconds, settings.n_mixtures, work_dir / "features" / f"snr_{SNR_DB}.h5")
+        return _timing(seconds, settings.n_mixtures, work_dir / "features" / f"snr_{SNR_DB}.h5")
 
     return run
 
@@ -126,7 +126,7 @@ def plain_features(settings: Settings) -> Run:
         with h5py.File(path, "w") as file:
             file["logmel"] = np.stack(clips)
 
-    return lambda: _lap(seconds_of(make_all), len(wavs), path)
+    return lambda: _timing(seconds_of(make_all), len(wavs), path)
 
 
 def transform(settings: Settings) -> Run:
@@ -143,7 +143,7 @@ def transform(settings: Settings) -> Run:
         torch.matmul(magnitude, filters)
 
     n_clips = settings.n_mixtures
-    return lambda: Lap(on_all_cores(one, range(n_clips)), n_clips)
+    return lambda: Timing(on_all_cores(one, range(n_clips)), n_clips)
 
 
 def logmel(wav: Path, config: Config, filters: Wave) -> Wave:
@@ -163,9 +163,9 @@ def mel_filters(config: Config) -> Wave:
     return slaney_filters(f.window, f.f_min, f.f_max, f.n_mels, rate).double().numpy()
 
 
-def _lap(seconds: float, n_clips: int, store: Path) -> Lap:
+def _timing(seconds: float, n_clips: int, store: Path) -> Timing:
     notes = {"KB per clip": store.stat().st_size / n_clips / 1000}
-    return Lap(seconds, n_clips, 10 * n_clips, notes)
+    return Timing(seconds, n_clips, 10 * n_clips, notes)
 
 
 MIX = Family(

@@ -31,7 +31,7 @@ from bench.project import (  # noqa: E402
     write_project,
 )
 from bench.report import COLUMNS, WIDTH, figures  # noqa: E402
-from bench.runner import Lap, process, worker  # noqa: E402
+from bench.runner import Timing, process, worker  # noqa: E402
 from sedmtl.cli.app import app  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
 from sedmtl.data.mixing import plan_project  # noqa: E402
@@ -116,12 +116,12 @@ def test_the_arithmetic_counted_is_that_of_the_layers_and_three_times_that_for_t
 
 
 def test_a_row_compares_medians_per_item():
-    laps = {
-        "ours": [Lap(s, n, 10 * n, peak_mb=100) for s, n in ((0.5, 1), (0.2, 2), (0.25, 1))],
-        "reference": [Lap(1.0, audio_s=10, peak_mb=300)],
-        "limit": [Lap(0.2, peak_mb=1)],
+    timings = {
+        "ours": [Timing(s, n, 10 * n, peak_mb=100) for s, n in ((0.5, 1), (0.2, 2), (0.25, 1))],
+        "reference": [Timing(1.0, audio_s=10, peak_mb=300)],
+        "limit": [Timing(0.2, peak_mb=1)],
     }
-    row = figures(laps, "clips/s")
+    row = figures(timings, "clips/s")
     assert (row["ours"], row["reference"], row["ratio"]) == (4, 1, 4)
     assert (row["real_time"], row["of_limit"]) == (40, 0.8)
     assert (row["peak_mb"], row["reference_peak_mb"]) == (100, 300)
@@ -143,9 +143,9 @@ def test_every_side_of_every_stage_runs(name, settings):
     stages = resolve_name(FAMILIES[name]).stages
     for side in dict.fromkeys(side for stage in stages if not stage.needs_gpu
                               for side in stage.sides.values()):  # fmt: skip
-        lap = side(settings)()
-        assert lap.seconds > 0
-        assert lap.n_items > 0
+        timing = side(settings)()
+        assert timing.seconds > 0
+        assert timing.n_items > 0
     torch.set_num_threads(n_threads)  # not needed in a child process
 
 
