@@ -104,7 +104,12 @@ def test_weights_beside_the_file_count_and_weights_elsewhere_are_refused(tmp_pat
     levels = np.abs(noise.reshape(-1, 400)) @ WEIGHTS
     np.testing.assert_allclose(beside.frames(noise, RATE), levels, rtol=1e-3, atol=1e-2)
     assert beside.card.sha256 != inside.sha256
-    (tmp_path / "model" / "weights.bin").rename(tmp_path / "outside.bin")
+    weights = tmp_path / "model" / "weights.bin"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    refused(path, "weights.bin in the same folder, are cut short")
+    weights.write_bytes(whole)
+    weights.rename(tmp_path / "outside.bin")
     refused(path, "weights.bin in the same folder, are missing")
     model = onnx.load(path, load_external_data=False)
     for tensor in model.graph.initializer:

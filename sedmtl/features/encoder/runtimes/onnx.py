@@ -133,21 +133,27 @@ def _external_files(path: Path, model: Any) -> Iterator[Path]:
     """Yield the external files with weights of the model, in order.
 
     Raises:
-        SedmtlError: A file is outside the model's folder, or missing.
+        SedmtlError: A file is outside the model's folder, missing, or cut short.
     """
     folder, seen = path.resolve().parent, set()
     constants = [each.t for node in model.graph.node for each in node.attribute]
     for tensor in (*model.graph.initializer, *constants):
-        places = [entry.value for entry in tensor.external_data if entry.key == "location"]
-        for place in places:
-            file = (folder / place).resolve()
-            if not file.is_relative_to(folder):
-                raise no_model(path, KIND, f"its weights are outside its folder, in {place}")
-            if not file.is_file():
-                raise no_model(path, KIND, f"its weights, {place} in the same folder, are missing")
-            if file not in seen:
-                seen.add(file)
-                yield file
+        if not tensor.external_data:
+            continue
+        stated = {entry.key: entry.value for entry in tensor.external_data}
+        place = stated.get("location", "")
+        file = (folder / place).resolve()
+        if not file.is_relative_to(folder):
+            raise no_model(path, KIND, f"its weights are outside its folder, in {place}")
+        if not file.is_file():
+            raise no_model(path, KIND, f"its weights, {place} in the same folder, are missing")
+        extent = [stated.get(key, "0") for key in ("offset", "length")]
+        # onnxruntime refuses what is no number.
+        if all(map(str.isdecimal, extent)) and file.stat().st_size < sum(map(int, extent)):
+            raise no_model(path, KIND, f"its weights, {place} in the same folder, are cut short")
+        if file not in seen:
+            seen.add(file)
+            yield file
 
 
 def _digest(content: bytes, others: list[Path]) -> str:
