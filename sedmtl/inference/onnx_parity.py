@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sedmtl.features.encoder.runtimes.onnx import open_session
 from sedmtl.runtime.errors import SedmtlError
 
 TOLERANCE = 0.01
@@ -56,10 +57,8 @@ def _run(content: bytes, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -
         raise SedmtlError(
             "the export is checked with onnxruntime: install it with pip install 'sedmtl[onnx]'"
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors come as exceptions, too
     try:
-        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+        session = open_session(content, ["CPUExecutionProvider"], onnxruntime)
         return session.run(list(outputs), {name: each.numpy() for name, each in inputs.items()})
     except Exception as error:  # onnxruntime has a class of its own for each kind of failure
         reason = str(error).strip().splitlines()[0]

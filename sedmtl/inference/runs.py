@@ -99,15 +99,19 @@ def read_records(run: Path) -> list[Any]:
     Raises:
         OSError, ValueError: The file is missing or invalid.
     """
-    return [parse_json(line) for line in read_text(run / "metrics.jsonl").splitlines()]
+    return [parse_json(line) for line in _lines(run)]
 
 
 def n_epochs_done(run: Path) -> int:
-    """Number of finished epochs according to `metrics.jsonl`; 0 if it is missing or damaged."""
+    """Number of finished epochs by the last line of `metrics.jsonl`; 0 if there is none."""
     try:
-        return max(0, int(read_records(run)[-1]["epoch"]))
+        return max(0, int(parse_json(_lines(run)[-1])["epoch"]))
     except DAMAGE:
         return 0
+
+
+def _lines(run: Path) -> list[str]:
+    return read_text(run / "metrics.jsonl").splitlines()
 
 
 def is_finished(run: Path) -> bool:

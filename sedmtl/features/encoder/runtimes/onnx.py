@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +105,21 @@ class OnnxGraph(Graph):
 
 
 def _open(path: Path, source: bytes | str, onnxruntime: Any) -> Any:
+    """Open a session on a GPU if onnxruntime has one, otherwise on the CPU."""
+    available = onnxruntime.get_available_providers()
+    providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+    try:
+        return open_session(source, providers, onnxruntime)
+    except Exception as error:  # onnxruntime has one class per kind of failure
+        raise no_model(path, KIND, error) from error
+
+
+def open_session(source: bytes | str, providers: Sequence[str], onnxruntime: Any) -> Any:
     """Open a session that logs nothing, has only built-in operators, and uses one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = LOG_FATAL
-    available = onnxruntime.get_available_providers()
-    providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=providers)
-    except Exception as error:  # onnxruntime has one class per kind of failure
-        raise no_model(path, KIND, error) from error
+    return onnxruntime.InferenceSession(source, options, providers=list(providers))
 
 
 def _check_operators(path: Path, model: Any) -> None:
