@@ -62,15 +62,18 @@ def session_of(content):
 
 
 FILES = {
-    "one window at a time, older operators": ({"batch": 1, "n_samples": 400, "opset": 11}, {}),
-    "frames of overlapping windows": ({}, {"hop_s": 0.15, "dtype": "float32"}),
-    "an inner tensor of overlapping windows": (
-        {"n_samples": 400},
+    "one window at a time, older operators, an output in half precision": (
+        {"batch": 1, "n_samples": 400, "opset": 11, "dtype": onnx.TensorProto.FLOAT16},
+        {},
+    ),
+    "frames of overlapping windows, an output in double precision": (
+        {"dtype": onnx.TensorProto.DOUBLE},
+        {"hop_s": 0.15, "dtype": "float32"},
+    ),
+    "an inner tensor of overlapping windows, operators by their other name": (
+        {"n_samples": 400, "domain": "ai.onnx", "opset": 17},
         {"output": "odd", "hop_s": 0.03},
     ),
-    "an output in half precision": ({"dtype": onnx.TensorProto.FLOAT16}, {}),
-    "an output in double precision": ({"dtype": onnx.TensorProto.DOUBLE}, {}),
-    "operators by their other name": ({"domain": "ai.onnx", "opset": 17}, {}),
     "a window longer than the clip, newer operators": ({"n_samples": 6_000, "opset": 20}, {}),
 }
 

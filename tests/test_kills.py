@@ -24,14 +24,14 @@ from sedmtl.runtime.lock import folder_lock
 
 pytestmark = pytest.mark.slow
 
-SMALL = ("--width", 2, "--epochs", 2, "--batch-size", 24, "--precision", "float32")
+SMALL = ("--width", 2, "--alpha", 0, "--epochs", 2, "--batch-size", 24, "--precision", "float32")
 MIX = ("mix", "--stems", "--wav", 2)
 FEATURES = ("features",)
 TRAIN = ("train", "--snr", 20, "--fold", 1, *SMALL)
 GRID = ("train", "--snr", 20, "--fold", 2, "--fold", 3, "--model", "gap", *SMALL)
 PREDICT = ("predict", "scenes", "--format", "audacity", "--format", "raven", "--tags")
 
-RUN = "2apae_snr20_fold1_alpha0.001_seed0"
+RUN = "2apae_snr20_fold1_alpha0_seed0"
 
 MADE_ANEW = ("mix", "--config", "other.yaml")
 LONGER = (*TRAIN, "--epochs", 3, "--resume")
