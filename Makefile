@@ -23,6 +23,9 @@ WORK := work
 # the files.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+# Where it is set, as in many containers, every process that a test starts compiles sedmtl anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick lowest newest check docs bench method tasks clean mixtures table4 table5 fig3 reproduce plan
 

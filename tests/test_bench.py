@@ -156,7 +156,8 @@ def test_processes_are_timed_at_another_scale(settings):
 
 def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, capsys):
     (stage,) = runner.STARTUP.stages
-    plain = replace(stage, reference=partial(process, words=("-c", "")))  # without torch
+    without_torch = partial(process, words=("-c", ""))
+    plain = replace(stage, reference=without_torch, n_timings=1, n_warm=0)
     monkeypatch.setattr(runner, "STARTUP", replace(runner.STARTUP, stages=(plain,)))
     path = tmp_path / "bench.json"
     arguments = ["--quick", "--only", "help", "--json", str(path)]

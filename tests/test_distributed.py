@@ -13,8 +13,10 @@ import pytest
 import torch
 from two_processes import GIVEN, N_JOINED, RECIPES, make_clips, normalise, train
 
+from sedmtl.inference.checkpoint import load_model
 from sedmtl.metrics import clip as clip_metrics
 from sedmtl.runtime import distributed
+from sedmtl.store import read_scores
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +39,11 @@ def folder(tmp_path_factory, trained):
     (made / "data.yaml").write_text((trained.folder / "data.yaml").read_text())
     script = Path(__file__).with_name("two_processes.py")
     command = [sys.executable, script, made, made / "data.yaml"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
+    (made / "stdout.txt").write_text(result.stdout)
+    (made / "stderr.txt").write_text(result.stderr)
     return made
 
 
@@ -152,7 +157,27 @@ def test_an_error_of_both_processes_is_one_sentence_and_leaves_no_run(folder):
     assert len(errors) == 1, said
     assert "--batch-size 1 is too small for 2 processes" in errors[0]
     assert "defect" not in said
-    assert not (folder / "work" / "runs").exists()
+    assert [run.name for run in (folder / "work" / "runs").iterdir()] == ["joint"]
+
+
+def test_several_gpus_train_together_the_run_that_one_process_trains(folder, trained):
+    run = folder / "work" / "runs" / "joint"
+    assert (folder / "stdout.txt").read_text().split() == [str(run)]
+    said = (folder / "stderr.txt").read_text()
+    assert said.count("epoch   3/3") == 1
+    assert "float32 on 2 x cpu" in said
+
+    (reference,) = (trained.work / "runs").glob("2apae_snr20_fold1*")
+    records, expected = (
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (run, reference)
+    )
+    for record, other in zip(records, expected, strict=True):
+        assert record["loss"] == pytest.approx(other["loss"], abs=1e-4)
+    scores, others = read_scores(run / "scores.h5"), read_scores(reference / "scores.h5")
+    assert list(scores.name) == list(others.name)
+    np.testing.assert_allclose(scores.score["honest"], others.score["honest"], atol=1e-3)
+    load_model(run)
 
 
 def test_torchrun_gives_its_processes_what_ours_were_given(tmp_path):

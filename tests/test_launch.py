@@ -8,16 +8,13 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import Project, invoke
 
-from sedmtl.inference.checkpoint import load_model
 from sedmtl.models.registry import TABLE_IV
 from sedmtl.runtime.errors import SedmtlError
-from sedmtl.store import read_scores
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.grid import launch, runs
 from sedmtl.training.job import TrainOptions, job_commands
@@ -88,28 +85,6 @@ def _words(config):
 
 def _value(word):
     return yaml.safe_load(word)
-
-
-@pytest.mark.usefixtures("two_gpus")
-def test_several_gpus_train_together_the_run_that_one_process_trains(trained, here, capfd):
-    arguments = ("--fold", 1, "--gpus", 2, "--epochs", 3, "--name", "joint", *SMALL)
-    assert here.run("train", *arguments).exit_code == 0
-    printed, run = capfd.readouterr(), here.work / "runs" / "joint"
-    assert printed.out.split() == [str(run)]
-    assert printed.err.count("epoch   3/3") == 1
-    assert "float32 on 2 x cpu" in printed.err
-
-    (reference,) = (trained.work / "runs").glob("2apae_snr20_fold1*")
-    records, expected = (
-        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for folder in (run, reference)
-    )
-    for record, other in zip(records, expected, strict=True):
-        assert record["loss"] == pytest.approx(other["loss"], abs=1e-4)
-    scores, others = read_scores(run / "scores.h5"), read_scores(reference / "scores.h5")
-    assert list(scores.name) == list(others.name)
-    np.testing.assert_allclose(scores.score["honest"], others.score["honest"], atol=1e-3)
-    load_model(run)
 
 
 def test_one_failing_process_ends_the_others_and_only_it_reports(capfd):

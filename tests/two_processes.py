@@ -1,8 +1,8 @@
 """The work of two processes in test_distributed: `python two_processes.py FOLDER DATA_YAML`.
 
 They are forked with everything imported, because torchrun would import torch three times. Each
-saves its results as `FOLDER/RANK.pt`; their stderr of a command that fails is `FOLDER/refusal.txt`.
-This module imports no pytest and has no tests.
+saves its results as `FOLDER/RANK.pt`; their stderr of a command that fails is `FOLDER/refusal.txt`,
+and what `sedmtl train --gpus 2` prints, they print. This module imports no pytest and has no tests.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from sedmtl.store import ClipTable, EventTable, RowArray
 from sedmtl.training.batches import BatchLoader
 from sedmtl.training.config import TrainConfig
 from sedmtl.training.cost import choose_micro_batch
+from sedmtl.training.grid import runs
 from sedmtl.training.known import POLYPHONY, SCENE
 from sedmtl.training.loop import Trainer
 from sedmtl.training.split import split_rows
@@ -64,6 +65,11 @@ RECIPES = {
 }
 GIVEN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK")
 """Variables by which processes find each other, as torchrun sets them."""
+JOINT = (
+    "--fold", "1", "--gpus", "2", "--epochs", "3", "--name", "joint", "--width", "2",
+    "--batch-size", "6", "--precision", "float32",
+)  # fmt: skip
+"""Options of a run that two processes train; `trained` has that of one."""
 LOAD = Workload(3, {"logmel": RowArray((40, 8), np.float32)}, 40, n_train=20, n_scored=20)
 SIZES = Sizes(3, 12, 8, ("street", "park"))
 N_JOINED = (7, 1)
@@ -136,6 +142,7 @@ def main(folder, data_yaml):
     found, refused = both(partial(find, folder)), both(partial(refuse, folder, data_yaml))
     if (found, refused) != ([0, 0], [1, 1]):
         sys.exit(f"expected exit codes of 0 and 1, found {found} and {refused}")
+    train_together(data_yaml)
 
 
 def both(act):
@@ -186,6 +193,19 @@ def refuse(folder, data_yaml):
     distributed.PATIENCE_S = 0.0  # no launcher ends the process that waits
     options = ("--fold", "1", "--batch-size", "1", "--config", data_yaml)
     app(["train", *options], prog_name="sedmtl")
+
+
+def train_together(data_yaml):
+    """Run `sedmtl train --gpus 2` with a launcher that forks; only this process sees the GPUs."""
+    real_count, torch.cuda.device_count = torch.cuda.device_count, lambda: 2
+
+    def launch(command, n_processes):
+        torch.cuda.device_count = real_count
+        assert (command[:3], n_processes) == (["-P", "-m", "sedmtl"], 2)
+        assert both(partial(app, command[3:], prog_name="sedmtl")) == [0, 0]
+
+    runs.launch = launch
+    app(["train", *JOINT, "--config", data_yaml], prog_name="sedmtl")
 
 
 if __name__ == "__main__":
