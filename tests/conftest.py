@@ -17,13 +17,11 @@ import numpy as np
 import pytest
 import soundfile
 import typer.testing
-from matplotlib.figure import Figure
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from typer.testing import CliRunner, Result
 
+# What takes long to import is imported where it is used: xdist starts its workers only after its
+# own process has read this file.
 from sedmtl.cli.app import app
-from sedmtl.models.registry import MODELS, settings_class
 
 DATA_YAML = """\
 corpus:
@@ -41,10 +39,6 @@ features: {window: 256, hop: 128, n_mels: 16, f_min: 50, f_max: 4000}
 """
 COARSE_YAML = DATA_YAML.replace("window: 256, hop: 128", "window: 512, hop: 512")
 """With a quarter of the frames, for tests that train a lot and do not check the scores."""
-
-
-ON_LOGMEL = [name for name in MODELS if settings_class(name)().inputs == ("logmel",)]
-"""Networks that need no encoder."""
 
 
 def pytest_configure() -> None:
@@ -200,6 +194,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save empty figures, in any format: drawing one takes most of a second."""
+    from matplotlib.figure import Figure
+
     save = Figure.savefig
 
     def save_empty(_: Figure, *where: Any, **how: Any) -> None:
@@ -261,6 +257,9 @@ def driver(tmp_path_factory):
     browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not chromedriver:
         pytest.skip("no chromium and chromedriver are installed")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import COARSE_YAML, ON_LOGMEL, Project, write_project
+from conftest import COARSE_YAML, Project, write_project
+from networks import ON_LOGMEL
 
 import sedmtl
 from sedmtl.config import load_config

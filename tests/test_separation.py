@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from conftest import ON_LOGMEL
+from networks import ON_LOGMEL
 
 from sedmtl.data.audio import resample
 from sedmtl.evaluation.separability import Separability, measure, sources_of

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-from conftest import ON_LOGMEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import ON_LOGMEL
 
 import sedmtl
 from sedmtl.data.audio import read, stream

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import COARSE_YAML, ON_LOGMEL, Project, write_noise, write_project
+from conftest import COARSE_YAML, Project, write_noise, write_project
+from networks import ON_LOGMEL
 from sklearn.metrics import mean_poisson_deviance
 
 from sedmtl.config import load_config
