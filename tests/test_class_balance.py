@@ -141,6 +141,7 @@ def test_an_interrupted_run_resumes_as_if_uninterrupted():
         torch.testing.assert_close(second.network.state_dict()[key], value, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["balanced", "class_weights"])
 def test_either_option_changes_the_losses(option):
     plain = replace(CONFIG, balanced=False, class_weights=False, epochs=1)

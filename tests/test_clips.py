@@ -483,6 +483,7 @@ def many_classes(clips, n_classes):
     (clips.folder / "data.yaml").write_text(data_yaml)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_classes", "bits"), [(32_768, 16), (40_800, 32)])
 def test_labels_of_very_many_classes_are_stored_as_they_are(clips, n_classes, bits):
     many_classes(clips, n_classes)

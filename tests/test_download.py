@@ -283,6 +283,7 @@ def test_a_download_that_was_given_up_resumes(world, monkeypatch, one_sentence):
     done(world.verify())
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_resume_and_the_same_command_does(world, tmp_path):
     name = f"{TAU}.audio.1.zip"
     world.publish("tau2019", name)

@@ -333,6 +333,7 @@ def test_a_dripping_server_is_disconnected_and_its_bytes_are_kept(
     assert bool(server.ranges[1]) == (first > 0)
 
 
+@pytest.mark.slow
 def test_a_server_that_only_drips_is_given_up(server, fetching, drop):
     server.replies = [Reply(drip=drop(0))] * 50
     with pytest.raises(

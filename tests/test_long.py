@@ -96,6 +96,7 @@ def recording(project, name):
     return project.folder / "recordings" / name
 
 
+@pytest.mark.slow
 def test_the_store_holds_the_windows_that_predict_cuts(store, long, detector):
     windows, grid = store.clips.windows, detector.card.logmel_grid
     logmel = store.read(range(store.clips.n_rows))
@@ -348,6 +349,7 @@ def test_every_recording_counts_the_same_however_the_batch_is_divided():
     assert nothing["total"].item() == 0
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_uninterrupted_training(store):
     config = TrainConfig.of({"data": "clips", "fold": 1, "model": "pooled", "width": 2,
                              "batch_size": 4, "epochs": 3, "alpha": 0})  # fmt: skip

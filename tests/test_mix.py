@@ -219,6 +219,7 @@ def test_a_store_made_alone_has_the_bytes_of_one_made_with_others(project):
         assert store_path(project, snr_db).read_bytes() == together[snr_db]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("onsets", [[0.1, 0.7, 1.3], "random"])
 def test_bytes_follow_from_the_seed_whatever_the_folder_and_the_workers(tmp_path, onsets):
     made = {}

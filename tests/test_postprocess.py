@@ -201,6 +201,7 @@ GRID = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", GRID, ids=lambda s: str(tuple(asdict(s).values())[1:5]))
 def test_events_do_not_depend_on_where_the_recording_is_cut(settings):
     rng = np.random.default_rng(3)

@@ -107,6 +107,7 @@ TRICKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trick", TRICKS)
 def test_a_store_with_false_sizes_or_links_is_refused_before_an_array_is_read(
     path, tmp_path, trick
