@@ -121,6 +121,14 @@ def test_networks_that_know_more_than_weak_labels_are_marked_in_every_table():
     assert not any("†" in note for note in alone.notes)
 
 
+def test_networks_of_one_name_that_know_different_things_are_told_apart_by_a_run():
+    timed, separated = scored(1, tasks={"count": 0.1}), scored(1, tasks={"separate": 0.1})
+    (table,) = tables.result_tables(rows_of(timed, separated))
+    (note,) = (note for note in table.notes if note.startswith("†"))
+    assert f"2apae/8† ({timed.name}): times" in note
+    assert f"2apae/8† ({separated.name}): stems" in note
+
+
 def test_in_a_narrow_table_differences_get_lines():
     lines = [["x", "1", "2", "3"], ["y", "", "5", "6"]]
     table = tables.Table("", ("network", "a", "b", "c"), lines, n_left=3, n_apart=2)

@@ -130,6 +130,6 @@ def test_the_page_shows_them_and_says_what_the_network_learned_from(predicted):
     assert all(f'"{name}":' in full for name in ("denoised", "count", "active", "masks 1"))
     assert full.count("<path d=") == 2
     assert re.search(
-        r"<h2>Number of events, up to [\d.]+; Probability that any event sounds<", full
+        r"<h2>Number of events \(up to [\d.]+\) · Probability that any event sounds<", full
     )
     assert f"Scene: {predicted[0].likeliest_scenes(1)[0][0]}" in full

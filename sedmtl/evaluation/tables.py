@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -170,9 +171,14 @@ def result_tables(rows: Sequence[Row], outdated: Sequence[str] = ()) -> list[Tab
 
 def _known(rows: Sequence[Row]) -> list[str]:
     """A note that explains the marks; empty if no network has one."""
-    told = dict.fromkeys(f"{row.name}: {', '.join(row.known)}" for row in rows if row.known)
-    if not told:
+    known = {(row.name, ", ".join(row.known)): row.runs[0].name for row in rows if row.known}
+    if not known:
         return []
+    n_alike = Counter(name for name, _ in known)
+    told = [
+        f"{name}: {words}" if n_alike[name] == 1 else f"{name} ({run}): {words}"
+        for (name, words), run in known.items()
+    ]
     return [
         f"{KNOWS_MORE} not from weak labels only: training also knew frames (the classes in each), "
         f"times (when events sound) or stems (the events alone). {'; '.join(told)}."

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sedmtl.report.figures.view import View
 
 KINDS = {
-    "count": ("Events", "Number of events, up to {high:.2g}"),
+    "count": ("Events", "Number of events (up to {high:.2g})"),
     "active": ("Activity", "Probability that any event sounds"),
 }
 """Short name and title by field of `TaskPredictions`."""
