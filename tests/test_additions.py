@@ -24,7 +24,7 @@ from sedmtl.training.config import TrainConfig
 from sedmtl.training.start import open_trainer
 from sedmtl.training.tasks.task import Task
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_registry")]
 
 NETWORK = '''
 from dataclasses import dataclass

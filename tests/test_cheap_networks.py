@@ -169,6 +169,7 @@ def explored(tmp_path_factory):
     return project
 
 
+@pytest.mark.usefixtures("one_registry")
 @pytest.mark.slow
 def test_every_command_takes_a_cheap_network(explored):
     run = explored.work / "runs" / "run"

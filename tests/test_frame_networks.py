@@ -276,6 +276,7 @@ def test_check_and_report_take_runs_on_an_encoder(framed):
     assert all(run.split("_")[0] in page for run in RUNS)
 
 
+@pytest.mark.usefixtures("one_registry")
 def test_export_opens_the_encoder_of_data_yaml_and_says_what_is_inside(
     framed, tmp_path, monkeypatch
 ):

@@ -245,7 +245,7 @@ def test_events_that_are_measured_are_those_of_the_features(trained, stems):
     np.testing.assert_allclose(np.exp(stored), np.exp(clean), rtol=0.02, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("one_registry")
 def test_the_exported_masks_are_those_of_separation(run, stems):
     card, network = load_model(run)
     content = build_graph(card, network, "both", read_checkpoint(run).heads()["separate"])
