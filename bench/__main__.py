@@ -65,8 +65,8 @@ def main() -> None:
 def run(settings: Settings, families: Sequence[Family]) -> dict[str, Any]:
     """Measure families of stages; returns all figures, each timing, and the machine."""
     say("limits of the machine")
-    with worker(survey, settings) as run:
-        limits = dict(run().notes)
+    with worker(survey, settings) as measured:
+        limits = dict(measured().notes)
     if any(family.on_project for family in families):
         _prepare(settings)
     timings: dict[Prepare, list[Timing]] = {}

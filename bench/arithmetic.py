@@ -38,7 +38,7 @@ def survey(settings: Settings) -> Run:
 
 
 def time_at_best(settings: Settings, gflop: float, n_items: float) -> Run:
-    """Laps that take as long as the arithmetic at the limit, which is remeasured each time."""
+    """Timings that take as long as the arithmetic at the limit, which is remeasured each time."""
     device = choose_device(None)
     precision = choose_precision(device)
     return lambda: Timing(gflop / best_gflops(device, precision, settings.limit_s), n_items)

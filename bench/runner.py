@@ -132,7 +132,7 @@ def python(*words: str) -> None:
 
 
 def process(_: Settings, words: tuple[str, ...]) -> Run:
-    """Laps that run a whole Python process."""
+    """Timings of a whole Python process."""
     return lambda: Timing(seconds_of(lambda: python(*words)))
 
 
