@@ -5,39 +5,41 @@ The stores need stems: `sedmtl mix --stems`, then `sedmtl features`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.study import METRICS, Study, compare, metrics_of
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
 from sedmtl.evaluation.stem_scores import measure
-from sedmtl.training.tasks import TASKS
+from sedmtl.training.tasks import RECONSTRUCT, TASKS
 
-NONE = "--model pooled --alpha 0 --batch-size 16 --schedule cosine --remix"
-PAPERS = "--model 2apae --width 8 --alpha 0 --batch-size 8 --epochs 10"
-
-
-def asked_for(names: list[str], weight: str = "") -> str:
-    """Options for tasks, with their default weights or all with the same weight."""
-    return " ".join(f"--task {name}{weight}" for name in names)
+CHEAP = "--model pooled --batch-size 16 --schedule cosine --remix"
+PAPERS = "--model 2apae --width 8 --batch-size 8 --epochs 10"
 
 
 FAMILY = list(TASKS)
 LABELS_ONLY = [name for name in FAMILY if TASKS[name].needs == "labels"]
 
+
+def with_tasks(base: str, names: Sequence[str] = (), weight: str = "") -> str:
+    """Options for these tasks only, with their default weights or all with the same weight."""
+    weights = {RECONSTRUCT: "=0"} | dict.fromkeys(names, weight)
+    return " ".join([base, *(f"--task {name}{weight}" for name, weight in weights.items())])
+
+
 ROWS = {
-    "no task": NONE,
-    **{name: f"{NONE} {asked_for([name])}" for name in FAMILY},
-    **{f"{name}, auto": f"{NONE} {asked_for([name], '=auto')}" for name in FAMILY},
-    "all": f"{NONE} {asked_for(FAMILY)}",
-    "all, auto": f"{NONE} {asked_for(FAMILY, '=auto')}",
-    "all, dwa": f"{NONE} {asked_for(FAMILY, '=dwa')}",
-    "denoise, separate": f"{NONE} {asked_for(['denoise', 'separate'])}",
-    "labels only, auto": f"{NONE} {asked_for(LABELS_ONLY, '=auto')}",
-    "2apae, no task": PAPERS,
-    **{f"2apae, {name}": f"{PAPERS} {asked_for([name])}" for name in FAMILY},
-    "2apae, all, auto": f"{PAPERS} {asked_for(FAMILY, '=auto')}",
+    "no task": with_tasks(CHEAP),
+    **{name: with_tasks(CHEAP, [name]) for name in FAMILY},
+    **{f"{name}, auto": with_tasks(CHEAP, [name], "=auto") for name in FAMILY},
+    "all": with_tasks(CHEAP, FAMILY),
+    "all, auto": with_tasks(CHEAP, FAMILY, "=auto"),
+    "all, dwa": with_tasks(CHEAP, FAMILY, "=dwa"),
+    "denoise, separate": with_tasks(CHEAP, ["denoise", "separate"]),
+    "labels only, auto": with_tasks(CHEAP, LABELS_ONLY, "=auto"),
+    "2apae, no task": with_tasks(PAPERS),
+    **{f"2apae, {name}": with_tasks(PAPERS, [name]) for name in FAMILY},
+    "2apae, all, auto": with_tasks(PAPERS, FAMILY, "=auto"),
 }
 """Options of `sedmtl train`, by row."""
 
