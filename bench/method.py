@@ -2,7 +2,8 @@
 
 from bench.study import Study, compare
 
-PLAIN = "--alpha 0 --batch-size 16 --schedule cosine"
+COSINE = "--batch-size 16 --schedule cosine"
+PLAIN = f"--alpha 0 {COSINE}"
 POOLED = f"--model pooled {PLAIN}"
 REMIXED = f"{POOLED} --remix"
 PAPER = "--model 2apae --width 8 --alpha 0.001 --batch-size 8"
@@ -25,7 +26,7 @@ ROWS = {
     "+ first parts, own speed": f"{REMIXED} remix.event_part=first remix.speed=[1,1]",
     "+ one SNR": f"{REMIXED} remix.snr_db=null",
     "pooled, remixed, 40 epochs": f"{REMIXED} --epochs 40",
-    "+ decoder": f"{REMIXED} --alpha 0.001",
+    "+ decoder": f"--model pooled --alpha 0.001 {COSINE} --remix",
     "+ linear pooling": f"{REMIXED} --time-pooling linear",
     "+ attention pooling": f"{REMIXED} --time-pooling attention",
     "+ no dropout": f"{REMIXED} --dropout 0",
