@@ -90,9 +90,9 @@ def write_corpora(settings: Settings) -> None:
     (meta / "train_post_competition.csv").write_text("\n".join([*rows, ""]))
     rows = ["filename\tscene_label\tidentifier\tsource_label"]
     for i in range(settings.n_scenes):
-        wave, name = 0.03 * rng.standard_normal((480_000, 2)), f"audio/park-town-{i}-0-a.wav"
+        wave, name = 0.03 * rng.standard_normal((480_000, 2)), f"audio/town-{i}-0-a.wav"
         soundfile.write(scenes / name, wave, 48_000, subtype="PCM_24")
-        rows.append(f"{name}\tpark\ttown-{i}\ta")
+        rows.append(f"{name}\t{('park', 'metro')[i % 2]}\ttown-{i}\ta")
     (scenes / "meta.csv").write_text("\n".join([*rows, ""]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.label_heads import LABEL_TERMS, label_terms
 from bench.study import METRICS, Study, compare, metrics_of
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
@@ -48,6 +49,7 @@ OWN_TERMS = {
     "told": "SI-SDR gain, oracle labels (dB)",
     "heard": "SI-SDR gain, predicted labels (dB)",
     "leak": "leak (dB)",
+    **LABEL_TERMS,
 }
 """Titles of metrics of the tasks themselves, by key."""
 
@@ -57,6 +59,7 @@ def figures_of(run: Path, store: Path) -> dict[str, float]:
     figures: dict[str, float] = dict.fromkeys(OWN_TERMS, float("nan"))
     figures |= metrics_of(run, store)
     scored = score_runs(run.parent, [run.name], store)
+    figures |= label_terms(scored[0], store)
     decodes = scored[0].card.reconstructs or "denoise" in scored[0].config.tasks
     row = tabulate(measure(run.parents[1], scored, denoise=decodes, separation=True))[0]
     if row.denoising is not None:

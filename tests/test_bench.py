@@ -14,6 +14,7 @@ from runpy import run_module
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # bench is not part of the installed package
@@ -21,6 +22,7 @@ sys.path.insert(0, str(ROOT))  # bench is not part of the installed package
 from bench import method, networks, runner, scale, stores, study, tasks  # noqa: E402
 from bench.__main__ import FAMILIES  # noqa: E402
 from bench.arithmetic import network_gflop  # noqa: E402
+from bench.label_heads import label_terms  # noqa: E402
 from bench.project import (  # noqa: E402
     QUICK,
     SNR_DB,
@@ -32,8 +34,11 @@ from bench.project import (  # noqa: E402
 from bench.report import COLUMNS, WIDTH, figures  # noqa: E402
 from bench.runner import Timing, process, worker  # noqa: E402
 from sedmtl.config import load_config  # noqa: E402
+from sedmtl.data.corpora import load_scenes  # noqa: E402
 from sedmtl.data.mixing import plan_project  # noqa: E402
-from sedmtl.store import Store  # noqa: E402
+from sedmtl.evaluation.evaluate import score_runs  # noqa: E402
+from sedmtl.inference.detector import Detector  # noqa: E402
+from sedmtl.store import Store, annotation_of  # noqa: E402
 from sedmtl.training.grid import forecast  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -172,6 +177,37 @@ def test_a_quick_run_prints_every_column_and_writes_json(tmp_path, monkeypatch, 
     assert {"machine", "versions", "commit", "limits", "settings"} <= set(report)
     assert [row["stage"] for row in report["rows"]] == ["sedmtl --help"]
     assert all(row["ours"] > 0 and row["peak_mb"] > 0 for row in report["rows"])
+
+
+def test_heads_are_measured_against_the_known_events_and_scenes(settings, config):
+    sedmtl("train", "--fold", "1", "--model", "pooled", "--width", "2", "--epochs", "1",
+           "--task", "reconstruct=0", "--task", "count", "--task", "active", "--task", "scene",
+           "--name", "heads", "--config", str(settings.shared))  # fmt: skip
+    features = config.work_dir / "features/snr_10.h5"
+    (run,) = score_runs(config.work_dir / "runs", ["heads"], features)
+    measured = label_terms(run, features)
+    detector = Detector.load(run.folder, with_heads=True)
+    label_of = {scene.name: scene.label for scene in load_scenes(config)}
+    errors, active, score, right = [], [], [], []
+    with Store(config.work_dir / "mixtures/snr_10.h5", "waveform") as store:
+        for row in np.flatnonzero(store.clips.fold == 1):
+            found = detector.inspect(store.read_audio([row])[0], config.mixing.sample_rate)
+            truth = annotation_of(store.clips.events.of_clips(np.array([row])))
+            centre_s = (found.logmel_edges_s[:-1] + found.logmel_edges_s[1:]) / 2
+            sounds = (truth.onset_s[:, None] <= centre_s) & (centre_s < truth.offset_s[:, None])
+            n = len(found.tasks.count)
+            at = [slice(t * len(centre_s) // n, -(-(t + 1) * len(centre_s) // n)) for t in range(n)]
+            count = np.array([sounds.sum(axis=0)[frames].max() for frames in at])
+            errors.append(np.abs(found.tasks.count - count))
+            active.append(count > 0)
+            score.append(found.tasks.active)
+            ((scene, _),) = found.tasks.likeliest_scenes(1)
+            right.append(scene == label_of[store.clips.scene[row]])
+    # `inspect` sets a clip's peak, which a store of mixtures does not.
+    assert measured["count_error"] == pytest.approx(np.mean(errors), rel=0.01)
+    expected = average_precision_score(np.ravel(active), np.ravel(score))
+    assert measured["active_ap"] == pytest.approx(expected, rel=0.01)
+    assert measured["scene_accuracy"] == np.mean(right)
 
 
 @pytest.mark.parametrize("asked", [method.STUDY, tasks.STUDY], ids=["method", "tasks"])
