@@ -10,13 +10,12 @@ import yaml
 from torch import Tensor
 
 from sedmtl.config import Config
-from sedmtl.data.corpora import load_scenes
 from sedmtl.evaluation.rows import ScoredRun
 from sedmtl.inference.detector import Detector
 from sedmtl.metrics.ranking import average_precision
 from sedmtl.runtime.devices import choose_device
 from sedmtl.store import Rows, Store, batches
-from sedmtl.training.known import POLYPHONY, Knowledge, at_scores
+from sedmtl.training.known import POLYPHONY, SCENE, Knowledge, at_scores
 
 N_CLIPS = 16
 """Clips per batch."""
@@ -35,17 +34,17 @@ def label_terms(run: ScoredRun, features: Path) -> dict[str, float]:
     The error is the mean absolute one over frames. A run with none of the heads is measured by the
     presences of its classes: their sum, and the probability that any of them is active.
     """
+    asked = {POLYPHONY: "the count"} | ({SCENE: "the scene"} if "scene" in run.card.heads else {})
     with Store(features, "logmel") as store:
         rows = np.flatnonzero(store.clips.fold == run.fold)
-        knowledge = Knowledge.of_store({POLYPHONY: "the count"}, store, rows, None)
-        polyphony = knowledge.of(store.clips.events, store.clips.scene)[POLYPHONY](rows)
         project = Config.model_validate(yaml.safe_load(store.data_yaml))
-        label_of = {scene.name: scene.label for scene in load_scenes(project)}
-        labels = np.array([label_of[store.clips.scene[row]] for row in rows])
+        knowledge = Knowledge.of_store(asked, store, rows, project)
+        readers = knowledge.of(store.clips.events, store.clips.scene)
+        known = {name: read(rows) for name, read in readers.items()}
         predicted = _predict(run, store, rows)
 
     def counted(task: str) -> Tensor:
-        return at_scores(torch.from_numpy(polyphony).float(), predicted[task].shape[-1])
+        return at_scores(torch.from_numpy(known[POLYPHONY]).float(), predicted[task].shape[-1])
 
     terms = dict.fromkeys(LABEL_TERMS, float("nan"))
     if "count" in predicted:
@@ -55,7 +54,8 @@ def label_terms(run: ScoredRun, features: Path) -> dict[str, float]:
         terms["active_ap"] = average_precision(np.sort(scores[is_active]), np.sort(scores.ravel()))
     if "scene" in predicted:
         found = np.array(run.card.scenes)[predicted["scene"].argmax(dim=1)]
-        terms["scene_accuracy"] = float(np.mean(found == labels))
+        true = np.array(knowledge.scenes)[known[SCENE]]
+        terms["scene_accuracy"] = float(np.mean(found == true))
     return terms
 
 

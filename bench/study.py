@@ -30,6 +30,7 @@ from bench.study_tables import tables
 from sedmtl.config import Config, load_config
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
+from sedmtl.evaluation.rows import Row
 from sedmtl.evaluation.tables import to_markdown
 from sedmtl.inference.runs import is_finished, read_run
 from sedmtl.store import data_name
@@ -54,7 +55,12 @@ Values = npt.NDArray[np.float64]
 
 def metrics_of(run: Path, store: Path) -> dict[str, float]:
     """`METRICS` of a finished run on a feature store."""
-    metrics = tabulate(score_runs(run.parent, [run.name], store))[0].metrics
+    return metrics_in(tabulate(score_runs(run.parent, [run.name], store))[0])
+
+
+def metrics_in(row: Row) -> dict[str, float]:
+    """`METRICS` in a row of a table; NaN for undefined ones."""
+    metrics = row.metrics
     return {name: metrics[name].mean if name in metrics else np.nan for name in METRICS}
 
 

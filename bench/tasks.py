@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.label_heads import LABEL_TERMS, label_terms
-from bench.study import METRICS, Study, compare, metrics_of
+from bench.study import METRICS, Study, compare, metrics_in
 from sedmtl.evaluation.aggregate import tabulate
 from sedmtl.evaluation.evaluate import score_runs
 from sedmtl.evaluation.stem_scores import measure
@@ -17,7 +17,6 @@ from sedmtl.training.tasks import RECONSTRUCT, TASKS
 
 CHEAP = "--model pooled --batch-size 16 --schedule cosine --remix"
 PAPERS = "--model 2apae --width 8 --batch-size 8 --epochs 10"
-
 
 FAMILY = list(TASKS)
 LABELS_ONLY = [name for name in FAMILY if TASKS[name].needs == "labels"]
@@ -57,11 +56,11 @@ OWN_TERMS = {
 def figures_of(run: Path, store: Path) -> dict[str, float]:
     """`METRICS` and `OWN_TERMS` of a finished run on a feature store whose mixtures have stems."""
     figures: dict[str, float] = dict.fromkeys(OWN_TERMS, float("nan"))
-    figures |= metrics_of(run, store)
     scored = score_runs(run.parent, [run.name], store)
     figures |= label_terms(scored[0], store)
     decodes = scored[0].card.reconstructs or "denoise" in scored[0].config.tasks
     row = tabulate(measure(run.parents[1], scored, denoise=decodes, separation=True))[0]
+    figures |= metrics_in(row)
     if row.denoising is not None:
         distances = row.denoising.audible_db
         figures["distance"] = distances.decoded / distances.noisy
